@@ -1,0 +1,1 @@
+"""gradaudit audits hand-written gradients against finite differences, index by index."""

@@ -1,0 +1,173 @@
+"""What an audit concludes: the frozen dataclasses that everything after a check speaks in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FAILING_CODES = frozenset(
+    {
+        "stochastic-forward",
+        "stochastic-backward",
+        "input-mutated",
+        "captured-state",
+        "upstream-ignored",
+        "nonlinear-upstream",
+        "missing-gradient",
+        "shape-mismatch",
+        "dtype-mismatch",
+        "broadcast-not-reduced",
+        "nonfinite",
+        "precision-loss",
+    }
+)
+"""Finding codes that fail a case by themselves, whatever the numbers say."""
+
+ADVISORY_CODES = frozenset(
+    {
+        "out-of-domain",
+        "kink",
+        "discontinuity",
+        "degenerate-upstream",
+        "noise-dominated",
+        "tolerance-too-loose",
+        "tolerance-too-tight",
+        "uniform-input",
+        "zero-input",
+    }
+)
+"""Finding codes that inform without failing a case."""
+
+DIAGNOSIS_CODES = frozenset(
+    {
+        "sign-flipped",
+        "constant-factor",
+        "factor-per-axis",
+        "transposed",
+        "shifted",
+        "missing-term",
+        "accumulated",
+        "wrong-subset",
+        "captured-state",
+        "upstream-ignored",
+    }
+)
+"""Finding codes that name the likely cause of a mismatch."""
+
+FINDING_CODES = FAILING_CODES | ADVISORY_CODES | DIAGNOSIS_CODES
+"""Every code that a spec may expect."""
+
+
+class Verdict(StrEnum):
+    """What is known of a gradient, from best to worst."""
+
+    PASS = "pass"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+    ERROR = "error"
+
+    @property
+    def severity(self) -> int:
+        """Rank among the verdicts, 0 for ``pass``."""
+        return list(Verdict).index(self)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the gravest of the verdicts, ``pass`` for none."""
+    return max(verdicts, key=lambda verdict: verdict.severity, default=Verdict.PASS)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A named observation about a case: what a person would have noticed in the issue log.
+
+    Attributes:
+        code: the stable code that tools match on, for example ``input-mutated``.
+        message: one sentence for a tired person.
+        evidence: the numbers behind it.
+
+    """
+
+    code: str
+    message: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fails(self) -> bool:
+        """Whether this finding alone fails its case."""
+        return self.code in FAILING_CODES
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One index at which the analytical gradient is not within tolerance of the numerical one.
+
+    ``difference`` is ``abs(analytical - numerical)`` and ``tolerance`` is ``atol + rtol * abs(numerical)``.
+    Values are complex for complex inputs.
+    """
+
+    index: tuple[int, ...]
+    analytical: float | complex
+    numerical: float | complex
+    error_bound: float
+    difference: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the audit of one differentiable input of one case found.
+
+    Attributes:
+        op: name of the op.
+        module: the group that the op is reported under.
+        case: name of the case.
+        dtype: dtype of the case's floating inputs.
+        input: the audited input's name.
+        verdict: ``pass``, ``fail``, ``inconclusive`` or ``error``.
+        expected: whether the case ended as its spec says.
+        size: number of elements of the input.
+        checked: number of indices that were decided one way or the other, or tried.
+        wrong: number of wrong indices (exhaustive) or of those found (search).
+        evaluations: forwards spent on this input's numerical gradient.
+        seconds: wall time spent on this input.
+        method: ``exhaustive`` or ``search``.
+        miss_probability: bound on the chance that a wrong index was missed.
+        resolution: smallest error at an index, relative to the larger of its gradient and the rms gradient, that
+            would surely have been reported; ``nan`` where nothing was compared.
+        rtol, atol: the tolerance in force.
+        message: the cause in words where the verdict is not ``pass``, else empty.
+        mismatches: where the verdict is ``fail`` the wrong indices, where it is ``inconclusive`` the undecided ones,
+            worst first, at most ``MAX_MISMATCHES`` of them.
+        findings: what else was noticed.
+        location: ``file:line`` of the case in its spec.
+
+    """
+
+    op: str
+    module: str
+    case: str
+    dtype: str
+    input: str
+    verdict: Verdict
+    expected: bool = True
+    size: int = 0
+    checked: int = 0
+    wrong: int = 0
+    evaluations: int = 0
+    seconds: float = 0.0
+    method: str = "exhaustive"
+    miss_probability: float = 0.0
+    resolution: float = float("nan")
+    rtol: float = 0.0
+    atol: float = 0.0
+    message: str = ""
+    mismatches: tuple[Mismatch, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    location: str = ""
+
+
+MAX_MISMATCHES = 10_000
+"""Most mismatches that a result carries: a complete table of a million wrong rows serves nobody."""

@@ -1,0 +1,136 @@
+"""The plan of an audit: one concrete case of an op, as frozen data that travels to worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Distribution = Literal["uniform", "normal", "integers", "bernoulli", "one_hot", "permutation", "spd"]
+Layout = Literal["contiguous", "transposed", "strided"]
+Method = Literal["auto", "exhaustive", "search"]
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where in a spec something stands; line and column count from 1."""
+
+    file: Path
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What difference is allowed at an index: ``atol + rtol * abs(numerical)``, as in ``numpy.isclose``."""
+
+    rtol: float
+    atol: float
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Avoid:
+    """Points that an input's values keep a distance of at least ``margin`` from."""
+
+    points: tuple[float, ...]
+    margin: float
+
+
+@dataclass(frozen=True)
+class Input:
+    """How one input of a case is made.
+
+    Attributes:
+        name: the input's name; inputs are passed to forward by position, in their order.
+        shape: its sizes; empty for a scalar.
+        dtype: name of its dtype.
+        differentiable: whether a gradient is expected for it.
+        range: least and largest value, both included; None where the distribution has no range.
+        distribution: how values are drawn.
+        avoid: what the values keep away from.
+        gap: least distance between any two elements, 0 for none.
+        values: explicit values, nested as the shape is; nothing is drawn then.
+        layout: how the array lies in memory.
+
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    differentiable: bool = True
+    range: tuple[float, float] | None = None
+    distribution: Distribution = "uniform"
+    avoid: Avoid | None = None
+    gap: float = 0.0
+    values: Any = None
+    layout: Layout = "contiguous"
+
+
+@dataclass(frozen=True)
+class BackwardCall:
+    """How backward is called: what it takes in order, and which inputs' gradients it returns in order."""
+
+    call: str
+    args: tuple[str, ...]
+    returns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PythonTarget:
+    """An op that is a pair of Python functions, each named ``module:function``.
+
+    ``differentiable_outputs`` are the positions of the outputs that count; None for all floating ones. ``folder`` is
+    the spec's own, from which modules are importable besides the current one.
+    """
+
+    forward: str
+    backward: BackwardCall
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+Target = PythonTarget
+"""How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """How a case is expected to end: its verdict, and the findings that must be among those made."""
+
+    verdict: Literal["pass", "fail"] = "pass"
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One concrete audit: an op with its shapes, values, dtype and params fixed.
+
+    ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
+    ``"ones"`` or nested values; ``step`` is None where it is chosen automatically.
+    """
+
+    op: str
+    module: str
+    name: str
+    dtype: str
+    target: Target
+    inputs: tuple[Input, ...]
+    params: Mapping[str, Any]
+    tolerance: Tolerance | None
+    upstream: Any
+    step: float | None
+    method: Method
+    seed: int
+    expect: Expectation
+    notes: str
+    location: Location
+
+    @property
+    def id(self) -> str:
+        """The name that ``-k`` matches and progress shows: ``module/op::case[dtype]``."""
+        return f"{self.module}/{self.op}::{self.name}[{self.dtype}]"

@@ -1,0 +1,208 @@
+"""The spec format as pydantic models: what may stand in a YAML document, and the JSON Schema that editors read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+
+from gradaudit.results import FINDING_CODES
+from gradaudit.spec.case import Distribution, Layout, Method
+from gradaudit.spec.dtypes import FloatingName, InputDtypeName
+from gradaudit.spec.errors import nearest
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=0)]
+FunctionName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"), Field(examples=["package.module:function"])
+]
+Name = Annotated[str, StringConstraints(min_length=1)]
+CaseName = Annotated[str, StringConstraints(pattern=r"^[\w.+=-]+$")]
+Nested = float | list[Any]
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_call(value: Any) -> Any:
+    return {"call": value} if isinstance(value, str) else value
+
+
+def _is_nested_numbers(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_nested_numbers(item) for item in value)
+    return isinstance(value, (int, float))
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AvoidModel(_Strict):
+    """Points that an input keeps away from, such as the kinks of the op."""
+
+    points: Annotated[list[Finite], Field(min_length=1, description="values to stay away from")] = []
+    margin: Annotated[Positive | None, Field(description="least distance to each of the points")] = None
+
+
+class InputModel(_Strict):
+    """How one input is made: drawn (shape, range, distribution) or given (values)."""
+
+    shape: Annotated[list[Size] | None, Field(description="sizes of the axes; [] for a scalar")] = None
+    range: Annotated[
+        list[Finite] | None,
+        Field(min_length=2, max_length=2, description="[lo, hi], both included; default [-1, 1] for floating inputs"),
+    ] = None
+    dtype: Annotated[
+        InputDtypeName | None,
+        Field(description="default: the case's dtype, int64 for integers and permutations"),
+    ] = None
+    differentiable: Annotated[
+        bool | None, Field(description="default: true for floating and complex dtypes")
+    ] = None
+    distribution: Annotated[
+        Distribution,
+        Field(
+            description="uniform in range; normal: centred in range, standard deviation a quarter of its width, "
+            "truncated to it; integers: lo to hi; bernoulli: lo or hi, default 0 or 1; one_hot and permutation: along "
+            "the last axis; spd: symmetric positive definite over the last two axes"
+        ),
+    ] = "uniform"
+    avoid: Annotated[AvoidModel | None, Field(description="points to stay away from: kinks")] = None
+    gap: Annotated[Positive | None, Field(description="least distance between any two elements: no ties")] = None
+    values: Annotated[Any, Field(description="explicit values, nested as the shape is")] = None
+    layout: Annotated[Layout, Field(description="how the array lies in memory")] = "contiguous"
+
+    @field_validator("values")
+    @classmethod
+    def _values_are_numbers(cls, value: Any) -> Any:
+        if value is not None and not _is_nested_numbers(value):
+            raise ValueError("expected a number or nested lists of numbers")
+        return value
+
+
+class ToleranceModel(_Strict):
+    """Allowed difference at an index: atol + rtol * abs(numerical)."""
+
+    rtol: Annotated[NonNegative | None, Field(description="relative; default: the dtype's")] = None
+    atol: Annotated[NonNegative | None, Field(description="absolute; default: the dtype's")] = None
+    reason: Annotated[str, Field(description="why it is looser than the dtype's default")] = ""
+
+
+class BackwardModel(_Strict):
+    """A backward function, what it takes and whose gradients it returns."""
+
+    call: FunctionName
+    args: Annotated[
+        list[Name] | None,
+        Field(
+            description="what backward takes, in order: upstream, output, output[k] or an input's name; "
+            "default: upstream, then all inputs"
+        ),
+    ] = None
+    returns: Annotated[
+        list[Name] | None,
+        Field(description="the inputs whose gradients come back, in order; default: the differentiable ones"),
+    ] = None
+
+
+class OutputsModel(_Strict):
+    """Which of several outputs count."""
+
+    differentiable: Annotated[list[Size], Field(min_length=1, description="positions among forward's outputs")]
+
+
+class ProcessModel(_Strict):
+    """A long-lived child process in any language."""
+
+    command: Annotated[list[Name], Field(min_length=1)]
+    op: Name
+
+
+class TargetModel(_Strict):
+    """How the op's implementation is reached: forward and backward, or one of the other kinds."""
+
+    forward: FunctionName | None = None
+    backward: Annotated[
+        BackwardModel | None, BeforeValidator(_as_call, json_schema_input_type=FunctionName | BackwardModel)
+    ] = None
+    outputs: OutputsModel | None = None
+    torch: FunctionName | None = None
+    jax: FunctionName | None = None
+    autograd: FunctionName | None = None
+    tinygrad: FunctionName | None = None
+    process: ProcessModel | None = None
+
+
+def _upstream(value: Any) -> Any:
+    if value in ("random", "ones") if isinstance(value, str) else _is_nested_numbers(value):
+        return value
+    raise ValueError("expected 'random', 'ones', or nested lists of numbers")
+
+
+def _step(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")):
+        return value
+    raise ValueError("expected 'auto' or a positive number")
+
+
+class SettingsModel(_Strict):
+    """What may stand both in a document and in each of its cases, where it overrides the document's."""
+
+    target: TargetModel | None = None
+    inputs: Annotated[dict[Name, InputModel], Field(description="name -> how it is made, in forward's order")] = {}
+    params: Annotated[dict[str, Any], Field(description="keyword arguments of forward, and of backward")] = {}
+    dtype: Annotated[
+        list[FloatingName],
+        BeforeValidator(_as_list, json_schema_input_type=FloatingName | list[FloatingName]),
+        Field(min_length=1, description="dtype of the floating inputs; a list makes a case of each"),
+    ] = ["float64"]
+    tolerance: ToleranceModel = ToleranceModel()
+    upstream: Annotated[
+        Any,
+        BeforeValidator(_upstream, json_schema_input_type=str | Nested),
+        Field(description="random (default), ones, or nested values"),
+    ] = "random"
+    step: Annotated[
+        Any,
+        BeforeValidator(_step, json_schema_input_type=str | float),
+        Field(description="auto (default) or a fixed finite-difference step"),
+    ] = "auto"
+    method: Method = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+    expect: Annotated[
+        Literal["pass", "fail"], Field(description="fail documents a known wrong gradient: it passes when it is caught")
+    ] = "pass"
+    findings: Annotated[list[str], Field(description="finding codes that the audit is expected to make")] = []
+    notes: Annotated[str, Field(description="prose, shown by explain")] = ""
+
+
+    @field_validator("findings")
+    @classmethod
+    def _findings_are_known(cls, value: list[str]) -> list[str]:
+        for code in value:
+            if code not in FINDING_CODES:
+                raise ValueError(f"found the unknown finding '{code}'{nearest(code, FINDING_CODES)}")
+        return value
+
+
+class CaseModel(SettingsModel):
+    """One case: a name, and what differs from the rest of the document."""
+
+    name: CaseName
+
+
+class DocumentModel(SettingsModel):
+    """An op's spec."""
+
+    op: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$"), Field(description="unique over all specs loaded")]
+    module: Annotated[Name | None, Field(description="default: the folder's name")] = None
+    cases: Annotated[list[CaseModel], Field(description="default: one, named default")] = []
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one spec document."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | DocumentModel.model_json_schema()

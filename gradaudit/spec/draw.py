@@ -1,0 +1,211 @@
+"""Drawing a case's inputs and upstream gradient.
+
+A draw depends on the seed, the op, the case and the input's name, and on nothing else: not on the machine, the order
+of the cases or the other inputs. Values are exactly representable in the input's dtype, so that lifting them to
+float64 changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.spec.case import Case, Input, Layout
+from gradaudit.spec.dtypes import dtype_of, is_complex, spacing
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+MAX_ROUNDS = 1_000
+"""Rounds of redrawing values that a truncated normal or an avoided point excludes."""
+
+
+class UndrawableError(ValueError):
+    """An input cannot be drawn as its spec asks, and only drawing could tell."""
+
+
+def draw_inputs(case: Case) -> dict[str, Array]:
+    """Return the case's inputs by name, in forward's order, each in its dtype and memory layout.
+
+    Raises:
+        UndrawableError: where the dtype is too coarse for what the spec asks.
+
+    """
+    return {made.name: draw_input(made, generator(case, made.name)) for made in case.inputs}
+
+
+def generator(case: Case, name: str) -> np.random.Generator:
+    """Return the random stream that belongs to this name within this case."""
+    key = "\0".join((str(case.seed), case.op, case.name, name))
+    digest = hashlib.sha256(key.encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+
+
+def draw_input(made: Input, rng: np.random.Generator) -> Array:
+    """Return one input's array: drawn, or built from its explicit values."""
+    dtype = dtype_of(made.dtype)
+    if made.values is not None:
+        array = np.asarray(made.values, dtype=np.float64 if dtype.kind not in "iu" else None).astype(dtype)
+    elif is_complex(made.dtype):
+        parts = [_representable(made, _DRAWERS[made.distribution](made, rng), real_dtype(dtype)) for _ in range(2)]
+        array = (parts[0] + 1j * parts[1]).astype(dtype)
+    elif made.distribution in ("uniform", "normal"):
+        array = _representable(made, _DRAWERS[made.distribution](made, rng), dtype)
+    else:
+        array = _DRAWERS[made.distribution](made, rng).astype(dtype)
+    return laid_out(array.reshape(made.shape), made.layout)
+
+
+def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an upstream gradient for the output at this position.
+
+    Random ones have magnitudes uniform on [1/2, 3/2] and fair signs: none is so small that it hides an output.
+
+    Raises:
+        UndrawableError: where explicit values do not have the output's shape.
+
+    """
+    if isinstance(case.upstream, str):
+        if case.upstream == "ones":
+            return np.ones(shape, dtype)
+        rng = generator(case, f"upstream[{index}]")
+        parts = [(0.5 + rng.random(shape)) * np.where(rng.random(shape) < 0.5, -1.0, 1.0) for _ in range(2)]
+        if dtype.kind == "c":
+            return np.asarray(parts[0] + 1j * parts[1]).astype(dtype)
+        return np.asarray(parts[0]).astype(dtype)
+    given = np.asarray(case.upstream, dtype=np.float64).astype(dtype)
+    if given.shape != shape:
+        raise UndrawableError(f"the spec's upstream has shape {given.shape}, the output has shape {shape}")
+    return given
+
+
+def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of the real part."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+
+def laid_out(array: Array, layout: Layout) -> Array:
+    """Return the same values in another memory layout.
+
+    ``transposed`` reverses the order of the axes in memory. ``strided`` takes every second element of a buffer whose
+    other elements are NaN, or the dtype's largest value where it has no NaN, so that code that ignores strides shows.
+    """
+    if layout == "transposed":
+        return np.array(array.T, order="C").T
+    if layout == "strided" and array.ndim:
+        filler = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else array.dtype.type(float("nan"))
+        buffer = np.full((*array.shape[:-1], 2 * array.shape[-1]), filler, dtype=array.dtype)
+        buffer[..., ::2] = array
+        return buffer[..., ::2]
+    return np.array(array, order="C")
+
+
+def room(made: Input) -> float:
+    """Return how much of the range is left outside the avoided points; negative where nothing is."""
+    segments = _segments(made)
+    return sum(hi - lo for lo, hi in segments) if segments else -1.0
+
+
+def rounded_gap(made: Input) -> float:
+    """Return the gap to draw with, so that rounding to the dtype leaves at least the gap asked for; 0 for none."""
+    lo, hi = made.range or (-1.0, 1.0)
+    return made.gap + spacing(made.dtype) * max(abs(lo), abs(hi)) if made.gap else 0.0
+
+
+def _segments(made: Input) -> list[tuple[float, float]]:
+    lo, hi = made.range or (-1.0, 1.0)
+    segments = [(lo, hi)]
+    if made.avoid is None:
+        return segments
+    for point in made.avoid.points:
+        before, after = point - made.avoid.margin, point + made.avoid.margin
+        cut = [((a, min(b, before)), (max(a, after), b)) for a, b in segments]
+        segments = [(a, b) for pair in cut for a, b in pair if a <= b]
+    return sorted(set(segments))
+
+
+def _uniform(made: Input, rng: np.random.Generator) -> Floats:
+    """Uniform over the range without the avoided parts; with a gap, sorted draws are pushed apart and shuffled."""
+    count = math.prod(made.shape)
+    segments = _segments(made)
+    gap = rounded_gap(made)
+    slack = room(made) - gap * max(count - 1, 0)
+    position = rng.random(count) * slack
+    if made.gap:
+        position = (np.sort(position) + gap * np.arange(count))[_shuffled(count, rng)]
+    starts = np.array([lo for lo, _ in segments])
+    before = np.concatenate(([0.0], np.cumsum([hi - lo for lo, hi in segments])[:-1]))
+    segment = np.searchsorted(before, position, side="right") - 1
+    return np.asarray(starts[segment] + (position - before[segment]))
+
+
+def _normal(made: Input, rng: np.random.Generator) -> Floats:
+    """Normal, centred in the range with a standard deviation of a quarter of its width, truncated to it."""
+    lo, hi = made.range or (-1.0, 1.0)
+    segments = _segments(made)
+    drawn = np.empty(math.prod(made.shape))
+    open_places = np.ones(drawn.shape, bool)
+    for _ in range(MAX_ROUNDS):
+        drawn[open_places] = (lo + hi) / 2 + (hi - lo) / 4 * rng.standard_normal(int(open_places.sum()))
+        open_places = ~np.any([(a <= drawn) & (drawn <= b) for a, b in segments], axis=0)
+        if not open_places.any():
+            return drawn
+    raise UndrawableError(f"input {made.name}: the avoided points leave almost nothing of the normal distribution")
+
+
+def _integers(made: Input, rng: np.random.Generator) -> Floats | NDArray[np.int64]:
+    lo, hi = made.range or (0.0, 1.0)
+    return (int(lo) + np.floor(rng.random(made.shape) * (hi - lo + 1))).astype(np.int64)
+
+
+def _bernoulli(made: Input, rng: np.random.Generator) -> Floats:
+    lo, hi = made.range or (0.0, 1.0)
+    return np.where(rng.random(made.shape) < 0.5, lo, hi)
+
+
+def _one_hot(made: Input, rng: np.random.Generator) -> Floats:
+    classes = made.shape[-1]
+    chosen = np.floor(rng.random(made.shape[:-1]) * classes)
+    return (np.arange(classes) == chosen[..., None]).astype(np.float64)
+
+
+def _permutation(made: Input, rng: np.random.Generator) -> NDArray[np.int64]:
+    return np.argsort(rng.random(made.shape), axis=-1, kind="stable")
+
+
+def _spd(made: Input, rng: np.random.Generator) -> Floats:
+    """``A A^T / n + I/2``, with A on a grid so coarse that no product is rounded: the same on every machine."""
+    n = made.shape[-1]
+    factor = np.floor(rng.random(made.shape) * 16 - 8) / 8
+    return factor @ np.swapaxes(factor, -1, -2) / max(n, 1) + np.eye(n) / 2
+
+
+def _shuffled(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return np.argsort(rng.random(count), kind="stable")
+
+
+_DRAWERS: dict[str, Callable[[Input, np.random.Generator], Array]] = {
+    "uniform": _uniform,
+    "normal": _normal,
+    "integers": _integers,
+    "bernoulli": _bernoulli,
+    "one_hot": _one_hot,
+    "permutation": _permutation,
+    "spd": _spd,
+}
+
+
+def _representable(made: Input, drawn: Floats, dtype: np.dtype[Any]) -> Array:
+    """Round to the dtype without leaving the range or entering the margins around avoided points."""
+    rounded = drawn.astype(dtype)
+    for lo, hi in _segments(made):
+        inside = (drawn >= lo) & (drawn <= hi)
+        low, high = inside & (rounded.astype(np.float64) < lo), inside & (rounded.astype(np.float64) > hi)
+        rounded = np.where(low, np.nextafter(rounded, dtype.type(np.inf)), rounded)
+        rounded = np.where(high, np.nextafter(rounded, dtype.type(-np.inf)), rounded)
+    return rounded.astype(dtype)

@@ -1,0 +1,34 @@
+"""What is wrong with a spec, said where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from gradaudit.spec.case import Location
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a spec: where it stands, what was found and what was expected."""
+
+    location: Location
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.message}"
+
+
+class SpecError(Exception):
+    """Specs cannot be audited as they are; carries every problem of every file, in the files' order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems), key=lambda p: (str(p.location.file), p.location.line, p.message)))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known word closest to this one, or an empty string."""
+    match = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""
