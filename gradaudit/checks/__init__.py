@@ -1,0 +1,1 @@
+"""Checks: what an audit does with a case and its op. One file each."""

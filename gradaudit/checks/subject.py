@@ -1,0 +1,117 @@
+"""What every check looks at: an op that has been opened, fed and called once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.results import Finding
+from gradaudit.spec.case import Case
+from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.targets.op import Op, OpError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The bits of some arrays at one moment, to be compared with and restored later."""
+
+    arrays: Mapping[str, Array]
+    bits: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array]) -> Snapshot:
+        """Remember the present contents of the arrays."""
+        return cls(arrays, {name: array.tobytes() for name, array in arrays.items()})
+
+    def changed(self) -> list[str]:
+        """Return the names of those arrays that are no longer bit-identical."""
+        return [name for name, array in self.arrays.items() if array.tobytes() != self.bits[name]]
+
+    def restore(self) -> None:
+        """Write the remembered contents back."""
+        for name in self.changed():
+            array = self.arrays[name]
+            array[...] = np.frombuffer(self.bits[name], array.dtype).reshape(array.shape)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An op of a case, with its inputs drawn, forward and backward called once on them.
+
+    Attributes:
+        case: the case.
+        op: its op, with params bound.
+        inputs: the drawn inputs, in the case's dtype.
+        outputs: what forward returned for them.
+        counted: positions of the outputs that upstream gradients belong to.
+        upstream: one gradient for each counted output, in its dtype.
+        gradients: what backward returned, by input; None where it returned None.
+        findings: what was noticed on the way.
+        evaluations: calls of forward so far.
+
+    """
+
+    case: Case
+    op: Op
+    inputs: Mapping[str, Array]
+    outputs: tuple[Array, ...]
+    counted: tuple[int, ...]
+    upstream: tuple[Array, ...]
+    gradients: Mapping[str, Array | None]
+    findings: tuple[Finding, ...]
+    evaluations: int
+
+
+def examine(case: Case, op: Op) -> Subject:
+    """Draw the case's inputs and upstream, and call forward and backward once.
+
+    Raises:
+        OpError: where forward or backward gives nothing usable.
+        UndrawableError: where the inputs cannot be drawn as the spec asks.
+
+    """
+    inputs = draw_inputs(case)
+    before = Snapshot.of(inputs)
+    outputs = op.forward(inputs)
+    findings = mutations("forward", before)
+    counted = op.differentiable_outputs(outputs)
+    for k in counted:
+        _refuse_nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
+    upstream = tuple(draw_upstream(case, k, outputs[k].shape, outputs[k].dtype) for k in counted)
+    given = {**inputs, **{f"upstream[{k}]" if len(counted) > 1 else "upstream": u for k, u in enumerate(upstream)}}
+    before = Snapshot.of(given)
+    gradients = op.backward(upstream, inputs, outputs)
+    # Gradients may be views of what backward was given: copies outlast the restoring of it.
+    gradients = {name: None if made is None else made.copy() for name, made in gradients.items()}
+    findings += mutations("backward", before)
+    return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), evaluations=1)
+
+
+def mutations(culprit: str, before: Snapshot) -> list[Finding]:
+    """Return a finding for each array that is no longer what it was, and restore it."""
+    findings = []
+    for name in before.changed():
+        was = np.frombuffer(before.bits[name], before.arrays[name].dtype).reshape(before.arrays[name].shape)
+        now = before.arrays[name]
+        different = np.argwhere(~((was == now) | ((was != was) & (now != now))))
+        where = tuple(int(k) for k in different[0]) if len(different) else ()
+        message = f"{culprit} changed its {name}: {len(different)} of {was.size} elements, the first at index {where}"
+        evidence = {"by": culprit, "array": name, "changed": len(different), "index": list(where)}
+        findings.append(Finding("input-mutated", message, evidence))
+    before.restore()
+    return findings
+
+
+def _refuse_nonfinite(name: str, array: Array) -> None:
+    broken = np.argwhere(~np.isfinite(array))
+    if len(broken):
+        where = tuple(int(k) for k in broken[0])
+        message = f"{name} is {array[where]} at index {where}, {len(broken)} of {array.size} are not finite"
+        finding = Finding("nonfinite", message, {"index": list(where), "count": len(broken)})
+        raise OpError(f"forward: {message}", finding)

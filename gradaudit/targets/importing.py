@@ -1,0 +1,73 @@
+"""Importing the functions that specs name, from the current folder, the spec's own, and what is installed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from gradaudit.spec.errors import nearest
+from gradaudit.targets.op import OpError, raised
+
+
+def import_function(name: str, folder: Path) -> Callable[..., Any]:
+    """Return the function that ``module:function`` names.
+
+    Modules are looked for in the current folder, then in ``folder``, then where Python looks. A module of the same
+    name that was imported earlier from another folder is imported anew.
+
+    Raises:
+        OpError: saying what is missing, with the nearest name that exists.
+
+    """
+    module_name, _, attribute = name.partition(":")
+    found: Any = _import_module(module_name, folder)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            owner = getattr(found, "__name__", module_name)
+            known = [known for known in dir(found) if not known.startswith("_")]
+            raise OpError(f"module '{owner}' has no '{part}'{nearest(part, known)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise OpError(f"'{name}' is not a function: found {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+def _import_module(name: str, folder: Path) -> Any:
+    places = [str(Path.cwd()), str(folder)]
+    sys.path[:] = places + [entry for entry in sys.path if entry not in (*places, "")]
+    _forget_namesake(name.partition(".")[0])
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise OpError(f"there is no module '{error.name}'{_nearest_module(error.name, folder)}") from None
+        raise raised(f"importing '{name}'", error) from None
+    except (Exception, SystemExit) as error:
+        raise raised(f"importing '{name}'", error) from None
+
+
+def _forget_namesake(top: str) -> None:
+    """Drop a cached module that Python would find elsewhere now: two specs' folders may hold modules of one name."""
+    cached = getattr(sys.modules.get(top), "__spec__", None)
+    if cached is None or not cached.has_location:
+        return
+    current = PathFinder.find_spec(top)
+    if current is not None and current.origin != cached.origin:
+        for known in [known for known in sys.modules if known == top or known.startswith(f"{top}.")]:
+            del sys.modules[known]
+
+
+def _nearest_module(name: str, folder: Path) -> str:
+    parent, _, last = name.rpartition(".")
+    places = [Path(place) for place in getattr(sys.modules.get(parent), "__path__", [Path.cwd(), folder])]
+    siblings = {entry.stem for place in places if place.is_dir() for entry in place.iterdir() if _is_module(entry)}
+    match = nearest(last, sorted(siblings))
+    return match.replace("'", f"'{parent}.", 1) if match and parent else match
+
+
+def _is_module(entry: Path) -> bool:
+    return entry.suffix == ".py" or (entry.is_dir() and (entry / "__init__.py").exists())

@@ -1,0 +1,72 @@
+"""The protocol that every op speaks, whatever its framework, and the error of those that do not work."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gradaudit.results import Finding
+
+Array = Any
+"""An array of the op's own framework; NumPy's for Python targets."""
+
+
+class OpError(Exception):
+    """The op gave nothing that can be audited: it raised, or returned something else than arrays.
+
+    Carries the finding that names it, where there is one.
+    """
+
+    def __init__(self, message: str, finding: Finding | None = None) -> None:
+        super().__init__(message)
+        self.finding = finding
+
+
+class Op(Protocol):
+    """A differentiable operation with its params bound."""
+
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        """Return all outputs for these inputs.
+
+        Raises:
+            OpError: where the implementation raises or returns no arrays.
+
+        """
+        ...
+
+    def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
+        """Return the positions of the outputs that upstream gradients belong to."""
+        ...
+
+    def backward(
+        self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+    ) -> dict[str, Array | None]:
+        """Return the vector-Jacobian product for each input that backward answers for.
+
+        ``upstream`` holds one gradient for each differentiable output; ``outputs`` is what forward returned for these
+        inputs.
+
+        Raises:
+            OpError: where the implementation raises or returns another number of gradients.
+
+        """
+        ...
+
+
+def raised(what: str, error: BaseException) -> OpError:
+    """Return the error to report for an exception out of an op's own code, with the last frame of its traceback."""
+    said = f"{what} raised {type(error).__name__}"
+    if isinstance(error, SystemExit):
+        said = f"{what} called sys.exit({error.code!r})"
+    elif isinstance(error, MemoryError):
+        said = f"{what} ran out of memory"
+    if text := str(error).strip():
+        said += f": {text}" if not isinstance(error, SystemExit) else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    if len(frames) > 1:  # the first frame is the call in our own code
+        last = frames[-1]
+        line = linecache.getline(last.filename, last.lineno or 0).strip()
+        said += f"\n  {last.filename}:{last.lineno}, in {last.name}" + (f": {line}" if line else "")
+    return OpError(said)
