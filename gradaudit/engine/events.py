@@ -1,0 +1,46 @@
+"""What happens during a run, as frozen data: the only thing that reports know of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gradaudit.results import Result
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The specs are loaded and their cases about to be audited."""
+
+    cases: int
+    ops: int
+
+
+@dataclass(frozen=True)
+class CaseDone:
+    """A case has been audited; sent as it happens, in no particular order, for progress only."""
+
+    id: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class CaseFinished:
+    """The results of a case, one for each differentiable input; sent in the order of the plan."""
+
+    id: str
+    results: tuple[Result, ...]
+    check_evaluations: int
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """Nothing more will come; ``interrupted`` tells whether cases were left out because of Ctrl-C."""
+
+    seconds: float
+    interrupted: bool
+
+
+Event = RunStarted | CaseDone | CaseFinished | RunFinished
+Handler = Callable[[Event], None]

@@ -1,0 +1,95 @@
+"""A run: every case audited once, in worker processes or in this one, each told of in the order of the plan."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from gradaudit.checks.audit import Audit, audit_case, failed_audit
+from gradaudit.engine.events import CaseDone, CaseFinished, Handler, RunFinished, RunStarted
+from gradaudit.engine.imports import unimportable
+from gradaudit.engine.pool import Lost, workers
+from gradaudit.engine.worker import audit_in_worker
+from gradaudit.spec.case import Case
+from gradaudit.spec.errors import SpecError
+from gradaudit.spec.load import Specs
+
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds that a case may take before it is stopped."""
+
+
+class TaskMap(Protocol):
+    """Where tasks run: ``map`` yields each one's position and outcome as it comes."""
+
+    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
+        """Call ``function(*task)`` for every task."""
+        ...
+
+
+class InProcess:
+    """Tasks one after the other in this process, for debuggers: no time limit, no fence."""
+
+    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
+        """Call ``function(*task)`` for every task, in order."""
+        for position, task in enumerate(tasks):
+            yield position, function(*task)
+
+
+def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
+    """Audit every case of the specs and emit what happens.
+
+    Ctrl-C ends the run at once: the cases audited by then are still emitted, and ``RunFinished`` says so.
+
+    Args:
+        specs: what to audit.
+        emit: called with each event, in this process.
+        jobs: worker processes; None for one for each core, 0 for none: everything happens in this process.
+        timeout: seconds that a case may take; not enforced without workers.
+
+    Raises:
+        SpecError: where a module or function that the specs name cannot be imported.
+
+    """
+    started = time.perf_counter()
+    audits: dict[int, Audit] = {}
+    told = 0
+    interrupted = False
+
+    def tell(*, skip_missing: bool = False) -> None:
+        nonlocal told
+        while told < len(specs.cases) and (told in audits or skip_missing):
+            if told in audits:
+                audit = audits.pop(told)
+                emit(CaseFinished(specs.cases[told].id, audit.results, audit.check_evaluations))
+            told += 1
+
+    count = (_cores() if jobs is None else jobs) and min(_cores() if jobs is None else jobs, max(1, len(specs.cases)))
+    place: AbstractContextManager[TaskMap] = workers(count, timeout) if count else nullcontext(InProcess())
+    try:
+        with place as tasks:
+            if problems := unimportable(specs, tasks.map):
+                raise SpecError(problems)
+            emit(RunStarted(len(specs.cases), len(specs.documents)))
+            function = audit_in_worker if count else audit_case
+            for done, (position, outcome) in enumerate(tasks.map(function, [(case,) for case in specs.cases]), 1):
+                audits[position] = _audit(specs.cases[position], outcome)
+                emit(CaseDone(specs.cases[position].id, done, len(specs.cases)))
+                tell()
+    except KeyboardInterrupt:
+        interrupted = True
+        tell(skip_missing=True)
+    emit(RunFinished(time.perf_counter() - started, interrupted))
+
+
+def _audit(case: Case, outcome: Audit | Lost) -> Audit:
+    return failed_audit(case, outcome.cause) if isinstance(outcome, Lost) else outcome
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
