@@ -9,7 +9,7 @@ import numpy as np
 from gradaudit.checks.gradient import blank_result, check_gradient
 from gradaudit.checks.subject import examine
 from gradaudit.results import Finding, Result, Verdict, worst
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import open_op
 from gradaudit.targets.op import OpError
@@ -45,15 +45,12 @@ def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -
 
 def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) -> tuple[Result, ...]:
     """Attach the case's findings, let those that fail a case fail it, and compare the end with what was expected."""
-    for finding in findings:
+    for finding in {(finding.code, finding.message): finding for finding in findings}.values():
         about = finding.evidence.get("array")
         place = next((k for k, result in enumerate(results) if result.input == about), 0)
         results[place] = replace(results[place], findings=(*results[place].findings, finding))
     results = [_failed_by_findings(result) for result in results]
-    seen = {finding.code for result in results for finding in result.findings}
-    verdict = worst([result.verdict for result in results])
-    expected = verdict == case.expect.verdict and seen.issuperset(case.expect.findings)
-    return tuple(replace(result, expected=expected) for result in results)
+    return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
 
 
 def _failed_by_findings(result: Result) -> Result:
@@ -61,3 +58,21 @@ def _failed_by_findings(result: Result) -> Result:
     if not failing or result.verdict.severity >= Verdict.FAIL.severity:
         return result
     return replace(result, verdict=Verdict.FAIL, message=failing[0].message)
+
+
+def _disappointment(expect: Expectation, results: list[Result]) -> str:
+    """Return in words what a case as a whole was expected to show and did not."""
+    seen = {finding.code for result in results for finding in result.findings}
+    if missing := [code for code in expect.findings if code not in seen]:
+        return f"the spec expects the finding {', '.join(missing)}, which was not made"
+    verdict = worst([result.verdict for result in results])
+    if expect.verdict == "fail" and verdict is not Verdict.FAIL:
+        return f"the spec expects this case to fail, and it ended with {verdict}"
+    return ""
+
+
+def _compared(result: Result, expect: Expectation, disappointment: str) -> Result:
+    if disappointment:
+        said = f"{result.message}; {disappointment}" if result.message else disappointment
+        return replace(result, expected=False, message=said)
+    return replace(result, expected=expect.verdict == "fail" or result.verdict is Verdict.PASS)

@@ -19,12 +19,12 @@ from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.ground import Ground, find_ground, widened
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.decision import Decision, decide, settles
-from gradaudit.numerics.derivative import Estimate, estimate_derivative, estimate_at_step
+from gradaudit.numerics.derivative import Estimate, estimate_at_step, estimate_derivative
 from gradaudit.numerics.loss import Floats, Loss, rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
@@ -61,7 +61,7 @@ def _audit(subject: Subject, ground: Ground, name: str) -> Result:
     broken = broken_contract(name, subject.inputs[name], gradient, answered=name in subject.gradients)
     if broken or gradient is None:
         return replace(blank, message=broken.message if broken else "", findings=(broken,) if broken else ())
-    loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, ground.spacing)
+    loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))
     claimed = widened(gradient)
     try:
         numerical, bounds = _exhaustive(subject.case, loss, claimed)
@@ -84,7 +84,7 @@ def _exhaustive(case: Case, loss: Loss, claimed: Array) -> tuple[Array, Floats]:
     for index in np.ndindex(claimed.shape):
         value, bound = 0j, 0.0
         for unit in units:
-            part = claimed[index].imag if unit == 1j else claimed[index].real
+            part = float(claimed[index].imag if unit == 1j else claimed[index].real)
             estimate = _estimate(case, loss, index, unit, part, tolerance)
             value, bound = value + estimate.value * unit, math.hypot(bound, estimate.bound)
         numerical[index] = value if len(units) == 2 else value.real
@@ -114,7 +114,7 @@ def _judged(
     verdict, message = _verdict(made)
     if verdict is not Verdict.ERROR and not ground.generic:
         message = f"{message}; " if message else ""
-        message += f"differenced in {case.dtype}, since forward does not return float64 for float64"
+        message += f"differenced in {ground.dtype}: forward does not return float64 for float64"
     return replace(
         blank,
         verdict=verdict,
@@ -132,9 +132,9 @@ def _judged(
 def _tolerance(case: Case, ground: Ground, numerical: Array) -> Tolerance:
     if case.tolerance is not None:
         return case.tolerance
-    if ground.generic or case.dtype not in NATIVE_TOLERANCES:
+    if ground.generic:
         return DEFAULT_TOLERANCES[case.dtype]
-    native = NATIVE_TOLERANCES[case.dtype]
+    native = NATIVE_TOLERANCES[ground.dtype]
     return Tolerance(native.rtol, native.atol * rms(numerical[np.isfinite(numerical)]))
 
 

@@ -30,8 +30,7 @@ class Ground:
         inputs: lifted to float64 where forward is generic in dtype, else as the case has them.
         outputs: the counted outputs there, as ``lifted`` returns them.
         upstream: likewise.
-        spacing: distance from 1 to the next number of the dtype that forward returns there.
-        generic: whether that dtype is float64.
+        dtype: name of the coarsest dtype that forward returns there.
         findings: what was noticed while forward was called here.
 
     """
@@ -40,9 +39,13 @@ class Ground:
     inputs: Mapping[str, Array]
     outputs: Floats
     upstream: Floats
-    spacing: float
-    generic: bool
+    dtype: str
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def generic(self) -> bool:
+        """Whether forward gives float64 for float64, so that it is differenced there."""
+        return self.dtype == "float64"
 
     def evaluate(self) -> Floats:
         """Call forward on the present inputs and return its counted outputs, NaN where it raises.
@@ -79,10 +82,10 @@ def find_ground(subject: Subject) -> Ground:
     except (OpError, IndexError):
         lifts = native
     if all(out.dtype in WIDE for out in lifts) and [out.shape for out in lifts] == [out.shape for out in native]:
-        return Ground(subject, wide, lifted(lifts), upstream, spacing("float64"), generic=True)
-    coarsest = max(spacing(out.dtype.name) for out in native)
+        return Ground(subject, wide, lifted(lifts), upstream, "float64")
+    coarsest = max((out.dtype.name for out in native), key=spacing)
     inputs = {name: array.copy() for name, array in subject.inputs.items()}
-    return Ground(subject, inputs, lifted(native), upstream, coarsest, generic=False)
+    return Ground(subject, inputs, lifted(native), upstream, coarsest)
 
 
 def widened(array: Array) -> Array:

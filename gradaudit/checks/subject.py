@@ -112,6 +112,6 @@ def _refuse_nonfinite(name: str, array: Array) -> None:
     broken = np.argwhere(~np.isfinite(array))
     if len(broken):
         where = tuple(int(k) for k in broken[0])
-        message = f"{name} is {array[where]} at index {where}, {len(broken)} of {array.size} are not finite"
+        message = f"{name} is {array[where]} at index {where}; {len(broken)} of {array.size} elements are not finite"
         finding = Finding("nonfinite", message, {"index": list(where), "count": len(broken)})
-        raise OpError(f"forward: {message}", finding)
+        raise OpError(message, finding)

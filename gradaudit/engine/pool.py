@@ -6,15 +6,15 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, TimeoutError, wait  # noqa: A004 (pebble raises this one)
+from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait  # noqa: A004 (pebble raises this one)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
-from gradaudit.engine.worker import describe_exit, log_of, printed_tail, start_worker
+from gradaudit.engine.worker import describe_exit, log_of, start_worker
 
 T = TypeVar("T")
 
@@ -49,7 +49,10 @@ class Workers:
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, "1")
         self._pool = ProcessPool(
-            count, initializer=start_worker, initargs=(logs, int(machine_memory() * MEMORY_SHARE / count)), context=context
+            count,
+            initializer=start_worker,
+            initargs=(logs, int(machine_memory() * MEMORY_SHARE / count)),
+            context=context,
         )
         self._count = count
         self._timeout = timeout
@@ -58,7 +61,7 @@ class Workers:
     def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
         """Call ``function(*task)`` for every task; yield each task's position and outcome as it comes."""
         waiting = enumerate(tasks)
-        running: dict[ProcessFuture[T], int] = {}
+        running: dict[Future[T], int] = {}
         while True:
             for position, task in waiting:
                 running[self._pool.schedule(function, args=task, timeout=self._timeout)] = position
@@ -69,7 +72,7 @@ class Workers:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), self._outcome(future)
 
-    def _outcome(self, future: ProcessFuture[T]) -> T | Lost:
+    def _outcome(self, future: Future[Any]) -> Any:
         try:
             return future.result()
         except TimeoutError:
@@ -81,7 +84,7 @@ class Workers:
 
     def stop(self) -> None:
         """End all processes at once, whatever they are doing."""
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 

@@ -1,4 +1,4 @@
-"""What runs inside a worker process: the audit of one case, fenced off from the terminal and from the machine's memory."""
+"""What runs inside a worker process: the audit of one case, fenced off from terminal, disk and memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ from gradaudit.targets.op import OpError
 MAX_PRINTED = 64 * 2**20
 """Bytes that one case may print; a kernel limit on the log file, so that no op can fill the disk."""
 
-SHOWN_TAIL = 2_000
-"""Bytes of what a case printed that go with its error."""
+SHOWN_TAIL = 8_000
+"""Bytes at the end of a log that are looked at after a crash."""
+
+SHOWN_LINES = 8
+"""Lines of what a case printed that go with its error."""
+
+SHOWN_FRAMES = 4
+"""Frames of the op's own that go with a crash, innermost first."""
 
 EXIT_ZERO = 113
 """Exit status of a worker whose op called ``os._exit(0)``: a silent end would look like a worker that still works."""
@@ -81,7 +87,7 @@ def _fresh_log() -> Iterator[None]:
             try:
                 stream.flush()
             except OSError:  # over the limit: the rest of the buffer has nowhere to go
-                stream.detach()  # type: ignore[union-attr]
+                stream.detach()
 
 
 def _limit_resources(memory: int) -> None:
@@ -122,13 +128,20 @@ def describe_exit(status: int, log: Path) -> str:
 
 
 def printed_tail(log: Path) -> str:
-    """Return the end of what a worker printed, indented under a line of its own; empty where it printed nothing."""
+    """Return the end of what a worker printed, or where it crashed, on lines of their own; empty for neither."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - SHOWN_TAIL))
             text = file.read().decode("utf-8", errors="replace").strip()
     except OSError:
         return ""
-    return "\n  it printed last:\n" + "\n".join(f"    {line}" for line in text.splitlines()[-12:]) if text else ""
+    printed, crashed, trace = text.partition("Fatal Python error: ")
+    if crashed:
+        frames = [line.strip() for line in trace.splitlines() if line.startswith("  File ")]
+        ours = next((k for k, frame in enumerate(frames) if _OWN_FOLDER in frame), len(frames))
+        return "".join(f"\n  {frame}" for frame in frames[:ours][:SHOWN_FRAMES])
+    last = printed.splitlines()[-SHOWN_LINES:]
+    return "\n  it printed last:" + "".join(f"\n    {line}" for line in last) if last else ""
 
 
+_OWN_FOLDER = str(Path(__file__).parent.parent)

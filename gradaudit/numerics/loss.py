@@ -105,20 +105,19 @@ class Loss:
     def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Sampler:
         """Return the sampler of central differences in one element, along its real or imaginary axis."""
         value = self._base[index]
-        direction = unit if unit.imag else unit.real
+        number, direction = (complex, unit) if self._base.dtype.kind == "c" else (float, unit.real)
 
         def sample(step: float) -> Difference | None:
             x = self._x
             try:
-                x[index] = complex_or_real(value) + step * direction
-                above, plus = x[index], self._evaluate()
-                x[index] = complex_or_real(value) - step * direction
-                below, minus = x[index], self._evaluate()
+                x[index] = number(value) + step * direction
+                above, plus = number(x[index]), self._evaluate()
+                x[index] = number(value) - step * direction
+                below, minus = number(x[index]), self._evaluate()
             finally:
                 x[index] = value
                 self._verify_restored()
-            displacement = abs(complex_or_real(above) - complex_or_real(below))
-            return self._difference(plus, minus, displacement)
+            return self._difference(plus, minus, abs(above - below))
 
         return sample
 
@@ -148,11 +147,6 @@ class Loss:
             return None
         noise = self._unit * math.sqrt(float(self._weights_squared @ (change != 0.0)))
         return Difference(quotient, 2.0 * noise / displacement)
-
-
-def complex_or_real(value: Any) -> complex | float:
-    """Return a NumPy scalar of any dtype as a Python number, without loss."""
-    return complex(value) if np.iscomplexobj(value) else float(value)
 
 
 def power_of_two(value: float) -> float:

@@ -34,6 +34,7 @@ def noise_along_line(values: Floats) -> tuple[Floats, bool]:
 
     >>> noise_along_line(np.arange(9.0)[:, None] ** 3)
     (array([0.]), True)
+
     """
     by_order = []
     for order in ORDERS:

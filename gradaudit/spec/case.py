@@ -12,7 +12,7 @@ Layout = Literal["contiguous", "transposed", "strided"]
 Method = Literal["auto", "exhaustive", "search"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Location:
     """Where in a spec something stands; line and column count from 1."""
 

@@ -60,9 +60,7 @@ class InputModel(_Strict):
         InputDtypeName | None,
         Field(description="default: the case's dtype, int64 for integers and permutations"),
     ] = None
-    differentiable: Annotated[
-        bool | None, Field(description="default: true for floating and complex dtypes")
-    ] = None
+    differentiable: Annotated[bool | None, Field(description="default: true for floating and complex dtypes")] = None
     distribution: Annotated[
         Distribution,
         Field(
@@ -144,7 +142,9 @@ def _upstream(value: Any) -> Any:
 
 
 def _step(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")):
+    if value == "auto" or (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+    ):
         return value
     raise ValueError("expected 'auto' or a positive number")
 
@@ -178,7 +178,6 @@ class SettingsModel(_Strict):
     ] = "pass"
     findings: Annotated[list[str], Field(description="finding codes that the audit is expected to make")] = []
     notes: Annotated[str, Field(description="prose, shown by explain")] = ""
-
 
     @field_validator("findings")
     @classmethod

@@ -182,7 +182,7 @@ def _spd(made: Input, rng: np.random.Generator) -> Floats:
     """``A A^T / n + I/2``, with A on a grid so coarse that no product is rounded: the same on every machine."""
     n = made.shape[-1]
     factor = np.floor(rng.random(made.shape) * 16 - 8) / 8
-    return factor @ np.swapaxes(factor, -1, -2) / max(n, 1) + np.eye(n) / 2
+    return np.asarray(factor @ np.swapaxes(factor, -1, -2) / max(n, 1) + np.eye(n) / 2)
 
 
 def _shuffled(count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -40,13 +40,19 @@ def dtype_of(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        return np.dtype(ml_dtypes.bfloat16)  # type: ignore[no-any-return]
     return np.dtype(name)
 
 
 def is_floating(name: str) -> bool:
     """Whether the dtype of this name has derivatives: real or complex floating point."""
     return name in FLOATING_NAMES
+
+
+@cache
+def has_derivatives(dtype: np.dtype[Any]) -> bool:
+    """Whether arrays of this dtype can be differentiated; ``is_floating`` for a dtype at hand."""
+    return is_floating(dtype.name)
 
 
 def is_complex(name: str) -> bool:
@@ -59,7 +65,7 @@ def floating_info(name: str) -> Any:
     if name == "bfloat16":
         import ml_dtypes
 
-        return ml_dtypes.finfo(dtype_of(name))
+        return ml_dtypes.finfo(dtype_of(name))  # type: ignore[no-untyped-call]
     return np.finfo(dtype_of(name))
 
 

@@ -24,7 +24,7 @@ class SpecError(Exception):
     """Specs cannot be audited as they are; carries every problem of every file, in the files' order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems), key=lambda p: (str(p.location.file), p.location.line, p.message)))
+        self.problems = tuple(sorted(set(problems), key=lambda problem: (problem.location, problem.message)))
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -40,7 +40,7 @@ class Overrides:
     method: Method | None = None
 
 
-class _Invalid(Exception):
+class _InvalidCaseError(Exception):
     """A mistake at a path of the merged case."""
 
     def __init__(self, path: KeyPath, message: str, *, key: bool = False) -> None:
@@ -65,7 +65,7 @@ def expand(source: Document, document: DocumentModel, overrides: Overrides) -> t
         for dtype in dict.fromkeys(overrides.dtypes or merged["dtype"]):
             try:
                 cases.append(_case(source, document, merged, dtype, prefix, overrides))
-            except _Invalid as error:
+            except _InvalidCaseError as error:
                 own = (*prefix, *error.path)
                 path = own if own in source else error.path
                 problems.append(Problem(source.locate(path, key=error.key), f"{_dotted(error.path)}: {error}"))
@@ -111,13 +111,11 @@ def _case(
     prefix: KeyPath,
     overrides: Overrides,
 ) -> Case:
-    inputs = tuple(
-        _input(name, InputModel.model_validate(given), dtype) for name, given in merged["inputs"].items()
-    )
+    inputs = tuple(_input(name, InputModel.model_validate(given), dtype) for name, given in merged["inputs"].items())
     if not inputs:
-        raise _Invalid(("inputs",), "expected at least one input, found none")
+        raise _InvalidCaseError(("inputs",), "expected at least one input, found none")
     if not any(entry.differentiable for entry in inputs):
-        raise _Invalid(("inputs",), "none of the inputs is differentiable, so there is no gradient to audit")
+        raise _InvalidCaseError(("inputs",), "none of the inputs is differentiable, so there is no gradient to audit")
     _refuse_what_memory_cannot_hold(inputs)
     return Case(
         op=document.op,
@@ -153,14 +151,14 @@ def _tolerance(given: Mapping[str, Any], dtype: str) -> Tolerance | None:
 def _input(name: str, model: InputModel, case_dtype: str) -> Input:
     path: KeyPath = ("inputs", name)
     if re.fullmatch(r"upstream|output(\[\d+\])?", name):
-        raise _Invalid(path, "this name is taken: backward's args use it for something else", key=True)
+        raise _InvalidCaseError(path, "this name is taken: backward's args use it for something else", key=True)
     whole = model.distribution in ("integers", "permutation")
     dtype = model.dtype or ("int64" if whole else case_dtype)
     differentiable = model.differentiable
     if differentiable is None:
         differentiable = is_floating(dtype)
     elif differentiable and not is_floating(dtype):
-        raise _Invalid((*path, "differentiable"), f"found true, but {dtype} has no derivatives")
+        raise _InvalidCaseError((*path, "differentiable"), f"found true, but {dtype} has no derivatives")
     made = Input(
         name=name,
         shape=_shape(path, model),
@@ -181,23 +179,25 @@ def _avoid(path: KeyPath, model: AvoidModel | None) -> Avoid | None:
     if model is None:
         return None
     if not model.points or model.margin is None:
-        raise _Invalid(path, "expected both points and margin", key=True)
+        raise _InvalidCaseError(path, "expected both points and margin", key=True)
     return Avoid(tuple(model.points), model.margin)
 
 
 def _shape(path: KeyPath, model: InputModel) -> tuple[int, ...]:
     if model.values is None:
         if model.shape is None:
-            raise _Invalid(path, "expected 'shape' or 'values', found neither")
+            raise _InvalidCaseError(path, "expected 'shape' or 'values', found neither")
         return tuple(model.shape)
     try:
         shape = np.shape(np.asarray(model.values, dtype=np.float64))
     except ValueError:
-        raise _Invalid((*path, "values"), "the nested lists are ragged; every row needs the same length") from None
+        raise _InvalidCaseError(
+            (*path, "values"), "the nested lists are ragged; every row needs the same length"
+        ) from None
     except OverflowError:
-        raise _Invalid((*path, "values"), "found a number that no dtype can hold") from None
+        raise _InvalidCaseError((*path, "values"), "found a number that no dtype can hold") from None
     if model.shape is not None and tuple(model.shape) != shape:
-        raise _Invalid((*path, "shape"), f"found {model.shape}, but the values have shape {list(shape)}")
+        raise _InvalidCaseError((*path, "shape"), f"found {model.shape}, but the values have shape {list(shape)}")
     return shape
 
 
@@ -209,19 +209,19 @@ def _range(path: KeyPath, model: InputModel, dtype: str) -> tuple[float, float] 
         return None
     if model.distribution in ("permutation", "one_hot", "spd"):
         if model.range is not None:
-            raise _Invalid((*path, "range"), f"the distribution '{model.distribution}' takes no range")
+            raise _InvalidCaseError((*path, "range"), f"the distribution '{model.distribution}' takes no range")
         return None
     if model.range is None:
         if model.distribution == "integers":
-            raise _Invalid(path, "the distribution 'integers' needs a range: [lo, hi]")
+            raise _InvalidCaseError(path, "the distribution 'integers' needs a range: [lo, hi]")
         unsigned = model.distribution == "bernoulli" or not is_floating(dtype)
         return (0.0, 1.0) if unsigned else (-1.0, 1.0)
     lo, hi = model.range
     if lo > hi:
-        raise _Invalid((*path, "range"), f"found lo {lo:g} above hi {hi:g}; expected [lo, hi]")
+        raise _InvalidCaseError((*path, "range"), f"found lo {lo:g} above hi {hi:g}; expected [lo, hi]")
     _check_inside_dtype((*path, "range"), np.asarray(model.range), dtype)
     if model.distribution == "integers" and not (lo.is_integer() and hi.is_integer()):
-        raise _Invalid((*path, "range"), f"found [{lo:g}, {hi:g}]; integers need whole bounds")
+        raise _InvalidCaseError((*path, "range"), f"found [{lo:g}, {hi:g}]; integers need whole bounds")
     return float(lo), float(hi)
 
 
@@ -229,13 +229,15 @@ def _check_inside_dtype(path: KeyPath, values: np.ndarray[Any, np.dtype[np.float
     least, most = smallest_value(dtype), largest_value(dtype)
     outside = values[np.isfinite(values) & ((values < least) | (values > most))]
     if outside.size:
-        raise _Invalid(path, f"found {outside[0]:g}, outside {dtype}, which ends at {least:.5g} and {most:.5g}")
+        raise _InvalidCaseError(
+            path, f"found {outside[0]:g}, outside {dtype}, which ends at {least:.5g} and {most:.5g}"
+        )
 
 
 def _check_whole(path: KeyPath, values: np.ndarray[Any, np.dtype[np.float64]], dtype: str) -> None:
     broken = values[values != np.floor(values)]
     if broken.size and not is_floating(dtype):
-        raise _Invalid(path, f"found {broken[0]:g}, but {dtype} holds whole numbers")
+        raise _InvalidCaseError(path, f"found {broken[0]:g}, but {dtype} holds whole numbers")
 
 
 def _check_distribution(path: KeyPath, made: Input) -> None:
@@ -243,27 +245,29 @@ def _check_distribution(path: KeyPath, made: Input) -> None:
         return
     kind, shape = made.distribution, made.shape
     if kind in ("one_hot", "permutation") and not shape:
-        raise _Invalid((*path, "shape"), f"the distribution '{kind}' needs at least one axis, found []")
+        raise _InvalidCaseError((*path, "shape"), f"the distribution '{kind}' needs at least one axis, found []")
     if kind == "spd" and (len(shape) < 2 or shape[-1] != shape[-2]):
-        raise _Invalid((*path, "shape"), f"the distribution 'spd' needs square matrices, found {list(shape)}")
+        raise _InvalidCaseError((*path, "shape"), f"the distribution 'spd' needs square matrices, found {list(shape)}")
     if kind == "spd" and not is_floating(made.dtype):
-        raise _Invalid((*path, "dtype"), f"the distribution 'spd' needs a floating dtype, found {made.dtype}")
+        raise _InvalidCaseError((*path, "dtype"), f"the distribution 'spd' needs a floating dtype, found {made.dtype}")
     if kind in ("uniform", "normal") and not is_floating(made.dtype):
-        raise _Invalid(path, f"the distribution '{kind}' needs a floating dtype, found {made.dtype}; use 'integers'")
+        raise _InvalidCaseError(
+            path, f"the distribution '{kind}' needs a floating dtype, found {made.dtype}; use 'integers'"
+        )
     if made.avoid and kind not in ("uniform", "normal"):
-        raise _Invalid((*path, "avoid"), f"the distribution '{kind}' cannot avoid points")
+        raise _InvalidCaseError((*path, "avoid"), f"the distribution '{kind}' cannot avoid points")
     if made.gap and (kind != "uniform" or is_complex(made.dtype)):
-        raise _Invalid((*path, "gap"), "a gap needs the distribution 'uniform' and a real dtype")
+        raise _InvalidCaseError((*path, "gap"), "a gap needs the distribution 'uniform' and a real dtype")
     if kind not in ("uniform", "normal"):
         return
     available, count = room(made), math.prod(shape)
     if available < 0:
-        raise _Invalid((*path, "avoid"), "nothing of the range is left outside the avoided points")
+        raise _InvalidCaseError((*path, "avoid"), "nothing of the range is left outside the avoided points")
     gap = rounded_gap(made)
     if gap * (count - 1) > available:
         lo, hi = made.range or (0.0, 0.0)
         needed = f"{count} elements of {made.dtype} {made.gap:g} apart need a width of {gap * (count - 1):.3g}"
-        raise _Invalid((*path, "gap"), f"{needed}, but [{lo:g}, {hi:g}] leaves {available:g}")
+        raise _InvalidCaseError((*path, "gap"), f"{needed}, but [{lo:g}, {hi:g}] leaves {available:g}")
 
 
 def _refuse_what_memory_cannot_hold(inputs: tuple[Input, ...]) -> None:
@@ -272,7 +276,7 @@ def _refuse_what_memory_cannot_hold(inputs: tuple[Input, ...]) -> None:
         needed = math.prod(made.shape) * dtype_of(made.dtype).itemsize
         if needed > machine:
             elements = math.prod(made.shape)
-            raise _Invalid(
+            raise _InvalidCaseError(
                 ("inputs", made.name, "shape"),
                 f"{elements:.3g} elements of {made.dtype} take {_gigabytes(needed)}; this machine has "
                 f"{_gigabytes(machine)}",
@@ -288,12 +292,14 @@ def _target(source: Document, model: TargetModel, inputs: tuple[Input, ...]) -> 
     others = [kind for kind in FRAMEWORKS if getattr(model, kind) is not None]
     if model.forward is None and model.backward is None and others:
         kind = others[0]
-        raise _Invalid((*path, kind), f"targets of kind '{kind}' cannot be audited yet; use forward and backward")
+        raise _InvalidCaseError(
+            (*path, kind), f"targets of kind '{kind}' cannot be audited yet; use forward and backward"
+        )
     if model.forward is None or model.backward is None:
         missing = "forward" if model.forward is None else "backward"
-        raise _Invalid(path, f"expected '{missing}: module:function', found none", key=True)
+        raise _InvalidCaseError(path, f"expected '{missing}: module:function', found none", key=True)
     if others:
-        raise _Invalid((*path, others[0]), f"found '{others[0]}' beside 'forward'; a target is of one kind")
+        raise _InvalidCaseError((*path, others[0]), f"found '{others[0]}' beside 'forward'; a target is of one kind")
     names = [made.name for made in inputs]
     differentiable = [made.name for made in inputs if made.differentiable]
     args, returns = model.backward.args, model.backward.returns
@@ -301,11 +307,11 @@ def _target(source: Document, model: TargetModel, inputs: tuple[Input, ...]) -> 
         if word not in names and not re.fullmatch(r"upstream|(upstream|output)\[\d+\]|output", word):
             known = [*names, "upstream", "output"]
             message = f"found '{word}'; expected upstream, output, output[k] or an input{nearest(word, known)}"
-            raise _Invalid((*path, "backward", "args", i), message)
+            raise _InvalidCaseError((*path, "backward", "args", i), message)
     for i, word in enumerate(returns or ()):
         if word not in names:
             message = f"found '{word}'; expected one of the inputs {', '.join(names)}{nearest(word, names)}"
-            raise _Invalid((*path, "backward", "returns", i), message)
+            raise _InvalidCaseError((*path, "backward", "returns", i), message)
     return PythonTarget(
         forward=model.forward,
         backward=BackwardCall(
@@ -316,5 +322,3 @@ def _target(source: Document, model: TargetModel, inputs: tuple[Input, ...]) -> 
         differentiable_outputs=None if model.outputs is None else tuple(model.outputs.differentiable),
         folder=source.file.resolve().parent,
     )
-
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from gradaudit.spec.document import (
 )
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
+from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
 
 SUFFIXES = (".yaml", ".yml")
@@ -74,6 +75,19 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
     if problems:
         raise SpecError(problems)
     return Specs(tuple(cases), documents)
+
+
+def selected(specs: Specs, selector: Selector) -> Specs:
+    """Return the specs with those cases only that the selector takes.
+
+    Raises:
+        SelectionError: where it takes none.
+
+    """
+    cases = tuple(case for case in specs.cases if selector(case))
+    if not cases:
+        raise SelectionError(f"-k selects none of the {len(specs.cases)} cases")
+    return replace(specs, cases=cases)
 
 
 def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
@@ -138,7 +152,9 @@ def _problem(source: Document, detail: ErrorDetails) -> Problem:
             if not str(context["error"]).startswith("found"):
                 message += f", found {_shown(found)}"
         case "string_pattern_mismatch":
-            message = f"{dotted}: found {_shown(found)}, expected {_PATTERNS.get(context['pattern'], context['pattern'])}"
+            message = (
+                f"{dotted}: found {_shown(found)}, expected {_PATTERNS.get(context['pattern'], context['pattern'])}"
+            )
         case _:
             message = f"{dotted}: {_expectation(detail['msg'])}, found {_shown(found)}"
     return Problem(source.locate(path), message)

@@ -73,7 +73,7 @@ class Document:
         return path in self.values
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     def __init__(self, node: yaml.Node, message: str) -> None:
         super().__init__(message)
         self.node = node
@@ -108,7 +108,7 @@ def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
             try:
                 document.data = _Builder(document).build(node, (), 0)
                 documents.append(document)
-            except _Unreadable as error:
+            except _UnreadableError as error:
                 problems.append(Problem(_location(file, error.node), str(error)))
     except yaml.MarkedYAMLError as error:
         problems.append(_syntax_problem(file, error))
@@ -143,9 +143,9 @@ class _Builder:
     def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            raise _Unreadable(node, f"expands into more than {MAX_NODES:,} values; are aliases nested in aliases?")
+            raise _UnreadableError(node, f"expands into more than {MAX_NODES:,} values; are aliases nested in aliases?")
         if depth > MAX_DEPTH:
-            raise _Unreadable(node, f"is nested more than {MAX_DEPTH} levels deep; does an alias contain itself?")
+            raise _UnreadableError(node, f"is nested more than {MAX_DEPTH} levels deep; does an alias contain itself?")
         self.document.values[path] = _location(self.document.file, node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
@@ -157,13 +157,13 @@ class _Builder:
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise _Unreadable(key_node, "found a list or mapping as a key; expected a word")
+                raise _UnreadableError(key_node, "found a list or mapping as a key; expected a word")
             key = key_node.value
             if key == "<<":
-                raise _Unreadable(key_node, "merge keys (<<) are not supported; share values through 'cases'")
+                raise _UnreadableError(key_node, "merge keys (<<) are not supported; share values through 'cases'")
             if key in built:
                 first = self.document.keys[(*path, key)].line
-                raise _Unreadable(key_node, f"key '{key}' is given twice; the first is on line {first}")
+                raise _UnreadableError(key_node, f"key '{key}' is given twice; the first is on line {first}")
             self.document.keys[(*path, key)] = _location(self.document.file, key_node)
             built[key] = self.build(value_node, (*path, key), depth + 1)
         return built
@@ -181,7 +181,7 @@ def _scalar(node: yaml.Node) -> Any:
         if node.tag == _FLOAT:
             return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     except ValueError as error:
-        raise _Unreadable(node, f"found a number that cannot be read: {error}") from None
+        raise _UnreadableError(node, f"found a number that cannot be read: {error}") from None
     if node.tag == _STR:
         return text
-    raise _Unreadable(node, f"found the tag '{node.tag}'; a spec holds plain values only")
+    raise _UnreadableError(node, f"found the tag '{node.tag}'; a spec holds plain values only")

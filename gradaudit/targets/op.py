@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import sysconfig
 import traceback
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -64,9 +65,13 @@ def raised(what: str, error: BaseException) -> OpError:
         said = f"{what} ran out of memory"
     if text := str(error).strip():
         said += f": {text}" if not isinstance(error, SystemExit) else ""
-    frames = traceback.extract_tb(error.__traceback__)
-    if len(frames) > 1:  # the first frame is the call in our own code
-        last = frames[-1]
-        line = linecache.getline(last.filename, last.lineno or 0).strip()
-        said += f"\n  {last.filename}:{last.lineno}, in {last.name}" + (f": {line}" if line else "")
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call in our own code
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    for frame in dict.fromkeys([*own[-1:], *frames[-1:]]):
+        line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+        said += f"\n  {frame.filename}:{frame.lineno}, in {frame.name}" + (f": {line}" if line else "")
     return OpError(said)
+
+
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+"""Where frames lie that say less about an error than the op's own, which called them."""

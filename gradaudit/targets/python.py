@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.spec.case import Case, PythonTarget
-from gradaudit.spec.dtypes import is_floating
+from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
 
@@ -61,7 +61,7 @@ class PythonOp:
 
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs."""
-        floating = (k for k, out in enumerate(outputs) if out is not None and is_floating(out.dtype.name))
+        floating = (k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype))
         return self.counted if self.counted is not None else tuple(floating)
 
     def backward(
@@ -128,6 +128,8 @@ def _accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mappin
 
 def _members(returned: Any) -> dict[Any, Any]:
     """Return what a function returned as its members: those of a tuple, list, dict or dataclass, or itself."""
+    if isinstance(returned, np.ndarray):
+        return {0: returned}
     if dataclasses.is_dataclass(returned) and not isinstance(returned, type):
         return {field.name: getattr(returned, field.name) for field in dataclasses.fields(returned)}
     if isinstance(returned, Mapping):

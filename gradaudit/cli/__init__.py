@@ -1,0 +1,13 @@
+"""The command line: one file for each command, which parses, calls, prints and exits."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command that the arguments name.
+
+    Worker processes import this module too; only the process that parses arguments pays for the parser.
+    """
+    from gradaudit.cli.app import app
+
+    app(prog_name="gradaudit")

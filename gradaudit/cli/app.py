@@ -1,0 +1,36 @@
+"""The application that all commands are registered with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gradaudit.cli.run import run
+from gradaudit.cli.schema import schema
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(schema)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"gradaudit {version('gradaudit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def gradaudit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Audit hand-written gradients: right, wrong, or not decidable here, index by index."""

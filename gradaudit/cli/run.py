@@ -1,0 +1,125 @@
+"""``gradaudit run``: audit specs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gradaudit.engine.events import Handler
+    from gradaudit.spec.errors import Problem
+
+EXIT_UNEXPECTED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+DtypeOption = StrEnum("DtypeOption", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
+MethodOption = StrEnum("MethodOption", ["auto", "exhaustive", "search"])
+
+
+def run(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Spec files or folders; default: the project's.", show_default=False)
+    ] = None,
+    specs: Annotated[list[Path] | None, typer.Option("--specs", help="More specs; repeatable.")] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            "-k", metavar="EXPR", help="Only cases whose module/op::case[dtype] matches: words, and, or, not."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),
+    ] = None,
+    dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the specs' own.")] = None,
+    method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
+    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")] = None,
+    junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
+    max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
+    ] = False,
+    allow_inconclusive: Annotated[
+        bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
+    ] = False,
+) -> None:
+    """Audit the gradients of every op that the specs name.
+
+    Exits with 0 where every case ends as its spec expects, 1 where any does not, 2 where a spec or an option is wrong.
+    """
+    from gradaudit.engine.events import Event
+    from gradaudit.engine.run import run_specs
+    from gradaudit.report.files import UnwritableError
+    from gradaudit.report.tally import Tally
+    from gradaudit.spec.errors import SpecError
+    from gradaudit.spec.expand import Overrides
+    from gradaudit.spec.load import load_specs, selected
+    from gradaudit.spec.project import find_project
+    from gradaudit.spec.select import SelectionError, parse_selection
+
+    overrides = Overrides(
+        dtypes=tuple(str(name) for name in dtype) if dtype else None,
+        seed=seed,
+        method=str(method) if method else None,  # type: ignore[arg-type]
+    )
+    tally = Tally()
+    try:
+        where = [*(paths or ()), *(specs or ())] or list(find_project(Path.cwd()).specs)
+        loaded = load_specs(where, overrides)
+        if select is not None:
+            loaded = selected(loaded, parse_selection(select))
+        with _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+
+            def emit(event: Event) -> None:
+                for handler in (tally, *reports):
+                    handler(event)
+
+            run_specs(loaded, emit, jobs=jobs, timeout=timeout)
+    except SpecError as error:
+        _leave_with_problems(error.problems)
+    except (SelectionError, UnwritableError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if tally.finished and tally.finished.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not tally.as_expected(allow_inconclusive=allow_inconclusive):
+        raise typer.Exit(EXIT_UNEXPECTED)
+
+
+@contextmanager
+def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool) -> Iterator[list[Handler]]:
+    """Open every report that was asked for; a file that was not written by the end stays what it was."""
+    from rich.console import Console
+
+    from gradaudit.report.files import AtomicFile
+    from gradaudit.report.json import JsonReport
+    from gradaudit.report.junit import JunitReport
+    from gradaudit.report.terminal import TerminalReport
+
+    console = Console(stderr=json == "-", highlight=False)
+    reports: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet)]
+    with ExitStack() as stack:
+        for path, report in ((json, JsonReport), (junit, JunitReport)):
+            if path:
+                file = AtomicFile(path)
+                stack.callback(file.discard)
+                reports.append(report(file))
+        yield reports
+
+
+def _leave_with_problems(problems: tuple[Problem, ...]) -> None:
+    for problem in problems:
+        typer.echo(str(problem), err=True)
+    count = len(problems)
+    typer.echo(f"{count} problem{'s' if count != 1 else ''} in the specs; nothing was audited", err=True)
+    raise typer.Exit(EXIT_USAGE)

@@ -1,0 +1,1 @@
+"""Reference ops: plain functions on NumPy arrays, each with a hand-written backward."""

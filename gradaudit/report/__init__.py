@@ -1,0 +1,1 @@
+"""Reports: handlers of the engine's events, and the texts and files that they write."""

@@ -1,0 +1,96 @@
+"""The results as JSON, in the format that other tools read."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from gradaudit.engine.events import CaseFinished, Event, RunFinished
+from gradaudit.report.files import AtomicFile
+from gradaudit.report.tally import Tally
+from gradaudit.results import Finding, Mismatch, Result, Verdict
+
+SCHEMA = 1
+
+
+class JsonReport:
+    """A handler of events that writes all results to a file when the run ends."""
+
+    def __init__(self, file: AtomicFile) -> None:
+        self._file = file
+        self._tally = Tally()
+        self._results: list[Result] = []
+
+    def __call__(self, event: Event) -> None:
+        """Collect results; write them at the end."""
+        self._tally(event)
+        if isinstance(event, CaseFinished):
+            self._results += event.results
+        elif isinstance(event, RunFinished):
+            self._file.write(json.dumps(document(self._results, self._tally, event.seconds), indent=1) + "\n")
+
+
+def document(results: list[Result], tally: Tally, seconds: float) -> dict[str, Any]:
+    """Return the whole document as plain data."""
+    summary: dict[str, Any] = {str(verdict): tally.total.verdicts[verdict] for verdict in _ORDER}
+    summary |= {"evaluations": tally.total.evaluations, "check_evaluations": tally.check_evaluations}
+    return {
+        "schema": SCHEMA,
+        "summary": summary | {"seconds": seconds},
+        "results": [result_record(result) for result in results],
+    }
+
+
+_ORDER = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR)
+
+
+def result_record(result: Result) -> dict[str, Any]:
+    """Return one result as plain data."""
+    return {
+        "op": result.op,
+        "module": result.module,
+        "case": result.case,
+        "dtype": result.dtype,
+        "input": result.input,
+        "verdict": str(result.verdict),
+        "expected": result.expected,
+        "checked": result.checked,
+        "wrong": result.wrong,
+        "evaluations": result.evaluations,
+        "seconds": result.seconds,
+        "method": result.method,
+        "miss_probability": _plain(result.miss_probability),
+        "resolution": _plain(result.resolution),
+        "message": result.message,
+        "mismatches": [_mismatch_record(mismatch) for mismatch in result.mismatches],
+        "findings": [_finding_record(finding) for finding in result.findings],
+    }
+
+
+def _mismatch_record(mismatch: Mismatch) -> dict[str, Any]:
+    return {
+        "index": list(mismatch.index),
+        "analytical": _plain(mismatch.analytical),
+        "numerical": _plain(mismatch.numerical),
+        "error_bound": _plain(mismatch.error_bound),
+        "difference": _plain(mismatch.difference),
+        "tolerance": _plain(mismatch.tolerance),
+    }
+
+
+def _finding_record(finding: Finding) -> dict[str, Any]:
+    return {"code": finding.code, "message": finding.message, "evidence": _plain(dict(finding.evidence))}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON can hold: NaN and infinities as strings, complex numbers as [real, imaginary]."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, complex):
+        return [_plain(value.real), _plain(value.imag)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

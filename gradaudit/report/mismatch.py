@@ -1,0 +1,88 @@
+"""The text of a result that is not a plain pass: headline, the worst index in full, a table of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from gradaudit.report import numbers
+from gradaudit.results import Mismatch, Result, Verdict
+
+STATUS = {Verdict.FAIL: "FAIL", Verdict.INCONCLUSIVE: "UNDECIDED"}
+HEADER = ("Index", " Analytical", " Numerical", " Difference", "Tolerance", "Status")
+GAP = "  "
+
+
+def case_blocks(results: Sequence[Result], max_rows: int) -> list[list[str]]:
+    """Return a block of lines for each result of a case that did not end as its spec expects.
+
+    Inputs that ended the same way for the same reason share a block.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = {}
+    for result in results:
+        if not result.expected:
+            noticed = tuple((finding.code, finding.message) for finding in result.findings)
+            key = (result.verdict, result.message, noticed, result.input if result.mismatches else "")
+            groups.setdefault(key, []).append(result)
+    return [
+        list(_block(replace(group[0], input=", ".join(result.input for result in group)), max_rows))
+        for group in groups.values()
+    ]
+
+
+def _block(result: Result, max_rows: int) -> Iterator[str]:
+    yield _headline(result)
+    if result.location:
+        yield f"  Spec:       {result.location}"
+    if result.mismatches:
+        yield from _worst(result, result.mismatches[0])
+        yield ""
+        yield from _table(result, max_rows)
+    named = {finding.message for finding in result.findings}
+    if result.message not in named and (result.verdict is not Verdict.FAIL or not result.mismatches):
+        yield from (f"  {line}" for line in result.message.splitlines())
+    yield from (f"  {finding.code}: {finding.message}" for finding in result.findings)
+
+
+def _headline(result: Result) -> str:
+    about = f"{result.op} ({result.dtype}, case {result.case})"
+    if result.mismatches and result.verdict is Verdict.FAIL:
+        where = f"at index {_index(result.mismatches[0])}, {result.wrong:,} of {result.size:,} indices wrong"
+        return f"{about}: gradient mismatch w.r.t. {result.input} {where}"
+    return f"{about}: {result.verdict} w.r.t. {result.input}"
+
+
+def _worst(result: Result, mismatch: Mismatch) -> Iterator[str]:
+    allowed = f"rtol={numbers.short(result.rtol)}, atol={numbers.short(result.atol)}"
+    yield f"  Analytical: {numbers.full(mismatch.analytical)}"
+    yield f"  Numerical:  {numbers.full(mismatch.numerical)} (error bound {mismatch.error_bound:.1e})"
+    relative = numbers.percent(mismatch.difference, abs(mismatch.numerical))
+    yield f"  Difference: {numbers.full(mismatch.difference)} ({relative})"
+    yield f"  Tolerance:  {allowed} -> {numbers.tolerance(mismatch.tolerance)}"
+    yield f"  Result:     {STATUS.get(result.verdict, str(result.verdict))}"
+
+
+def _table(result: Result, max_rows: int) -> Iterator[str]:
+    shown = result.mismatches[:max_rows]
+    rows = [HEADER, *(_row(mismatch, STATUS.get(result.verdict, "")) for mismatch in shown)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
+    for row in rows if shown else ():
+        yield GAP + GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    total = max(result.wrong, len(result.mismatches)) if result.verdict is Verdict.FAIL else len(result.mismatches)
+    if total > len(shown):
+        yield f"{GAP}and {total - len(shown):,} more"
+
+
+def _row(mismatch: Mismatch, status: str) -> tuple[str, ...]:
+    return (
+        _index(mismatch),
+        numbers.column(mismatch.analytical),
+        numbers.column(mismatch.numerical),
+        numbers.column(mismatch.difference),
+        numbers.tolerance(mismatch.tolerance),
+        status,
+    )
+
+
+def _index(mismatch: Mismatch) -> str:
+    return "(" + ", ".join(map(str, mismatch.index)) + ")"

@@ -1,0 +1,51 @@
+"""How numbers are written in reports."""
+
+from __future__ import annotations
+
+import math
+
+FULL_DIGITS = 18
+"""Decimals of a value in a mismatch's headline: enough to see the last bit of a float32 near one."""
+
+
+def full(value: float | complex) -> str:
+    """Write a value with all its digits, a space in front of what has no sign."""
+    if isinstance(value, complex):
+        return f"{full(value.real)} {value.imag:+.{FULL_DIGITS}f}j"
+    if value == 0.0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value: .{FULL_DIGITS}f}"
+    return f"{value: .{FULL_DIGITS - 1}e}"
+
+
+def column(value: float | complex) -> str:
+    """Write a value for a column of a table."""
+    return f"{value.real: .4e}{value.imag:+.4e}j" if isinstance(value, complex) else f"{value: .4e}"
+
+
+def short(value: float) -> str:
+    """Write a parameter such as a tolerance the way people do: 1e-4, 0.016."""
+    mantissa, _, exponent = f"{value:.6g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def tolerance(value: float) -> str:
+    """Write a tolerance at an index."""
+    return f"{value:.3e}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Write the ratio of two magnitudes as a percentage, as words where the whole is zero."""
+    if whole == 0.0 or not math.isfinite(part / whole):
+        return "of a gradient that is zero"
+    ratio = 100 * part / whole
+    return f"{ratio:.3g}% relative error" if ratio < 1e4 else f"{ratio / 100:.3g} times the gradient"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Write a count with its noun."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def seconds(value: float) -> str:
+    """Write a duration."""
+    return f"{value:.2f} s" if value < 60 else f"{int(value // 60)} min {value % 60:.0f} s"
