@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradaudit.checks.gradient import blank_result, check_gradient
+from gradaudit.checks.gradient import check_gradient
+from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.subject import examine
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation

@@ -31,13 +31,20 @@ class Snapshot:
 
     def changed(self) -> list[str]:
         """Return the names of those arrays that are no longer bit-identical."""
-        return [name for name, array in self.arrays.items() if array.tobytes() != self.bits[name]]
+        return [name for name, array in self.arrays.items() if not _same_bits(array, self.bits[name])]
 
     def restore(self) -> None:
         """Write the remembered contents back."""
         for name in self.changed():
             array = self.arrays[name]
             array[...] = np.frombuffer(self.bits[name], array.dtype).reshape(array.shape)
+
+
+def _same_bits(array: Array, bits: bytes) -> bool:
+    if array.flags.c_contiguous and array.size and array.nbytes % 8 == 0:
+        words: NDArray[np.uint64] = array.reshape(-1).view(np.uint64)  # no second copy of a large array
+        return bool((words == np.frombuffer(bits, np.uint64)).all())
+    return array.tobytes() == bits
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ def examine(case: Case, op: Op) -> Subject:
     inputs = draw_inputs(case)
     before = Snapshot.of(inputs)
     outputs = op.forward(inputs)
+    if before.changed():  # outputs may be views of what is about to be put back
+        outputs = tuple(out if out is None else out.copy() for out in outputs)
     findings = mutations("forward", before)
     counted = op.differentiable_outputs(outputs)
     for k in counted:

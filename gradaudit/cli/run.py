@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
@@ -30,7 +32,7 @@ def run(
     select: Annotated[
         str | None,
         typer.Option(
-            "-k", metavar="EXPR", help="Only cases whose module/op::case[dtype] matches: words, and, or, not."
+            "-k", metavar="EXPR", help="Only cases whose module/op::case\\[dtype] matches: words, and, or, not."
         ),
     ] = None,
     jobs: Annotated[
@@ -42,7 +44,9 @@ def run(
     method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")] = None,
-    junit: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
+    junit: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")
+    ] = None,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
@@ -76,10 +80,11 @@ def run(
         loaded = load_specs(where, overrides)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
-        with _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+        with _one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+            handlers: list[Handler] = [tally, *reports]
 
             def emit(event: Event) -> None:
-                for handler in (tally, *reports):
+                for handler in handlers:
                     handler(event)
 
             run_specs(loaded, emit, jobs=jobs, timeout=timeout)
@@ -97,16 +102,39 @@ def run(
 
 
 @contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C end the run and ignore any more: they would tear the report that is being written."""
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as in the background of a script
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
 def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool) -> Iterator[list[Handler]]:
     """Open every report that was asked for; a file that was not written by the end stays what it was."""
     from rich.console import Console
 
-    from gradaudit.report.files import AtomicFile
+    from gradaudit.report.files import AtomicFile, UnwritableError
     from gradaudit.report.json import JsonReport
     from gradaudit.report.junit import JunitReport
     from gradaudit.report.terminal import TerminalReport
 
-    console = Console(stderr=json == "-", highlight=False)
+    if json and json == junit:
+        raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
+    console = Console(stderr="-" in (json, junit), highlight=False)
+    if isinstance(console.file, io.TextIOWrapper):  # a locale without the op's characters is no reason to stop
+        console.file.reconfigure(errors="backslashreplace")
     reports: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet)]
     with ExitStack() as stack:
         for path, report in ((json, JsonReport), (junit, JunitReport)):

@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from gradaudit.engine.pool import Lost
-from gradaudit.engine.worker import import_problems
+from gradaudit.engine.worker import Lost, import_problems
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.load import Specs
 from gradaudit.targets import names_to_import

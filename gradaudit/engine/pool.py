@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait  # noqa: A004 (pebble raises this one)
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from gradaudit.engine.worker import describe_exit, log_of, start_worker
+from gradaudit.engine.worker import Lost, call_fenced, describe_exit, log_of, start_worker
 
 T = TypeVar("T")
 
 AHEAD = 4
 """Tasks in flight for each worker: enough that none waits, few enough that Ctrl-C has little to undo."""
 
+MAX_RESTARTS = 5
+"""How often the pool may break before the tasks that are left are given up."""
+
 MEMORY_SHARE = 0.8
 """Share of the machine's memory that all workers together may fill."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A task that gave no value, and why, in words."""
-
-    cause: str
 
 
 class Workers:
@@ -42,41 +42,47 @@ class Workers:
     """
 
     def __init__(self, count: int, timeout: float, logs: Path) -> None:
-        context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-        # Workers are forked from a process that has the imports behind it and, unlike this one, no threads.
-        context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.checks.audit"])
-        # A thread pool for linear algebra in each of them would fight over the cores.
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(variable, "1")
-        self._pool = ProcessPool(
-            count,
-            initializer=start_worker,
-            initargs=(logs, int(machine_memory() * MEMORY_SHARE / count)),
-            context=context,
-        )
         self._count = count
         self._timeout = timeout
         self._logs = logs
+        self._restarts = 0
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPool:
+        memory = int(machine_memory() * MEMORY_SHARE / self._count)
+        initargs = (self._logs, Path.cwd(), memory)
+        return ProcessPool(self._count, initializer=start_worker, initargs=initargs, context=_context())
 
     def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
         """Call ``function(*task)`` for every task; yield each task's position and outcome as it comes."""
-        waiting = enumerate(tasks)
-        running: dict[Future[T], int] = {}
-        while True:
-            for position, task in waiting:
-                running[self._pool.schedule(function, args=task, timeout=self._timeout)] = position
-                if len(running) >= AHEAD * self._count:
-                    break
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), self._outcome(future)
+        waiting = deque(enumerate(tasks))
+        running: dict[Future[T | Lost], tuple[int, tuple[Any, ...]]] = {}
+        while waiting or running:
+            try:
+                while waiting and len(running) < AHEAD * self._count:
+                    call = (function, *waiting[0][1])
+                    scheduled = self._pool.schedule(call_fenced, args=call, timeout=self._timeout)
+                    running[scheduled] = waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = self._outcome(future)
+                    yield running.pop(future)[0], outcome
+            except RuntimeError:  # a process died between two tasks, which breaks the pool but is no task's fault
+                waiting.extendleft(sorted(running.values(), reverse=True))
+                running.clear()
+                self.stop()
+                self._pool = self._new_pool()
+                self._restarts += 1
+                if self._restarts > MAX_RESTARTS:
+                    yield from ((position, Lost("found no worker process that stays alive")) for position, _ in waiting)
+                    return
 
     def _outcome(self, future: Future[Any]) -> Any:
         try:
             return future.result()
         except TimeoutError:
-            return Lost(f"exceeded its time limit of {self._timeout:g} s")
+            return Lost(f"exceeded its time limit of {self._timeout:g} s", self._timeout)
+        except BrokenProcessPool:
+            raise
         except ProcessExpired as error:
             return Lost(describe_exit(error.exitcode, log_of(self._logs, error.pid)))
         except Exception as error:  # what came back could not be read: an op that tampers with the process
@@ -86,6 +92,40 @@ class Workers:
         """End all processes at once, whatever they are doing."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+
+
+def _context() -> BaseContext:
+    """Return how processes are started: where there is fork, from one that has no threads and the imports behind it."""
+    # A thread pool for linear algebra in each of them would fight over the cores.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    if not hasattr(os, "fork"):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.checks.audit"])
+    resource_tracker.ensure_running()  # which would unblock the signal, were it started below
+    with _unheard():
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep Ctrl-C and the terminal from a process started here.
+
+    Ctrl-C goes to all processes of a terminal, and is for the one that reports; those that it catches half started
+    would each print a traceback.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    null, terminal = os.open(os.devnull, os.O_WRONLY), os.dup(2)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(null)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from gradaudit.checks.audit import Audit, audit_case, failed_audit
 from gradaudit.engine.events import CaseDone, CaseFinished, Handler, RunFinished, RunStarted
 from gradaudit.engine.imports import unimportable
-from gradaudit.engine.pool import Lost, workers
-from gradaudit.engine.worker import audit_in_worker
+from gradaudit.engine.pool import workers
+from gradaudit.engine.worker import Lost, describe_exception
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
@@ -37,7 +38,14 @@ class InProcess:
     def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
         """Call ``function(*task)`` for every task, in order."""
         for position, task in enumerate(tasks):
-            yield position, function(*task)
+            outcome: T | Lost
+            try:
+                outcome = function(*task)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                outcome = Lost(describe_exception(error))
+            yield position, outcome
 
 
 def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -68,15 +76,14 @@ def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: 
                 emit(CaseFinished(specs.cases[told].id, audit.results, audit.check_evaluations))
             told += 1
 
-    count = (_cores() if jobs is None else jobs) and min(_cores() if jobs is None else jobs, max(1, len(specs.cases)))
+    count = min(_cores() if jobs is None else jobs, max(1, len(specs.cases)))
     place: AbstractContextManager[TaskMap] = workers(count, timeout) if count else nullcontext(InProcess())
     try:
         with place as tasks:
             if problems := unimportable(specs, tasks.map):
                 raise SpecError(problems)
             emit(RunStarted(len(specs.cases), len(specs.documents)))
-            function = audit_in_worker if count else audit_case
-            for done, (position, outcome) in enumerate(tasks.map(function, [(case,) for case in specs.cases]), 1):
+            for done, (position, outcome) in enumerate(tasks.map(audit_case, [(case,) for case in specs.cases]), 1):
                 audits[position] = _audit(specs.cases[position], outcome)
                 emit(CaseDone(specs.cases[position].id, done, len(specs.cases)))
                 tell()
@@ -87,7 +94,11 @@ def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: 
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:
-    return failed_audit(case, outcome.cause) if isinstance(outcome, Lost) else outcome
+    if not isinstance(outcome, Lost):
+        return outcome
+    audit = failed_audit(case, outcome.cause)
+    share = outcome.seconds / len(audit.results)
+    return replace(audit, results=tuple(replace(result, seconds=share) for result in audit.results))
 
 
 def _cores() -> int:

@@ -1,19 +1,21 @@
-"""What runs inside a worker process: the audit of one case, fenced off from terminal, disk and memory."""
+"""What runs inside a worker process: one task at a time, fenced off from terminal, disk and memory."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
-from gradaudit.checks.audit import Audit, audit_case, failed_audit
-from gradaudit.spec.case import Case
 from gradaudit.targets.importing import import_function
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import OpError, raised
+
+T = TypeVar("T")
 
 MAX_PRINTED = 64 * 2**20
 """Bytes that one case may print; a kernel limit on the log file, so that no op can fill the disk."""
@@ -31,7 +33,15 @@ EXIT_ZERO = 113
 """Exit status of a worker whose op called ``os._exit(0)``: a silent end would look like a worker that still works."""
 
 
-def start_worker(logs: Path, memory: int) -> None:
+@dataclass(frozen=True)
+class Lost:
+    """A task that gave no value: why, in words that follow the task's name, and the seconds it took where known."""
+
+    cause: str
+    seconds: float = 0.0
+
+
+def start_worker(logs: Path, folder: Path, memory: int) -> None:
     """Prepare a worker process.
 
     Standard output and error go to a log file named by the process, a crash writes its traceback there, and neither
@@ -39,13 +49,14 @@ def start_worker(logs: Path, memory: int) -> None:
 
     Args:
         logs: folder for the log.
+        folder: the current folder of the process that started this one.
         memory: bytes of data that the process may hold.
 
     """
-    log = os.open(log_of(logs, os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    faulthandler.enable(file=2, all_threads=False)
+    os.chdir(folder)
+    _fence.log = os.open(log_of(logs, os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+    faulthandler.enable(file=_fence.log, all_threads=False)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python would wait for an op that is in C code
     _limit_resources(memory)
     _let_no_exit_be_silent()
 
@@ -55,13 +66,21 @@ def log_of(logs: Path, process: int) -> Path:
     return logs / f"{process}.log"
 
 
-def audit_in_worker(case: Case) -> Audit:
-    """Audit a case, with what it prints kept out of the terminal and shown only where the case is in error."""
-    with _fresh_log():
-        audit = audit_case(case)
-    if os.fstat(1).st_size >= MAX_PRINTED:
-        return failed_audit(case, f"printed more than {MAX_PRINTED // 2**20} MiB; what it printed was cut there")
-    return audit
+def call_fenced(function: Callable[..., T], *task: object) -> T | Lost:
+    """Return what a task returns, or why it gave nothing; what it prints goes to the log.
+
+    Nothing is raised: an exception of the op's own could not be read by the process that this one works for, and a
+    KeyboardInterrupt would be taken for the user's.
+    """
+    outcome: T | Lost
+    try:
+        with _own_log():
+            outcome = function(*task)
+    except BaseException as error:
+        outcome = Lost(describe_exception(error))
+    if os.fstat(_fence.log).st_size >= MAX_PRINTED:
+        return Lost(f"printed more than {MAX_PRINTED // 2**20} MiB; what it printed was cut there")
+    return outcome
 
 
 def import_problems(names: tuple[str, ...], folder: Path) -> dict[str, str]:
@@ -75,19 +94,35 @@ def import_problems(names: tuple[str, ...], folder: Path) -> dict[str, str]:
     return problems
 
 
+def describe_exception(error: BaseException) -> str:
+    """Say in words what no check expected, with the last frame of its traceback."""
+    return str(raised("", error)).lstrip()
+
+
+@dataclass
+class _Fence:
+    """What this process needs for itself; ``log`` is a descriptor that ops do not know of."""
+
+    log: int = -1
+
+
+_fence = _Fence()
+
+
 @contextmanager
-def _fresh_log() -> Iterator[None]:
-    os.ftruncate(1, 0)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115 (outlives this)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+def _own_log() -> Iterator[None]:
+    """Point standard output and error at the empty log, wherever an earlier task may have left them."""
+    os.ftruncate(_fence.log, 0)
+    for standard in (1, 2):
+        os.dup2(_fence.log, standard)
+    streams = [open(k, "w", encoding="utf-8", errors="replace", closefd=False) for k in (1, 2)]  # noqa: SIM115
+    sys.stdout, sys.stderr = streams
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            try:
+        for stream in streams:
+            with suppress(OSError, ValueError):  # the log is full, or the op has closed the stream
                 stream.flush()
-            except OSError:  # over the limit: the rest of the buffer has nowhere to go
-                stream.detach()
 
 
 def _limit_resources(memory: int) -> None:
@@ -106,24 +141,26 @@ def _limit_resources(memory: int) -> None:
 
 def _let_no_exit_be_silent() -> None:
     leave: Callable[[int], NoReturn] = os._exit
+    worker = os.getpid()
 
     def _exit(status: int) -> NoReturn:
-        leave(status or EXIT_ZERO)
+        with suppress(Exception):  # what the op said last may tell why
+            sys.stdout.flush()
+            sys.stderr.flush()
+        leave(EXIT_ZERO if status == 0 and os.getpid() == worker else status)
 
     setattr(os, "_exit", _exit)  # noqa: B010 (os._exit is final to type checkers)
 
 
 def describe_exit(status: int, log: Path) -> str:
     """Say in words how a worker process ended, from its exit status and its log."""
-    import signal
-
     said = f"ended its process with exit status {0 if status == EXIT_ZERO else status}"
     if status < 0:
         number = -status
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         said = f"crashed its process with {name}"
         if name == "SIGKILL":
-            said = "its process was killed (SIGKILL), most likely because the machine ran out of memory"
+            said = "was killed with its process (SIGKILL), most likely because the machine ran out of memory"
     return said + printed_tail(log)
 
 

@@ -60,7 +60,10 @@ def decide(claimed: Array, numerical: Array, bounds: Floats, rtol: float, atol: 
     """
     difference = np.abs(claimed - numerical)
     allowed = atol + rtol * np.abs(numerical)
-    typical = rms(numerical[np.isfinite(numerical)]) or scale
+    finite = np.isfinite(numerical) & np.isfinite(bounds)
+    typical = rms(numerical[finite])
+    if typical <= rms(bounds[finite]):  # zero, as far as can be seen
+        typical = scale
     resolution = 0.0
     if claimed.size:
         magnitude = np.fmax(np.abs(numerical), typical)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 MAX_MOVES = 4
 """How often the step may move to where truncation and rounding balance."""
@@ -27,12 +29,22 @@ MAX_SHRINKS = 8
 """How often the step may shrink in search of the domain."""
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A central difference: its quotient, and how much of it may be the rounding of forward."""
+class Difference(NamedTuple):
+    """The slopes over one step up and one step down, and how much of the central one may be rounding in forward."""
 
-    quotient: float
+    up: float
+    down: float
     rounding: float
+
+    @property
+    def central(self) -> float:
+        """The central difference."""
+        return 0.5 * (self.up + self.down)
+
+    @property
+    def bend(self) -> float:
+        """Half of what the slopes differ by: it falls with the step where the function is smooth."""
+        return 0.5 * (self.up - self.down)
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,11 @@ def _balancing_move(estimate: Estimate) -> int:
     return max(-2 * MAX_MOVE, min(MAX_MOVE, doublings))
 
 
+class _Entry(NamedTuple):
+    value: float
+    rounding: float
+
+
 def extrapolate(differences: list[Difference]) -> Estimate:
     """Combine central differences, each at twice the step of the one before, into one estimate.
 
@@ -161,20 +178,20 @@ def extrapolate(differences: list[Difference]) -> Estimate:
     it was made of; that difference bounds its truncation error. Source: Ridders, Accurate computation of F'(x) and
     F'(x)F''(x), Advances in Engineering Software 4 (1982).
     """
-    column = differences
+    column = [_Entry(made.central, made.rounding) for made in differences]
     best = UNKNOWN
     factor = 1.0
     for _ in range(1, len(differences)):
         factor *= 4.0
         column_next = []
-        for fine, coarse in zip(column, column[1:], strict=False):
-            value = (factor * fine.quotient - coarse.quotient) / (factor - 1.0)
+        for fine, coarse in pairwise(column):
+            value = (factor * fine.value - coarse.value) / (factor - 1.0)
             rounding = (factor * fine.rounding + coarse.rounding) / (factor - 1.0)
             # A first extrapolation is more accurate than either of its parents: the fine one's error bounds its own.
-            apart = abs(coarse.quotient - fine.quotient)
-            truncation = apart / 3.0 if factor == 4.0 else max(abs(value - fine.quotient), abs(value - coarse.quotient))
+            apart = abs(coarse.value - fine.value)
+            truncation = apart / 3.0 if factor == 4.0 else max(abs(value - fine.value), abs(value - coarse.value))
             estimate = Estimate(value, truncation, rounding)
             best = min(best, estimate, key=lambda made: made.bound)
-            column_next.append(Difference(value, rounding))
+            column_next.append(_Entry(value, rounding))
         column = column_next
     return best

@@ -106,18 +106,29 @@ class Loss:
         """Return the sampler of central differences in one element, along its real or imaginary axis."""
         value = self._base[index]
         number, direction = (complex, unit) if self._base.dtype.kind == "c" else (float, unit.real)
+        touched = np.zeros(self._outputs.shape, dtype=bool)  # outputs that depend on this element, as far as seen
 
         def sample(step: float) -> Difference | None:
-            x = self._x
+            x, centre = self._x, number(value)
             try:
-                x[index] = number(value) + step * direction
-                above, plus = number(x[index]), self._evaluate()
-                x[index] = number(value) - step * direction
-                below, minus = number(x[index]), self._evaluate()
+                x[index] = centre + step * direction
+                above, plus = abs(number(x[index]) - centre), self._evaluate()
+                x[index] = centre - step * direction
+                below, minus = abs(centre - number(x[index])), self._evaluate()
             finally:
                 x[index] = value
                 self._verify_restored()
-            return self._difference(plus, minus, abs(above - below))
+            if above == 0.0 or below == 0.0:
+                return None
+            plus -= self._outputs
+            minus -= self._outputs
+            np.logical_or(touched, plus != minus, out=touched)
+            noise = self._unit * math.sqrt(float(self._weights_squared @ touched))
+            up, down = float(self._upstream @ plus) / above, -float(self._upstream @ minus) / below
+            if not math.isfinite(up + down):
+                return None
+            tilt = (above - below) / (above + below) * 0.5 * (up - down)  # the two steps differ by a rounding
+            return Difference(up - tilt, down - tilt, 2.0 * noise / (above + below))
 
         return sample
 
@@ -137,16 +148,6 @@ class Loss:
     def _evaluate(self) -> Floats:
         self.evaluations += 1
         return self._forward()
-
-    def _difference(self, plus: Floats, minus: Floats, displacement: float) -> Difference | None:
-        if displacement == 0.0:
-            return None
-        change = plus - minus
-        quotient = float(self._upstream @ change) / displacement
-        if not math.isfinite(quotient):
-            return None
-        noise = self._unit * math.sqrt(float(self._weights_squared @ (change != 0.0)))
-        return Difference(quotient, 2.0 * noise / displacement)
 
 
 def power_of_two(value: float) -> float:

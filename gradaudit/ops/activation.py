@@ -4,9 +4,6 @@
 At a kink the backward takes the derivative from the left.
 """
 
-# NumPy's stubs give most array arithmetic the type Any.
-# mypy: disable-error-code="no-any-return"
-
 from __future__ import annotations
 
 import math

@@ -4,9 +4,6 @@
 gradient. The other losses are differentiable in both inputs, since either may be a network's output.
 """
 
-# NumPy's stubs give most array arithmetic the type Any.
-# mypy: disable-error-code="no-any-return"
-
 from __future__ import annotations
 
 from typing import Any

@@ -24,35 +24,49 @@ class AtomicFile:
     """
 
     def __init__(self, path: str) -> None:
+        self._name = path
         self._path = Path(path)
-        self._direct = path == "-" or (self._path.exists() and not self._path.is_file())
         self._temporary = ""
-        if self._path.is_dir():
-            raise UnwritableError(f"cannot write {path}: it is a folder")
-        if self._direct:
-            return
         try:
+            self._direct = path == "-" or (self._path.exists() and not self._path.is_file())
+            if self._path.is_dir():
+                raise UnwritableError(f"cannot write {path}: it is a folder")
+            if self._direct:
+                return
+            self._path = self._path.resolve()  # a link stays a link; what it points to is replaced
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, self._temporary = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
-        except OSError as error:
-            raise UnwritableError(f"cannot write {path}: {error.strerror or error}") from None
+            handle, self._temporary = tempfile.mkstemp(prefix=f".{self._path.name[:100]}.", dir=self._path.parent)
+        except UnwritableError:
+            raise
+        except (OSError, ValueError) as error:
+            raise UnwritableError(f"cannot write {path}: {_reason(error)}") from None
         os.close(handle)
 
     def write(self, text: str) -> None:
-        """Put the text in place."""
-        if str(self._path) == "-":
+        """Put the text in place.
+
+        Raises:
+            UnwritableError: where that fails now, for example because the disk is full.
+
+        """
+        if self._name == "-":
             sys.stdout.write(text)
             return
-        if self._direct:
-            self._path.write_text(text, encoding="utf-8")
-            return
-        Path(self._temporary).write_text(text, encoding="utf-8")
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(self._temporary, 0o666 & ~umask)
-        os.replace(self._temporary, self._path)
+        try:
+            Path(self._temporary or self._path).write_text(text, encoding="utf-8")
+            if self._temporary:
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(self._temporary, 0o666 & ~umask)
+                os.replace(self._temporary, self._path)
+        except OSError as error:
+            raise UnwritableError(f"cannot write {self._name}: {_reason(error)}") from None
 
     def discard(self) -> None:
         """Leave the place as it was; after ``write`` this does nothing."""
         if self._temporary:
             Path(self._temporary).unlink(missing_ok=True)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -90,7 +90,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, complex):
-        return [_plain(value.real), _plain(value.imag)]
+        return [_plain(float(value.real)), _plain(float(value.imag))]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if hasattr(value, "tolist"):  # arrays and their scalars, of whatever framework
+        return _plain(value.tolist())
     return value

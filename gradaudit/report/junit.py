@@ -39,7 +39,7 @@ def junit_xml(results: Sequence[Result]) -> str:
     modules = dict.fromkeys(result.module for result in results)
     for module in modules:
         within = [result for result in results if result.module == module]
-        suite = ElementTree.SubElement(root, "testsuite", name=module)
+        suite = ElementTree.SubElement(root, "testsuite", name=_held(module))
         for result in within:
             suite.append(_test(result))
         _count(suite, within)
@@ -51,17 +51,22 @@ def junit_xml(results: Sequence[Result]) -> str:
 def _test(result: Result) -> ElementTree.Element:
     test = ElementTree.Element(
         "testcase",
-        classname=f"{result.module}.{result.op}",
-        name=f"{result.case}[{result.dtype}-{result.input}]",
+        classname=_held(f"{result.module}.{result.op}"),
+        name=_held(f"{result.case}[{result.dtype}-{result.input}]"),
         time=f"{result.seconds:.6f}",
     )
     if not result.expected:
         kind = "error" if result.verdict is Verdict.ERROR else "failure"
-        message = FORBIDDEN.sub("\ufffd", (result.message or str(result.verdict)).splitlines()[0])
+        message = _held((result.message or str(result.verdict)).splitlines()[0])
         trouble = ElementTree.SubElement(test, kind, type=str(result.verdict), message=message)
         lines = [line for block in case_blocks([result], MAX_ROWS) for line in block]
-        trouble.text = FORBIDDEN.sub("\ufffd", "\n".join(lines))
+        trouble.text = _held("\n".join(lines))
     return test
+
+
+def _held(text: str) -> str:
+    """Return the text with a mark in the place of what XML cannot hold."""
+    return FORBIDDEN.sub("\ufffd", text)
 
 
 def _count(element: ElementTree.Element, results: Sequence[Result]) -> None:

@@ -8,9 +8,13 @@ from dataclasses import replace
 from gradaudit.report import numbers
 from gradaudit.results import Mismatch, Result, Verdict
 
-STATUS = {Verdict.FAIL: "FAIL", Verdict.INCONCLUSIVE: "UNDECIDED"}
-HEADER = ("Index", " Analytical", " Numerical", " Difference", "Tolerance", "Status")
-GAP = "  "
+STATUS = {Verdict.FAIL: "FAIL", Verdict.INCONCLUSIVE: "INCONCL."}
+HEADER = ("Index", "Analytical", "Numerical", "Difference", "Tolerance", "Status")
+GAPS = (2, 3, 3, 3, 3, 0)
+"""Spaces to the right of each column: 80 columns hold an index of four axes."""
+
+MAX_TEXT = 2_000
+"""Characters of a message that are shown, half of them from its end: an exception may carry a whole array."""
 
 
 def case_blocks(results: Sequence[Result], max_rows: int) -> list[list[str]]:
@@ -38,18 +42,27 @@ def _block(result: Result, max_rows: int) -> Iterator[str]:
         yield from _worst(result, result.mismatches[0])
         yield ""
         yield from _table(result, max_rows)
-    named = {finding.message for finding in result.findings}
-    if result.message not in named and (result.verdict is not Verdict.FAIL or not result.mismatches):
-        yield from (f"  {line}" for line in result.message.splitlines())
-    yield from (f"  {finding.code}: {finding.message}" for finding in result.findings)
+    if result.message not in {finding.message for finding in result.findings}:
+        in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
+        yield from _indented(result.message.removeprefix(in_headline).removeprefix("; "))
+    for finding in result.findings:
+        yield from _indented(f"{finding.code}: {finding.message}")
+
+
+def _indented(text: str) -> Iterator[str]:
+    if (more := len(text) - MAX_TEXT) > 0:
+        half = MAX_TEXT // 2
+        text = f"{text[:half]}\n... {more:,} characters left out ...\n{text[-half:]}"
+    return (f"  {line}" for line in text.splitlines())
 
 
 def _headline(result: Result) -> str:
     about = f"{result.op} ({result.dtype}, case {result.case})"
     if result.mismatches and result.verdict is Verdict.FAIL:
-        where = f"at index {_index(result.mismatches[0])}, {result.wrong:,} of {result.size:,} indices wrong"
+        where = f"at index {result.mismatches[0].index}, {result.wrong:,} of {result.size:,} indices wrong"
         return f"{about}: gradient mismatch w.r.t. {result.input} {where}"
-    return f"{about}: {result.verdict} w.r.t. {result.input}"
+    where = f" at index {result.mismatches[0].index}" if result.mismatches else ""
+    return f"{about}: {result.verdict} w.r.t. {result.input}{where}"
 
 
 def _worst(result: Result, mismatch: Mismatch) -> Iterator[str]:
@@ -59,7 +72,7 @@ def _worst(result: Result, mismatch: Mismatch) -> Iterator[str]:
     relative = numbers.percent(mismatch.difference, abs(mismatch.numerical))
     yield f"  Difference: {numbers.full(mismatch.difference)} ({relative})"
     yield f"  Tolerance:  {allowed} -> {numbers.tolerance(mismatch.tolerance)}"
-    yield f"  Result:     {STATUS.get(result.verdict, str(result.verdict))}"
+    yield f"  Result:     {result.verdict.upper()}"
 
 
 def _table(result: Result, max_rows: int) -> Iterator[str]:
@@ -67,22 +80,19 @@ def _table(result: Result, max_rows: int) -> Iterator[str]:
     rows = [HEADER, *(_row(mismatch, STATUS.get(result.verdict, "")) for mismatch in shown)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
     for row in rows if shown else ():
-        yield GAP + GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        cells = (cell.ljust(width + gap) for cell, width, gap in zip(row, widths, GAPS, strict=True))
+        yield ("  " + "".join(cells)).rstrip()
     total = max(result.wrong, len(result.mismatches)) if result.verdict is Verdict.FAIL else len(result.mismatches)
     if total > len(shown):
-        yield f"{GAP}and {total - len(shown):,} more"
+        yield f"  and {total - len(shown):,} more"
 
 
 def _row(mismatch: Mismatch, status: str) -> tuple[str, ...]:
     return (
-        _index(mismatch),
+        str(mismatch.index),
         numbers.column(mismatch.analytical),
         numbers.column(mismatch.numerical),
         numbers.column(mismatch.difference),
         numbers.tolerance(mismatch.tolerance),
         status,
     )
-
-
-def _index(mismatch: Mismatch) -> str:
-    return "(" + ", ".join(map(str, mismatch.index)) + ")"

@@ -24,8 +24,10 @@ def column(value: float | complex) -> str:
 
 def short(value: float) -> str:
     """Write a parameter such as a tolerance the way people do: 1e-4, 0.016."""
-    mantissa, _, exponent = f"{value:.6g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+    if value == 0.0 or 1e-3 <= abs(value) < 1e6 or not math.isfinite(value):
+        return f"{value:.6g}"
+    mantissa, _, exponent = f"{value:.5e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def tolerance(value: float) -> str:
@@ -34,11 +36,13 @@ def tolerance(value: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Write the ratio of two magnitudes as a percentage, as words where the whole is zero."""
-    if whole == 0.0 or not math.isfinite(part / whole):
+    """Write the ratio of two magnitudes as a percentage, as words where there is none."""
+    if whole == 0.0:
         return "of a gradient that is zero"
+    if not math.isfinite(part / whole):
+        return "relative error unknown"
     ratio = 100 * part / whole
-    return f"{ratio:.3g}% relative error" if ratio < 1e4 else f"{ratio / 100:.3g} times the gradient"
+    return f"{ratio:.3g}% relative error" if ratio < 1e3 else f"{ratio / 100:.3g} times the gradient"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -48,4 +52,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 def seconds(value: float) -> str:
     """Write a duration."""
-    return f"{value:.2f} s" if value < 60 else f"{int(value // 60)} min {value % 60:.0f} s"
+    if value < 59.995:
+        return f"{value:.2f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from gradaudit.engine.events import CaseDone, CaseFinished, Event, RunFinished, RunStarted
@@ -14,6 +15,9 @@ from gradaudit.report import numbers
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.tally import Row, Tally
 from gradaudit.results import Verdict
+
+ROW = re.compile(r"  (Index |\([\d, ]*\) )")
+"""How the rows of a mismatch table begin."""
 
 SLOWEST = 3
 """How many of the slowest cases the summary names."""
@@ -37,6 +41,7 @@ class TerminalReport:
         self._max_rows = max_rows
         self._quiet = quiet
         self._tally = Tally()
+        self._planned = 0
         self._progress: Progress | None = None
 
     def __call__(self, event: Event) -> None:
@@ -53,52 +58,58 @@ class TerminalReport:
                 self._finish(event)
 
     def _start(self, event: RunStarted) -> None:
-        if self._console.is_terminal and not self._quiet:
+        self._planned = event.cases
+        if self._console.file.isatty() and not self._quiet:  # FORCE_COLOR makes Rich call a pipe a terminal
             columns = (
                 TextColumn("auditing"),
-                BarColumn(),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[id]}", style="dim"),
+                TextColumn("{task.fields[id]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
             )
-            self._progress = Progress(*columns, console=self._console, transient=True)
+            self._progress = Progress(*columns, console=self._console, transient=True, expand=True)
             self._progress.add_task("", total=event.cases, id="")
             self._progress.start()
 
     def _tell(self, event: CaseFinished) -> None:
         for block in case_blocks(event.results, self._max_rows):
-            for line in block[:1] if self._quiet else block:
-                self._print(line)
-            if not self._quiet:
-                self._print("")
+            lines = block[:1] if self._quiet else [*block, ""]
+            # In one piece: the progress bar is drawn anew below whatever is printed.
+            self._console.print(Text("\n").join(part for line in lines for part in self._fitted(line)), soft_wrap=True)
 
-    def _print(self, line: str) -> None:
-        wrap = line.startswith("  ") and "FAIL" not in line and "UNDECIDED" not in line
-        width = max(self._console.width, 40)
-        indent = " " * (len(line) - len(line.lstrip()) + 2)
-        lines = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False) if wrap else [line]
-        for part in lines or [""]:
-            self._console.print(_coloured(part), soft_wrap=True)
+    def _fitted(self, line: str) -> list[Text]:
+        """Return a line of a block, wrapped where it is prose; what is searched for in logs stays in one piece."""
+        line = _visible(line)
+        headline = not line.startswith(" ")
+        lines = [line]
+        if not ROW.match(line) and not (headline and (self._quiet or not self._console.file.isatty())):
+            indent = " " * (len(line) - len(line.lstrip()) + (4 if headline else 2))
+            width = max(self._console.width, 40)
+            lines = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        texts = [Text(part, style="bold" if headline else "") for part in lines or [""]]
+        for text in texts:
+            for status, colour in (("FAIL", "red"), (r"INCONCL\.|INCONCLUSIVE", "yellow")):
+                text.highlight_regex(rf"(?<= )({status})$", f"bold {colour}")
+        return texts
 
     def _finish(self, event: RunFinished) -> None:
         if self._progress:
             self._progress.stop()
         if event.interrupted:
-            self._console.print(Text("Interrupted: what follows counts the cases audited by then.", style="yellow"))
+            done = f"after {self._tally.total.cases:,} of {self._planned:,} cases" if self._planned else "at the start"
+            self._console.print(Text(f"Interrupted {done}", style="yellow"))
         if not self._quiet and self._tally.total.cases:
             self._console.print(_summary_table(self._tally))
-            slowest = ", ".join(f"{where} ({seconds:.2f} s)" for seconds, where in self._tally.slowest(SLOWEST))
-            self._console.print(Text(f"\nSlowest: {slowest}"))
-        self._console.print(_conclusion(self._tally, event))
+            self._console.print()
+            for k, (seconds, where) in enumerate(self._tally.slowest(SLOWEST)):
+                heading = "Slowest:" if k == 0 else ""
+                self._console.print(Text(f"{heading:8} {seconds:.2f} s  {_visible(where)}"), soft_wrap=True)
+        self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
 
 
-def _coloured(line: str) -> Text:
-    text = Text(line)
-    if not line.startswith(" ") and ": " in line:
-        text.stylize("bold")
-    for word, colour in (("FAIL", "red"), ("UNDECIDED", "yellow")):
-        text.highlight_words([word], f"bold {colour}")
-    return text
+def _visible(text: str) -> str:
+    """Return the text with escapes for what would command a terminal, or cannot be encoded."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text.expandtabs())
 
 
 def _summary_table(tally: Tally) -> Table:
@@ -113,7 +124,14 @@ def _summary_table(tally: Tally) -> Table:
 
 def _cells(name: str, row: Row) -> list[Text | str]:
     verdicts = [_count(row.verdicts[verdict], COLOURS[verdict]) for verdict in _SHOWN]
-    return [name, f"{len(row.ops)}", f"{row.cases:,}", *verdicts, f"{row.evaluations:,}", f"{row.seconds:.2f} s"]
+    return [
+        Text(_visible(name)),
+        f"{len(row.ops)}",
+        f"{row.cases:,}",
+        *verdicts,
+        f"{row.evaluations:,}",
+        f"{row.seconds:.2f} s",
+    ]
 
 
 _SHOWN = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR)
@@ -126,15 +144,15 @@ def _count(count: int, colour: str) -> Text:
 def _conclusion(tally: Tally, event: RunFinished) -> Text:
     total = tally.total
     gradients = sum(total.verdicts.values())
-    text = Text(f"{numbers.counted(gradients, 'gradient')} of {numbers.counted(len(total.ops), 'op')} audited in ")
+    text = Text(f"{numbers.counted(gradients, 'gradient')}, {numbers.counted(len(total.ops), 'op')}, ")
     text.append(f"{numbers.counted(total.cases, 'case')}: ")
-    parts = [
-        (f"{total.verdicts[verdict]:,} {said}", COLOURS[verdict])
-        for verdict, said in zip(_SHOWN, ("right", "wrong", "not decidable", "in error"), strict=True)
-        if total.verdicts[verdict]
-    ] or [("none", "yellow")]
-    for k, (said, colour) in enumerate(parts):
-        text.append(", " if k else "").append(said, style=f"bold {colour}")
-    if tally.expected_failures:
-        text.append(f" ({tally.expected_failures:,} wrong as their specs expect)")
+    found = [verdict for verdict in _SHOWN if total.verdicts[verdict]]
+    for k, verdict in enumerate(found):
+        text.append(", " if k else "").append(
+            f"{total.verdicts[verdict]:,} {verdict}", style=f"bold {COLOURS[verdict]}"
+        )
+        if verdict is Verdict.FAIL and tally.expected_failures:
+            text.append(f" ({tally.expected_failures:,} as expected)")
+    if not found:
+        text.append("nothing was audited", style="bold yellow")
     return text.append(f" ({numbers.seconds(event.seconds)})")

@@ -32,6 +32,10 @@ class Tolerance:
     atol: float
     reason: str = ""
 
+    def at(self, magnitude: float) -> float:
+        """Return the difference allowed where the numerical gradient has this magnitude."""
+        return self.atol + self.rtol * magnitude
+
 
 @dataclass(frozen=True)
 class Avoid:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from gradaudit.results import FINDING_CODES
 from gradaudit.spec.case import Distribution, Layout, Method
@@ -15,12 +16,23 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=0)]
+MAX_AXES = 64
+"""Most axes that a NumPy array can have."""
 FunctionName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"), Field(examples=["package.module:function"])
 ]
 Name = Annotated[str, StringConstraints(min_length=1)]
 CaseName = Annotated[str, StringConstraints(pattern=r"^[\w.+=-]+$")]
 Nested = float | list[Any]
+
+
+def _known_finding(code: str) -> str:
+    if code not in FINDING_CODES:
+        raise ValueError(f"found the unknown finding '{code}'{nearest(code, sorted(FINDING_CODES))}")
+    return code
+
+
+FindingCode = Annotated[str, AfterValidator(_known_finding), Field(json_schema_extra={"enum": sorted(FINDING_CODES)})]
 
 
 def _as_list(value: Any) -> Any:
@@ -37,6 +49,12 @@ def _is_nested_numbers(value: Any) -> bool:
     return isinstance(value, (int, float))
 
 
+def _values(value: Any) -> Any:
+    if value is None or _is_nested_numbers(value):
+        return value
+    raise ValueError("expected a number or nested lists of numbers")
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -51,7 +69,9 @@ class AvoidModel(_Strict):
 class InputModel(_Strict):
     """How one input is made: drawn (shape, range, distribution) or given (values)."""
 
-    shape: Annotated[list[Size] | None, Field(description="sizes of the axes; [] for a scalar")] = None
+    shape: Annotated[
+        list[Size] | None, Field(max_length=MAX_AXES, description="sizes of the axes; [] for a scalar")
+    ] = None
     range: Annotated[
         list[Finite] | None,
         Field(min_length=2, max_length=2, description="[lo, hi], both included; default [-1, 1] for floating inputs"),
@@ -71,14 +91,18 @@ class InputModel(_Strict):
     ] = "uniform"
     avoid: Annotated[AvoidModel | None, Field(description="points to stay away from: kinks")] = None
     gap: Annotated[Positive | None, Field(description="least distance between any two elements: no ties")] = None
-    values: Annotated[Any, Field(description="explicit values, nested as the shape is")] = None
+    values: Annotated[
+        Any,
+        BeforeValidator(_values, json_schema_input_type=Nested | None),
+        Field(description="explicit values, nested as the shape is"),
+    ] = None
     layout: Annotated[Layout, Field(description="how the array lies in memory")] = "contiguous"
 
-    @field_validator("values")
+    @field_validator("range")
     @classmethod
-    def _values_are_numbers(cls, value: Any) -> Any:
-        if value is not None and not _is_nested_numbers(value):
-            raise ValueError("expected a number or nested lists of numbers")
+    def _range_is_ordered(cls, value: list[float] | None) -> list[float] | None:
+        if value is not None and value[0] > value[1]:
+            raise ValueError(f"found lo {value[0]:g} above hi {value[1]:g}; expected [lo, hi]")
         return value
 
 
@@ -93,7 +117,7 @@ class ToleranceModel(_Strict):
 class BackwardModel(_Strict):
     """A backward function, what it takes and whose gradients it returns."""
 
-    call: FunctionName
+    call: FunctionName | None = None
     args: Annotated[
         list[Name] | None,
         Field(
@@ -143,7 +167,7 @@ def _upstream(value: Any) -> Any:
 
 def _step(value: Any) -> Any:
     if value == "auto" or (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
     ):
         return value
     raise ValueError("expected 'auto' or a positive number")
@@ -152,7 +176,7 @@ def _step(value: Any) -> Any:
 class SettingsModel(_Strict):
     """What may stand both in a document and in each of its cases, where it overrides the document's."""
 
-    target: TargetModel | None = None
+    target: TargetModel = TargetModel()
     inputs: Annotated[dict[Name, InputModel], Field(description="name -> how it is made, in forward's order")] = {}
     params: Annotated[dict[str, Any], Field(description="keyword arguments of forward, and of backward")] = {}
     dtype: Annotated[
@@ -163,12 +187,12 @@ class SettingsModel(_Strict):
     tolerance: ToleranceModel = ToleranceModel()
     upstream: Annotated[
         Any,
-        BeforeValidator(_upstream, json_schema_input_type=str | Nested),
+        BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones"] | Nested),
         Field(description="random (default), ones, or nested values"),
     ] = "random"
     step: Annotated[
         Any,
-        BeforeValidator(_step, json_schema_input_type=str | float),
+        BeforeValidator(_step, json_schema_input_type=Literal["auto"] | Positive),
         Field(description="auto (default) or a fixed finite-difference step"),
     ] = "auto"
     method: Method = "auto"
@@ -176,16 +200,8 @@ class SettingsModel(_Strict):
     expect: Annotated[
         Literal["pass", "fail"], Field(description="fail documents a known wrong gradient: it passes when it is caught")
     ] = "pass"
-    findings: Annotated[list[str], Field(description="finding codes that the audit is expected to make")] = []
+    findings: Annotated[list[FindingCode], Field(description="finding codes that the audit is expected to make")] = []
     notes: Annotated[str, Field(description="prose, shown by explain")] = ""
-
-    @field_validator("findings")
-    @classmethod
-    def _findings_are_known(cls, value: list[str]) -> list[str]:
-        for code in value:
-            if code not in FINDING_CODES:
-                raise ValueError(f"found the unknown finding '{code}'{nearest(code, FINDING_CODES)}")
-        return value
 
 
 class CaseModel(SettingsModel):

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, Input, Layout
-from gradaudit.spec.dtypes import dtype_of, is_complex, spacing
+from gradaudit.spec.case import Avoid, Case, Input, Layout
+from gradaudit.spec.dtypes import dtype_of, floating_info, is_complex, spacing
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -50,14 +51,14 @@ def draw_input(made: Input, rng: np.random.Generator) -> Array:
     """Return one input's array: drawn, or built from its explicit values."""
     dtype = dtype_of(made.dtype)
     if made.values is not None:
-        array = np.asarray(made.values, dtype=np.float64 if dtype.kind not in "iu" else None).astype(dtype)
-    elif is_complex(made.dtype):
-        parts = [_representable(made, _DRAWERS[made.distribution](made, rng), real_dtype(dtype)) for _ in range(2)]
-        array = (parts[0] + 1j * parts[1]).astype(dtype)
-    elif made.distribution in ("uniform", "normal"):
-        array = _representable(made, _DRAWERS[made.distribution](made, rng), dtype)
-    else:
+        array = np.asarray(made.values, dtype=np.float64 if dtype.kind not in "iu" else dtype).astype(dtype)
+    elif made.distribution not in ("uniform", "normal"):
         array = _DRAWERS[made.distribution](made, rng).astype(dtype)
+    elif is_complex(made.dtype):
+        parts = [_representable(made, _DRAWERS[made.distribution](made, rng)) for _ in range(2)]
+        array = (parts[0] + 1j * parts[1]).astype(dtype)
+    else:
+        array = _representable(made, _DRAWERS[made.distribution](made, rng))
     return laid_out(array.reshape(made.shape), made.layout)
 
 
@@ -112,21 +113,41 @@ def room(made: Input) -> float:
 
 
 def rounded_gap(made: Input) -> float:
-    """Return the gap to draw with, so that rounding to the dtype leaves at least the gap asked for; 0 for none."""
+    """Return the gap to draw with, so that rounding leaves at least the gap asked for; 0 for none.
+
+    Two neighbours round towards each other by half a spacing of the dtype each, after a few roundings in float64.
+    """
+    if not made.gap:
+        return 0.0
     lo, hi = made.range or (-1.0, 1.0)
-    return made.gap + spacing(made.dtype) * max(abs(lo), abs(hi)) if made.gap else 0.0
+    largest = max(abs(lo), abs(hi), float(floating_info(made.dtype).smallest_normal))
+    return made.gap + (spacing(made.dtype) + 4 * spacing("float64")) * largest
 
 
 def _segments(made: Input) -> list[tuple[float, float]]:
+    """Return the parts of the range outside the avoided points in which the dtype has any number, in order."""
     lo, hi = made.range or (-1.0, 1.0)
     segments = [(lo, hi)]
-    if made.avoid is None:
-        return segments
-    for point in made.avoid.points:
-        before, after = point - made.avoid.margin, point + made.avoid.margin
+    avoid = made.avoid or Avoid((), 0.0)
+    for point in avoid.points:
+        before, after = point - avoid.margin, point + avoid.margin
         cut = [((a, min(b, before)), (max(a, after), b)) for a, b in segments]
         segments = [(a, b) for pair in cut for a, b in pair if a <= b]
-    return sorted(set(segments))
+    held = {segment: _held(made.dtype, *segment) for segment in sorted(set(segments))}
+    # With a gap, elements must not move at the ends of a segment: they are drawn between numbers of the dtype.
+    return [inner if made.gap else outer for outer, inner in held.items() if inner[0] <= inner[1]]
+
+
+@cache
+def _held(name: str, lo: float, hi: float) -> tuple[float, float]:
+    """Return the least number of the dtype that is not below lo, and the largest that is not above hi."""
+    dtype = real_dtype(dtype_of(name))
+    least, most = np.array([lo, hi]).astype(dtype)
+    if float(least) < lo:
+        least = np.nextafter(least, dtype.type(np.inf))
+    if float(most) > hi:
+        most = np.nextafter(most, dtype.type(-np.inf))
+    return float(least), float(most)
 
 
 def _uniform(made: Input, rng: np.random.Generator) -> Floats:
@@ -138,10 +159,10 @@ def _uniform(made: Input, rng: np.random.Generator) -> Floats:
     position = rng.random(count) * slack
     if made.gap:
         position = (np.sort(position) + gap * np.arange(count))[_shuffled(count, rng)]
-    starts = np.array([lo for lo, _ in segments])
-    before = np.concatenate(([0.0], np.cumsum([hi - lo for lo, hi in segments])[:-1]))
+    starts, ends = np.array(segments).T
+    before = np.concatenate(([0.0], np.cumsum(ends - starts)[:-1]))
     segment = np.searchsorted(before, position, side="right") - 1
-    return np.asarray(starts[segment] + (position - before[segment]))
+    return np.asarray(np.minimum(starts[segment] + (position - before[segment]), ends[segment]))
 
 
 def _normal(made: Input, rng: np.random.Generator) -> Floats:
@@ -158,20 +179,20 @@ def _normal(made: Input, rng: np.random.Generator) -> Floats:
     raise UndrawableError(f"input {made.name}: the avoided points leave almost nothing of the normal distribution")
 
 
-def _integers(made: Input, rng: np.random.Generator) -> Floats | NDArray[np.int64]:
+def _integers(made: Input, rng: np.random.Generator) -> Floats:
     lo, hi = made.range or (0.0, 1.0)
-    return (int(lo) + np.floor(rng.random(made.shape) * (hi - lo + 1))).astype(np.int64)
+    return np.asarray(lo + np.floor(rng.random(made.shape) * (hi - lo + 1)))
 
 
 def _bernoulli(made: Input, rng: np.random.Generator) -> Floats:
     lo, hi = made.range or (0.0, 1.0)
-    return np.where(rng.random(made.shape) < 0.5, lo, hi)
+    return np.asarray(np.where(rng.random(made.shape) < 0.5, lo, hi))
 
 
 def _one_hot(made: Input, rng: np.random.Generator) -> Floats:
     classes = made.shape[-1]
     chosen = np.floor(rng.random(made.shape[:-1]) * classes)
-    return (np.arange(classes) == chosen[..., None]).astype(np.float64)
+    return np.asarray(np.arange(classes) == chosen[..., None], dtype=np.float64)
 
 
 def _permutation(made: Input, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -200,12 +221,11 @@ _DRAWERS: dict[str, Callable[[Input, np.random.Generator], Array]] = {
 }
 
 
-def _representable(made: Input, drawn: Floats, dtype: np.dtype[Any]) -> Array:
+def _representable(made: Input, drawn: Floats) -> Array:
     """Round to the dtype without leaving the range or entering the margins around avoided points."""
-    rounded = drawn.astype(dtype)
+    rounded = drawn.astype(real_dtype(dtype_of(made.dtype)))
     for lo, hi in _segments(made):
         inside = (drawn >= lo) & (drawn <= hi)
-        low, high = inside & (rounded.astype(np.float64) < lo), inside & (rounded.astype(np.float64) > hi)
-        rounded = np.where(low, np.nextafter(rounded, dtype.type(np.inf)), rounded)
-        rounded = np.where(high, np.nextafter(rounded, dtype.type(-np.inf)), rounded)
-    return rounded.astype(dtype)
+        least, most = np.array(_held(made.dtype, lo, hi)).astype(rounded.dtype)
+        rounded = np.where(inside, np.maximum(least, np.minimum(rounded, most)), rounded)
+    return np.asarray(rounded)

@@ -11,7 +11,7 @@ from gradaudit.spec.case import Tolerance
 
 FloatingName = Literal["float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
 DiscreteName = Literal["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
-InputDtypeName = FloatingName | DiscreteName
+InputDtypeName = Literal[FloatingName, DiscreteName]
 
 FLOATING_NAMES: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
@@ -77,17 +77,17 @@ def spacing(name: str) -> float:
 
 @cache
 def largest_value(name: str) -> float:
-    """Return the largest finite value of the dtype, of its real part for complex dtypes."""
+    """Return the largest finite value of the dtype, of its real part for complex dtypes; exact for integers."""
     dtype = dtype_of(name)
     if name == "bool":
-        return 1.0
-    return float(np.iinfo(dtype).max if dtype.kind in "iu" else floating_info(name).max)
+        return 1
+    return np.iinfo(dtype).max if dtype.kind in "iu" else float(floating_info(name).max)
 
 
 @cache
 def smallest_value(name: str) -> float:
-    """Return the least finite value of the dtype, of its real part for complex dtypes."""
+    """Return the least finite value of the dtype, of its real part for complex dtypes; exact for integers."""
     dtype = dtype_of(name)
     if name == "bool":
-        return 0.0
-    return float(np.iinfo(dtype).min) if dtype.kind in "iu" else -largest_value(name)
+        return 0
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -largest_value(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,10 +42,8 @@ class Specs:
     def locate(self, case: Case, path: KeyPath) -> Location:
         """Return where this part of a case stands in its file: in the case itself or in the document it overrides."""
         document = self.documents[case.op]
-        for i, own in enumerate(document.data.get("cases") or []):
-            if own["name"] == case.name and ("cases", i, *path) in document:
-                return document.locate(("cases", i, *path))
-        return document.locate(path)
+        names = [own["name"] for own in document.data.get("cases") or []]
+        return document.locate_merged(("cases", names.index(case.name)) if names else (), path)
 
 
 def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Specs:
@@ -61,17 +60,18 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
         sources, unreadable = read_documents(file)
         problems += unreadable
         for source in sources:
-            model = _validated(source, problems)
-            if model is None:
+            if not isinstance(source.data, dict):
+                problems.append(Problem(source.locate(()), f"expected a spec with keys, found {_shown(source.data)}"))
                 continue
-            if model.op in documents:
-                first = documents[model.op].locate(("op",))
-                problems.append(Problem(source.locate(("op",)), f"op '{model.op}' is already specified at {first}"))
-                continue
-            documents[model.op] = source
-            found, wrong = expand(source, model, overrides or Overrides())
-            cases += found
-            problems += wrong
+            op = source.data.get("op")
+            if isinstance(op, str) and (first := documents.setdefault(op, source)) is not source:
+                where = first.locate(("op",))
+                problems.append(Problem(source.locate(("op",)), f"op '{op}' is already specified at {where}"))
+            model, wrong_parts = _validated(source, problems)
+            if model is not None:
+                found, wrong = expand(source, model, overrides or Overrides(), wrong_parts)
+                cases += found
+                problems += wrong
     if problems:
         raise SpecError(problems)
     return Specs(tuple(cases), documents)
@@ -91,21 +91,21 @@ def selected(specs: Specs, selector: Selector) -> Specs:
 
 
 def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in paths:
         here = Location(path, 1, 1)
-        if path.is_dir():
+        if os.path.isdir(path):
             files = sorted(_walk(path))
             if not files:
                 problems.append(Problem(here, "holds no specs: expected .yaml or .yml files in this folder or below"))
-        elif path.is_file():
+        elif os.path.isfile(path):
             files = [path]
         else:
             problems.append(Problem(here, f"does not exist{_nearest_path(path)}"))
             continue
         for file in files:
-            if (resolved := file.resolve()) not in seen:
-                seen.add(resolved)
+            if (real := os.path.realpath(file)) not in seen:
+                seen.add(real)
                 yield file
 
 
@@ -117,47 +117,64 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _nearest_path(path: Path) -> str:
     parent = path.parent
-    return nearest(path.name, [entry.name for entry in parent.iterdir()]) if parent.is_dir() else ""
+    return nearest(path.name, os.listdir(parent)) if os.path.isdir(parent) else ""
 
 
-def _validated(source: Document, problems: list[Problem]) -> DocumentModel | None:
-    if not isinstance(source.data, dict):
-        problems.append(Problem(source.locate(()), f"expected a spec with keys, found {_shown(source.data)}"))
-        return None
+def _validated(source: Document, problems: list[Problem]) -> tuple[DocumentModel | None, set[KeyPath]]:
+    """Return the model, and which parts were left out of it because they are wrong; None where too little is left."""
     try:
-        return DocumentModel.model_validate(source.data)
+        return DocumentModel.model_validate(source.data), set()
     except ValidationError as error:
-        problems.extend(_problem(source, detail) for detail in error.errors(include_url=False))
-        return None
+        details = error.errors(include_url=False)
+    problems.extend(_problem(source, detail) for detail in details)
+    wrong_parts = {_part(_path(detail)) for detail in details}
+    if ("cases",) in wrong_parts:
+        return None, wrong_parts
+    left = copy.deepcopy(source.data)
+    for *parents, name in wrong_parts:
+        holder = left
+        for parent in parents:
+            holder = holder[parent]
+        holder.pop(name, None)
+    try:
+        return DocumentModel.model_validate(left), wrong_parts
+    except ValidationError:
+        return None, wrong_parts
+
+
+def _part(path: KeyPath) -> KeyPath:
+    """Return the setting or input, of the document or of one of its cases, that this path leads into."""
+    case, own = (path[:2], path[2:]) if path[0] == "cases" and len(path) > 2 else ((), path)
+    return case + own[: 2 if own[0] == "inputs" else 1]
+
+
+def _path(detail: ErrorDetails) -> KeyPath:
+    return tuple(part for part in detail["loc"] if part != "[key]")
 
 
 def _problem(source: Document, detail: ErrorDetails) -> Problem:
-    path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
-    dotted = ".".join(map(str, path))
+    path = _path(detail)
     found = detail["input"]
     context: dict[str, Any] = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
             known = _known_keys(path[:-1])
             hint = nearest(str(path[-1]), known) or f"; expected one of {', '.join(known)}"
-            return Problem(source.locate(path, key=True), f"{dotted}: unknown key '{path[-1]}'{hint}")
+            return Problem(source.locate(path, key=True), f"{_dotted(path)}: unknown key '{path[-1]}'{hint}")
         case "missing":
-            return Problem(source.locate(path[:-1]), f"the required key '{path[-1]}' is missing")
+            return Problem(source.locate(path[:-1]), f"{_dotted(path)}: this key is required, found none")
         case "literal_error":
             known = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
-            hint = nearest(str(found), known)
-            message = f"{dotted}: found {_shown(found)}, expected {context['expected']}{hint}"
+            message = f"found {_shown(found)}, expected {context['expected']}{nearest(str(found), known)}"
         case "value_error":
-            message = f"{dotted}: {context['error']}"
-            if not str(context["error"]).startswith("found"):
+            message = str(context["error"])
+            if not message.startswith("found"):
                 message += f", found {_shown(found)}"
         case "string_pattern_mismatch":
-            message = (
-                f"{dotted}: found {_shown(found)}, expected {_PATTERNS.get(context['pattern'], context['pattern'])}"
-            )
+            message = f"found {_shown(found)}, expected {_PATTERNS.get(context['pattern'], context['pattern'])}"
         case _:
-            message = f"{dotted}: {_expectation(detail['msg'])}, found {_shown(found)}"
-    return Problem(source.locate(path), message)
+            message = f"{_expectation(detail)}, found {_shown(found)}"
+    return Problem(source.locate(path, key="[key]" in detail["loc"]), f"{_dotted(path)}: {message}")
 
 
 _PATTERNS = {
@@ -167,15 +184,39 @@ _PATTERNS = {
 }
 
 
-def _expectation(message: str) -> str:
-    for start, plain in (("Input should be a valid ", "expected a "), ("Input should be ", "expected ")):
-        if message.startswith(start):
-            return plain + message.removeprefix(start).replace("dictionary or instance of", "mapping, a")
+_TYPES = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a mapping",
+    "string_type": "a string",
+}
+"""What pydantic's errors of the wrong type say to someone who writes YAML."""
+
+
+def _expectation(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in _TYPES:
+        return f"expected {_TYPES[kind]}"
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
+        return f"expected a list of {bound}"
+    message = detail["msg"]
+    if message.startswith("Input should be "):
+        return message.replace("Input should be ", "expected ").replace("expected greater", "expected a number greater")
     return message[0].lower() + message[1:]
 
 
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
+
+
 def _shown(value: Any) -> str:
-    text = "nothing" if value is None else repr(value)
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else str(value).lower()
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

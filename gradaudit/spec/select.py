@@ -22,26 +22,31 @@ def parse_selection(expression: str) -> Selector:
 
     """
     words = re.findall(r"\(|\)|[^\s()]+", expression)
-    selector, rest = _either(words)
+    try:
+        selector, rest = _either(words)
+    except RecursionError:
+        raise SelectionError("-k: the expression is nested too deeply") from None
     if rest:
         raise SelectionError(f"-k {expression!r}: found '{rest[0]}', expected 'and', 'or' or the end")
     return selector
 
 
 def _either(words: list[str]) -> tuple[Selector, list[str]]:
-    left, words = _both(words)
-    if words[:1] == ["or"]:
-        right, words = _either(words[1:])
-        return (lambda case: left(case) or right(case)), words
-    return left, words
+    selector, words = _both(words)
+    choices = [selector]
+    while words[:1] == ["or"]:
+        selector, words = _both(words[1:])
+        choices.append(selector)
+    return (lambda case: any(choice(case) for choice in choices)), words
 
 
 def _both(words: list[str]) -> tuple[Selector, list[str]]:
-    left, words = _negated(words)
-    if words[:1] == ["and"]:
-        right, words = _both(words[1:])
-        return (lambda case: left(case) and right(case)), words
-    return left, words
+    selector, words = _negated(words)
+    demands = [selector]
+    while words[:1] == ["and"]:
+        selector, words = _negated(words[1:])
+        demands.append(selector)
+    return (lambda case: all(demand(case) for demand in demands)), words
 
 
 def _negated(words: list[str]) -> tuple[Selector, list[str]]:

@@ -19,7 +19,7 @@ from gradaudit.spec.errors import Problem
 
 try:
     from yaml import CSafeLoader as _SafeLoader
-except ImportError:  # PyYAML built without libyaml: the same results, slower
+except ImportError:  # PyYAML built without libyaml: slower, and stricter about tabs
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
 MAX_NODES = 200_000
@@ -28,16 +28,37 @@ MAX_NODES = 200_000
 MAX_DEPTH = 50
 """Deepest nesting: a spec needs about ten levels; an alias inside its own anchor would never end."""
 
+_TOO_DEEP = f"is nested more than {MAX_DEPTH} levels deep; does an alias contain itself?"
+
 KeyPath = tuple[Hashable, ...]
+
+
+class _UnreadableError(Exception):
+    def __init__(self, node: yaml.Node, message: str) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 class _CoreSchemaLoader(_SafeLoader):
     """The safe loader with YAML 1.2's scalars instead of 1.1's."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own design)
+    depth = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
+        """Refuse deep nesting while nodes are composed, which libyaml does by recursion until the stack ends."""
+        self.depth += 1
+        if parent is not None and self.depth > MAX_DEPTH + 1:
+            raise _UnreadableError(parent, _TOO_DEEP)
+
+    def ascend_resolver(self) -> None:
+        """Leave a level of nesting."""
+        self.depth -= 1
 
 
-_NULL, _BOOL, _INT, _FLOAT, _STR = (f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str"))
+_NULL, _BOOL, _INT, _FLOAT, _STR, _SEQ, _MAP = (
+    f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")
+)
 _SCALARS = [
     (_NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     (_BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -69,21 +90,23 @@ class Document:
             path = path[:-1]
         return self.values[path]
 
-    def __contains__(self, path: KeyPath) -> bool:
-        return path in self.values
-
-
-class _UnreadableError(Exception):
-    def __init__(self, node: yaml.Node, message: str) -> None:
-        super().__init__(message)
-        self.node = node
+    def locate_merged(self, case: KeyPath, path: KeyPath, *, key: bool = False) -> Location:
+        """Return where this part of a merged case stands: in the case at the path ``case``, or in the document."""
+        below, own = self.data, (*case, *path)
+        for depth, part in enumerate(own):
+            if not isinstance(below, dict | list):
+                break  # The case gives a plain value where the document may spell out a whole.
+            if own[: depth + 1] not in self.values:
+                return self.locate(path, key=key)
+            below = below[part]  # type: ignore[call-overload]
+        return self.locate(own, key=key)
 
 
 def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
     """Read every YAML document of a file.
 
     Returns the documents that could be read and what is wrong with the others: text that is not UTF-8, syntax
-    errors, an empty file, duplicate keys, aliases that expand without bound.
+    errors, an empty file, aliases that expand without bound. Duplicate keys and tags are reported and passed over.
     """
     start = Location(file, 1, 1)
     try:
@@ -93,10 +116,9 @@ def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        found = f"byte 0x{raw[error.start]:02x}"
-        return [], [Problem(Location(file, line, column), f"is not UTF-8 text: found {found}; save it as UTF-8")]
+        where = _end_of(file, error.object[: error.start].decode("utf-8"))
+        found = f"byte 0x{error.object[error.start]:02x}"
+        return [], [Problem(where, f"is not UTF-8 text: found {found}; save it as UTF-8")]
 
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -106,15 +128,19 @@ def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
                 continue
             document = Document(file, None)
             try:
-                document.data = _Builder(document).build(node, (), 0)
+                document.data = _Builder(document, problems).build(node, (), 0)
                 documents.append(document)
             except _UnreadableError as error:
                 problems.append(Problem(_location(file, error.node), str(error)))
+    except _UnreadableError as error:
+        problems.append(Problem(_location(file, error.node), str(error)))
     except yaml.MarkedYAMLError as error:
-        problems.append(_syntax_problem(file, error))
+        problems.append(_syntax_problem(file, text, error))
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        problems.append(Problem(Location(file, line, 1), f"is not YAML: {error.reason}"))
+        # libyaml counts the position in bytes and PyYAML in characters, so it is looked for again.
+        strange = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        where = _end_of(file, text[: strange.start()]) if strange else start
+        problems.append(Problem(where, f"is not YAML: {error.reason}"))
     if not documents and not problems:
         problems.append(Problem(start, "is empty: expected a spec that starts with 'op: NAME'"))
     return documents, problems
@@ -124,20 +150,30 @@ def _location(file: Path, node: yaml.Node) -> Location:
     return Location(file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def _syntax_problem(file: Path, error: yaml.MarkedYAMLError) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    where = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file, 1, 1)
+def _end_of(file: Path, text: str) -> Location:
+    """Return the place right after the characters that a file starts with."""
+    return Location(file, text.count("\n") + 1, len(text) - text.rfind("\n"))
+
+
+def _syntax_problem(file: Path, text: str, error: yaml.MarkedYAMLError) -> Problem:
     said = ", ".join(str(part) for part in (error.context, error.problem) if part)
-    if "\\t" in said or "tab" in said:
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return Problem(Location(file, 1, 1), f"is not valid YAML: {said}")
+    line = [*text.splitlines(), ""][mark.line]
+    indentation = line[: len(line) - len(line.lstrip(" \t-"))]
+    if "\t" in indentation and mark.column <= len(indentation):
+        where = Location(file, mark.line + 1, line.index("\t") + 1)
         return Problem(where, "found a tab in the indentation; YAML indents with spaces only")
-    return Problem(where, f"is not valid YAML: {said}")
+    return Problem(Location(file, mark.line + 1, mark.column + 1), f"is not valid YAML: {said}")
 
 
 class _Builder:
     """Turns composed nodes into dicts, lists and scalars, noting the place of each."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, problems: list[Problem]) -> None:
         self.document = document
+        self.problems = problems
         self.nodes = 0
 
     def build(self, node: yaml.Node, path: KeyPath, depth: int) -> Any:
@@ -145,28 +181,35 @@ class _Builder:
         if self.nodes > MAX_NODES:
             raise _UnreadableError(node, f"expands into more than {MAX_NODES:,} values; are aliases nested in aliases?")
         if depth > MAX_DEPTH:
-            raise _UnreadableError(node, f"is nested more than {MAX_DEPTH} levels deep; does an alias contain itself?")
+            raise _UnreadableError(node, _TOO_DEEP)
         self.document.values[path] = _location(self.document.file, node)
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        if node.tag not in (_MAP, _SEQ):
+            self._refuse(node, f"found the tag '{node.tag}'; a spec holds plain values only")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
-        return _scalar(node)
+        return [self.build(child, (*path, i), depth + 1) for i, child in enumerate(node.value)]
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise _UnreadableError(key_node, "found a list or mapping as a key; expected a word")
             key = key_node.value
-            if key == "<<":
-                raise _UnreadableError(key_node, "merge keys (<<) are not supported; share values through 'cases'")
-            if key in built:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._refuse(key_node, "found a list or mapping as a key; expected a word")
+            elif key == "<<":
+                self._refuse(key_node, "merge keys (<<) are not supported; share values through 'cases'")
+            elif key in built:
                 first = self.document.keys[(*path, key)].line
-                raise _UnreadableError(key_node, f"key '{key}' is given twice; the first is on line {first}")
-            self.document.keys[(*path, key)] = _location(self.document.file, key_node)
-            built[key] = self.build(value_node, (*path, key), depth + 1)
+                self._refuse(key_node, f"key '{key}' is given twice; the first is on line {first}")
+            else:
+                self.document.keys[(*path, key)] = _location(self.document.file, key_node)
+                built[key] = self.build(value_node, (*path, key), depth + 1)
         return built
+
+    def _refuse(self, node: yaml.Node, message: str) -> None:
+        """Note what is wrong with a node, and read on: the rest of the document may hold more mistakes."""
+        self.problems.append(Problem(_location(self.document.file, node), message))
 
 
 def _scalar(node: yaml.Node) -> Any:
@@ -174,7 +217,7 @@ def _scalar(node: yaml.Node) -> Any:
     try:
         if node.tag == _NULL:
             return None
-        if node.tag == _BOOL:
+        if node.tag == _BOOL and text.lower() in ("true", "false"):
             return text.lower() == "true"
         if node.tag == _INT:
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)

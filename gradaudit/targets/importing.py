@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import PathFinder
@@ -37,8 +38,7 @@ def import_function(name: str, folder: Path) -> Callable[..., Any]:
 
 
 def _import_module(name: str, folder: Path) -> Any:
-    places = [str(Path.cwd()), str(folder)]
-    sys.path[:] = places + [entry for entry in sys.path if entry not in (*places, "")]
+    _look_first_in(str(Path.cwd()), str(folder))
     _forget_namesake(name.partition(".")[0])
     try:
         return importlib.import_module(name)
@@ -48,6 +48,27 @@ def _import_module(name: str, folder: Path) -> Any:
         raise raised(f"importing '{name}'", error) from None
     except (Exception, SystemExit) as error:
         raise raised(f"importing '{name}'", error) from None
+
+
+_brought: set[str] = set()
+"""Folders that are on the path for the sake of specs only."""
+
+
+def _look_first_in(*places: str) -> None:
+    """Put these folders first on the path; those of other specs leave it, with the modules imported from them.
+
+    A module left behind would answer for its namesake in another spec's folder, and that op would not be the one
+    that is audited.
+    """
+    stale = _brought.difference(places)
+    for name, module in list(sys.modules.items()) if stale else ():
+        origin = getattr(getattr(module, "__spec__", None), "origin", None) or ""
+        homes = [entry for entry in sys.path if entry and origin.startswith(entry + os.sep)]
+        if max(homes, key=len, default="") in stale:
+            del sys.modules[name]
+    _brought.difference_update(stale)
+    _brought.update(place for place in places if place not in sys.path)
+    sys.path[:] = [*dict.fromkeys(places), *(entry for entry in sys.path if entry not in {*places, *stale, ""})]
 
 
 def _forget_namesake(top: str) -> None:

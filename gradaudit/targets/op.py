@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import sysconfig
 import traceback
@@ -66,12 +67,16 @@ def raised(what: str, error: BaseException) -> OpError:
     if text := str(error).strip():
         said += f": {text}" if not isinstance(error, SystemExit) else ""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call in our own code
+    frames = [frame for frame in frames if not frame.filename.startswith(_IMPORT_MACHINERY)]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    for frame in dict.fromkeys([*own[-1:], *frames[-1:]]):
+    for frame in own[-1:] + [frame for frame in frames[-1:] if frame not in own]:
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()
         said += f"\n  {frame.filename}:{frame.lineno}, in {frame.name}" + (f": {line}" if line else "")
     return OpError(said)
 
+
+_IMPORT_MACHINERY = ("<frozen importlib", str(importlib.__file__))
+"""Frames of the import system say nothing about the module that it imports."""
 
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 """Where frames lie that say less about an error than the op's own, which called them."""

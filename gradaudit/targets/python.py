@@ -54,6 +54,8 @@ class PythonOp:
                 raise OpError(f"forward returned {len(outputs)} outputs; the spec counts on output {k}")
             if outputs[k] is None and (self.counted is not None or len(outputs) == 1):
                 raise OpError(f"forward returned {_described(members[k])}; expected an array of numbers")
+            if self.counted is not None and (output := outputs[k]) is not None and not has_derivatives(output.dtype):
+                raise OpError(f"the spec counts on output {k}, but it is {_described(output)}")
         if not self.differentiable_outputs(outputs):
             kinds = ", ".join(_described(member) for member in members) or "nothing"
             raise OpError(f"forward returned no floating output to differentiate; found {kinds}")
@@ -81,7 +83,7 @@ class PythonOp:
             members = {name: members[name] for name in self.returns}
         gradients: dict[str, Array | None] = {}
         for name, member in zip(self.returns, members.values(), strict=True):
-            gradients[name] = _array(member)
+            gradients[name] = _array(member, inputs[name].dtype)
             if gradients[name] is None and member is not None:
                 raise OpError(f"backward returned {_described(member)} for {name}; expected an array of numbers")
         return gradients
@@ -141,8 +143,13 @@ def _members(returned: Any) -> dict[Any, Any]:
     return {0: returned}
 
 
-def _array(member: Any) -> Array | None:
-    """Return an array, NumPy scalar or Python number as an array; None for anything else."""
+def _array(member: Any, dtype_of_numbers: np.dtype[Any] | None = None) -> Array | None:
+    """Return an array, NumPy scalar or Python number as an array; None for anything else.
+
+    A Python number has no dtype of its own: it takes the one given.
+    """
+    if type(member) in (int, float):
+        return np.asarray(member, dtype_of_numbers)
     if isinstance(member, np.ndarray):
         return member if member.dtype.kind != "O" else None
     if isinstance(member, (bool, int, float, complex, np.generic)) or hasattr(member, "__array__"):

@@ -1,0 +1,163 @@
+"""The audit of every differentiable input of a case: by looking at each index, or by searching all of them at once.
+
+Forward is differenced in float64 where it is generic in dtype, whatever dtype the case is in: the inputs are exactly
+representable there, so the numerical gradient is that of the formula at the very point that backward was given.
+Elsewhere it is differenced in its own dtype, with bounds to match.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.contract import broken_contract
+from gradaudit.checks.gradient import outcome
+from gradaudit.checks.gradient.exhaustive import Table, estimate_all
+from gradaudit.checks.gradient.ground import Ground, find_ground, widened
+from gradaudit.checks.gradient.search import search_all
+from gradaudit.checks.subject import Snapshot, Subject, mutations
+from gradaudit.numerics.decision import Decision, decide
+from gradaudit.numerics.loss import Loss
+from gradaudit.results import Finding, Mismatch, Result, Verdict
+from gradaudit.spec.case import Case
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+
+EXHAUSTIVE_LIMIT = 512
+"""Most elements, over all inputs, that ``auto`` looks at one by one: a full table is worth more than speed there."""
+
+WORTHLESS = 0.05
+"""A pass that would have let a relative error of this size go unseen is no pass."""
+
+
+def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
+    """Audit the gradient of every differentiable input.
+
+    Returns:
+        One result for each, in their order, and what was noticed about the case as a whole.
+
+    """
+    given = Snapshot.of(subject.inputs)
+    ground = find_ground(subject)
+    results: dict[str, Result] = {}
+    claimed: dict[str, Array] = {}
+    for name in (made.name for made in subject.case.inputs if made.differentiable):
+        gradient = subject.gradients.get(name)
+        broken = broken_contract(name, subject.inputs[name], gradient, answered=name in subject.gradients)
+        if broken is None and gradient is not None:
+            claimed[name] = gradient
+        results[name] = outcome.blank_result(subject.case, name, broken.message if broken else "")
+        results[name] = replace(results[name], findings=(broken,) if broken else ())
+    if claimed and _searches(subject.case, claimed):
+        results |= search_all(subject, ground, claimed)
+    else:
+        results |= {name: _look_everywhere(subject, ground, name, claimed[name]) for name in claimed}
+    ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
+    for name in list(claimed)[:1]:
+        results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)
+    return list(results.values()), ground.findings
+
+
+def _searches(case: Case, claimed: dict[str, Array]) -> bool:
+    if case.method == "auto":
+        return case.step is None and sum(gradient.size for gradient in claimed.values()) > EXHAUSTIVE_LIMIT
+    return case.method == "search"
+
+
+def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> Result:
+    started = time.perf_counter()
+    case = subject.case
+    claimed = widened(gradient)
+    loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))
+    try:
+        loss.measure_noise(generator(case, "noise"))
+        table = estimate_all(loss, claimed, case.tolerance or DEFAULT_TOLERANCES[case.dtype], case.step)
+    except OpError as error:
+        result = outcome.blank_result(case, name, str(error))
+    else:
+        result = _judged(subject, ground, name, claimed, table)
+    if loss.disturbed:
+        message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
+        ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
+    return replace(result, evaluations=loss.evaluations, seconds=time.perf_counter() - started)
+
+
+def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: Table) -> Result:
+    case = subject.case
+    typical, scale = outcome.nonzero_rms(table.numerical), outcome.natural_scale(ground, name)
+    tolerance = outcome.tolerance_in_force(case, ground, typical)
+    made = decide(claimed, table.numerical, table.bounds, tolerance.rtol, tolerance.atol, scale)
+    verdict, message = _verdict(made, table)
+    outside = np.isinf(table.bounds) & ~table.jumps
+    findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(outside))
+    findings += outcome.upstream_finding(case, name, typical, scale)
+    findings += _noise(made, table, ground, name)
+    findings += _precision(made, table, ground, case, name)
+    return replace(
+        outcome.blank_result(case, name),
+        verdict=verdict,
+        checked=claimed.size,
+        wrong=int(made.wrong.sum()),
+        resolution=made.resolution,
+        rtol=tolerance.rtol,
+        atol=tolerance.atol,
+        message=outcome.with_ground(message, ground),
+        mismatches=_mismatches(made, claimed, table),
+        findings=tuple(findings),
+    )
+
+
+def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
+    size = made.wrong.size
+    if made.wrong.any():
+        return Verdict.FAIL, f"{int(made.wrong.sum())} of {size} indices wrong"
+    if undecided := int(made.undecided.sum()):
+        said = f"{undecided} of {size} indices cannot be decided at this precision"
+        visible = float((made.allowed + 2 * table.bounds)[made.undecided].max())
+        return Verdict.INCONCLUSIVE, f"{said}; an error above {visible:.1e} there would have been found"
+    if made.resolution > WORTHLESS:
+        blind = f"a relative error of {made.resolution:.2g} could have gone unseen"
+        return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {blind}"
+    return Verdict.PASS, ""
+
+
+def _noise(made: Decision, table: Table, ground: Ground, name: str) -> list[Finding]:
+    noisy = made.undecided & np.isfinite(table.bounds)
+    visible = float((made.allowed + 2 * table.bounds)[noisy].max(initial=0.0))
+    return outcome.noise_finding(ground, name, int(noisy.sum()), visible)
+
+
+def _precision(made: Decision, table: Table, ground: Ground, case: Case, name: str) -> list[Finding]:
+    """Return a finding where the wrong indices are right once backward computes in float64."""
+    formula = ground.formula.get(name)
+    if formula is None or not made.wrong.any():
+        return []
+    off = np.abs(formula - table.numerical)[made.wrong]
+    if not (off + table.bounds[made.wrong] <= made.allowed[made.wrong]).all():
+        return []
+    lost, largest = int(made.wrong.sum()), float(made.difference[made.wrong].max())
+    return [outcome.precision_finding(name, case.dtype, lost, made.wrong.size, largest)]
+
+
+def _mismatches(made: Decision, claimed: Array, table: Table) -> tuple[Mismatch, ...]:
+    """Return the wrong indices, or the undecided ones where none is wrong, worst first."""
+    places = np.argwhere(made.wrong if made.wrong.any() else made.undecided)
+    rows = [
+        Mismatch(
+            index=index,
+            analytical=claimed[index].item(),
+            numerical=table.numerical[index].item(),
+            error_bound=float(table.bounds[index]),
+            difference=float(made.difference[index]),
+            tolerance=float(made.allowed[index]),
+        )
+        for index in (tuple(int(k) for k in place) for place in places)
+    ]
+    return outcome.ranked(rows)

@@ -1,0 +1,145 @@
+"""Where forward is differenced: in float64 if it can be, else in the case's own dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.contract import broken_contract
+from gradaudit.checks.subject import Snapshot, Subject, mutations
+from gradaudit.numerics.loss import Floats, lifted
+from gradaudit.results import Finding
+from gradaudit.spec.draw import laid_out
+from gradaudit.spec.dtypes import has_derivatives, is_complex, spacing
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+
+WIDE = (np.dtype(np.float64), np.dtype(np.complex128))
+
+
+@dataclass
+class Ground:
+    """A point and a dtype to difference forward in.
+
+    Attributes:
+        subject: the op and its case.
+        inputs: lifted to float64 where forward is generic in dtype, else as the case has them.
+        outputs: the counted outputs there, as ``lifted`` returns them.
+        upstream: likewise.
+        dtype: name of the coarsest dtype that forward returns there.
+        kinds: dtypes and shapes of the counted outputs there, in words.
+        formula: what backward returns there, for the inputs whose gradient is usable; empty where it is not generic.
+        evaluations: calls of forward that it took to find this ground.
+        findings: what was noticed while forward was called here.
+
+    """
+
+    subject: Subject
+    inputs: Mapping[str, Array]
+    outputs: Floats
+    upstream: Floats
+    dtype: str
+    kinds: str
+    formula: Mapping[str, Array] = field(default_factory=dict)
+    evaluations: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def generic(self) -> bool:
+        """Whether forward gives float64 for float64, so that it is differenced there."""
+        return self.dtype == "float64"
+
+    def evaluate(self) -> Floats:
+        """Call forward on the present inputs and return its counted outputs, NaN where it raises.
+
+        Inputs that forward changes are put back and reported, so that the next call sees what it should.
+
+        Raises:
+            OpError: where the outputs have other shapes or dtypes than at the unperturbed point.
+
+        """
+        before = Snapshot.of(self.inputs)
+        try:
+            outputs = self._counted_outputs()
+            # While the inputs are as forward left them: its outputs may be views of them.
+            return np.full_like(self.outputs, np.nan) if outputs is None else lifted(outputs)
+        finally:
+            self.notice(mutations("forward", before))
+
+    def notice(self, findings: list[Finding]) -> None:
+        """Keep findings about the case, one of each kind."""
+        known = {finding.code for finding in self.findings}
+        self.findings += [finding for finding in findings if finding.code not in known]
+
+    def _counted_outputs(self) -> tuple[Array, ...] | None:
+        """Return forward's outputs; None where it raises: a perturbed value may have left its domain."""
+        try:
+            outputs = self.subject.op.forward(self.inputs)
+        except OpError:
+            return None
+        counted = tuple(outputs[k] if k < len(outputs) else None for k in self.subject.counted)
+        if (kinds := _kinds(counted)) != self.kinds:
+            raise OpError(f"forward returned {kinds} at a perturbed input, {self.kinds} before")
+        return tuple(out for out in counted if out is not None)
+
+
+def find_ground(subject: Subject) -> Ground:
+    """Return the float64 ground where forward gives float64 for it, else the case's own."""
+    upstream = lifted(subject.upstream)
+    native = tuple(subject.outputs[k] for k in subject.counted)
+    arrays = [array for array in (*subject.inputs.values(), *native) if has_derivatives(array.dtype)]
+    dtype = "float64"
+    if not all(is_wide(array) for array in arrays):
+        if generic := _generic_ground(subject, native, upstream):
+            return generic
+        dtype = max((array.dtype.name for array in arrays), key=spacing)
+    return Ground(subject, subject.inputs, lifted(native), upstream, dtype, _kinds(native))
+
+
+def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Floats) -> Ground | None:
+    wide = {made.name: laid_out(widened(subject.inputs[made.name]), made.layout) for made in subject.case.inputs}
+    before = Snapshot.of(wide)
+    try:
+        outputs = subject.op.forward(wide)
+        lifts = tuple(outputs[k] for k in subject.counted)
+    except (OpError, IndexError):
+        return None
+    if not all(out.dtype in WIDE for out in lifts) or [out.shape for out in lifts] != [out.shape for out in native]:
+        return None
+    ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
+    ground.notice(mutations("forward", before))
+    ground.formula = _formula(subject, wide, outputs)
+    ground.notice(mutations("backward", before))
+    return ground
+
+
+def _kinds(outputs: tuple[Array | None, ...]) -> str:
+    return ", ".join("nothing" if out is None else f"{out.dtype} of shape {out.shape}" for out in outputs)
+
+
+def is_wide(array: Array) -> bool:
+    """Whether an array is in double precision already, or has no derivatives anyway."""
+    return array.dtype in WIDE or not has_derivatives(array.dtype)
+
+
+def widened(array: Array) -> Array:
+    """Return a floating array in double precision, another as it is."""
+    return array if is_wide(array) else array.astype(WIDE[is_complex(array.dtype.name)])
+
+
+def _formula(subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
+    """Return what backward gives in float64, where it is generic in dtype too."""
+    try:
+        gradients = subject.op.backward(tuple(widened(part) for part in subject.upstream), wide, outputs)
+    except OpError:
+        return {}
+    return {
+        name: gradient.copy()
+        for name, gradient in gradients.items()
+        if gradient is not None and broken_contract(name, wide[name], gradient, answered=True) is None
+    }

@@ -1,0 +1,226 @@
+"""All inputs of a case at once: root tests over every element of all of them, a close look where one fails.
+
+Where the case's dtype is narrower than float64, the search audits what backward gives in float64, and the gradient in
+the case's own dtype is compared with that, index by index: together they must keep within the tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient import outcome
+from gradaudit.checks.gradient.element import Element, look_at
+from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.subject import Subject
+from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.loss import Loss, rms
+from gradaudit.numerics.root_test import RootTester
+from gradaudit.numerics.search import WORTHLESS, Judgement, Outcome, Search
+from gradaudit.results import Finding, Mismatch, Result, Verdict
+from gradaudit.spec.case import Tolerance
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+
+FORMULA_SHARE = 0.1
+"""Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at one index: the claim, the truth as far as known, and what that means."""
+
+    index: tuple[int, ...]
+    claimed: complex
+    element: Element
+    judgement: Judgement
+
+
+class Searched:
+    """One input within a search: its claims, and what was seen where it was looked at closely."""
+
+    def __init__(self, subject: Subject, ground: Ground, name: str, gradient: Array) -> None:
+        self.name = name
+        self.ground = ground
+        self.case = subject.case
+        self.claimed = gradient
+        self.formula = ground.formula.get(name, widened(gradient))
+        self.split = name in ground.formula
+        self.typical = rms(self.formula) or outcome.natural_scale(ground, name)
+        self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
+        self.looks: list[Look] = []
+        self.evaluations = 0
+
+    @property
+    def numbers(self) -> int:
+        """Real numbers in the input: a complex one counts as two."""
+        return self.formula.size * (2 if self.formula.dtype.kind == "c" else 1)
+
+    def look(self, position: int, noise: float) -> Judgement:
+        """Look at the element that holds the real number at a position, with forward's noise in place of a spacing."""
+        place = position // 2 if self.formula.dtype.kind == "c" else position
+        index = tuple(int(k) for k in np.unravel_index(place, self.formula.shape))
+        ground = self.ground
+        loss = Loss(ground.evaluate, ground.inputs[self.name], ground.upstream, ground.outputs, noise)
+        claimed = complex(self.claimed[index]) if self.claimed.dtype.kind == "c" else float(self.claimed[index])
+        element = look_at(loss, index, claimed, self.tolerance)
+        self.evaluations += loss.evaluations
+        self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
+        return self.looks[-1].judgement
+
+
+def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judgement:
+    difference, allowed = abs(claimed - element.numerical), tolerance.at(abs(element.numerical))
+    if difference + element.bound <= allowed:
+        return Judgement.KINK if element.kink else Judgement.RIGHT
+    return Judgement.WRONG if difference - element.bound > allowed else Judgement.UNDECIDED
+
+
+def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -> dict[str, Result]:
+    """Search all inputs at once and return a result for each."""
+    started = time.perf_counter()
+    inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
+    line = Directional(
+        ground.evaluate,
+        [ground.inputs[searched.name] for searched in inputs],
+        [searched.formula for searched in inputs],
+        ground.upstream,
+        ground.outputs,
+    )
+    ends = np.cumsum([searched.numbers for searched in inputs])
+
+    def judge(position: int, noise: float) -> Judgement:
+        k = int(np.searchsorted(ends, position, side="right"))
+        return inputs[k].look(position - int(ends[k] - inputs[k].numbers), noise)
+
+    share = FORMULA_SHARE if all(searched.split for searched in inputs) else 1.0
+    tester = RootTester(
+        line,
+        rtol=share * min(searched.tolerance.rtol for searched in inputs),
+        atol=share * min(searched.tolerance.atol for searched in inputs),
+        typical=min(searched.typical for searched in inputs),
+        spacing=spacing(ground.dtype),
+        rng=generator(subject.case, "directions"),
+    )
+    try:
+        found = Search(tester, judge, generator(subject.case, "sample")).run()
+    except OpError as error:
+        return {name: outcome.blank_result(subject.case, name, str(error)) for name in claimed}
+    if line.disturbed:
+        message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
+        ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
+    seconds = (time.perf_counter() - started) / len(inputs)
+    results = {searched.name: _result(searched, found, seconds) for searched in inputs}
+    first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
+    return results | {first.input: replace(first, evaluations=first.evaluations + line.evaluations)}
+
+
+def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
+    case, tolerance = searched.case, searched.tolerance
+    lost = _lost(searched)
+    wrong = [look for look in searched.looks if look.judgement is Judgement.WRONG]
+    undecided = [look for look in searched.looks if look.judgement is Judgement.UNDECIDED]
+    complete = found.miss_probability < 1.0
+    resolution = max(tolerance.rtol + tolerance.atol / searched.typical, found.floor / searched.typical)
+    verdict, message = Verdict.PASS, ""
+    if wrong or lost:
+        verdict, message = Verdict.FAIL, _extent(len(wrong) + len(lost), searched, found)
+    elif not complete:
+        verdict = Verdict.INCONCLUSIVE
+        message = f"none of {len(searched.looks)} indices looked at is wrong, but the others cannot be tested together"
+    elif undecided:
+        verdict, message = Verdict.INCONCLUSIVE, f"{len(undecided)} indices cannot be decided at this precision"
+    elif resolution > WORTHLESS:
+        verdict = Verdict.INCONCLUSIVE
+        message = f"a relative error of {resolution:.2g} could have gone unseen"
+    return replace(
+        outcome.blank_result(case, searched.name),
+        verdict=verdict,
+        checked=searched.formula.size if complete else len(searched.looks),
+        wrong=len(wrong) + len(lost),
+        evaluations=searched.evaluations,
+        seconds=seconds,
+        method="search",
+        miss_probability=found.miss_probability,
+        resolution=resolution,
+        rtol=tolerance.rtol,
+        atol=tolerance.atol,
+        message=outcome.with_ground(message, searched.ground),
+        mismatches=outcome.ranked([*(_mismatch(look, tolerance) for look in wrong or undecided), *lost]),
+        findings=tuple(_findings(searched, found, lost, undecided)),
+    )
+
+
+def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
+    size = searched.formula.size
+    if found.miss_probability < 1.0 or not found.sampled:
+        return f"{wrong:,} of {size:,} indices wrong"
+    share = found.sampled_wrong / found.sampled
+    sample = f"{found.sampled_wrong} of {found.sampled} sampled at random"
+    return f"{wrong:,} wrong indices seen; much is wrong: {sample}, so about {share:.0%} of {size:,}"
+
+
+def _lost(searched: Searched) -> list[Mismatch]:
+    """Return where the implementation in the case's dtype leaves what the formula allows it."""
+    if not searched.split:
+        return []
+    wide, tolerance = widened(searched.claimed), searched.tolerance
+    difference = np.abs(wide - searched.formula)
+    allowed = tolerance.atol + tolerance.rtol * np.abs(searched.formula)
+    seen = {look.index for look in searched.looks}
+    places = [tuple(int(k) for k in row) for row in np.argwhere(difference > (1 - FORMULA_SHARE) * allowed)]
+    return [
+        Mismatch(
+            index=index,
+            analytical=wide[index].item(),
+            numerical=searched.formula[index].item(),
+            error_bound=FORMULA_SHARE * float(allowed[index]),
+            difference=float(difference[index]),
+            tolerance=float(allowed[index]),
+        )
+        for index in places
+        if index not in seen
+    ]
+
+
+def _mismatch(look: Look, tolerance: Tolerance) -> Mismatch:
+    numerical = look.element.numerical
+    return Mismatch(
+        index=look.index,
+        analytical=look.claimed,
+        numerical=numerical,
+        error_bound=look.element.bound,
+        difference=abs(look.claimed - numerical),
+        tolerance=tolerance.at(abs(numerical)),
+    )
+
+
+def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecided: list[Look]) -> list[Finding]:
+    kinks = [look.index for look in searched.looks if look.element.kink]
+    jumps = [look.index for look in searched.looks if look.element.jump]
+    outside = [look.index for look in searched.looks if math.isinf(look.element.bound) and not look.element.jump]
+    findings = outcome.place_findings(np.array(kinks), np.array(jumps), np.array(outside))
+    if found.kinks and kinks:
+        where = kinks[0]
+        message = f"the op is not differentiable at {found.kinks:,} indices, such as {where}; the claims there are "
+        evidence = {"count": found.kinks, "index": list(where)}
+        findings[0] = Finding("kink", message + "one-sided derivatives", evidence)
+    scale = outcome.natural_scale(searched.ground, searched.name)
+    findings += outcome.upstream_finding(searched.case, searched.name, searched.typical, scale)
+    noisy = [look for look in undecided if math.isfinite(look.element.bound)]
+    visible = max((2 * look.element.bound for look in noisy), default=0.0)
+    findings += outcome.noise_finding(searched.ground, searched.name, len(noisy), visible)
+    if lost:
+        largest = max(mismatch.difference for mismatch in lost)
+        size = searched.formula.size
+        findings.append(outcome.precision_finding(searched.name, searched.case.dtype, len(lost), size, largest))
+    return findings

@@ -1,0 +1,74 @@
+"""Points at which a function has two one-sided derivatives, or none: kinks and jumps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradaudit.numerics.derivative import UNKNOWN, Difference, Estimate, Sampler
+
+SMOOTH_DECAY = 1.6
+"""Twice the step doubles the bend of a smooth function and leaves that of a kink as it is: below this is suspect."""
+
+STEPS = (2.0**-4, 2.0**-12)
+"""Steps at which the two sides of a point are compared, relative to the one at which central differences start.
+
+The first sees through noise, the second passes by a kink that is merely near.
+"""
+
+JUMP_SHARE = 0.75
+"""A smooth function keeps half of its change when the step is halved; one that keeps more than this share jumps."""
+
+CERTAIN = 8.0
+"""How many times its rounding a difference must be to be taken for a jump."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The derivatives from below and from above at a point, each with its bound.
+
+    ``jumps`` tells whether the function itself does, so that it has no derivative at all.
+    """
+
+    below: Estimate
+    above: Estimate
+    jumps: bool
+
+    @property
+    def differ(self) -> bool:
+        """Whether no single derivative can be both."""
+        return abs(self.below.value - self.above.value) > 2 * (self.below.bound + self.above.bound)
+
+    def admit(self, claimed: float, allowed: float) -> bool:
+        """Whether a claim lies between the two, in Clarke's subdifferential, give or take what is allowed."""
+        low, high = sorted((self.below, self.above), key=lambda side: side.value)
+        return low.value - low.bound - allowed <= claimed <= high.value + high.bound + allowed
+
+
+def suspicious(sample: Sampler, step: float) -> bool:
+    """Whether differences at a step and at twice that step may straddle a kink or a jump."""
+    near, far = sample(step), sample(2 * step)
+    if near is None or far is None:
+        return False
+    return abs(near.bend) > 2 * near.rounding and abs(far.bend) < SMOOTH_DECAY * abs(near.bend)
+
+
+def compare_sides(sample: Sampler, step: float) -> Sides:
+    """Estimate both one-sided derivatives, at steps well below the one that suits central differences."""
+    below = above = UNKNOWN
+    jumps = False
+    for relative in STEPS:
+        near, far = sample(step * relative), sample(2 * step * relative)
+        if near is None or far is None:
+            continue
+        rounding = 4 * near.rounding + 2 * far.rounding
+        jumps = _jumps(near.up, far.up, near) or _jumps(near.down, far.down, near)
+        low = Estimate(2 * near.down - far.down, abs(near.down - far.down), rounding)
+        high = Estimate(2 * near.up - far.up, abs(near.up - far.up), rounding)
+        if low.bound + high.bound < below.bound + above.bound:
+            below, above = low, high
+    return Sides(below, above, jumps)
+
+
+def _jumps(near_slope: float, far_slope: float, near: Difference) -> bool:
+    """Whether half of the step keeps most of the change: slopes then grow as the step falls."""
+    return abs(near_slope) > 2 * JUMP_SHARE * abs(far_slope) and abs(near_slope) > CERTAIN * near.rounding

@@ -1,0 +1,300 @@
+"""The root test: one random displacement of many elements at once, and the step and tolerance that suit it.
+
+A block of elements is displaced along ``v_i = s_i a_i w_i``, with fair signs s, magnitudes a uniform on [1/2, 3/2] and
+weights w that measure each error in units of its own tolerance. A right gradient leaves nothing but noise; a single
+wrong index always shows, since it contributes at least half its error; any set of wrong indices is missed by one round
+with probability at most tau, the threshold in units of the tolerance, because the last of them has a density of at
+most 1/2.
+
+Where the noise of so many elements together is larger than the tolerance, the tolerance is raised to what the noise
+allows (``Gauge.floor``): a larger error is still found for sure, a smaller one may not be, and the resolution of the
+result says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.loss import NOISE_MARGIN, ROUNDINGS, Floats
+from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
+
+MISS_PROBABILITY = 1e-6
+"""Bound on the chance that a wrong index is missed."""
+
+THRESHOLDS = (0.03, 0.1, 0.25)
+"""Thresholds of the root test, in units of the tolerance; the first needs 4 rounds, the last 10."""
+
+FINE_RESOLUTION = 1e-3
+"""Resolution, relative to the typical gradient, that is worth more rounds."""
+
+COARSE_RESOLUTION = 0.02
+"""Resolution that is worth testing smaller blocks apart."""
+
+EXPECTED_NOISE = 4.0
+"""How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
+
+TRUNCATION_MARGIN = 3.0
+"""How much larger the truncation error may be along another random direction than along the one it was measured on."""
+
+SHRINK = 32.0
+"""Factor on a step that left the domain of forward, or that has kinks inside."""
+
+MAX_CALIBRATIONS = 5
+"""Steps tried for the root test."""
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """How a block is tested.
+
+    Attributes:
+        step: the step along each direction.
+        floor: least tolerance; smaller ones drown in the noise of the block.
+        threshold: largest result of a root test that passes, in units of the least tolerance.
+
+    """
+
+    step: float
+    floor: float
+    threshold: float
+
+    @property
+    def rounds(self) -> int:
+        """Rounds after which a wrong index is missed with probability ``MISS_PROBABILITY`` at most."""
+        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self.threshold))
+
+
+@dataclass
+class RootTest:
+    """One random direction in a block, and what it measured.
+
+    ``direction`` holds ``s_i a_i w_i``; ``unit`` is the least tolerance among the block's, ``result`` the weighted sum
+    of errors in units of it, and ``share`` that of forward's noise which the block's outputs carry.
+    """
+
+    start: int
+    direction: Floats
+    unit: float
+    result: float = math.nan
+    share: float = 1.0
+
+
+class Culprits(Enum):
+    """What a few elements are that make a root test fail before its step is known to be good."""
+
+    UNKNOWN = auto()
+    FLAWED = auto()
+    RIGHT = auto()
+
+
+class TooMuchError(Exception):
+    """Nothing can be tested together: too many elements make tests fail, or the noise leaves nothing to test.
+
+    Carries the step in use, and the largest sum of errors that a root test saw, as an absolute error.
+    """
+
+    def __init__(self, step: float, largest: float = math.inf) -> None:
+        super().__init__()
+        self.step = step
+        self.largest = largest
+
+
+class RootTester:
+    """Draws and measures root tests.
+
+    Args:
+        line: the claim and the measurement along displacements.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+        typical: magnitude of a typical gradient, that resolution is relative to.
+        spacing: distance from 1 to the next number of the dtype that forward computes in.
+        rng: random stream for directions.
+
+    """
+
+    def __init__(
+        self,
+        line: Directional,
+        *,
+        rtol: float,
+        atol: float,
+        typical: float,
+        spacing: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.line = line
+        self.typical = typical
+        self._rtol = rtol
+        self._atol = atol
+        self._rng = rng
+        self._noise = ROUNDINGS * spacing * line.signal()
+        self._noise_measured = False
+        self._excluded: NDArray[np.bool_] | None = None
+
+    @property
+    def spacing(self) -> float:
+        """The spacing of a dtype that would make forward as noisy as it is."""
+        return self._noise / ROUNDINGS / (self.line.signal() or 1.0)
+
+    def exclude(self, elements: int | NDArray[np.bool_]) -> None:
+        """Leave an element, or those where a mask is true, out of further tests."""
+        if self._excluded is None:
+            self._excluded = np.zeros(self.line.size, dtype=bool)
+        self._excluded[elements] = True
+
+    def draw(self, start: int, stop: int, floor: float) -> RootTest:
+        """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
+        direction = self._rng.random(stop - start)
+        direction *= 2.0
+        direction -= 1.0
+        direction += np.copysign(0.5, direction)
+        tolerances = np.abs(self.line.claims[start:stop])
+        tolerances *= self._rtol
+        tolerances += self._atol
+        np.maximum(tolerances, floor, out=tolerances)
+        unit = float(tolerances.min())
+        direction *= np.divide(unit, tolerances, out=tolerances)
+        if self._excluded is not None:
+            direction[self._excluded[start:stop]] = 0.0
+        return RootTest(start, direction, unit)
+
+    def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
+        """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""
+        test = self.draw(start, stop, gauge.floor)
+        test.result = self.measure(test, gauge.step)
+        test.share = self.line.touched
+        return test
+
+    def measure(self, test: RootTest, step: float) -> float:
+        """Return the weighted sum of errors along a direction, in units of the least tolerance."""
+        return self.line.excess(test.start, test.direction * step) / (step * test.unit)
+
+    def calibrate(
+        self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
+    ) -> tuple[Gauge, RootTest]:
+        """Find a step at which the noise of a block's root test is small, and return its first result.
+
+        Differences at two steps tell truncation, which a smaller step would mend, from an error of the claim.
+
+        Args:
+            start: first element of the block.
+            stop: the one after its last.
+            culprits: looks for the elements that make a test fail; kinks inside the step look like truncation.
+            step: where to start, None for a guess.
+
+        Raises:
+            TooMuchError: where no step is good.
+
+        """
+        step = step or self._starting_step()
+        expected = EXPECTED_NOISE * self._noise * math.sqrt((stop - start) / self.line.size) / step
+        for _ in range(MAX_CALIBRATIONS):
+            gauge = self._gauge(step, expected)
+            test = self.test(start, stop, gauge)
+            wide = self.measure(test, 2 * step)
+            if not math.isfinite(test.result + wide):
+                step /= SHRINK
+                expected = EXPECTED_NOISE * self._noise / step
+                continue
+            truncation = TRUNCATION_MARGIN * abs(wide - test.result) * test.unit / 3
+            rounding = self._noise * test.share / step
+            quiet = truncation + rounding <= gauge.threshold * test.unit
+            if quiet and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
+                return gauge, test
+            if not self._noise_measured:
+                found = culprits(test, gauge)
+                if found is Culprits.FLAWED:
+                    return gauge, self.test(start, stop, gauge)
+                if self._measure_noise(test, step):
+                    step = self._starting_step()
+                    expected = EXPECTED_NOISE * self._noise / step
+                    continue
+                if found is Culprits.RIGHT:  # kinks inside the step: a smaller one meets fewer
+                    step /= SHRINK
+                    expected = EXPECTED_NOISE * rounding * SHRINK
+                    continue
+            move = _balancing_move(truncation, rounding)
+            if quiet and move == 1.0:
+                return gauge, test
+            step *= move
+            expected = 1.5 * (rounding / move + truncation * move**2)
+        raise TooMuchError(step)
+
+    def _starting_step(self) -> float:
+        """Return a step somewhat below that at which truncation and rounding of a well-scaled function balance.
+
+        Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
+        """
+        relative = self._noise / (self.line.signal() or 1.0)
+        return self.line.scale() * max(relative, 1e-18) ** (1 / 3) / 2
+
+    def _gauge(self, step: float, noise: float) -> Gauge:
+        """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best."""
+        for threshold in THRESHOLDS:
+            if noise / threshold <= max(self._atol, FINE_RESOLUTION * self.typical):
+                return Gauge(step, noise / threshold, threshold)
+        return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
+
+    def _measure_noise(self, test: RootTest, step: float) -> bool:
+        """Measure forward's noise along a direction; return whether it is far larger than was taken for granted."""
+        middle = NOISE_POINTS // 2
+        self._noise_measured = True
+        for shrink in (4.0, 32.0, 256.0):
+            values = self.line.walk(test.start, test.direction * (step / shrink), range(-middle, middle + 1))
+            noise, fine_enough = noise_along_line(values[:, None])
+            if fine_enough:
+                break
+        if not math.isfinite(noise[0]):
+            return False
+        assumed = self._noise
+        self._noise = max(assumed, NOISE_MARGIN * float(noise[0]) / test.share)
+        return self._noise > 4 * assumed
+
+    def blocks(self, gauge: Gauge) -> list[tuple[int, int]]:
+        """Return blocks so small that the noise of each allows a useful resolution: it grows as their square root.
+
+        Raises:
+            TooMuchError: where looking at each element by itself is no dearer.
+
+        """
+        size = self.line.size
+        excess = gauge.floor / (COARSE_RESOLUTION * self.typical) if self.typical else 1.0
+        count = math.ceil(excess**2) if gauge.floor > self._atol and excess > 1.0 else 1
+        if count > 1 and count * (gauge.rounds + 1) > size:
+            raise TooMuchError(gauge.step)
+        edges = np.linspace(0, size, count + 1).astype(int)
+        return [(int(low), int(high)) for low, high in pairwise(edges)]
+
+    def matches_one_side(self, elements: NDArray[np.bool_], step: float) -> bool:
+        """Whether the claims for some elements are all derivatives to the left, or all derivatives to the right.
+
+        Differences to one side see no kink: with a fixed sign and random magnitudes they are a root test of their own.
+        """
+        gauge = Gauge(step, max(self._atol, 5 * self._noise / step / THRESHOLDS[-1]), THRESHOLDS[-1])
+        allowed = gauge.threshold * gauge.floor
+        return any(
+            all(abs(self._one_sided(elements, side, step)) <= allowed for _ in range(gauge.rounds))
+            for side in (-1.0, 1.0)
+        )
+
+    def _one_sided(self, elements: NDArray[np.bool_], side: float, step: float) -> float:
+        direction = np.where(elements, side * (0.5 + self._rng.random(elements.size)), 0.0)
+        near = self.line.excess_one_sided(0, direction * step) / step
+        far = self.line.excess_one_sided(0, direction * (2 * step)) / (2 * step)
+        return float(2 * near - far)
+
+
+def _balancing_move(truncation: float, rounding: float) -> float:
+    """Return the power of two that brings a step to where truncation, which goes with h^2, is half of rounding."""
+    if truncation == 0.0:
+        return 1.0
+    doublings = round(math.log2(rounding / (2 * truncation)) / 3)
+    return 2.0 ** max(-8, min(8, doublings)) if abs(doublings) > 1 else 1.0

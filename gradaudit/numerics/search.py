@@ -1,0 +1,209 @@
+"""Every index of a million in a handful of forwards: root tests of everything, and halving where one fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+
+from gradaudit.numerics.root_test import THRESHOLDS, Culprits, Gauge, RootTest, RootTester, TooMuchError
+
+MANY_FORKS = 8
+"""Where this many halvings in a row find both halves suspicious, much is wrong: sampling tells more than halving."""
+
+FEW = 2
+"""Culprits that tell whether a failing test is the fault of single elements."""
+
+MAX_SETTLED = 64
+"""Leaves that halving may visit before it counts as much."""
+
+SAMPLE = 48
+"""Indices judged one by one where much is wrong."""
+
+MAX_FRUITLESS = 2
+"""Failing root tests in a row that halving finds no culprit for."""
+
+WORTHLESS = 0.05
+"""Resolution at which a pass says nothing."""
+
+
+class Judgement(Enum):
+    """What a close look at one index says."""
+
+    RIGHT = auto()
+    WRONG = auto()
+    UNDECIDED = auto()
+    KINK = auto()
+
+
+Judge = Callable[[int, float], Judgement]
+"""Decides about one index by itself, given forward's relative noise in place of its dtype's spacing."""
+
+
+@dataclass
+class Outcome:
+    """What a search found.
+
+    Attributes:
+        settled: the indices that were looked at one by one.
+        miss_probability: bound on the chance that a wrong index is among those not settled; 1 where the search gave up.
+        floor: absolute error below which a wrong index may have gone unseen; infinite where the search gave up.
+        sampled: how many of the settled indices were drawn at random because much was wrong.
+        sampled_wrong: how many of these were wrong.
+        kinks: indices at which the op is not differentiable and the claim lies between the one-sided derivatives.
+
+    """
+
+    settled: dict[int, Judgement] = field(default_factory=dict)
+    miss_probability: float = 0.0
+    floor: float = 0.0
+    sampled: int = 0
+    sampled_wrong: int = 0
+    kinks: int = 0
+
+    @property
+    def flawless(self) -> bool:
+        """Whether every index that was looked at is right."""
+        return all(made in (Judgement.RIGHT, Judgement.KINK) for made in self.settled.values())
+
+
+class Search:
+    """A search for wrong indices.
+
+    Args:
+        tester: measures root tests.
+        judge: decides about one index by itself.
+        rng: random stream for samples.
+
+    """
+
+    def __init__(self, tester: RootTester, judge: Judge, rng: np.random.Generator) -> None:
+        self._tester = tester
+        self._judge = judge
+        self._rng = rng
+        self._size = tester.line.size
+        self._outcome = Outcome()
+
+    def run(self) -> Outcome:
+        """Search all indices and return what was found."""
+        try:
+            self._test_everything()
+        except TooMuchError as reason:
+            kinks = self._survey()
+            if self._outcome.flawless:
+                self._test_again(kinks, reason)
+            else:
+                self._give_up()
+        return self._outcome
+
+    def _test_everything(self) -> None:
+        gauge, first = self._tester.calibrate(0, self._size, self._culprits)
+        blocks = self._tester.blocks(gauge)
+        if len(blocks) == 1:
+            self._clear(0, self._size, gauge, first)
+            return
+        for start, stop in blocks:
+            self._clear(start, stop, *self._tester.calibrate(start, stop, self._culprits, gauge.step))
+
+    def _test_again(self, kinks: list[int], reason: TooMuchError) -> None:
+        """Test once more where all that was sampled is right: without kinks, or with errors that add up."""
+        tester = self._tester
+        try:
+            if kinks:
+                alike = tester.line.alike(kinks)
+                if not tester.matches_one_side(alike, reason.step):
+                    raise reason
+                self._outcome.kinks += int(alike.sum())
+                tester.exclude(alike)
+                self._test_everything()
+                return
+            floor = reason.largest / THRESHOLDS[-1]
+            if floor > WORTHLESS * tester.typical:
+                raise reason
+            gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
+            self._clear(0, self._size, gauge, tester.test(0, self._size, gauge))
+        except TooMuchError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._outcome.floor, self._outcome.miss_probability = math.inf, 1.0
+
+    def _culprits(self, test: RootTest, gauge: Gauge) -> Culprits:
+        try:
+            found = self._halve(test, gauge, most=FEW)
+        except TooMuchError:
+            return Culprits.UNKNOWN
+        if not found:
+            return Culprits.UNKNOWN
+        return Culprits.RIGHT if all(made is Judgement.RIGHT for made in found) else Culprits.FLAWED
+
+    def _clear(self, start: int, stop: int, gauge: Gauge, first: RootTest) -> None:
+        """Test a block until enough rounds in a row find nothing; settle what they find."""
+        outcome = self._outcome
+        passed, fruitless, largest, test = 0, 0, 0.0, first
+        while True:
+            if abs(test.result) <= gauge.threshold:
+                passed += 1
+            elif self._halve(test, gauge):
+                passed = fruitless = 0
+            else:  # many errors that are allowed one by one add up: nothing to be found by halving
+                fruitless += 1
+                largest = max(largest, abs(test.result) * test.unit)
+                if fruitless == MAX_FRUITLESS:
+                    raise TooMuchError(gauge.step, largest)
+            if passed == gauge.rounds:
+                break
+            test = self._tester.test(start, stop, gauge)
+        outcome.floor = max(outcome.floor, gauge.floor)
+        outcome.miss_probability = max(outcome.miss_probability, gauge.threshold**gauge.rounds)
+
+    def _halve(self, test: RootTest, gauge: Gauge, most: int = MAX_SETTLED) -> list[Judgement]:
+        """Settle the elements that make a root test fail, at most so many, and return what they are.
+
+        The halves of a block share its result, so only one of them is measured.
+        """
+        pending = [test]
+        forks = 0
+        found: list[Judgement] = []
+        while pending and len(found) < most:
+            block = pending.pop()
+            if block.direction.size == 1:
+                found.append(self._settle(block.start))
+                continue
+            left, right = _halves(block)
+            left.result = self._tester.measure(left, gauge.step)
+            right.result = block.result - left.result
+            suspicious = [half for half in (left, right) if not abs(half.result) <= gauge.threshold]
+            pending += sorted(suspicious, key=lambda half: abs(half.result))  # the worst is looked at first
+            forks += len(suspicious) == 2 and not found
+            if forks >= MANY_FORKS or len(self._outcome.settled) >= MAX_SETTLED:
+                raise TooMuchError(gauge.step, abs(test.result) * test.unit)
+        return found
+
+    def _settle(self, index: int) -> Judgement:
+        self._tester.exclude(index)
+        self._outcome.settled[index] = self._judge(index, self._tester.spacing)
+        return self._outcome.settled[index]
+
+    def _survey(self) -> list[int]:
+        """Judge a random sample of indices one by one; return the kinks among them."""
+        outcome = self._outcome
+        kinks = []
+        for index in map(int, self._rng.choice(self._size, min(SAMPLE, self._size), replace=False)):
+            judgement = outcome.settled.get(index) or self._settle(index)
+            outcome.sampled += 1
+            outcome.sampled_wrong += judgement is Judgement.WRONG
+            if judgement is Judgement.KINK:
+                kinks.append(index)
+        return kinks
+
+
+def _halves(test: RootTest) -> tuple[RootTest, RootTest]:
+    middle = test.direction.size // 2
+    return (
+        RootTest(test.start, test.direction[:middle], test.unit),
+        RootTest(test.start + middle, test.direction[middle:], test.unit),
+    )
