@@ -1,0 +1,97 @@
+"""Forwards that compute in float32 whatever they are given: right ones are not accused, errors of 5% are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import array, audit, only
+
+from gradaudit.results import Result, Verdict
+
+Function = Callable[..., Any]
+
+
+def softmax(x: Any) -> Any:
+    odds = np.exp(x - x.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(u: Any, x: Any) -> Any:
+    y = softmax(x)
+    return y * (u - (u * y).sum(axis=-1, keepdims=True))
+
+
+FUNCTIONS: dict[str, tuple[Function, Function]] = {
+    "sine": (np.sin, lambda u, x: u * np.cos(x)),
+    "exponential": (np.exp, lambda u, x: u * np.exp(x)),
+    "cube": (lambda x: x * x * x, lambda u, x: 3.0 * u * x * x),
+    "softmax": (softmax, softmax_backward),
+}
+
+
+def single_precision_only(f: Function) -> Function:
+    def forward(x: Any) -> Any:
+        if x.dtype != np.float32:
+            raise TypeError(f"expected float32, found {x.dtype}")
+        return f(x)
+
+    return forward
+
+
+FORMS: dict[str, Callable[[Function], Function]] = {
+    "returns float32": lambda f: lambda x: f(x.astype(np.float32)),
+    "returns float64": lambda f: lambda x: f(x.astype(np.float32)).astype(np.float64),
+    "returns what it was given": lambda f: lambda x: f(x.astype(np.float32)).astype(x.dtype),
+    "refuses other dtypes": single_precision_only,
+}
+FORMS_AND_DTYPES = [
+    (form, dtype)
+    for form in FORMS
+    for dtype in ("float32", "float64")
+    if not (form == "refuses other dtypes" and dtype == "float64")
+]
+SEEDS = range(12)
+
+
+def audited(function: str, form: str, dtype: str, seed: int, spoil: Callable[[Any], Any] = lambda g: g) -> Result:
+    f, backward = FUNCTIONS[function]
+    x = array("x", (4, 5), -1.5, 1.5, dtype=dtype)
+    op = FORMS[form](f)
+    return only(audit(op, lambda u, x: spoil(backward(u, x).astype(x.dtype)), x, dtype=dtype, seed=seed))
+
+
+@pytest.mark.parametrize(("form", "dtype"), FORMS_AND_DTYPES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_right_gradient_is_not_accused(function: str, form: str, dtype: str) -> None:
+    results = [audited(function, form, dtype, seed) for seed in SEEDS]
+    accused = [(seed, result.message) for seed, result in zip(SEEDS, results, strict=True) if result.wrong]
+    assert accused == []
+    assert {result.verdict for result in results} <= {Verdict.PASS, Verdict.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize("form", ["returns float32", "refuses other dtypes"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_right_gradient_passes_where_the_dtype_tells(function: str, form: str) -> None:
+    results = [audited(function, form, "float32", seed) for seed in SEEDS]
+    assert {result.verdict for result in results} == {Verdict.PASS}
+    assert max(result.resolution for result in results) <= 0.05
+    assert all("float32" in result.message for result in results)
+
+
+@pytest.mark.parametrize(("form", "dtype"), FORMS_AND_DTYPES)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_error_of_five_percent_at_one_index_is_found_there(function: str, form: str, dtype: str) -> None:
+    place: list[tuple[int, ...]] = []
+
+    def spoil(gradient: Any) -> Any:
+        place[:] = [tuple(int(k) for k in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))]
+        gradient[place[0]] *= 1.05
+        return gradient
+
+    for seed in SEEDS:
+        result = audited(function, form, dtype, seed, spoil)
+        assert result.verdict is Verdict.FAIL, (seed, result.message)
+        assert [found.index for found in result.mismatches] == place, seed

@@ -1,0 +1,66 @@
+"""Without PATHS: what ``[tool.gradaudit]`` in the nearest pyproject.toml names, else ``specs/``."""
+
+from __future__ import annotations
+
+import pytest
+from commands import spec, write_project
+
+
+def test_the_default_is_the_folder_specs(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    assert gradaudit("run", "-q").stdout.startswith("1 gradient, 1 op")
+
+
+def test_the_paths_of_the_project(gradaudit, project) -> None:
+    write_project(project, spec("first"), name="audits")
+    write_project(project, spec("second"), name="more/audits")
+    write_project(project, spec("third"), name="specs")
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nspecs = ["audits", "more"]\n')
+    assert gradaudit("run", "-q").stdout.startswith("2 gradients, 2 ops")
+
+
+def test_paths_on_the_command_line_win(gradaudit, project) -> None:
+    write_project(project, spec("first"), name="audits")
+    write_project(project, spec("second"), spec("third"), name="specs")
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nspecs = ["audits"]\n')
+    assert gradaudit("run", "-q", "specs").stdout.startswith("2 gradients, 2 ops")
+    assert gradaudit("run", "-q", "--specs", "specs").stdout.startswith("2 gradients, 2 ops")
+
+
+def test_a_folder_below_the_project(gradaudit, project, monkeypatch) -> None:
+    write_project(project, spec("first"), name="audits")
+    (project / "audits" / "kernels.py").write_text((project / "kernels.py").read_text())
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nspecs = ["audits"]\n')
+    (project / "deep" / "down").mkdir(parents=True)
+    monkeypatch.chdir(project / "deep" / "down")
+    assert gradaudit("run", "-q").stdout.startswith("1 gradient, 1 op")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.gradaudit]\nspec = ['x']\n", "pyproject.toml:1:1: tool.gradaudit: unknown key 'spec'; did you mean"),
+        ("\n[tool.gradaudit]\nspecs = 'x'\n", "pyproject.toml:2:1: tool.gradaudit.specs: expected a list of paths"),
+        ("[tool.gradaudit]\nspecs = [3]\n", "pyproject.toml:1:1: tool.gradaudit.specs: expected a list of paths"),
+        ("[tool\n", "pyproject.toml:1:6: is not valid TOML"),
+        ("[tool.gradaudit]\nspecs = ['audits']\n", "audits:1:1: does not exist"),
+    ],
+)
+def test_mistakes_in_it(gradaudit, project, text: str, said: str) -> None:
+    (project / "pyproject.toml").write_text(text)
+    found = gradaudit("run")
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert "Traceback" not in found.output
+
+
+def test_mistakes_in_it_do_not_matter_where_paths_are_given(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    (project / "pyproject.toml").write_text("[tool.gradaudit]\nspec = 3\n")
+    assert gradaudit("run", "specs").exit_code == 0
+
+
+def test_no_specs_at_all(gradaudit, project) -> None:
+    found = gradaudit("run")
+    assert found.exit_code == 2
+    assert "specs:1:1: does not exist" in found.stderr

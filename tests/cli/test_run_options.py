@@ -1,0 +1,173 @@
+"""What the options of ``gradaudit run`` do."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from commands import spec, write_project
+
+
+def results(gradaudit, *arguments: str) -> list[dict]:
+    """Return the results of a run, from its JSON."""
+    gradaudit("run", *arguments, "--json", "out.json")
+    return json.loads(Path("out.json").read_text())["results"]
+
+
+def ids(found: list[dict]) -> list[str]:
+    return [f"{result['op']}::{result['case']}[{result['dtype']}]" for result in found]
+
+
+@pytest.fixture
+def ops(project):
+    """Three ops of two modules, with cases and dtypes."""
+    cases = [{"name": "default"}, {"name": "wide", "inputs": {"x": {"shape": [3, 4]}}}]
+    return write_project(
+        project,
+        spec("exp", module="elementwise", cases=cases),
+        spec("expm1", module="elementwise", dtype=["float32", "float64"]),
+        spec("mean", module="reduction"),
+    )
+
+
+ALL = ["exp::default[float64]", "exp::wide[float64]", "expm1::default[float32]", "expm1::default[float64]"]
+ALL += ["mean::default[float64]"]
+
+
+def test_cases_run_in_the_order_of_the_specs(gradaudit, ops) -> None:
+    assert ids(results(gradaudit)) == ALL
+
+
+@pytest.mark.parametrize(
+    ("expression", "selected"),
+    [
+        ("wide", [1]),
+        ("EXP", [0, 1, 2, 3]),
+        ("exp::", [0, 1]),
+        ("elementwise and not wide", [0, 2, 3]),
+        ("float32 or reduction", [2, 4]),
+        ("(wide or float32) and not expm1", [1]),
+        ("[float64]", [0, 1, 3, 4]),
+    ],
+)
+def test_k_selects_cases(gradaudit, ops, expression: str, selected: list[int]) -> None:
+    assert ids(results(gradaudit, "-k", expression)) == [ALL[k] for k in selected]
+
+
+def test_dtype_replaces_the_specs_own(gradaudit, ops) -> None:
+    found = results(gradaudit, "--dtype", "float16", "--dtype", "bfloat16", "-k", "expm1 or mean")
+    assert [result["dtype"] for result in found] == ["float16", "bfloat16"] * 2
+
+
+def test_seed_replaces_the_specs_own(gradaudit, project) -> None:
+    write_project(project, spec("wrong", backward="wrong"), spec("seeded", backward="wrong", seed=7))
+
+    def drawn(*options: str) -> list[float]:
+        return [result["mismatches"][0]["numerical"] for result in results(gradaudit, *options)]
+
+    assert drawn() == drawn() == [drawn("--seed", "0")[0], drawn("--seed", "7")[1]]
+    assert drawn("--seed", "1") == drawn("--seed", "1")
+    assert len({*drawn("--seed", "0"), *drawn("--seed", "1"), *drawn("--seed", "7")}) == 6
+
+
+def test_method(gradaudit, ops) -> None:
+    assert {result["method"] for result in results(gradaudit, "--method", "exhaustive")} == {"exhaustive"}
+
+
+def test_specs_may_be_given_both_ways_and_are_audited_once(gradaudit, ops, project) -> None:
+    other = write_project(project, spec("other"), name="elsewhere")
+    assert ids(results(gradaudit, str(other), "--specs", "specs", "--specs", "elsewhere")) == [
+        "other::default[float64]",
+        *ALL,
+    ]
+
+
+def test_a_single_file(gradaudit, ops) -> None:
+    assert ids(results(gradaudit, str(ops))) == ALL
+
+
+def test_a_case_may_not_take_longer_than_timeout(gradaudit, project) -> None:
+    write_project(project, spec("right"), spec("hangs", "hangs"))
+    first, second = results(gradaudit, "-j", "1", "--timeout", "0.5")
+    assert (first["verdict"], second["verdict"]) == ("pass", "error")
+    assert second["message"] == "exceeded its time limit of 0.5 s"
+
+
+def test_worst_rows_first(gradaudit, project) -> None:
+    write_project(project, spec("places", backward="wrong_in_places"))
+    (result,) = results(gradaudit)
+    rows = result["mismatches"]
+    assert sorted(row["index"] for row in rows) == [[1], [3], [4]]
+    excess = [row["difference"] / row["tolerance"] for row in rows]
+    assert excess == sorted(excess, reverse=True)
+    text = gradaudit("run").stdout
+    assert re.findall(r"^  \((\d),\)", text, re.MULTILINE) == [str(row["index"][0]) for row in rows]
+    assert f"at index ({rows[0]['index'][0]},), 3 of 5 indices wrong" in text
+
+
+@pytest.mark.parametrize(("rows", "more"), [(0, 3), (1, 2), (2, 1), (3, None), (10, None)])
+def test_max_rows(gradaudit, project, rows: int, more: int | None) -> None:
+    write_project(project, spec("places", backward="wrong_in_places"))
+    text = gradaudit("run", "--max-rows", str(rows)).stdout
+    assert len(re.findall(r"^  \(", text, re.MULTILINE)) == min(rows, 3)
+    assert re.findall(r"^  and (\d+) more$", text, re.MULTILINE) == ([str(more)] if more else [])
+
+
+def test_quiet(gradaudit, project) -> None:
+    write_project(project, spec("right"), spec("wrong", backward="wrong"))
+    headline, last = gradaudit("run", "--quiet").stdout.splitlines()
+    assert headline.startswith("wrong (float64, case default): gradient mismatch w.r.t. x at index (")
+    assert last.startswith("2 gradients, 2 ops, 2 cases: 1 pass, 1 fail (")
+
+
+def test_reports_do_not_depend_on_the_terminal_s(gradaudit, project) -> None:
+    write_project(project, spec("right"), spec("wrong", backward="wrong"))
+    found = gradaudit("run", "-q", "--json", "a/out.json", "--junit", "b/out.xml")
+    assert found.exit_code == 1
+    summary = json.loads(Path("a/out.json").read_text())["summary"]
+    assert (summary["pass"], summary["fail"], summary["error"]) == (1, 1, 0)
+    assert summary["evaluations"] > 20
+    assert ElementTree.parse("b/out.xml").getroot().get("failures") == "1"
+    assert sorted(path.name for path in Path().glob("[ab]/*")) == ["out.json", "out.xml"]
+
+
+def test_json_on_standard_output_stands_there_alone(gradaudit, project) -> None:
+    write_project(project, spec("wrong", backward="wrong"))
+    found = gradaudit("run", "--json", "-")
+    assert json.loads(found.stdout)["summary"]["fail"] == 1
+    assert "gradient mismatch" in found.stderr
+
+
+def test_junit_on_standard_output_stands_there_alone(gradaudit, project) -> None:
+    write_project(project, spec("wrong", backward="wrong"))
+    found = gradaudit("run", "--junit", "-")
+    assert ElementTree.fromstring(found.stdout.encode()).get("failures") == "1"
+    assert "gradient mismatch" in found.stderr
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    assert gradaudit("run", "--json", "specs").exit_code == 2
+    assert not Path("imported").exists()  # kernels leaves this file when it is imported
+    assert gradaudit("run").exit_code == 0
+    assert Path("imported").exists()
+
+
+def test_a_disk_that_fills_up_meanwhile_is_an_error_in_words(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    found = gradaudit("run", "--json", "/dev/full")
+    assert found.exit_code == 2
+    assert found.stderr == "cannot write /dev/full: No space left on device\n"
+
+
+def test_a_wrong_spec_leaves_earlier_reports_alone(gradaudit, project) -> None:
+    write_project(project, spec("right", seeds=3))
+    Path("out.json").write_text("old")
+    assert gradaudit("run", "--json", "out.json").exit_code == 2
+    write_project(project, spec("absent", "sqare"))
+    assert gradaudit("run", "--json", "out.json").exit_code == 2
+    assert Path("out.json").read_text() == "old"
+    assert sorted(path.name for path in Path().iterdir() if "json" in path.name) == ["out.json"]
