@@ -86,8 +86,8 @@ def examine(case: Case, op: Op) -> Subject:
     inputs = draw_inputs(case)
     before = Snapshot.of(inputs)
     outputs = op.forward(inputs)
-    if before.changed():  # outputs may be views of what is about to be put back
-        outputs = tuple(out if out is None else out.copy() for out in outputs)
+    # Copies: an op may return views of its inputs, which are put back if it changed them, or reuse its buffers.
+    outputs = tuple(out if out is None else out.copy() for out in outputs)
     findings = mutations("forward", before)
     counted = op.differentiable_outputs(outputs)
     for k in counted:

@@ -103,21 +103,23 @@ def run(
 
 @contextmanager
 def _one_interrupt() -> Iterator[None]:
-    """Let the first Ctrl-C end the run and ignore any more: they would tear the report that is being written."""
+    """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
 
     def interrupt(number: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for each in own:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as in the background of a script
-        yield
-        return
-    signal.signal(signal.SIGINT, interrupt)
+    for number in own:  # not one that is ignored, as in the background of a script
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is interrupt:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in own:
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, before[number])
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def start_worker(logs: Path, folder: Path, memory: int) -> None:
         memory: bytes of data that the process may hold.
 
     """
-    os.chdir(folder)
+    _fence.folder = folder
     _fence.log = os.open(log_of(logs, os.getpid()), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     faulthandler.enable(file=_fence.log, all_threads=False)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler in Python would wait for an op that is in C code
@@ -75,6 +75,7 @@ def call_fenced(function: Callable[..., T], *task: object) -> T | Lost:
     outcome: T | Lost
     try:
         with _own_log():
+            os.chdir(_fence.folder)
             outcome = function(*task)
     except BaseException as error:
         outcome = Lost(describe_exception(error))
@@ -101,8 +102,9 @@ def describe_exception(error: BaseException) -> str:
 
 @dataclass
 class _Fence:
-    """What this process needs for itself; ``log`` is a descriptor that ops do not know of."""
+    """What every task begins with: the current folder, and a log by a descriptor that ops do not know of."""
 
+    folder: Path = Path()
     log: int = -1
 
 

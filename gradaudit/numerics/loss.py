@@ -32,13 +32,23 @@ def lifted(outputs: tuple[Array, ...]) -> Floats:
 
     The copy matters: an op may return a view of its input, or the same buffer at every call.
     """
-    parts = [
-        np.array(out, dtype=np.complex128, order="C").reshape(-1).view(np.float64)
-        if out.dtype.kind == "c"
-        else np.array(out, dtype=np.float64, order="C").reshape(-1)
-        for out in outputs
-    ]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    flat = joined(outputs)
+    return flat.copy() if any(np.may_share_memory(flat, out) for out in outputs) else flat
+
+
+def joined(arrays: tuple[Array, ...]) -> Floats:
+    """Return the numbers of several arrays as one vector, which may be a view of a single one."""
+    return as_reals(arrays[0]) if len(arrays) == 1 else np.concatenate([as_reals(array) for array in arrays])
+
+
+def as_reals(array: Array) -> Floats:
+    """Return the numbers of an array in C order as float64; a complex one becomes its real and imaginary parts.
+
+    A view where the array is in double precision and contiguous already.
+    """
+    if array.dtype.kind == "c":
+        return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1).view(np.float64)
+    return np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
 
 
 class Loss:

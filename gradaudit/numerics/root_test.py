@@ -175,7 +175,7 @@ class RootTester:
 
     def measure(self, test: RootTest, step: float) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
-        return self.line.excess(test.start, test.direction * step) / (step * test.unit)
+        return self.line.excess(test.start, test.direction, step) / test.unit
 
     def calibrate(
         self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
@@ -196,6 +196,7 @@ class RootTester:
         """
         step = step or self._starting_step()
         expected = EXPECTED_NOISE * self._noise * math.sqrt((stop - start) / self.line.size) / step
+        shrunk = False
         for _ in range(MAX_CALIBRATIONS):
             gauge = self._gauge(step, expected)
             test = self.test(start, stop, gauge)
@@ -213,13 +214,14 @@ class RootTester:
                 found = culprits(test, gauge)
                 if found is Culprits.FLAWED:
                     return gauge, self.test(start, stop, gauge)
+                if found is Culprits.RIGHT and not shrunk:  # kinks inside the step: a smaller one meets fewer
+                    shrunk = True
+                    step /= SHRINK
+                    expected = EXPECTED_NOISE * rounding * SHRINK
+                    continue
                 if self._measure_noise(test, step):
                     step = self._starting_step()
                     expected = EXPECTED_NOISE * self._noise / step
-                    continue
-                if found is Culprits.RIGHT:  # kinks inside the step: a smaller one meets fewer
-                    step /= SHRINK
-                    expected = EXPECTED_NOISE * rounding * SHRINK
                     continue
             move = _balancing_move(truncation, rounding)
             if quiet and move == 1.0:
@@ -234,7 +236,7 @@ class RootTester:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self.line.signal() or 1.0)
-        return self.line.scale() * max(relative, 1e-18) ** (1 / 3) / 2
+        return self.line.scale() * math.cbrt(max(relative, 1e-18)) / 2
 
     def _gauge(self, step: float, noise: float) -> Gauge:
         """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best."""
@@ -248,7 +250,7 @@ class RootTester:
         middle = NOISE_POINTS // 2
         self._noise_measured = True
         for shrink in (4.0, 32.0, 256.0):
-            values = self.line.walk(test.start, test.direction * (step / shrink), range(-middle, middle + 1))
+            values = self.line.walk(test.start, test.direction, step / shrink, range(-middle, middle + 1))
             noise, fine_enough = noise_along_line(values[:, None])
             if fine_enough:
                 break
@@ -287,8 +289,8 @@ class RootTester:
 
     def _one_sided(self, elements: NDArray[np.bool_], side: float, step: float) -> float:
         direction = np.where(elements, side * (0.5 + self._rng.random(elements.size)), 0.0)
-        near = self.line.excess_one_sided(0, direction * step) / step
-        far = self.line.excess_one_sided(0, direction * (2 * step)) / (2 * step)
+        near = self.line.excess_one_sided(0, direction, step)
+        far = self.line.excess_one_sided(0, direction, 2 * step)
         return float(2 * near - far)
 
 
@@ -297,4 +299,4 @@ def _balancing_move(truncation: float, rounding: float) -> float:
     if truncation == 0.0:
         return 1.0
     doublings = round(math.log2(rounding / (2 * truncation)) / 3)
-    return 2.0 ** max(-8, min(8, doublings)) if abs(doublings) > 1 else 1.0
+    return math.ldexp(1.0, max(-8, min(8, doublings))) if abs(doublings) > 1 else 1.0

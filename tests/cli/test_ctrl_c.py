@@ -33,15 +33,24 @@ def stuck(project):
     write_project(project, *ending, spec("stuck", "hangs"), spec("stuck_too", "hangs"), spec("last"))
 
 
-@pytest.mark.parametrize(("jobs", "presses"), [("2", 1), ("2", 4), ("0", 1)])
-def test_it_ends_a_run_that_hangs_and_reports_what_is_done(stuck, jobs: str, presses: int) -> None:
+@pytest.mark.parametrize(
+    ("jobs", "press"),
+    [
+        ("2", [(os.killpg, signal.SIGINT)]),
+        ("2", [(os.killpg, signal.SIGINT)] * 4),
+        ("0", [(os.killpg, signal.SIGINT)]),
+        ("2", [(os.kill, signal.SIGTERM)]),
+    ],
+    ids=["once", "impatiently", "without workers", "politely from elsewhere"],
+)
+def test_it_ends_a_run_that_hangs_and_reports_what_is_done(stuck, jobs: str, press: list) -> None:
     Path("out.json").write_text("old")
     process = started("-j", jobs, "--json", "out.json", "--junit", "out.xml", TMPDIR=str(Path("tmp").resolve()))
     wait_until(lambda: len(list(Path().glob("hanging-*"))) == max(1, int(jobs)))
     time.sleep(0.2)  # for the results on their way
     pressed = time.monotonic()
-    for _ in range(presses):
-        os.killpg(process.pid, signal.SIGINT)
+    for send, number in press:
+        send(process.pid, number)
         time.sleep(0.05)
     stdout, stderr = finished(process)
     assert time.monotonic() - pressed < 5
@@ -79,3 +88,18 @@ def test_a_run_that_is_killed_leaves_the_old_report_whole(stuck) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     finished(process)
     assert Path("out.json").read_text() == "old"
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(gradaudit, project) -> None:
+    """As for what a script runs in its background: Ctrl-C is meant for what is in front."""
+    write_project(project, spec("right"))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert gradaudit("run").exit_code == 0
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_handlers_are_put_back(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert gradaudit("run").exit_code == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

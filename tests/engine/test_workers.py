@@ -7,9 +7,13 @@ import signal
 import sys
 import tempfile
 import time
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pebble import ProcessPool
 
 from gradaudit.engine import pool
 from gradaudit.engine.pool import workers
@@ -41,6 +45,23 @@ def test_a_worker_that_dies_idle_is_replaced() -> None:
     assert first not in outcomes
 
 
+def test_tasks_on_their_way_when_the_pool_breaks_are_done_again(monkeypatch) -> None:
+    class BreaksOnce(ProcessPool):
+        broken = 0
+
+        def schedule(self, *args: Any, **kwargs: Any) -> Any:
+            scheduled = super().schedule(*args, **kwargs)
+            if BreaksOnce.broken < 2:
+                BreaksOnce.broken += 1
+                scheduled = Future()
+                scheduled.set_exception(BrokenProcessPool("All workers expired"))
+            return scheduled
+
+    monkeypatch.setattr(pool, "ProcessPool", BreaksOnce)
+    with workers(2, timeout=10) as tasks:
+        assert dict(tasks.map(pow, [(2, k) for k in range(12)])) == {k: 2**k for k in range(12)}
+
+
 def test_a_pool_that_keeps_breaking_gives_up_in_words(monkeypatch) -> None:
     monkeypatch.setattr(pool, "MAX_RESTARTS", 0)
     with workers(1, timeout=10) as tasks:
@@ -65,6 +86,13 @@ def test_workers_work_in_the_folder_that_is_current_now(tmp_path, monkeypatch) -
     monkeypatch.chdir(tmp_path)
     with workers(1, timeout=10) as tasks:
         assert [folder for _, folder in tasks.map(os.getcwd, [()])] == [str(tmp_path)]
+
+
+def test_a_task_begins_in_that_folder_wherever_the_one_before_went(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with workers(1, timeout=10) as tasks:
+        assert list(tasks.map(os.chdir, [("/",)])) == [(0, None)]
+        assert list(tasks.map(os.getcwd, [()])) == [(0, str(tmp_path))]
 
 
 def test_ctrl_c_is_blocked_in_workers_from_their_first_moment() -> None:

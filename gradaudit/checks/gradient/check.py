@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.exhaustive import Table, estimate_all
-from gradaudit.checks.gradient.ground import Ground, find_ground, widened
+from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide, widened
 from gradaudit.checks.gradient.search import search_all
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.decision import Decision, decide
@@ -44,7 +44,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
         One result for each, in their order, and what was noticed about the case as a whole.
 
     """
-    given = Snapshot.of(subject.inputs)
+    given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
     ground = find_ground(subject)
     results: dict[str, Result] = {}
     claimed: dict[str, Array] = {}

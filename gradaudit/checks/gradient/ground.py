@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.loss import Floats, lifted
+from gradaudit.numerics.loss import Floats, joined, lifted
 from gradaudit.results import Finding
 from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import has_derivatives, is_complex, spacing
@@ -65,11 +65,15 @@ class Ground:
         """
         before = Snapshot.of(self.inputs)
         try:
-            outputs = self._counted_outputs()
-            # While the inputs are as forward left them: its outputs may be views of them.
-            return np.full_like(self.outputs, np.nan) if outputs is None else lifted(outputs)
+            return self.evaluate_trusting()
         finally:
             self.notice(mutations("forward", before))
+
+    def evaluate_trusting(self) -> Floats:
+        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
+        outputs = self._counted_outputs()
+        # While the inputs are as forward left them: its outputs may be views of them.
+        return np.full_like(self.outputs, np.nan) if outputs is None else lifted(outputs)
 
     def notice(self, findings: list[Finding]) -> None:
         """Keep findings about the case, one of each kind."""
@@ -90,7 +94,7 @@ class Ground:
 
 def find_ground(subject: Subject) -> Ground:
     """Return the float64 ground where forward gives float64 for it, else the case's own."""
-    upstream = lifted(subject.upstream)
+    upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if has_derivatives(array.dtype)]
     dtype = "float64"
@@ -98,7 +102,7 @@ def find_ground(subject: Subject) -> Ground:
         if generic := _generic_ground(subject, native, upstream):
             return generic
         dtype = max((array.dtype.name for array in arrays), key=spacing)
-    return Ground(subject, subject.inputs, lifted(native), upstream, dtype, _kinds(native))
+    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Floats) -> Ground | None:
