@@ -140,6 +140,50 @@ def test_a_gap_holds_where_there_is_hardly_room_for_it(dtype: str) -> None:
             assert -1.0 <= values[0] <= values[-1] <= width - 1.0
 
 
+@pytest.mark.parametrize(
+    ("count", "dtype", "limits", "gap", "seed"),
+    [
+        (26, "float64", (0.0, 8.333333333333387), 1 / 3, 806),
+        (21, "float64", (-1.0, 1.0000000000000067), 0.1, 2102),
+        (26, "float16", (-1.0662368876662418, -0.7902057136509287), 0.01, 582),
+        (17, "bfloat16", (-1.0698634815079662, -0.7761305460257222), 0.01, 1122),
+        (19, "float16", (0.0, 1.729027705491684e-06), 9.346312786104918e-08, 3),
+        (23, "float16", (0.0, 4.869328392351874e-06), 2.1453259314418064e-07, 15),
+    ],
+    ids=["roundings in double", "many roundings in double", "ends", "coarse ends", "subnormals", "more subnormals"],
+)
+def test_a_gap_that_rounding_could_spoil_is_refused_and_holds_where_there_is_room(
+    count: int, dtype: str, limits: tuple[float, float], gap: float, seed: int
+) -> None:
+    lo, hi = limits
+    for most in (hi, 2 * hi - lo):
+        made = accepted({"shape": [count], "range": [lo, most], "gap": gap}, dtype)
+        if made is not None:
+            values = np.sort(exact(draw(made, seed)))
+            assert np.diff(values).min() >= gap
+            assert lo <= values[0] <= values[-1] <= most
+    assert made is not None
+
+
+@pytest.mark.parametrize(
+    ("limits", "avoid"),
+    [
+        ((0.5, 1.8), Avoid((0.57,), 0.05)),
+        ((-2.7, 0.4), Avoid((-1.73, -1.69), 0.01)),
+        ((0.2, 3.1), Avoid((0.95, 1.02), 0.05)),
+    ],
+)
+def test_the_largest_random_number_stays_in_the_range(limits: tuple[float, float], avoid: Avoid) -> None:
+    """Sums of widths round; what is closest to 1 must not come out behind the end."""
+
+    class AlwaysLargest(np.random.Generator):
+        def random(self, size: Any = None) -> Any:  # type: ignore[override]
+            return np.full(size, 1 - 2**-53)
+
+    made = Input("x", (1,), "float64", range=limits, avoid=avoid)
+    assert draw_input(made, AlwaysLargest(np.random.PCG64(0))) == limits[1]
+
+
 def test_a_gap_leaves_the_order_to_chance() -> None:
     made = Input("x", (50,), "float64", range=(0.0, 1.0), gap=0.015)
     first = [np.argmin(draw(made, seed)) for seed in range(400)]
@@ -190,7 +234,7 @@ def test_uniform_fills_what_is_left_outside_avoided_points_evenly() -> None:
 
 @pytest.mark.parametrize(("lo", "hi"), [(-1.0, 1.0), (3.0, 11.0)])
 def test_normal_is_centred_with_a_quarter_of_the_width_and_truncated_to_the_range(lo: float, hi: float) -> None:
-    values = draw(Input("x", (20_000,), "float64", range=(lo, hi), distribution="normal"))
+    values = draw(Input("x", (100_000,), "float64", range=(lo, hi), distribution="normal"))
     expected = stats.truncnorm(-2, 2, loc=(lo + hi) / 2, scale=(hi - lo) / 4)
     assert stats.kstest(values, expected.cdf).pvalue > IMPLAUSIBLE
     assert lo <= values.min() <= values.max() <= hi
@@ -244,6 +288,22 @@ def test_integers_span_the_whole_dtype(dtype: str) -> None:
     lo, hi = float(smallest_value(dtype)), float(largest_value(dtype))
     assert stats.kstest(values, stats.uniform(lo, hi - lo + 1).cdf).statistic < 0.06
     assert np.all((values >= lo) & (values <= hi))
+
+
+@pytest.mark.parametrize("dtype", FLOATING_NAMES)
+def test_integers_may_be_as_large_as_the_dtype_counts(dtype: str) -> None:
+    most = int(2 / spacing(dtype))
+    for lo, hi in ((most - 3, most), (-most, 3 - most)):
+        given = {"shape": [200], "dtype": dtype, "distribution": "integers", "range": [float(lo), float(hi)]}
+        made = accepted(given, "float64")
+        assert made is not None
+        assert set(draw(made).astype(np.complex128).real) == set(range(lo, hi + 1))
+
+
+def test_a_permutation_may_be_as_long_as_the_dtype_counts() -> None:
+    made = accepted({"shape": [128], "dtype": "int8", "distribution": "permutation"}, "float64")
+    assert made is not None
+    assert sorted(draw(made).tolist()) == list(range(128))
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", *FLOATING_NAMES])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,10 @@ IMPOSSIBLE = {
         spec("x: {shape: [3]}, i: {values: ▸[9223372036854775808], dtype: int64}"),
         "outside int64",
     ),
+    "a float outside int64": (
+        spec("x: {shape: [3]}, i: {values: ▸[9.223372036854775808e18], dtype: int64}"),
+        "outside int64",
+    ),
     "values outside everything": (spec(f"x: {{values: ▸[1{'0' * 400}]}}"), "no dtype can hold"),
     "values outside bool": (spec("x: {shape: [3]}, m: {values: ▸[0, 2], dtype: bool}"), "found 2, outside bool"),
     "a fraction in int32": (spec("x: {shape: [3]}, i: {values: ▸[1, 0.5], dtype: int32}"), "holds whole numbers"),
@@ -360,6 +365,15 @@ def test_a_kind_of_target_that_is_known_but_not_built_says_so(tmp_path: Path, ki
     assert f"targets of kind '{kind}' cannot be audited yet" in message
 
 
+def test_an_array_is_refused_where_the_machine_has_less_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1000, "SC_PAGE_SIZE": 4000}.__getitem__)
+    assert load(tmp_path, spec("x: {shape: [1000, 500]}"))
+    assert load(tmp_path, spec("x: {shape: [1000, 2000]}", "dtype: float16"))
+    refusal(tmp_path, spec("x: {shape: ▸[1000, 501]}"))
+    refusal(tmp_path, spec("x: {shape: ▸[1000, 2001]}", "dtype: bfloat16"))
+    refusal(tmp_path, spec("x: {shape: ▸[1000, 251]}", "dtype: complex128"))
+
+
 def test_a_mistake_that_comes_with_a_case_is_at_the_case_and_otherwise_at_the_document(tmp_path: Path) -> None:
     own = spec("x: {shape: [2], gap: 0.5}", "cases:\n  - name: a\n  - {name: b, inputs: {x: {gap: ▸3.0}}}\n")
     assert "[-1, 1] leaves 2" in refusal(tmp_path, own)
@@ -426,6 +440,8 @@ inputs: {x: {▸shap: [3]}}
 """
     refusal(tmp_path, text)
     refusal(tmp_path, spec("x: {shape: [3], range: [0, 1e9]}", "dtype: ▸flot16"))
+    ranges = "{name: a, dtype: ▸flot64, inputs: {x: {range: [0, 1e9]}}}"
+    refusal(tmp_path, spec(rest=f"dtype: float16\ncases: [{ranges}]"))
     refusal(tmp_path, spec(head="op: gelu\ntarget: {▸foward: m:f, backward: m:g}\n"))
     refusal(tmp_path, "op: gelu\n▸target_: {forward: m:f, backward: m:g}\ninputs: {x: {shape: [3]}}\n")
     refusal(tmp_path, f"{HEAD}▸input: {{x: {{shape: [3]}}}}\n")

@@ -182,6 +182,7 @@ SYNTAX = {
     "an unclosed quote": 'op: "gelu\n▸',
     "a colon too many": "op: gelu▸: b\n",
     "a key that dedents": "op:\n    gelu: 1\n  ▸b: 2\n",
+    "a mistake behind a tab that is no indentation": "op: {\n\ta: ▸]}\n",
     "an unknown alias": "op: ▸*gelu\n",
     "a second closing bracket": "op: [a]▸]\n",
     "a reserved character": "op: ▸`gelu`\n",
