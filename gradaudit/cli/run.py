@@ -59,6 +59,11 @@ def run(
 
     Exits with 0 where every case ends as its spec expects, 1 where any does not, 2 where a spec or an option is wrong.
     """
+    if jobs != 0:
+        from gradaudit.engine.pool import process_context
+
+        process_context()  # which imports on its own while the specs are read here
+
     from gradaudit.engine.events import Event
     from gradaudit.engine.run import run_specs
     from gradaudit.report.files import UnwritableError

@@ -51,7 +51,7 @@ class Workers:
     def _new_pool(self) -> ProcessPool:
         memory = int(machine_memory() * MEMORY_SHARE / self._count)
         initargs = (self._logs, Path.cwd(), memory)
-        return ProcessPool(self._count, initializer=start_worker, initargs=initargs, context=_context())
+        return ProcessPool(self._count, initializer=start_worker, initargs=initargs, context=process_context())
 
     def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
         """Call ``function(*task)`` for every task; yield each task's position and outcome as it comes."""
@@ -94,8 +94,11 @@ class Workers:
         self._pool.join()
 
 
-def _context() -> BaseContext:
-    """Return how processes are started: where there is fork, from one that has no threads and the imports behind it."""
+def process_context() -> BaseContext:
+    """Return how processes are started: where there is fork, from one that has no threads and the imports behind it.
+
+    That one starts with the first call and imports on its own: calling this early saves waiting for it later.
+    """
     # A thread pool for linear algebra in each of them would fight over the cores.
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
