@@ -16,6 +16,9 @@ from gradaudit.targets.op import Op, OpError
 
 Array = NDArray[Any]
 
+LARGE = 2**16
+"""Bytes from which on an array is compared in place rather than copied."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -41,10 +44,10 @@ class Snapshot:
 
 
 def _same_bits(array: Array, bits: bytes) -> bool:
-    if array.flags.c_contiguous and array.size and array.nbytes % 8 == 0:
-        words: NDArray[np.uint64] = array.reshape(-1).view(np.uint64)  # no second copy of a large array
-        return bool((words == np.frombuffer(bits, np.uint64)).all())
-    return array.tobytes() == bits
+    if array.nbytes < LARGE or not array.flags.c_contiguous or array.nbytes % 8:
+        return array.tobytes() == bits
+    words: NDArray[np.uint64] = array.reshape(-1).view(np.uint64)
+    return bool((words == np.frombuffer(bits, np.uint64)).all())
 
 
 @dataclass(frozen=True)

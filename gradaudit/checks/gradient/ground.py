@@ -32,7 +32,7 @@ class Ground:
         outputs: the counted outputs there, as ``lifted`` returns them.
         upstream: likewise.
         dtype: name of the coarsest dtype that forward returns there.
-        kinds: dtypes and shapes of the counted outputs there, in words.
+        kinds: dtypes and shapes of the counted outputs there.
         formula: what backward returns there, for the inputs whose gradient is usable; empty where it is not generic.
         evaluations: calls of forward that it took to find this ground.
         findings: what was noticed while forward was called here.
@@ -44,7 +44,7 @@ class Ground:
     outputs: Floats
     upstream: Floats
     dtype: str
-    kinds: str
+    kinds: Kinds
     formula: Mapping[str, Array] = field(default_factory=dict)
     evaluations: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -88,7 +88,8 @@ class Ground:
             return None
         counted = tuple(outputs[k] if k < len(outputs) else None for k in self.subject.counted)
         if (kinds := _kinds(counted)) != self.kinds:
-            raise OpError(f"forward returned {kinds} at a perturbed input, {self.kinds} before")
+            found, before = _in_words(kinds), _in_words(self.kinds)
+            raise OpError(f"forward returned {found} at a perturbed input, {before} before")
         return tuple(out for out in counted if out is not None)
 
 
@@ -122,8 +123,15 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Float
     return ground
 
 
-def _kinds(outputs: tuple[Array | None, ...]) -> str:
-    return ", ".join("nothing" if out is None else f"{out.dtype} of shape {out.shape}" for out in outputs)
+Kinds = tuple[tuple[np.dtype[Any], tuple[int, ...]] | None, ...]
+
+
+def _kinds(outputs: tuple[Array | None, ...]) -> Kinds:
+    return tuple(None if out is None else (out.dtype, out.shape) for out in outputs)
+
+
+def _in_words(kinds: Kinds) -> str:
+    return ", ".join(f"{kind[0]} of shape {kind[1]}" if kind else "nothing" for kind in kinds)
 
 
 def is_wide(array: Array) -> bool:
