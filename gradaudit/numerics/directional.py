@@ -77,8 +77,8 @@ class Directional:
 
     def scale(self) -> float:
         """Return the power of two that steps are measured in: the inputs' typical magnitude, at least one."""
-        squares = sum(rms(base) ** 2 * base.size for base in self._bases)
-        return 2.0 ** round(math.log2(max(1.0, math.sqrt(squares / max(1, self.size)))))
+        typical = max(float(np.median(np.abs(base))) for base in self._bases if base.size)
+        return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
 
     def excess(self, start: int, direction: Floats, step: float) -> float:
         """Return how much more backward claims than forward does when elements from ``start`` on are displaced.

@@ -81,14 +81,22 @@ class Loss:
         self.evaluations = 0
         self.disturbed = False
 
-    def measure_noise(self, rng: np.random.Generator) -> None:
-        """Raise the noise of each output to what it really is, from values along a random line through the point.
+    def measure_noise(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> None:
+        """Raise the noise of each output to what it really is, from values along a line through the point.
+
+        The line is a random one, or that along the element at an index.
 
         An output near zero that is the difference of large numbers shows here, and so does a function that returns
         float64 and computes in float32 inside.
         """
         signs = np.where(rng.random(self._base.shape) < 0.5, -1.0, 1.0)
         direction = signs * np.maximum(np.abs(self._base), 1.0)
+        if index is not None:
+            direction = np.where(
+                np.arange(direction.size).reshape(direction.shape) == np.ravel_multi_index(index, direction.shape),
+                direction,
+                0.0,
+            )
         step = max(power_of_two(self._level ** (1 / 3)) / 4, 8 * self._spacing)
         for _ in range(MAX_WALKS):
             walk = np.array([self._outputs_at(self._base + k * step * direction) for k in WALK])
@@ -161,8 +169,8 @@ class Loss:
 
 
 def power_of_two(value: float) -> float:
-    """Return the power of two nearest to a positive number, in ratio."""
-    return math.ldexp(1.0, round(math.log2(value)))
+    """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
+    return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
 
 
 def rms(values: Array) -> float:

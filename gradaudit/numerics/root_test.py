@@ -44,6 +44,12 @@ EXPECTED_NOISE = 4.0
 TRUNCATION_MARGIN = 3.0
 """How much larger the truncation error may be along another random direction than along the one it was measured on."""
 
+MAX_SPREAD = 2.0**10
+"""Ratio of tolerances up to which each error is weighed by its own.
+
+Beyond it the displacement of an element would be lost in the rounding of the element.
+"""
+
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
 
@@ -136,13 +142,13 @@ class RootTester:
         self._atol = atol
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
-        self._noise_measured = False
+        self._noise_seen = False
         self._excluded: NDArray[np.bool_] | None = None
 
     @property
-    def spacing(self) -> float:
-        """The spacing of a dtype that would make forward as noisy as it is."""
-        return self._noise / ROUNDINGS / (self.line.signal() or 1.0)
+    def spacing(self) -> float | None:
+        """The spacing of a dtype that would make forward as noisy as it is; None until that has been seen."""
+        return self._noise / ROUNDINGS / (self.line.signal() or 1.0) if self._noise_seen else None
 
     def exclude(self, elements: int | NDArray[np.bool_]) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
@@ -161,6 +167,7 @@ class RootTester:
         tolerances += self._atol
         np.maximum(tolerances, floor, out=tolerances)
         unit = float(tolerances.min())
+        np.minimum(tolerances, MAX_SPREAD * unit, out=tolerances)
         direction *= np.divide(unit, tolerances, out=tolerances)
         if self._excluded is not None:
             direction[self._excluded[start:stop]] = 0.0
@@ -209,8 +216,9 @@ class RootTester:
             rounding = self._noise * test.share / step
             quiet = truncation + rounding <= gauge.threshold * test.unit
             if quiet and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
+                self._noise_seen = True
                 return gauge, test
-            if not self._noise_measured:
+            if not self._noise_seen:
                 found = culprits(test, gauge)
                 if found is Culprits.FLAWED:
                     return gauge, self.test(start, stop, gauge)
@@ -248,7 +256,7 @@ class RootTester:
     def _measure_noise(self, test: RootTest, step: float) -> bool:
         """Measure forward's noise along a direction; return whether it is far larger than was taken for granted."""
         middle = NOISE_POINTS // 2
-        self._noise_measured = True
+        self._noise_seen = True
         for shrink in (4.0, 32.0, 256.0):
             values = self.line.walk(test.start, test.direction, step / shrink, range(-middle, middle + 1))
             noise, fine_enough = noise_along_line(values[:, None])
@@ -268,10 +276,12 @@ class RootTester:
 
         """
         size = self.line.size
-        excess = gauge.floor / (COARSE_RESOLUTION * self.typical) if self.typical else 1.0
-        count = math.ceil(excess**2) if gauge.floor > self._atol and excess > 1.0 else 1
-        if count > 1 and count * (gauge.rounds + 1) > size:
+        excess = gauge.floor / (COARSE_RESOLUTION * self.typical) if self.typical else math.inf
+        if gauge.floor <= self._atol or excess <= 1.0:
+            return [(0, size)]
+        if excess**2 * (gauge.rounds + 1) > size:
             raise TooMuchError(gauge.step)
+        count = math.ceil(excess**2)
         edges = np.linspace(0, size, count + 1).astype(int)
         return [(int(low), int(high)) for low, high in pairwise(edges)]
 

@@ -39,8 +39,8 @@ class Judgement(Enum):
     KINK = auto()
 
 
-Judge = Callable[[int, float], Judgement]
-"""Decides about one index by itself, given forward's relative noise in place of its dtype's spacing."""
+Judge = Callable[[int, float | None], Judgement]
+"""Decides about one index by itself, given forward's relative noise as the spacing of a dtype; None where unknown."""
 
 
 @dataclass
@@ -92,9 +92,9 @@ class Search:
         try:
             self._test_everything()
         except TooMuchError as reason:
-            kinks = self._survey()
+            self._survey()
             if self._outcome.flawless:
-                self._test_again(kinks, reason)
+                self._test_again(reason)
             else:
                 self._give_up()
         return self._outcome
@@ -108,9 +108,10 @@ class Search:
         for start, stop in blocks:
             self._clear(start, stop, *self._tester.calibrate(start, stop, self._culprits, gauge.step))
 
-    def _test_again(self, kinks: list[int], reason: TooMuchError) -> None:
-        """Test once more where all that was sampled is right: without kinks, or with errors that add up."""
+    def _test_again(self, reason: TooMuchError) -> None:
+        """Test once more where all that was looked at is right: without kinks, or with errors that add up."""
         tester = self._tester
+        kinks = [index for index, made in self._outcome.settled.items() if made is Judgement.KINK]
         try:
             if kinks:
                 alike = tester.line.alike(kinks)
@@ -179,8 +180,14 @@ class Search:
             suspicious = [half for half in (left, right) if not abs(half.result) <= gauge.threshold]
             pending += sorted(suspicious, key=lambda half: abs(half.result))  # the worst is looked at first
             forks += len(suspicious) == 2 and not found
-            if forks >= MANY_FORKS or len(self._outcome.settled) >= MAX_SETTLED:
+            if forks >= MANY_FORKS:
+                if most == FEW:
+                    raise TooMuchError(gauge.step)
+                pending = pending[-1:]  # one culprit all the same: a sample may miss what is wrong in one of a hundred
+            if len(self._outcome.settled) >= MAX_SETTLED:
                 raise TooMuchError(gauge.step, abs(test.result) * test.unit)
+        if forks >= MANY_FORKS:
+            raise TooMuchError(gauge.step, abs(test.result) * test.unit)
         return found
 
     def _settle(self, index: int) -> Judgement:
@@ -188,17 +195,13 @@ class Search:
         self._outcome.settled[index] = self._judge(index, self._tester.spacing)
         return self._outcome.settled[index]
 
-    def _survey(self) -> list[int]:
-        """Judge a random sample of indices one by one; return the kinks among them."""
+    def _survey(self) -> None:
+        """Judge a random sample of indices one by one."""
         outcome = self._outcome
-        kinks = []
         for index in map(int, self._rng.choice(self._size, min(SAMPLE, self._size), replace=False)):
             judgement = outcome.settled.get(index) or self._settle(index)
             outcome.sampled += 1
             outcome.sampled_wrong += judgement is Judgement.WRONG
-            if judgement is Judgement.KINK:
-                kinks.append(index)
-        return kinks
 
 
 def _halves(test: RootTest) -> tuple[RootTest, RootTest]:

@@ -31,6 +31,9 @@ from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
 
+MANY = 100
+"""One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
+
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
 
@@ -55,7 +58,7 @@ class Searched:
         self.claimed = gradient
         self.formula = ground.formula.get(name, widened(gradient))
         self.split = name in ground.formula
-        self.typical = rms(self.formula) or outcome.natural_scale(ground, name)
+        self.typical = typical_magnitude(self.formula) or outcome.natural_scale(ground, name)
         self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
         self.looks: list[Look] = []
         self.evaluations = 0
@@ -65,17 +68,31 @@ class Searched:
         """Real numbers in the input: a complex one counts as two."""
         return self.formula.size * (2 if self.formula.dtype.kind == "c" else 1)
 
-    def look(self, position: int, noise: float) -> Judgement:
+    def look(self, position: int, noise: float | None) -> Judgement:
         """Look at the element that holds the real number at a position, with forward's noise in place of a spacing."""
         place = position // 2 if self.formula.dtype.kind == "c" else position
         index = tuple(int(k) for k in np.unravel_index(place, self.formula.shape))
+        for seen in self.looks:
+            if seen.index == index:  # the other part of a complex number
+                return seen.judgement
         ground = self.ground
-        loss = Loss(ground.evaluate, ground.inputs[self.name], ground.upstream, ground.outputs, noise)
+        assumed = spacing(ground.dtype) if noise is None else noise
+        loss = Loss(ground.evaluate, ground.inputs[self.name], ground.upstream, ground.outputs, assumed)
+        if noise is None:
+            loss.measure_noise(generator(self.case, "noise"), index)
         claimed = complex(self.claimed[index]) if self.claimed.dtype.kind == "c" else float(self.claimed[index])
         element = look_at(loss, index, claimed, self.tolerance)
         self.evaluations += loss.evaluations
         self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
         return self.looks[-1].judgement
+
+
+def typical_magnitude(gradient: Array) -> float:
+    """Return the rms of a gradient without its largest hundredth: a few absurd claims must not set the scale."""
+    magnitudes = np.abs(gradient).reshape(-1)
+    if magnitudes.size > MANY:
+        magnitudes = np.partition(magnitudes, -(magnitudes.size // MANY))[: -(magnitudes.size // MANY)]
+    return rms(magnitudes)
 
 
 def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judgement:
@@ -99,7 +116,7 @@ def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -
     )
     ends = np.cumsum([searched.numbers for searched in inputs])
 
-    def judge(position: int, noise: float) -> Judgement:
+    def judge(position: int, noise: float | None) -> Judgement:
         k = int(np.searchsorted(ends, position, side="right"))
         return inputs[k].look(position - int(ends[k] - inputs[k].numbers), noise)
 
@@ -131,7 +148,8 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
     wrong = [look for look in searched.looks if look.judgement is Judgement.WRONG]
     undecided = [look for look in searched.looks if look.judgement is Judgement.UNDECIDED]
     complete = found.miss_probability < 1.0
-    resolution = max(tolerance.rtol + tolerance.atol / searched.typical, found.floor / searched.typical)
+    seen = max(tolerance.rtol * searched.typical + tolerance.atol, found.floor)
+    resolution = seen / searched.typical if searched.typical else math.inf
     verdict, message = Verdict.PASS, ""
     if wrong or lost:
         verdict, message = Verdict.FAIL, _extent(len(wrong) + len(lost), searched, found)
