@@ -1,16 +1,15 @@
-"""One derivative by central differences, with a bound on its error.
+"""One derivative by differences, with a bound on its error.
 
-A central difference over a displacement ``2h`` is off by its truncation error, which falls as ``h^2``, and by the
+A difference over a step ``h`` is off by its truncation error, which for a central one falls as ``h^2``, and by the
 rounding of forward, which grows as ``1/h``. Both are estimated from differences at several steps, and the estimate
-returned is the one with the least bound.
+returned is the one with the least bound among those that the finer ones do not contradict.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 MAX_MOVES = 4
@@ -22,15 +21,23 @@ MAX_STAGES = 6
 MAX_MOVE = 5
 """Most doublings of the step in one move; twice as many halvings."""
 
-SHRINK = 5
-"""Halvings of the step where a perturbed value left the domain of forward."""
+PLACES = (0, -1, -3, -7, -15, -31)
+"""Doublings of the step that are tried in search of one at which forward is finite."""
 
-MAX_SHRINKS = 8
-"""How often the step may shrink in search of the domain."""
+BEND = 2.0
+"""Weight of what the curvatures at two steps differ by, that the central quotients cannot see: with it the bound at a
+kink reaches both one-sided derivatives."""
+
+CONTRACTION = 8.0
+"""Truncation counts twice where it is this part of the slopes: the step is then hardly below the function's scale, and
+what it does not show may be larger than what it does."""
 
 
 class Difference(NamedTuple):
-    """The slopes over one step up and one step down, and how much of the central one may be rounding in forward."""
+    """The slopes of forward between a point and one step up, and one step down; NaN where it is not finite there.
+
+    ``rounding`` is what their mean may be off by; each by itself twice that.
+    """
 
     up: float
     down: float
@@ -51,12 +58,13 @@ class Difference(NamedTuple):
 class Estimate:
     """A derivative and what it may be off by: the truth is expected within ``value +- bound``.
 
-    ``bound`` is infinite, and ``value`` NaN, where forward was not finite around the point.
+    ``bound`` is infinite, and ``value`` NaN, where nothing is known. ``step`` is the finest that it was made with.
     """
 
     value: float
     truncation: float
     rounding: float
+    step: float = math.nan
 
     @property
     def bound(self) -> float:
@@ -71,10 +79,54 @@ class Estimate:
 UNKNOWN = Estimate(math.nan, math.inf, math.inf)
 
 Sampler = Callable[[float], Difference | None]
-"""The central difference at a step; None where forward is not finite there."""
+"""The difference at a step; None where there is no telling, as where the step is below the spacing of the numbers."""
 
 Settled = Callable[[Estimate], bool]
 """Whether an estimate is good enough for the question asked."""
+
+
+class Entry(NamedTuple):
+    """A value of Neville's tableau.
+
+    ``curvature`` is half the difference of the slopes up and down, over the step: the same order of approximation to
+    the second derivative as ``value`` is to the first. ``slope`` is the largest of the slopes, ``step`` the finest.
+    """
+
+    value: float
+    curvature: float
+    rounding: float
+    slope: float
+    step: float
+
+
+class View(NamedTuple):
+    """A way to look at differences: the entry that one at a step becomes, and how fast its error falls with the step."""
+
+    entry: Callable[[Difference, float], Entry]
+    base: float
+    places: tuple[int, ...]
+
+
+def _central(made: Difference, step: float) -> Entry:
+    slope = max(abs(made.up), abs(made.down))
+    return Entry(made.central, made.bend / step, made.rounding, slope, step)
+
+
+def _upward(made: Difference, step: float) -> Entry:
+    return Entry(made.up, 0.0, 2 * made.rounding, abs(made.up), step)
+
+
+def _downward(made: Difference, step: float) -> Entry:
+    return Entry(made.down, 0.0, 2 * made.rounding, abs(made.down), step)
+
+
+VIEWS = (
+    View(_central, 4.0, PLACES),
+    View(_upward, 2.0, PLACES[::-1]),
+    View(_downward, 2.0, PLACES[::-1]),
+)
+"""Central differences have errors in even powers of the step. The others, for the edge of a domain, have them in all
+powers, and begin with the finest: the edge is near."""
 
 
 def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estimate:
@@ -82,20 +134,23 @@ def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estim
 
     The first attempt takes two differences. Where it does not settle the question, the step moves to where the
     measured truncation and rounding balance; then more stages of extrapolation let the step grow, and rounding fall,
-    without the truncation error of one difference.
+    without the truncation error of one difference. Where forward is finite on one side only, one-sided differences
+    take the place of central ones, with the same extrapolation.
 
     Args:
-        sample: takes a step and returns the central difference there.
+        sample: takes a step and returns the difference there.
         step: a power of two; the displacement to start with.
         settled: stops the effort as soon as it holds.
 
     Returns:
-        The estimate with the least bound among those made.
+        The estimate with the least bound among those made and not contradicted.
 
     """
+    made: list[Estimate] = []
     best = UNKNOWN
-    for estimate in _attempts(sample, step):
-        best = min(best, estimate, key=lambda made: made.bound)
+    for estimate in _estimates(_Ladder(sample, step)):
+        made.append(estimate)
+        best = estimate if len(made) == 1 else _most_credible(made)
         if settled(best):
             break
     return best
@@ -103,60 +158,96 @@ def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estim
 
 def estimate_at_step(sample: Sampler, step: float) -> Estimate:
     """Estimate a derivative from differences at a given step and at twice that step."""
-    fine, coarse = sample(step), sample(2 * step)
-    return UNKNOWN if fine is None or coarse is None else extrapolate([fine, coarse])
+    ladder = _Ladder(sample, step)
+    for view in VIEWS:
+        entries = ladder.run(0, 2, view)
+        if len(entries) == 2:
+            return extrapolate(entries, view.base)[-1]
+    return UNKNOWN
 
 
-def _attempts(sample: Sampler, step: float) -> Iterator[Estimate]:
-    """Yield ever better estimates; those at larger steps only while they agree with what is known already."""
-    taken: dict[int, Difference | None] = {}
+class _Ladder:
+    """Differences at a step and at its doublings and halvings, each taken once."""
 
-    def at(doublings: int) -> Difference | None:
-        if doublings not in taken:
-            taken[doublings] = sample(step * 2.0**doublings)
-        return taken[doublings]
+    def __init__(self, sample: Sampler, step: float) -> None:
+        self._sample = sample
+        self._step = step
+        self._taken: dict[int, Difference | None] = {}
 
-    place = _inside_domain(at)
-    if place is None:
-        return
-    known, best_place = UNKNOWN, place
+    def run(self, place: int, length: int, view: View) -> list[Entry]:
+        """Return entries at up to ``length`` doublings from ``place`` on, as far as forward is finite."""
+        entries: list[Entry] = []
+        for doublings in range(place, place + length):
+            step = self._step * 2.0**doublings
+            if doublings not in self._taken:
+                self._taken[doublings] = self._sample(step)
+            made = self._taken[doublings]
+            if made is None:
+                break
+            entry = view.entry(made, step)
+            if not math.isfinite(entry.value):
+                break
+            entries.append(entry)
+        return entries
+
+
+def _estimates(ladder: _Ladder) -> Iterator[Estimate]:
+    for view in VIEWS:
+        for place in view.places:
+            if len(ladder.run(place, 2, view)) == 2:
+                yield from _around(ladder, place, view)
+                return
+
+
+def _around(ladder: _Ladder, place: int, view: View) -> Iterator[Estimate]:
+    """Yield ever better estimates, as long as wider steps do not lose sight of the function."""
+    pairs: dict[int, Estimate] = {}
     for _ in range(MAX_MOVES):
-        differences = [made for made in (at(place), at(place + 1)) if made is not None]
-        if len(differences) < 2:
+        entries = ladder.run(place, 2, view)
+        if len(entries) < 2:
             break
-        estimate = extrapolate(differences)
-        if not estimate.agrees_with(known):  # too wide a step can look calm by accident
+        estimate = extrapolate(entries, view.base)[-1]
+        if _out_of_sight(estimate, pairs.values()):
             break
         yield estimate
-        if estimate.bound < known.bound:
-            known, best_place = estimate, place
+        pairs[place] = estimate
         move = _balancing_move(estimate)
         if abs(move) <= 1:
             break
         place += move
-    differences = [made for made in (at(best_place), at(best_place + 1)) if made is not None]
-    for doublings in range(best_place + 2, best_place + MAX_STAGES):
-        wider = at(doublings)
-        if wider is None:
+    best = _most_credible(list(pairs.values()))
+    start = next(place for place, made in pairs.items() if made is best)
+    for length in range(3, MAX_STAGES + 1):
+        entries = ladder.run(start, length, view)
+        if len(entries) < length:
             return
-        differences.append(wider)
-        estimate = extrapolate(differences)
-        if not estimate.agrees_with(known):
+        widest, *longer = extrapolate(entries, view.base)
+        if _out_of_sight(widest, pairs.values()):
             return
-        yield estimate
+        pairs[start + length - 2] = widest
+        yield from (widest, *longer)
 
 
-def _inside_domain(at: Callable[[int], Difference | None]) -> int | None:
-    """Return the first place, going down, at which forward is finite at both steps; None where there is none."""
-    for shrinks in range(MAX_SHRINKS):
-        place = -SHRINK * shrinks
-        if at(place) is not None and at(place + 1) is not None:
-            return place
-    return None
+def _out_of_sight(wider: Estimate, pairs: Iterable[Estimate]) -> bool:
+    """Whether truncation, once seen, has not grown with the step: then the step is beyond the function's scale."""
+    return any(
+        made.step < wider.step and made.truncation > made.rounding and wider.truncation < made.truncation for made in pairs
+    )
+
+
+def _most_credible(made: list[Estimate]) -> Estimate:
+    """Return the least bound among estimates that agree with all finer ones: too wide a step can look calm."""
+    kept: list[Estimate] = []
+    for estimate in sorted(made, key=lambda made: made.step):
+        if all(estimate.agrees_with(finer) for finer in kept):
+            kept.append(estimate)
+    return min(kept, key=lambda made: made.bound)
 
 
 def _balancing_move(estimate: Estimate) -> int:
     """Return how many doublings away truncation, which goes with h^2, and rounding, with 1/h, would balance."""
+    if not math.isfinite(estimate.bound):
+        return 0
     if estimate.rounding == 0.0:
         return 0 if estimate.truncation == 0.0 else -MAX_MOVE
     if estimate.truncation == 0.0:
@@ -165,33 +256,47 @@ def _balancing_move(estimate: Estimate) -> int:
     return max(-2 * MAX_MOVE, min(MAX_MOVE, doublings))
 
 
-class _Entry(NamedTuple):
-    value: float
-    rounding: float
+def extrapolate(entries: list[Entry], base: float) -> list[Estimate]:
+    """Return what the last of some differences adds to the others, each at twice the step of the one before.
 
+    Richardson's extrapolation cancels one power of the step a stage: with two central differences the value is
+    ``(4 D_h - D_2h) / 3``, off by less than its finer parent, which is off by a third of what they differ by. Values of
+    later stages are taken to be off by no more than the worse of their parents. Source: Ridders, Accurate computation
+    of F'(x) and F'(x)F''(x), Advances in Engineering Software 4 (1982).
 
-def extrapolate(differences: list[Difference]) -> Estimate:
-    """Combine central differences, each at twice the step of the one before, into one estimate.
+    Args:
+        entries: finest first.
+        base: factor by which the first power of the error falls as the step is halved.
 
-    Richardson's extrapolation cancels one power of ``h^2`` a stage: with two differences the value is
-    ``(4 D_h - D_2h) / 3``. Of the values in Neville's tableau the one is taken that differs least from the two that
-    it was made of; that difference bounds its truncation error. Source: Ridders, Accurate computation of F'(x) and
-    F'(x)F''(x), Advances in Engineering Software 4 (1982).
+    Returns:
+        Estimates from the last two differences, the last three, and so on to all.
+
     """
-    column = [_Entry(made.central, made.rounding) for made in differences]
-    best = UNKNOWN
+    column = entries
+    made = []
     factor = 1.0
-    for _ in range(1, len(differences)):
-        factor *= 4.0
-        column_next = []
-        for fine, coarse in pairwise(column):
-            value = (factor * fine.value - coarse.value) / (factor - 1.0)
-            rounding = (factor * fine.rounding + coarse.rounding) / (factor - 1.0)
-            # A first extrapolation is more accurate than either of its parents: the fine one's error bounds its own.
-            apart = abs(coarse.value - fine.value)
-            truncation = apart / 3.0 if factor == 4.0 else max(abs(value - fine.value), abs(value - coarse.value))
-            estimate = Estimate(value, truncation, rounding)
-            best = min(best, estimate, key=lambda made: made.bound)
-            column_next.append(_Entry(value, rounding))
-        column = column_next
-    return best
+    for stage in range(1, len(entries)):
+        factor *= base
+        made.append(_estimate(column[-2], column[-1], factor, stage))
+        column = [_combined(fine, coarse, factor) for fine, coarse in zip(column, column[1:], strict=False)]
+    return made
+
+
+def _estimate(fine: Entry, coarse: Entry, factor: float, stage: int) -> Estimate:
+    apart = abs(fine.value - coarse.value)
+    bent = BEND * fine.step * abs(fine.curvature - coarse.curvature)
+    truncation = apart / (factor - 1.0) + bent if stage == 1 and factor == 4.0 else (apart + bent) * factor / (factor - 1.0)
+    new = _combined(fine, coarse, factor)
+    if truncation > new.rounding:
+        truncation *= 1.0 + (CONTRACTION * truncation / new.slope) ** 2
+    return Estimate(new.value, truncation, new.rounding, new.step)
+
+
+def _combined(fine: Entry, coarse: Entry, factor: float) -> Entry:
+    return Entry(
+        (factor * fine.value - coarse.value) / (factor - 1.0),
+        (factor * fine.curvature - coarse.curvature) / (factor - 1.0),
+        (factor * fine.rounding + coarse.rounding) / (factor - 1.0),
+        max(fine.slope, coarse.slope),
+        fine.step,
+    )

@@ -6,25 +6,30 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference, Sampler
-from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
+from gradaudit.numerics.survey import NOISE_MARGIN, ROUNDINGS, Survey, Surveyor, power_of_two, rms
+
+__all__ = ["NOISE_MARGIN", "ROUNDINGS", "Loss", "as_reals", "joined", "lifted", "power_of_two", "rms"]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
-ROUNDINGS = 2.0
-"""Rounding of one output, in units of the dtype's spacing, that is taken for granted before anything is measured."""
+SEEN = 30.0
+"""Where a change of the outputs exceeds its noise by this factor, outputs without any do not depend on the element;
+elsewhere they may have been rounded back to where they were."""
 
-NOISE_MARGIN = 4.0
-"""Standard deviations of measured noise that a rounding bound covers."""
+UNEVEN = 0.125
+"""Part of a step by which rounding of the element may change it."""
 
-WALK = range(-(NOISE_POINTS // 2), NOISE_POINTS // 2 + 1)
+FAR = 1e4
+"""How far, relative to the element or to one, it is moved to see which outputs depend on it."""
 
-MAX_WALKS = 4
-"""How often the noise is measured again at an eighth of the spacing, in search of where only noise is left."""
+WIDEST_STEP = 2.0
+"""Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
 
 def lifted(outputs: tuple[Array, ...]) -> Floats:
@@ -76,83 +81,46 @@ class Loss:
         self._bits = x.tobytes()
         self._upstream = upstream
         self._outputs = outputs
-        self._spacing = spacing
-        self._set_noise(ROUNDINGS * spacing * np.abs(outputs))
         self.evaluations = 0
         self.disturbed = False
+        sizes = np.abs(self._base).astype(np.float64)
+        self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, float(ml_dtypes.finfo(x.dtype).eps))
+        self._use(self._surveyor.assumed())
 
     def measure_noise(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> None:
-        """Raise the noise of each output to what it really is, from values along a line through the point.
+        """Find out how noisy each output really is, and at what scale, from values along a line.
 
-        The line is a random one, or that along the element at an index.
+        The line is a random one, or runs along the element at an index.
 
         An output near zero that is the difference of large numbers shows here, and so does a function that returns
-        float64 and computes in float32 inside.
+        float64 and computes in float32 inside, or one whose scale is far below its argument's magnitude.
         """
-        signs = np.where(rng.random(self._base.shape) < 0.5, -1.0, 1.0)
-        direction = signs * np.maximum(np.abs(self._base), 1.0)
-        if index is not None:
-            direction = np.where(
-                np.arange(direction.size).reshape(direction.shape) == np.ravel_multi_index(index, direction.shape),
-                direction,
-                0.0,
-            )
-        step = max(power_of_two(self._level ** (1 / 3)) / 4, 8 * self._spacing)
-        for _ in range(MAX_WALKS):
-            walk = np.array([self._outputs_at(self._base + k * step * direction) for k in WALK])
-            if np.isfinite(walk).all():
-                noise, fine_enough = noise_along_line(walk - walk[len(WALK) // 2])
-                if fine_enough:
-                    break
-            step /= 8
-        else:
-            return
-        self._set_noise(np.maximum(NOISE_MARGIN * noise, ROUNDINGS * self._spacing * np.abs(self._outputs)))
+        self._use(self._surveyor.survey(rng, index))
 
-    def _set_noise(self, noise: Floats) -> None:
-        weights = np.abs(self._upstream) * noise
+    def _use(self, survey: Survey | None) -> None:
+        self.blind = survey is None
+        if survey is None:
+            return
+        self._relative, self._reach = survey.relative, survey.reach
+        weights = np.abs(self._upstream) * survey.noise
         self._unit = float(weights.max(initial=0.0)) or 1.0
         self._weights_squared = (weights / self._unit) ** 2
-        signal = rms(self._upstream * self._outputs)
-        self._level = max(ROUNDINGS * self._spacing, rms(weights) / signal if signal else 0.0)
+
+    def noise_of(self, outputs: NDArray[np.bool_]) -> float:
+        """Return what the rounding of the marked outputs may add up to in the loss."""
+        return self._unit * math.sqrt(float(self._weights_squared @ outputs))
 
     def step_at(self, index: tuple[int, ...]) -> float:
-        """Return the power of two to start from at an index: the cube root of the noise, scaled by the element."""
-        return power_of_two(self._level ** (1 / 3) * max(1.0, abs(complex(self._base[index]))))
+        """Return the power of two to start from at an index."""
+        return power_of_two(self._reach[index])
 
     def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Sampler:
-        """Return the sampler of central differences in one element, along its real or imaginary axis."""
-        value = self._base[index]
-        number, direction = (complex, unit) if self._base.dtype.kind == "c" else (float, unit.real)
-        touched = np.zeros(self._outputs.shape, dtype=bool)  # outputs that depend on this element, as far as seen
+        """Return the sampler of differences in one element, along its real or imaginary axis."""
+        return _Axis(self, index, unit)
 
-        def sample(step: float) -> Difference | None:
-            x, centre = self._x, number(value)
-            try:
-                x[index] = centre + step * direction
-                above, plus = abs(number(x[index]) - centre), self._evaluate()
-                x[index] = centre - step * direction
-                below, minus = abs(centre - number(x[index])), self._evaluate()
-            finally:
-                x[index] = value
-                self._verify_restored()
-            if above == 0.0 or below == 0.0:
-                return None
-            plus -= self._outputs
-            minus -= self._outputs
-            np.logical_or(touched, plus != minus, out=touched)
-            noise = self._unit * math.sqrt(float(self._weights_squared @ touched))
-            up, down = float(self._upstream @ plus) / above, -float(self._upstream @ minus) / below
-            if not math.isfinite(up + down):
-                return None
-            tilt = (above - below) / (above + below) * 0.5 * (up - down)  # the two steps differ by a rounding
-            return Difference(up - tilt, down - tilt, 2.0 * noise / (above + below))
-
-        return sample
-
-    def _outputs_at(self, point: Array) -> Floats:
+    def _displaced(self, displacement: Floats) -> Floats:
         try:
-            self._x[...] = point
+            self._x[...] = self._base + displacement
             return self._evaluate()
         finally:
             self._x[...] = self._base
@@ -168,14 +136,70 @@ class Loss:
         return self._forward()
 
 
-def power_of_two(value: float) -> float:
-    """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
-    return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
+class _Axis:
+    """One element of the input, moved along its real or imaginary axis."""
 
+    def __init__(self, loss: Loss, index: tuple[int, ...], unit: complex) -> None:
+        self._loss = loss
+        self._index = index
+        self._value = loss._base[index]
+        number, self._unit = (complex, unit) if loss._base.dtype.kind == "c" else (float, unit.real)
+        self._centre = number(self._value)
+        self._scale = max(1.0, abs(self._centre))
+        self._dependent: NDArray[np.bool_] | None = None
 
-def rms(values: Array) -> float:
-    """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    return largest * math.sqrt(float(np.mean(np.abs(values / largest) ** 2)))
+    def __call__(self, step: float) -> Difference | None:
+        """Return the slopes over a step up and a step down; None where rounding leaves too little of the step."""
+        loss = self._loss
+        if loss.blind or step > WIDEST_STEP * self._scale:
+            return None
+        higher, lower = self._moved(step), self._moved(-step)
+        above, below = abs(higher - self._centre), abs(self._centre - lower)
+        if not abs(above - step) <= UNEVEN * step >= abs(below - step):
+            return None
+        plus, minus = self._outputs_at(higher, lower)
+        plus -= loss._outputs
+        minus -= loss._outputs
+        up, down = float(loss._upstream @ plus) / above, -float(loss._upstream @ minus) / below
+        slopes = abs(up) + abs(down)
+        if not math.isfinite(slopes):  # beyond the edge of the domain on one side, or on both
+            slopes = abs(up) if math.isfinite(up) else abs(down)
+        elif above != below:  # by a rounding: what the slopes' mean is the derivative of lies between
+            tilt = (above - below) / (above + below) * (up - down) / 2
+            up, down = up - tilt, down - tilt
+        rounding = self._noise(plus, minus, abs(up + down) * step)
+        return Difference(up, down, (rounding + loss._relative * slopes * step / 2) / step)
+
+    def _noise(self, plus: Floats, minus: Floats, change: float) -> float:
+        """Return what the rounding of the outputs that depend on the element may add up to."""
+        changed = (plus != 0.0) | (minus != 0.0)
+        noise = self._loss.noise_of(changed)
+        return noise if change > SEEN * noise else self._loss.noise_of(changed | self._dependents())
+
+    def _dependents(self) -> NDArray[np.bool_]:
+        """Return which outputs change when the element goes far away."""
+        if self._dependent is None:
+            outputs = self._loss._outputs
+            for far in self._scale, FAR * self._scale:
+                plus, minus = self._outputs_at(self._moved(far), self._moved(-far))
+                self._dependent = (plus != outputs) | (minus != outputs)
+                if self._dependent.any():
+                    break
+        return self._dependent
+
+    def _moved(self, displacement: float) -> float | complex:
+        """Return where the element really lies after a displacement."""
+        moved = self._value.dtype.type(self._centre + displacement * self._unit)
+        return complex(moved) if isinstance(self._centre, complex) else float(moved)
+
+    def _outputs_at(self, *values: float | complex) -> list[Floats]:
+        x = self._loss._x
+        try:
+            outputs = []
+            for value in values:
+                x[self._index] = value
+                outputs.append(self._loss._evaluate())
+            return outputs
+        finally:
+            x[self._index] = self._value
+            self._loss._verify_restored()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,36 +13,90 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 NOISE_POINTS = 9
-"""Equally spaced points that one measurement takes."""
+"""Points that one measurement takes."""
 
-ORDERS = (6, 7, 8)
-"""Orders of difference that are taken for noise: those of a smooth function have died out there."""
+EQUAL = tuple(float(k) for k in range(-(NOISE_POINTS // 2), NOISE_POINTS // 2 + 1))
+"""Offsets of equally spaced points."""
 
-DECAY = 30.0
-"""Where the estimates fall by this factor from the first order to the last, they still see the function's shape."""
+IRREGULAR = tuple(k + math.sin(k) / 2 for k in EQUAL)
+"""Offsets of points that are better for noise: at equal ones the rounding of a function that is nearly linear can repeat
+from point to point, and look smooth."""
+
+SHAPE = slice(1, 3)
+"""Degrees in which a smooth function shows, on a line of the right length."""
+
+NOISE = slice(4, NOISE_POINTS)
+"""Degrees that are taken for noise: on such a line a smooth function has died out there."""
+
+CLEAR = 10.0
+"""A shape that exceeds the noise by this factor is no accident: in pure noise it does so once in 10^4."""
+
+FLAT = 8.0
+"""Where the lower of the degrees taken for noise exceed the upper by this factor, they still see the function's shape:
+for noise and for jumps they do so once in 300, for a sine that has begun to show always."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What values along a line tell.
+
+    Attributes:
+        noise: standard deviation of the noise of each output.
+        level: that of all outputs together.
+        shape: how much of the values, in the same units, is a smooth function.
+        flat: whether what is taken for noise falls off with the degree no faster than noise does.
+
+    """
+
+    noise: Floats
+    level: float
+    shape: float
+    flat: bool
+
+    @property
+    def clear(self) -> bool:
+        """Whether there is a shape beyond doubt."""
+        return self.shape > 0.0 and self.shape >= CLEAR * self.level
+
+    @property
+    def constant(self) -> bool:
+        """Whether all values were equal."""
+        return self.shape == self.level == 0.0
+
+
+def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
+    """Tell the noise in values along a line from their shape.
+
+    In terms of the orthonormal polynomials over the points, pure noise has independent coefficients of one variance,
+    while those of a smooth function fall as the spacing to the power of their degree. This is what differences do in
+    Moré and Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33 (2011), with independent samples of the noise
+    in place of dependent ones, and for points of any spacing.
+
+    Args:
+        values: of shape (points, outputs); less their common part, which would cost digits.
+        points: where they were taken, in any unit.
+
+    >>> bool(read_walk(np.arange(9.0)[:, None] ** 3).level < 1e-12)
+    True
+    """
+    squares = (_polynomials(tuple(points)) @ values) ** 2
+    by_degree = squares.sum(axis=1)
+    return Walk(
+        noise=np.sqrt(squares[NOISE].mean(axis=0)),
+        level=math.sqrt(by_degree[NOISE].mean()),
+        shape=math.sqrt(by_degree[SHAPE].mean()),
+        flat=bool(by_degree[4:6].mean() <= FLAT**2 * by_degree[6:].mean()),
+    )
 
 
 def noise_along_line(values: Floats) -> tuple[Floats, bool]:
-    """Estimate the standard deviation of the noise in values at equally spaced points of a line.
+    """Return the noise of each output at equally spaced points, and whether it is nothing but noise."""
+    walk = read_walk(values)
+    return walk.noise, walk.flat
 
-    A difference of order k of pure noise of standard deviation s has variance ``s^2 (2k)! / (k!)^2``, while that of a
-    smooth function falls as the spacing to the power k. Source: Moré and Wild, Estimating Computational Noise,
-    SIAM J. Sci. Comput. 33 (2011).
 
-    Args:
-        values: of shape (points, outputs).
-
-    Returns:
-        The estimate for each output, and whether the spacing was fine enough to see nothing but noise.
-
-    >>> noise_along_line(np.arange(9.0)[:, None] ** 3)
-    (array([0.]), True)
-
-    """
-    by_order = []
-    for order in ORDERS:
-        differences = np.diff(values, order, axis=0)
-        gamma = math.factorial(order) ** 2 / math.factorial(2 * order)
-        by_order.append(gamma * np.mean(differences**2, axis=0))
-    first, last = float(by_order[0].sum()), float(by_order[-1].sum())
-    return np.sqrt(np.mean(by_order, axis=0)), first <= DECAY**2 * last
+@cache
+def _polynomials(points: tuple[float, ...]) -> Floats:
+    """Return the values of the orthonormal polynomials at the points, in row k those of degree k."""
+    made: Floats = np.linalg.qr(np.vander(np.array(points) / max(points), increasing=True))[0].T
+    return made

@@ -1,0 +1,254 @@
+"""Where a function can be differenced, found out before the first difference: its scale, and its noise there.
+
+A step suits a function whose scale it knows. The survey walks along one random line through the point, nine values at a
+time. At the right spacing they show a smooth shape, and beyond it only noise that is the same at any spacing nearby. Too
+wide a spacing shows shape that looks like noise; too narrow a one shows the stairs that rounding makes of any function.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.numerics.noise import IRREGULAR, Walk, read_walk
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+ROUNDINGS = 2.0
+"""Rounding of one output, in units of the dtype's spacing, that is taken for granted before anything is measured."""
+
+NOISE_MARGIN = 4.0
+"""Standard deviations of measured noise that a rounding bound covers: a measurement has only five degrees of freedom."""
+
+EXPLAINED = 4.0
+"""Noise up to this many times the rounding that is taken for granted needs no second look."""
+
+BELIEVABLE = 0.03
+"""Noise above this part of the outputs is first suspected to be shape seen at too wide a spacing."""
+
+SAME = 3.0
+"""Noise that differs less than this between two spacings is the same; beside a kink it would grow as the spacing does."""
+
+GROWTH = 2.0
+"""Least growth of the shape of a smooth function from one spacing to one four times as wide."""
+
+RUNG = 4.0
+"""How much wider each walk is than the one before it, in search of the right one."""
+
+WIDEST = 0.25
+"""Largest spacing, relative to the elements."""
+
+NARROWEST = 4.0
+"""Least spacing, in units of the elements' rounding."""
+
+FINEST_SCALE = 1e-6
+"""How far below its elements the scale of a function is sought."""
+
+STAIRS = 1e4
+"""How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        noise: what each output may be off by.
+        relative: what a change of the outputs may be off by, relative to its size.
+        reach: displacement of each element to start from.
+
+    """
+
+    noise: Floats
+    relative: float
+    reach: Floats
+
+
+class Surveyor:
+    """Walks along one random line through a point.
+
+    Args:
+        outputs_at: the function's outputs, for given displacements of its elements.
+        sizes: magnitudes of the elements.
+        outputs: those at the point itself.
+        spacing: distance from 1 to the next number of the dtype that the function is said to compute in.
+        grid: the same of the elements' dtype.
+
+    """
+
+    def __init__(
+        self, outputs_at: Callable[[Floats], Floats], sizes: Floats, outputs: Floats, spacing: float, grid: float
+    ) -> None:
+        self._outputs_at = outputs_at
+        self._sizes = sizes
+        self._outputs = outputs
+        self._expected = ROUNDINGS * spacing
+        self._absolute = np.maximum(sizes, 1.0)
+        self._grid = grid
+        self._start = max(math.cbrt(self._expected) / 4, NARROWEST * grid)
+
+    def assumed(self) -> Survey:
+        """Return what holds of a function that rounds its outputs only, and has a scale of one or of its elements."""
+        return Survey(self._expected * np.abs(self._outputs), self._expected, 4 * self._start * self._absolute)
+
+    def survey(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> Survey | None:
+        """Return what walks along a line show, random or that of one element; None where none can be trusted."""
+        if not self._sizes.size:
+            return self.assumed()
+        self._line = np.where(rng.random(self._sizes.shape) < 0.5, -1.0, 1.0) * rng.uniform(0.5, 1.5, self._sizes.shape)
+        if index is not None:
+            along = np.zeros_like(self._line)
+            along[index] = self._line[index]
+            self._line = along
+        self._relative = np.where(self._sizes > 0.0, self._sizes, rms(self._sizes) or 1.0)
+        self._size = float(np.linalg.norm(self._outputs))
+        walk = self._walk(self._absolute, self._start)
+        if walk is not None and walk.level <= EXPLAINED * self._expected * self._size:
+            if walk.clear or not self._hides_shape():
+                return self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
+        return self._confirmed(walk) or self._climbed(walk)
+
+    def _hides_shape(self) -> bool:
+        """Whether a function that seems flat is not so at the scale of its elements, which is much smaller."""
+        if self._starts_inside():
+            return False
+        near = self._walk(self._relative, WIDEST)
+        return near is None or near.shape > SAME * near.level
+
+    def _starts_inside(self) -> bool:
+        return float(self._sizes.max()) * WIDEST >= self._start
+
+    def _confirmed(self, walk: Walk | None) -> Survey | None:
+        """Return what a wider walk shows, if the noise is the same there: then noise it is."""
+        believable = min(math.cbrt(self._expected), BELIEVABLE) * self._size
+        if walk is None or not walk.clear or walk.level > believable:
+            return None
+        spacing = max(RUNG * self._start, min(WIDEST, math.cbrt(walk.level / self._size) / 4))
+        wide = self._walk(self._absolute, spacing)
+        if wide is None or not wide.clear or wide.shape < GROWTH * walk.shape:
+            return None
+        same = walk.level <= SAME * wide.level and wide.level <= min(SAME * walk.level, believable)
+        return self._found(wide, self._absolute, spacing) if same else None
+
+    def _climbed(self, nominal: Walk | None) -> Survey | None:
+        """Return what ever wider walks show, from the narrowest on that can make sense."""
+        rungs = [(self._relative, spacing) for spacing in self._rungs()]
+        if not self._starts_inside():
+            rungs.append((self._absolute, self._start))
+
+        @cache
+        def walk_at(k: int) -> Walk | None:
+            if k >= len(rungs):
+                return None
+            return nominal if rungs[k][0] is self._absolute else self._walk(*rungs[k])
+
+        if walk_at(0) is None:
+            return self.assumed()
+        best = widest_plateau(walk_at)
+        walk = walk_at(best)
+        return self._found(walk, *rungs[best]) if walk is not None and walk.clear else None
+
+    def _rungs(self) -> Iterator[float]:
+        spacing = max(NARROWEST * self._grid, FINEST_SCALE * self._start)
+        while spacing <= WIDEST:
+            yield spacing
+            spacing *= RUNG
+
+    def _staircase(self) -> Survey:
+        """Return what the first stair tells of a function that seems constant: its height is the rounding."""
+        distance, height = self._first_stair(self._line * self._absolute)
+        relative = 2 * float(np.linalg.norm(height)) / self._size if self._size else 0.0
+        return Survey(
+            noise=np.maximum(2 * height, self._expected * np.abs(self._outputs)),
+            relative=max(relative, self._expected),
+            reach=min(WIDEST, max(distance, 4 * self._start)) * self._absolute,
+        )
+
+    def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
+        """Return the least distance at which the outputs change, and by how much; zeros where they do not."""
+        calm = self._start * max(IRREGULAR)
+        while calm < STAIRS:
+            for side in direction, -direction:
+                outputs = self._outputs_at(2 * calm * side)
+                if not np.isfinite(outputs).all():
+                    return 0.0, np.zeros_like(self._outputs)
+                if (outputs != self._outputs).any():
+                    return self._stair_between(calm, 2 * calm, side, outputs)
+            calm *= 2
+        return 0.0, np.zeros_like(self._outputs)
+
+    def _stair_between(
+        self, calm: float, changed: float, direction: Floats, outputs: Floats
+    ) -> tuple[float, Floats]:
+        while calm < (middle := (calm + changed) / 2) < changed:
+            made = self._outputs_at(middle * direction)
+            if (made == self._outputs).all():
+                calm = middle
+            else:
+                changed, outputs = middle, made
+        return changed, np.abs(outputs - self._outputs)
+
+    def _walk(self, scale: Floats, spacing: float) -> Walk | None:
+        """Return what values at this spacing show, in units of the elements' scales; None where one is not finite."""
+        step = spacing * scale * self._line
+        values = np.array([self._outputs_at(point * step) for point in IRREGULAR])
+        return read_walk(values - self._outputs, IRREGULAR) if np.isfinite(values).all() else None
+
+    def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
+        relative = walk.level / self._size if self._size else 0.0
+        return Survey(
+            noise=np.maximum(NOISE_MARGIN * walk.noise, self._expected * np.abs(self._outputs)),
+            relative=max(NOISE_MARGIN * relative, self._expected),
+            reach=4 * spacing * scale,
+        )
+
+
+def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
+    """Return which of ever wider walks is the widest in which what is taken for noise is that.
+
+    Noise is what stays the same as the spacing grows. It may set in, flat, where the stairs of a staircase come into
+    view; where it goes on growing, or is not flat, it is the shape of the function.
+
+    Args:
+        walk_at: the walks, in order; None beyond the last.
+
+    """
+    best, level = 0, 0.0
+    widest: Walk | None = None
+    k = 0
+    while (walk := walk_at(k)) is not None:
+        if widest is None or walk.level <= SAME * level:
+            if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
+                break
+            best, level = k, max(level, walk.level)
+        elif walk.flat and (_same(walk, walk_at(k + 1)) or _same(walk_at(k + 1), walk_at(k + 2))):
+            best, level = k, walk.level
+        else:
+            break
+        widest = None if walk.constant else walk
+        k += 1
+    return best
+
+
+def _same(walk: Walk | None, wider: Walk | None) -> bool:
+    return walk is not None and wider is not None and wider.level <= SAME * walk.level
+
+
+def power_of_two(value: float) -> float:
+    """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
+    return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
+
+
+def rms(values: Array) -> float:
+    """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0.0 or not math.isfinite(largest):
+        return largest
+    return largest * math.sqrt(float(np.mean(np.abs(values / largest) ** 2)))
