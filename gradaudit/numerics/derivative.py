@@ -231,7 +231,8 @@ def _around(ladder: _Ladder, place: int, view: View) -> Iterator[Estimate]:
 def _out_of_sight(wider: Estimate, pairs: Iterable[Estimate]) -> bool:
     """Whether truncation, once seen, has not grown with the step: then the step is beyond the function's scale."""
     return any(
-        made.step < wider.step and made.truncation > made.rounding and wider.truncation < made.truncation for made in pairs
+        made.step < wider.step and made.truncation > made.rounding and wider.truncation < made.truncation
+        for made in pairs
     )
 
 
@@ -285,7 +286,9 @@ def extrapolate(entries: list[Entry], base: float) -> list[Estimate]:
 def _estimate(fine: Entry, coarse: Entry, factor: float, stage: int) -> Estimate:
     apart = abs(fine.value - coarse.value)
     bent = BEND * fine.step * abs(fine.curvature - coarse.curvature)
-    truncation = apart / (factor - 1.0) + bent if stage == 1 and factor == 4.0 else (apart + bent) * factor / (factor - 1.0)
+    truncation = (
+        apart / (factor - 1.0) + bent if stage == 1 and factor == 4.0 else (apart + bent) * factor / (factor - 1.0)
+    )
     new = _combined(fine, coarse, factor)
     if truncation > new.rounding:
         truncation *= 1.0 + (CONTRACTION * truncation / new.slope) ** 2

@@ -125,13 +125,13 @@ class Directional:
             self._restore()
         return np.array(values)
 
-    def alike(self, indices: Sequence[int]) -> NDArray[np.bool_]:
-        """Return where an input holds the same value as it does at one of these indices."""
+    def alike(self, index: int) -> NDArray[np.bool_]:
+        """Return where an input holds the same value as it does at this index."""
         mask = np.zeros(self.size, dtype=bool)
         for first, base in zip((0, *self._ends), self._bases, strict=False):
             values = as_reals(base)
-            known = [values[index - first] for index in indices if first <= index < first + values.size]
-            mask[first : first + values.size] = np.isin(values, known)
+            if first <= index < first + values.size:
+                mask[first : first + values.size] = values == values[index - first]
         return mask
 
     def _share(self, change: Floats) -> float:

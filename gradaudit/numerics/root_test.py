@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,9 @@ MAX_SPREAD = 2.0**10
 
 Beyond it the displacement of an element would be lost in the rounding of the element.
 """
+
+ABSURD_NOISE = 0.02
+"""Relative noise beyond that of any dtype."""
 
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
@@ -113,6 +117,16 @@ class TooMuchError(Exception):
         self.largest = largest
 
 
+class Calm(NamedTuple):
+    """What is known of forward once root tests are quiet.
+
+    ``spacing`` is that of a dtype which would make it as noisy as it is, ``step`` one at which it is smooth.
+    """
+
+    spacing: float
+    step: float
+
+
 class RootTester:
     """Draws and measures root tests.
 
@@ -123,6 +137,9 @@ class RootTester:
         typical: magnitude of a typical gradient, that resolution is relative to.
         spacing: distance from 1 to the next number of the dtype that forward computes in.
         rng: random stream for directions.
+
+    Attributes:
+        calm: what is known of forward once root tests are quiet; None before.
 
     """
 
@@ -142,19 +159,19 @@ class RootTester:
         self._atol = atol
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
+        self.calm: Calm | None = None
         self._noise_seen = False
         self._excluded: NDArray[np.bool_] | None = None
-
-    @property
-    def spacing(self) -> float | None:
-        """The spacing of a dtype that would make forward as noisy as it is; None until that has been seen."""
-        return self._noise / ROUNDINGS / (self.line.signal() or 1.0) if self._noise_seen else None
 
     def exclude(self, elements: int | NDArray[np.bool_]) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
         if self._excluded is None:
             self._excluded = np.zeros(self.line.size, dtype=bool)
         self._excluded[elements] = True
+
+    def is_excluded(self, elements: NDArray[np.bool_]) -> bool:
+        """Whether all elements where a mask is true are left out already."""
+        return self._excluded is not None and bool(self._excluded[elements].all())
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
@@ -217,6 +234,7 @@ class RootTester:
             quiet = truncation + rounding <= gauge.threshold * test.unit
             if quiet and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
+                self._settle_down(step)
                 return gauge, test
             if not self._noise_seen:
                 found = culprits(test, gauge)
@@ -237,6 +255,10 @@ class RootTester:
             step *= move
             expected = 1.5 * (rounding / move + truncation * move**2)
         raise TooMuchError(step)
+
+    def _settle_down(self, step: float) -> None:
+        spacing = self._noise / ROUNDINGS / (self.line.signal() or 1.0)
+        self.calm = Calm(spacing, 2.0 ** round(math.log2(step)))
 
     def _starting_step(self) -> float:
         """Return a step somewhat below that at which truncation and rounding of a well-scaled function balance.
@@ -262,8 +284,8 @@ class RootTester:
             noise, fine_enough = noise_along_line(values[:, None])
             if fine_enough:
                 break
-        if not math.isfinite(noise[0]):
-            return False
+        if not noise[0] <= ABSURD_NOISE * self.line.signal():
+            return False  # not noise, but a function whose scale is far below the step
         assumed = self._noise
         self._noise = max(assumed, NOISE_MARGIN * float(noise[0]) / test.share)
         return self._noise > 4 * assumed
@@ -276,7 +298,8 @@ class RootTester:
 
         """
         size = self.line.size
-        excess = gauge.floor / (COARSE_RESOLUTION * self.typical) if self.typical else math.inf
+        coarse = COARSE_RESOLUTION * self.typical
+        excess = gauge.floor / coarse if coarse else math.inf
         if gauge.floor <= self._atol or excess <= 1.0:
             return [(0, size)]
         if excess**2 * (gauge.rounds + 1) > size:
@@ -306,7 +329,7 @@ class RootTester:
 
 def _balancing_move(truncation: float, rounding: float) -> float:
     """Return the power of two that brings a step to where truncation, which goes with h^2, is half of rounding."""
-    if truncation == 0.0:
+    if truncation == 0.0 or rounding == 0.0:
         return 1.0
     doublings = round(math.log2(rounding / (2 * truncation)) / 3)
     return math.ldexp(1.0, max(-8, min(8, doublings))) if abs(doublings) > 1 else 1.0

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradaudit.numerics.root_test import THRESHOLDS, Culprits, Gauge, RootTest, RootTester, TooMuchError
+from gradaudit.numerics.root_test import THRESHOLDS, Calm, Culprits, Gauge, RootTest, RootTester, TooMuchError
 
 MANY_FORKS = 8
 """Where this many halvings in a row find both halves suspicious, much is wrong: sampling tells more than halving."""
@@ -39,8 +40,8 @@ class Judgement(Enum):
     KINK = auto()
 
 
-Judge = Callable[[int, float | None], Judgement]
-"""Decides about one index by itself, given forward's relative noise as the spacing of a dtype; None where unknown."""
+Judge = Callable[[int, Calm | None], Judgement]
+"""Decides about one index by itself, given what is known of forward by then."""
 
 
 @dataclass
@@ -51,8 +52,7 @@ class Outcome:
         settled: the indices that were looked at one by one.
         miss_probability: bound on the chance that a wrong index is among those not settled; 1 where the search gave up.
         floor: absolute error below which a wrong index may have gone unseen; infinite where the search gave up.
-        sampled: how many of the settled indices were drawn at random because much was wrong.
-        sampled_wrong: how many of these were wrong.
+        sample: those of the settled indices that were drawn at random because much was wrong.
         kinks: indices at which the op is not differentiable and the claim lies between the one-sided derivatives.
 
     """
@@ -60,8 +60,7 @@ class Outcome:
     settled: dict[int, Judgement] = field(default_factory=dict)
     miss_probability: float = 0.0
     floor: float = 0.0
-    sampled: int = 0
-    sampled_wrong: int = 0
+    sample: list[int] = field(default_factory=list)
     kinks: int = 0
 
     @property
@@ -113,12 +112,9 @@ class Search:
         tester = self._tester
         kinks = [index for index, made in self._outcome.settled.items() if made is Judgement.KINK]
         try:
+            for kink in kinks:
+                self._set_aside(tester.line.alike(kink), reason)
             if kinks:
-                alike = tester.line.alike(kinks)
-                if not tester.matches_one_side(alike, reason.step):
-                    raise reason
-                self._outcome.kinks += int(alike.sum())
-                tester.exclude(alike)
                 self._test_everything()
                 return
             floor = reason.largest / THRESHOLDS[-1]
@@ -128,6 +124,14 @@ class Search:
             self._clear(0, self._size, gauge, tester.test(0, self._size, gauge))
         except TooMuchError:
             self._give_up()
+
+    def _set_aside(self, kinks: NDArray[np.bool_], reason: TooMuchError) -> None:
+        """Exclude elements at which forward has the same kink, if the claims there are one-sided derivatives."""
+        if not self._tester.is_excluded(kinks):
+            if not self._tester.matches_one_side(kinks, reason.step):
+                raise reason
+            self._outcome.kinks += int(kinks.sum())
+            self._tester.exclude(kinks)
 
     def _give_up(self) -> None:
         self._outcome.floor, self._outcome.miss_probability = math.inf, 1.0
@@ -192,16 +196,16 @@ class Search:
 
     def _settle(self, index: int) -> Judgement:
         self._tester.exclude(index)
-        self._outcome.settled[index] = self._judge(index, self._tester.spacing)
+        self._outcome.settled[index] = self._judge(index, self._tester.calm)
         return self._outcome.settled[index]
 
     def _survey(self) -> None:
         """Judge a random sample of indices one by one."""
         outcome = self._outcome
         for index in map(int, self._rng.choice(self._size, min(SAMPLE, self._size), replace=False)):
-            judgement = outcome.settled.get(index) or self._settle(index)
-            outcome.sampled += 1
-            outcome.sampled_wrong += judgement is Judgement.WRONG
+            if index not in outcome.settled:
+                self._settle(index)
+            outcome.sample.append(index)
 
 
 def _halves(test: RootTest) -> tuple[RootTest, RootTest]:

@@ -184,9 +184,7 @@ class Surveyor:
             calm *= 2
         return 0.0, np.zeros_like(self._outputs)
 
-    def _stair_between(
-        self, calm: float, changed: float, direction: Floats, outputs: Floats
-    ) -> tuple[float, Floats]:
+    def _stair_between(self, calm: float, changed: float, direction: Floats, outputs: Floats) -> tuple[float, Floats]:
         while calm < (middle := (calm + changed) / 2) < changed:
             made = self._outputs_at(middle * direction)
             if (made == self._outputs).all():

@@ -66,9 +66,10 @@ def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
 
 
 def _searches(case: Case, claimed: dict[str, Array]) -> bool:
+    elements = sum(gradient.size for gradient in claimed.values())
     if case.method == "auto":
-        return case.step is None and sum(gradient.size for gradient in claimed.values()) > EXHAUSTIVE_LIMIT
-    return case.method == "search"
+        return case.step is None and elements > EXHAUSTIVE_LIMIT
+    return case.method == "search" and elements > 0
 
 
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> Result:

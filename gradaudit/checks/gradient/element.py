@@ -38,7 +38,12 @@ class Element:
 
 
 def look_at(
-    loss: Loss, index: tuple[int, ...], claimed: complex, tolerance: Tolerance, step: float | None = None
+    loss: Loss,
+    index: tuple[int, ...],
+    claimed: complex,
+    tolerance: Tolerance,
+    step: float | None = None,
+    start: float | None = None,
 ) -> Element:
     """Estimate the derivative at an index as well as it takes to decide about the claim.
 
@@ -51,12 +56,13 @@ def look_at(
         claimed: the analytical gradient there.
         tolerance: what difference is allowed.
         step: a fixed step, None to choose one.
+        start: the power of two to start choosing from, None for what the survey of forward suggests.
 
     """
     if not np.iscomplexobj(claimed):
-        return _real(loss, index, 1.0, float(claimed.real), tolerance, step)
-    real = _real(loss, index, 1.0, claimed.real, tolerance, step)
-    imaginary = _real(loss, index, 1j, claimed.imag, tolerance, step)
+        return _real(loss, index, 1.0, float(claimed.real), tolerance, step, start)
+    real = _real(loss, index, 1.0, claimed.real, tolerance, step, start)
+    imaginary = _real(loss, index, 1j, claimed.imag, tolerance, step, start)
     return Element(
         numerical=complex(real.numerical.real, imaginary.numerical.real),
         bound=math.hypot(real.bound, imaginary.bound),
@@ -66,7 +72,13 @@ def look_at(
 
 
 def _real(
-    loss: Loss, index: tuple[int, ...], unit: complex, claimed: float, tolerance: Tolerance, step: float | None
+    loss: Loss,
+    index: tuple[int, ...],
+    unit: complex,
+    claimed: float,
+    tolerance: Tolerance,
+    step: float | None,
+    start: float | None,
 ) -> Element:
     def settled(made: Estimate) -> bool:
         return settles(claimed, made.value, made.bound, tolerance.rtol, tolerance.atol)
@@ -75,7 +87,7 @@ def _real(
     if step is not None:
         start, estimate = step, estimate_at_step(sample, step)
     else:
-        start = loss.step_at(index)
+        start = start or loss.step_at(index)
         estimate = estimate_derivative(sample, start, settled)
     if abs(claimed - estimate.value) + estimate.bound <= tolerance.at(abs(estimate.value)):
         return Element(estimate.value, estimate.bound)

@@ -21,7 +21,7 @@ from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.loss import Loss, rms
-from gradaudit.numerics.root_test import RootTester
+from gradaudit.numerics.root_test import Calm, RootTester
 from gradaudit.numerics.search import WORTHLESS, Judgement, Outcome, Search
 from gradaudit.results import Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Tolerance
@@ -60,6 +60,7 @@ class Searched:
         self.split = name in ground.formula
         self.typical = typical_magnitude(self.formula) or outcome.natural_scale(ground, name)
         self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
+        self.positions = range(0)
         self.looks: list[Look] = []
         self.evaluations = 0
 
@@ -68,20 +69,20 @@ class Searched:
         """Real numbers in the input: a complex one counts as two."""
         return self.formula.size * (2 if self.formula.dtype.kind == "c" else 1)
 
-    def look(self, position: int, noise: float | None) -> Judgement:
-        """Look at the element that holds the real number at a position, with forward's noise in place of a spacing."""
+    def look(self, position: int, calm: Calm | None) -> Judgement:
+        """Look at the element that holds the real number at a position, given what is known of forward by then."""
         place = position // 2 if self.formula.dtype.kind == "c" else position
         index = tuple(int(k) for k in np.unravel_index(place, self.formula.shape))
         for seen in self.looks:
             if seen.index == index:  # the other part of a complex number
                 return seen.judgement
         ground = self.ground
-        assumed = spacing(ground.dtype) if noise is None else noise
+        assumed = calm.spacing if calm else spacing(ground.dtype)
         loss = Loss(ground.evaluate, ground.inputs[self.name], ground.upstream, ground.outputs, assumed)
-        if noise is None:
+        if calm is None:
             loss.measure_noise(generator(self.case, "noise"), index)
         claimed = complex(self.claimed[index]) if self.claimed.dtype.kind == "c" else float(self.claimed[index])
-        element = look_at(loss, index, claimed, self.tolerance)
+        element = look_at(loss, index, claimed, self.tolerance, start=calm.step if calm else None)
         self.evaluations += loss.evaluations
         self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
         return self.looks[-1].judgement
@@ -115,10 +116,12 @@ def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -
         ground.outputs,
     )
     ends = np.cumsum([searched.numbers for searched in inputs])
+    for searched, end in zip(inputs, ends, strict=True):
+        searched.positions = range(int(end) - searched.numbers, int(end))
 
-    def judge(position: int, noise: float | None) -> Judgement:
-        k = int(np.searchsorted(ends, position, side="right"))
-        return inputs[k].look(position - int(ends[k] - inputs[k].numbers), noise)
+    def judge(position: int, calm: Calm | None) -> Judgement:
+        searched = inputs[int(np.searchsorted(ends, position, side="right"))]
+        return searched.look(position - searched.positions.start, calm)
 
     share = FORMULA_SHARE if all(searched.split for searched in inputs) else 1.0
     tester = RootTester(
@@ -139,7 +142,11 @@ def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -
     seconds = (time.perf_counter() - started) / len(inputs)
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
-    return results | {first.input: replace(first, evaluations=first.evaluations + line.evaluations)}
+    results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
+    open_inputs = {name: claimed[name] for name in claimed if results[name].verdict is Verdict.INCONCLUSIVE}
+    if found.miss_probability == 1.0 and 0 < len(open_inputs) < len(inputs):
+        results |= search_all(subject, ground, open_inputs)  # without those that are wrong
+    return results
 
 
 def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
@@ -181,10 +188,12 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
 
 def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
     size = searched.formula.size
-    if found.miss_probability < 1.0 or not found.sampled:
+    sampled = [position for position in found.sample if position in searched.positions]
+    if found.miss_probability < 1.0 or not sampled:
         return f"{wrong:,} of {size:,} indices wrong"
-    share = found.sampled_wrong / found.sampled
-    sample = f"{found.sampled_wrong} of {found.sampled} sampled at random"
+    bad = sum(found.settled[position] is Judgement.WRONG for position in sampled)
+    share = bad / len(sampled)
+    sample = f"{bad} of {len(sampled)} sampled at random"
     return f"{wrong:,} wrong indices seen; much is wrong: {sample}, so about {share:.0%} of {size:,}"
 
 
