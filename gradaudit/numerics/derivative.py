@@ -10,18 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 MAX_MOVES = 4
 """How often the step may move to where truncation and rounding balance."""
 
-MAX_STAGES = 6
+MAX_STAGES = 8
 """Most differences in one extrapolation; each stage doubles the step."""
 
 MAX_MOVE = 5
 """Most doublings of the step in one move; twice as many halvings."""
 
-PLACES = (0, -1, -3, -7, -15, -31)
+PLACES = (0, -1, -3, -7, -11, -15, -23, -31)
 """Doublings of the step that are tried in search of one at which forward is finite."""
 
 BEND = 2.0
@@ -100,7 +101,7 @@ class Entry(NamedTuple):
 
 
 class View(NamedTuple):
-    """A way to look at differences: the entry that one at a step becomes, and how fast its error falls with the step."""
+    """A way to look at differences: the entry that one becomes, and how fast its error falls with the step."""
 
     entry: Callable[[Difference, float], Entry]
     base: float
@@ -162,7 +163,7 @@ def estimate_at_step(sample: Sampler, step: float) -> Estimate:
     for view in VIEWS:
         entries = ladder.run(0, 2, view)
         if len(entries) == 2:
-            return extrapolate(entries, view.base)[-1]
+            return extrapolate(entries, view.base, contraction=0.0)[-1]
     return UNKNOWN
 
 
@@ -257,7 +258,7 @@ def _balancing_move(estimate: Estimate) -> int:
     return max(-2 * MAX_MOVE, min(MAX_MOVE, doublings))
 
 
-def extrapolate(entries: list[Entry], base: float) -> list[Estimate]:
+def extrapolate(entries: list[Entry], base: float, contraction: float = CONTRACTION) -> list[Estimate]:
     """Return what the last of some differences adds to the others, each at twice the step of the one before.
 
     Richardson's extrapolation cancels one power of the step a stage: with two central differences the value is
@@ -268,6 +269,7 @@ def extrapolate(entries: list[Entry], base: float) -> list[Estimate]:
     Args:
         entries: finest first.
         base: factor by which the first power of the error falls as the step is halved.
+        contraction: how strongly truncation that is a large part of the slopes counts.
 
     Returns:
         Estimates from the last two differences, the last three, and so on to all.
@@ -278,20 +280,20 @@ def extrapolate(entries: list[Entry], base: float) -> list[Estimate]:
     factor = 1.0
     for stage in range(1, len(entries)):
         factor *= base
-        made.append(_estimate(column[-2], column[-1], factor, stage))
-        column = [_combined(fine, coarse, factor) for fine, coarse in zip(column, column[1:], strict=False)]
+        made.append(_estimate(column[-2], column[-1], factor, stage, contraction))
+        column = [_combined(fine, coarse, factor) for fine, coarse in pairwise(column)]
     return made
 
 
-def _estimate(fine: Entry, coarse: Entry, factor: float, stage: int) -> Estimate:
+def _estimate(fine: Entry, coarse: Entry, factor: float, stage: int, contraction: float) -> Estimate:
     apart = abs(fine.value - coarse.value)
     bent = BEND * fine.step * abs(fine.curvature - coarse.curvature)
     truncation = (
         apart / (factor - 1.0) + bent if stage == 1 and factor == 4.0 else (apart + bent) * factor / (factor - 1.0)
     )
     new = _combined(fine, coarse, factor)
-    if truncation > new.rounding:
-        truncation *= 1.0 + (CONTRACTION * truncation / new.slope) ** 2
+    if truncation > 0.0:
+        truncation *= 1.0 + (contraction * truncation / new.slope) ** 2
     return Estimate(new.value, truncation, new.rounding, new.step)
 
 

@@ -28,6 +28,9 @@ UNEVEN = 0.125
 FAR = 1e4
 """How far, relative to the element or to one, it is moved to see which outputs depend on it."""
 
+LEAST_STEP = 2.0**-960
+"""Least step: closer to the end of the exponents' range, numbers lose digits."""
+
 WIDEST_STEP = 2.0
 """Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
@@ -84,7 +87,8 @@ class Loss:
         self.evaluations = 0
         self.disturbed = False
         sizes = np.abs(self._base).astype(np.float64)
-        self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, float(ml_dtypes.finfo(x.dtype).eps))
+        grid = float(ml_dtypes.finfo(x.dtype).eps)  # type: ignore[no-untyped-call]
+        self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, grid)
         self._use(self._surveyor.assumed())
 
     def measure_noise(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> None:
@@ -103,6 +107,7 @@ class Loss:
             return
         self._relative, self._reach = survey.relative, survey.reach
         weights = np.abs(self._upstream) * survey.noise
+        self._still = ~survey.moved
         self._unit = float(weights.max(initial=0.0)) or 1.0
         self._weights_squared = (weights / self._unit) ** 2
 
@@ -112,7 +117,7 @@ class Loss:
 
     def step_at(self, index: tuple[int, ...]) -> float:
         """Return the power of two to start from at an index."""
-        return power_of_two(self._reach[index])
+        return max(power_of_two(self._reach[index]), LEAST_STEP)
 
     def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Sampler:
         """Return the sampler of differences in one element, along its real or imaginary axis."""
@@ -143,63 +148,73 @@ class _Axis:
         self._loss = loss
         self._index = index
         self._value = loss._base[index]
-        number, self._unit = (complex, unit) if loss._base.dtype.kind == "c" else (float, unit.real)
-        self._centre = number(self._value)
+        real = loss._base.dtype.kind != "c"
+        self._unit: complex = unit.real if real else unit
+        self._centre: complex = float(self._value) if real else complex(self._value)
         self._scale = max(1.0, abs(self._centre))
-        self._dependent: NDArray[np.bool_] | None = None
+        self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
+        self._went_far = False
 
     def __call__(self, step: float) -> Difference | None:
         """Return the slopes over a step up and a step down; None where rounding leaves too little of the step."""
         loss = self._loss
         if loss.blind or step > WIDEST_STEP * self._scale:
             return None
-        higher, lower = self._moved(step), self._moved(-step)
-        above, below = abs(higher - self._centre), abs(self._centre - lower)
-        if not abs(above - step) <= UNEVEN * step >= abs(below - step):
+        above, plus = self._change(step)
+        below, minus = self._change(-step)
+        if above == below == 0.0:
             return None
-        plus, minus = self._outputs_at(higher, lower)
-        plus -= loss._outputs
-        minus -= loss._outputs
-        up, down = float(loss._upstream @ plus) / above, -float(loss._upstream @ minus) / below
+        up = float(loss._upstream @ plus) / above if above else math.nan
+        down = -float(loss._upstream @ minus) / below if below else math.nan
         slopes = abs(up) + abs(down)
         if not math.isfinite(slopes):  # beyond the edge of the domain on one side, or on both
             slopes = abs(up) if math.isfinite(up) else abs(down)
         elif above != below:  # by a rounding: what the slopes' mean is the derivative of lies between
             tilt = (above - below) / (above + below) * (up - down) / 2
             up, down = up - tilt, down - tilt
-        rounding = self._noise(plus, minus, abs(up + down) * step)
-        return Difference(up, down, (rounding + loss._relative * slopes * step / 2) / step)
+        rounding = self._noise(plus, minus, abs(up + down) * step) / step
+        return Difference(up, down, rounding + loss._relative * slopes / 2)
+
+    def _change(self, step: float) -> tuple[float, Floats]:
+        """Return how far the element really moves and how the outputs change; no distance where it moves unevenly."""
+        moved = self._moved(step)
+        distance = abs(moved - self._centre)
+        if abs(distance - abs(step)) > UNEVEN * abs(step):
+            return 0.0, np.zeros_like(self._loss._outputs)
+        change = self._outputs_at(moved)
+        change -= self._loss._outputs
+        return distance, change
 
     def _noise(self, plus: Floats, minus: Floats, change: float) -> float:
         """Return what the rounding of the outputs that depend on the element may add up to."""
-        changed = (plus != 0.0) | (minus != 0.0)
-        noise = self._loss.noise_of(changed)
-        return noise if change > SEEN * noise else self._loss.noise_of(changed | self._dependents())
+        self._dependent |= (plus != 0.0) | (minus != 0.0)
+        noise = self._loss.noise_of(self._dependent)
+        if change > SEEN * noise or (self._went_far and noise > 0.0):
+            return noise
+        self._go_far()
+        return self._loss.noise_of(self._dependent if self._dependent.any() else self._loss._still)
 
-    def _dependents(self) -> NDArray[np.bool_]:
-        """Return which outputs change when the element goes far away."""
-        if self._dependent is None:
-            outputs = self._loss._outputs
-            for far in self._scale, FAR * self._scale:
-                plus, minus = self._outputs_at(self._moved(far), self._moved(-far))
-                self._dependent = (plus != outputs) | (minus != outputs)
-                if self._dependent.any():
-                    break
-        return self._dependent
+    def _go_far(self) -> None:
+        """See which outputs change when the element goes far away."""
+        if self._went_far:
+            return
+        self._went_far = True
+        for far in self._scale, FAR * self._scale:
+            for place in far, -far:
+                self._dependent |= self._outputs_at(self._moved(place)) != self._loss._outputs
+            if self._dependent.any():
+                break
 
     def _moved(self, displacement: float) -> float | complex:
         """Return where the element really lies after a displacement."""
         moved = self._value.dtype.type(self._centre + displacement * self._unit)
         return complex(moved) if isinstance(self._centre, complex) else float(moved)
 
-    def _outputs_at(self, *values: float | complex) -> list[Floats]:
+    def _outputs_at(self, value: float | complex) -> Floats:
         x = self._loss._x
         try:
-            outputs = []
-            for value in values:
-                x[self._index] = value
-                outputs.append(self._loss._evaluate())
-            return outputs
+            x[self._index] = value
+            return self._loss._evaluate()
         finally:
             x[self._index] = self._value
             self._loss._verify_restored()

@@ -19,7 +19,7 @@ EQUAL = tuple(float(k) for k in range(-(NOISE_POINTS // 2), NOISE_POINTS // 2 + 
 """Offsets of equally spaced points."""
 
 IRREGULAR = tuple(k + math.sin(k) / 2 for k in EQUAL)
-"""Offsets of points that are better for noise: at equal ones the rounding of a function that is nearly linear can repeat
+"""Offsets of points that are better for noise: at equal ones the rounding of a nearly linear function can repeat
 from point to point, and look smooth."""
 
 SHAPE = slice(1, 3)
@@ -42,6 +42,7 @@ class Walk:
 
     Attributes:
         noise: standard deviation of the noise of each output.
+        moved: which outputs were not the same everywhere.
         level: that of all outputs together.
         shape: how much of the values, in the same units, is a smooth function.
         flat: whether what is taken for noise falls off with the degree no faster than noise does.
@@ -49,6 +50,7 @@ class Walk:
     """
 
     noise: Floats
+    moved: NDArray[np.bool_]
     level: float
     shape: float
     flat: bool
@@ -78,11 +80,13 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
 
     >>> bool(read_walk(np.arange(9.0)[:, None] ** 3).level < 1e-12)
     True
+
     """
     squares = (_polynomials(tuple(points)) @ values) ** 2
     by_degree = squares.sum(axis=1)
     return Walk(
         noise=np.sqrt(squares[NOISE].mean(axis=0)),
+        moved=np.array((values != 0.0).any(axis=0)),
         level=math.sqrt(by_degree[NOISE].mean()),
         shape=math.sqrt(by_degree[SHAPE].mean()),
         flat=bool(by_degree[4:6].mean() <= FLAT**2 * by_degree[6:].mean()),

@@ -1,7 +1,7 @@
 """Where a function can be differenced, found out before the first difference: its scale, and its noise there.
 
-A step suits a function whose scale it knows. The survey walks along one random line through the point, nine values at a
-time. At the right spacing they show a smooth shape, and beyond it only noise that is the same at any spacing nearby. Too
+A step suits a function whose scale it knows. The survey walks along a line through the point, nine values at a time.
+At the right spacing they show a smooth shape, and beyond it only noise that is the same at any spacing nearby. Too
 wide a spacing shows shape that looks like noise; too narrow a one shows the stairs that rounding makes of any function.
 """
 
@@ -25,7 +25,7 @@ ROUNDINGS = 2.0
 """Rounding of one output, in units of the dtype's spacing, that is taken for granted before anything is measured."""
 
 NOISE_MARGIN = 4.0
-"""Standard deviations of measured noise that a rounding bound covers: a measurement has only five degrees of freedom."""
+"""Standard deviations of measured noise that a bound covers: a measurement has only five degrees of freedom."""
 
 EXPLAINED = 4.0
 """Noise up to this many times the rounding that is taken for granted needs no second look."""
@@ -34,7 +34,7 @@ BELIEVABLE = 0.03
 """Noise above this part of the outputs is first suspected to be shape seen at too wide a spacing."""
 
 SAME = 3.0
-"""Noise that differs less than this between two spacings is the same; beside a kink it would grow as the spacing does."""
+"""Noise that differs less than this between two spacings is the same; at a kink it would grow with the spacing."""
 
 GROWTH = 2.0
 """Least growth of the shape of a smooth function from one spacing to one four times as wide."""
@@ -69,6 +69,7 @@ class Survey:
     noise: Floats
     relative: float
     reach: Floats
+    moved: NDArray[np.bool_]
 
 
 class Surveyor:
@@ -96,7 +97,8 @@ class Surveyor:
 
     def assumed(self) -> Survey:
         """Return what holds of a function that rounds its outputs only, and has a scale of one or of its elements."""
-        return Survey(self._expected * np.abs(self._outputs), self._expected, 4 * self._start * self._absolute)
+        noise = self._expected * np.abs(self._outputs)
+        return Survey(noise, self._expected, 4 * self._start * self._absolute, np.zeros(noise.shape, dtype=bool))
 
     def survey(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> Survey | None:
         """Return what walks along a line show, random or that of one element; None where none can be trusted."""
@@ -110,9 +112,9 @@ class Surveyor:
         self._relative = np.where(self._sizes > 0.0, self._sizes, rms(self._sizes) or 1.0)
         self._size = float(np.linalg.norm(self._outputs))
         walk = self._walk(self._absolute, self._start)
-        if walk is not None and walk.level <= EXPLAINED * self._expected * self._size:
-            if walk.clear or not self._hides_shape():
-                return self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
+        explained = walk is not None and walk.level <= EXPLAINED * self._expected * self._size
+        if walk is not None and explained and (walk.clear or not self._hides_shape()):
+            return self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
         return self._confirmed(walk) or self._climbed(walk)
 
     def _hides_shape(self) -> bool:
@@ -169,6 +171,7 @@ class Surveyor:
             noise=np.maximum(2 * height, self._expected * np.abs(self._outputs)),
             relative=max(relative, self._expected),
             reach=min(WIDEST, max(distance, 4 * self._start)) * self._absolute,
+            moved=np.zeros(height.shape, dtype=bool),
         )
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
@@ -205,6 +208,7 @@ class Surveyor:
             noise=np.maximum(NOISE_MARGIN * walk.noise, self._expected * np.abs(self._outputs)),
             relative=max(NOISE_MARGIN * relative, self._expected),
             reach=4 * spacing * scale,
+            moved=walk.moved,
         )
 
 

@@ -13,7 +13,7 @@ from gradaudit.results import Verdict
 
 Function = Callable[..., Any]
 
-CONSTANT = 64
+CONSTANT = 80
 """Evaluations that do not depend on the size of the input: measuring the noise of forward, a few second looks."""
 
 SMOOTH: dict[str, tuple[Function, Function]] = {
