@@ -7,6 +7,7 @@ Elsewhere it is differenced in its own dtype, with bounds to match.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -122,7 +123,9 @@ def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
     if undecided := int(made.undecided.sum()):
         said = f"{undecided} of {size} indices cannot be decided at this precision"
         visible = float((made.allowed + 2 * table.bounds)[made.undecided].max())
-        return Verdict.INCONCLUSIVE, f"{said}; an error above {visible:.1e} there would have been found"
+        if math.isfinite(visible):
+            said += f"; an error above {visible:.1e} there would have been found"
+        return Verdict.INCONCLUSIVE, said
     if made.resolution > WORTHLESS:
         blind = f"a relative error of {made.resolution:.2g} could have gone unseen"
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {blind}"
