@@ -49,7 +49,7 @@ def scaling(places: Any, factor: Any) -> Function:
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("op", ["sine", "running sum"])
 def test_wrong_factors_at_some_indices_fail(op: str, number: int, factor: float) -> None:
-    for seed in range(4):
+    for seed in range(2):
         places = np.random.default_rng(seed).choice(4_000, number, replace=False)
         result = audited(op, scaling(places, factor), seed=seed)
         assert result.verdict is Verdict.FAIL, (seed, result.message)
@@ -114,7 +114,7 @@ CANCELLING: dict[str, Function] = {
 @pytest.mark.parametrize("name", CANCELLING)
 @pytest.mark.parametrize("op", ["sine", "cube", "sum of squares"])
 def test_faults_that_cancel_in_a_sum_fail(op: str, name: str) -> None:
-    for seed in range(3):
+    for seed in range(2):
         result = audited(op, CANCELLING[name], seed=seed)
         assert result.verdict is Verdict.FAIL, (seed, result.message)
         assert result.wrong > 0
@@ -154,7 +154,7 @@ def test_gradients_of_mixed_magnitude_hide_nothing(op: str, factor: float) -> No
     def weights(x: Any) -> Any:
         return np.where(np.arange(x.size) % 7 == 3, factor, 1.0)
 
-    for seed in range(3):
+    for seed in range(2):
         for place, spoilt in ((700, 1.01), (701, 1.01), (700, 1.0)):
 
             def backward(u: Any, x: Any, place: int = place, spoilt: float = spoilt) -> Any:
