@@ -1,0 +1,214 @@
+"""From one input of a merged case to how it is made: defaults, and whether it can be made at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradaudit.spec.case import Avoid, Input
+from gradaudit.spec.document import AvoidModel, InputModel
+from gradaudit.spec.draw import room, rounded_gap
+from gradaudit.spec.dtypes import (
+    dtype_of,
+    is_complex,
+    is_floating,
+    largest_value,
+    smallest_value,
+    spacing,
+)
+from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.source import KeyPath
+
+DRAWING_KEYS = ("shape", "range", "avoid", "gap")
+"""What ``values`` replaces where a case overrides its document; in turn, ``shape`` replaces ``values``."""
+
+
+def expanded_input(name: str, model: InputModel, case_dtype: str, mistakes: Mistakes) -> Input | None:
+    """Return how an input is made, None where it has mistakes, which are noted."""
+    path: KeyPath = ("inputs", name)
+    before = len(mistakes)
+    whole = model.distribution in ("integers", "permutation")
+    dtype = model.dtype or ("int64" if whole else case_dtype)
+    differentiable = is_floating(dtype) if model.differentiable is None else model.differentiable
+    if re.fullmatch(r"(upstream|output)(\[\d+\])?", name):
+        message = "this name is taken: backward's args use it for something else"
+        mistakes.append(InvalidCaseError(path, message, key=True))
+    if differentiable and not is_floating(dtype):
+        message = f"found true, but {dtype} has no derivatives"
+        mistakes.append(InvalidCaseError((*path, "differentiable"), message))
+    shape = mistakes.noting(_shape, path, model, dtype)
+    avoid = mistakes.noting(_avoid, (*path, "avoid"), model.avoid)
+    limits = None
+    if model.values is None:
+        limits = mistakes.noting(_range, path, model, dtype)
+    elif shape is not None:
+        mistakes.noting(_check_values, path, model, dtype)
+    if len(mistakes) > before or shape is None:
+        return None
+    made = Input(
+        name=name,
+        shape=shape,
+        dtype=dtype,
+        differentiable=differentiable,
+        range=limits,
+        distribution=model.distribution,
+        avoid=avoid,
+        gap=model.gap or 0.0,
+        values=model.values,
+        layout=model.layout,
+    )
+    if made.values is None:
+        mistakes.noting(_check_distribution, path, made)
+        mistakes.noting(_check_room, path, made)
+    return made if len(mistakes) == before else None
+
+
+def _avoid(path: KeyPath, model: AvoidModel | None) -> Avoid | None:
+    if model is None:
+        return None
+    if not model.points or model.margin is None:
+        raise InvalidCaseError(path, "expected both points and margin", key=True)
+    return Avoid(tuple(model.points), model.margin)
+
+
+def _shape(path: KeyPath, model: InputModel, dtype: str) -> tuple[int, ...]:
+    if model.values is not None:
+        shape = _nested_shape((*path, "values"), model.values)
+        if model.shape is not None and tuple(model.shape) != shape:
+            raise InvalidCaseError((*path, "shape"), f"found {model.shape}, but the values have shape {list(shape)}")
+        return shape
+    if model.shape is None:
+        raise InvalidCaseError(path, "expected 'shape' or 'values', found neither")
+    _refuse_what_memory_cannot_hold((*path, "shape"), model.shape, dtype)
+    return tuple(model.shape)
+
+
+def _nested_shape(path: KeyPath, values: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(np.asarray(values, dtype=np.float64))
+    except ValueError:
+        raise InvalidCaseError(path, "the nested lists are ragged; every row needs the same length") from None
+    except OverflowError:
+        raise InvalidCaseError(path, "found a number that no dtype can hold") from None
+
+
+def _check_values(path: KeyPath, model: InputModel, dtype: str) -> None:
+    values = _flat(model.values)
+    _check_whole((*path, "values"), values, dtype)
+    _check_inside_dtype((*path, "values"), values if is_floating(dtype) else [int(v) for v in values], dtype)
+    for key in DRAWING_KEYS[1:]:
+        if getattr(model, key) is not None:
+            raise InvalidCaseError((*path, key), "found beside 'values', which leave nothing to draw", key=True)
+
+
+def check_upstream(upstream: Any, dtype: str) -> None:
+    """Refuse explicit values that cannot be an upstream gradient in this dtype."""
+    if not isinstance(upstream, str):
+        _nested_shape(("upstream",), upstream)
+        _check_inside_dtype(("upstream",), _flat(upstream), dtype)
+
+
+def _range(path: KeyPath, model: InputModel, dtype: str) -> tuple[float, float] | None:
+    path, kind = (*path, "range"), model.distribution
+    if kind in ("permutation", "one_hot", "spd"):
+        if model.range is not None:
+            raise InvalidCaseError(path, f"the distribution '{kind}' takes no range")
+        return None
+    if model.range is None:
+        if kind == "integers":
+            raise InvalidCaseError(path[:-1], "the distribution 'integers' needs a range: [lo, hi]")
+        unsigned = kind == "bernoulli" or not is_floating(dtype)
+        return (0.0, 1.0) if unsigned else (-1.0, 1.0)
+    lo, hi = model.range
+    _check_inside_dtype(path, [lo, hi], dtype)
+    if math.isinf(hi - lo):
+        raise InvalidCaseError(path, f"found [{lo:g}, {hi:g}], whose width no dtype can hold")
+    if kind == "integers":
+        if not (lo.is_integer() and hi.is_integer()):
+            raise InvalidCaseError(path, f"found [{lo:g}, {hi:g}]; integers need whole bounds")
+        if is_floating(dtype):
+            _check_counts(path, max(abs(lo), abs(hi)), dtype)
+    _check_whole(path, [lo, hi], dtype)
+    return float(lo), float(hi)
+
+
+def _flat(values: Any) -> list[float]:
+    return [number for row in values for number in _flat(row)] if isinstance(values, list) else [values]
+
+
+def _check_inside_dtype(path: KeyPath, values: Sequence[float], dtype: str) -> None:
+    least, most = smallest_value(dtype), largest_value(dtype)
+    for value in values:
+        if isinstance(value, float):
+            least, most = float(least), float(most)
+        if math.isfinite(value) and not least <= value <= most:
+            raise InvalidCaseError(path, f"found {value:g}, outside {dtype}, which ends at {least:.5g} and {most:.5g}")
+
+
+def _check_whole(path: KeyPath, values: Sequence[float], dtype: str) -> None:
+    for value in values:
+        if not is_floating(dtype) and not (math.isfinite(value) and value == math.floor(value)):
+            raise InvalidCaseError(path, f"found {value:g}, but {dtype} holds whole numbers")
+
+
+def _check_counts(path: KeyPath, most: float, dtype: str) -> None:
+    """Refuse integers so large that the dtype would round some of them to others."""
+    limit = 2 / spacing(dtype) if is_floating(dtype) else largest_value(dtype)
+    if most > limit:
+        raise InvalidCaseError(path, f"found integers up to {most:g}; {dtype} holds all of them up to {limit:g} only")
+
+
+def _check_distribution(path: KeyPath, made: Input) -> None:
+    kind, shape = made.distribution, made.shape
+    if kind in ("one_hot", "permutation") and not shape:
+        raise InvalidCaseError((*path, "shape"), f"the distribution '{kind}' needs at least one axis, found []")
+    if kind == "permutation":
+        _check_counts((*path, "shape"), shape[-1] - 1, made.dtype)
+    if kind == "spd" and (len(shape) < 2 or shape[-1] != shape[-2]):
+        raise InvalidCaseError((*path, "shape"), f"the distribution 'spd' needs square matrices, found {list(shape)}")
+    if kind == "spd" and not is_floating(made.dtype):
+        raise InvalidCaseError((*path, "dtype"), f"the distribution 'spd' needs a floating dtype, found {made.dtype}")
+    if kind in ("uniform", "normal") and not is_floating(made.dtype):
+        message = f"the distribution '{kind}' needs a floating dtype, found {made.dtype}; use 'integers'"
+        raise InvalidCaseError(path, message)
+
+
+def _check_room(path: KeyPath, made: Input) -> None:
+    kind = made.distribution
+    if made.avoid and kind not in ("uniform", "normal"):
+        raise InvalidCaseError((*path, "avoid"), f"the distribution '{kind}' cannot avoid points")
+    if made.gap and (kind != "uniform" or is_complex(made.dtype)):
+        raise InvalidCaseError((*path, "gap"), "a gap needs the distribution 'uniform' and a real dtype")
+    if kind not in ("uniform", "normal") or not is_floating(made.dtype):
+        return
+    available, count = room(made), math.prod(made.shape)
+    lo, hi = made.range or (-1.0, 1.0)
+    if available < 0:
+        if made.avoid:
+            raise InvalidCaseError((*path, "avoid"), "nothing of the range is left outside the avoided points")
+        raise InvalidCaseError((*path, "range"), f"found [{lo:g}, {hi:g}], which no number of {made.dtype} lies in")
+    gap = rounded_gap(made)
+    if gap * (count - 1) > available:
+        needed = f"{count} elements of {made.dtype} {made.gap:g} apart need a width of {gap * (count - 1):.3g}"
+        raise InvalidCaseError((*path, "gap"), f"{needed}, but [{lo:g}, {hi:g}] leaves {available:g}")
+
+
+def _refuse_what_memory_cannot_hold(path: KeyPath, shape: Sequence[int], dtype: str) -> None:
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 2**36
+    elements, itemsize = math.prod(shape), dtype_of(dtype).itemsize
+    # Even where another axis is empty, NumPy has no shape of more bytes than an address can count.
+    if math.prod(size or 1 for size in shape) * itemsize > sys.maxsize:
+        raise InvalidCaseError(path, f"an array of this shape would take more than {_gigabytes(sys.maxsize)}")
+    if elements * itemsize > machine:
+        needed = f"{elements:.3g} elements of {dtype} take {_gigabytes(elements * itemsize)}"
+        raise InvalidCaseError(path, f"{needed}; this machine has {_gigabytes(machine)}")
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.0f} GB"
