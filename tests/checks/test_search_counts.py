@@ -164,7 +164,7 @@ def test_evaluations_do_not_grow_with_the_input() -> None:
 
 @each_op
 class TestOneWrongIndex:
-    @pytest.mark.parametrize(("place", "seed"), [(0, 0), (-1, 1), (14_321, 2)])
+    @pytest.mark.parametrize(("place", "seed"), [(0, 0), (-1, 1), (4_321, 2)])
     def test_it_is_found_alone_with_both_values(self, op: str, place: int, seed: int) -> None:
         truth: list[float] = []
 
@@ -172,9 +172,9 @@ class TestOneWrongIndex:
             truth.append(float(gradient[place]))
             gradient[place] *= 1.01
 
-        audited = PROBLEMS[op].audited(20_000, fault, seed)
+        audited = PROBLEMS[op].audited(10_000, fault, seed)
         first, *others = audited.results
-        assert_only_wrong_index(first, PROBLEMS[op].index(place, 20_000), truth[0])
+        assert_only_wrong_index(first, PROBLEMS[op].index(place, 10_000), truth[0])
         assert {result.verdict for result in others} <= {Verdict.PASS}
         assert evaluations(audited) <= 60
 
@@ -203,11 +203,11 @@ def test_one_wrong_index_of_a_million_takes_sixty_forwards() -> None:
 
 @each_op
 def test_ten_wrong_indices_anywhere_take_six_hundred_forwards(op: str) -> None:
-    places = np.random.default_rng(len(op)).choice(40_000, 10, replace=False)
-    audited = PROBLEMS[op].audited(40_000, scaled(places))
+    places = np.random.default_rng(len(op)).choice(10_000, 10, replace=False)
+    audited = PROBLEMS[op].audited(10_000, scaled(places))
     first, *others = audited.results
     assert (first.verdict, first.wrong, len(first.mismatches)) == (Verdict.FAIL, 10, 10)
-    assert {found.index for found in first.mismatches} == {PROBLEMS[op].index(k, 40_000) for k in places}
+    assert {found.index for found in first.mismatches} == {PROBLEMS[op].index(k, 10_000) for k in places}
     assert {result.verdict for result in others} <= {Verdict.PASS}
     assert evaluations(audited) <= 600
 
@@ -228,12 +228,12 @@ class TestMuchIsWrong:
             claims.append(gradient.copy())
 
         problem = PROBLEMS[op]
-        audited = problem.audited(20_000, fault)
+        audited = problem.audited(10_000, fault)
         result = audited.results[0]
         assert result.verdict is Verdict.FAIL
         assert evaluations(audited) <= 300
         assert len({found.index for found in result.mismatches}) >= 20
-        table = claims[0].reshape(problem.inputs(20_000)[0].shape)
+        table = claims[0].reshape(problem.inputs(10_000)[0].shape)
         for found in result.mismatches:
             claim = table[found.index]
             assert found.analytical == claim

@@ -77,7 +77,7 @@ def test_no_planted_fault_ever_passes(op: str, number: int, sizes: tuple[float, 
     assert {found.index[0] for found in result.mismatches} <= set(places.tolist())
 
 
-@pytest.mark.parametrize("size", [2_000, 10**5])
+@pytest.mark.parametrize("size", [2_000, 30_000])
 def test_a_thousand_slightly_wrong_indices_fail(size: int) -> None:
     places = np.random.default_rng(size).choice(size, 1000, replace=False)
     result = audited("cube", scaling(places, 1.001), size)
@@ -87,7 +87,7 @@ def test_a_thousand_slightly_wrong_indices_fail(size: int) -> None:
 
 @pytest.mark.parametrize("error", [1e-6, 1e-5, 1e-4])
 def test_many_errors_that_are_small_do_not_pass_by_raising_what_is_allowed(error: float) -> None:
-    result = audited("cube", scaling(np.s_[::100], 1 + error), 30_000)
+    result = audited("cube", scaling(np.s_[::100], 1 + error), 10_000)
     assert result.verdict is not Verdict.PASS or result.resolution >= error
 
 

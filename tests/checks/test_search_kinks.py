@@ -14,7 +14,7 @@ from gradaudit.results import Result, Verdict
 
 Function = Callable[..., Any]
 
-GRIDS = [(10**4, 2), (10**4, 50), (20_000, 1_000)]
+GRIDS = [(10**4, 2), (10**4, 50), (10_000, 500)]
 """Sizes, with the largest value of a grid of integers around 0."""
 
 each_grid = pytest.mark.parametrize(("size", "width"), GRIDS)
@@ -90,7 +90,7 @@ class TestReluOnAGridThatContainsZero:
             gradient[np.flatnonzero(x == 1)[0]] *= 1.01
             return gradient
 
-        assert audited_grid(backward, 10**5, width).verdict is Verdict.FAIL
+        assert audited_grid(backward, 10**4, width).verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize(("size", "seed"), [(10**6, 0), (10**5, 1), (10**5, 2), (10**4, 3), (10**4, 4)])
