@@ -16,28 +16,34 @@ from typing import NamedTuple
 MAX_MOVES = 4
 """How often the step may move to where truncation and rounding balance."""
 
-MAX_STAGES = 8
-"""Most differences in one extrapolation; each stage doubles the step."""
-
 MAX_MOVE = 5
 """Most doublings of the step in one move; twice as many halvings."""
+
+MAX_STAGES = 8
+"""Most differences in one extrapolation; each stage doubles the step."""
 
 PLACES = (0, -1, -3, -7, -11, -15, -23, -31)
 """Doublings of the step that are tried in search of one at which forward is finite."""
 
-BEND = 2.0
-"""Weight of what the curvatures at two steps differ by, that the central quotients cannot see: with it the bound at a
-kink reaches both one-sided derivatives."""
+BEND = 1.5
+"""Weight of what the curvatures at two steps differ by, which the central differences cannot see.
+
+With it the bound at a kink reaches both one-sided derivatives.
+"""
 
 CONTRACTION = 8.0
-"""Truncation counts twice where it is this part of the slopes: the step is then hardly below the function's scale, and
-what it does not show may be larger than what it does."""
+"""Truncation counts twice where it is one part in this of the slopes.
+
+The step is then hardly below the function's scale, and what it does not show may be more than what it does. Of 20,000
+random functions in bfloat16 this leaves 8 outside their bounds; 4 leaves 30, and 12 leaves 4 but doubles the widest
+tenth of the bounds.
+"""
 
 
 class Difference(NamedTuple):
-    """The slopes of forward between a point and one step up, and one step down; NaN where it is not finite there.
+    """The slopes over one step up and one step down, NaN where forward is not finite there.
 
-    ``rounding`` is what their mean may be off by; each by itself twice that.
+    ``rounding`` is what their mean may be off by; each by itself may be off by twice that.
     """
 
     up: float
@@ -80,7 +86,7 @@ class Estimate:
 UNKNOWN = Estimate(math.nan, math.inf, math.inf)
 
 Sampler = Callable[[float], Difference | None]
-"""The difference at a step; None where there is no telling, as where the step is below the spacing of the numbers."""
+"""The difference at a step; None where there is no telling, as at a step below the spacing of the numbers."""
 
 Settled = Callable[[Estimate], bool]
 """Whether an estimate is good enough for the question asked."""
@@ -89,8 +95,8 @@ Settled = Callable[[Estimate], bool]
 class Entry(NamedTuple):
     """A value of Neville's tableau.
 
-    ``curvature`` is half the difference of the slopes up and down, over the step: the same order of approximation to
-    the second derivative as ``value`` is to the first. ``slope`` is the largest of the slopes, ``step`` the finest.
+    ``curvature`` is the bend over the step, which approximates the second derivative as ``value`` does the first.
+    ``slope`` is the largest of the slopes, ``step`` the finest.
     """
 
     value: float
@@ -101,33 +107,39 @@ class Entry(NamedTuple):
 
 
 class View(NamedTuple):
-    """A way to look at differences: the entry that one becomes, and how fast its error falls with the step."""
+    """A way to look at differences.
+
+    ``entry`` is what one at a step becomes, ``base`` how fast its error falls as the step is halved, ``trust`` what a
+    first extrapolation may be off by, in units of what it corrects its finer parent by, and ``places`` where to begin.
+    """
 
     entry: Callable[[Difference, float], Entry]
     base: float
+    trust: float
     places: tuple[int, ...]
 
 
 def _central(made: Difference, step: float) -> Entry:
-    slope = max(abs(made.up), abs(made.down))
-    return Entry(made.central, made.bend / step, made.rounding, slope, step)
+    return Entry(made.central, made.bend / step, made.rounding, max(abs(made.up), abs(made.down)), step)
 
 
 def _upward(made: Difference, step: float) -> Entry:
-    return Entry(made.up, 0.0, 2 * made.rounding, abs(made.up), step)
+    return Entry(made.up, 0.0, 2.0 * made.rounding, abs(made.up), step)
 
 
 def _downward(made: Difference, step: float) -> Entry:
-    return Entry(made.down, 0.0, 2 * made.rounding, abs(made.down), step)
+    return Entry(made.down, 0.0, 2.0 * made.rounding, abs(made.down), step)
 
 
 VIEWS = (
-    View(_central, 4.0, PLACES),
-    View(_upward, 2.0, PLACES[::-1]),
-    View(_downward, 2.0, PLACES[::-1]),
+    View(_central, 4.0, 1.0, PLACES),
+    View(_upward, 2.0, 2.0, PLACES[::-1]),
+    View(_downward, 2.0, 2.0, PLACES[::-1]),
 )
-"""Central differences have errors in even powers of the step. The others, for the edge of a domain, have them in all
-powers, and begin with the finest: the edge is near."""
+"""Central differences, whose errors go with even powers of the step; and one-sided ones for the edge of a domain.
+
+Those have errors in all powers, and begin with the finest step: the edge is near.
+"""
 
 
 def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estimate:
@@ -158,12 +170,12 @@ def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estim
 
 
 def estimate_at_step(sample: Sampler, step: float) -> Estimate:
-    """Estimate a derivative from differences at a given step and at twice that step."""
+    """Estimate a derivative from differences at a given step and at twice that step, taken to suit the function."""
     ladder = _Ladder(sample, step)
     for view in VIEWS:
         entries = ladder.run(0, 2, view)
         if len(entries) == 2:
-            return extrapolate(entries, view.base, contraction=0.0)[-1]
+            return extrapolate(entries, view, contraction=0.0)[-1]
     return UNKNOWN
 
 
@@ -193,21 +205,22 @@ class _Ladder:
 
 
 def _estimates(ladder: _Ladder) -> Iterator[Estimate]:
+    """Yield estimates from the first view, and at the first place, that shows a finite forward."""
     for view in VIEWS:
         for place in view.places:
-            if len(ladder.run(place, 2, view)) == 2:
-                yield from _around(ladder, place, view)
+            entries = ladder.run(place, 2, view)
+            if len(entries) == 2:
+                yield from _around(ladder, place, entries, view)
                 return
 
 
-def _around(ladder: _Ladder, place: int, view: View) -> Iterator[Estimate]:
+def _around(ladder: _Ladder, place: int, entries: list[Entry], view: View) -> Iterator[Estimate]:
     """Yield ever better estimates, as long as wider steps do not lose sight of the function."""
     pairs: dict[int, Estimate] = {}
     for _ in range(MAX_MOVES):
-        entries = ladder.run(place, 2, view)
         if len(entries) < 2:
             break
-        estimate = extrapolate(entries, view.base)[-1]
+        estimate = extrapolate(entries, view)[-1]
         if _out_of_sight(estimate, pairs.values()):
             break
         yield estimate
@@ -216,17 +229,18 @@ def _around(ladder: _Ladder, place: int, view: View) -> Iterator[Estimate]:
         if abs(move) <= 1:
             break
         place += move
+        entries = ladder.run(place, 2, view)
     best = _most_credible(list(pairs.values()))
     start = next(place for place, made in pairs.items() if made is best)
     for length in range(3, MAX_STAGES + 1):
         entries = ladder.run(start, length, view)
         if len(entries) < length:
             return
-        widest, *longer = extrapolate(entries, view.base)
+        widest, *longer = extrapolate(entries, view)
         if _out_of_sight(widest, pairs.values()):
             return
-        pairs[start + length - 2] = widest
         yield from (widest, *longer)
+        pairs[start + length - 2] = widest
 
 
 def _out_of_sight(wider: Estimate, pairs: Iterable[Estimate]) -> bool:
@@ -258,7 +272,7 @@ def _balancing_move(estimate: Estimate) -> int:
     return max(-2 * MAX_MOVE, min(MAX_MOVE, doublings))
 
 
-def extrapolate(entries: list[Entry], base: float, contraction: float = CONTRACTION) -> list[Estimate]:
+def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTION) -> list[Estimate]:
     """Return what the last of some differences adds to the others, each at twice the step of the one before.
 
     Richardson's extrapolation cancels one power of the step a stage: with two central differences the value is
@@ -268,8 +282,8 @@ def extrapolate(entries: list[Entry], base: float, contraction: float = CONTRACT
 
     Args:
         entries: finest first.
-        base: factor by which the first power of the error falls as the step is halved.
-        contraction: how strongly truncation that is a large part of the slopes counts.
+        view: how they were made.
+        contraction: how strongly truncation counts that is a large part of the slopes.
 
     Returns:
         Estimates from the last two differences, the last three, and so on to all.
@@ -277,21 +291,19 @@ def extrapolate(entries: list[Entry], base: float, contraction: float = CONTRACT
     """
     column = entries
     made = []
-    factor = 1.0
-    for stage in range(1, len(entries)):
-        factor *= base
-        made.append(_estimate(column[-2], column[-1], factor, stage, contraction))
+    factor, trust = 1.0, view.trust
+    for _ in range(1, len(entries)):
+        factor *= view.base
+        made.append(_estimate(column[-2], column[-1], factor, trust, contraction))
         column = [_combined(fine, coarse, factor) for fine, coarse in pairwise(column)]
+        trust = factor * view.base
     return made
 
 
-def _estimate(fine: Entry, coarse: Entry, factor: float, stage: int, contraction: float) -> Estimate:
-    apart = abs(fine.value - coarse.value)
-    bent = BEND * fine.step * abs(fine.curvature - coarse.curvature)
-    truncation = (
-        apart / (factor - 1.0) + bent if stage == 1 and factor == 4.0 else (apart + bent) * factor / (factor - 1.0)
-    )
+def _estimate(fine: Entry, coarse: Entry, factor: float, trust: float, contraction: float) -> Estimate:
     new = _combined(fine, coarse, factor)
+    bent = fine.step * abs(fine.curvature - coarse.curvature) * factor / (factor - 1.0)
+    truncation = trust * abs(new.value - fine.value) + BEND * bent
     if truncation > 0.0:
         truncation *= 1.0 + (contraction * truncation / new.slope) ** 2
     return Estimate(new.value, truncation, new.rounding, new.step)

@@ -19,8 +19,11 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 SEEN = 30.0
-"""Where a change of the outputs exceeds its noise by this factor, outputs without any do not depend on the element;
+"""Where the loss changes by this factor more than its noise, outputs that do not change do not depend on the element;
 elsewhere they may have been rounded back to where they were."""
+
+PATIENCE = 2
+"""Samples of an element that all outputs' noise is good enough for, before those that depend on it are found out."""
 
 UNEVEN = 0.125
 """Part of a step by which rounding of the element may change it."""
@@ -62,8 +65,11 @@ def as_reals(array: Array) -> Floats:
 class Loss:
     """The scalar ``<u, f(x)>`` around one point, by differences of outputs and never of losses.
 
+    It is evaluated beside the point too, where the domain of forward may end: silence NumPy's warnings around it.
+
     Args:
-        forward: returns the outputs for the present contents of ``x``, as ``lifted`` does.
+        forward: returns the outputs for the present contents of ``x``, as ``lifted`` does; an array of its own, that
+            may be changed.
         x: the input to perturb, of any shape and layout; changed in place and restored bit by bit.
         upstream: as ``lifted`` returns it.
         outputs: ``forward()`` at the unperturbed point.
@@ -72,6 +78,7 @@ class Loss:
     Attributes:
         evaluations: calls of forward so far.
         disturbed: whether ``x`` was ever not bit-identical after a perturbation was undone.
+        blind: whether measuring found nothing but noise at any scale, so that no difference means anything.
 
     """
 
@@ -105,11 +112,11 @@ class Loss:
         self.blind = survey is None
         if survey is None:
             return
-        self._relative, self._reach = survey.relative, survey.reach
+        self._survey = survey
         weights = np.abs(self._upstream) * survey.noise
-        self._still = ~survey.moved
         self._unit = float(weights.max(initial=0.0)) or 1.0
         self._weights_squared = (weights / self._unit) ** 2
+        self._noise = self.noise_of(np.ones(weights.shape, dtype=bool))
 
     def noise_of(self, outputs: NDArray[np.bool_]) -> float:
         """Return what the rounding of the marked outputs may add up to in the loss."""
@@ -117,7 +124,7 @@ class Loss:
 
     def step_at(self, index: tuple[int, ...]) -> float:
         """Return the power of two to start from at an index."""
-        return max(power_of_two(self._reach[index]), LEAST_STEP)
+        return max(power_of_two(self._survey.reach[index]), LEAST_STEP)
 
     def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Sampler:
         """Return the sampler of differences in one element, along its real or imaginary axis."""
@@ -148,73 +155,81 @@ class _Axis:
         self._loss = loss
         self._index = index
         self._value = loss._base[index]
-        real = loss._base.dtype.kind != "c"
-        self._unit: complex = unit.real if real else unit
-        self._centre: complex = float(self._value) if real else complex(self._value)
-        self._scale = max(1.0, abs(self._centre))
+        self._cast = loss._base.dtype.type
+        self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
+        self._unit = unit if self._number is complex else unit.real
+        self._centre = self._number(self._value)
+        self._widest = WIDEST_STEP * float(loss._survey.scale[index])
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
-        self._went_far = False
+        self._noise_of_dependent = 0.0
+        self._samples = 0
+        self._gone_far = False
 
     def __call__(self, step: float) -> Difference | None:
         """Return the slopes over a step up and a step down; None where rounding leaves too little of the step."""
         loss = self._loss
-        if loss.blind or step > WIDEST_STEP * self._scale:
+        if loss.blind or step > self._widest:
             return None
-        above, plus = self._change(step)
-        below, minus = self._change(-step)
-        if above == below == 0.0:
+        higher, lower = self._moved(step), self._moved(-step)
+        above, below = abs(higher - self._centre), abs(self._centre - lower)
+        uneven = UNEVEN * step
+        if abs(above - step) > uneven < abs(below - step):
             return None
-        up = float(loss._upstream @ plus) / above if above else math.nan
-        down = -float(loss._upstream @ minus) / below if below else math.nan
+        plus, minus = self._outputs_at(higher, lower)
+        plus -= loss._outputs
+        minus -= loss._outputs
+        up = float(loss._upstream @ plus) / above if abs(above - step) <= uneven else math.nan
+        down = -float(loss._upstream @ minus) / below if abs(below - step) <= uneven else math.nan
         slopes = abs(up) + abs(down)
         if not math.isfinite(slopes):  # beyond the edge of the domain on one side, or on both
             slopes = abs(up) if math.isfinite(up) else abs(down)
-        elif above != below:  # by a rounding: what the slopes' mean is the derivative of lies between
+        elif above != below:  # by a rounding: the derivative at the point is not the mean of the slopes
             tilt = (above - below) / (above + below) * (up - down) / 2
             up, down = up - tilt, down - tilt
-        rounding = self._noise(plus, minus, abs(up + down) * step) / step
-        return Difference(up, down, rounding + loss._relative * slopes / 2)
+        rounding = self._rounding(plus, minus, abs(up + down) * step) / step
+        return Difference(up, down, rounding + loss._survey.relative * slopes / 2)
 
-    def _change(self, step: float) -> tuple[float, Floats]:
-        """Return how far the element really moves and how the outputs change; no distance where it moves unevenly."""
-        moved = self._moved(step)
-        distance = abs(moved - self._centre)
-        if abs(distance - abs(step)) > UNEVEN * abs(step):
-            return 0.0, np.zeros_like(self._loss._outputs)
-        change = self._outputs_at(moved)
-        change -= self._loss._outputs
-        return distance, change
-
-    def _noise(self, plus: Floats, minus: Floats, change: float) -> float:
+    def _rounding(self, plus: Floats, minus: Floats, change: float) -> float:
         """Return what the rounding of the outputs that depend on the element may add up to."""
-        self._dependent |= (plus != 0.0) | (minus != 0.0)
-        noise = self._loss.noise_of(self._dependent)
-        if change > SEEN * noise or (self._went_far and noise > 0.0):
-            return noise
-        self._go_far()
-        return self._loss.noise_of(self._dependent if self._dependent.any() else self._loss._still)
+        self._samples += 1
+        self._notice(plus, minus)
+        if change > SEEN * self._loss._noise:
+            return self._noise_of_dependent
+        if self._samples <= PATIENCE:
+            return self._loss._noise
+        if not self._gone_far:
+            self._go_far()
+        return self._noise_of_dependent if self._dependent.any() else self._loss.noise_of(~self._loss._survey.moved)
+
+    def _notice(self, *changes: Array) -> None:
+        """Take outputs that change for dependent on the element."""
+        known = np.count_nonzero(self._dependent)
+        for change in changes:
+            np.logical_or(self._dependent, change, out=self._dependent)
+        if np.count_nonzero(self._dependent) != known:
+            self._noise_of_dependent = self._loss.noise_of(self._dependent)
 
     def _go_far(self) -> None:
-        """See which outputs change when the element goes far away."""
-        if self._went_far:
-            return
-        self._went_far = True
-        for far in self._scale, FAR * self._scale:
-            for place in far, -far:
-                self._dependent |= self._outputs_at(self._moved(place)) != self._loss._outputs
+        """Take notice of outputs that change when the element moves by its own magnitude, or else by much more."""
+        self._gone_far = True
+        magnitude = max(1.0, abs(self._centre))
+        for far in magnitude, FAR * magnitude:
+            for outputs in self._outputs_at(self._moved(far), self._moved(-far)):
+                self._notice(outputs != self._loss._outputs)
             if self._dependent.any():
                 break
 
     def _moved(self, displacement: float) -> float | complex:
         """Return where the element really lies after a displacement."""
-        moved = self._value.dtype.type(self._centre + displacement * self._unit)
-        return complex(moved) if isinstance(self._centre, complex) else float(moved)
+        return self._number(self._cast(self._centre + displacement * self._unit))
 
-    def _outputs_at(self, value: float | complex) -> Floats:
-        x = self._loss._x
+    def _outputs_at(self, *values: float | complex) -> list[Floats]:
+        x, outputs = self._loss._x, []
         try:
-            x[self._index] = value
-            return self._loss._evaluate()
+            for value in values:
+                x[self._index] = value
+                outputs.append(self._loss._evaluate())
         finally:
             x[self._index] = self._value
             self._loss._verify_restored()
+        return outputs

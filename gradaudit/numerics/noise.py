@@ -32,8 +32,16 @@ CLEAR = 10.0
 """A shape that exceeds the noise by this factor is no accident: in pure noise it does so once in 10^4."""
 
 FLAT = 8.0
-"""Where the lower of the degrees taken for noise exceed the upper by this factor, they still see the function's shape:
-for noise and for jumps they do so once in 300, for a sine that has begun to show always."""
+"""Where the lower of the degrees taken for noise exceed the upper by this factor, they still see the function's shape.
+
+For noise and for jumps they do so once in 300, for a sine that has begun to show always.
+"""
+
+SAME = 3.0
+"""Noise that differs less than this between two spacings is the same; at a kink it would grow with the spacing."""
+
+GROWTH = 2.0
+"""Least growth of the shape of a smooth function from one spacing to one four times as wide."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Walk:
     Attributes:
         noise: standard deviation of the noise of each output.
         moved: which outputs were not the same everywhere.
-        level: that of all outputs together.
+        level: the noise of all outputs together.
         shape: how much of the values, in the same units, is a smooth function.
         flat: whether what is taken for noise falls off with the degree no faster than noise does.
 
@@ -64,6 +72,15 @@ class Walk:
     def constant(self) -> bool:
         """Whether all values were equal."""
         return self.shape == self.level == 0.0
+
+    def same_noise_as(self, other: Walk) -> bool:
+        """Whether the noise here is no more than at another spacing."""
+        return self.level <= SAME * other.level
+
+    def continues(self, narrower: Walk) -> bool:
+        """Whether this could be a narrower walk with its shape grown and its noise the same."""
+        same = self.same_noise_as(narrower) and narrower.same_noise_as(self)
+        return same and self.shape >= GROWTH * narrower.shape
 
 
 def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.noise import IRREGULAR, Walk, read_walk
+from gradaudit.numerics.noise import GROWTH, IRREGULAR, SAME, Walk, read_walk
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ ROUNDINGS = 2.0
 """Rounding of one output, in units of the dtype's spacing, that is taken for granted before anything is measured."""
 
 NOISE_MARGIN = 4.0
-"""Standard deviations of measured noise that a bound covers: a measurement has only five degrees of freedom."""
+"""Standard deviations of measured noise that a rounding bound covers."""
 
 EXPLAINED = 4.0
 """Noise up to this many times the rounding that is taken for granted needs no second look."""
@@ -33,14 +33,11 @@ EXPLAINED = 4.0
 BELIEVABLE = 0.03
 """Noise above this part of the outputs is first suspected to be shape seen at too wide a spacing."""
 
-SAME = 3.0
-"""Noise that differs less than this between two spacings is the same; at a kink it would grow with the spacing."""
-
-GROWTH = 2.0
-"""Least growth of the shape of a smooth function from one spacing to one four times as wide."""
-
 RUNG = 4.0
 """How much wider each walk is than the one before it, in search of the right one."""
+
+DESCENTS = 4
+"""Narrower walks that are tried one by one before the search begins from the narrowest of all."""
 
 WIDEST = 0.25
 """Largest spacing, relative to the elements."""
@@ -63,17 +60,20 @@ class Survey:
         noise: what each output may be off by.
         relative: what a change of the outputs may be off by, relative to its size.
         reach: displacement of each element to start from.
+        scale: displacement of each element beyond which nothing is to be learned about the point.
+        moved: which outputs were seen to change.
 
     """
 
     noise: Floats
     relative: float
     reach: Floats
+    scale: Floats
     moved: NDArray[np.bool_]
 
 
 class Surveyor:
-    """Walks along one random line through a point.
+    """Walks along a line through a point.
 
     Args:
         outputs_at: the function's outputs, for given displacements of its elements.
@@ -97,8 +97,8 @@ class Surveyor:
 
     def assumed(self) -> Survey:
         """Return what holds of a function that rounds its outputs only, and has a scale of one or of its elements."""
-        noise = self._expected * np.abs(self._outputs)
-        return Survey(noise, self._expected, 4 * self._start * self._absolute, np.zeros(noise.shape, dtype=bool))
+        still = np.zeros(self._outputs.shape)
+        return self._surveyed(still, self._expected, 4 * self._start * self._absolute, still != 0.0)
 
     def survey(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> Survey | None:
         """Return what walks along a line show, random or that of one element; None where none can be trusted."""
@@ -112,32 +112,50 @@ class Surveyor:
         self._relative = np.where(self._sizes > 0.0, self._sizes, rms(self._sizes) or 1.0)
         self._size = float(np.linalg.norm(self._outputs))
         walk = self._walk(self._absolute, self._start)
-        explained = walk is not None and walk.level <= EXPLAINED * self._expected * self._size
-        if walk is not None and explained and (walk.clear or not self._hides_shape()):
-            return self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
-        return self._confirmed(walk) or self._climbed(walk)
+        if walk is None or walk.level > EXPLAINED * self._expected * self._size:
+            return self._confirmed(walk) or self._climbed(walk)
+        return self._expected_noise(walk)
 
-    def _hides_shape(self) -> bool:
-        """Whether a function that seems flat is not so at the scale of its elements, which is much smaller."""
-        if self._starts_inside():
-            return False
+    def _expected_noise(self, walk: Walk) -> Survey | None:
+        """Return what follows from a walk that shows no more noise than expected."""
+        found = self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
+        if walk.clear or self._starts_inside():
+            return found
         near = self._walk(self._relative, WIDEST)
-        return near is None or near.shape > SAME * near.level
+        if near is None or near.shape > SAME * near.level:
+            return self._climbed(walk)
+        # Nothing shows at the scale of one, nor at that of the elements, which is much smaller: either may be right.
+        return replace(found, reach=np.minimum(found.reach, WIDEST * self._relative), scale=self._relative)
 
     def _starts_inside(self) -> bool:
+        """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
         return float(self._sizes.max()) * WIDEST >= self._start
 
     def _confirmed(self, walk: Walk | None) -> Survey | None:
-        """Return what a wider walk shows, if the noise is the same there: then noise it is."""
-        believable = min(math.cbrt(self._expected), BELIEVABLE) * self._size
-        if walk is None or not walk.clear or walk.level > believable:
+        """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
+        if walk is None or not self._credible(walk):
             return None
         spacing = max(RUNG * self._start, min(WIDEST, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
-        if wide is None or not wide.clear or wide.shape < GROWTH * walk.shape:
+        if wide is not None and self._credible(wide) and wide.continues(walk):
+            return self._found(wide, self._absolute, spacing)
+        if wide is not None and wide.flat:  # stairs may be coming into view
             return None
-        same = walk.level <= SAME * wide.level and wide.level <= min(SAME * walk.level, believable)
-        return self._found(wide, self._absolute, spacing) if same else None
+        spacing = self._start
+        for _ in range(DESCENTS):
+            narrow = self._walk(self._absolute, spacing / RUNG)
+            if narrow is None or not self._credible(narrow):
+                return None
+            if walk.continues(narrow):
+                return self._found(walk, self._absolute, spacing)
+            if walk.flat:  # not shape but stairs went out of view
+                return None
+            walk, spacing = narrow, spacing / RUNG
+        return None
+
+    def _credible(self, walk: Walk) -> bool:
+        """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""
+        return walk.clear and walk.level <= min(math.cbrt(self._expected), BELIEVABLE) * self._size
 
     def _climbed(self, nominal: Walk | None) -> Survey | None:
         """Return what ever wider walks show, from the narrowest on that can make sense."""
@@ -167,12 +185,8 @@ class Surveyor:
         """Return what the first stair tells of a function that seems constant: its height is the rounding."""
         distance, height = self._first_stair(self._line * self._absolute)
         relative = 2 * float(np.linalg.norm(height)) / self._size if self._size else 0.0
-        return Survey(
-            noise=np.maximum(2 * height, self._expected * np.abs(self._outputs)),
-            relative=max(relative, self._expected),
-            reach=min(WIDEST, max(distance, 4 * self._start)) * self._absolute,
-            moved=np.zeros(height.shape, dtype=bool),
-        )
+        reach = min(WIDEST, max(distance, 4 * self._start)) * self._absolute
+        return self._surveyed(2 * height, relative, reach, np.zeros(height.shape, dtype=bool))
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
         """Return the least distance at which the outputs change, and by how much; zeros where they do not."""
@@ -203,13 +217,13 @@ class Surveyor:
         return read_walk(values - self._outputs, IRREGULAR) if np.isfinite(values).all() else None
 
     def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
-        relative = walk.level / self._size if self._size else 0.0
-        return Survey(
-            noise=np.maximum(NOISE_MARGIN * walk.noise, self._expected * np.abs(self._outputs)),
-            relative=max(NOISE_MARGIN * relative, self._expected),
-            reach=4 * spacing * scale,
-            moved=walk.moved,
-        )
+        relative = NOISE_MARGIN * walk.level / self._size if self._size else 0.0
+        return self._surveyed(NOISE_MARGIN * walk.noise, relative, 4 * spacing * scale, walk.moved)
+
+    def _surveyed(self, noise: Floats, relative: float, reach: Floats, moved: NDArray[np.bool_]) -> Survey:
+        """Return a survey with the rounding that is taken for granted where no more was measured."""
+        noise = np.maximum(noise, self._expected * np.abs(self._outputs))
+        return Survey(noise, max(relative, self._expected), reach, self._absolute, moved)
 
 
 def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
@@ -229,18 +243,18 @@ def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
         if widest is None or walk.level <= SAME * level:
             if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
                 break
-            best, level = k, max(level, walk.level)
-        elif walk.flat and (_same(walk, walk_at(k + 1)) or _same(walk_at(k + 1), walk_at(k + 2))):
-            best, level = k, walk.level
+            level = max(level, walk.level)
+        elif walk.flat and (_stays(walk, walk_at(k + 1)) or _stays(walk_at(k + 1), walk_at(k + 2))):
+            level = walk.level
         else:
             break
-        widest = None if walk.constant else walk
+        best, widest = k, None if walk.constant else walk
         k += 1
     return best
 
 
-def _same(walk: Walk | None, wider: Walk | None) -> bool:
-    return walk is not None and wider is not None and wider.level <= SAME * walk.level
+def _stays(walk: Walk | None, wider: Walk | None) -> bool:
+    return walk is not None and wider is not None and wider.same_noise_as(walk)
 
 
 def power_of_two(value: float) -> float:
