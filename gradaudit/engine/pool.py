@@ -105,7 +105,7 @@ def process_context() -> BaseContext:
     if not hasattr(os, "fork"):
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.checks.audit"])
+    context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.engine.audit"])
     resource_tracker.ensure_running()  # which would unblock the signal, were it started below
     with _unheard():
         forkserver.ensure_running()

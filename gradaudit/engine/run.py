@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from gradaudit.checks.audit import Audit, audit_case, failed_audit
+from gradaudit.engine.audit import Audit, audit_case, failed_audit
 from gradaudit.engine.events import CaseDone, CaseFinished, Handler, RunFinished, RunStarted
 from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import workers

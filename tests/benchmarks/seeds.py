@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gradaudit.checks.audit import audit_case
+from gradaudit.engine.audit import audit_case
 from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs, selected
 from gradaudit.spec.select import parse_selection

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from gradaudit.checks.audit import Audit, audit_case
+from gradaudit.engine.audit import Audit, audit_case
 from gradaudit.results import Result
 from gradaudit.spec.case import Case, Expectation, Input, Location, Tolerance
 from gradaudit.targets import TARGET_KINDS, TargetKind

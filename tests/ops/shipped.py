@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from gradaudit.checks.audit import Audit, audit_case
+from gradaudit.engine.audit import Audit, audit_case
 from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.load import load_specs
 from gradaudit.targets import TARGET_KINDS, TargetKind

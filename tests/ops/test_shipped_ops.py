@@ -13,7 +13,7 @@ import pytest
 from shipped import CASES, CASES_BY_OP
 
 import gradaudit.ops
-from gradaudit.checks.audit import audit_case
+from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import has_derivatives

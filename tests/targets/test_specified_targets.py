@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradaudit.checks.audit import audit_case
+from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict
 from gradaudit.spec.load import load_specs
 from gradaudit.targets import names_to_import, open_op
