@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -38,6 +38,16 @@ The step is then hardly below the function's scale, and what it does not show ma
 random functions in bfloat16 this leaves 8 outside their bounds; 4 leaves 30, and 12 leaves 4 but doubles the widest
 tenth of the bounds.
 """
+
+
+LOST = 0.25
+"""Part of the slopes that two differences differ by where nothing is known of the truth.
+
+The slopes of a step that has been passed halve as the step doubles, whatever its steepness was.
+"""
+
+DOUBT = 0.25
+"""Part of its rounding bound that a difference must exceed to be more than rounding, more likely than not."""
 
 
 class Difference(NamedTuple):
@@ -262,8 +272,10 @@ def _most_credible(made: list[Estimate]) -> Estimate:
 
 def _balancing_move(estimate: Estimate) -> int:
     """Return how many doublings away truncation, which goes with h^2, and rounding, with 1/h, would balance."""
-    if not math.isfinite(estimate.bound):
+    if not math.isfinite(estimate.rounding):
         return 0
+    if math.isinf(estimate.truncation):
+        return -MAX_MOVE
     if estimate.rounding == 0.0:
         return 0 if estimate.truncation == 0.0 else -MAX_MOVE
     if estimate.truncation == 0.0:
@@ -292,12 +304,20 @@ def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTI
     column = entries
     made = []
     factor, trust = 1.0, view.trust
-    for _ in range(1, len(entries)):
+    for coarsest, finest in pairwise(reversed(entries)):
         factor *= view.base
-        made.append(_estimate(column[-2], column[-1], factor, trust, contraction))
+        estimate = _estimate(column[-2], column[-1], factor, trust, contraction)
+        lost = contraction > 0.0 and _out_of_range(finest, coarsest)
+        made.append(replace(estimate, truncation=math.inf) if lost else estimate)
         column = [_combined(fine, coarse, factor) for fine, coarse in pairwise(column)]
         trust = factor * view.base
     return made
+
+
+def _out_of_range(fine: Entry, coarse: Entry) -> bool:
+    """Whether two differences have so little in common that they say nothing of what finer ones would be."""
+    apart = abs(fine.value - coarse.value)
+    return apart > max(LOST * max(fine.slope, coarse.slope), DOUBT * (fine.rounding + coarse.rounding))
 
 
 def _estimate(fine: Entry, coarse: Entry, factor: float, trust: float, contraction: float) -> Estimate:

@@ -28,7 +28,7 @@ PATIENCE = 2
 UNEVEN = 0.125
 """Part of a step by which rounding of the element may change it."""
 
-FAR = 1e4
+FAR = (1.0, 128.0)
 """How far, relative to the element or to one, it is moved to see which outputs depend on it."""
 
 LEAST_STEP = 2.0**-960
@@ -164,6 +164,7 @@ class _Axis:
         self._noise_of_dependent = 0.0
         self._samples = 0
         self._gone_far = False
+        self._hidden = 0.0
 
     def __call__(self, step: float) -> Difference | None:
         """Return the slopes over a step up and a step down; None where rounding leaves too little of the step."""
@@ -187,7 +188,7 @@ class _Axis:
             tilt = (above - below) / (above + below) * (up - down) / 2
             up, down = up - tilt, down - tilt
         rounding = self._rounding(plus, minus, abs(up + down) * step) / step
-        return Difference(up, down, rounding + loss._survey.relative * slopes / 2)
+        return Difference(up, down, rounding + self._hidden + loss._survey.relative * slopes / 2)
 
     def _rounding(self, plus: Floats, minus: Floats, change: float) -> float:
         """Return what the rounding of the outputs that depend on the element may add up to."""
@@ -210,14 +211,16 @@ class _Axis:
             self._noise_of_dependent = self._loss.noise_of(self._dependent)
 
     def _go_far(self) -> None:
-        """Take notice of outputs that change when the element moves by its own magnitude, or else by much more."""
+        """Take notice of outputs that change when the element moves by its own magnitude, or by much more.
+
+        Those that do not may still hide a slope whose changes were rounded away.
+        """
         self._gone_far = True
         magnitude = max(1.0, abs(self._centre))
-        for far in magnitude, FAR * magnitude:
-            for outputs in self._outputs_at(self._moved(far), self._moved(-far)):
+        for far in FAR:
+            for outputs in self._outputs_at(self._moved(far * magnitude), self._moved(-far * magnitude)):
                 self._notice(outputs != self._loss._outputs)
-            if self._dependent.any():
-                break
+        self._hidden = self._loss.noise_of(~self._dependent) / (FAR[-1] * magnitude)
 
     def _moved(self, displacement: float) -> float | complex:
         """Return where the element really lies after a displacement."""

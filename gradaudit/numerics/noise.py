@@ -43,6 +43,15 @@ SAME = 3.0
 GROWTH = 2.0
 """Least growth of the shape of a smooth function from one spacing to one four times as wide."""
 
+ALIKE = 0.8
+"""Least cosine of what is taken for noise in two walks where it is the same thing."""
+
+CHANCE = 47.0
+"""Square of Student's t that it must exceed too: noise of one output comes that close once in 400."""
+
+COMPARED = 64
+"""Outputs that walks are compared by."""
+
 
 @dataclass(frozen=True)
 class Walk:
@@ -54,6 +63,7 @@ class Walk:
         level: the noise of all outputs together.
         shape: how much of the values, in the same units, is a smooth function.
         flat: whether what is taken for noise falls off with the degree no faster than noise does.
+        pattern: the coefficients taken for noise, of some outputs.
 
     """
 
@@ -62,6 +72,7 @@ class Walk:
     level: float
     shape: float
     flat: bool
+    pattern: Floats
 
     @property
     def clear(self) -> bool:
@@ -79,8 +90,14 @@ class Walk:
 
     def continues(self, narrower: Walk) -> bool:
         """Whether this could be a narrower walk with its shape grown and its noise the same."""
-        same = self.same_noise_as(narrower) and narrower.same_noise_as(self)
+        same = self.same_noise_as(narrower) and narrower.same_noise_as(self) and not self.repeats(narrower)
         return same and self.shape >= GROWTH * narrower.shape
+
+    def repeats(self, other: Walk) -> bool:
+        """Whether this is another walk over again: not noise, but a step that looks alike at any spacing."""
+        sizes = float(np.linalg.norm(self.pattern) * np.linalg.norm(other.pattern))
+        cosine = abs(float(np.vdot(self.pattern, other.pattern))) / sizes if sizes else 0.0
+        return cosine > ALIKE and cosine**2 * (self.pattern.size - 1) > CHANCE * (1.0 - cosine**2)
 
 
 def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
@@ -99,7 +116,9 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
     True
 
     """
-    squares = (_polynomials(tuple(points)) @ values) ** 2
+    coefficients = _polynomials(tuple(points)) @ values
+    pattern = coefficients[NOISE, :: 1 + values.shape[1] // COMPARED].copy()
+    squares = np.square(coefficients, out=coefficients)
     by_degree = squares.sum(axis=1)
     return Walk(
         noise=np.sqrt(squares[NOISE].mean(axis=0)),
@@ -107,6 +126,7 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
         level=math.sqrt(by_degree[NOISE].mean()),
         shape=math.sqrt(by_degree[SHAPE].mean()),
         flat=bool(by_degree[4:6].mean() <= FLAT**2 * by_degree[6:].mean()),
+        pattern=pattern,
     )
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,11 +134,11 @@ class Surveyor:
 
     def _confirmed(self, walk: Walk | None) -> Survey | None:
         """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
-        if walk is None or not self._credible(walk):
+        if walk is None or not self._credible(walk) or not self._starts_inside():
             return None
         spacing = max(RUNG * self._start, min(WIDEST, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
-        if wide is not None and self._credible(wide) and wide.continues(walk):
+        if wide is not None and self._credible(wide) and wide.continues(walk) and self._goes_on_below(walk):
             return self._found(wide, self._absolute, spacing)
         if wide is not None and wide.flat:  # stairs may be coming into view
             return None
@@ -152,6 +153,13 @@ class Surveyor:
                 return None
             walk, spacing = narrow, spacing / RUNG
         return None
+
+    def _goes_on_below(self, walk: Walk) -> bool:
+        """Whether noise is the same at a much narrower spacing, or gone as that of a staircase is between two stairs."""
+        narrow = self._walk(self._absolute, self._start / RUNG**3)
+        if narrow is None or narrow.repeats(walk):
+            return False
+        return narrow.constant or walk.same_noise_as(narrow)
 
     def _credible(self, walk: Walk) -> bool:
         """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""
@@ -184,9 +192,13 @@ class Surveyor:
     def _staircase(self) -> Survey:
         """Return what the first stair tells of a function that seems constant: its height is the rounding."""
         distance, height = self._first_stair(self._line * self._absolute)
-        relative = 2 * float(np.linalg.norm(height)) / self._size if self._size else 0.0
+        changed = height != 0.0
+        size = float(np.linalg.norm(self._outputs[changed]))
+        relative = 2 * float(np.linalg.norm(height)) / size if size else 0.0
+        # Outputs whose first stair is farther away are rounded as coarsely.
+        noise = np.where(changed, 2 * height, relative * np.abs(self._outputs))
         reach = min(WIDEST, max(distance, 4 * self._start)) * self._absolute
-        return self._surveyed(2 * height, relative, reach, np.zeros(height.shape, dtype=bool))
+        return self._surveyed(noise, relative, reach, np.zeros(height.shape, dtype=bool))
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
         """Return the least distance at which the outputs change, and by how much; zeros where they do not."""
@@ -218,7 +230,13 @@ class Surveyor:
 
     def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
         relative = NOISE_MARGIN * walk.level / self._size if self._size else 0.0
-        return self._surveyed(NOISE_MARGIN * walk.noise, relative, 4 * spacing * scale, walk.moved)
+        noise = NOISE_MARGIN * np.where(walk.moved, walk.noise, self._typical_noise(walk) * np.abs(self._outputs))
+        return self._surveyed(noise, relative, 4 * spacing * scale, walk.moved)
+
+    def _typical_noise(self, walk: Walk) -> float:
+        """Return the noise relative to the outputs that moved; the others are rounded as coarsely, and hide more."""
+        seen = walk.moved & (self._outputs != 0.0)
+        return float(np.median(walk.noise[seen] / np.abs(self._outputs[seen]))) if seen.any() else 0.0
 
     def _surveyed(self, noise: Floats, relative: float, reach: Floats, moved: NDArray[np.bool_]) -> Survey:
         """Return a survey with the rounding that is taken for granted where no more was measured."""
@@ -240,11 +258,11 @@ def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
     widest: Walk | None = None
     k = 0
     while (walk := walk_at(k)) is not None:
-        if widest is None or walk.level <= SAME * level:
+        if widest is None or (walk.level <= SAME * level and not walk.repeats(widest)):
             if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
                 break
             level = max(level, walk.level)
-        elif walk.flat and (_stays(walk, walk_at(k + 1)) or _stays(walk_at(k + 1), walk_at(k + 2))):
+        elif walk.flat and (_steady(walk_at, k) or _steady(walk_at, k + 1)):
             level = walk.level
         else:
             break
@@ -253,8 +271,12 @@ def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
     return best
 
 
-def _stays(walk: Walk | None, wider: Walk | None) -> bool:
-    return walk is not None and wider is not None and wider.same_noise_as(walk)
+def _steady(walk_at: Callable[[int], Walk | None], k: int) -> bool:
+    """Whether the noise is the same in three walks in a row, not just between neighbours: shape grows slowly too."""
+    walks = [walk for walk in map(walk_at, range(k, k + 3)) if walk is not None]
+    levels = [walk.level for walk in walks]
+    alike = any(wide.repeats(narrow) for narrow, wide in pairwise(walks))
+    return len(levels) == 3 and max(levels) <= SAME * min(levels) and not alike
 
 
 def power_of_two(value: float) -> float:
