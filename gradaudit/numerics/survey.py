@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.breaks import Breaks, find_breaks
 from gradaudit.numerics.noise import GROWTH, IRREGULAR, SAME, Walk, read_walk
 
 Array = NDArray[Any]
@@ -51,6 +52,9 @@ FINEST_SCALE = 1e-6
 
 STAIRS = 1e4
 """How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
+
+COARSE = 1e-8
+"""Rounding above which a dtype is taken at its word: what it does not show is not hidden by a yet coarser one."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Surveyor:
         self._expected = ROUNDINGS * spacing
         self._absolute = np.maximum(sizes, 1.0)
         self._grid = grid
+        self._breaks: Breaks | None = None
         self._start = max(math.cbrt(self._expected) / 4, NARROWEST * grid)
 
     def assumed(self) -> Survey:
@@ -112,10 +117,30 @@ class Surveyor:
             self._line = along
         self._relative = np.where(self._sizes > 0.0, self._sizes, rms(self._sizes) or 1.0)
         self._size = float(np.linalg.norm(self._outputs))
-        walk = self._walk(self._absolute, self._start)
-        if walk is None or walk.level > EXPLAINED * self._expected * self._size:
+        values = self._values(self._absolute, self._start)
+        walk = None if values is None else read_walk(values, IRREGULAR)
+        if values is not None and self._is_noisy(walk):
+            self._breaks = self._find_breaks(values)
+            walk = read_walk(values - self._breaks.along(self._start * np.array(IRREGULAR)), IRREGULAR)
+        if walk is None or self._is_noisy(walk):
             return self._confirmed(walk) or self._climbed(walk)
         return self._expected_noise(walk)
+
+    def _is_noisy(self, walk: Walk | None) -> bool:
+        """Whether a walk shows more than the rounding that is taken for granted."""
+        return walk is not None and walk.level > EXPLAINED * self._expected * self._size
+
+    def _find_breaks(self, values: Floats) -> Breaks:
+        """Return the jumps and kinks at the point itself without which values along the line are far less noisy."""
+        found = find_breaks(
+            lambda displacement: self._outputs_at(displacement) - self._outputs,
+            tiny=self._grid * self._relative * self._line,
+            line=self._absolute * self._line,
+            step=self._start / RUNG,
+            rounding=self._expected * np.abs(self._outputs),
+        )
+        less = read_walk(values - found.along(self._start * np.array(IRREGULAR)), IRREGULAR)
+        return found.only(less.noise < read_walk(values, IRREGULAR).noise / RUNG)
 
     def _expected_noise(self, walk: Walk) -> Survey | None:
         """Return what follows from a walk that shows no more noise than expected."""
@@ -155,7 +180,7 @@ class Surveyor:
         return None
 
     def _goes_on_below(self, walk: Walk) -> bool:
-        """Whether noise is the same at a much narrower spacing, or gone as that of a staircase is between two stairs."""
+        """Whether noise is the same at a much narrower spacing, or gone, as between the stairs of a staircase."""
         narrow = self._walk(self._absolute, self._start / RUNG**3)
         if narrow is None or narrow.repeats(walk):
             return False
@@ -181,7 +206,9 @@ class Surveyor:
             return self.assumed()
         best = widest_plateau(walk_at)
         walk = walk_at(best)
-        return self._found(walk, *rungs[best]) if walk is not None and walk.clear else None
+        if walk is None or not (walk.clear or (walk.constant and self._expected > COARSE)):
+            return None
+        return self._found(walk, *rungs[best])
 
     def _rungs(self) -> Iterator[float]:
         spacing = max(NARROWEST * self._grid, FINEST_SCALE * self._start)
@@ -195,6 +222,8 @@ class Surveyor:
         changed = height != 0.0
         size = float(np.linalg.norm(self._outputs[changed]))
         relative = 2 * float(np.linalg.norm(height)) / size if size else 0.0
+        if relative > BELIEVABLE:  # no rounding, but a jump: nothing beyond it says anything of the point
+            return self._surveyed(0 * height, 0.0, min(WIDEST, distance / 4) * self._absolute, changed)
         # Outputs whose first stair is farther away are rounded as coarsely.
         noise = np.where(changed, 2 * height, relative * np.abs(self._outputs))
         reach = min(WIDEST, max(distance, 4 * self._start)) * self._absolute
@@ -224,9 +253,19 @@ class Surveyor:
 
     def _walk(self, scale: Floats, spacing: float) -> Walk | None:
         """Return what values at this spacing show, in units of the elements' scales; None where one is not finite."""
+        values = self._values(scale, spacing)
+        if values is None:
+            return None
+        if self._breaks is not None:
+            breaks = self._breaks if scale is self._absolute else self._breaks.jumps()
+            values -= breaks.along(spacing * np.array(IRREGULAR))
+        return read_walk(values, IRREGULAR)
+
+    def _values(self, scale: Floats, spacing: float) -> Floats | None:
+        """Return changes of the outputs along the line; None where one is not finite."""
         step = spacing * scale * self._line
-        values = np.array([self._outputs_at(point * step) for point in IRREGULAR])
-        return read_walk(values - self._outputs, IRREGULAR) if np.isfinite(values).all() else None
+        values = np.array([self._outputs_at(point * step) for point in IRREGULAR]) - self._outputs
+        return values if np.isfinite(values).all() else None
 
     def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
         relative = NOISE_MARGIN * walk.level / self._size if self._size else 0.0

@@ -1,0 +1,83 @@
+"""Jumps and kinks of a function at the very point, so that a survey of its noise can leave them out of account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BESIDE = 2.0
+"""Displacement, in spacings of the elements' dtype, at which a change of the outputs is a jump if anything is."""
+
+BESIDE_POINTS = 4
+"""Such displacements on either side; a jump is the same at all of them."""
+
+EVEN = 0.05
+"""Part of a jump, or of a change of slope, by which what was measured of it at several steps may differ."""
+
+CERTAIN = 8.0
+"""How many times the outputs' rounding a break must be."""
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """What is not smooth at a point, along one line through it, as arrays of the outputs' shape.
+
+    Attributes:
+        up: how far the outputs jump as the displacement becomes positive.
+        down: how far they jump as it becomes negative.
+        kink: half of what their slopes differ by, for each unit of the displacement.
+
+    """
+
+    up: Floats
+    down: Floats
+    kink: Floats
+
+    def along(self, displacements: Floats) -> Floats:
+        """Return what the breaks contribute to the change of the outputs, of shape (displacements, outputs)."""
+        at = displacements[:, None]
+        return (at > 0.0) * self.up + (at < 0.0) * self.down + np.abs(at) * self.kink
+
+    def only(self, outputs: NDArray[np.bool_]) -> Breaks:
+        """Return the breaks of the marked outputs."""
+        return Breaks(*(np.where(outputs, part, 0.0) for part in (self.up, self.down, self.kink)))
+
+    def jumps(self) -> Breaks:
+        """Return the jumps alone, which are the same along a line of any other scale."""
+        return Breaks(self.up, self.down, np.zeros_like(self.kink))
+
+
+def find_breaks(
+    change: Callable[[Floats], Floats], tiny: Floats, line: Floats, step: float, rounding: Floats
+) -> Breaks:
+    """Find what looks like a jump or a kink in each output.
+
+    Args:
+        change: that of the outputs, for given displacements of the elements.
+        tiny: displacement of each element by about the spacing of its dtype.
+        line: displacement of each element that counts as one.
+        step: displacement along it at which a kink shows, and the curvature of a smooth function does not.
+        rounding: what each output may be off by.
+
+    """
+    up, down = (
+        _jump([change(side * BESIDE * k * tiny) for k in range(1, 1 + BESIDE_POINTS)], rounding) for side in (1, -1)
+    )
+
+    def bend(at: float) -> Floats:
+        return (change(at * line) - up + change(-at * line) - down) / 2
+
+    near, far = bend(step), bend(2 * step)
+    kinked = (np.abs(far - 2 * near) < EVEN * np.abs(far)) & (np.abs(near) > CERTAIN * rounding)
+    return Breaks(up, down, np.where(kinked, (4 * near - far) / (2 * step), 0.0))
+
+
+def _jump(changes: list[Floats], rounding: Floats) -> Floats:
+    jump: Floats = np.mean(changes, axis=0)
+    steady = np.abs(changes - jump).max(axis=0) < EVEN * np.abs(jump)
+    return np.where(steady & (np.abs(jump) > CERTAIN * rounding), jump, 0.0)
