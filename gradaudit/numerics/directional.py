@@ -114,13 +114,16 @@ class Directional:
         return (claimed - float(self._upstream @ change)) / step
 
     def walk(self, start: int, direction: Floats, step: float, points: Sequence[int]) -> Floats:
-        """Return ``<u, f(x + k d) - f(x)>`` for each k, with the elements from ``start`` on displaced by ``k d``."""
+        """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k, with the elements from ``start`` on displaced.
+
+        The claim takes out what the rounding of the displaced elements does to forward: that is no noise of it.
+        """
         values = []
         try:
             for k in points:
-                _, change = self._displaced(start, direction, k * step)
+                claimed, change = self._displaced(start, direction, k * step)
                 change -= self._outputs
-                values.append(float(self._upstream @ change))
+                values.append(claimed - float(self._upstream @ change))
         finally:
             self._restore()
         return np.array(values)

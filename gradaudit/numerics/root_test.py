@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.loss import NOISE_MARGIN, ROUNDINGS, Floats
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
+from gradaudit.numerics.survey import COARSE
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
@@ -54,10 +55,23 @@ Beyond it the displacement of an element would be lost in the rounding of the el
 ABSURD_NOISE = 0.02
 """Relative noise beyond that of any dtype."""
 
+NOISE_STEPS = (4.0, 32.0, 256.0, 2048.0)
+"""Parts of the step at which noise is measured, one after the other, as long as it is none.
+
+In a dtype that is coarse by declaration also as long as it falls: kinks inside the step do. Elsewhere rounding to a
+coarser dtype inside forward falls too, once its stairs go out of view.
+"""
+
+FALL = 4.0
+"""Factor by which noise that is measured at an eighth of the step must have fallen to have been something else."""
+
+MOST_TAKEN_BACK = 16.0
+"""How much smaller than was taken for granted measured noise is believed to be: an op without arithmetic has none."""
+
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
 
-MAX_CALIBRATIONS = 5
+MAX_CALIBRATIONS = 7
 """Steps tried for the root test."""
 
 
@@ -159,6 +173,7 @@ class RootTester:
         self._atol = atol
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
+        self._declared_coarse = spacing > COARSE
         self.calm: Calm | None = None
         self._noise_seen = False
         self._excluded: NDArray[np.bool_] | None = None
@@ -220,7 +235,7 @@ class RootTester:
         """
         step = step or self._starting_step()
         expected = EXPECTED_NOISE * self._noise * math.sqrt((stop - start) / self.line.size) / step
-        shrunk = False
+        unexplained = True
         for _ in range(MAX_CALIBRATIONS):
             gauge = self._gauge(step, expected)
             test = self.test(start, stop, gauge)
@@ -236,19 +251,19 @@ class RootTester:
                 self._noise_seen = True
                 self._settle_down(step)
                 return gauge, test
-            if not self._noise_seen:
+            if not self._noise_seen and unexplained:
+                unexplained = False
                 found = culprits(test, gauge)
-                if found is Culprits.FLAWED:
-                    return gauge, self.test(start, stop, gauge)
-                if found is Culprits.RIGHT and not shrunk:  # kinks inside the step: a smaller one meets fewer
-                    shrunk = True
+                if found is Culprits.FLAWED:  # without those, the step may turn out to be good
+                    continue
+                if found is Culprits.RIGHT:  # kinks inside the step: a smaller one meets fewer
                     step /= SHRINK
                     expected = EXPECTED_NOISE * rounding * SHRINK
                     continue
-                if self._measure_noise(test, step):
-                    step = self._starting_step()
-                    expected = EXPECTED_NOISE * self._noise / step
-                    continue
+            if not self._noise_seen and self._measure_noise(test, step):
+                step = self._starting_step()
+                expected = EXPECTED_NOISE * self._noise / step
+                continue
             move = _balancing_move(truncation, rounding)
             if quiet and move == 1.0:
                 return gauge, test
@@ -276,19 +291,23 @@ class RootTester:
         return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
-        """Measure forward's noise along a direction; return whether it is far larger than was taken for granted."""
+        """Measure forward's noise along a direction; return whether it is far from what was taken for granted."""
         middle = NOISE_POINTS // 2
         self._noise_seen = True
-        for shrink in (4.0, 32.0, 256.0):
+        measured = math.inf
+        for shrink in NOISE_STEPS:
             values = self.line.walk(test.start, test.direction, step / shrink, range(-middle, middle + 1))
-            noise, fine_enough = noise_along_line(values[:, None])
-            if fine_enough:
+            noise, flat = noise_along_line(values[:, None])
+            if not noise[0] * FALL < measured:
                 break
-        if not noise[0] <= ABSURD_NOISE * self.line.signal():
+            measured = float(noise[0]) if flat else math.inf
+            if flat and not self._declared_coarse:
+                break
+        if not measured <= ABSURD_NOISE * self.line.signal():
             return False  # not noise, but a function whose scale is far below the step
         assumed = self._noise
-        self._noise = max(assumed, NOISE_MARGIN * float(noise[0]) / test.share)
-        return self._noise > 4 * assumed
+        self._noise = max(assumed / MOST_TAKEN_BACK, NOISE_MARGIN * measured / (test.share or 1.0))
+        return not 1 / MOST_TAKEN_BACK < self._noise / assumed <= 4.0
 
     def blocks(self, gauge: Gauge) -> list[tuple[int, int]]:
         """Return blocks so small that the noise of each allows a useful resolution: it grows as their square root.
@@ -302,7 +321,7 @@ class RootTester:
         excess = gauge.floor / coarse if coarse else math.inf
         if gauge.floor <= self._atol or excess <= 1.0:
             return [(0, size)]
-        if excess**2 * (gauge.rounds + 1) > size:
+        if not excess <= math.sqrt(size / (gauge.rounds + 1)):
             raise TooMuchError(gauge.step)
         count = math.ceil(excess**2)
         edges = np.linspace(0, size, count + 1).astype(int)

@@ -54,7 +54,7 @@ STAIRS = 1e4
 """How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
 
 COARSE = 1e-8
-"""Rounding above which a dtype is taken at its word: what it does not show is not hidden by a yet coarser one."""
+"""Spacing of numbers above which a dtype is taken at its word: no coarser one hides inside."""
 
 
 @dataclass(frozen=True)

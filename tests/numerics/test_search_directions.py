@@ -181,12 +181,14 @@ def test_a_kink_shows_one_slope_to_each_side() -> None:
     assert line.excess_one_sided(0, -away, 1e-3) == pytest.approx(-2 * np.abs(away).sum())
 
 
-def test_values_along_a_line_are_those_of_the_function() -> None:
+def test_values_along_a_line_are_what_the_claim_leaves_of_the_function() -> None:
     x = np.array([0.3, 0.7])
     upstream = np.array([2.0, -1.0])
-    line = Directional(lambda: np.exp(x), [x], [np.exp(x)], upstream, np.exp(x))
+    claimed = np.array([1.0, 3.0])
+    line = Directional(lambda: np.exp(x), [x], [claimed], upstream, np.exp(x))
     direction, points = np.array([1.0, -0.5]), [-2, -1, 0, 1, 3]
-    expected = [upstream @ (np.exp(x + 0.01 * k * direction) - np.exp(x)) for k in points]
+    moves = [0.01 * k * direction for k in points]
+    expected = [claimed @ move - upstream @ (np.exp(x + move) - np.exp(x)) for move in moves]
     np.testing.assert_allclose(line.walk(0, direction, 0.01, points), expected, atol=1e-15)
 
 

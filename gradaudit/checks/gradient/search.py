@@ -143,10 +143,18 @@ def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
     results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
-    open_inputs = {name: claimed[name] for name in claimed if results[name].verdict is Verdict.INCONCLUSIVE}
-    if found.miss_probability == 1.0 and 0 < len(open_inputs) < len(inputs):
-        results |= search_all(subject, ground, open_inputs)  # without those that are wrong
+    unseen = [name for name, result in results.items() if _was_not_seen(result, found)]
+    if len(inputs) > 1 and unseen:
+        # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
+        for names in [unseen] if len(unseen) < len(inputs) else [[name] for name in unseen]:
+            results |= search_all(subject, ground, {name: claimed[name] for name in names})
     return results
+
+
+def _was_not_seen(result: Result, found: Outcome) -> bool:
+    """Whether an input's own errors drowned in those of the others, or in their noise."""
+    blind = found.miss_probability == 1.0 or result.resolution > WORTHLESS
+    return result.verdict is Verdict.INCONCLUSIVE and blind
 
 
 def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
