@@ -91,7 +91,9 @@ def _explain_code(code: str, form: FormatOption) -> None:
     if form is FormatOption.terminal:
         print_markdown(page.text, open_console())
     else:
-        typer.echo(page.text if form is FormatOption.markdown else json.dumps({"code": code, "text": page.text}), nl=False)
+        typer.echo(
+            page.text if form is FormatOption.markdown else json.dumps({"code": code, "text": page.text}), nl=False
+        )
 
 
 def _write(explanation: Explanation, form: FormatOption, max_rows: int) -> None:

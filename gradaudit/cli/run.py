@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -147,7 +147,8 @@ def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool)
         yield reports
 
 
-def leave_with_problems(problems: tuple[Problem, ...]) -> None:
+def leave_with_problems(problems: tuple[Problem, ...]) -> NoReturn:
+    """Print what is wrong with the specs and exit."""
     for problem in problems:
         typer.echo(str(problem), err=True)
     count = len(problems)

@@ -105,9 +105,7 @@ def trace_curve(case: Case, result: Result) -> StepCurve:
 def _traced(subject: Subject, ground: Ground, result: Result) -> StepCurve:
     claimed = widened(_claim(subject, result))
     index = _place(claimed, result)
-    loss = Loss(
-        ground.evaluate, ground.inputs[result.input], ground.upstream, ground.outputs, spacing(ground.dtype)
-    )
+    loss = Loss(ground.evaluate, ground.inputs[result.input], ground.upstream, ground.outputs, spacing(ground.dtype))
     loss.measure_noise(generator(subject.case, "noise"), index if result.method == "search" else None)
     part = _part(claimed[index], result.mismatches[:1])
     sample = cache(loss.along_element(index, 1j if part == "imaginary" else 1.0))

@@ -39,7 +39,7 @@ def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
     found = tuple(made for made in specs.cases if made.op == op)
     if not found:
         known = sorted({made.op for made in specs.cases})
-        hint = _did_you_mean(op, known) or f"; the specs hold {_listed(known)}"
+        hint = _did_you_mean(op, [*known, *finding_names()]) or f"; the specs hold {_listed(known)}"
         raise UnknownNameError(f"there is no op '{op}'{hint}")
     chosen = tuple(made for made in found if case in (None, made.name))
     if not chosen:

@@ -39,7 +39,7 @@ def snippet_for(case: Case, name: str, curve: StepCurve) -> str:
         input=repr(name),
         index=repr(curve.index),
         step=_step_in_python(curve.chosen_step),
-        functions=" and ".join(names_to_import(case.target).values()),
+        functions="\n".join(f"# {'.'.join(path)}: {name}" for path, name in names_to_import(case.target).items()),
         point="widened(x)" if curve.dtype == "float64" else "x",
         displacement="1j * displacement" if curve.part == "imaginary" else "displacement",
         part=".imag" if curve.part == "imaginary" else ".real" if case.dtype.startswith("complex") else "",
@@ -52,7 +52,7 @@ def _step_in_python(step: float) -> str:
 
 
 _SNIPPET = Template(
-    '''\
+    """\
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +63,12 @@ from gradaudit.spec.expand import Overrides
 from gradaudit.spec.load import load_specs
 from gradaudit.targets import open_op
 
-overrides = Overrides(dtypes=($dtype,), seed=$seed)
-cases = load_specs([Path($path)], overrides).cases
-case = next(case for case in cases if (case.op, case.name) == ($op, $case))
-
-# $functions
+file = Path($path)
+cases = load_specs([file], Overrides(dtypes=($dtype,), seed=$seed)).cases
+case = next(
+    case for case in cases if case.op == $op and case.name == $case
+)
+$functions
 op = open_op(case)
 inputs = draw_inputs(case)
 outputs = op.forward(inputs)
@@ -91,5 +92,5 @@ changes = zip(upstream, outputs_at(step), outputs_at(-step))
 numerical = sum(np.vdot(widened(u), up - down).real for u, up, down in changes)
 print("analytical:", gradient[index]$part)
 print("numerical: ", numerical / (2 * step))
-'''
+"""
 )

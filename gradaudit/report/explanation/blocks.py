@@ -29,7 +29,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``right`` are the columns whose cells are aligned on the right."""
+    """A table; cells may hold several lines. ``right`` are the columns of numbers: on the right, never wrapped."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]

@@ -23,7 +23,7 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    rounding="×",
+    rounding="x",
     truncation="●",
     noise="·",
     chosen="┊",

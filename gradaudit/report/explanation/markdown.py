@@ -44,5 +44,9 @@ def _fenced(text: str, language: str) -> str:
 
 def _table(block: Table) -> str:
     rules = ["--:" if k in block.right else "---" for k in range(len(block.header))]
-    rows = [block.header, tuple(rules), *(tuple(map(_escaped, row)) for row in block.rows)]
+    rows = [block.header, tuple(rules), *(tuple(map(_cell, row)) for row in block.rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return "; ".join(map(_escaped, text.splitlines()))

@@ -56,13 +56,25 @@ def _audited(explanation: Explanation) -> Iterator[Block]:
     yield Heading("What was audited")
     calls = explanation.signature.calls.items()
     yield Entries((("spec", f"{explanation.location} (module {explanation.module})"), *calls))
-    yield Table(("Case", "Dtype", "Inputs", "Other settings"), tuple(map(_case_row, explanation.cases)))
-    yield Entries(tuple(("tolerance", _tolerance(made)) for made in explanation.tolerances))
+    yield _cases(explanation.cases)
+    if explanation.tolerances:
+        yield Entries(tuple(("tolerance", _tolerance(made)) for made in explanation.tolerances))
 
 
-def _case_row(case: Case) -> tuple[str, ...]:
-    inputs = "; ".join(_input(made) for made in case.inputs)
-    return case.name, case.dtype, inputs, ", ".join(_settings(case))
+def _cases(cases: Sequence[Case]) -> Table:
+    rows = tuple(_case_rows(cases))
+    columns = 4 if any(row[3] for row in rows) else 3
+    return Table(("Case", "Dtypes", "Inputs", "Settings")[:columns], tuple(row[:columns] for row in rows))
+
+
+def _case_rows(cases: Sequence[Case]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each case, its dtypes together where nothing else differs."""
+    dtypes: dict[tuple[str, str, str], list[str]] = {}
+    for case in cases:
+        inputs = "\n".join(_input(made) for made in case.inputs)
+        dtypes.setdefault((case.name, inputs, "\n".join(_settings(case))), []).append(case.dtype)
+    for (name, inputs, settings), found in dtypes.items():
+        yield name, "\n".join(found), inputs, settings
 
 
 def _input(made: Input) -> str:
@@ -79,9 +91,9 @@ def _input(made: Input) -> str:
 
 
 def _settings(case: Case) -> Iterator[str]:
-    yield f"seed {case.seed}"
-    if case.params:
-        yield ", ".join(f"{name}={value}" for name, value in case.params.items())
+    if case.seed != 0:
+        yield f"seed {case.seed}"
+    yield from (f"{name}={value}" for name, value in case.params.items())
     if case.upstream != "random":
         yield f"upstream {case.upstream}" if isinstance(case.upstream, str) else "upstream given"
     if case.step is not None:
@@ -116,25 +128,38 @@ def _where(places: Sequence[tuple[str, str]]) -> str:
 
 def _verdicts(explanation: Explanation) -> Iterator[Block]:
     yield Heading("Verdicts")
-    header = ("Case", "Dtype", "Input", "Verdict", "Wrong", "Of", "Method", "Would have seen", "Forwards")
-    rows = [
-        (
-            result.case,
-            result.dtype,
-            result.input,
-            f"{result.verdict}" + ("" if result.expected == (result.verdict is Verdict.PASS) else _expectation(result)),
-            f"{result.wrong:,}",
-            f"{result.size:,}",
-            result.method,
-            _resolution(result),
-            f"{result.evaluations:,}",
-        )
-        for result in explanation.results
-    ]
-    yield Table(header, tuple(rows), frozenset({4, 5, 7, 8}))
-    missed = max(result.miss_probability for result in explanation.results)
-    if 0.0 < missed < 1.0:
-        yield Prose(f"Searched, not looked at one by one: a wrong index was missed with a chance below {missed:.0e}.")
+    header = ("Case", "Dtype", "Input", "Verdict", "Wrong", "Resolution", "Forwards")
+    rows = tuple(map(_verdict_row, _grouped(explanation.results)))
+    yield Table(header, rows, frozenset({4, 5, 6}))
+    if any(not math.isnan(result.resolution) for result in explanation.results):
+        yield Prose("Resolution: the smallest relative error at an index that would surely have been reported.")
+    searched = [result.miss_probability for result in explanation.results if result.method == "search"]
+    if searched and 0.0 < max(searched) < 1.0:
+        missed = f"a wrong index was missed with a chance below {max(searched):.0e}"
+        yield Prose(f"{'All' if len(searched) == len(explanation.results) else 'Some'} were searched: {missed}.")
+
+
+def _grouped(results: Sequence[Result]) -> list[list[Result]]:
+    """Return results one by one, but those inputs of a case together that passed."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        own = "" if result.verdict is Verdict.PASS and result.expected else result.input
+        groups.setdefault((result.case, result.dtype, own), []).append(result)
+    return list(groups.values())
+
+
+def _verdict_row(group: list[Result]) -> tuple[str, ...]:
+    first = group[0]
+    plain = first.expected == (first.verdict is Verdict.PASS)
+    return (
+        first.case,
+        first.dtype,
+        ", ".join(result.input for result in group),
+        f"{first.verdict}" + ("" if plain else _expectation(first)),
+        f"{sum(result.wrong for result in group):,} of {sum(result.size for result in group):,}",
+        _resolution(max(group, key=lambda result: result.resolution)),
+        f"{sum(result.evaluations for result in group):,}",
+    )
 
 
 def _expectation(result: Result) -> str:
@@ -172,8 +197,10 @@ def _curve_in_words(curve: StepCurve, *, worst: bool) -> str:
         f"from step {step_in_words(curve.chosen_step)} on, which gives {numbers.full(curve.estimate).strip()}; "
         f"with all steps tried, it is off by at most {curve.bound:.1e}."
     )
-    if curve.difference > curve.tolerance:
+    if curve.difference - curve.bound > curve.tolerance:
         return f"{said} Backward is off by {curve.difference:.1e}, where {curve.tolerance:.1e} is allowed."
+    if curve.difference > curve.tolerance:
+        return f"{said} Backward differs from it by {curve.difference:.1e}, which that leaves undecided."
     return said
 
 
@@ -191,7 +218,7 @@ def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
     weight = "fails the case" if finding.fails else "for information"
     if finding.code in DIAGNOSIS_CODES and explained is not None:
         weight = f"a likely cause, explains {float(explained):.0%} of the mismatch"
-    yield finding.code, f"{finding.message} ({weight})"
+    yield "finding", f"{finding.code} ({weight}): {finding.message}"
     evidence = ", ".join(f"{key} = {value}" for key, value in finding.evidence.items() if key != "explained")
     if evidence:
         yield "evidence", evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 3] + "..."

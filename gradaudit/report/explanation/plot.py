@@ -53,12 +53,12 @@ def draw(explanation: Explanation, kind: str) -> bytes:
     studies = explanation.studies
     columns = 2 if any(study.heat_map for study in studies) else 1
     size = (PANEL[0] * columns, PANEL[1] * len(studies))
-    with matplotlib.rc_context({"svg.hashsalt": "gradaudit", "text.parse_math": False}):  # the same bytes each time
+    with matplotlib.rc_context({"svg.hashsalt": "gradaudit"}):  # the same bytes each time
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(len(studies), columns, squeeze=False)
         for study, row in zip(studies, panels, strict=True):
             about = f"{explanation.op} w.r.t. {study.result.input} ({study.case.name}, {study.case.dtype})"
-            row[0].set_title(f"{about}: {study.result.verdict}", fontsize="medium")
+            row[0].set_title(_literal(f"{about}: {study.result.verdict}"), fontsize="medium")
             _draw_curve(row[0], study.curve, study.no_curve)
             if columns > 1:
                 _draw_map(row[1], study.heat_map)
@@ -69,13 +69,17 @@ def draw(explanation: Explanation, kind: str) -> bytes:
 
 def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
     if curve is None:
-        axes.text(0.5, 0.5, trouble, ha="center", va="center", wrap=True, transform=axes.transAxes)
+        axes.text(0.5, 0.5, _literal(trouble), ha="center", va="center", wrap=True, transform=axes.transAxes)
         axes.set_axis_off()
         return
     for branch, colour in (("rounding", "tab:purple"), ("truncation", "tab:blue")):
         points = [point for point in curve.points if point.branch == branch and point.error > 0]
-        axes.plot([p.step for p in points], [p.error for p in points], "o", ms=3.5, color=colour, label=f"{branch} rules")
-    axes.plot([p.step for p in curve.points], [p.rounding for p in curve.points], ":", color="grey", label="noise floor")
+        axes.plot(
+            [p.step for p in points], [p.error for p in points], "o", ms=3.5, color=colour, label=f"{branch} rules"
+        )
+    axes.plot(
+        [p.step for p in curve.points], [p.rounding for p in curve.points], ":", color="grey", label="noise floor"
+    )
     axes.axvline(curve.chosen_step, color="black", lw=0.8, label=f"step chosen: {step_in_words(curve.chosen_step)}")
     axes.axhline(curve.tolerance, color="tab:green", ls="--", label=f"tolerance: {curve.tolerance:.1e}")
     if shows_claim(curve):
@@ -88,13 +92,24 @@ def _draw_map(axes: Axes, heat: HeatMap | None) -> None:
     if heat is None:
         axes.set_axis_off()
         return
+    from matplotlib.ticker import MaxNLocator
+
     cells: Any = np.array(heat.cells)
     cells[cells == 0.0] = math.nan
     finite = cells[np.isfinite(cells)]
     cells[np.isinf(cells)] = finite.max() if finite.size else 1.0
-    image = axes.imshow(np.log10(cells), aspect="auto", cmap="magma_r", interpolation="nearest")
+    rows, columns = cells.shape[0] * heat.block[0], cells.shape[1] * heat.block[1]
+    edges = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    image = axes.imshow(np.log10(cells), extent=edges, aspect="auto", cmap="magma_r", interpolation="nearest")
     bar = axes.figure.colorbar(image, ax=axes)
     bar.set_label("log10(difference / tolerance)")
     blank = "white: right" if heat.complete else "white: right, or not looked at"
     leading = " x ".join(map(str, heat.shape[:-1]))
     axes.set(xlabel=f"last axis ({heat.shape[-1]})", ylabel=f"leading axes stacked ({leading})", title=blank)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _literal(text: str) -> str:
+    """Return text in which a dollar sign begins no formula."""
+    return text.replace("$", r"\$")

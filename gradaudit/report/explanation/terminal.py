@@ -18,6 +18,9 @@ from gradaudit.report.terminal import COLOURS, visible
 MARGIN = "  "
 """What stands before everything but headings, and code that is to be copied."""
 
+MAX_NAME = 24
+"""Columns that the first column of a table has at least where its names need them."""
+
 MAX_LABEL = 12
 """Columns for the labels of entries; what is longer runs into the text."""
 
@@ -82,14 +85,21 @@ def _entries(rows: tuple[tuple[str, str], ...], width: int) -> Text:
 def _table(block: Table) -> rich.table.Table:
     table = rich.table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for k, heading in enumerate(block.header):
-        table.add_column(heading, justify="right" if k in block.right else "left", overflow="fold")
+        widest = max(len(row[k]) for row in (block.header, *block.rows)) if k == 0 else 0
+        table.add_column(
+            heading,
+            justify="right" if k in block.right else "left",
+            overflow="fold",
+            no_wrap=k in block.right,
+            min_width=min(widest, MAX_NAME),
+        )
     for row in block.rows:
         table.add_row(*(_cell(text) for text in row))
     return table
 
 
 def _cell(text: str) -> Text:
-    cell = Text(visible(text))
+    cell = Text("\n".join(map(visible, text.splitlines())))
     for verdict, colour in COLOURS.items():
         cell.highlight_regex(rf"^{verdict}\b", colour)
     return cell
