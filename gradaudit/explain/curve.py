@@ -174,7 +174,11 @@ def _steps(size: float, chosen: float) -> list[float]:
 
 def _points(sample: Sampler, truth: float, steps: list[float]) -> tuple[Point, ...]:
     made = [(step, sample(step)) for step in steps]
-    seen = [(step, difference) for step, difference in made if difference and math.isfinite(difference.central)]
+    seen = [
+        (step, difference)
+        for step, difference in made
+        if difference and math.isfinite(difference.central + difference.rounding)
+    ]
     if not seen:
         raise UntraceableError("no step gives a finite difference on both sides")
 

@@ -82,7 +82,8 @@ index, step = $index, $step
 
 
 def outputs_at(displacement):
-    point = {name: $point.copy("K") for name, x in draw_inputs(case).items()}
+    drawn = draw_inputs(case)
+    point = {name: $point.copy("K") for name, x in drawn.items()}
     point[$input][index] += $displacement
     outputs = op.forward(point)
     return [widened(outputs[k].copy()) for k in counted]

@@ -43,7 +43,7 @@ class _Grid:
     def row(self, error: float) -> int:
         """Return the row of an error, counted from the highest; the lowest for what lies below it."""
         height = (math.log10(error) - self._low) * self._rows_per_decade if error > 0 else 0.0
-        return len(self._cells) - 1 - min(max(round(height), 0), len(self._cells) - 1)
+        return len(self._cells) - 1 - round(min(max(height, 0.0), len(self._cells) - 1.0))
 
     def mark(self, step: float, error: float, glyph: str) -> None:
         """Put a character where a step and an error meet."""

@@ -217,7 +217,7 @@ def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
     explained = finding.evidence.get("explained")
     weight = "fails the case" if finding.fails else "for information"
     if finding.code in DIAGNOSIS_CODES and explained is not None:
-        weight = f"a likely cause, explains {float(explained):.0%} of the mismatch"
+        weight = f"a likely cause, explains {math.floor(100 * float(explained))}% of the mismatch"
     yield "finding", f"{finding.code} ({weight}): {finding.message}"
     evidence = ", ".join(f"{key} = {value}" for key, value in finding.evidence.items() if key != "explained")
     if evidence:
