@@ -34,12 +34,11 @@ def snippet_for(case: Case, name: str, curve: StepCurve) -> str:
         path=repr(str(case.location.file)),
         dtype=repr(case.dtype),
         seed=case.seed,
-        op=repr(case.op),
-        case=repr(case.name),
+        names=repr((case.op, case.name)),
         input=repr(name),
         index=repr(curve.index),
         step=_step_in_python(curve.chosen_step),
-        functions="\n".join(f"# {'.'.join(path)}: {name}" for path, name in names_to_import(case.target).items()),
+        functions="\n".join(f"# {name}" for name in names_to_import(case.target).values()),
         point="widened(x)" if curve.dtype == "float64" else "x",
         displacement="1j * displacement" if curve.part == "imaginary" else "displacement",
         part=".imag" if curve.part == "imaginary" else ".real" if case.dtype.startswith("complex") else "",
@@ -65,9 +64,8 @@ from gradaudit.targets import open_op
 
 file = Path($path)
 cases = load_specs([file], Overrides(dtypes=($dtype,), seed=$seed)).cases
-case = next(
-    case for case in cases if case.op == $op and case.name == $case
-)
+names = $names
+case = next(case for case in cases if (case.op, case.name) == names)
 $functions
 op = open_op(case)
 inputs = draw_inputs(case)

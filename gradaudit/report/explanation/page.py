@@ -156,10 +156,16 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
         first.dtype,
         ", ".join(result.input for result in group),
         f"{first.verdict}" + ("" if plain else _expectation(first)),
-        f"{sum(result.wrong for result in group):,} of {sum(result.size for result in group):,}",
+        f"{sum(result.wrong for result in group):,} of {_judged(group)}",
         _resolution(max(group, key=lambda result: result.resolution)),
         f"{sum(result.evaluations for result in group):,}",
     )
+
+
+def _judged(group: list[Result]) -> str:
+    """Return how many indices the wrong ones are of: all, or after a search those that were looked at."""
+    checked, size = (sum(getattr(result, name) for result in group) for name in ("checked", "size"))
+    return f"{checked:,} seen" if checked < size and group[0].method == "search" else f"{size:,}"
 
 
 def _expectation(result: Result) -> str:
@@ -169,7 +175,7 @@ def _expectation(result: Result) -> str:
 def _resolution(result: Result) -> str:
     if math.isnan(result.resolution):
         return "-"
-    return f"{result.resolution:.1e}" if math.isfinite(result.resolution) else "nothing"
+    return f"{result.resolution:.1e}" if math.isfinite(result.resolution) else "none"
 
 
 def _studied(study: Study, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
@@ -241,6 +247,8 @@ def _next_steps(explanation: Explanation) -> Iterator[Block]:
 
 def _peace(explanation: Explanation) -> str:
     seen = max(result.resolution for result in explanation.results)
+    if not any(result.size for result in explanation.results):
+        return "Nothing: no input has an element, so there was nothing to compare. Another case should."
     return (
         "Nothing: every gradient is right within its tolerance, and no finding was made. A relative error above "
         f"{seen:.1e} would have been reported, at any index of any case. Another draw of the inputs costs one option: "
