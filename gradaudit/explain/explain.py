@@ -176,11 +176,11 @@ def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
 
 
 def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:
-    """Return each code once, with the first finding that carries it; those that fail a case come first."""
-    seen: dict[str, tuple[Finding, list[tuple[str, str]]]] = {}
+    """Return the first finding of each code for each input; those that fail a case come first."""
+    seen: dict[tuple[str, str], tuple[Finding, list[tuple[str, str]]]] = {}
     for _, result in pairs:
         for finding in result.findings:
-            places = seen.setdefault(finding.code, (finding, []))[1]
+            places = seen.setdefault((finding.code, result.input), (finding, []))[1]
             if _place(result) not in places:
                 places.append(_place(result))
     ordered = sorted(seen.values(), key=lambda entry: not entry[0].fails)
@@ -188,8 +188,8 @@ def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:
 
 
 def _remedies(sightings: tuple[Sighting, ...], pairs: list[Pair]) -> Iterator[Page]:
-    known = finding_names()
-    yield from (finding_page(made.finding.code) for made in sightings if made.finding.code in known)
+    codes = dict.fromkeys(made.finding.code for made in sightings)
+    yield from (finding_page(code) for code in codes if code in finding_names())
     verdicts = {result.verdict for _, result in pairs}
     if Verdict.FAIL in verdicts or Verdict.ERROR in verdicts:
         yield guide("debugging")

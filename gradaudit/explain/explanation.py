@@ -36,7 +36,7 @@ class ToleranceInForce:
 
 @dataclass(frozen=True)
 class Sighting:
-    """A finding, and everywhere that it was made, as ``case[dtype]`` and input."""
+    """A finding about an input, and where it was made, as ``case[dtype]`` and input."""
 
     finding: Finding
     places: tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ class Explanation:
         tolerances: those in force.
         results: one for each case and differentiable input.
         studies: one for each differentiable input.
-        sightings: every finding, the gravest first.
+        sightings: the findings of each input, the gravest first.
         remedies: what to do about each code found, and pages that help further.
 
     """
