@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.explain import explain
+from gradaudit.cli.guide import guide
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
 
@@ -16,6 +18,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(explain)
+app.command()(guide)
 app.command()(schema)
 
 

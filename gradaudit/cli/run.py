@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -85,7 +84,7 @@ def run(
         loaded = load_specs(where, overrides)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
-        with _one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+        with one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
             handlers: list[Handler] = [tally, *reports]
 
             def emit(event: Event) -> None:
@@ -94,7 +93,7 @@ def run(
 
             run_specs(loaded, emit, jobs=jobs, timeout=timeout)
     except SpecError as error:
-        _leave_with_problems(error.problems)
+        leave_with_problems(error.problems)
     except (SelectionError, UnwritableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_USAGE) from None
@@ -107,7 +106,7 @@ def run(
 
 
 @contextmanager
-def _one_interrupt() -> Iterator[None]:
+def one_interrupt() -> Iterator[None]:
     """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
@@ -130,8 +129,7 @@ def _one_interrupt() -> Iterator[None]:
 @contextmanager
 def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool) -> Iterator[list[Handler]]:
     """Open every report that was asked for; a file that was not written by the end stays what it was."""
-    from rich.console import Console
-
+    from gradaudit.report.console import open_console
     from gradaudit.report.files import AtomicFile, UnwritableError
     from gradaudit.report.json import JsonReport
     from gradaudit.report.junit import JunitReport
@@ -139,10 +137,7 @@ def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool)
 
     if json and json == junit:
         raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
-    console = Console(stderr="-" in (json, junit), highlight=False)
-    if isinstance(console.file, io.TextIOWrapper):  # a locale without the op's characters is no reason to stop
-        console.file.reconfigure(errors="backslashreplace")
-    reports: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet)]
+    reports: list[Handler] = [TerminalReport(open_console(stderr="-" in (json, junit)), max_rows=max_rows, quiet=quiet)]
     with ExitStack() as stack:
         for path, report in ((json, JsonReport), (junit, JunitReport)):
             if path:
@@ -152,7 +147,8 @@ def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool)
         yield reports
 
 
-def _leave_with_problems(problems: tuple[Problem, ...]) -> None:
+def leave_with_problems(problems: tuple[Problem, ...]) -> NoReturn:
+    """Print what is wrong with the specs and exit."""
     for problem in problems:
         typer.echo(str(problem), err=True)
     count = len(problems)

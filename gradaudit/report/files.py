@@ -13,7 +13,7 @@ class UnwritableError(OSError):
 
 
 class AtomicFile:
-    """A text file that appears complete under its name, or stays what it was.
+    """A file that appears complete under its name, or stays what it was.
 
     The place is claimed when this object is made, before any work whose result could be lost. ``-`` is standard
     output; devices and pipes, which cannot be replaced, are written directly.
@@ -52,8 +52,20 @@ class AtomicFile:
         if self._name == "-":
             sys.stdout.write(text)
             return
+        self.write_bytes(text.encode())
+
+    def write_bytes(self, content: bytes) -> None:
+        """Put the content in place, as ``write`` does.
+
+        Raises:
+            UnwritableError: where that fails now.
+
+        """
+        if self._name == "-":
+            sys.stdout.buffer.write(content)
+            return
         try:
-            Path(self._temporary or self._path).write_text(text, encoding="utf-8")
+            Path(self._temporary or self._path).write_bytes(content)
             if self._temporary:
                 umask = os.umask(0)
                 os.umask(umask)

@@ -60,8 +60,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "evaluations": result.evaluations,
         "seconds": result.seconds,
         "method": result.method,
-        "miss_probability": _plain(result.miss_probability),
-        "resolution": _plain(result.resolution),
+        "miss_probability": plain(result.miss_probability),
+        "resolution": plain(result.resolution),
         "message": result.message,
         "mismatches": [_mismatch_record(mismatch) for mismatch in result.mismatches],
         "findings": [_finding_record(finding) for finding in result.findings],
@@ -71,28 +71,28 @@ def result_record(result: Result) -> dict[str, Any]:
 def _mismatch_record(mismatch: Mismatch) -> dict[str, Any]:
     return {
         "index": list(mismatch.index),
-        "analytical": _plain(mismatch.analytical),
-        "numerical": _plain(mismatch.numerical),
-        "error_bound": _plain(mismatch.error_bound),
-        "difference": _plain(mismatch.difference),
-        "tolerance": _plain(mismatch.tolerance),
+        "analytical": plain(mismatch.analytical),
+        "numerical": plain(mismatch.numerical),
+        "error_bound": plain(mismatch.error_bound),
+        "difference": plain(mismatch.difference),
+        "tolerance": plain(mismatch.tolerance),
     }
 
 
 def _finding_record(finding: Finding) -> dict[str, Any]:
-    return {"code": finding.code, "message": finding.message, "evidence": _plain(dict(finding.evidence))}
+    return {"code": finding.code, "message": finding.message, "evidence": plain(dict(finding.evidence))}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value that JSON can hold: NaN and infinities as strings, complex numbers as [real, imaginary]."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, complex):
-        return [_plain(float(value.real)), _plain(float(value.imag))]
+        return [plain(float(value.real)), plain(float(value.imag))]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if hasattr(value, "tolist"):  # arrays and their scalars, of whatever framework
-        return _plain(value.tolist())
+        return plain(value.tolist())
     return value

@@ -96,3 +96,10 @@ def _row(mismatch: Mismatch, status: str) -> tuple[str, ...]:
         numbers.tolerance(mismatch.tolerance),
         status,
     )
+
+
+def worst_and_table(result: Result, max_rows: int) -> list[str]:
+    """Return the worst index of a result in full and a table of the others, without headline, message or findings."""
+    if not result.mismatches:
+        return []
+    return [*_worst(result, result.mismatches[0]), "", *_table(result, max_rows)]

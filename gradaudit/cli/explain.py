@@ -1,0 +1,113 @@
+"""``gradaudit explain``: one op in depth, or what a finding means."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradaudit.cli.run import (
+    EXIT_INTERRUPTED,
+    EXIT_UNEXPECTED,
+    EXIT_USAGE,
+    DtypeOption,
+    leave_with_problems,
+    one_interrupt,
+)
+
+if TYPE_CHECKING:
+    from gradaudit.explain.explanation import Explanation
+
+FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
+
+
+def explain(
+    name: Annotated[str, typer.Argument(metavar="OP|CODE", help="An op's name, or the code of a finding.")],
+    case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
+    specs: Annotated[
+        list[Path] | None, typer.Option("--specs", help="Spec files or folders; repeatable; default: the project's.")
+    ] = None,
+    dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the spec's own.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
+    plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
+    format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
+    max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+) -> None:
+    """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a finding means.
+
+    Exits as run does: 0 where every case ends as its spec expects, 1 where any does not, 2 for a wrong spec or option.
+    """
+    from gradaudit.explain.explain import UnknownNameError, cases_of
+    from gradaudit.explain.explain import explain as explained
+    from gradaudit.report.files import AtomicFile, UnwritableError
+    from gradaudit.results import FINDING_CODES
+    from gradaudit.spec.errors import SpecError
+    from gradaudit.spec.expand import Overrides
+    from gradaudit.spec.load import load_specs
+    from gradaudit.spec.project import find_project
+
+    if name in FINDING_CODES and not (case or specs or dtype or plot):
+        return _explain_code(name, format)
+    overrides = Overrides(dtypes=tuple(str(each) for each in dtype) if dtype else None, seed=seed)
+    try:
+        with one_interrupt(), ExitStack() as stack:
+            if plot:
+                from gradaudit.report.explanation.plot import draw, kind_of_plot
+
+                kind, file = kind_of_plot(plot), AtomicFile(plot)
+                stack.callback(file.discard)
+            loaded = load_specs(specs or list(find_project(Path.cwd()).specs), overrides)
+            explanation = explained(cases_of(loaded, name, case), jobs=jobs, timeout=timeout)
+            _write(explanation, format, max_rows)
+            if plot:
+                file.write_bytes(draw(explanation, kind))
+    except SpecError as error:
+        leave_with_problems(error.problems)
+    except (UnknownNameError, UnwritableError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not explanation.as_expected:
+        raise typer.Exit(EXIT_UNEXPECTED)
+    return None
+
+
+def _explain_code(code: str, form: FormatOption) -> None:
+    import json
+
+    from gradaudit.guides import finding_page
+    from gradaudit.report.console import open_console, print_markdown
+
+    page = finding_page(code)
+    if form is FormatOption.terminal:
+        print_markdown(page.text, open_console())
+    else:
+        typer.echo(
+            page.text if form is FormatOption.markdown else json.dumps({"code": code, "text": page.text}), nl=False
+        )
+
+
+def _write(explanation: Explanation, form: FormatOption, max_rows: int) -> None:
+    from gradaudit.report.console import open_console
+    from gradaudit.report.explanation.glyphs import UNICODE, glyphs_for
+    from gradaudit.report.explanation.json import document
+    from gradaudit.report.explanation.markdown import markdown
+    from gradaudit.report.explanation.page import page
+    from gradaudit.report.explanation.terminal import print_page
+
+    if form is FormatOption.json:
+        typer.echo(document(explanation), nl=False)
+    elif form is FormatOption.markdown:
+        typer.echo(markdown(page(explanation, UNICODE, max_rows)), nl=False)
+    else:
+        console = open_console()
+        print_page(page(explanation, glyphs_for(console.encoding), max_rows), console)

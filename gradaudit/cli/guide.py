@@ -1,0 +1,33 @@
+"""``gradaudit guide``: how-to pages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+EXIT_USAGE = 2
+
+
+def guide(
+    name: Annotated[
+        str | None, typer.Argument(help="Which guide; without it, all are listed.", show_default=False)
+    ] = None,
+) -> None:
+    """Print a how-to guide, or list them all: tolerances, debugging, new ops, kinks, and so on."""
+    from gradaudit.guides import guide as read_guide
+    from gradaudit.guides import guide_names
+    from gradaudit.report.console import open_console, print_markdown
+    from gradaudit.spec.errors import nearest
+
+    names = guide_names()
+    if name is None:
+        width = max(map(len, names)) + 2
+        for known in names:
+            typer.echo(f"{known:{width}}{read_guide(known).title}")
+        return
+    if name not in names:
+        hint = nearest(name, names) or f"; there are {', '.join(names)}"
+        typer.echo(f"there is no guide '{name}'{hint}", err=True)
+        raise typer.Exit(EXIT_USAGE)
+    print_markdown(read_guide(name).text, open_console())

@@ -1,0 +1,192 @@
+"""How the error of a central difference depends on its step: the picture behind every numerical gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.ground import Ground, find_ground, widened
+from gradaudit.checks.subject import Subject, examine
+from gradaudit.numerics.decision import settles
+from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
+from gradaudit.numerics.loss import Loss, power_of_two
+from gradaudit.results import Mismatch, Result
+from gradaudit.spec.case import Case
+from gradaudit.spec.draw import UndrawableError, generator
+from gradaudit.spec.dtypes import spacing
+from gradaudit.targets import open_op
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+Branch = Literal["truncation", "rounding"]
+
+FINEST = -40
+"""Doublings of the element's scale at which the curve begins, 1e-12: finer steps are lost in any float64."""
+
+BELOW_CHOSEN = -12
+"""Doublings of the chosen step that the curve begins at where that is finer still."""
+
+MAX_POINTS = 60
+"""Most differences in a curve: where the range is wider, steps are left out."""
+
+
+class UntraceableError(Exception):
+    """There is no curve, for the reason given."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A central difference: its step, what it is off by, what rounding may do to it, and which error rules there."""
+
+    step: float
+    error: float
+    rounding: float
+    branch: Branch
+
+
+@dataclass(frozen=True)
+class StepCurve:
+    """The error of a central difference at one index against its step.
+
+    Attributes:
+        index: where.
+        part: the direction within the number, ``imaginary`` for that part of a complex one.
+        dtype: what forward was differenced in.
+        analytical: the claim there; of a complex one, that part.
+        estimate: the best estimate of the truth, which errors are measured from.
+        bound: what it may be off by.
+        chosen_step: the finest step that the audit's own estimate was made with.
+        tolerance: the difference allowed there.
+        points: the curve, finest step first.
+
+    """
+
+    index: tuple[int, ...]
+    part: Literal["real", "imaginary"]
+    dtype: str
+    analytical: float
+    estimate: float
+    bound: float
+    chosen_step: float
+    tolerance: float
+    points: tuple[Point, ...]
+
+    @property
+    def noise_floor(self) -> float:
+        """The least that rounding lets any of these differences be off by, together with its truncation."""
+        return min(point.rounding + point.error for point in self.points)
+
+    @property
+    def difference(self) -> float:
+        """What the claim and the estimate differ by."""
+        return abs(self.analytical - self.estimate)
+
+
+def trace_curve(case: Case, result: Result) -> StepCurve:
+    """Return the curve at the worst index of a result, at the largest gradient where none is wrong.
+
+    Raises:
+        UntraceableError: where no difference can be made, with the reason.
+
+    """
+    with np.errstate(all="ignore"):
+        try:
+            subject = examine(case, open_op(case))
+            return _traced(subject, find_ground(subject), result)
+        except (OpError, UndrawableError, MemoryError) as error:
+            raise UntraceableError(str(error) or "out of memory") from None
+
+
+def _traced(subject: Subject, ground: Ground, result: Result) -> StepCurve:
+    claimed = widened(_claim(subject, result))
+    index = _place(claimed, result)
+    loss = Loss(ground.evaluate, ground.inputs[result.input], ground.upstream, ground.outputs, spacing(ground.dtype))
+    loss.measure_noise(generator(subject.case, "noise"), index if result.method == "search" else None)
+    part = _part(claimed[index], result.mismatches[:1])
+    sample = cache(loss.along_element(index, 1j if part == "imaginary" else 1.0))
+    number = complex(claimed[index])
+    value = number.imag if part == "imaginary" else number.real
+    start = subject.case.step or loss.step_at(index)
+    chosen, best = _estimates(sample, value, start, result, fixed=subject.case.step is not None)
+    if not math.isfinite(best.value):
+        raise UntraceableError(f"forward is not finite, or jumps, around index {index}")
+    return StepCurve(
+        index=index,
+        part=part,
+        dtype=ground.dtype,
+        analytical=value,
+        estimate=best.value,
+        bound=best.bound,
+        chosen_step=chosen.step,
+        tolerance=result.atol + result.rtol * abs(best.value),
+        points=_points(sample, best.value, _steps(float(abs(ground.inputs[result.input][index])), chosen.step)),
+    )
+
+
+def _claim(subject: Subject, result: Result) -> Array:
+    claimed = subject.gradients.get(result.input)
+    if claimed is None or claimed.shape != subject.inputs[result.input].shape:
+        raise UntraceableError(f"backward gave no gradient of {result.input}'s shape")
+    if not claimed.size:
+        raise UntraceableError(f"{result.input} has no elements")
+    return claimed
+
+
+def _place(claimed: Array, result: Result) -> tuple[int, ...]:
+    if result.mismatches:
+        return result.mismatches[0].index
+    magnitudes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
+    return tuple(int(k) for k in np.unravel_index(int(np.argmax(magnitudes)), claimed.shape))
+
+
+def _part(claimed: complex, worst: tuple[Mismatch, ...]) -> Literal["real", "imaginary"]:
+    off = claimed - worst[0].numerical if worst else claimed
+    return "imaginary" if abs(complex(off).imag) > abs(complex(off).real) else "real"
+
+
+def _estimates(
+    sample: Sampler, claimed: float, start: float, result: Result, *, fixed: bool
+) -> tuple[Estimate, Estimate]:
+    """Return the estimate that the audit decides by, and the best that can be had."""
+
+    def settled(made: Estimate) -> bool:
+        return settles(claimed, made.value, made.bound, result.rtol, result.atol)
+
+    best = estimate_derivative(sample, power_of_two(start), lambda _: False)
+    chosen = estimate_at_step(sample, start) if fixed else estimate_derivative(sample, start, settled)
+    return chosen if math.isfinite(chosen.step) else best, best
+
+
+def _steps(size: float, chosen: float) -> list[float]:
+    scale = power_of_two(max(1.0, size))
+    last = round(math.log2(scale))
+    first = last + FINEST
+    if math.isfinite(chosen):
+        first = min(first, round(math.log2(chosen)) + BELOW_CHOSEN)
+    stride = -(-(last - first + 1) // MAX_POINTS)
+    return [math.ldexp(1.0, power) for power in range(first, last + 1, stride)]
+
+
+def _points(sample: Sampler, truth: float, steps: list[float]) -> tuple[Point, ...]:
+    made = [(step, sample(step)) for step in steps]
+    seen = [
+        (step, difference)
+        for step, difference in made
+        if difference and math.isfinite(difference.central + difference.rounding)
+    ]
+    if not seen:
+        raise UntraceableError("no step gives a finite difference on both sides")
+
+    def total(entry: tuple[float, Difference]) -> float:
+        return abs(entry[1].central - truth) + entry[1].rounding
+
+    best = min(seen, key=total)[0]
+    return tuple(
+        Point(step, abs(made.central - truth), made.rounding, "truncation" if step > best else "rounding")
+        for step, made in seen
+    )

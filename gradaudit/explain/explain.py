@@ -1,0 +1,197 @@
+"""From the specs of one op to its explanation: audited as in a run, then looked at where it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from gradaudit.engine.events import CaseFinished, Event
+from gradaudit.engine.pool import workers
+from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
+from gradaudit.engine.worker import Lost
+from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
+from gradaudit.explain.explanation import Explanation, Origin, Sighting, Study, ToleranceInForce
+from gradaudit.explain.heat_map import heat_map
+from gradaudit.explain.reproduce import command_for, snippet_for
+from gradaudit.explain.signature import signature_of
+from gradaudit.guides import Page, finding_names, finding_page, guide
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.case import Case
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
+from gradaudit.spec.errors import nearest
+from gradaudit.spec.load import Specs
+
+Pair = tuple[Case, Result]
+
+
+class UnknownNameError(ValueError):
+    """There is no op, or no case, of the name that was asked for; the message names the nearest."""
+
+
+def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
+    """Return the specs with the cases of one op only, or with one of them, in each of its dtypes.
+
+    Raises:
+        UnknownNameError: where there is no such op or case.
+
+    """
+    found = tuple(made for made in specs.cases if made.op == op)
+    if not found:
+        known = sorted({made.op for made in specs.cases})
+        hint = _did_you_mean(op, [*known, *finding_names()]) or f"; the specs hold {_listed(known)}"
+        raise UnknownNameError(f"there is no op '{op}'{hint}")
+    chosen = tuple(made for made in found if case in (None, made.name))
+    if not chosen:
+        known = list(dict.fromkeys(made.name for made in found))
+        raise UnknownNameError(f"{op} has no case '{case}'{nearest(case or '', known)}; it has {_listed(known)}")
+    return replace(specs, cases=chosen, documents={op: specs.documents[op]})
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return a hint at the known words that are near, or contain the word."""
+    if hint := nearest(word, known):
+        return hint
+    containing = [name for name in known if word.lower() in name.lower()]
+    return f"; did you mean {_listed(containing, 'or')}?" if word and containing else ""
+
+
+def _listed(names: Sequence[str], last: str = "and", most: int = 8) -> str:
+    shown = [f"'{name}'" for name in names[:most]]
+    if len(names) > most:
+        return f"{', '.join(shown)} {last} {len(names) - most} more"
+    return f" {last} ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> Explanation:
+    """Audit the cases of one op and explain what was found.
+
+    Args:
+        specs: the op's, as ``cases_of`` returns them.
+        jobs: worker processes, 0 for none.
+        timeout: seconds that a case may take, and again its curve.
+
+    Raises:
+        SpecError: where a module or function that the specs name cannot be imported.
+        KeyboardInterrupt: where the user interrupts the audit.
+
+    """
+    pairs = _audited(specs, jobs, timeout)
+    studied = _gravest_of_each_input(pairs)
+    first = specs.cases[0]
+    sightings = _sightings(pairs)
+    document = specs.documents[first.op].locate(())
+    return Explanation(
+        op=first.op,
+        module=first.module,
+        location=f"{document.file}:{document.line}",
+        notes="\n\n".join(dict.fromkeys(case.notes.strip() for case in specs.cases if case.notes.strip())),
+        signature=signature_of(first),
+        cases=specs.cases,
+        tolerances=tuple(_tolerances(pairs)),
+        results=tuple(result for _, result in pairs),
+        studies=tuple(_studies(studied, jobs, timeout)),
+        sightings=sightings,
+        remedies=tuple(_remedies(sightings, pairs)),
+    )
+
+
+def _audited(specs: Specs, jobs: int | None, timeout: float) -> list[Pair]:
+    pairs: list[Pair] = []
+    cases = {case.id: case for case in specs.cases}
+    interrupted = False
+
+    def collect(event: Event) -> None:
+        nonlocal interrupted
+        if isinstance(event, CaseFinished):
+            pairs.extend((cases[event.id], result) for result in event.results)
+        interrupted = interrupted or getattr(event, "interrupted", False)
+
+    run_specs(specs, collect, jobs=jobs, timeout=timeout)
+    if interrupted:
+        raise KeyboardInterrupt
+    return pairs
+
+
+def _gravest_of_each_input(pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the first of the worst results for each input."""
+    gravest: dict[str, Pair] = {}
+    for case, result in pairs:
+        known = gravest.get(result.input)
+        if known is None or result.verdict.severity > known[1].verdict.severity:
+            gravest[result.input] = (case, result)
+    return list(gravest.values())
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """A curve, or why there is none."""
+
+    curve: StepCurve | None
+    trouble: str = ""
+
+
+def _trace(case: Case, result: Result) -> _Trace:
+    try:
+        return _Trace(trace_curve(case, result))
+    except UntraceableError as error:
+        return _Trace(None, str(error))
+
+
+def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Study]:
+    traces = [_Trace(None, "nothing was compared")] * len(pairs)
+    drawn = [k for k, (_, result) in enumerate(pairs) if result.verdict is not Verdict.ERROR]
+    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    with place if drawn else nullcontext(InProcess()) as tasks:
+        for position, outcome in tasks.map(_trace, [pairs[k] for k in drawn]):
+            traces[drawn[position]] = _Trace(None, outcome.cause) if isinstance(outcome, Lost) else outcome
+    for (case, result), trace in zip(pairs, traces, strict=True):
+        shape = next(made.shape for made in case.inputs if made.name == result.input)
+        yield Study(
+            case=case,
+            result=result,
+            curve=trace.curve,
+            no_curve=trace.trouble,
+            heat_map=heat_map(result, shape),
+            command=command_for(case),
+            snippet=snippet_for(case, result.input, trace.curve) if trace.curve else "",
+        )
+
+
+def _place(result: Result) -> tuple[str, str]:
+    return f"{result.case}[{result.dtype}]", result.input
+
+
+def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
+    used: dict[tuple[float, float, Origin, str], list[tuple[str, str]]] = {}
+    for case, result in pairs:
+        if result.verdict is not Verdict.ERROR:
+            given, default = case.tolerance, DEFAULT_TOLERANCES[case.dtype]
+            is_default = (result.rtol, result.atol) == (default.rtol, default.atol)
+            origin: Origin = "spec" if given else "default" if is_default else "native"
+            key = (result.rtol, result.atol, origin, given.reason if given else "")
+            used.setdefault(key, []).append(_place(result))
+    for (rtol, atol, origin, reason), places in used.items():
+        yield ToleranceInForce(rtol, atol, origin, reason, tuple(places))
+
+
+def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:
+    """Return the first finding of each code for each input; those that fail a case come first."""
+    seen: dict[tuple[str, str], tuple[Finding, list[tuple[str, str]]]] = {}
+    for _, result in pairs:
+        for finding in result.findings:
+            places = seen.setdefault((finding.code, result.input), (finding, []))[1]
+            if _place(result) not in places:
+                places.append(_place(result))
+    ordered = sorted(seen.values(), key=lambda entry: not entry[0].fails)
+    return tuple(Sighting(finding, tuple(places)) for finding, places in ordered)
+
+
+def _remedies(sightings: tuple[Sighting, ...], pairs: list[Pair]) -> Iterator[Page]:
+    codes = dict.fromkeys(made.finding.code for made in sightings)
+    yield from (finding_page(code) for code in codes if code in finding_names())
+    verdicts = {result.verdict for _, result in pairs}
+    if Verdict.FAIL in verdicts or Verdict.ERROR in verdicts:
+        yield guide("debugging")
+    if Verdict.INCONCLUSIVE in verdicts:
+        yield guide("tolerance")

@@ -1,0 +1,59 @@
+"""The characters of drawings, and those that stand in for them where a terminal has ASCII only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One character for each thing that is drawn; ``shades`` from slightly to grossly wrong."""
+
+    rounding: str
+    truncation: str
+    noise: str
+    chosen: str
+    tolerance: str
+    claim: str
+    vertical: str
+    horizontal: str
+    corner: str
+    right: str
+    shades: str
+
+
+UNICODE = Glyphs(
+    rounding="x",
+    truncation="●",
+    noise="·",
+    chosen="┊",
+    tolerance="╌",
+    claim="━",
+    vertical="│",
+    horizontal="─",
+    corner="└",
+    right="·",
+    shades="░▒▓█",
+)
+ASCII = Glyphs(
+    rounding="x",
+    truncation="o",
+    noise=".",
+    chosen=":",
+    tolerance="-",
+    claim="=",
+    vertical="|",
+    horizontal="-",
+    corner="+",
+    right=".",
+    shades="+x%#",
+)
+
+
+def glyphs_for(encoding: str) -> Glyphs:
+    """Return the drawing characters that an encoding has."""
+    try:
+        "".join(vars(UNICODE).values()).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE

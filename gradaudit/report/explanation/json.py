@@ -1,0 +1,46 @@
+"""An explanation as JSON, its results as ``run --json`` writes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from gradaudit.explain.explanation import Explanation, Study
+from gradaudit.report.json import plain, result_record
+
+SCHEMA = 1
+
+
+def document(explanation: Explanation) -> str:
+    """Return the text of the document."""
+    return json.dumps(plain(_record(explanation)), indent=1) + "\n"
+
+
+def _record(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "op": explanation.op,
+        "module": explanation.module,
+        "location": explanation.location,
+        "notes": explanation.notes,
+        "signature": dict(explanation.signature.calls),
+        "tolerances": [asdict(made) for made in explanation.tolerances],
+        "results": [result_record(result) for result in explanation.results],
+        "studies": [_study_record(study) for study in explanation.studies],
+        "next": [page.name for page in explanation.remedies],
+    }
+
+
+def _study_record(study: Study) -> dict[str, Any]:
+    return {
+        "case": study.case.name,
+        "dtype": study.case.dtype,
+        "input": study.result.input,
+        "verdict": str(study.result.verdict),
+        "curve": asdict(study.curve) if study.curve else None,
+        "no_curve": study.no_curve,
+        "heat_map": asdict(study.heat_map) if study.heat_map else None,
+        "command": study.command,
+        "snippet": study.snippet,
+    }

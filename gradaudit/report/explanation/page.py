@@ -1,0 +1,265 @@
+"""From an explanation to the blocks of its page: what is said, in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from gradaudit.explain.curve import StepCurve
+from gradaudit.explain.explanation import Explanation, Sighting, Study, ToleranceInForce
+from gradaudit.report import numbers
+from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
+from gradaudit.report.explanation.curve_drawing import draw_curve, step_in_words
+from gradaudit.report.explanation.glyphs import Glyphs
+from gradaudit.report.explanation.heat_drawing import draw_heat_map
+from gradaudit.report.mismatch import worst_and_table
+from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
+from gradaudit.spec.case import Case, Input
+
+MAX_PLACES = 4
+"""Cases that are named one by one where something holds in several."""
+
+MAX_EVIDENCE = 200
+"""Characters of a finding's evidence that are shown."""
+
+
+def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
+    """Yield the blocks of an explanation's page."""
+    yield Heading(_title(explanation), 1)
+    if explanation.notes:
+        yield Prose(explanation.notes)
+    yield from _audited(explanation)
+    yield from _verdicts(explanation)
+    for study in explanation.studies:
+        yield from _studied(study, glyphs, max_rows)
+    yield from _noticed(explanation)
+    yield from _next_steps(explanation)
+    yield from _reproduced(explanation)
+
+
+def _title(explanation: Explanation) -> str:
+    results = explanation.results
+    cases = numbers.counted(len(explanation.cases), "case")
+    counts = [f"{_count(results, verdict)} {verdict}" for verdict in Verdict if _count(results, verdict)]
+    said = ", ".join(counts)
+    known = [result for result in results if result.expected and result.verdict is not Verdict.PASS]
+    if known and explanation.as_expected:
+        said += ", as its spec expects"
+    return f"{explanation.op}: {numbers.counted(len(results), 'gradient')} in {cases}: {said}"
+
+
+def _count(results: Sequence[Result], verdict: Verdict) -> int:
+    return sum(result.verdict is verdict for result in results)
+
+
+def _audited(explanation: Explanation) -> Iterator[Block]:
+    yield Heading("What was audited")
+    calls = explanation.signature.calls.items()
+    yield Entries((("spec", f"{explanation.location} (module {explanation.module})"), *calls))
+    yield _cases(explanation.cases)
+    if explanation.tolerances:
+        yield Entries(tuple(("tolerance", _tolerance(made)) for made in explanation.tolerances))
+
+
+def _cases(cases: Sequence[Case]) -> Table:
+    rows = tuple(_case_rows(cases))
+    columns = 4 if any(row[3] for row in rows) else 3
+    return Table(("Case", "Dtypes", "Inputs", "Settings")[:columns], tuple(row[:columns] for row in rows))
+
+
+def _case_rows(cases: Sequence[Case]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each case, its dtypes together where nothing else differs."""
+    dtypes: dict[tuple[str, str, str], list[str]] = {}
+    for case in cases:
+        inputs = "\n".join(_input(made) for made in case.inputs)
+        dtypes.setdefault((case.name, inputs, "\n".join(_settings(case))), []).append(case.dtype)
+    for (name, inputs, settings), found in dtypes.items():
+        yield name, "\n".join(found), inputs, settings
+
+
+def _input(made: Input) -> str:
+    shape = f"{made.name} {list(made.shape)}"
+    if made.values is not None:
+        return f"{shape} given"
+    drawn = "" if made.distribution == "uniform" else f" {made.distribution}"
+    if made.range:
+        drawn += f" {made.range[0]:g} to {made.range[1]:g}"
+    off = f", off {', '.join(f'{point:g}' for point in made.avoid.points)}" if made.avoid else ""
+    gap = f", gap {made.gap:g}" if made.gap else ""
+    layout = "" if made.layout == "contiguous" else f", {made.layout}"
+    return f"{shape}{drawn}{off}{gap}{layout}{'' if made.differentiable else ', no gradient'}"
+
+
+def _settings(case: Case) -> Iterator[str]:
+    if case.seed != 0:
+        yield f"seed {case.seed}"
+    yield from (f"{name}={value}" for name, value in case.params.items())
+    if case.upstream != "random":
+        yield f"upstream {case.upstream}" if isinstance(case.upstream, str) else "upstream given"
+    if case.step is not None:
+        yield f"step {numbers.short(case.step)}"
+    if case.method != "auto":
+        yield f"method {case.method}"
+    if case.expect.verdict == "fail":
+        yield "expected to fail"
+    if case.expect.findings:
+        yield f"expected to show {', '.join(case.expect.findings)}"
+
+
+def _tolerance(made: ToleranceInForce) -> str:
+    where = {
+        "spec": "from the spec",
+        "default": "the dtype's default",
+        "native": "what forward's own dtype can decide, since it does not return float64 for float64",
+    }[made.origin]
+    reason = f" ({made.reason})" if made.reason else ""
+    return f"rtol={numbers.short(made.rtol)}, atol={numbers.short(made.atol)}: {where}{reason}; {_where(made.used_for)}"
+
+
+def _where(places: Sequence[tuple[str, str]]) -> str:
+    """Return cases and inputs in words, the inputs of one case together."""
+    by_case: dict[str, list[str]] = {}
+    for case, name in places:
+        by_case.setdefault(case, []).append(name)
+    said = [f"{case} {', '.join(names)}" for case, names in by_case.items()]
+    more = len(said) - MAX_PLACES
+    return "; ".join(said[:MAX_PLACES]) + (f"; and {numbers.counted(more, 'more case')}" if more > 0 else "")
+
+
+def _verdicts(explanation: Explanation) -> Iterator[Block]:
+    yield Heading("Verdicts")
+    header = ("Case", "Dtype", "Input", "Verdict", "Wrong", "Resolution", "Forwards")
+    rows = tuple(map(_verdict_row, _grouped(explanation.results)))
+    yield Table(header, rows, frozenset({4, 5, 6}))
+    if any(not math.isnan(result.resolution) for result in explanation.results):
+        yield Prose("Resolution: the smallest relative error at an index that would surely have been reported.")
+    searched = [result.miss_probability for result in explanation.results if result.method == "search"]
+    if searched and 0.0 < max(searched) < 1.0:
+        missed = f"a wrong index was missed with a chance below {max(searched):.0e}"
+        yield Prose(f"{'All' if len(searched) == len(explanation.results) else 'Some'} were searched: {missed}.")
+
+
+def _grouped(results: Sequence[Result]) -> list[list[Result]]:
+    """Return results one by one, but those inputs of a case together that passed."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        own = "" if result.verdict is Verdict.PASS and result.expected else result.input
+        groups.setdefault((result.case, result.dtype, own), []).append(result)
+    return list(groups.values())
+
+
+def _verdict_row(group: list[Result]) -> tuple[str, ...]:
+    first = group[0]
+    plain = first.expected == (first.verdict is Verdict.PASS)
+    return (
+        first.case,
+        first.dtype,
+        ", ".join(result.input for result in group),
+        f"{first.verdict}" + ("" if plain else _expectation(first)),
+        f"{sum(result.wrong for result in group):,} of {_judged(group)}",
+        _resolution(max(group, key=lambda result: result.resolution)),
+        f"{sum(result.evaluations for result in group):,}",
+    )
+
+
+def _judged(group: list[Result]) -> str:
+    """Return how many indices the wrong ones are of: all, or after a search those that were looked at."""
+    checked, size = (sum(getattr(result, name) for result in group) for name in ("checked", "size"))
+    return f"{checked:,} seen" if checked < size and group[0].method == "search" else f"{size:,}"
+
+
+def _expectation(result: Result) -> str:
+    return " (expected)" if result.expected else " (unexpected)"
+
+
+def _resolution(result: Result) -> str:
+    if math.isnan(result.resolution):
+        return "-"
+    return f"{result.resolution:.1e}" if math.isfinite(result.resolution) else "none"
+
+
+def _studied(study: Study, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
+    result = study.result
+    yield Heading(f"Gradient w.r.t. {result.input}: {result.verdict} (case {result.case}, {result.dtype})")
+    if result.message:
+        yield Prose(result.message)
+    if lines := worst_and_table(result, max_rows):
+        yield Drawing(tuple(line.removeprefix("  ") for line in lines))
+    if study.heat_map:
+        yield Prose(f"Where they lie in a gradient of shape {list(study.heat_map.shape)}:")
+        yield Drawing(draw_heat_map(study.heat_map, glyphs))
+    if study.curve:
+        yield Prose(_curve_in_words(study.curve, worst=bool(result.mismatches)))
+        yield Drawing(draw_curve(study.curve, glyphs))
+    else:
+        yield Prose(f"There is no step-size curve: {study.no_curve}")
+
+
+def _curve_in_words(curve: StepCurve, *, worst: bool) -> str:
+    which = "the worst index" if worst else "the largest gradient"
+    part = ", imaginary part" if curve.part == "imaginary" else ""
+    said = (
+        f"How sure the numerical gradient is, at {which} {curve.index}{part}: forward is differenced in {curve.dtype}, "
+        f"from step {step_in_words(curve.chosen_step)} on, which gives {numbers.full(curve.estimate).strip()}; "
+        f"with all steps tried, it is off by at most {curve.bound:.1e}."
+    )
+    if curve.difference - curve.bound > curve.tolerance:
+        return f"{said} Backward is off by {curve.difference:.1e}, where {curve.tolerance:.1e} is allowed."
+    if curve.difference > curve.tolerance:
+        return f"{said} Backward differs from it by {curve.difference:.1e}, which that leaves undecided."
+    return said
+
+
+def _noticed(explanation: Explanation) -> Iterator[Block]:
+    if not explanation.sightings:
+        return
+    yield Heading("Findings")
+    for made in explanation.sightings:
+        yield Entries(tuple(_finding(made)))
+
+
+def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
+    finding = made.finding
+    explained = finding.evidence.get("explained")
+    weight = "fails the case" if finding.fails else "for information"
+    if finding.code in DIAGNOSIS_CODES and explained is not None:
+        weight = f"a likely cause, explains {math.floor(100 * float(explained))}% of the mismatch"
+    yield "finding", f"{finding.code} ({weight}): {finding.message}"
+    evidence = ", ".join(f"{key} = {value}" for key, value in finding.evidence.items() if key != "explained")
+    if evidence:
+        yield "evidence", evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 3] + "..."
+    yield "seen in", _where(made.places)
+
+
+def _next_steps(explanation: Explanation) -> Iterator[Block]:
+    yield Heading("What to do next")
+    if not explanation.remedies:
+        yield Prose(_peace(explanation))
+    codes = {made.finding.code for made in explanation.sightings}
+    for remedy in explanation.remedies:
+        if remedy.name in codes:
+            yield Markdown(f"**{remedy.name}**: {remedy.section('Remedy')}")
+    steps = [("more on", f"gradaudit explain {code}") for code in sorted(codes)]
+    steps += [("guide", f"gradaudit guide {page.name}") for page in explanation.remedies if page.name not in codes]
+    if steps:
+        yield Entries(tuple(steps))
+
+
+def _peace(explanation: Explanation) -> str:
+    seen = max(result.resolution for result in explanation.results)
+    if not any(result.size for result in explanation.results):
+        return "Nothing: no input has an element, so there was nothing to compare. Another case should."
+    return (
+        "Nothing: every gradient is right within its tolerance, and no finding was made. A relative error above "
+        f"{seen:.1e} would have been reported, at any index of any case. Another draw of the inputs costs one option: "
+        "--seed 1."
+    )
+
+
+def _reproduced(explanation: Explanation) -> Iterator[Block]:
+    study = max(explanation.studies, key=lambda study: (study.result.verdict.severity, bool(study.curve)))
+    yield Heading("Reproduce it")
+    yield Code(study.command, "sh")
+    if study.snippet:
+        yield Prose("Backward beside one central difference, to step through in a debugger; from this folder:")
+        yield Code(study.snippet, "python")

@@ -1,0 +1,115 @@
+"""An explanation's curves and maps as a picture, by matplotlib, which is an extra."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradaudit.explain.curve import StepCurve
+from gradaudit.explain.explanation import Explanation
+from gradaudit.explain.heat_map import HeatMap
+from gradaudit.report.explanation.curve_drawing import shows_claim, step_in_words
+from gradaudit.report.files import UnwritableError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS = ("png", "svg")
+
+PANEL = (6.4, 4.2)
+"""Width and height of a panel in inches."""
+
+DPI = 130
+
+
+def kind_of_plot(path: str) -> str:
+    """Return which of ``KINDS`` a file's name asks for, once it is certain that it can be drawn.
+
+    Raises:
+        UnwritableError: where the name asks for another kind, or matplotlib is not installed.
+
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise UnwritableError(f"cannot plot to {path}: found '{Path(path).suffix}', expected a name in .png or .svg")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UnwritableError(
+            f"cannot plot to {path}: matplotlib is not installed; pip install 'gradaudit[plot]'"
+        ) from None
+    return kind
+
+
+def draw(explanation: Explanation, kind: str) -> bytes:
+    """Return the picture: a row for each input, its step-size curve and, where indices are wrong, their map."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    studies = explanation.studies
+    columns = 2 if any(study.heat_map for study in studies) else 1
+    size = (PANEL[0] * columns, PANEL[1] * len(studies))
+    with matplotlib.rc_context({"svg.hashsalt": "gradaudit"}):  # the same bytes each time
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(len(studies), columns, squeeze=False)
+        for study, row in zip(studies, panels, strict=True):
+            about = f"{explanation.op} w.r.t. {study.result.input} ({study.case.name}, {study.case.dtype})"
+            row[0].set_title(_literal(f"{about}: {study.result.verdict}"), fontsize="medium")
+            _draw_curve(row[0], study.curve, study.no_curve)
+            if columns > 1:
+                _draw_map(row[1], study.heat_map)
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
+    return content.getvalue()
+
+
+def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
+    if curve is None:
+        axes.text(0.5, 0.5, _literal(trouble), ha="center", va="center", wrap=True, transform=axes.transAxes)
+        axes.set_axis_off()
+        return
+    for branch, colour in (("rounding", "tab:purple"), ("truncation", "tab:blue")):
+        points = [point for point in curve.points if point.branch == branch and point.error > 0]
+        axes.plot(
+            [p.step for p in points], [p.error for p in points], "o", ms=3.5, color=colour, label=f"{branch} rules"
+        )
+    axes.plot(
+        [p.step for p in curve.points], [p.rounding for p in curve.points], ":", color="grey", label="noise floor"
+    )
+    axes.axvline(curve.chosen_step, color="black", lw=0.8, label=f"step chosen: {step_in_words(curve.chosen_step)}")
+    axes.axhline(curve.tolerance, color="tab:green", ls="--", label=f"tolerance: {curve.tolerance:.1e}")
+    if shows_claim(curve):
+        axes.axhline(curve.difference, color="tab:red", label=f"backward is off by {curve.difference:.1e}")
+    axes.set(xscale="log", yscale="log", xlabel=f"step, at index {curve.index}", ylabel="error of a central difference")
+    axes.legend(fontsize="small")
+
+
+def _draw_map(axes: Axes, heat: HeatMap | None) -> None:
+    if heat is None:
+        axes.set_axis_off()
+        return
+    from matplotlib.ticker import MaxNLocator
+
+    cells: Any = np.array(heat.cells)
+    cells[cells == 0.0] = math.nan
+    finite = cells[np.isfinite(cells)]
+    cells[np.isinf(cells)] = finite.max() if finite.size else 1.0
+    rows, columns = cells.shape[0] * heat.block[0], cells.shape[1] * heat.block[1]
+    edges = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    image = axes.imshow(np.log10(cells), extent=edges, aspect="auto", cmap="magma_r", interpolation="nearest")
+    bar = axes.figure.colorbar(image, ax=axes)
+    bar.set_label("log10(difference / tolerance)")
+    blank = "white: right" if heat.complete else "white: right, or not looked at"
+    leading = " x ".join(map(str, heat.shape[:-1]))
+    axes.set(xlabel=f"last axis ({heat.shape[-1]})", ylabel=f"leading axes stacked ({leading})", title=blank)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _literal(text: str) -> str:
+    """Return text in which a dollar sign begins no formula."""
+    return text.replace("$", r"\$")

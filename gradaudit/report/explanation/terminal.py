@@ -1,0 +1,105 @@
+"""A page on a console: wrapped to its width, plain where it is no terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+import rich.box
+import rich.table
+from rich.console import Console, RenderableType
+from rich.markdown import Markdown as RichMarkdown
+from rich.padding import Padding
+from rich.text import Text
+
+from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
+from gradaudit.report.terminal import COLOURS, visible
+
+MARGIN = "  "
+"""What stands before everything but headings, and code that is to be copied."""
+
+MAX_NAME = 24
+"""Columns that the first column of a table has at least where its names need them."""
+
+MAX_LABEL = 12
+"""Columns for the labels of entries; what is longer runs into the text."""
+
+
+def print_page(blocks: Iterable[Block], console: Console) -> None:
+    """Write the blocks of a page, an empty line between them."""
+    for k, block in enumerate(blocks):
+        if k:
+            console.print()
+        as_it_stands = isinstance(block, (Code, Drawing, Heading))
+        console.print(_rendered(block, console.width), soft_wrap=as_it_stands)
+
+
+def _rendered(block: Block, width: int) -> RenderableType:
+    match block:
+        case Heading(text, level):
+            return _heading(text, level, width)
+        case Prose(text):
+            return Text("\n").join(_wrapped(line, width, MARGIN, MARGIN) for line in text.splitlines())
+        case Entries(rows):
+            return _entries(rows, width)
+        case Table():
+            return Padding(_table(block), (0, 0, 0, len(MARGIN)))
+        case Drawing(lines):
+            return Text("\n".join(MARGIN + visible(line) if line else "" for line in lines))
+        case Code(text):
+            return Text(text.rstrip("\n"))
+        case Markdown(text):
+            return Padding(RichMarkdown(text), (0, 0, 0, len(MARGIN)))
+
+
+def _heading(text: str, level: int, width: int) -> Text:
+    lines = textwrap.wrap(visible(text), width, break_long_words=False, break_on_hyphens=False)
+    heading = Text("\n".join(lines), style="bold" if level > 1 else "bold underline")
+    for verdict, colour in COLOURS.items():
+        heading.highlight_regex(rf"\b{verdict}\b", colour)
+    return heading
+
+
+def _wrapped(text: str, width: int, first: str, rest: str) -> Text:
+    lines = textwrap.wrap(
+        visible(text).strip(),
+        max(width, 40),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return Text("\n".join(lines))
+
+
+def _entries(rows: tuple[tuple[str, str], ...], width: int) -> Text:
+    column = min(max((len(label) for label, _ in rows), default=0), MAX_LABEL) + 2
+    texts = []
+    for label, text in rows:
+        head = MARGIN + (label.ljust(column) if len(label) < column else f"{label}: ")
+        texts.append(_wrapped(" ".join(text.split()), width, head, MARGIN + " " * column))
+        texts[-1].stylize("bold", len(MARGIN), len(MARGIN) + len(label))
+    return Text("\n").join(texts)
+
+
+def _table(block: Table) -> rich.table.Table:
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for k, heading in enumerate(block.header):
+        widest = max(len(row[k]) for row in (block.header, *block.rows)) if k == 0 else 0
+        table.add_column(
+            heading,
+            justify="right" if k in block.right else "left",
+            overflow="fold",
+            no_wrap=k in block.right,
+            min_width=min(widest, MAX_NAME),
+        )
+    for row in block.rows:
+        table.add_row(*(_cell(text) for text in row))
+    return table
+
+
+def _cell(text: str) -> Text:
+    cell = Text("\n".join(map(visible, text.splitlines())))
+    for verdict, colour in COLOURS.items():
+        cell.highlight_regex(rf"^{verdict}\b", colour)
+    return cell
