@@ -38,11 +38,11 @@ WORTHLESS = 0.05
 """A pass that would have let a relative error of this size go unseen is no pass."""
 
 
-def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
+def check_gradient(subject: Subject) -> tuple[list[Result], Ground]:
     """Audit the gradient of every differentiable input.
 
     Returns:
-        One result for each, in their order, and what was noticed about the case as a whole.
+        One result for each, in their order, and where forward was differenced, with what was noticed there.
 
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
@@ -63,7 +63,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)
-    return list(results.values()), ground.findings
+    return list(results.values()), ground
 
 
 def _searches(case: Case, claimed: dict[str, Array]) -> bool:
