@@ -45,7 +45,7 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
     """
     if first.shape != second.shape or first.dtype != second.dtype:
         return Change(second.size, second.size, math.inf)
-    if np.array_equal(_bits(first), _bits(second)):
+    if (_bits(first) == _bits(second)).all():
         return Change(0, second.size, 0.0)
     kind = np.complex128 if first.dtype.kind == "c" else np.float64
     was, now = first.astype(kind), second.astype(kind)
@@ -62,8 +62,9 @@ def exceeding(was: Array, now: Array, allowed: float) -> Change:
     return Change(int(different.sum()), now.size, float(gap[different].max(initial=0.0)) if different.any() else 0.0)
 
 
-def _bits(array: Array) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _bits(array: Array) -> NDArray[Any]:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.uint64 if flat.nbytes % 8 == 0 else np.uint8)
 
 
 def _largest(values: Array) -> float:

@@ -23,7 +23,7 @@ def broadcast_not_reduced(probe: Probe) -> Iterator[Finding]:
         gradient, x = probe.subject.gradients[name], probe.inputs.get(name)
         if gradient is None or x is None or gradient.dtype.kind not in "fcV" or not np.isfinite(gradient).all():
             continue
-        if gradient.shape == x.shape or (reduced := reduced_to(gradient, x.shape)) is None:
+        if gradient.size <= x.size or not x.size or (reduced := reduced_to(gradient, x.shape)) is None:
             continue
         directions = (probe.derivative_error(probe.base, {name: reduced}, f"{name} {k}") for k in range(DIRECTIONS))
         if all(error == 0.0 for error in directions):

@@ -17,15 +17,12 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
-from gradaudit.results import Finding
+from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
 from gradaudit.spec.draw import draw_input, generator, laid_out
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
-
-DIRECTIONS = 2
-"""Random directions along which the gradient at the second point is tried: one may be blind to what is wrong."""
 
 NUDGE = 0.125
 """Relative change of values that a spec gives explicitly, where there is nothing to draw anew."""
@@ -36,7 +33,7 @@ def captured_state(probe: Probe) -> Iterator[Finding]:
     there = second_inputs(probe)
     if not probe.claimed or all(np.array_equal(there[name], probe.inputs[name]) for name in there):
         return
-    here = probe.backward(probe.base, probe.upstream)
+    here = probe.gradients
     second = Point(there, probe.forward(there))
     if not _comparable(probe, second):
         return
@@ -108,11 +105,7 @@ def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: 
 
 def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:
     """Return a finding where a gradient that is right at the first point is wrong at the second."""
-    if not probe.right:
-        return None
-    errors = (probe.derivative_error(second, answer, f"{k}") for k in range(DIRECTIONS))
-    error = next((error for error in errors if error != 0.0), 0.0)
-    if not error > 0.0:  # or NaN: forward cannot tell
+    if (error := _error_there(probe, second, here, answer)) == 0.0:
         return None
     same = not any(_change(probe, name, here[name], answer[name]) for name in probe.claimed)
     message = (
@@ -124,6 +117,17 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     )
     evidence = {"order": "forward(other), backward(other)", "same_answer": same, "relative_error": error}
     return Finding("captured-state", f"{message} (off by {error:.2g} of its size)", evidence)
+
+
+def _error_there(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> float:
+    """Return the relative error at the second point of a gradient that is right at the first, 0 where there is none.
+
+    The same direction and step are the control: where they find fault with the first point too, they are to blame.
+    """
+    if probe.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
+        return 0.0
+    error = probe.derivative_error(second, answer, "captured")
+    return error if error > 0.0 and probe.derivative_error(probe.base, here, "captured") == 0.0 else 0.0
 
 
 def _change(probe: Probe, name: str, first: Array, second: Array) -> Change:

@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Probe
+from gradaudit.numerics.loss import lifted
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
 
 Array = NDArray[Any]
-
-FEW = 64
-"""Outputs below which one repetition may draw the same by chance."""
-
-REPETITIONS = 3
-"""Calls of forward in all where there are few outputs: two masks for one element agree half of the time."""
 
 SAME_STEP = 1e-3
 """Relative difference below which the increment of a gradient is the gradient, besides rounding."""
@@ -32,17 +27,12 @@ ROUNDINGS = 8.0
 def stochastic_forward(probe: Probe) -> Iterator[Finding]:
     """Yield a finding where forward gives other outputs for the same inputs."""
     subject = probe.subject
-    first = probe.counted(subject.outputs)
-    few = sum(out.size for out in first) <= FEW
-    for _ in range(REPETITIONS - 1 if few else 1):
-        again = probe.counted(probe.forward(subject.inputs))
-        if seen := _worst(first, again, subject.inputs):
-            yield _stochastic_forward(seen, drawn=bool(_worst(again, _once_more(probe), subject.inputs)))
-            return
-
-
-def _once_more(probe: Probe) -> tuple[Array, ...]:
-    return probe.counted(probe.forward(probe.subject.inputs))
+    first, again = probe.counted(subject.outputs), probe.counted(probe.forward(subject.inputs))
+    if seen := _worst(first, again, subject.inputs):
+        once_more = probe.counted(probe.forward(subject.inputs))
+        yield _stochastic_forward(seen, drawn=bool(_worst(again, once_more, subject.inputs)))
+    elif probe.wide and (seen := _worst([probe.outputs], [lifted(probe.counted(probe.base.outputs))], subject.inputs)):
+        yield _stochastic_forward(seen, drawn=True)  # few outputs may be drawn alike once
 
 
 def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:

@@ -25,7 +25,7 @@ from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 Array = NDArray[Any]
 
 ROUNDED = 4.0
-"""Tolerances that three answers in a narrow dtype, each right within one, may miss linearity by."""
+"""Tolerances that three answers, each right within one, may miss linearity by."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,9 @@ class Answers:
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
     """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it."""
-    v, w = _other_upstreams(probe)
-    given = [probe.backward(probe.base, upstream) for upstream in (probe.upstream, v, w)]
+    in_v, in_w = (probe.backward(probe.base, upstream) for upstream in _other_upstreams(probe))
     for name in probe.claimed:
-        answers = Answers(*(widened(gradients[name]) for gradients in given))
+        answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
         if not all(np.isfinite(answer).all() for answer in (answers.u, answers.v, answers.w)):
             continue
         negligible = math.sqrt(probe.spacing) * probe.natural_scale(name)
@@ -60,20 +59,19 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
             yield _nonlinear(name, off, answers)
 
 
-def _other_upstreams(probe: Probe) -> tuple[Upstream, Upstream]:
+def _other_upstreams(probe: Probe) -> Iterator[Upstream]:
     rng = generator(probe.case, "linearity")
-    far = [rng.random(u.shape) < 0.5 for u in probe.upstream]
-    v = tuple(u * np.where(k, -1.0, -0.25).astype(u.dtype) for u, k in zip(probe.upstream, far, strict=True))
-    w = tuple(u * np.where(k, -0.5, 0.25).astype(u.dtype) for u, k in zip(probe.upstream, far, strict=True))
-    return tuple(map(np.asarray, v)), tuple(map(np.asarray, w))
+    far = [rng.random(u.shape, np.float32) < 0.5 for u in probe.upstream]
+    for one, other in ((-1.0, -0.25), (-0.5, 0.25)):
+        pairs = zip(probe.upstream, far, strict=True)
+        yield tuple(np.asarray(u * np.where(k, u.dtype.type(one), u.dtype.type(other))) for u, k in pairs)
 
 
 def _slack(probe: Probe, answers: Answers) -> float:
-    """Return what the dtype's tolerance admits where backward could not be asked in float64."""
-    if probe.spacing <= np.finfo(np.float64).eps:
-        return 0.0
+    """Return what the tolerance admits; backward may compute in a narrower dtype than it is asked in."""
     tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
-    return ROUNDED * tolerance.at(answers.largest)
+    wide = probe.spacing <= np.finfo(np.float64).eps
+    return ROUNDED * (tolerance.rtol * answers.largest + (0.0 if wide else tolerance.atol))
 
 
 def _ignores(answers: Answers, rounding: float) -> bool:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
-from gradaudit.checks.subject import Snapshot, Subject, mutations, upstream_names
+from gradaudit.checks.subject import Subject
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.loss import Floats, joined, lifted, rms
-from gradaudit.results import Finding, Result, Verdict
+from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import Op, OpError
@@ -38,8 +38,11 @@ AGREED = 1e-3
 ROUNDINGS = 16.0
 """Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""
 
-CONFIRMED = 0.02
-"""Relative difference between what two steps show of an error that is no artefact of a kink, or of noise."""
+CLOSER = 64.0
+"""How much closer to the point a one-sided difference looks for the error that a central one shows."""
+
+CONFIRMED = 0.01
+"""Relative difference between what the two show of an error that is no artefact of a kink, of noise, or of the step."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,14 @@ class Point:
     """Inputs, and all outputs that forward gave for them."""
 
     inputs: Mapping[str, Array]
-    outputs: tuple[Array, ...]
+    outputs: tuple[Any, ...]
 
 
 class Probe:
     """The op of a case at the point where its gradient was audited: in float64 where its backward is generic.
+
+    Calls are not watched for changes of what they are given: those made before this were, and what changes its inputs
+    has been told of by then.
 
     Args:
         subject: the op, fed and called once.
@@ -59,10 +65,11 @@ class Probe:
         results: what the audit of the gradient found.
 
     Attributes:
+        wide: whether the point is another than the subject's: its inputs lifted to float64.
         claimed: names of the inputs whose gradient can be compared at all.
-        gradients: what backward answered for them at this point when it was first asked.
+        outputs: the counted outputs of the first forward at this point, as ``lifted`` returns them.
+        gradients: what backward answered for the claimed inputs at this point when it was first asked.
         evaluations: calls of forward so far.
-        findings: arrays that a call changed.
 
     """
 
@@ -72,26 +79,29 @@ class Probe:
         self.op: Op = subject.op
         self.results = results
         self.claimed = tuple(name for name in subject.gradients if _usable(subject, name))
-        wide = ground.generic and set(self.claimed) <= set(ground.formula)
+        self.wide = wide = self._lifted(ground)
         self.inputs = ground.inputs if wide else subject.inputs
         self.upstream = tuple(map(widened, subject.upstream)) if wide else subject.upstream
-        formula = ground.formula if wide and ground.formula else subject.gradients
+        self.outputs = ground.outputs if wide else joined(self.counted(subject.outputs))
+        formula = ground.formula if wide else subject.gradients
         self.gradients = {name: np.asarray(formula[name]) for name in self.claimed}
         native = [array for array in (*subject.inputs.values(), *subject.upstream) if not is_wide(array)]
         self.spacing = spacing("float64" if wide or not native else max((a.dtype.name for a in native), key=spacing))
         self.evaluations = 0
         self._last: Mapping[str, Array] | None = None
-        self.findings: list[Finding] = []
+
+    def _lifted(self, ground: Ground) -> bool:
+        return ground.inputs is not self.subject.inputs and set(self.claimed) <= set(ground.formula)
 
     @cached_property
     def base(self) -> Point:
-        """The audited point, with forward called there anew."""
-        return Point(self.inputs, self.forward(self.inputs))
+        """The audited point."""
+        return Point(self.inputs, self.forward(self.inputs) if self.wide else self.subject.outputs)
 
     @property
-    def right(self) -> bool:
-        """Whether every gradient passed the audit."""
-        return all(result.verdict is Verdict.PASS for result in self.results)
+    def verdict(self) -> Verdict:
+        """The worst verdict on a gradient."""
+        return worst([result.verdict for result in self.results])
 
     @cached_property
     def told(self) -> frozenset[str] | None:
@@ -104,7 +114,7 @@ class Probe:
             return None
         return frozenset(args) & frozenset(self.inputs)
 
-    def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return copies of all outputs of forward.
 
         Raises:
@@ -113,23 +123,19 @@ class Probe:
         """
         self.evaluations += 1
         self._last = inputs
-        before = Snapshot.of(inputs)
-        try:
-            return tuple(out if out is None else out.copy() for out in self.op.forward(inputs))
-        finally:
-            self.findings += mutations("forward", before)
+        # Copies, as an op may reuse its buffers; what is no array stays None.
+        return tuple(out if out is None else out.copy() for out in self.op.forward(inputs))
 
-    def counted(self, outputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return the outputs that upstream gradients belong to.
 
         Raises:
             OpError: where one is missing.
 
         """
-        counted = tuple(outputs[k] for k in self.subject.counted if k < len(outputs) and outputs[k] is not None)
-        if len(counted) < len(self.subject.counted):
-            raise OpError("forward returned another number of outputs than before")
-        return counted
+        if any(k >= len(outputs) or outputs[k] is None for k in self.subject.counted):
+            raise OpError("forward returned other outputs than before")
+        return tuple(outputs[k] for k in self.subject.counted)
 
     def backward(self, point: Point, upstream: Upstream) -> dict[str, Array]:
         """Return copies of the claimed gradients; backward that is told no input is called after its own forward.
@@ -149,13 +155,9 @@ class Probe:
             OpError: where backward gives no usable gradient there.
 
         """
-        before = Snapshot.of({**point.inputs, **upstream_names(upstream)})
-        try:
-            made = self.op.backward(upstream, point.inputs, point.outputs)
-            gradients = {name: made.get(name) for name in self.claimed}
-            copies = {name: gradient.copy() for name, gradient in gradients.items() if gradient is not None}
-        finally:
-            self.findings += mutations("backward", before)
+        made = self.op.backward(upstream, point.inputs, point.outputs)
+        gradients = {name: made.get(name) for name in self.claimed}
+        copies = {name: gradient.copy() for name, gradient in gradients.items() if gradient is not None}
         for name in self.claimed:
             if name not in copies or copies[name].shape != point.inputs[name].shape:
                 raise OpError(f"backward gave no gradient of {name} when it was called again")
@@ -171,13 +173,13 @@ class Probe:
         """Return the relative error of what gradients say of forward's derivative along one random direction.
 
         Args:
-            point: where they are claimed.
+            point: where they are claimed; its inputs are displaced and restored bit by bit.
             gradients: the claims, by input, of the inputs' shapes.
             direction: a name for the direction; another name is another direction.
 
         Returns:
-            0 where the claim is borne out, the relative error where two steps agree that it is contradicted, NaN
-            where forward cannot tell.
+            0 where the claim is borne out, the relative error where two differences agree that it is contradicted,
+            NaN where forward cannot tell.
 
         """
         line = self._line(point, gradients)
@@ -190,24 +192,24 @@ class Probe:
         first = line.excess(0, along, step)
         if abs(first) <= allowed + noise:
             return 0.0 if noise <= allowed else math.nan
-        second = line.excess(0, along, step / 8)
-        if not abs(first - second) <= CONFIRMED * abs(first):
+        if not abs(first - line.excess_one_sided(0, along, step / CLOSER)) <= CONFIRMED * abs(first):
             return math.nan
         return abs(first) / (claim or abs(first))
 
     def _line(self, point: Point, gradients: Mapping[str, Array]) -> Directional:
-        inputs = {name: array.copy() if name in gradients else array for name, array in point.inputs.items()}
         outputs = joined(self.counted(point.outputs))
 
         def outputs_now() -> Floats:
             with suppress(OpError):
-                now = lifted(self.counted(self.forward(inputs)))
+                now = lifted(self.counted(self.forward(point.inputs)))
+                self._last = None  # forward was not called at the point itself
                 if now.shape == outputs.shape:
                     return now
             return np.full_like(outputs, np.nan)
 
+        inputs = [point.inputs[name] for name in gradients]
         claims = [widened(gradient) for gradient in gradients.values()]
-        return Directional(outputs_now, [inputs[name] for name in gradients], claims, joined(self.upstream), outputs)
+        return Directional(outputs_now, inputs, claims, joined(self.upstream), outputs)
 
 
 def _usable(subject: Subject, name: str) -> bool:

@@ -59,6 +59,4 @@ def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> tuple
             break
         with suppress(OpError, UndrawableError, MemoryError):
             findings += list(check(probe))
-        findings += probe.findings
-        probe.findings = []
     return findings, probe.evaluations
