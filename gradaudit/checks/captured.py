@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
+from gradaudit.checks.trial import try_claim
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
 from gradaudit.spec.draw import draw_input, generator, laid_out
@@ -37,7 +38,7 @@ def captured_state(probe: Probe) -> Iterator[Finding]:
     second = Point(there, probe.forward(there))
     if not _comparable(probe, second):
         return
-    answer = probe.backward(second, probe.upstream)
+    answer = probe.backward_as_things_are(second, probe.upstream)  # which is right after its own forward
     finding = _stale_here(probe, second, here, answer) or _stale_there(probe, second, here, answer)
     if finding:
         yield finding
@@ -126,8 +127,8 @@ def _error_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     """
     if probe.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
         return 0.0
-    error = probe.derivative_error(second, answer, "captured")
-    return error if error > 0.0 and probe.derivative_error(probe.base, here, "captured") == 0.0 else 0.0
+    error = try_claim(probe, second, answer, "captured").contradiction()
+    return error if error and try_claim(probe, probe.base, here, "captured").borne_out else 0.0
 
 
 def _change(probe: Probe, name: str, first: Array, second: Array) -> Change:

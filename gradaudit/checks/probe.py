@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,37 +13,13 @@ from numpy.typing import NDArray
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
 from gradaudit.checks.subject import Subject
-from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.loss import Floats, joined, lifted, rms
+from gradaudit.numerics.loss import joined, rms
 from gradaudit.results import Result, Verdict, worst
-from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import Op, OpError
 
 Array = NDArray[Any]
 Upstream = tuple[Array, ...]
-
-STEP_FOR_DOUBLE = 2.0**-14
-"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is heard over
-its rounding, so narrow that few elements cross a kink."""
-
-STEP_FOR_NARROW = 2.0**-7
-"""Likewise where forward is differenced in a narrower dtype."""
-
-AGREED = 1e-3
-"""Relative error of a directional derivative up to which a claim is borne out."""
-
-ROUNDINGS = 16.0
-"""Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""
-
-FARTHEST = 7
-"""Elements are displaced by up to so many steps, so that errors at a few of them do not cancel."""
-
-CLOSER = 64.0
-"""How much closer to the point a one-sided difference looks for the error that a central one shows."""
-
-CONFIRMED = 0.01
-"""Relative difference between what the two show of an error that is no artefact of a kink, of noise, or of the step."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +65,6 @@ class Probe:
         native = [array for array in (*subject.inputs.values(), *subject.upstream) if not is_wide(array)]
         self.spacing = spacing("float64" if wide or not native else max((a.dtype.name for a in native), key=spacing))
         self.evaluations = 0
-        self._last: Mapping[str, Array] | None = None
 
     def _lifted(self, ground: Ground) -> bool:
         return ground.inputs is not self.subject.inputs and set(self.claimed) <= set(ground.formula)
@@ -125,7 +98,6 @@ class Probe:
 
         """
         self.evaluations += 1
-        self._last = inputs
         # Copies, as an op may reuse its buffers; what is no array stays None.
         return tuple(out if out is None else out.copy() for out in self.op.forward(inputs))
 
@@ -141,13 +113,13 @@ class Probe:
         return tuple(outputs[k] for k in self.subject.counted)
 
     def backward(self, point: Point, upstream: Upstream) -> dict[str, Array]:
-        """Return copies of the claimed gradients; backward that is told no input is called after its own forward.
+        """Return copies of the claimed gradients; where backward is told no input, its own forward is called first.
 
         Raises:
             OpError: where backward gives no usable gradient there.
 
         """
-        if self.told == frozenset() and self._last is not point.inputs:
+        if self.told == frozenset():
             self.forward(point.inputs)
         return self.backward_as_things_are(point, upstream)
 
@@ -171,50 +143,6 @@ class Probe:
         outputs = self.subject.outputs
         size = rms(joined(tuple(outputs[k] for k in self.subject.counted)))
         return rms(joined(self.subject.upstream)) * size / (rms(joined((self.subject.inputs[name],))) or 1.0)
-
-    def derivative_error(self, point: Point, gradients: Mapping[str, Array], direction: str) -> float:
-        """Return the relative error of what gradients say of forward's derivative along one random direction.
-
-        Args:
-            point: where they are claimed; its inputs are displaced and restored bit by bit.
-            gradients: the claims, by input, of the inputs' shapes.
-            direction: a name for the direction; another name is another direction.
-
-        Returns:
-            0 where the claim is borne out, the relative error where two differences agree that it is contradicted,
-            NaN where forward cannot tell.
-
-        """
-        line = self._line(point, gradients)
-        rng = generator(self.case, f"direction {direction}")
-        along: Array = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
-        along *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
-        claim = float(np.linalg.norm(line.claims * along))
-        step = (STEP_FOR_DOUBLE if self.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale()
-        noise = ROUNDINGS * self.spacing * line.signal() / step
-        narrow = max(spacing(gradient.dtype.name) for gradient in gradients.values())
-        allowed = max(AGREED, ROUNDINGS * narrow) * claim
-        first = line.excess(0, along, step)
-        if abs(first) <= allowed + noise:
-            return 0.0 if noise <= allowed else math.nan
-        if not abs(first - line.excess_one_sided(0, along, step / CLOSER)) <= CONFIRMED * abs(first):
-            return math.nan
-        return abs(first) / (claim or abs(first))
-
-    def _line(self, point: Point, gradients: Mapping[str, Array]) -> Directional:
-        outputs = joined(self.counted(point.outputs))
-
-        def outputs_now() -> Floats:
-            with suppress(OpError):
-                now = lifted(self.counted(self.forward(point.inputs)))
-                self._last = None  # forward was not called at the point itself
-                if now.shape == outputs.shape:
-                    return now
-            return np.full_like(outputs, np.nan)
-
-        inputs = [point.inputs[name] for name in gradients]
-        claims = [widened(gradient) for gradient in gradients.values()]
-        return Directional(outputs_now, inputs, claims, joined(self.upstream), outputs)
 
 
 def _usable(subject: Subject, name: str) -> bool:
