@@ -16,11 +16,14 @@ from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
-WORTH_TELLING = 5.0
-"""A tolerance is called loose where one that is tighter by this factor passes too."""
+WORTH_TELLING = 4.0
+"""A tolerance is called loose where one that is tighter by more than this factor passes too."""
 
 DOMINANT = 0.05
 """Absolute tolerance, relative to the rms gradient, from which on the relative part hardly matters."""
+
+ROUNDED = 1e-9
+"""What a number may exceed another by that it is meant to be."""
 
 
 def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Floats, numerical: Array) -> list[Finding]:
@@ -46,7 +49,7 @@ def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Flo
     rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))
     least = spacing(case.dtype) * typical if tolerance.atol > DOMINANT * typical else default.atol
     atol = min(max(rounded_up(float((errors - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
-    if tolerance.rtol < WORTH_TELLING * rtol and tolerance.atol < WORTH_TELLING * atol:
+    if tolerance.rtol <= WORTH_TELLING * rtol and tolerance.atol <= WORTH_TELLING * atol:
         return []
     admitted = tolerance.at(typical) / typical if typical else math.inf
     message = (
@@ -92,4 +95,4 @@ def rounded_up(value: float) -> float:
     if value <= 0.0 or not math.isfinite(value):
         return max(value, 0.0)
     power = math.floor(math.log10(value))
-    return next(float(f"{m}e{power}") for m in (1, 2, 5, 10, 20) if float(f"{m}e{power}") >= value)
+    return next(float(f"{m}e{power}") for m in (1, 2, 5, 10, 20) if float(f"{m}e{power}") >= value * (1 - ROUNDED))

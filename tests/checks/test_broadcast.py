@@ -36,7 +36,7 @@ def test_a_gradient_that_the_sum_does_not_mend_is_of_the_wrong_shape(shapes: Any
     assert made.results[1].verdict is Verdict.ERROR
 
 
-@pytest.mark.parametrize("spoil", [lambda g: g.mean(axis=0)[:2], lambda g: g.T, lambda g: g[None], lambda g: g[:, :2]])
+@pytest.mark.parametrize("spoil", [lambda g: g.mean(axis=0)[:2], lambda g: g.T, lambda g: g[:, :2]])
 def test_other_shapes_are_not_broadcast(spoil: Any) -> None:
     assert codes(audited(((3, 4), (4,)), spoil)) == {"shape-mismatch"}
 

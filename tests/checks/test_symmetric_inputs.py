@@ -16,10 +16,11 @@ DTYPES = ["float64", "float32", "float16", "bfloat16", "complex128"]
 
 def findings(x: Any, *, differentiable: bool = True) -> list[Finding]:
     """Audit a sum of y and x, and return what is said of x."""
-    y = array("y", (3,), dtype=x.dtype)
+    dtype = "float64" if x.dtype == "int64" else x.dtype
+    y = array("y", (3,), dtype=dtype)
     gradients = lambda u, y, x: (u, np.broadcast_to(u, x.shape).copy()) if x.shape else (u, u.sum())  # noqa: E731
     backward = gradients if differentiable else lambda u, y, x: u
-    audited = audit(lambda y, x: y + x.astype(y.dtype), backward, y, x, dtype=y.dtype)
+    audited = audit(lambda y, x: y + x.astype(y.dtype), backward, y, x, dtype=dtype)
     assert {result.verdict for result in audited.results} == {Verdict.PASS}
     return [finding for result in audited.results for finding in result.findings if finding.code in SYMMETRY]
 
