@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
 from gradaudit.checks.trial import try_claim
 from gradaudit.results import Finding, Verdict
@@ -83,11 +82,11 @@ def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: 
         now = probe.backward_as_things_are(probe.base, probe.upstream)
     except OpError:
         return None
-    changes = {name: _change(probe, name, here[name], now[name]) for name in probe.claimed}
+    changes = {name: probe.gradient_change(name, here[name], now[name]) for name in probe.claimed}
     if not (moved := [name for name, seen in changes.items() if seen]):
         return None
     name, seen = moved[0], changes[moved[0]]
-    others = not _change(probe, name, answer[name], now[name])
+    others = not probe.gradient_change(name, answer[name], now[name])
     whose = "is that of the other inputs" if others else "is another"
     message = (
         f"after forward was called with other inputs, backward's gradient of {name} {whose}, at {seen.count:,} of "
@@ -108,7 +107,7 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     """Return a finding where a gradient that is right at the first point is wrong at the second."""
     if (error := _error_there(probe, second, here, answer)) == 0.0:
         return None
-    same = not any(_change(probe, name, here[name], answer[name]) for name in probe.claimed)
+    same = not any(probe.gradient_change(name, here[name], answer[name]) for name in probe.claimed)
     message = (
         "backward gives the first point's gradient at a second point, where forward's derivative is another: it uses "
         "what an earlier forward left instead of what it is given"
@@ -129,8 +128,3 @@ def _error_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
         return 0.0
     error = try_claim(probe, second, answer, "captured").contradiction()
     return error if error and try_claim(probe, probe.base, here, "captured").borne_out else 0.0
-
-
-def _change(probe: Probe, name: str, first: Array, second: Array) -> Change:
-    terms = max(out.size for out in probe.subject.outputs if out is not None)
-    return change(first, second, probe.natural_scale(name), terms)

@@ -51,7 +51,7 @@ def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
 def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     """Yield a finding for each input whose gradient is another when backward is asked again, or is added up."""
     first, second = probe.gradients, probe.backward(probe.base, probe.upstream)
-    seen = {name: _gradient_change(probe, name, first[name], second[name]) for name in probe.claimed}
+    seen = {name: probe.gradient_change(name, first[name], second[name]) for name in probe.claimed}
     if not any(seen.values()):
         return
     third = probe.backward(probe.base, probe.upstream)
@@ -60,13 +60,8 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
         if _adds_up(native, second[name], third[name]):
             yield _accumulated(name, native, third[name])
         else:
-            drawn = bool(_gradient_change(probe, name, second[name], third[name]))
+            drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
-
-
-def _gradient_change(probe: Probe, name: str, first: Array, second: Array) -> Change:
-    terms = max(out.size for out in probe.subject.outputs if out is not None)
-    return change(first, second, probe.natural_scale(name), terms)
 
 
 def _adds_up(first: Array, second: Array, third: Array) -> bool:

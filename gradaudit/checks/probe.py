@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
 from gradaudit.checks.subject import Subject
@@ -137,6 +138,11 @@ class Probe:
             if name not in copies or copies[name].shape != point.inputs[name].shape:
                 raise OpError(f"backward gave no gradient of {name} when it was called again")
         return copies
+
+    def gradient_change(self, name: str, first: Array, second: Array) -> Change:
+        """Return where two answers for an input differ by more than the order of summation may make them."""
+        terms = max(out.size for out in self.subject.outputs if out is not None)
+        return change(first, second, self.natural_scale(name), terms)
 
     def natural_scale(self, name: str) -> float:
         """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
