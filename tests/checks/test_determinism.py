@@ -35,7 +35,7 @@ def dropout_drawn_anew(seed: int) -> Function:
 
 @each_dtype
 @each_size
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_mask_drawn_anew_is_stochastic(shape: tuple[int, ...], dtype: str, seed: int) -> None:
     x = array("x", shape, 0.5, 1.5, dtype=dtype)
     audited = audit(dropout_drawn_anew(seed), lambda u, x: u, x, dtype=dtype, seed=seed)
