@@ -11,6 +11,7 @@ FAILING_CODES = frozenset(
     {
         "stochastic-forward",
         "stochastic-backward",
+        "accumulated",
         "input-mutated",
         "captured-state",
         "upstream-ignored",

@@ -96,13 +96,22 @@ def examine(case: Case, op: Op) -> Subject:
     for k in counted:
         _refuse_nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
     upstream = tuple(draw_upstream(case, k, outputs[k].shape, outputs[k].dtype) for k in counted)
-    given = {**inputs, **{f"upstream[{k}]" if len(counted) > 1 else "upstream": u for k, u in enumerate(upstream)}}
-    before = Snapshot.of(given)
+    before = Snapshot.of({**inputs, **_upstream_names(upstream), **_output_names(outputs)})
     gradients = op.backward(upstream, inputs, outputs)
     # Gradients may be views of what backward was given: copies outlast the restoring of it.
     gradients = {name: None if made is None else made.copy() for name, made in gradients.items()}
     findings += mutations("backward", before)
     return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), evaluations=1)
+
+
+def _upstream_names(upstream: tuple[Array, ...]) -> dict[str, Array]:
+    """Return upstream gradients by the names that findings call them."""
+    return {f"upstream[{k}]" if len(upstream) > 1 else "upstream": u for k, u in enumerate(upstream)}
+
+
+def _output_names(outputs: tuple[Array | None, ...]) -> dict[str, Array]:
+    named = {f"output[{k}]" if len(outputs) > 1 else "output": out for k, out in enumerate(outputs)}
+    return {name: out for name, out in named.items() if out is not None}
 
 
 def mutations(culprit: str, before: Snapshot) -> list[Finding]:

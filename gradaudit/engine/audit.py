@@ -8,6 +8,7 @@ import numpy as np
 
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
@@ -29,12 +30,13 @@ def audit_case(case: Case) -> Audit:
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
             subject = examine(case, open_op(case))
-            results, findings = check_gradient(subject)
+            results, ground = check_gradient(subject)
+            findings, evaluations = run_checks(subject, ground, results)
         except (OpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             return failed_audit(case, said, (finding,) if finding else ())
-    return Audit(concluded(case, results, (*subject.findings, *findings)), subject.evaluations)
+    return Audit(concluded(case, results, tuple(findings)), subject.evaluations + evaluations)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:
@@ -49,9 +51,25 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
     for finding in {(finding.code, finding.message): finding for finding in findings}.values():
         about = finding.evidence.get("array")
         place = next((k for k, result in enumerate(results) if result.input == about), 0)
-        results[place] = replace(results[place], findings=(*results[place].findings, finding))
+        results[place] = _with_finding(results[place], finding)
     results = [_failed_by_findings(result) for result in results]
     return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
+
+
+SUPERSEDED = {
+    "broadcast-not-reduced": {"shape-mismatch"},
+    "stochastic-forward": {"out-of-domain", "kink", "discontinuity", "noise-dominated", "precision-loss"},
+    "stochastic-backward": {"precision-loss"},
+    "accumulated": {"precision-loss"},
+}
+"""Findings that explain others, which would lead astray beside them."""
+
+
+def _with_finding(result: Result, finding: Finding) -> Result:
+    old = [known for known in result.findings if known.code in SUPERSEDED.get(finding.code, ())]
+    message = finding.message if any(result.message == known.message for known in old) else result.message
+    kept = tuple(known for known in result.findings if known not in old)
+    return replace(result, message=message, findings=(*kept, finding))
 
 
 def _failed_by_findings(result: Result) -> Result:

@@ -87,11 +87,13 @@ def test_an_error_of_five_percent_at_one_index_is_found_there(function: str, for
     place: list[tuple[int, ...]] = []
 
     def spoil(gradient: Any) -> Any:
-        place[:] = [tuple(int(k) for k in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))]
+        if not place:  # a fault of the op's, at the same index for every upstream
+            place[:] = [tuple(int(k) for k in np.unravel_index(np.abs(gradient).argmax(), gradient.shape))]
         gradient[place[0]] *= 1.05
         return gradient
 
     for seed in SEEDS:
+        place.clear()
         result = audited(function, form, dtype, seed, spoil)
         assert result.verdict is Verdict.FAIL, (seed, result.message)
         assert [found.index for found in result.mismatches] == place, seed

@@ -283,7 +283,7 @@ class TestInputsWithoutGradient:
         assert only(audited).input == "x"
         assert only(audited).verdict is Verdict.PASS
 
-    def test_they_are_never_perturbed(self) -> None:
+    def test_they_are_drawn_and_never_perturbed(self) -> None:
         seen = set()
 
         def forward(x: Any, scale: Any) -> Any:
@@ -292,4 +292,4 @@ class TestInputsWithoutGradient:
 
         scale = array("scale", (3,), differentiable=False)
         assert only(audit(forward, lambda u, x, scale: u * scale, array("x", (3,)), scale)).verdict is Verdict.PASS
-        assert len(seen) == 1
+        assert len(seen) == 2  # at the audited point, and at the one that tells whether backward looks at it

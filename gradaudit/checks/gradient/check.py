@@ -21,6 +21,7 @@ from gradaudit.checks.gradient.exhaustive import Table, estimate_all
 from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide, widened
 from gradaudit.checks.gradient.search import search_all
 from gradaudit.checks.subject import Snapshot, Subject, mutations
+from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.decision import Decision, decide
 from gradaudit.numerics.loss import Loss
 from gradaudit.results import Finding, Mismatch, Result, Verdict
@@ -38,11 +39,11 @@ WORTHLESS = 0.05
 """A pass that would have let a relative error of this size go unseen is no pass."""
 
 
-def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
+def check_gradient(subject: Subject) -> tuple[list[Result], Ground]:
     """Audit the gradient of every differentiable input.
 
     Returns:
-        One result for each, in their order, and what was noticed about the case as a whole.
+        One result for each, in their order, and where forward was differenced, with what was noticed there.
 
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
@@ -63,7 +64,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding]]:
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)
-    return list(results.values()), ground.findings
+    return list(results.values()), ground
 
 
 def _searches(case: Case, claimed: dict[str, Array]) -> bool:
@@ -100,7 +101,13 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
     outside = np.isinf(table.bounds) & ~table.jumps
     findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(outside))
     findings += outcome.upstream_finding(case, name, typical, scale)
-    findings += _noise(made, table, ground, name)
+    noise = _noise(made, table, ground, name)
+    findings += noise
+    if made.right.all() and typical > outcome.VANISHING * scale:
+        errors = made.difference + table.bounds
+        findings += tolerance_too_loose(case, name, tolerance, errors, table.numerical)
+    visible = max((finding.evidence["visible"] for finding in noise), default=0.0)
+    findings += tolerance_too_tight(case, name, tolerance, typical, int(made.undecided.sum()), visible)
     findings += _precision(made, table, ground, case, name)
     return replace(
         outcome.blank_result(case, name),

@@ -19,6 +19,7 @@ from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.subject import Subject
+from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.loss import Loss, rms
 from gradaudit.numerics.root_test import Calm, RootTester
@@ -36,6 +37,9 @@ MANY = 100
 
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
+
+UNSEEN = 0.1
+"""Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,13 @@ def _lost(searched: Searched) -> list[Mismatch]:
     ]
 
 
+def _admitted(searched: Searched) -> Array:
+    """Return what each index of a gradient that passed is off by at most, as far as root tests can tell."""
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula)
+    unseen = UNSEEN * (FORMULA_SHARE if searched.split else 1.0)
+    return np.asarray(unseen * allowed + np.abs(widened(searched.claimed) - searched.formula))
+
+
 def _mismatch(look: Look, tolerance: Tolerance) -> Mismatch:
     numerical = look.element.numerical
     return Mismatch(
@@ -251,10 +262,15 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
         evidence = {"count": found.kinks, "index": list(where)}
         findings[0] = Finding("kink", message + "one-sided derivatives", evidence)
     scale = outcome.natural_scale(searched.ground, searched.name)
-    findings += outcome.upstream_finding(searched.case, searched.name, searched.typical, scale)
+    vanishing = typical_magnitude(searched.formula)
+    findings += outcome.upstream_finding(searched.case, searched.name, vanishing, scale)
     noisy = [look for look in undecided if math.isfinite(look.element.bound)]
     visible = max((2 * look.element.bound for look in noisy), default=0.0)
     findings += outcome.noise_finding(searched.ground, searched.name, len(noisy), visible)
+    tolerance, typical = searched.tolerance, searched.typical
+    if not lost and found.flawless and found.miss_probability < 1.0 and vanishing > outcome.VANISHING * scale:
+        findings += tolerance_too_loose(searched.case, searched.name, tolerance, _admitted(searched), searched.formula)
+    findings += tolerance_too_tight(searched.case, searched.name, tolerance, typical, len(noisy), visible)
     if lost:
         largest = max(mismatch.difference for mismatch in lost)
         size = searched.formula.size

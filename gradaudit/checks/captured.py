@@ -1,0 +1,130 @@
+"""Whether backward answers for the inputs that it is given, or for those of an earlier forward.
+
+Two things are tried with the live op. Forward is called at a second point, and then backward at the first: the answer
+must be what it was. And where the gradient is right at the first point, what backward answers at the second must agree
+with forward there. An op whose backward is given nothing but the upstream leans on its last forward by its contract,
+and is spared the first trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.probe import Point, Probe, at_other_inputs
+from gradaudit.checks.trial import try_claim
+from gradaudit.results import Finding, Verdict
+from gradaudit.spec.case import Input
+from gradaudit.spec.draw import draw_input, generator, laid_out
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+
+NUDGE = 0.125
+"""Relative change of values that a spec gives explicitly, where there is nothing to draw anew."""
+
+
+def captured_state(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding where backward's answer belongs to other inputs than those it is given."""
+    there = second_inputs(probe)
+    if not probe.claimed or all(np.array_equal(there[name], probe.inputs[name]) for name in there):
+        return
+    here = probe.gradients
+    second = Point(there, probe.forward(there))
+    if not _comparable(probe, second):
+        return
+    answer = probe.backward_as_things_are(second, probe.upstream)  # which is right after its own forward
+    finding = _stale_here(probe, second, here, answer) or _stale_there(probe, second, here, answer)
+    if finding:
+        yield finding
+
+
+def second_inputs(probe: Probe) -> dict[str, Array]:
+    """Return inputs drawn as the spec says with another seed, in the dtype and layout of the probe's.
+
+    Explicit values are changed slightly where they are differentiable, and kept where they are data.
+    """
+    other = replace(probe.case, seed=-1 - probe.case.seed)
+    made = {}
+    for plan in probe.case.inputs:
+        rng = generator(other, plan.name)
+        array = (
+            _nudged(probe.subject.inputs[plan.name], plan, rng) if plan.values is not None else draw_input(plan, rng)
+        )
+        made[plan.name] = laid_out(array.astype(probe.inputs[plan.name].dtype), plan.layout)
+    return made
+
+
+def _nudged(array: Array, plan: Input, rng: np.random.Generator) -> Array:
+    if not plan.differentiable:
+        return array
+    return np.asarray(array * (1 + NUDGE * (2 * rng.random(array.shape) - 1)).astype(array.dtype)).astype(array.dtype)
+
+
+def _comparable(probe: Probe, second: Point) -> bool:
+    """Whether the second point's outputs have the shapes of the first one's and are finite."""
+    pairs = zip(probe.counted(second.outputs), probe.counted(probe.base.outputs), strict=True)
+    return all(there.shape == here.shape and np.isfinite(there).all() for there, here in pairs)
+
+
+def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:
+    """Return a finding where a forward called elsewhere changes the answer at the first point."""
+    if probe.told is not None:
+        if not probe.told:
+            return None
+        if probe.told < set(probe.inputs):  # what it is not told it may remember
+            probe.forward(at_other_inputs(probe.base, {name: second.inputs[name] for name in probe.told}).inputs)
+    try:
+        now = probe.backward_as_things_are(probe.base, probe.upstream)
+    except OpError:
+        return None
+    changes = {name: probe.gradient_change(name, here[name], now[name]) for name in probe.claimed}
+    if not (moved := [name for name, seen in changes.items() if seen]):
+        return None
+    name, seen = moved[0], changes[moved[0]]
+    others = not probe.gradient_change(name, answer[name], now[name])
+    whose = "is that of the other inputs" if others else "is another"
+    message = (
+        f"after forward was called with other inputs, backward's gradient of {name} {whose}, at {seen.count:,} of "
+        f"{seen.size:,} indices by up to {seen.largest:.2g}: it uses what the last forward left instead of what it is "
+        "given"
+    )
+    evidence = {
+        "array": name,
+        "order": "forward(x), forward(other), backward(x)",
+        "same_answer": others,
+        "changed": seen.count,
+        "largest": seen.largest,
+    }
+    return Finding("captured-state", message, evidence)
+
+
+def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:
+    """Return a finding where a gradient that is right at the first point is wrong at the second."""
+    if (error := _error_there(probe, second, here, answer)) == 0.0:
+        return None
+    same = not any(probe.gradient_change(name, here[name], answer[name]) for name in probe.claimed)
+    message = (
+        "backward gives the first point's gradient at a second point, where forward's derivative is another: it uses "
+        "what an earlier forward left instead of what it is given"
+        if same
+        else "the gradient is right at the first point and wrong at a second one, drawn alike: backward uses something "
+        "that an earlier forward left instead of computing it from what it is given"
+    )
+    evidence = {"order": "forward(other), backward(other)", "same_answer": same, "relative_error": error}
+    return Finding("captured-state", f"{message} (off by {error:.2g} of its size)", evidence)
+
+
+def _error_there(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> float:
+    """Return the relative error at the second point of a gradient that is right at the first, 0 where there is none.
+
+    The same direction and step are the control: where they find fault with the first point too, they are to blame.
+    """
+    if probe.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
+        return 0.0
+    error = try_claim(probe, second, answer, "captured").contradiction()
+    return error if error and try_claim(probe, probe.base, here, "captured").borne_out else 0.0

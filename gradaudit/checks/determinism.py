@@ -1,0 +1,101 @@
+"""Whether forward and backward answer the same when they are asked the same again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.agreement import Change, change, exceeding
+from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.probe import Probe
+from gradaudit.numerics.loss import lifted
+from gradaudit.results import Finding
+from gradaudit.spec.dtypes import spacing
+
+Array = NDArray[Any]
+
+SAME_STEP = 1e-3
+"""Relative difference below which the increment of a gradient is the gradient, besides rounding."""
+
+ROUNDINGS = 8.0
+"""Roundings of the dtype that an increment may be off by."""
+
+
+def stochastic_forward(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding where forward gives other outputs for the same inputs."""
+    subject = probe.subject
+    first, again = probe.counted(subject.outputs), probe.counted(probe.forward(subject.inputs))
+    if seen := _worst(first, again, subject.inputs):
+        once_more = probe.counted(probe.forward(subject.inputs))
+        yield _stochastic_forward(seen, drawn=bool(_worst(again, once_more, subject.inputs)))
+    elif probe.wide and (seen := _worst([probe.outputs], [lifted(probe.counted(probe.base.outputs))], subject.inputs)):
+        yield _stochastic_forward(seen, drawn=True)  # few outputs may be drawn alike once
+
+
+def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
+    message = f"forward gives other outputs for the same inputs, at {_extent(seen)}: "
+    if drawn:
+        message += (
+            "randomness is drawn anew at each call instead of once, so that the numerical gradient means nothing; "
+            "draw the mask or noise once and make it an input"
+        )
+    else:
+        message += "its answer depends on the calls before; it must depend on nothing but its inputs"
+    evidence = {"changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": drawn}
+    return Finding("stochastic-forward", message, evidence)
+
+
+def stochastic_backward(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up."""
+    first, second = probe.gradients, probe.backward(probe.base, probe.upstream)
+    seen = {name: probe.gradient_change(name, first[name], second[name]) for name in probe.claimed}
+    if not any(seen.values()):
+        return
+    third = probe.backward(probe.base, probe.upstream)
+    for name in (name for name in probe.claimed if seen[name]):
+        native = np.asarray(probe.subject.gradients[name])  # the first answer of all
+        if _adds_up(native, second[name], third[name]):
+            yield _accumulated(name, native, third[name])
+        else:
+            drawn = bool(probe.gradient_change(name, second[name], third[name]))
+            yield _stochastic_backward(name, seen[name], drawn=drawn)
+
+
+def _adds_up(first: Array, second: Array, third: Array) -> bool:
+    """Whether an answer is the one before plus the first one; other calls may lie between the first and the second."""
+    wide = widened(first)
+    same = SAME_STEP + ROUNDINGS * spacing(first.dtype.name)
+    return not exceeding(wide, widened(third) - widened(second), same * float(np.abs(wide).max(initial=0.0)))
+
+
+def _accumulated(name: str, first: Array, third: Array) -> Finding:
+    wide = widened(first)
+    place = np.unravel_index(int(np.abs(wide).argmax()), wide.shape)
+    ratio = float((third[place] / wide[place]).real)
+    message = (
+        f"backward adds the gradient of {name} to what earlier calls left: the same call now gives {ratio:.3g} times "
+        "the first answer; start from zero at every call"
+    )
+    return Finding("accumulated", message, {"array": name, "ratio": ratio, "changed": int(np.count_nonzero(first))})
+
+
+def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
+    message = f"backward gives another gradient of {name} for the same arguments, at {_extent(seen)}: "
+    message += (
+        "randomness is drawn anew instead of taken from forward" if drawn else "its answer depends on the calls before"
+    )
+    evidence = {"array": name, "changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": drawn}
+    return Finding("stochastic-backward", message, evidence)
+
+
+def _worst(first: Sequence[Array], second: Sequence[Array], inputs: Any) -> Change:
+    terms = max((array.size for array in inputs.values()), default=1)
+    made = [change(one, other, 0.0, terms) for one, other in zip(first, second, strict=True)]
+    return max(made, key=lambda each: each.count)
+
+
+def _extent(seen: Change) -> str:
+    return f"{seen.count:,} of {seen.size:,} elements, by up to {seen.largest:.2g}"

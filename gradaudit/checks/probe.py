@@ -1,0 +1,162 @@
+"""An op called again and again, each call counted: what the checks beside the gradient's own work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.agreement import Change, change
+from gradaudit.checks.contract import broken_contract
+from gradaudit.checks.gradient.ground import Ground, is_wide, widened
+from gradaudit.checks.subject import Subject
+from gradaudit.numerics.loss import joined, rms
+from gradaudit.results import Result, Verdict, worst
+from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.op import Op, OpError
+
+Array = NDArray[Any]
+Upstream = tuple[Array, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Inputs, and all outputs that forward gave for them."""
+
+    inputs: Mapping[str, Array]
+    outputs: tuple[Any, ...]
+
+
+class Probe:
+    """The op of a case at the point where its gradient was audited: in float64 where its backward is generic.
+
+    Calls are not watched for changes of what they are given: those made before this were, and what changes its inputs
+    has been told of by then.
+
+    Args:
+        subject: the op, fed and called once.
+        ground: where its forward was differenced.
+        results: what the audit of the gradient found.
+
+    Attributes:
+        wide: whether the point is another than the subject's: its inputs lifted to float64.
+        claimed: names of the inputs whose gradient can be compared at all.
+        outputs: the counted outputs of the first forward at this point, as ``lifted`` returns them.
+        gradients: what backward answered for the claimed inputs at this point when it was first asked.
+        evaluations: calls of forward so far.
+
+    """
+
+    def __init__(self, subject: Subject, ground: Ground, results: list[Result]) -> None:
+        self.subject = subject
+        self.case = subject.case
+        self.op: Op = subject.op
+        self.results = results
+        self.claimed = tuple(name for name in subject.gradients if _usable(subject, name))
+        self.wide = wide = self._lifted(ground)
+        self.inputs = ground.inputs if wide else subject.inputs
+        self.upstream = tuple(map(widened, subject.upstream)) if wide else subject.upstream
+        self.outputs = ground.outputs if wide else joined(self.counted(subject.outputs))
+        formula = ground.formula if wide else subject.gradients
+        self.gradients = {name: np.asarray(formula[name]) for name in self.claimed}
+        native = [array for array in (*subject.inputs.values(), *subject.upstream) if not is_wide(array)]
+        self.spacing = spacing("float64" if wide or not native else max((a.dtype.name for a in native), key=spacing))
+        self.evaluations = 0
+
+    def _lifted(self, ground: Ground) -> bool:
+        return ground.inputs is not self.subject.inputs and set(self.claimed) <= set(ground.formula)
+
+    @cached_property
+    def base(self) -> Point:
+        """The audited point."""
+        return Point(self.inputs, self.forward(self.inputs) if self.wide else self.subject.outputs)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict on a gradient."""
+        return worst([result.verdict for result in self.results])
+
+    @cached_property
+    def told(self) -> frozenset[str] | None:
+        """The inputs that backward is given; None where it is given outputs too, or is not known to lack anything.
+
+        An op that is given less leans on what its last forward saved, as layers do that are classes.
+        """
+        args: tuple[str, ...] | None = getattr(self.op, "args", None)
+        if args is None or any(word.startswith("output") for word in args if word not in self.inputs):
+            return None
+        return frozenset(args) & frozenset(self.inputs)
+
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Return copies of all outputs of forward.
+
+        Raises:
+            OpError: where forward gives nothing usable.
+
+        """
+        self.evaluations += 1
+        # Copies, as an op may reuse its buffers; what is no array stays None.
+        return tuple(out if out is None else out.copy() for out in self.op.forward(inputs))
+
+    def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:
+        """Return the outputs that upstream gradients belong to.
+
+        Raises:
+            OpError: where one is missing.
+
+        """
+        if any(k >= len(outputs) or outputs[k] is None for k in self.subject.counted):
+            raise OpError("forward returned other outputs than before")
+        return tuple(outputs[k] for k in self.subject.counted)
+
+    def backward(self, point: Point, upstream: Upstream) -> dict[str, Array]:
+        """Return copies of the claimed gradients; where backward is told no input, its own forward is called first.
+
+        Raises:
+            OpError: where backward gives no usable gradient there.
+
+        """
+        if self.told == frozenset():
+            self.forward(point.inputs)
+        return self.backward_as_things_are(point, upstream)
+
+    def backward_as_things_are(self, point: Point, upstream: Upstream) -> dict[str, Array]:
+        """Return copies of the claimed gradients, whatever forward was called with last.
+
+        Raises:
+            OpError: where backward gives no usable gradient there.
+
+        """
+        made = self.op.backward(upstream, point.inputs, point.outputs)
+        gradients = {name: made.get(name) for name in self.claimed}
+        copies = {name: gradient.copy() for name, gradient in gradients.items() if gradient is not None}
+        for name in self.claimed:
+            if name not in copies or copies[name].shape != point.inputs[name].shape:
+                raise OpError(f"backward gave no gradient of {name} when it was called again")
+        return copies
+
+    def gradient_change(self, name: str, first: Array, second: Array) -> Change:
+        """Return where two answers for an input differ by more than the order of summation may make them."""
+        terms = max(out.size for out in self.subject.outputs if out is not None)
+        return change(first, second, self.natural_scale(name), terms)
+
+    def natural_scale(self, name: str) -> float:
+        """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
+        outputs = self.subject.outputs
+        size = rms(joined(tuple(outputs[k] for k in self.subject.counted)))
+        return rms(joined(self.subject.upstream)) * size / (rms(joined((self.subject.inputs[name],))) or 1.0)
+
+
+def _usable(subject: Subject, name: str) -> bool:
+    gradient = subject.gradients[name]
+    wanted = any(made.name == name and made.differentiable for made in subject.case.inputs)
+    return wanted and broken_contract(name, subject.inputs[name], gradient, answered=True) is None
+
+
+def at_other_inputs(point: Point, inputs: Mapping[str, Array]) -> Point:
+    """Return a point with some of its inputs exchanged."""
+    return replace(point, inputs={**point.inputs, **inputs})

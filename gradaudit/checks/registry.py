@@ -1,0 +1,64 @@
+"""All checks beside the gradient's own, in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from gradaudit.checks.broadcast import broadcast_not_reduced
+from gradaudit.checks.captured import captured_state
+from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
+from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.linearity import upstream_dependence
+from gradaudit.checks.probe import Probe
+from gradaudit.checks.subject import Subject
+from gradaudit.checks.symmetry import symmetric_inputs
+from gradaudit.results import Finding, Result
+from gradaudit.spec.draw import UndrawableError
+from gradaudit.targets.op import OpError
+
+Check = Callable[[Probe], Iterator[Finding]]
+
+LOOKS: tuple[Check, ...] = (symmetric_inputs,)
+"""Checks that call nothing; they always have their say."""
+
+CHECKS: tuple[Check, ...] = (
+    stochastic_forward,
+    stochastic_backward,
+    upstream_dependence,
+    captured_state,
+    broadcast_not_reduced,
+)
+"""What is told of a fault is told by the first check that sees it: each relies on what those before it have ruled out.
+
+A new check is a file with a function like these, and a line here. Together they may call forward
+``MOST_EVALUATIONS`` times, which a test holds them to.
+"""
+
+MOST_EVALUATIONS = 12
+"""Forwards that all checks together may take, with the one that the case was opened with."""
+
+
+def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> tuple[list[Finding], int]:
+    """Run every check, until one makes a finding that fails the case: the next would only see the same fault again.
+
+    A check that the op gives no usable answer to says nothing: that it raises at a second point, or refuses another
+    upstream, is no fault at the first.
+
+    Args:
+        subject: the op, fed and called once.
+        ground: where its forward was differenced.
+        results: what the audit of the gradient found.
+
+    Returns:
+        The findings, and how often forward was called for them.
+
+    """
+    probe = Probe(subject, ground, results)
+    findings = [*subject.findings, *ground.findings, *(finding for look in LOOKS for finding in look(probe))]
+    for check in CHECKS:
+        if any(finding.fails for finding in findings):
+            break
+        with suppress(OpError, UndrawableError, MemoryError):
+            findings += list(check(probe))
+    return findings, probe.evaluations

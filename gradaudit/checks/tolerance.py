@@ -1,0 +1,98 @@
+"""Whether a tolerance fits what is compared: it may admit errors easily seen, or ask for what cannot be had."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.numerics.loss import rms
+from gradaudit.results import Finding
+from gradaudit.spec.case import Case, Tolerance
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+WORTH_TELLING = 4.0
+"""A tolerance is called loose where one that is tighter by more than this factor passes too."""
+
+DOMINANT = 0.05
+"""Absolute tolerance, relative to the rms gradient, from which on the relative part hardly matters."""
+
+ROUNDED = 1e-9
+"""What a number may exceed another by that it is meant to be."""
+
+
+def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Floats, numerical: Array) -> list[Finding]:
+    """Return a finding where a tolerance passes an error that this precision could have caught.
+
+    Only a tolerance that the spec sets looser than its dtype's default is judged, and one whose absolute part
+    dominates the gradient.
+
+    Args:
+        case: the case.
+        name: the input's name.
+        tolerance: the one in force, which every index keeps.
+        errors: what each index is off by at most, bounds included.
+        numerical: the gradient.
+
+    """
+    default, magnitude = DEFAULT_TOLERANCES[case.dtype], np.abs(numerical).astype(np.float64)
+    typical = rms(magnitude)
+    looser = case.tolerance is not None and (tolerance.rtol > default.rtol or tolerance.atol > default.atol)
+    if not errors.size or not (looser or tolerance.atol > DOMINANT * typical):
+        return []
+    share = float((errors / (tolerance.atol + tolerance.rtol * magnitude)).max())
+    rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))
+    least = spacing(case.dtype) * typical if tolerance.atol > DOMINANT * typical else default.atol
+    atol = min(max(rounded_up(float((errors - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
+    if tolerance.rtol <= WORTH_TELLING * rtol and tolerance.atol <= WORTH_TELLING * atol:
+        return []
+    admitted = tolerance.at(typical) / typical if typical else math.inf
+    message = (
+        f"the tolerance of {name} (rtol={tolerance.rtol:g}, atol={tolerance.atol:g}) passes errors of {admitted:.2%} "
+        f"of a typical gradient; rtol={rtol:g}, atol={atol:g} passes too"
+    )
+    evidence = {"rtol": rtol, "atol": atol, "admitted": admitted, "used": share}
+    return [Finding("tolerance-too-loose", message, evidence)]
+
+
+def tolerance_too_tight(
+    case: Case, name: str, tolerance: Tolerance, typical: float, undecided: int, visible: float
+) -> list[Finding]:
+    """Return a finding where the spec's tolerance asks for more than can be represented, or than can be decided.
+
+    Args:
+        case: the case.
+        name: the input's name.
+        tolerance: the one in force.
+        typical: rms of the gradient.
+        undecided: indices whose error bound straddles the tolerance.
+        visible: the tolerance that would decide about all of them.
+
+    """
+    if case.tolerance is None:
+        return []
+    roundoff, default = spacing(case.dtype) / 2, DEFAULT_TOLERANCES[case.dtype]
+    asked = f"the tolerance of {name} (rtol={tolerance.rtol:g}, atol={tolerance.atol:g})"
+    if tolerance.rtol < roundoff and tolerance.atol < roundoff * typical:
+        message = f"{asked} asks for more than {case.dtype} can represent: its roundoff is {roundoff:.1e}"
+        return [Finding("tolerance-too-tight", message, {"roundoff": roundoff, "typical": typical})]
+    if undecided and tolerance.at(typical) < visible <= default.at(typical):
+        message = (
+            f"{asked} asks for more than differences of forward can decide, at {undecided:,} indices: they need "
+            f"{visible:.1e}, which {case.dtype}'s default (rtol={default.rtol:g}, atol={default.atol:g}) grants"
+        )
+        return [Finding("tolerance-too-tight", message, {"undecided": undecided, "visible": visible})]
+    return []
+
+
+def rounded_up(value: float) -> float:
+    """Return the least of 1, 2 and 5 times a power of ten that is not below a value; 0 for 0."""
+    if value <= 0.0 or not math.isfinite(value):
+        return max(value, 0.0)
+    power = math.floor(math.log10(value))
+    return next(float(f"{m}e{power}") for m in (1, 2, 5, 10, 20) if float(f"{m}e{power}") >= value * (1 - ROUNDED))

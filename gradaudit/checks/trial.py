@@ -1,0 +1,124 @@
+"""A gradient against forward along one random direction: a few forwards for a point where nothing is known yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.probe import Point, Probe
+from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.loss import Floats, joined, lifted
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+
+STEP_FOR_DOUBLE = 2.0**-14
+"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is heard over
+its rounding, so narrow that few elements cross a kink."""
+
+STEP_FOR_NARROW = 2.0**-7
+"""Likewise where forward is differenced in a narrower dtype."""
+
+AGREED = 1e-3
+"""Relative error of a directional derivative up to which a claim is borne out."""
+
+ROUNDINGS = 16.0
+"""Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""
+
+FARTHEST = 7
+"""Elements are displaced by up to so many steps, so that errors at a few of them do not cancel."""
+
+CLOSER = 64.0
+"""How much closer to the point a one-sided difference looks for the error that a central one shows."""
+
+CONFIRMED = 0.01
+"""Relative difference between what the two show of an error that is no artefact of a kink, of noise, or of the step."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What forward said of a claim, by a central difference along one direction.
+
+    Attributes:
+        line: the claim and the measurement along displacements.
+        direction: the displacement at step 1.
+        step: the step of the central difference.
+        claim: root sum of squares of what each element claims of the direction.
+        excess: by how much the claim was off.
+        noise: what rounding may make of that.
+        allowed: what is no contradiction.
+
+    """
+
+    line: Directional
+    direction: Array
+    step: float
+    claim: float
+    excess: float
+    noise: float
+    allowed: float
+
+    @property
+    def borne_out(self) -> bool:
+        """Whether the claim agrees with forward, and rounding leaves enough to tell."""
+        return abs(self.excess) <= self.allowed + self.noise and self.noise <= self.allowed
+
+    def contradiction(self) -> float:
+        """Return the relative error of a claim that a second look contradicts too, for one more forward; else 0."""
+        if not abs(self.excess) > self.allowed + self.noise:  # or NaN
+            return 0.0
+        closer = self.line.excess_one_sided(0, self.direction, self.step / CLOSER)
+        if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
+            return 0.0
+        return abs(self.excess) / (self.claim or abs(self.excess))
+
+
+def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direction: str) -> Trial:
+    """Compare a claimed gradient with forward for two forwards.
+
+    Args:
+        probe: the op.
+        point: where the gradient is claimed; its inputs are displaced and restored bit by bit.
+        gradients: the claims, by input, of the inputs' shapes.
+        direction: a name for the direction; another name is another direction.
+
+    """
+    line = _line(probe, point, gradients)
+    rng = generator(probe.case, f"direction {direction}")
+    along: Array = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
+    along *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
+    claim = float(np.linalg.norm(line.claims * along))
+    step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale()
+    narrow = max(spacing(gradient.dtype.name) for gradient in gradients.values())
+    return Trial(
+        line=line,
+        direction=along,
+        step=step,
+        claim=claim,
+        excess=line.excess(0, along, step),
+        noise=ROUNDINGS * probe.spacing * line.signal() / step,
+        allowed=max(AGREED, ROUNDINGS * narrow) * claim,
+    )
+
+
+def _line(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directional:
+    outputs = joined(probe.counted(point.outputs))
+
+    def outputs_now() -> Floats:
+        with suppress(OpError):
+            now = lifted(probe.counted(probe.forward(point.inputs)))
+            if now.shape == outputs.shape:
+                return now
+        return np.full_like(outputs, np.nan)
+
+    inputs = [point.inputs[name] for name in gradients]
+    claims = [widened(gradient) for gradient in gradients.values()]
+    return Directional(outputs_now, inputs, claims, joined(probe.upstream), outputs)

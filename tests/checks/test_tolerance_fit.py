@@ -1,0 +1,118 @@
+"""Tolerances that pass errors easily seen, or ask for what cannot be had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import array, audit, codes, only
+
+from gradaudit.checks.tolerance import rounded_up
+from gradaudit.engine.audit import Audit
+from gradaudit.results import Finding, Verdict
+from gradaudit.spec.case import Tolerance
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
+
+FIT = {"tolerance-too-loose", "tolerance-too-tight"}
+each_size = pytest.mark.parametrize("shape", [(3, 4), (40, 50)], ids=["exhaustive", "search"])
+each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+
+
+def audited(
+    tolerance: Tolerance | None, dtype: str = "float64", shape: Any = (3, 4), factor: float = 1.0, **more: Any
+) -> Audit:
+    x = array("x", shape, -1.0, 1.0, dtype=dtype)
+    backward = lambda u, x: (u * np.cos(x) * x.dtype.type(factor)).astype(x.dtype)  # noqa: E731
+    return audit(np.sin, backward, x, dtype=dtype, tolerance=tolerance, **more)
+
+
+def told(made: Audit) -> Finding:
+    (found,) = [finding for finding in only(made).findings if finding.code in FIT]
+    assert not found.fails
+    return found
+
+
+@each_dtype
+@each_size
+def test_a_tolerance_far_above_what_is_needed_is_loose(shape: tuple[int, ...], dtype: str) -> None:
+    made = audited(Tolerance(0.2, 1e-3, "it failed otherwise"), dtype, shape)
+    found = told(made)
+    assert found.code == "tolerance-too-loose"
+    assert f"rtol={found.evidence['rtol']:g}, atol={found.evidence['atol']:g}" in found.message
+    tight = audited(Tolerance(found.evidence["rtol"], found.evidence["atol"]), dtype, shape)
+    assert only(tight).verdict is Verdict.PASS
+    if only(made).method == "exhaustive":  # a search sees no more than a tenth of its tolerance
+        assert "tolerance-too-loose" not in codes(tight)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("error", "tightest"), [(0.9e-3, 1e-3), (1.5e-3, 2e-3), (4e-3, 5e-3)])
+def test_the_tightest_that_passes_follows_from_the_differences(error: float, tightest: float, seed: int) -> None:
+    made = audited(Tolerance(0.04, 0.0), factor=1 + error, seed=seed)
+    assert told(made).evidence["rtol"] == tightest
+
+
+@each_dtype
+@each_size
+def test_the_default_is_not_loose(shape: tuple[int, ...], dtype: str) -> None:
+    assert codes(audited(None, dtype, shape)) & FIT == set()
+    assert codes(audited(DEFAULT_TOLERANCES[dtype], dtype, shape)) & FIT == set()
+
+
+def test_one_that_is_needed_is_not_loose() -> None:
+    assert codes(audited(Tolerance(0.01, 0.0), factor=1.005)) & FIT == set()
+    assert only(audited(Tolerance(0.01, 0.0), factor=1.005)).verdict is Verdict.PASS
+
+
+@each_size
+def test_an_absolute_part_that_dominates_the_gradient_is_loose(shape: tuple[int, ...]) -> None:
+    """A mean over many elements: its gradient is below what the absolute part of the default allows."""
+    x = array("x", shape, dtype="bfloat16")
+    slope = 1e-3
+    made = audit(lambda x: x * x.dtype.type(slope), lambda u, x: u * x.dtype.type(slope), x, dtype="bfloat16")
+    found = told(made)
+    assert (found.code, only(made).verdict) == ("tolerance-too-loose", Verdict.INCONCLUSIVE)
+    assert found.evidence["admitted"] > 1.0
+
+
+def test_a_gradient_of_zero_is_not_drowned_by_any_tolerance() -> None:
+    assert codes(audit(lambda x: 0 * x, lambda u, x: 0 * u, dtype="float64")) & FIT == set()
+
+
+def test_a_gradient_that_fails_is_not_told_that_its_tolerance_is_loose() -> None:
+    made = audited(Tolerance(0.1, 0.0), factor=1.5)
+    assert (only(made).verdict, codes(made) & FIT) == (Verdict.FAIL, set())
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-9), ("float16", 1e-5), ("bfloat16", 1e-4)])
+@each_size
+def test_one_below_the_roundoff_of_the_dtype_is_tight(shape: tuple[int, ...], dtype: str, rtol: float) -> None:
+    found = told(audited(Tolerance(rtol, 0.0), dtype, shape))
+    assert found.code == "tolerance-too-tight"
+    assert f"{found.evidence['roundoff']:.1e}" in found.message
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("float16", 2e-3), ("bfloat16", 1e-2)])
+def test_an_absolute_part_may_make_up_for_it(dtype: str, atol: float) -> None:
+    assert "tolerance-too-tight" not in codes(audited(Tolerance(0.0, atol), dtype))
+
+
+def test_one_that_differences_cannot_decide_is_tight() -> None:
+    made = audited(Tolerance(1e-15, 1e-16))
+    assert only(made).verdict is Verdict.INCONCLUSIVE
+    assert (told(made).code, told(made).evidence["undecided"]) == ("tolerance-too-tight", 12)
+
+
+def test_a_gradient_that_nothing_can_decide_is_not_the_tolerance_s_fault() -> None:
+    made = audited(Tolerance(1e-8, 1e-10), step=1e-14)
+    assert only(made).verdict is Verdict.INCONCLUSIVE
+    assert "tolerance-too-tight" not in codes(made)
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"),
+    [(0.0, 0.0), (1e-3, 1e-3), (1.01e-3, 2e-3), (2.0, 2.0), (4.2, 5.0), (5.1, 10.0), (9.9e-9, 1e-8)],
+)
+def test_numbers_are_rounded_up_to_one_two_five(value: float, rounded: float) -> None:
+    assert rounded_up(value) == rounded
