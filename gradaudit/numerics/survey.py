@@ -35,6 +35,15 @@ EXPLAINED = 4.0
 BELIEVABLE = 0.03
 """Noise above this part of the outputs is first suspected to be shape seen at too wide a spacing."""
 
+HIGHEST_STAIR = 1e-4
+"""Height of a stair, relative to the outputs, up to which it may be due to a coarser dtype inside forward.
+
+It is 1,000 times that of float32, as much as ill-conditioned arguments lose. Rounding to integers makes stairs too.
+"""
+
+MANY_ROUNDINGS = 16.0
+"""The same in units of the rounding that is taken for granted."""
+
 RUNG = 4.0
 """How much wider each walk is than the one before it, in search of the right one."""
 
@@ -184,7 +193,15 @@ class Surveyor:
         narrow = self._walk(self._absolute, self._start / RUNG**3)
         if narrow is None or narrow.repeats(walk):
             return False
-        return narrow.constant or walk.same_noise_as(narrow)
+        return self._may_be_rounding(walk) if narrow.constant else walk.same_noise_as(narrow)
+
+    def _may_be_rounding(self, walk: Walk) -> bool:
+        """Whether noise that sets in where there was none can be that of stairs; a function may have higher ones."""
+        return walk.level <= self._highest_stair * float(np.linalg.norm(self._outputs[walk.moved]))
+
+    @property
+    def _highest_stair(self) -> float:
+        return max(HIGHEST_STAIR, MANY_ROUNDINGS * self._expected)
 
     def _credible(self, walk: Walk) -> bool:
         """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""
@@ -204,7 +221,7 @@ class Surveyor:
 
         if walk_at(0) is None:
             return self.assumed()
-        best = widest_plateau(walk_at)
+        best = widest_plateau(walk_at, self._may_be_rounding)
         walk = walk_at(best)
         if walk is None or not (walk.clear or (walk.constant and self._expected > COARSE)):
             return None
@@ -222,7 +239,7 @@ class Surveyor:
         changed = height != 0.0
         size = float(np.linalg.norm(self._outputs[changed]))
         relative = 2 * float(np.linalg.norm(height)) / size if size else 0.0
-        if relative > BELIEVABLE:  # no rounding, but a jump: nothing beyond it says anything of the point
+        if relative > self._highest_stair:  # nothing beyond a jump says anything of the point
             return self._surveyed(0 * height, 0.0, min(WIDEST, distance / 4) * self._absolute, changed)
         # Outputs whose first stair is farther away are rounded as coarsely.
         noise = np.where(changed, 2 * height, relative * np.abs(self._outputs))
@@ -283,7 +300,9 @@ class Surveyor:
         return Survey(noise, max(relative, self._expected), reach, self._absolute, moved)
 
 
-def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
+def widest_plateau(
+    walk_at: Callable[[int], Walk | None], may_be_rounding: Callable[[Walk], bool] = lambda _: True
+) -> int:
     """Return which of ever wider walks is the widest in which what is taken for noise is that.
 
     Noise is what stays the same as the spacing grows. It may set in, flat, where the stairs of a staircase come into
@@ -291,12 +310,15 @@ def widest_plateau(walk_at: Callable[[int], Walk | None]) -> int:
 
     Args:
         walk_at: the walks, in order; None beyond the last.
+        may_be_rounding: whether noise that sets in where there was none is believed.
 
     """
     best, level = 0, 0.0
     widest: Walk | None = None
     k = 0
     while (walk := walk_at(k)) is not None:
+        if widest is None and k > 0 and not may_be_rounding(walk):
+            break
         if widest is None or (walk.level <= SAME * level and not walk.repeats(widest)):
             if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
                 break

@@ -194,7 +194,7 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
         atol=tolerance.atol,
         message=outcome.with_ground(message, searched.ground),
         mismatches=outcome.ranked([*(_mismatch(look, tolerance) for look in wrong or undecided), *lost]),
-        findings=tuple(_findings(searched, found, lost, undecided)),
+        findings=tuple(_findings(searched, found, [*lost, *_spoilt(searched, wrong)], undecided)),
     )
 
 
@@ -230,6 +230,14 @@ def _lost(searched: Searched) -> list[Mismatch]:
         for index in places
         if index not in seen
     ]
+
+
+def _spoilt(searched: Searched, wrong: list[Look]) -> list[Mismatch]:
+    """Return those of the wrong indices at which the formula is right in float64."""
+    if not searched.split:
+        return []
+    rows = [(_mismatch(look, searched.tolerance), searched.formula[look.index]) for look in wrong]
+    return [row for row, formula in rows if abs(formula - row.numerical) + row.error_bound <= row.tolerance]
 
 
 def _admitted(searched: Searched) -> Array:
