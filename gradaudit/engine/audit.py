@@ -9,6 +9,7 @@ import numpy as np
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.subject import examine
+from gradaudit.engine.likely_causes import with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
@@ -29,7 +30,8 @@ def audit_case(case: Case) -> Audit:
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
             subject = examine(case, open_op(case))
-            results, findings = check_gradient(subject)
+            results, findings, comparisons = check_gradient(subject)
+            results = with_likely_causes(subject, results, comparisons)
         except (OpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient import outcome
+from gradaudit.checks.gradient.comparison import Comparison, compared_closely
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.subject import Subject
@@ -33,6 +34,9 @@ Array = NDArray[Any]
 
 MANY = 100
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
+
+SHOWN = 16
+"""Indices that a wrong input is looked at where much is wrong: enough to show what the mistake looks like."""
 
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
@@ -103,8 +107,10 @@ def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judg
     return Judgement.WRONG if difference - element.bound > allowed else Judgement.UNDECIDED
 
 
-def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -> dict[str, Result]:
-    """Search all inputs at once and return a result for each."""
+def search_all(
+    subject: Subject, ground: Ground, claimed: Mapping[str, Array]
+) -> tuple[dict[str, Result], dict[str, Comparison]]:
+    """Search all inputs at once and return a result for each, and what it was compared with."""
     started = time.perf_counter()
     inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
     suspect = subject.findings or ground.findings
@@ -134,19 +140,23 @@ def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -
     )
     try:
         found = Search(tester, judge, generator(subject.case, "sample")).run()
+        for searched in inputs if found.miss_probability == 1.0 else ():
+            _look_around(searched, tester.calm, generator(subject.case, "around"))
     except OpError as error:
-        return {name: outcome.blank_result(subject.case, name, str(error)) for name in claimed}
+        return {name: outcome.blank_result(subject.case, name, str(error)) for name in claimed}, {}
     if line.disturbed:
         message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
+    comparisons = {searched.name: _comparison(searched, found) for searched in inputs}
     seconds = (time.perf_counter() - started) / len(inputs)
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
     results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
     open_inputs = {name: claimed[name] for name in claimed if results[name].verdict is Verdict.INCONCLUSIVE}
     if found.miss_probability == 1.0 and 0 < len(open_inputs) < len(inputs):
-        results |= search_all(subject, ground, open_inputs)  # without those that are wrong
-    return results
+        again, compared = search_all(subject, ground, open_inputs)  # without those that are wrong
+        results, comparisons = results | again, comparisons | compared
+    return results, comparisons
 
 
 def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
@@ -184,6 +194,21 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
         mismatches=outcome.ranked([*(_mismatch(look, tolerance) for look in wrong or undecided), *lost]),
         findings=tuple(_findings(searched, found, lost, undecided)),
     )
+
+
+def _look_around(searched: Searched, calm: Calm | None, rng: np.random.Generator) -> None:
+    """Look at more indices of an input that is wrong: a small one has hardly any in a sample of all inputs."""
+    if any(look.judgement is Judgement.WRONG for look in searched.looks):
+        for position in rng.choice(searched.numbers, min(searched.numbers, 2 * SHOWN), replace=False):
+            if len(searched.looks) < SHOWN:
+                searched.look(int(position), calm)
+
+
+def _comparison(searched: Searched, found: Outcome) -> Comparison:
+    claimed = widened(searched.claimed)
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(claimed)
+    looks = ((look.index, look.element) for look in searched.looks)
+    return compared_closely(looks, claimed, allowed, complete=found.miss_probability < 1.0)
 
 
 def _extent(wrong: int, searched: Searched, found: Outcome) -> str:

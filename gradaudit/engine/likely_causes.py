@@ -1,0 +1,94 @@
+"""From a failed gradient to the findings that name its likely cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.comparison import Comparison
+from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.subject import Snapshot, Subject
+from gradaudit.diagnosis import Evidence, diagnose
+from gradaudit.results import Result, Verdict
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+Gradients = Mapping[str, Array | None]
+
+EXPLAINED_BY = frozenset({"precision-loss", "input-mutated"})
+"""Findings that are the cause of a mismatch themselves: no formula explains it then."""
+
+
+def with_likely_causes(subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison]) -> list[Result]:
+    """Add to the results of wrong gradients what their mismatches look like.
+
+    Where any is wrong, forward and backward are called once more, and backward with twice the upstream.
+    """
+    noticed = {finding.code for finding in subject.findings}
+    wrong = [
+        result.input
+        for result in results
+        if result.verdict is Verdict.FAIL
+        and result.input in comparisons
+        and not EXPLAINED_BY & (noticed | {finding.code for finding in result.findings})
+    ]
+    if not wrong:
+        return results
+    again, doubled = _answer(subject, 1), _answer(subject, 2)
+    right = {result.input for result in results if result.verdict is Verdict.PASS}
+    found = {}
+    for result in results:
+        if result.input in wrong:
+            evidence = _evidence(subject, result, comparisons[result.input])
+            evidence = replace(
+                evidence,
+                again=_usable(again, evidence),
+                doubled=_usable(doubled, evidence),
+                wrong_inputs=tuple(name for name in wrong if name != result.input),
+                right_inputs=tuple(sorted(right)),
+            )
+            found[result.input] = tuple(diagnose(evidence))
+    return [replace(result, findings=result.findings + found.get(result.input, ())) for result in results]
+
+
+def _evidence(subject: Subject, result: Result, comparison: Comparison) -> Evidence:
+    gradient = subject.gradients[result.input]
+    assert gradient is not None
+    return Evidence(
+        name=result.input,
+        analytical=widened(gradient),
+        places=comparison.places,
+        numerical=comparison.numerical,
+        bounds=comparison.bounds,
+        rtol=result.rtol,
+        atol=result.atol,
+        inputs={name: widened(array) for name, array in subject.inputs.items()},
+        upstream=tuple(widened(array) for array in subject.upstream),
+        outputs=tuple(widened(subject.outputs[k]) for k in subject.counted),
+        params=subject.case.params,
+        complete=comparison.complete,
+    )
+
+
+def _answer(subject: Subject, times: int) -> Gradients:
+    """Return what backward answers for a multiple of the upstream, forward just called; nothing where it fails."""
+    before = Snapshot.of({**subject.inputs, **{str(k): part for k, part in enumerate(subject.upstream)}})
+    upstream = tuple((times * part).astype(part.dtype) for part in subject.upstream)
+    try:
+        outputs = subject.op.forward(subject.inputs)
+        answer = subject.op.backward(upstream, subject.inputs, outputs)
+        return {name: None if made is None else np.array(made) for name, made in answer.items()}
+    except OpError:
+        return {}
+    finally:
+        before.restore()
+
+
+def _usable(answer: Gradients, evidence: Evidence) -> Array | None:
+    """Return an answer for the input in double precision, None where it is not of its shape."""
+    made = answer.get(evidence.name)
+    return None if made is None or made.shape != evidence.analytical.shape else widened(made)
