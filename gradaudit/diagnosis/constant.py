@@ -19,7 +19,7 @@ def constant_factor(evidence: Evidence) -> Finding | None:
         return None  # the true gradient is zero: no factor leads there
     constants = known_constants(evidence)
     names = names_of(fit.value, fit.uncertainty, constants) if fit.uncertainty <= WELL_KNOWN * abs(fit.value) else []
-    share = _named_share(evidence, names, len(constants)) or explained(
+    share = _named_share(evidence, names, constants) or explained(
         evidence, fit.value * evidence.claimed, by_construction=fit.mask(len(evidence.numerical))
     )
     if share < EXPLAINS:
@@ -27,11 +27,13 @@ def constant_factor(evidence: Evidence) -> Finding | None:
     return Finding("constant-factor", _message(evidence, fit, names, share), _numbers(fit, names, share))
 
 
-def _named_share(evidence: Evidence, names: list[Constant], alternatives: int) -> float:
+def _named_share(evidence: Evidence, names: list[Constant], constants: list[Constant]) -> float:
     """Return what the first name explains; nothing was fitted then, but chosen among many."""
     if not names:
         return 0.0
-    return explained(evidence, names[0].value * evidence.claimed, alternatives=2.0 * alternatives)
+    rank = min(made.rank for made in names)
+    alternatives = 2 * sum(made.rank <= rank for made in constants)  # each with either sign
+    return explained(evidence, names[0].value * evidence.claimed, alternatives=alternatives)
 
 
 def _message(evidence: Evidence, fit: Fit, names: list[Constant], share: float) -> str:

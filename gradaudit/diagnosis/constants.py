@@ -22,7 +22,7 @@ class Constant:
         value: the number.
         name: what it is: ``1/(1-p)``, ``N``.
         where: what p or N is, where the name does not say.
-        rank: how far-fetched the name is: of several that fit, only the least are told.
+        rank: how far-fetched it is: the less so, the less evidence it takes.
 
     """
 
@@ -36,8 +36,10 @@ class Constant:
 
 
 UNIVERSAL = (
-    *(Constant(float(n), str(n)) for n in (2, 3, 4)),
-    *(Constant(1.0 / n, f"1/{n}") for n in (2, 3, 4)),
+    Constant(2.0, "2", rank=0),
+    Constant(0.5, "1/2", rank=0),
+    *(Constant(float(n), str(n)) for n in (3, 4)),
+    *(Constant(1.0 / n, f"1/{n}") for n in (3, 4)),
     Constant(math.pi, "pi"),
     Constant(1.0 / math.pi, "1/pi"),
     Constant(math.log(2.0), "ln(2)"),
@@ -69,7 +71,7 @@ def names_of(value: complex, uncertainty: float, constants: list[Constant]) -> l
             if abs(sign * made.value - value) <= uncertainty:
                 found.setdefault(mark + made.name, Constant(sign * made.value, mark + made.name, made.where, made.rank))
     least = min((made.rank for made in found.values()), default=0)
-    return [made for made in found.values() if made.rank == least][:SHOWN]
+    return [made for made in found.values() if made.rank <= max(least, 1)][:SHOWN]
 
 
 def _of_params(evidence: Evidence) -> Iterator[Constant]:

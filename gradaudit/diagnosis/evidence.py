@@ -87,7 +87,7 @@ class Evidence:
     @cached_property
     def mismatch(self) -> Floats:
         """How far the analytical gradient is from the numerical one."""
-        return np.abs(self.claimed - self.numerical)
+        return np.asarray(np.abs(self.claimed - self.numerical), np.float64)
 
     @cached_property
     def wrong(self) -> Mask:

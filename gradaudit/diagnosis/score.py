@@ -56,4 +56,6 @@ def extent(evidence: Evidence, share: float) -> str:
     if share < 1.0:
         return f"at {share:.0%} of the wrong indices"
     places, size = len(evidence.places), evidence.analytical.size
-    return "at every index" if evidence.complete or places >= size else f"at each of {places} indices looked at"
+    if evidence.complete or places >= size:
+        return "at every index"
+    return f"at each of {places} indices looked at" if places > 1 else "at the one index looked at"

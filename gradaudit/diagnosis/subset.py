@@ -16,12 +16,6 @@ from gradaudit.results import Finding
 FEW = 8
 """Most wrong indices that are listed where nothing else describes them."""
 
-FEW_SHARE = 0.25
-"""Largest share of the indices that is called few."""
-
-SURPRISE = 3.0
-"""Bits that a description must spare beside the list of the indices."""
-
 
 def wrong_subset(evidence: Evidence) -> Finding | None:
     """Right except in a region, with what holds there where that is simple."""
@@ -33,7 +27,7 @@ def wrong_subset(evidence: Evidence) -> Finding | None:
         share = _share(evidence, region)
         if share < EXPLAINS or (best and share <= best[0]):
             continue
-        if _information(evidence, region) - math.log2(tried) >= SURPRISE:
+        if _information(evidence, region) > math.log2(tried):  # shorter than the list
             best = share, region
     if best:
         return _in_region(evidence, *best)
@@ -69,8 +63,8 @@ def _in_region(evidence: Evidence, share: float, region: Region) -> Finding:
 
 
 def _listed(evidence: Evidence) -> Finding | None:
-    wrong, places = int(evidence.wrong.sum()), len(evidence.places)
-    if not evidence.complete or wrong > FEW or wrong > FEW_SHARE * places:
+    wrong, right = int(evidence.wrong.sum()), int((evidence.right & evidence.telling).sum())
+    if not evidence.complete or wrong > min(FEW, right):
         return None
     listed = [tuple(int(k) for k in row) for row in evidence.places[evidence.wrong]]
     where = ", ".join(map(str, listed))

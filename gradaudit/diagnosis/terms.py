@@ -93,7 +93,7 @@ def _projections(evidence: Evidence, name: str, base: Array, over: Axes) -> Iter
         normalised = f"z x the mean of {name} x z over {about}, z the normalised {evidence.name}"
         yield Term(along, normalised, _summed(size))
         both = along + base.mean(axis=over, keepdims=True)
-        two = f"the mean of {name} over {about} and {normalised}"
+        two = f"(the mean of {name} over {about} + {normalised})"
         yield Term(both, two, _signed(PLAIN))
     own = x * _sum(base * np.conj(x), over) / _sum(np.square(np.abs(x)), over)
     yield Term(own, f"the projection of {name} on {evidence.name} over {about}", _signed(PLAIN))

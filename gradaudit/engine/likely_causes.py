@@ -13,14 +13,14 @@ from gradaudit.checks.gradient.comparison import Comparison
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose
-from gradaudit.results import Result, Verdict
+from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
 
-EXPLAINED_BY = frozenset({"precision-loss", "input-mutated"})
-"""Findings that are the cause of a mismatch themselves: no formula explains it then."""
+OF_CALLS = frozenset({"captured-state", "accumulated"})
+"""Causes that make a later call's answer right: what looked like a loss of precision in the first was none."""
 
 
 def with_likely_causes(subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison]) -> list[Result]:
@@ -28,14 +28,7 @@ def with_likely_causes(subject: Subject, results: list[Result], comparisons: Map
 
     Where any is wrong, forward and backward are called once more, and backward with twice the upstream.
     """
-    noticed = {finding.code for finding in subject.findings}
-    wrong = [
-        result.input
-        for result in results
-        if result.verdict is Verdict.FAIL
-        and result.input in comparisons
-        and not EXPLAINED_BY & (noticed | {finding.code for finding in result.findings})
-    ]
+    wrong = [result.input for result in results if result.verdict is Verdict.FAIL and result.input in comparisons]
     if not wrong:
         return results
     again, doubled = _answer(subject, 1), _answer(subject, 2)
@@ -51,8 +44,15 @@ def with_likely_causes(subject: Subject, results: list[Result], comparisons: Map
                 wrong_inputs=tuple(name for name in wrong if name != result.input),
                 right_inputs=tuple(sorted(right)),
             )
-            found[result.input] = tuple(diagnose(evidence))
-    return [replace(result, findings=result.findings + found.get(result.input, ())) for result in results]
+            found[result.input] = diagnose(evidence)
+    return [_with_causes(result, found.get(result.input, [])) for result in results]
+
+
+def _with_causes(result: Result, causes: list[Finding]) -> Result:
+    others = result.findings
+    if OF_CALLS & {cause.code for cause in causes}:
+        others = tuple(finding for finding in others if finding.code != "precision-loss")
+    return replace(result, findings=(*others, *causes))
 
 
 def _evidence(subject: Subject, result: Result, comparison: Comparison) -> Evidence:

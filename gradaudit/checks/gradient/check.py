@@ -65,7 +65,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], list[Finding], dict[
         comparisons = {}
         for name in claimed:
             results[name], table = _look_everywhere(subject, ground, name, claimed[name])
-            comparisons |= {name: compared_everywhere(table)} if table else {}
+            comparisons |= {name: compared_everywhere(table)} if table is not None else {}
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)

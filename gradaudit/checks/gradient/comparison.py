@@ -40,7 +40,7 @@ class Comparison:
 def compared_everywhere(table: Table) -> Comparison:
     """Return the comparison that a table of every index makes."""
     known = np.isfinite(table.bounds) & ~table.kinks
-    places = np.argwhere(known).reshape(-1, known.ndim)
+    places = np.argwhere(known)
     return Comparison(places, table.numerical[known], table.bounds[known])
 
 
@@ -60,7 +60,7 @@ def compared_closely(
     seen = dict(looks)
     known = {index: made for index, made in seen.items() if np.isfinite(made.bound) and not made.kink}
     cleared = [index for index in _background(list(known), claimed.shape) if index not in seen] if complete else []
-    rows = np.array([*known, *cleared], np.intp).reshape(-1, claimed.ndim)
+    rows = np.array([*known, *cleared], np.intp).reshape(len(known) + len(cleared), claimed.ndim)
     numerical = [made.numerical for made in known.values()] + [claimed[index].item() for index in cleared]
     bounds = [made.bound for made in known.values()] + [float(allowed[index]) for index in cleared]
     values = np.array(numerical, np.complex128)
