@@ -21,14 +21,11 @@ def captured_state(evidence: Evidence) -> Finding | None:
 
 
 def upstream_ignored(evidence: Evidence) -> Finding | None:
-    """The answer stays what it is when upstream is doubled."""
-    if evidence.doubled is None:
+    """The answer stays what it is when upstream is doubled, wherever there is one, right or wrong."""
+    if evidence.doubled is None or not evidence.wrong.any() or not evidence.analytical.any():
         return None
-    touched = evidence.wrong & (evidence.claimed != 0)
-    if not touched.any():
-        return None
-    same = (evidence.at_places(evidence.doubled) == evidence.claimed) & touched
-    share = float(same.sum()) / float(np.sum(evidence.wrong))
+    answered = (evidence.analytical != 0) | (evidence.doubled != 0)
+    share = float(np.mean(evidence.doubled[answered] == evidence.analytical[answered]))
     if share < EXPLAINS:
         return None
     return Finding("upstream-ignored", "backward gives the same gradient for twice the upstream", {"explained": share})

@@ -113,6 +113,15 @@ class Evidence:
         return np.asarray(np.where(self.wrong, clipped, 0.0), np.float64)
 
     @cached_property
+    def repeated(self) -> Mask:
+        """Where claim and truth are those of another place: a term that fits the one by chance fits both."""
+        order = np.argsort(self.claimed, kind="stable")
+        near = [np.abs(np.diff(values[order])) <= self.slack[order][1:] for values in (self.claimed, self.numerical)]
+        repeated = np.zeros(len(order), bool)
+        repeated[order[1:]] = near[0] & near[1]
+        return repeated
+
+    @cached_property
     def probes(self) -> NDArray[np.intp]:
         """The wrong places that say most, at most sixteen: where a prediction fails first."""
         order = np.argsort(-self.bits, kind="stable")[:16]

@@ -40,7 +40,7 @@ def _with_coefficient(
     predicted = evidence.claimed + coefficient * values
     if not promising(evidence, predicted[evidence.probes]):
         return None
-    fitted = None if near else fit.mask(len(values))
+    fitted = evidence.repeated if near else evidence.repeated | fit.mask(len(values))
     share = explained(
         evidence, predicted, alternatives=float(tried * max(1, len(term.coefficients))), by_construction=fitted
     )

@@ -52,7 +52,7 @@ def _along_axes(evidence: Evidence) -> Iterator[Region]:
         for stride in range(2, min(MOST_STRIDE, size - 1) + 1):
             for start in range(stride):
                 text = f"at every {_ordinal(stride)} position along axis {axis}, from {start}"
-                yield Region(at % stride == start, text, 1)
+                yield Region(at % stride == start, text)
         held = np.unique(at[evidence.wrong])
         if len(held) <= min(MOST_LISTED, size - 1):
             listed = ", ".join(str(int(k)) for k in held)

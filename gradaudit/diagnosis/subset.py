@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.diagnosis.constant import constant_factor
-from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.evidence import Evidence, Mask
 from gradaudit.diagnosis.regions import Region, regions
 from gradaudit.diagnosis.score import EXPLAINS
 from gradaudit.diagnosis.sign import sign_flipped
@@ -42,10 +42,17 @@ def _share(evidence: Evidence, region: Region) -> float:
 
 
 def _information(evidence: Evidence, region: Region) -> float:
-    """Return the bits it takes to list the wrong ones among all places, less those for the region's fitted numbers."""
-    wrong, right = int(evidence.wrong.sum()), int((evidence.right & evidence.telling).sum())
-    listing = math.lgamma(wrong + right + 1) - math.lgamma(wrong + 1) - math.lgamma(right + 1)
-    return listing / math.log(2.0) - region.fitted * math.log2(wrong + right)
+    """Return the bits that a region spares one who lists the wrong places: all less those inside and outside of it."""
+    wrong, right = evidence.wrong, evidence.right & evidence.telling
+    inside = region.mask
+    parts = _listing(wrong & inside, right & inside) + _listing(wrong & ~inside, right & ~inside)
+    return _listing(wrong, right) - parts - region.fitted * math.log2(int(wrong.sum() + right.sum()))
+
+
+def _listing(wrong: Mask, right: Mask) -> float:
+    """Return the bits it takes to say which of these places are the wrong ones."""
+    a, b = int(wrong.sum()), int(right.sum())
+    return (math.lgamma(a + b + 1) - math.lgamma(a + 1) - math.lgamma(b + 1)) / math.log(2.0)
 
 
 def _in_region(evidence: Evidence, share: float, region: Region) -> Finding:

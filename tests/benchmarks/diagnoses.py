@@ -1,6 +1,6 @@
 """Plants faults of every kind in all shipped ops, and prints which cause each is put down to.
 
-    python tests/benchmarks/diagnoses.py [--each N] [--misses N]
+    python tests/benchmarks/diagnoses.py [--each N] [--misses N] [--method search]
 
 Rows are what was planted, columns what was ranked first; ``none`` stands for "no simple cause". Faults are audited as
 ``gradaudit run`` would, N of each kind spread over all ops. Exit status: 0 where every kind is named in at least 95% of
@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ MISLED = 0.01
 TWO = "two faults"
 
 
-def planted(code: str, each: int) -> Iterator[tuple[str, str, str]]:
+def planted(code: str, each: int, method: str) -> Iterator[tuple[str, str, str]]:
     """Yield what was planted where and what it was taken for, so many times."""
     where = list(occasions())
     order = np.random.default_rng(0).permutation(len(where) * len(FAULTS[code]))
@@ -35,7 +36,7 @@ def planted(code: str, each: int) -> Iterator[tuple[str, str, str]]:
     for seed, k in enumerate(order):
         case, name = where[k % len(where)]
         make = FAULTS[code][k // len(where)]
-        result = audit_planted(case, name, fault := make(), seed=seed)
+        result = audit_planted(replace(case, method=method), name, fault := make(), seed=seed)
         if failed(result):
             found = causes(result)
             said = found[0].message if found else ""
@@ -45,7 +46,7 @@ def planted(code: str, each: int) -> Iterator[tuple[str, str, str]]:
             return
 
 
-def pairs(each: int) -> Iterator[tuple[str, str, str, set[str]]]:
+def pairs(each: int, method: str) -> Iterator[tuple[str, str, str, set[str]]]:
     """Yield the same for two faults of different kinds in one gradient."""
     where, rng, done = list(occasions()), np.random.default_rng(1), 0
     kinds = [code for code in FAULTS if code not in ("accumulated", "captured-state", "upstream-ignored")]
@@ -53,7 +54,7 @@ def pairs(each: int) -> Iterator[tuple[str, str, str, set[str]]]:
         case, name = where[rng.integers(len(where))]
         both = [kinds[k] for k in rng.choice(len(kinds), 2, replace=False)]
         faults = [FAULTS[code][rng.integers(len(FAULTS[code]))]() for code in both]
-        result = audit_planted(case, name, *faults, seed=done)
+        result = audit_planted(replace(case, method=method), name, *faults, seed=done)
         if failed(result):
             found = causes(result)
             text = f"{case.id} {name} {' then '.join(fault.__name__ for fault in faults)} seed {done}"
@@ -66,12 +67,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--each", type=int, default=120)
     parser.add_argument("--misses", type=int, default=5, help="how many misses of each kind to print")
+    parser.add_argument("--method", choices=["auto", "search"], default="auto")
     parser.add_argument("--only", choices=[*FAULTS, TWO])
     options = parser.parse_args()
     ok = True
     for code in FAULTS if options.only is None else {options.only} & set(FAULTS):
         started, tally, misses = time.perf_counter(), Counter(), []
-        for found, where, said in planted(code, options.each):
+        for found, where, said in planted(code, options.each, options.method):
             tally[found] += 1
             if found != code:
                 misses.append(f"    {found}: {where}: {said}")
@@ -86,7 +88,7 @@ def main() -> int:
         print(*misses[: options.misses], sep="\n" if misses else "", end="\n" if misses[: options.misses] else "")
     if options.only in (None, TWO):
         two, misses = Counter(), []
-        for found, where, said, both in pairs(options.each):
+        for found, where, said, both in pairs(options.each, options.method):
             kind = "none" if found == "none" else "one of them" if found in both else "another"
             two[kind] += 1
             if kind == "another":
