@@ -251,12 +251,10 @@ def stale() -> Fault:
         asked.append(1)
         if len(asked) > 1:
             return call.gradient()
-        inputs = {
-            name: (array * call.rng.uniform(0.7, 0.9, array.shape)).astype(array.dtype)
-            if array.dtype.kind == "f"
-            else array
-            for name, array in call.inputs.items()
-        }
+        inputs = dict(call.inputs)
+        for name, array in call.inputs.items():
+            if array.dtype.kind == "f":
+                inputs[name] = (array * call.rng.uniform(0.7, 0.9, array.shape)).astype(array.dtype)
         return call.gradient(inputs=inputs, outputs=call.op.forward(inputs))
 
     return answer

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.element import Element
 from gradaudit.checks.gradient.exhaustive import Table
 from gradaudit.numerics.loss import Floats
 
@@ -45,27 +44,28 @@ def compared_everywhere(table: Table) -> Comparison:
 
 
 def compared_closely(
-    looks: Iterable[tuple[tuple[int, ...], Element]], claimed: Array, allowed: Floats, *, complete: bool
+    known: Mapping[tuple[int, ...], tuple[complex, float]], formula: Array, bounds: Floats | None
 ) -> Comparison:
-    """Return the comparison that close looks at some indices make.
+    """Return the comparison that knowledge of single indices makes.
 
     Args:
-        looks: indices and what was seen there.
-        claimed: the analytical gradient.
-        allowed: the tolerance at every index, taking the claim for the numerical gradient.
-        complete: whether all other indices were tested together and found right. Some of them are then taken in, at
-            random and on the same lines as what was looked at: right within their tolerance.
+        known: the numerical gradient and what it may be off by, by index.
+        formula: what all other indices were tested for together.
+        bounds: what that may be off by, None where the test failed. Where it did not, some of the other indices are
+            taken in, at random and on the same lines as those known.
 
     """
-    seen = dict(looks)
-    known = {index: made for index, made in seen.items() if np.isfinite(made.bound) and not made.kink}
-    cleared = [index for index in _background(list(known), claimed.shape) if index not in seen] if complete else []
-    rows = np.array([*known, *cleared], np.intp).reshape(len(known) + len(cleared), claimed.ndim)
-    numerical = [made.numerical for made in known.values()] + [claimed[index].item() for index in cleared]
-    bounds = [made.bound for made in known.values()] + [float(allowed[index]) for index in cleared]
+    rows = [index for index, (_, bound) in known.items() if np.isfinite(bound)]
+    cleared = [] if bounds is None else [index for index in _background(rows, formula.shape) if index not in known]
+    numerical = [known[index][0] for index in rows] + [formula[index].item() for index in cleared]
+    off = [known[index][1] for index in rows] + [0.0 if bounds is None else float(bounds[index]) for index in cleared]
     values = np.array(numerical, np.complex128)
-    kept: Array = values if claimed.dtype.kind == "c" else values.real
-    return Comparison(rows, kept, np.array(bounds, np.float64), complete)
+    return Comparison(
+        np.array([*rows, *cleared], np.intp).reshape(len(numerical), formula.ndim),
+        values if formula.dtype.kind == "c" else values.real,
+        np.array(off, np.float64),
+        complete=bounds is not None,
+    )
 
 
 def _background(known: list[tuple[int, ...]], shape: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -38,6 +38,9 @@ MANY = 100
 SHOWN = 16
 """Indices that a wrong input is looked at where much is wrong: enough to show what the mistake looks like."""
 
+LISTED = 512
+"""Wrong indices that a comparison holds at most beside those looked at."""
+
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
 
@@ -147,9 +150,9 @@ def search_all(
     if line.disturbed:
         message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
-    comparisons = {searched.name: _comparison(searched, found) for searched in inputs}
     seconds = (time.perf_counter() - started) / len(inputs)
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
+    comparisons = {made.name: _comparison(made, found, results[made.name]) for made in inputs}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
     results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
     open_inputs = {name: claimed[name] for name in claimed if results[name].verdict is Verdict.INCONCLUSIVE}
@@ -204,11 +207,14 @@ def _look_around(searched: Searched, calm: Calm | None, rng: np.random.Generator
                 searched.look(int(position), calm)
 
 
-def _comparison(searched: Searched, found: Outcome) -> Comparison:
-    claimed = widened(searched.claimed)
-    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(claimed)
-    looks = ((look.index, look.element) for look in searched.looks)
-    return compared_closely(looks, claimed, allowed, complete=found.miss_probability < 1.0)
+def _comparison(searched: Searched, found: Outcome, result: Result) -> Comparison:
+    known = {row.index: (row.numerical, row.error_bound) for row in result.mismatches[:LISTED]}
+    for look in searched.looks:  # at a kink the numerical gradient is the claim's own
+        known[look.index] = look.element.numerical, math.inf if look.element.kink else look.element.bound
+    if found.miss_probability == 1.0:
+        return compared_closely(known, searched.formula, None)
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula)
+    return compared_closely(known, searched.formula, FORMULA_SHARE * allowed if searched.split else allowed)
 
 
 def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
