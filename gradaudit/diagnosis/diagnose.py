@@ -35,6 +35,9 @@ HYPOTHESES: tuple[Callable[[Evidence], Finding | None], ...] = (
 )
 """What may be the matter, the simplest first: of two that explain the same, the first is named."""
 
+LISTED = 3
+"""Most other inputs that a message names."""
+
 
 def diagnose(evidence: Evidence) -> list[Finding]:
     """Return the likely causes of a mismatch, what explains most first; none where no simple cause does.
@@ -59,8 +62,8 @@ def _with_others(cause: Finding, evidence: Evidence) -> Finding:
     others = {"wrong_inputs": list(evidence.wrong_inputs), "right_inputs": list(evidence.right_inputs)}
     numbers = {**cause.evidence, **{key: names for key, names in others.items() if names}}
     said = ""
-    if evidence.wrong_inputs and not evidence.right_inputs:
-        said = "; every input's gradient is wrong: look at what they share first"
-    elif evidence.right_inputs and not evidence.wrong_inputs:
-        said = f"; {' and '.join(evidence.right_inputs)} {'is' if len(evidence.right_inputs) == 1 else 'are'} right"
+    if evidence.right_inputs and not evidence.wrong_inputs:
+        right = evidence.right_inputs
+        said = f"; {right[0]} is right" if len(right) == 1 else f"; {' and '.join(right)} are right"
+        said = said if len(right) <= LISTED else f"; the other {len(right)} inputs are right"
     return replace(cause, message=cause.message + said, evidence=numbers)

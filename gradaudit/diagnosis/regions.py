@@ -50,7 +50,7 @@ def _along_axes(evidence: Evidence) -> Iterator[Region]:
             yield Region(first, f"in the first {width} along axis {axis}" if width > 1 else f"at 0 along axis {axis}")
             yield Region(last, f"in the last {width} along axis {axis}" if width > 1 else f"at the end of axis {axis}")
         for stride in range(2, min(MOST_STRIDE, size - 1) + 1):
-            for start in range(stride):
+            for start in range(min(stride, size - stride)):  # two positions at least
                 text = f"at every {_ordinal(stride)} position along axis {axis}, from {start}"
                 yield Region(at % stride == start, text)
         held = np.unique(at[evidence.wrong])
@@ -123,22 +123,29 @@ def _by_value(evidence: Evidence) -> Iterator[Region]:
 
 
 def _half_spaces(evidence: Evidence, values: Array, name: str) -> Iterator[Region]:
-    """Yield where values are below or above what parts the wrong places from the right ones, and where they are one."""
+    """Yield where values are one, and where they are below or above what parts the wrong places from the right ones."""
     wrong, right = evidence.wrong, evidence.right & evidence.telling
     if not wrong.any() or not right.any():
         return
-    marks = [0.0, 1.0, -1.0, *(float(p) for p in evidence.params.values() if isinstance(p, (int, float)))]
-    for below, low, high in ((True, wrong, right), (False, right, wrong)):
-        inner, outer = values[low].max(), values[high].min()
-        if inner >= outer:
-            continue
-        known = [mark for mark in marks if inner <= mark <= outer]
-        at = known[0] if known else (inner + outer) / 2
-        mask = values <= inner if below else values >= outer
-        yield Region(mask, f"where {name} {'<' if below else '>'} {at:.3g}", 0 if known else 1)
     only = np.unique(values[wrong])
     if len(only) == 1:
         yield Region(values == only[0], f"where {name} = {only[0]:.3g}", 1)
+    for sign, low, high in (("<", wrong, right), (">", right, wrong)):
+        inner, outer = float(values[low].max()), float(values[high].min())
+        if inner < outer:
+            mask = values <= inner if sign == "<" else values >= outer
+            mark = _mark(evidence, inner, outer, included=sign == "<")
+            text = f"where {name} {sign} {(inner + outer) / 2 if mark is None else mark:.3g}"
+            yield Region(mask, text, 1 if mark is None else 0)
+
+
+def _mark(evidence: Evidence, inner: float, outer: float, *, included: bool) -> float | None:
+    """Return a number that one would expect as a threshold, and that parts the two values as the text will say."""
+    params = [float(value) for value in evidence.params.values() if isinstance(value, (int, float))]
+    for mark in (0.0, 1.0, -1.0, *params):
+        if inner < mark <= outer if included else inner <= mark < outer:
+            return mark
+    return None
 
 
 def _ordinal(count: int) -> str:

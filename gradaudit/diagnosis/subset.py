@@ -16,6 +16,9 @@ from gradaudit.results import Finding
 FEW = 8
 """Most wrong indices that are listed where nothing else describes them."""
 
+SURPRISE = 3.0
+"""Bits that a description must spare beside the list of the wrong places where they are but a sample."""
+
 
 def wrong_subset(evidence: Evidence) -> Finding | None:
     """Right except in a region, with what holds there where that is simple."""
@@ -27,7 +30,7 @@ def wrong_subset(evidence: Evidence) -> Finding | None:
         share = _share(evidence, region)
         if share < EXPLAINS or (best and share <= best[0]):
             continue
-        if _information(evidence, region) > math.log2(tried):  # shorter than the list
+        if _information(evidence, region) > math.log2(tried) + (0.0 if evidence.complete else SURPRISE):
             best = share, region
     if best:
         return _in_region(evidence, *best)
