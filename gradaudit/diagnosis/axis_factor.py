@@ -39,6 +39,8 @@ def factor_per_axis(evidence: Evidence) -> Finding | None:
         fit = _fitted(evidence, _groups(evidence, axes))
         if (evidence.wrong & fit.judged & ~fit.fitted).sum() < CHECKS * len(fit.factors):
             continue
+        if (np.abs(fit.predicted) <= evidence.slack).all():
+            return None  # the true gradient is zero: no factor leads there
         predicted = np.where(fit.judged, fit.predicted, np.nan)  # a slice seen at one place only explains nothing
         share = explained(evidence, predicted, alternatives=tried, by_construction=fit.fitted)
         if share >= EXPLAINS:

@@ -21,7 +21,10 @@ def named_factor(evidence: Evidence) -> Finding | None:
     for tried, (factor, name, whole, axes) in enumerate(_candidates(evidence), start=1):
         if not promising(evidence, factor[at_probes] * evidence.claimed[probes]):
             continue
-        share = explained(evidence, evidence.at_places(factor) * evidence.claimed, alternatives=tried)
+        predicted = evidence.at_places(factor) * evidence.claimed
+        if (np.abs(predicted) <= evidence.slack).all():
+            continue  # the true gradient is zero: no factor leads there
+        share = explained(evidence, predicted, alternatives=tried)
         if share < EXPLAINS:
             continue
         numbers = {"explained": share, "factor": name, "axes": list(axes)}
