@@ -38,6 +38,7 @@ def regions(evidence: Evidence) -> Iterator[Region]:
     yield from _by_index(evidence)
     yield from _ties(evidence)
     yield from _by_value(evidence)
+    yield from _listed_positions(evidence)
 
 
 def _along_axes(evidence: Evidence) -> Iterator[Region]:
@@ -53,13 +54,18 @@ def _along_axes(evidence: Evidence) -> Iterator[Region]:
             for start in range(min(stride, size - stride)):  # two positions at least
                 text = f"at every {_ordinal(stride)} position along axis {axis}, from {start}"
                 yield Region(at % stride == start, text)
+    for axes in (pair for count in range(1, len(long) + 1) for pair in combinations(long, count)):
+        for width in range(1, MOST_BORDER + 1):
+            yield Region(_border(evidence, axes, width), f"within {width} of the border of {_in_words(axes)}")
+
+
+def _listed_positions(evidence: Evidence) -> Iterator[Region]:
+    for axis, size in enumerate(evidence.analytical.shape):
+        at = evidence.places[:, axis]
         held = np.unique(at[evidence.wrong])
         if len(held) <= min(MOST_LISTED, size - 1):
             listed = ", ".join(str(int(k)) for k in held)
             yield Region(np.isin(at, held), f"at {listed} along axis {axis}", len(held))
-    for axes in (pair for count in range(1, len(long) + 1) for pair in combinations(long, count)):
-        for width in range(1, MOST_BORDER + 1):
-            yield Region(_border(evidence, axes, width), f"within {width} of the border of {_in_words(axes)}")
 
 
 def _border(evidence: Evidence, axes: tuple[int, ...], width: int) -> Mask:

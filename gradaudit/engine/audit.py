@@ -31,12 +31,12 @@ def audit_case(case: Case) -> Audit:
         try:
             subject = examine(case, open_op(case))
             results, findings, comparisons = check_gradient(subject)
-            results = with_likely_causes(subject, results, comparisons)
+            results, asked = with_likely_causes(subject, results, comparisons)
         except (OpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             return failed_audit(case, said, (finding,) if finding else ())
-    return Audit(concluded(case, results, (*subject.findings, *findings)), subject.evaluations)
+    return Audit(concluded(case, results, (*subject.findings, *findings)), subject.evaluations + asked)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:

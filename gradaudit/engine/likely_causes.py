@@ -23,14 +23,20 @@ OF_CALLS = frozenset({"captured-state", "accumulated"})
 """Causes that make a later call's answer right: what looked like a loss of precision in the first was none."""
 
 
-def with_likely_causes(subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison]) -> list[Result]:
+def with_likely_causes(
+    subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison]
+) -> tuple[list[Result], int]:
     """Add to the results of wrong gradients what their mismatches look like.
 
-    Where any is wrong, forward and backward are called once more, and backward with twice the upstream.
+    Where any is wrong, forward and backward are called once more, and again with twice the upstream.
+
+    Returns:
+        The results, and the forwards that it took.
+
     """
     wrong = [result.input for result in results if result.verdict is Verdict.FAIL and result.input in comparisons]
     if not wrong:
-        return results
+        return results, 0
     again, doubled = _answer(subject, 1), _answer(subject, 2)
     right = {result.input for result in results if result.verdict is Verdict.PASS}
     found = {}
@@ -45,7 +51,7 @@ def with_likely_causes(subject: Subject, results: list[Result], comparisons: Map
                 right_inputs=tuple(sorted(right)),
             )
             found[result.input] = diagnose(evidence)
-    return [_with_causes(result, found.get(result.input, [])) for result in results]
+    return [_with_causes(result, found.get(result.input, [])) for result in results], 2
 
 
 def _with_causes(result: Result, causes: list[Finding]) -> Result:

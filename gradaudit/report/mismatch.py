@@ -42,17 +42,23 @@ def _block(result: Result, max_rows: int) -> Iterator[str]:
         yield from _worst(result, result.mismatches[0])
         yield ""
         yield from _table(result, max_rows)
+        yield from _causes(result)
     if result.message not in {finding.message for finding in result.findings}:
         in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
         yield from _indented(result.message.removeprefix(in_headline).removeprefix("; "))
+    for finding in result.findings:
+        if not _is_cause(finding):
+            yield from _indented(f"{finding.code}: {finding.message}")
+
+
+def _causes(result: Result) -> Iterator[str]:
+    """Yield what the mismatch looks like, or that it looks like nothing, where no finding is cause enough by itself."""
     causes = [finding for finding in result.findings if _is_cause(finding)]
     for cause in causes:
         yield from _indented(f"likely cause: {cause.code}. {cause.message}")
-    if result.mismatches and result.verdict is Verdict.FAIL and not any(finding.fails for finding in result.findings):
-        yield from () if causes else ("  likely cause: no simple cause found",)
-    for finding in result.findings:
-        if finding not in causes:
-            yield from _indented(f"{finding.code}: {finding.message}")
+    unexplained = result.verdict is Verdict.FAIL and not any(finding.fails for finding in result.findings)
+    if unexplained and not causes:
+        yield "  no simple cause found"
 
 
 def _is_cause(finding: Finding) -> bool:

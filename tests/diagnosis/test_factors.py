@@ -116,11 +116,8 @@ def test_factors_that_depend_on_every_axis_are_not_per_axis() -> None:
 
 
 def test_factors_fitted_to_one_place_each_explain_nothing() -> None:
-    truth = normal(40, 2)
-    assert (
-        codes(truth / np.random.default_rng(1).uniform(1, 2, (40, 1)), truth, np.array([[k, 0] for k in range(40)]))
-        == []
-    )
+    truth, places = normal(40, 2), np.array([[k, 0] for k in range(40)])
+    assert codes(truth / np.random.default_rng(1).uniform(1, 2, (40, 1)), truth, places) == []
 
 
 def test_a_broadcast_gradient_does_not_prove_a_factor_for_each_row() -> None:

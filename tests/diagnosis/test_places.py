@@ -73,10 +73,7 @@ def changed(where: tuple[object, ...] | np.ndarray, factor: float = 2.0, truth: 
         ((slice(None), slice(2)), "in the first 2 along axis 1"),
         ((slice(None), 2), "at 2 along axis 1"),
         ((slice(None), slice(None, None, 2)), "at every second position along axis 1, from 0"),
-        (
-            (np.indices(G.shape)[1] + np.indices(G.shape)[2]) % 2 == 0,
-            "where the sum of the indices along axes 1, 2 is even",
-        ),
+        (np.indices(G.shape)[1:].sum(axis=0) % 2 == 0, "where the sum of the indices along axes 1, 2 is even"),
     ],
 )
 def test_a_region_by_position(where: tuple[object, ...], text: str) -> None:
@@ -113,10 +110,7 @@ def test_rows_that_are_gathered_more_than_once() -> None:
     truth, claimed = normal(9, 4), normal(9, 4, seed=1)
     repeated = np.bincount(index, minlength=9) > 1
     found = only_cause(np.where(repeated[:, None], claimed, truth), truth, inputs={"x": truth, "index": index})
-    assert found.evidence["region"] in (
-        "at 2, 7 along axis 0",
-        "where index holds the position along axis 0 more than once",
-    )
+    assert found.evidence["region"] == "where index holds the position along axis 0 more than once"
 
 
 def test_ties() -> None:
