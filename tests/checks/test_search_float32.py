@@ -76,9 +76,10 @@ class TestForwardsThatComputeInFloat32:
     @pytest.mark.parametrize("seed", range(3))
     def test_an_error_of_five_percent_at_one_index_is_found(self, returns: str, dtype: str, seed: int) -> None:
         def fault(gradient: Any) -> None:
-            of_usual_size = np.flatnonzero(np.abs(gradient) > 0.5)
-            gradient[place := int(of_usual_size[999 * seed])] *= 1.05
-            places.add((place,))
+            if not places:  # at the first call; the same place at others, whatever their upstream
+                of_usual_size = np.flatnonzero(np.abs(gradient) > 0.5)
+                places.add((int(of_usual_size[999 * seed]),))
+            gradient[next(iter(places))] *= 1.05
 
         places: set[tuple[int, ...]] = set()
         result = audited("gelu", returns, dtype, 5_000, seed, fault)
