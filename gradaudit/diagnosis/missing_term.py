@@ -6,7 +6,7 @@ import numpy as np
 
 from gradaudit.diagnosis.constant import in_digits
 from gradaudit.diagnosis.constants import known_constants, names_of
-from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.evidence import Array, Evidence
 from gradaudit.diagnosis.fit import Fit, fit_coefficient
 from gradaudit.diagnosis.score import EXPLAINS, explained, extent, promising
 from gradaudit.diagnosis.terms import Term, terms
@@ -19,7 +19,7 @@ def missing_term(evidence: Evidence) -> Finding | None:
     best: Finding | None = None
     with np.errstate(all="ignore"):
         for tried, term in enumerate(terms(evidence), start=1):
-            found = _with_coefficient(evidence, term, evidence.at_places(term.array), missing, tried)
+            found = _with_coefficient(evidence, term, missing, tried)
             if found and (best is None or found.evidence["explained"] > best.evidence["explained"]):
                 best = found
                 if best.evidence["explained"] == 1.0:
@@ -27,20 +27,18 @@ def missing_term(evidence: Evidence) -> Finding | None:
     return best
 
 
-def _with_coefficient(
-    evidence: Evidence, term: Term, values: np.ndarray, missing: np.ndarray, tried: int
-) -> Finding | None:
-    fit = fit_coefficient(values, missing, evidence.slack)
+def _with_coefficient(evidence: Evidence, term: Term, missing: Array, tried: int) -> Finding | None:
+    fit = fit_coefficient(term.values, missing, evidence.slack)
     if fit is None or abs(fit.value) <= fit.uncertainty:
         return None
     near = [known for known in term.coefficients if abs(known - fit.value) <= fit.uncertainty]
     if term.coefficients and not near:
         return None
-    coefficient = near[0] if near else fit.value
-    predicted = evidence.claimed + coefficient * values
+    coefficient = min(near, key=lambda known: abs(known - fit.value)) if near else fit.value
+    predicted = evidence.claimed + coefficient * term.values
     if not promising(evidence, predicted[evidence.probes]):
         return None
-    fitted = evidence.repeated if near else evidence.repeated | fit.mask(len(values))
+    fitted = evidence.repeated if near else evidence.repeated | fit.mask(len(missing))
     share = explained(
         evidence, predicted, alternatives=float(tried * max(1, len(term.coefficients))), by_construction=fitted
     )

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, combinations
-from math import prod
 
 import numpy as np
 
 from gradaudit.diagnosis.evidence import Array, Evidence
 from gradaudit.diagnosis.quantities import stabilizers
-
-Axes = tuple[int, ...]
+from gradaudit.diagnosis.slices import Slices, slices_along
 
 PLAIN = (1.0, 2.0, 0.5)
 """Multiples that a term may be lost in."""
@@ -23,13 +21,13 @@ class Term:
     """What may have to be added, up to its coefficient.
 
     Attributes:
-        array: of the gradient's shape.
+        values: the term at the places.
         name: what it is.
         coefficients: the coefficients that make it recognisable; empty where any does.
 
     """
 
-    array: Array
+    values: Array
     name: str
     coefficients: tuple[float, ...] = ()
 
@@ -41,10 +39,10 @@ def terms(evidence: Evidence) -> Iterator[Term]:
     subsets = list(chain.from_iterable(combinations(long, count) for count in range(1, len(long) + 1)))
     for name, base in _bases(evidence):
         for over in subsets:
-            yield _mean(name, base, over)
+            yield _mean(slices_along(evidence, over), name, base)
     for name, base in _bases(evidence):
         for over in subsets:
-            yield from _projections(evidence, name, base, over)
+            yield from _projections(evidence, slices_along(evidence, over), name, base)
     yield from _inputs(evidence)
 
 
@@ -59,67 +57,70 @@ def _bases(evidence: Evidence) -> Iterator[tuple[str, Array]]:
 def _residual(evidence: Evidence) -> Iterator[Term]:
     shape = evidence.analytical.shape
     for upstream in evidence.upstream:
-        if upstream.shape == shape:
-            yield Term(upstream, "upstream", _signed(PLAIN))
-        elif upstream.ndim >= len(shape) and upstream.shape[upstream.ndim - len(shape) :] == shape:
-            summed = upstream.sum(axis=tuple(range(upstream.ndim - len(shape))))
-            yield Term(summed, "upstream summed over its leading axes", _signed(PLAIN))
+        leading = upstream.ndim - len(shape)
+        if leading >= 0 and upstream.shape[leading:] == shape:
+            summed = upstream.sum(axis=tuple(range(leading))) if leading else upstream
+            name = "upstream summed over its leading axes" if leading else "upstream"
+            yield Term(evidence.at_places(summed), name, _signed(PLAIN))
 
 
-def _mean(name: str, base: Array, over: Axes) -> Term:
-    size = prod(base.shape[k] for k in over)
-    mean = np.broadcast_to(base.mean(axis=over, keepdims=True), base.shape)
+def _mean(slices: Slices, name: str, base: Array) -> Term:
+    size = slices.size
+    mean = slices.of(base).mean(axis=1, keepdims=True)
     coefficients = (*PLAIN, float(size), size / (size - 1.0), size / (size + 1.0))  # sums; means once too often
-    return Term(mean, f"the mean of {name} over {_in_words(over)}", _signed(coefficients))
+    text = f"the mean of {name} over {_in_words(slices.over)}"
+    return Term(slices.at_places(mean), text, _signed(coefficients))
 
 
-def _projections(evidence: Evidence, name: str, base: Array, over: Axes) -> Iterator[Term]:
+def _projections(evidence: Evidence, slices: Slices, name: str, base: Array) -> Iterator[Term]:
     """Yield what takes out the part of a gradient along something that the op keeps fixed."""
-    shape, about = base.shape, _in_words(over)
-    size = prod(shape[k] for k in over)
-    for output in evidence.outputs:
-        if output.shape == shape:
-            yield Term(output * _sum(base, over), f"output x the sum of {name} over {about}", _signed(PLAIN))
-            yield Term(output * _sum(base * output, over), f"its projection on the output over {about}", _signed(PLAIN))
-            exponential = np.exp(output) * _sum(base, over)
-            yield Term(exponential, f"exp(output) x the sum of {name} over {about}", _signed(PLAIN))
-    x = evidence.inputs.get(evidence.name)
-    if x is None or x.shape != shape or size < 2:
-        return
-    deviation = x - x.mean(axis=over, keepdims=True)
+    shape, about, g = base.shape, _in_words(slices.over), slices.of(base)
+    at, plain = slices.at_places, _signed(PLAIN)
+    for output in (slices.of(output) for output in evidence.outputs if output.shape == shape):
+        total = _sum(g)
+        yield Term(at(output * total), f"output x the sum of {name} over {about}", plain)
+        along = output * _sum(g * np.conj(output))
+        yield Term(at(along), f"output x the sum of {name} x output over {about}", plain)
+        yield Term(at(np.exp(output) * total), f"exp(output) x the sum of {name} over {about}", plain)
+    whole = evidence.inputs.get(evidence.name)
+    if whole is not None and whole.shape == shape:
+        x = slices.of(whole)
+        yield from _on_normalised(evidence, slices, name, g, x)
+        own = x * _sum(g * np.conj(x)) / _sum(np.square(np.abs(x)))
+        yield Term(at(own), f"the projection of {name} on {evidence.name} over {about}", plain)
+
+
+def _on_normalised(evidence: Evidence, slices: Slices, name: str, g: Array, x: Array) -> Iterator[Term]:
+    """Yield the projection on x without its mean and deviation, alone and with the mean."""
+    about, coefficients = _in_words(slices.over), _signed((*PLAIN, float(slices.size)))
+    deviation = x - x.mean(axis=1, keepdims=True)
+    variance = np.square(np.abs(deviation)).mean(axis=1, keepdims=True)
     for eps in stabilizers(evidence):
-        z = deviation / np.sqrt(np.square(np.abs(deviation)).mean(axis=over, keepdims=True) + eps)
-        along = z * _sum(base * np.conj(z), over) / size
-        normalised = f"z x the mean of {name} x z over {about}, z the normalised {evidence.name}"
-        yield Term(along, normalised, _summed(size))
-        both = along + base.mean(axis=over, keepdims=True)
-        two = f"(the mean of {name} over {about} + {normalised})"
-        yield Term(both, two, _signed(PLAIN))
-    own = x * _sum(base * np.conj(x), over) / _sum(np.square(np.abs(x)), over)
-    yield Term(own, f"the projection of {name} on {evidence.name} over {about}", _signed(PLAIN))
+        z = deviation / np.sqrt(variance + eps)
+        along = z * (g * np.conj(z)).mean(axis=1, keepdims=True)
+        said = f"z x the mean of {name} x z over {about}, z the normalised {evidence.name}"
+        yield Term(slices.at_places(along), said, coefficients)
+        both = along + g.mean(axis=1, keepdims=True)
+        yield Term(slices.at_places(both), f"(the mean of {name} over {about} + {said})", _signed(PLAIN))
 
 
 def _inputs(evidence: Evidence) -> Iterator[Term]:
-    shape = evidence.analytical.shape
     for name, array in evidence.inputs.items():
-        if array.shape == shape and array.dtype.kind in "biufc" and (array != array.reshape(-1)[:1]).any():
-            yield Term(array * 1.0, name)
-            if array.dtype.kind in "if":
-                yield Term(np.sign(array) * 1.0, f"sign({name})")
-    yield Term(np.ones(shape), "1")
+        if array.shape == evidence.analytical.shape and array.dtype.kind in "biufc":
+            values = evidence.at_places(array)
+            if (values != values[:1]).any():  # one that is constant is the last term
+                yield Term(values * 1.0, name)
+                yield Term(np.sign(values * 1.0), f"sign({name})")
+    yield Term(np.ones(len(evidence.places)), "1")
 
 
-def _sum(array: Array, over: Axes) -> Array:
-    return np.asarray(array.sum(axis=over, keepdims=True))
-
-
-def _summed(size: int) -> tuple[float, ...]:
-    return _signed((*PLAIN, float(size)))
+def _sum(slices: Array) -> Array:
+    return np.asarray(slices.sum(axis=1, keepdims=True))
 
 
 def _signed(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sign * value for value in values for sign in (-1.0, 1.0))
 
 
-def _in_words(axes: Axes) -> str:
+def _in_words(axes: tuple[int, ...]) -> str:
     return f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
