@@ -73,7 +73,7 @@ def _in_region(evidence: Evidence, share: float, region: Region) -> Finding:
 
 
 def _listed(evidence: Evidence) -> Finding | None:
-    wrong, right = int(evidence.wrong.sum()), int((evidence.right & evidence.telling).sum())
+    wrong, right = int(evidence.wrong.sum()), int(evidence.right.sum())
     if not evidence.complete or wrong > min(FEW, right):
         return None
     listed = [tuple(int(k) for k in row) for row in evidence.places[evidence.wrong]]
