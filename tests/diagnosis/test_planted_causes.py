@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import FAULTS, audit_planted, causes, failed, flipped_sign, occasions, reversed_axis
+from faults import FAULTS, flipped_sign, reversed_axis
+from planted import audit_planted, causes, failed, occasions
 
 from gradaudit.diagnosis.score import EXPLAINS
 
