@@ -19,6 +19,7 @@ from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_closely
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.gradient.look_around import look_around
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.loss import Loss, rms
@@ -34,9 +35,6 @@ Array = NDArray[Any]
 
 MANY = 100
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
-
-SHOWN = 16
-"""Indices that a wrong input is looked at where much is wrong: enough to show what the mistake looks like."""
 
 LISTED = 512
 """Wrong indices that a comparison holds at most beside those looked at."""
@@ -144,7 +142,7 @@ def search_all(
     try:
         found = Search(tester, judge, generator(subject.case, "sample")).run()
         for searched in inputs if found.miss_probability == 1.0 else ():
-            _look_around(searched, tester.calm, generator(subject.case, "around"))
+            look_around(searched, tester.calm, generator(subject.case, "around"))
     except OpError as error:
         return {name: outcome.blank_result(subject.case, name, str(error)) for name in claimed}, {}
     if line.disturbed:
@@ -197,14 +195,6 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
         mismatches=outcome.ranked([*(_mismatch(look, tolerance) for look in wrong or undecided), *lost]),
         findings=tuple(_findings(searched, found, lost, undecided)),
     )
-
-
-def _look_around(searched: Searched, calm: Calm | None, rng: np.random.Generator) -> None:
-    """Look at more indices of an input that is wrong: a small one has hardly any in a sample of all inputs."""
-    if any(look.judgement is Judgement.WRONG for look in searched.looks):
-        for position in rng.choice(searched.numbers, min(searched.numbers, 2 * SHOWN), replace=False):
-            if len(searched.looks) < SHOWN:
-                searched.look(int(position), calm)
 
 
 def _comparison(searched: Searched, found: Outcome, result: Result) -> Comparison:
