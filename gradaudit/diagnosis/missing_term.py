@@ -49,10 +49,10 @@ def _with_coefficient(evidence: Evidence, term: Term, missing: Array, tried: int
 
 
 def _added(evidence: Evidence, term: Term, coefficient: complex, fit: Fit) -> str:
-    """Write the term as it is added: "- the mean of ...", "+ 0.0100 x w (0.01 is decay)"."""
+    """Write the term as it is added: "- the mean of ...", "+ 0.01000 times w (0.01000 is decay)"."""
     sign, size = ("-", -coefficient) if not isinstance(coefficient, complex) and coefficient < 0 else ("+", coefficient)
     if size == 1.0:
         return f"{sign} {term.name}"
-    said = f"{sign} {in_digits(size)} x {term.name}" if term.name != "1" else f"{sign} {in_digits(size)}"
+    said = f"{sign} {in_digits(size)} times {term.name}" if term.name != "1" else f"{sign} {in_digits(size)}"
     names = [] if term.coefficients else names_of(size, fit.uncertainty, known_constants(evidence))
     return said + (f" ({in_digits(size)} is {' or '.join(map(str, names))})" if names else "")

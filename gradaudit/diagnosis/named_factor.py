@@ -29,10 +29,10 @@ def named_factor(evidence: Evidence) -> Finding | None:
             continue
         numbers = {"explained": share, "factor": name, "axes": list(axes)}
         if name.partition("[")[0] == "upstream":
-            message = f"numerical = {name} x analytical {extent(evidence, share)}: backward leaves the upstream out"
+            message = f"numerical = analytical times {name} {extent(evidence, share)}: backward leaves the upstream out"
             return Finding("upstream-ignored", message, numbers)
         along = "" if len(axes) == evidence.analytical.ndim else f" along {_in_words(axes)}"
-        message = f"numerical = {name}{along} x analytical, {extent(evidence, share)}"
+        message = f"numerical = analytical times {name}{along}, {extent(evidence, share)}"
         return Finding("factor-per-axis", message, numbers | {"input": whole})
     return None
 

@@ -78,10 +78,10 @@ def _projections(evidence: Evidence, slices: Slices, name: str, base: Array) -> 
     at, plain = slices.at_places, _signed(PLAIN)
     for output in (slices.of(output) for output in evidence.outputs if output.shape == shape):
         total = _sum(g)
-        yield Term(at(output * total), f"output x the sum of {name} over {about}", plain)
+        yield Term(at(output * total), f"output times the sum of {name} over {about}", plain)
         along = output * _sum(g * np.conj(output))
-        yield Term(at(along), f"output x the sum of {name} x output over {about}", plain)
-        yield Term(at(np.exp(output) * total), f"exp(output) x the sum of {name} over {about}", plain)
+        yield Term(at(along), f"output times the sum of {name} times output over {about}", plain)
+        yield Term(at(np.exp(output) * total), f"exp(output) times the sum of {name} over {about}", plain)
     whole = evidence.inputs.get(evidence.name)
     if whole is not None and whole.shape == shape:
         x = slices.of(whole)
@@ -98,7 +98,7 @@ def _on_normalised(evidence: Evidence, slices: Slices, name: str, g: Array, x: A
     for eps in stabilizers(evidence):
         z = deviation / np.sqrt(variance + eps)
         along = z * (g * np.conj(z)).mean(axis=1, keepdims=True)
-        said = f"z x the mean of {name} x z over {about}, z the normalised {evidence.name}"
+        said = f"z times the mean of {name} times z over {about}, z the normalised {evidence.name}"
         yield Term(slices.at_places(along), said, coefficients)
         both = along + g.mean(axis=1, keepdims=True)
         yield Term(slices.at_places(both), f"(the mean of {name} over {about} + {said})", _signed(PLAIN))

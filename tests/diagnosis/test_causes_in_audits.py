@@ -39,7 +39,7 @@ def cause(audited: Any) -> Any:
 
 def test_a_large_softmax_without_its_projection() -> None:
     found = cause(audit(softmax, lambda u, x: u * softmax(x), LARGE))
-    assert (found.code, found.evidence["term"]) == ("missing-term", "output x the sum of analytical over axis 1")
+    assert (found.code, found.evidence["term"]) == ("missing-term", "output times the sum of analytical over axis 1")
 
 
 def test_a_large_op_that_is_wrong_at_a_border() -> None:

@@ -30,14 +30,14 @@ def softmax(x: np.ndarray) -> np.ndarray:
 def test_a_softmax_without_its_projection() -> None:
     y = softmax(X)
     found = only_cause(U * y, U * y - y * (U * y).sum(axis=-1, keepdims=True), outputs=(y,), upstream=(U,))
-    assert found.message == "numerical = analytical - output x the sum of analytical over axis 2, at every index"
+    assert found.message == "numerical = analytical - output times the sum of analytical over axis 2, at every index"
 
 
 def test_a_log_softmax_without_its_sum_at_scattered_places() -> None:
     x, u = normal(60, 50), normal(60, 50, seed=1)
     truth = u - softmax(x) * u.sum(axis=-1, keepdims=True)
     found = only_cause(u, truth, some_places(x.shape), outputs=(np.log(softmax(x)),), upstream=(u,))
-    assert (found.code, found.evidence["term"]) == ("missing-term", "exp(output) x the sum of analytical over axis 1")
+    assert (found.code, found.evidence["term"]) == ("missing-term", "exp(output) times the sum of analytical over axis 1")
 
 
 @pytest.mark.parametrize("lost", ["mean", "projection", "both"])
@@ -61,7 +61,7 @@ def test_a_lost_residual() -> None:
 def test_weight_decay_that_slipped_in() -> None:
     found = only_cause(U + 0.01 * X, U, inputs={"x": X}, params={"decay": 0.01})
     assert found.evidence["term"] == "x"
-    assert found.message.startswith("numerical = analytical - 0.01000 x x (0.01000 is decay (decay = 0.01))")
+    assert found.message.startswith("numerical = analytical - 0.01000 times x (0.01000 is decay (decay = 0.01))")
 
 
 def test_an_unknown_term_is_not_named() -> None:
