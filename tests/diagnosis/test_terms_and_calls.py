@@ -37,7 +37,10 @@ def test_a_log_softmax_without_its_sum_at_scattered_places() -> None:
     x, u = normal(60, 50), normal(60, 50, seed=1)
     truth = u - softmax(x) * u.sum(axis=-1, keepdims=True)
     found = only_cause(u, truth, some_places(x.shape), outputs=(np.log(softmax(x)),), upstream=(u,))
-    assert (found.code, found.evidence["term"]) == ("missing-term", "exp(output) times the sum of analytical over axis 1")
+    assert (found.code, found.evidence["term"]) == (
+        "missing-term",
+        "exp(output) times the sum of analytical over axis 1",
+    )
 
 
 @pytest.mark.parametrize("lost", ["mean", "projection", "both"])
