@@ -9,6 +9,7 @@ import numpy as np
 from gradaudit.diagnosis.evidence import Array, Evidence
 from gradaudit.diagnosis.quantities import alignments, quantities
 from gradaudit.diagnosis.score import EXPLAINS, explained, extent, promising
+from gradaudit.diagnosis.words import axes_in_words
 from gradaudit.results import Finding
 
 Candidate = tuple[Array, str, str, tuple[int, ...]]
@@ -31,7 +32,7 @@ def named_factor(evidence: Evidence) -> Finding | None:
         if name.partition("[")[0] == "upstream":
             message = f"numerical = analytical times {name} {extent(evidence, share)}: backward leaves the upstream out"
             return Finding("upstream-ignored", message, numbers)
-        along = "" if len(axes) == evidence.analytical.ndim else f" along {_in_words(axes)}"
+        along = "" if len(axes) == evidence.analytical.ndim else f" along {axes_in_words(axes)}"
         message = f"numerical = analytical times {name}{along}, {extent(evidence, share)}"
         return Finding("factor-per-axis", message, numbers | {"input": whole})
     return None
@@ -42,7 +43,3 @@ def _candidates(evidence: Evidence) -> Iterator[Candidate]:
         for made in quantities(evidence):
             for factor, axes in alignments(made.array, evidence.analytical.shape):
                 yield factor, made.name, made.whole, axes
-
-
-def _in_words(axes: tuple[int, ...]) -> str:
-    return f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"

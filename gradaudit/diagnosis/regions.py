@@ -10,6 +10,7 @@ import numpy as np
 
 from gradaudit.diagnosis.evidence import Array, Evidence, Mask
 from gradaudit.diagnosis.quantities import alignments, known_arrays
+from gradaudit.diagnosis.words import axes_in_words
 
 MOST_STRIDE = 4
 """Largest stride that is looked for."""
@@ -56,7 +57,7 @@ def _along_axes(evidence: Evidence) -> Iterator[Region]:
                 yield Region(at % stride == start, text)
     for axes in (pair for count in range(1, len(long) + 1) for pair in combinations(long, count)):
         for width in range(1, MOST_BORDER + 1):
-            yield Region(_border(evidence, axes, width), f"within {width} of the border of {_in_words(axes)}")
+            yield Region(_border(evidence, axes, width), f"within {width} of the border of {axes_in_words(axes)}")
 
 
 def _listed_positions(evidence: Evidence) -> Iterator[Region]:
@@ -156,7 +157,3 @@ def _mark(evidence: Evidence, inner: float, outer: float, *, included: bool) -> 
 
 def _ordinal(count: int) -> str:
     return {2: "second", 3: "third"}.get(count, f"{count}th")
-
-
-def _in_words(axes: tuple[int, ...]) -> str:
-    return f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"

@@ -11,6 +11,7 @@ import numpy as np
 from gradaudit.diagnosis.evidence import Array, Evidence
 from gradaudit.diagnosis.quantities import stabilizers
 from gradaudit.diagnosis.slices import Slices, slices_along
+from gradaudit.diagnosis.words import axes_in_words
 
 PLAIN = (1.0, 2.0, 0.5)
 """Multiples that a term may be lost in."""
@@ -68,13 +69,13 @@ def _mean(slices: Slices, name: str, base: Array) -> Term:
     size = slices.size
     mean = slices.of(base).mean(axis=1, keepdims=True)
     coefficients = (*PLAIN, float(size), size / (size - 1.0), size / (size + 1.0))  # sums; means once too often
-    text = f"the mean of {name} over {_in_words(slices.over)}"
+    text = f"the mean of {name} over {axes_in_words(slices.over)}"
     return Term(slices.at_places(mean), text, _signed(coefficients))
 
 
 def _projections(evidence: Evidence, slices: Slices, name: str, base: Array) -> Iterator[Term]:
     """Yield what takes out the part of a gradient along something that the op keeps fixed."""
-    shape, about, g = base.shape, _in_words(slices.over), slices.of(base)
+    shape, about, g = base.shape, axes_in_words(slices.over), slices.of(base)
     at, plain = slices.at_places, _signed(PLAIN)
     for output in (slices.of(output) for output in evidence.outputs if output.shape == shape):
         total = _sum(g)
@@ -92,7 +93,7 @@ def _projections(evidence: Evidence, slices: Slices, name: str, base: Array) -> 
 
 def _on_normalised(evidence: Evidence, slices: Slices, name: str, g: Array, x: Array) -> Iterator[Term]:
     """Yield the projection on x without its mean and deviation, alone and with the mean."""
-    about, coefficients = _in_words(slices.over), _signed((*PLAIN, float(slices.size)))
+    about, coefficients = axes_in_words(slices.over), _signed((*PLAIN, float(slices.size)))
     deviation = x - x.mean(axis=1, keepdims=True)
     variance = np.square(np.abs(deviation)).mean(axis=1, keepdims=True)
     for eps in stabilizers(evidence):
@@ -120,7 +121,3 @@ def _sum(slices: Array) -> Array:
 
 def _signed(values: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sign * value for value in values for sign in (-1.0, 1.0))
-
-
-def _in_words(axes: tuple[int, ...]) -> str:
-    return f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
