@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gradaudit.report import numbers
-from gradaudit.results import Mismatch, Result, Verdict
+from gradaudit.results import DIAGNOSIS_CODES, Finding, Mismatch, Result, Verdict
 
 STATUS = {Verdict.FAIL: "FAIL", Verdict.INCONCLUSIVE: "INCONCL."}
 HEADER = ("Index", "Analytical", "Numerical", "Difference", "Tolerance", "Status")
@@ -42,11 +42,28 @@ def _block(result: Result, max_rows: int) -> Iterator[str]:
         yield from _worst(result, result.mismatches[0])
         yield ""
         yield from _table(result, max_rows)
+        yield from _causes(result)
     if result.message not in {finding.message for finding in result.findings}:
         in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
         yield from _indented(result.message.removeprefix(in_headline).removeprefix("; "))
     for finding in result.findings:
-        yield from _indented(f"{finding.code}: {finding.message}")
+        if not _is_cause(finding):
+            yield from _indented(f"{finding.code}: {finding.message}")
+
+
+def _causes(result: Result) -> Iterator[str]:
+    """Yield what the mismatch looks like, or that it looks like nothing, where no finding is cause enough by itself."""
+    causes = [finding for finding in result.findings if _is_cause(finding)]
+    for cause in causes:
+        yield from _indented(f"likely cause: {cause.code}. {cause.message}")
+    unexplained = result.verdict is Verdict.FAIL and not any(finding.fails for finding in result.findings)
+    if unexplained and not causes:
+        yield "  no simple cause found"
+
+
+def _is_cause(finding: Finding) -> bool:
+    """Whether a finding is a diagnosis: some codes name what a check has seen as well."""
+    return finding.code in DIAGNOSIS_CODES and "explained" in finding.evidence
 
 
 def _indented(text: str) -> Iterator[str]:

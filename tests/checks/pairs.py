@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from gradaudit.engine.audit import Audit, audit_case
-from gradaudit.results import Result
+from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case, Expectation, Input, Location, Tolerance
 from gradaudit.targets import TARGET_KINDS, TargetKind
 from gradaudit.targets.python import PythonOp
@@ -100,5 +100,10 @@ def only(audited: Audit) -> Result:
 
 
 def codes(audited: Audit) -> set[str]:
-    """Return the codes of all findings of an audit."""
-    return {finding.code for result in audited.results for finding in result.findings}
+    """Return the codes of all that was noticed in an audit, besides what mismatches look like."""
+    return {finding.code for result in audited.results for finding in result.findings if is_noticed(finding)}
+
+
+def is_noticed(finding: Finding) -> bool:
+    """Whether a finding comes from a check; those of the diagnosis say how much of a mismatch they explain."""
+    return "explained" not in finding.evidence

@@ -127,7 +127,7 @@ class TestPrecisionLadder:
         result = only(audit(np.sin, backward, array("x", (10**4,), dtype=dtype), dtype=dtype))
         assert result.verdict is Verdict.FAIL
         assert [found.index for found in result.mismatches] == [(777,)]
-        assert result.findings == ()
+        assert [found.code for found in result.findings] == ["wrong-subset"]
 
     def test_cancellation_in_float32_alone_is_precision_loss(self) -> None:
         forward, backward = LOSSY

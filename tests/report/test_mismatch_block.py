@@ -34,7 +34,27 @@ def test_the_contract_s_example(mismatch, result) -> None:
     worst = mismatch((0, 0, 0, 0), -0.01430511474609375, -0.0286102294921875)
     found = block(result("fail", [worst], op="batch_norm2d", size=300, wrong=300, message="300 of 300 indices wrong"))
     assert found[1] == "  Spec:       specs/norm.yaml:7"
-    assert found[:1] + found[2:] == [*EXAMPLE.splitlines(), "  and 299 more"]
+    assert found[:1] + found[2:] == [*EXAMPLE.splitlines(), "  and 299 more", "  no simple cause found"]
+
+
+def test_the_contract_s_likely_cause(mismatch, result) -> None:
+    cause = Finding("constant-factor", "numerical = 2.000 x analytical at every index", {"explained": 1.0})
+    kink = Finding("kink", "the op is not differentiable at 1 index")
+    lines = block(result("fail", [mismatch()], findings=(kink, cause)))
+    assert lines[-2:] == [
+        "  likely cause: constant-factor. numerical = 2.000 x analytical at every index",
+        "  kink: the op is not differentiable at 1 index",
+    ]
+
+
+def test_a_finding_that_fails_by_itself_is_cause_enough(mismatch, result) -> None:
+    found = Finding("precision-loss", "backward's formula is right in float64")
+    assert block(result("fail", [mismatch()], findings=(found,)))[-1] == f"  precision-loss: {found.message}"
+
+
+def test_a_check_s_finding_is_no_likely_cause(result) -> None:
+    found = Finding("captured-state", "backward answers for another input")
+    assert block(result("fail", findings=(found,)))[-1] == f"  captured-state: {found.message}"
 
 
 @pytest.mark.parametrize("verdict", ["pass", "fail", "inconclusive", "error"])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient import outcome
+from gradaudit.checks.gradient.comparison import Comparison, compared_everywhere
 from gradaudit.checks.gradient.exhaustive import Table, estimate_all
 from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide, widened
 from gradaudit.checks.gradient.search import search_all
@@ -39,11 +40,12 @@ WORTHLESS = 0.05
 """A pass that would have let a relative error of this size go unseen is no pass."""
 
 
-def check_gradient(subject: Subject) -> tuple[list[Result], Ground]:
+def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Comparison]]:
     """Audit the gradient of every differentiable input.
 
     Returns:
-        One result for each, in their order, and where forward was differenced, with what was noticed there.
+        One result for each, in their order; where forward was differenced, with what was noticed there; and by input's
+        name what each gradient was compared with.
 
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
@@ -58,13 +60,17 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground]:
         results[name] = outcome.blank_result(subject.case, name, broken.message if broken else "")
         results[name] = replace(results[name], findings=(broken,) if broken else ())
     if claimed and _searches(subject.case, claimed):
-        results |= search_all(subject, ground, claimed)
+        found, comparisons = search_all(subject, ground, claimed)
+        results |= found
     else:
-        results |= {name: _look_everywhere(subject, ground, name, claimed[name]) for name in claimed}
+        comparisons = {}
+        for name in claimed:
+            results[name], table = _look_everywhere(subject, ground, name, claimed[name])
+            comparisons |= {name: compared_everywhere(table)} if table is not None else {}
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)
-    return list(results.values()), ground
+    return list(results.values()), ground, comparisons
 
 
 def _searches(case: Case, claimed: dict[str, Array]) -> bool:
@@ -74,11 +80,12 @@ def _searches(case: Case, claimed: dict[str, Array]) -> bool:
     return case.method == "search" and elements > 0
 
 
-def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> Result:
+def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
     started = time.perf_counter()
     case = subject.case
     claimed = widened(gradient)
     loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))
+    table = None
     try:
         loss.measure_noise(generator(case, "noise"))
         table = estimate_all(loss, claimed, case.tolerance or DEFAULT_TOLERANCES[case.dtype], case.step)
@@ -89,7 +96,7 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
     if loss.disturbed:
         message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
-    return replace(result, evaluations=loss.evaluations, seconds=time.perf_counter() - started)
+    return replace(result, evaluations=loss.evaluations, seconds=time.perf_counter() - started), table
 
 
 def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: Table) -> Result:

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient import outcome
+from gradaudit.checks.gradient.comparison import Comparison, compared_closely
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.gradient.look_around import look_around
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.directional import Directional
@@ -34,6 +36,9 @@ Array = NDArray[Any]
 
 MANY = 100
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
+
+LISTED = 512
+"""Wrong indices that a comparison holds at most beside those looked at."""
 
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
@@ -107,8 +112,10 @@ def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judg
     return Judgement.WRONG if difference - element.bound > allowed else Judgement.UNDECIDED
 
 
-def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -> dict[str, Result]:
-    """Search all inputs at once and return a result for each."""
+def search_all(
+    subject: Subject, ground: Ground, claimed: Mapping[str, Array]
+) -> tuple[dict[str, Result], dict[str, Comparison]]:
+    """Search all inputs at once and return a result for each, and what it was compared with."""
     started = time.perf_counter()
     inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
     suspect = subject.findings or ground.findings
@@ -138,21 +145,25 @@ def search_all(subject: Subject, ground: Ground, claimed: Mapping[str, Array]) -
     )
     try:
         found = Search(tester, judge, generator(subject.case, "sample")).run()
+        for searched in inputs if found.miss_probability == 1.0 else ():
+            look_around(searched, tester.calm, generator(subject.case, "around"))
     except OpError as error:
-        return {name: outcome.blank_result(subject.case, name, str(error)) for name in claimed}
+        return {name: outcome.blank_result(subject.case, name, str(error)) for name in claimed}, {}
     if line.disturbed:
         message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
     seconds = (time.perf_counter() - started) / len(inputs)
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
+    comparisons = {made.name: _comparison(made, found, results[made.name]) for made in inputs}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
     results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
     unseen = [name for name, result in results.items() if _was_not_seen(result, found)]
     if len(inputs) > 1 and unseen:
         # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
         for names in [unseen] if len(unseen) < len(inputs) else [[name] for name in unseen]:
-            results |= search_all(subject, ground, {name: claimed[name] for name in names})
-    return results
+            again, compared = search_all(subject, ground, {name: claimed[name] for name in names})
+            results, comparisons = results | again, comparisons | compared
+    return results, comparisons
 
 
 def _was_not_seen(result: Result, found: Outcome) -> bool:
@@ -196,6 +207,16 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
         mismatches=outcome.ranked([*(_mismatch(look, tolerance) for look in wrong or undecided), *lost]),
         findings=tuple(_findings(searched, found, [*lost, *_spoilt(searched, wrong)], undecided)),
     )
+
+
+def _comparison(searched: Searched, found: Outcome, result: Result) -> Comparison:
+    known = {row.index: (row.numerical, row.error_bound) for row in result.mismatches[:LISTED]}
+    for look in searched.looks:  # at a kink the numerical gradient is the claim's own
+        known[look.index] = look.element.numerical, math.inf if look.element.kink else look.element.bound
+    if found.miss_probability == 1.0:
+        return compared_closely(known, searched.formula, None)
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula)
+    return compared_closely(known, searched.formula, FORMULA_SHARE * allowed if searched.split else allowed)
 
 
 def _extent(wrong: int, searched: Searched, found: Outcome) -> str:

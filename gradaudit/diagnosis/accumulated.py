@@ -1,0 +1,33 @@
+"""Gradients added to what an earlier call left behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradaudit.diagnosis.evidence import Array, Evidence
+from gradaudit.diagnosis.score import EXPLAINS, explained
+from gradaudit.results import Finding
+
+
+def accumulated(evidence: Evidence) -> Finding | None:
+    """Numerical = analytical less an earlier answer, or what a later call added to its answer."""
+    predictions = list(_predictions(evidence))
+    for what, predicted in predictions:
+        share = explained(evidence, predicted, alternatives=len(predictions))
+        if share >= EXPLAINS:
+            message = f"numerical = {what}: backward adds to what earlier calls left and nobody clears"
+            return Finding("accumulated", message, {"explained": share})
+    return None
+
+
+def _predictions(evidence: Evidence) -> list[tuple[str, Array]]:
+    predictions = []
+    if evidence.earlier is not None:
+        left = evidence.at_places(evidence.earlier)
+        predictions.append(("analytical less the answer of an earlier call", evidence.claimed - left))
+    if evidence.again is not None and evidence.doubled is not None:
+        again, doubled = evidence.at_places(evidence.again), evidence.at_places(evidence.doubled)
+        if not np.array_equal(again, evidence.claimed):  # else nothing is added from call to call
+            # The last call was given twice the upstream, so it adds twice the gradient.
+            predictions.append(("what a call of backward adds to the answer of the last", (doubled - again) / 2))
+    return predictions

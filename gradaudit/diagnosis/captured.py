@@ -1,0 +1,31 @@
+"""Answers that belong to another call: state left by an earlier forward, or an upstream that nothing is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.score import EXPLAINS, explained
+from gradaudit.results import Finding
+
+
+def captured_state(evidence: Evidence) -> Finding | None:
+    """Numerical = what backward answers when forward has just been called on the same inputs."""
+    if evidence.again is None:
+        return None
+    share = explained(evidence, evidence.at_places(evidence.again))
+    if share < EXPLAINS:
+        return None
+    message = "backward is right when called once more after forward: its answer belonged to an earlier forward's input"
+    return Finding("captured-state", message, {"explained": share})
+
+
+def upstream_ignored(evidence: Evidence) -> Finding | None:
+    """The answer stays what it is when upstream is doubled, wherever there is one, right or wrong."""
+    if evidence.doubled is None or not evidence.wrong.any() or not evidence.analytical.any():
+        return None
+    answered = (evidence.analytical != 0) | (evidence.doubled != 0)
+    share = float(np.mean(evidence.doubled[answered] == evidence.analytical[answered]))
+    if share < EXPLAINS:
+        return None
+    return Finding("upstream-ignored", "backward gives the same gradient for twice the upstream", {"explained": share})

@@ -1,0 +1,69 @@
+"""The causes that are tried, the simplest first, and the ranking of those that explain a mismatch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from gradaudit.diagnosis.accumulated import accumulated
+from gradaudit.diagnosis.axis_factor import factor_per_axis
+from gradaudit.diagnosis.captured import captured_state, upstream_ignored
+from gradaudit.diagnosis.constant import constant_factor
+from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.missing_term import missing_term
+from gradaudit.diagnosis.named_factor import named_factor
+from gradaudit.diagnosis.shifted import shifted
+from gradaudit.diagnosis.sign import sign_flipped
+from gradaudit.diagnosis.subset import wrong_subset
+from gradaudit.diagnosis.transposed import transposed
+from gradaudit.results import Finding
+
+HYPOTHESES: tuple[Callable[[Evidence], Finding | None], ...] = (
+    upstream_ignored,
+    captured_state,
+    accumulated,
+    sign_flipped,
+    constant_factor,
+    transposed,
+    shifted,
+    named_factor,
+    missing_term,
+    wrong_subset,
+    factor_per_axis,
+)
+"""What may be the matter, the simplest first: of two that explain the same, the first is named."""
+
+LISTED = 3
+"""Most other inputs that a message names."""
+
+
+def diagnose(evidence: Evidence) -> list[Finding]:
+    """Return the likely causes of a mismatch, what explains most first; none where no simple cause does.
+
+    A cause is named only where it explains more than every simpler one does.
+    """
+    known = np.isfinite(evidence.numerical) & np.isfinite(evidence.bounds)
+    evidence = evidence.only(known)
+    found: list[Finding] = []
+    with np.errstate(all="ignore"):
+        for hypothesis in HYPOTHESES:
+            made = hypothesis(evidence)
+            if made and all(made.evidence["explained"] > simpler.evidence["explained"] for simpler in found):
+                found.append(_with_others(made, evidence))
+            if found and found[-1].evidence["explained"] == 1.0:
+                break
+    return sorted(found, key=lambda cause: -cause.evidence["explained"])
+
+
+def _with_others(cause: Finding, evidence: Evidence) -> Finding:
+    """Add which other inputs are right or wrong: it tells an input's own formula from what all of them share."""
+    others = {"wrong_inputs": list(evidence.wrong_inputs), "right_inputs": list(evidence.right_inputs)}
+    numbers = {**cause.evidence, **{key: names for key, names in others.items() if names}}
+    said = ""
+    if evidence.right_inputs and not evidence.wrong_inputs:
+        right = evidence.right_inputs
+        said = f"; {right[0]} is right" if len(right) == 1 else f"; {' and '.join(right)} are right"
+        said = said if len(right) <= LISTED else f"; the other {len(right)} inputs are right"
+    return replace(cause, message=cause.message + said, evidence=numbers)

@@ -1,0 +1,54 @@
+"""Rolled along an axis, or along all elements in memory order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.score import EXPLAINS, PROBED, explained, extent
+from gradaudit.results import Finding
+
+MOST_SHIFTS = 8
+"""Shifts of one axis that are looked at in full: those that the probes speak for most."""
+
+
+def shifted(evidence: Evidence) -> Finding | None:
+    """Numerical = analytical rolled by some steps along an axis."""
+    best: Finding | None = None
+    for axis, by in _candidates(evidence):
+        size = evidence.analytical.size if axis is None else evidence.analytical.shape[axis]
+        predicted = evidence.at_places(np.roll(evidence.analytical, by, axis))
+        share = explained(evidence, predicted, alternatives=size * (evidence.analytical.ndim + 1))
+        if share >= EXPLAINS and (best is None or share > best.evidence["explained"]):
+            along = "all elements in memory order" if axis is None else f"axis {axis}"
+            by = by if by <= size // 2 else by - size
+            message = f"numerical = analytical rolled by {by} along {along}, {extent(evidence, share)}"
+            best = Finding("shifted", message, {"explained": share, "axis": axis, "shift": by})
+    return best
+
+
+def _candidates(evidence: Evidence) -> Iterator[tuple[int | None, int]]:
+    shape = evidence.analytical.shape
+    axes: list[int | None] = [axis for axis, size in enumerate(shape) if size > 1]
+    for axis in [*axes, None] if len(axes) > 1 else axes:
+        met = _votes(evidence, axis)
+        order = np.argsort(-met, kind="stable")[:MOST_SHIFTS]
+        yield from ((axis, int(by)) for by in order if by and met[by] >= PROBED * len(evidence.probes))
+
+
+def _votes(evidence: Evidence, axis: int | None) -> NDArray[np.int64]:
+    """Return for each shift along an axis how many probes it brings the right value to."""
+    analytical, places = evidence.analytical, evidence.places
+    if axis is None:
+        rows = np.ravel_multi_index(tuple(places.T), analytical.shape)
+        analytical, places, axis = analytical.reshape(-1), np.asarray(rows)[:, None], 0
+    votes = np.zeros(analytical.shape[axis], np.int64)
+    for probe in evidence.probes:
+        row = tuple(int(k) for k in places[probe])
+        line = np.moveaxis(analytical, axis, -1)[(*row[:axis], *row[axis + 1 :])]
+        near = np.abs(line - evidence.numerical[probe]) <= evidence.slack[probe]
+        votes += np.roll(near[::-1], row[axis] + 1)  # entry k: the value k steps before the probe
+    return votes
