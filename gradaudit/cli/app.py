@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.diff import diff
+from gradaudit.cli.history import history
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
 
@@ -16,6 +18,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(history)
+app.command()(diff)
 app.command()(schema)
 
 

@@ -14,6 +14,7 @@ from gradaudit.engine.events import CaseDone, CaseFinished, Event, RunFinished, 
 from gradaudit.report import numbers
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.tally import Row, Tally
+from gradaudit.report.text import visible
 from gradaudit.results import Verdict
 
 ROW = re.compile(r"  (Index |\([\d, ]*\) )")
@@ -79,7 +80,7 @@ class TerminalReport:
 
     def _fitted(self, line: str) -> list[Text]:
         """Return a line of a block, wrapped where it is prose; what is searched for in logs stays in one piece."""
-        line = _visible(line)
+        line = visible(line)
         headline = not line.startswith(" ")
         lines = [line]
         if not ROW.match(line) and not (headline and (self._quiet or not self._console.file.isatty())):
@@ -103,13 +104,8 @@ class TerminalReport:
             self._console.print()
             for k, (seconds, where) in enumerate(self._tally.slowest(SLOWEST)):
                 heading = "Slowest:" if k == 0 else ""
-                self._console.print(Text(f"{heading:8} {seconds:.2f} s  {_visible(where)}"), soft_wrap=True)
+                self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
-
-
-def _visible(text: str) -> str:
-    """Return the text with escapes for what would command a terminal, or cannot be encoded."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text.expandtabs())
 
 
 def _summary_table(tally: Tally) -> Table:
@@ -125,7 +121,7 @@ def _summary_table(tally: Tally) -> Table:
 def _cells(name: str, row: Row) -> list[Text | str]:
     verdicts = [_count(row.verdicts[verdict], COLOURS[verdict]) for verdict in _SHOWN]
     return [
-        Text(_visible(name)),
+        Text(visible(name)),
         f"{len(row.ops)}",
         f"{row.cases:,}",
         *verdicts,
