@@ -120,15 +120,15 @@ def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def migrate(connection: sqlite3.Connection, version: int = VERSION) -> None:
-    """Bring a store's schema to a version, in one transaction; another process may be doing the same."""
+def migrate(connection: sqlite3.Connection, version: int | None = None) -> None:
+    """Bring a store's schema to a version, by default to the newest, in one transaction; another process may be doing the same."""
     with transaction(connection):
         (current,) = connection.execute("PRAGMA user_version").fetchone()
         for script in MIGRATIONS[current:version]:
             for statement in filter(str.strip, script.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {max(current, version)}")
+        connection.execute(f"PRAGMA user_version = {max(current, version or VERSION)}")
 
 
 @contextmanager
