@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.coverage import coverage
 from gradaudit.cli.diff import diff
 from gradaudit.cli.history import history
 from gradaudit.cli.run import run
@@ -18,6 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(coverage)
 app.command()(history)
 app.command()(diff)
 app.command()(schema)

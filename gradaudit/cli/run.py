@@ -143,7 +143,7 @@ def _recorders(
         return []
     everything = {path.resolve() for path in where} == {path.resolve() for path in project.specs}
     circumstances = current_circumstances(home, narrowed=narrowed or not everything)
-    return [Recorder(store or project.store, circumstances, provenances(loaded.cases, Path.cwd()))]
+    return [Recorder(store or project.store, circumstances, provenances(loaded.cases, (Path.cwd(), home)))]
 
 
 def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -49,3 +51,25 @@ def paper() -> Console:
 
 WIDE = 160
 """Columns of a table in a pipe or a log, where nothing is cut."""
+
+
+@contextmanager
+def searching() -> Iterator[Callable[[int], None]]:
+    """Show how many files were searched while that lasts, where someone looks on."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.file.isatty():
+        yield lambda files: None
+        return
+    with console.status("searching") as status:
+
+        def show(files: int) -> None:
+            if files % STEP == 0:
+                status.update(f"searching: {files:,} files")
+
+        yield show
+
+
+STEP = 100
+"""Files between two changes of what is shown."""

@@ -74,14 +74,13 @@ class Modules:
         return self._known[name]
 
     def _read(self, name: str) -> Module | None:
-        installed = [Path(entry) for entry in sys.path if entry]
-        for own, folders in ((True, self._folders), (False, installed)):
-            for file in _candidates(name, folders):
-                if file.is_file():
-                    tree = read_tree(file)
-                    if isinstance(tree, str):
-                        return None
-                    return _module(name, file.resolve(), tree, own=own)
+        for file in _candidates(name, [*self._folders, *(Path(entry) for entry in sys.path if entry)]):
+            if file.is_file():
+                tree = read_tree(file)
+                if isinstance(tree, str):
+                    return None
+                own = any(file.is_relative_to(folder) for folder in self._folders) or not _is_installed(file)
+                return _module(name, file.resolve(), tree, own=own)
         return None
 
     def locate(self, target: str) -> Definition | None:
@@ -114,6 +113,14 @@ class Modules:
             if found is not None and (name in found.definitions or name in found.imports):
                 return Imported(star, name)
         return None
+
+
+_LIBRARY = Path(ast.__file__).parent
+"""Where Python's own modules are."""
+
+
+def _is_installed(file: Path) -> bool:
+    return not {"site-packages", "dist-packages"}.isdisjoint(file.parts) or file.is_relative_to(_LIBRARY)
 
 
 def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
@@ -161,6 +168,9 @@ def _module(dotted: str, file: Path, tree: ast.Module, *, own: bool) -> Module:
                 for target in defined:
                     module.definitions[target].append(statement)
                 effects += [] if defined else [statement]
+    for nested in ast.walk(tree):
+        if isinstance(nested, (ast.Import, ast.ImportFrom)):  # inside functions; what the module imports goes before
+            note_imports(module.imports, nested, package)
     for effect in effects:  # f.defvjp(forward, backward), f.gradient = g: these change what f is
         mentioned = {node.id for node in ast.walk(effect) if isinstance(node, ast.Name)}
         for name in mentioned & module.definitions.keys():
@@ -173,11 +183,12 @@ def note_imports(imports: dict[str, Imported], statement: ast.Import | ast.Impor
     if isinstance(statement, ast.Import):
         for alias in statement.names:
             bound = alias.asname or alias.name.partition(".")[0]
-            imports[bound] = Imported(alias.name if alias.asname else bound)
+            imports.setdefault(bound, Imported(alias.name if alias.asname else bound))
         return []
     source = absolute(statement, package)
     named = [alias for alias in statement.names if alias.name != "*"]
-    imports.update({alias.asname or alias.name: Imported(source, alias.name) for alias in named})
+    for alias in named:
+        imports.setdefault(alias.asname or alias.name, Imported(source, alias.name))
     return [source] if len(named) < len(statement.names) else []
 
 

@@ -254,7 +254,8 @@ def _mentioned(node: ast.AST) -> set[str]:
 
 def _last_word(node: ast.expr) -> str:
     """Return the last word of an expression that names an op: ``exp`` of ``anp.exp`` and of ``"mylib::exp"``."""
-    return (re.findall(r"\w+", _text(node)) or [""])[-1]
+    words: list[str] = re.findall(r"\w+", _text(node))
+    return words[-1] if words else ""
 
 
 def _text(node: ast.expr | None) -> str:

@@ -32,6 +32,7 @@ class Project:
         patterns: regular expressions that find backward passes, by the pattern of the file names they are for.
         tolerances: by dtype, for specs that name none.
         store: where results are recorded.
+        report: where the page of the project's coverage is written.
 
     """
 
@@ -42,6 +43,7 @@ class Project:
     patterns: Mapping[str, str] = field(default_factory=dict)
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     store: Path = DEFAULT_STORE
+    report: Path = DEFAULT_REPORT
 
 
 def find_project(folder: Path) -> Project:
@@ -87,7 +89,8 @@ def _read(file: Path, folder: Path) -> Project:
             "patterns", _are_patterns, 'a table of file patterns, such as "*.mojo", and expressions', {}
         ),
         tolerances=_tolerances(known),
-        store=seen([known.get("store", lambda value: isinstance(value, str), "a path", str(DEFAULT_STORE))])[0],
+        store=seen([known.get("store", _is_word, "a path", str(DEFAULT_STORE))])[0],
+        report=seen([known.get("report", _is_word, "a path", str(DEFAULT_REPORT))])[0],
     )
     if known.problems:
         raise SpecError(known.problems)
@@ -97,7 +100,7 @@ def _read(file: Path, folder: Path) -> Project:
 class _Settings:
     """The table, and what is wrong with it."""
 
-    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store")
+    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report")
 
     def __init__(self, table: Mapping[str, Any], where: Location) -> None:
         self.table = table
@@ -125,8 +128,12 @@ class _Settings:
                 self.note(f"tool.gradaudit: unknown key '{key}'{hint}")
 
 
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _are_words(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) and word for word in value)
+    return isinstance(value, list) and all(_is_word(word) for word in value)
 
 
 def _are_patterns(value: Any) -> bool:

@@ -121,7 +121,7 @@ def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def migrate(connection: sqlite3.Connection, version: int | None = None) -> None:
-    """Bring a store's schema to a version, by default to the newest, in one transaction; another process may be doing the same."""
+    """Bring a store's schema to a version, by default the newest, all or nothing; another process may be at it too."""
     with transaction(connection):
         (current,) = connection.execute("PRAGMA user_version").fetchone()
         for script in MIGRATIONS[current:version]:
