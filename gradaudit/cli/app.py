@@ -9,6 +9,7 @@ import typer
 from gradaudit.cli.coverage import coverage
 from gradaudit.cli.diff import diff
 from gradaudit.cli.history import history
+from gradaudit.cli.init import init
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(coverage)
+app.command()(init)
 app.command()(history)
 app.command()(diff)
 app.command()(schema)

@@ -93,9 +93,7 @@ class Modules:
             first, _, rest = attribute.partition(".")
             if first in module.definitions:
                 return Definition(module, attribute)
-            source = module.imports.get(first) or self._starred(module, first)
-            if source is None:
-                return None
+            source = module.imports.get(first) or self._starred(module, first) or Imported(f"{name}.{first}")
             name, attribute = self._entered(source, rest)
         return None
 

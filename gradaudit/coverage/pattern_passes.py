@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gradaudit.coverage.passes import BackwardPass, Kind
-from gradaudit.spec.errors import nearest
 
 TIME_LIMIT = 2.0
 """Seconds that the patterns may take for one file: a million characters take a sensible one 10 ms."""
@@ -64,10 +63,7 @@ def _compiled(files: str, text: str) -> Pattern:
     if "op" not in expression.groupindex:
         known = sorted(expression.groupindex)
         found = f"found {', '.join(known)}" if known else "found none"
-        hint = nearest("op", known)
-        raise PatternError(
-            f"the pattern for {files} needs a group (?P<op>...) around the op's name, {found}{hint}: {text}"
-        )
+        raise PatternError(f"the pattern for {files} needs a group (?P<op>...) around the op's name, {found}: {text}")
     return Pattern(files, expression)
 
 

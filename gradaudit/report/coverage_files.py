@@ -22,8 +22,9 @@ def write_page(coverage: Coverage, page: Path) -> None:
     plots = [("Backward passes with a gradient check, by module", by_module), ("Worst error / tolerance by op", by_op)]
     text = coverage_page(coverage, [(caption, path.name.replace(" ", "%20")) for caption, path in plots])
     with ExitStack() as stack:
-        files = [AtomicFile(str(path)) for path in (by_module, by_op, page)]
-        for file in files:
+        contents = {page: text, by_module: modules_plot(coverage), by_op: errors_plot(coverage)}
+        files = {path: AtomicFile(str(path)) for path in contents}
+        for file in files.values():
             stack.callback(file.discard)
-        for file, content in zip(files, (modules_plot(coverage), errors_plot(coverage), text), strict=True):
-            file.write(content)
+        for path, file in files.items():
+            file.write(contents[path])
