@@ -32,6 +32,9 @@ UPSTREAM_WORDS = re.compile(r"ctx|g|gs|ct|cts|cotangents?|upstream\w*|d[a-z]?(ou
 REGISTRATIONS = frozenset({"defvjp", "defvjp_argnum", "defvjp_argnums", "defvjp_all"})
 """Functions of autograd (and of JAX, inside) that give an op its backward pass."""
 
+TORCH_BASE = re.compile(r"(.*\bautograd\b.*\.|torch\..*)?Function")
+"""What classes are derived from that are functions to torch, imports resolved."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -147,7 +150,7 @@ class _Finder:
         methods = {below.name: below for below in node.body if isinstance(below, Function)}
         assigned = {name for below in node.body if isinstance(below, ast.Assign) for name in _plain_targets(below)}
         bases = {_resolved(base, self._imports) for base in node.bases}
-        torch = any(base == "Function" or base.endswith("autograd.Function") for base in bases)
+        torch = any(TORCH_BASE.fullmatch(base) for base in bases)
         backward = methods.get("backward")
         if (backward is None and "backward" not in assigned) or (backward is not None and _is_stub(backward)):
             return False

@@ -54,6 +54,16 @@ TORCH = """
         def forward(ctx, x): return x
         @staticmethod
         def backward(ctx, g): return g
+    from torch.autograd.function import Function as G
+    from tinygrad.tensor import Function as H
+    class Cos(G):
+        @staticmethod
+        def forward(ctx, x): return x
+        @staticmethod
+        def backward(ctx, g): return g
+    class Tan(H):
+        def forward(self, x): return x
+        def backward(self, g): return g
     class Linear:
         def forward(self, x): return x
         def backward(self, g): return g
@@ -126,6 +136,8 @@ STYLES = {
             "Exp": ("Exp", "torch.autograd.Function"),
             "Log": ("Log", "torch.autograd.Function"),
             "Sin": ("Sin", "torch.autograd.Function"),
+            "Cos": ("Cos", "torch.autograd.Function"),
+            "Tan": ("Tan", "class"),
             "Linear": ("Linear", "class"),
             "Assigned": ("Assigned", "class"),
             "Outer.Inner": ("Inner", "torch.autograd.Function"),
