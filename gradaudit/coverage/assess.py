@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from gradaudit.coverage.match import Matching
 from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
@@ -31,6 +32,7 @@ def assess(
     cases: Sequence[Case],
     provenances: Mapping[str, Provenance],
     records: Iterable[Record],
+    base: Path,
 ) -> Coverage:
     """Return the coverage of a project.
 
@@ -40,6 +42,7 @@ def assess(
         cases: those of all its specs.
         provenances: what each case is about now, by its id.
         records: the newest record of each subject and spec, oldest first.
+        base: the folder that the files of specs are told from.
 
     """
     latest: dict[Key, list[Record]] = defaultdict(list)
@@ -48,7 +51,7 @@ def assess(
     by_op: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         by_op[case.op].append(case)
-    ops = [_op(own, matching, provenances, latest) for own in by_op.values()]
+    ops = [_op(own, matching, provenances, latest, base) for own in by_op.values()]
     modules = _modules(found.passes, matching, {op: own[0].module for op, own in by_op.items()})
     rows = _rows(found.passes, matching, modules)
     missing = tuple((modules[one], one) for one in found.passes if not matching.ops[one])
@@ -84,8 +87,11 @@ def _op(
     matching: Matching,
     provenances: Mapping[str, Provenance],
     latest: Mapping[Key, Sequence[Record]],
+    base: Path,
 ) -> OpCoverage:
     first = cases[0]
+    file = first.location.file.resolve()
+    shown = file.relative_to(base) if file.is_relative_to(base) else file
     current: dict[str, list[Record]] = {}
     for case in cases:
         known = latest.get((case.op, case.name, case.dtype), ())
@@ -100,7 +106,7 @@ def _op(
     return OpCoverage(
         op=first.op,
         module=first.module,
-        location=f"{first.location.file.as_posix()}:{first.location.line}",
+        location=f"{shown.as_posix()}:{first.location.line}",
         passes=matching.passes_of(first.op),
         by_name=first.op in matching.by_name,
         inputs=tuple(_inputs(cases, current)),

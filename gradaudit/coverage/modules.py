@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import warnings
 from collections import defaultdict
@@ -75,7 +76,7 @@ class Modules:
 
     def _read(self, name: str) -> Module | None:
         for file in _candidates(name, [*self._folders, *(Path(entry) for entry in sys.path if entry)]):
-            if file.is_file():
+            if os.path.isfile(file):  # which is false, not an error, where a folder may not be looked into
                 tree = read_tree(file)
                 if isinstance(tree, str):
                     return None

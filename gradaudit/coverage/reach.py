@@ -58,7 +58,10 @@ class Reach:
         key = (module.name, name)
         if key not in self._parts:
             nodes = module.definitions[name]
-            text = json.dumps([plain(node) for node in nodes])
+            try:
+                text = json.dumps([plain(node) for node in nodes])
+            except RecursionError:  # thousands of nested brackets: its layout counts then
+                text = module.file.read_text(errors="replace")
             self._parts[key] = Part(hashed(text), frozenset(chain for node in nodes for chain in _chains(node)))
         return self._parts[key]
 

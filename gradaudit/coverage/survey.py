@@ -41,7 +41,7 @@ def survey(
     cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
     found = discover(sources, patterns, project.ignore, home, progress)
     matching = match_passes(found.passes, cases, folders, home)
-    return assess(found, matching, cases, provenances(cases, folders), _recorded(store))
+    return assess(found, matching, cases, provenances(cases, folders), _recorded(store), home)
 
 
 def _recorded(store: Path) -> list[Record]:

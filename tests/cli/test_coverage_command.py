@@ -104,6 +104,21 @@ def test_the_page_is_the_same_after_another_run(gradaudit: Command, powers: Path
     assert texts[0] == texts[1]
 
 
+def test_the_page_is_the_same_from_any_folder_of_the_project(
+    gradaudit: Command, powers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradaudit("run", "-q")
+    (powers / "powers.py").write_text(OPS.replace("2 * x * u", "u * 2 * x"))
+    (powers / "deep").mkdir()
+    pages = []
+    for folder in (powers, powers / "deep"):
+        monkeypatch.chdir(folder)
+        assert gradaudit("coverage").exit_code == 0
+        pages.append((powers / "reports" / "coverage.md").read_text())
+    assert "| `square` | `specs/square.yaml:1` | implementation changed |" in pages[0]
+    assert pages[0] == pages[1]
+
+
 def test_every_format_says_the_same(gradaudit: Command, powers: Path) -> None:
     gradaudit("run", "-q")
     found = document(gradaudit)

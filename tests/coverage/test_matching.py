@@ -167,6 +167,11 @@ class TestHashes:
         specify(tree, f="a:f")
         assert self.changed(tree, "b.py", "return f(x)", "return -f(x)")
 
+    def test_nesting_without_end(self, tree: Path) -> None:
+        (tree / "own.py").write_text(f"def f(x):\n    return {'-' * 2000}x\n")
+        specify(tree, f="own:f")
+        assert self.changed(tree, "own.py", "x\n", "x + 1\n")
+
     def test_what_has_no_source_has_no_hash(self, tree: Path) -> None:
         specify(tree, f="nowhere:f")
         file = tree / "specs" / "f.yaml"
