@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gradaudit.coverage.modules import MAX_SOURCE
 from gradaudit.coverage.passes import BackwardPass, Discovery, Progress, Trouble
-from gradaudit.coverage.pattern_passes import Pattern, pattern_passes, patterns_for
+from gradaudit.coverage.pattern_passes import OutOfTime, Pattern, PatternError, pattern_passes, patterns_for
 from gradaudit.coverage.python_passes import python_passes
 
 SKIPPED_FOLDERS = frozenset(
@@ -19,6 +19,9 @@ SKIPPED_FOLDERS = frozenset(
 
 SKIPPED_FILES = ("test_*.py", "*_test.py", "conftest.py")
 """Files that are passed over: the functions that test a backward pass are often called like it."""
+
+MAX_SLOW = 3
+"""Files that patterns may run out of time in: one may be odd, with several it is the pattern."""
 
 
 def discover(
@@ -42,6 +45,7 @@ def discover(
 
     Raises:
         FileNotFoundError: where a source does not exist.
+        PatternError: where patterns run out of time again and again.
 
     """
     base = (base or Path.cwd()).resolve()
@@ -58,10 +62,17 @@ def discover(
         found = _search(file, shown, fitting)
         if isinstance(found, str):
             troubles.append(Trouble(shown, found))
+            _refuse_slow_patterns(troubles)
         else:
             passes += [one for one in found if not _ignored(one.name, ignore) and not _ignored(one.op, ignore)]
     passes.sort(key=lambda one: (one.file.as_posix(), one.line, one.name))
     return Discovery(tuple(passes), tuple(troubles), count)
+
+
+def _refuse_slow_patterns(troubles: Sequence[Trouble]) -> None:
+    slow = [trouble for trouble in troubles if isinstance(trouble.reason, OutOfTime)]
+    if len(slow) >= MAX_SLOW:
+        raise PatternError(f"{len(slow)} files ran out of time; change the pattern or ignore them: {slow[-1]}")
 
 
 def _search(file: Path, shown: Path, patterns: Sequence[Pattern]) -> list[BackwardPass] | str:

@@ -36,6 +36,10 @@ class PatternError(Exception):
     """A regular expression cannot be used; says which and why."""
 
 
+class OutOfTime(str):
+    """What is said of a file that a pattern did not get through in time."""
+
+
 @dataclass(frozen=True)
 class Pattern:
     """A regular expression with a group named ``op``, and the pattern of the file names that it is for."""
@@ -88,7 +92,7 @@ def pattern_passes(source: bytes, file: Path, patterns: Sequence[Pattern]) -> li
                         found.setdefault(op, BackwardPass(file, line, _word(text, match), op, Kind.PATTERN))
     except _OutOfTimeError:
         said = "; ".join(pattern.expression.pattern for pattern in patterns)
-        return f"took the pattern longer than {TIME_LIMIT:g} s: {said}"
+        return OutOfTime(f"took the pattern longer than {TIME_LIMIT:g} s: {said}")
     return sorted(found.values(), key=lambda one: (one.line, one.op))
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from gradaudit.report.text import visible
+
+_MARKUP = re.compile(r"""[^\w .,:;/()=+%'"-]|(?<![^\W_])_|_(?![^\W_])""")
+"""What may be markup in text; an underscore is none inside a word."""
+
 _PLAIN = re.compile(r"[\w .:/(),=+-]*")
 
 
@@ -17,11 +22,7 @@ def code(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Write text so that nothing in it is markup: what could be is written by its number."""
-    return "".join(char if _harmless(char) else f"&#{ord(char)};" for char in " ".join(text.split()))
-
-
-def _harmless(char: str) -> bool:
-    return (char.isalnum() or char in " .,:;/()=+-%'\"") and not 0xD800 <= ord(char) < 0xE000
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(" ".join(text.split())))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

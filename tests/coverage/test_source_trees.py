@@ -10,7 +10,7 @@ import pytest
 from gradaudit.coverage import discover as walking
 from gradaudit.coverage.discover import discover
 from gradaudit.coverage.passes import Discovery
-from gradaudit.coverage.pattern_passes import compiled_patterns
+from gradaudit.coverage.pattern_passes import PatternError, compiled_patterns
 
 PASS = "def {}_backward(g, x):\n    return g\n"
 
@@ -82,6 +82,16 @@ def test_a_file_too_large_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = search(tmp_path)
     assert ops(found) == ["s"]
     assert "was not searched" in found.troubles[0].reason
+
+
+def test_a_pattern_that_is_too_slow_everywhere_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradaudit.coverage.pattern_passes.TIME_LIMIT", 0.02)
+    for k in range(5):
+        (tmp_path / f"{k}.x").write_text("a" * 60 + "!")
+    patterns = compiled_patterns({"*.x": r"(?P<op>(a+)+)$"})
+    assert len(discover([tmp_path / "0.x"], patterns).troubles) == 1
+    with pytest.raises(PatternError, match=r"3 files ran out of time.*2\.x"):
+        discover([tmp_path], patterns)
 
 
 def test_progress_counts_the_files(tmp_path: Path) -> None:
