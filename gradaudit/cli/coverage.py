@@ -30,6 +30,7 @@ def coverage(
         Path | None,
         typer.Option(metavar="FILE", help="The page to write, with its plots beside it.", show_default="the project's"),
     ] = None,
+    no_output: Annotated[bool, typer.Option("--no-output", help="Write no page.")] = False,
     format_: Annotated[FormatOption, typer.Option("--format", help="How to print it.")] = FormatOption.terminal,
     fail_under: Annotated[
         float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 where coverage is below this.")
@@ -39,7 +40,8 @@ def coverage(
 
     Exits with 0, with 1 where coverage is under the bar, with 2 where a spec or an option is wrong.
     """
-    from gradaudit.cli.settings import EXIT_UNEXPECTED, leave, project_settings
+    from gradaudit.cli.run import EXIT_UNEXPECTED
+    from gradaudit.cli.settings import leave, project_settings
     from gradaudit.coverage.pattern_passes import PatternError
     from gradaudit.report.coverage_files import write_page
     from gradaudit.report.files import UnwritableError
@@ -49,9 +51,8 @@ def coverage(
     project = project_settings()
     try:
         found = _coverage(project, source, specs, store)
-        page = output or (project.report if project.folder is not None else None)
-        if page is not None:
-            write_page(found, page)
+        if not no_output:
+            write_page(found, output or project.report)
     except (SpecError, StoreError, PatternError, UnwritableError, FileNotFoundError) as error:
         leave(str(error))
     _print(found, format_)
@@ -77,6 +78,7 @@ def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | N
 def _print(found: Coverage, format_: FormatOption) -> None:
     from gradaudit.cli.settings import paper
 
+    console = paper()
     if format_ is FormatOption.json:
         import json
 
@@ -90,4 +92,4 @@ def _print(found: Coverage, format_: FormatOption) -> None:
     else:
         from gradaudit.report.coverage_terminal import print_coverage
 
-        print_coverage(found, paper())
+        print_coverage(found, console)

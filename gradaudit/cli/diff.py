@@ -21,7 +21,8 @@ def diff(
 
     Exits with 0 where nothing newly fails, 1 where something does, 2 where there are no such runs.
     """
-    from gradaudit.cli.settings import EXIT_UNEXPECTED, leave, paper, project_settings
+    from gradaudit.cli.run import EXIT_UNEXPECTED
+    from gradaudit.cli.settings import leave, paper, project_settings
     from gradaudit.report.comparison import comparison_lines
     from gradaudit.store.choose import NoSuchRunError, chosen_runs
     from gradaudit.store.compare import compare_runs

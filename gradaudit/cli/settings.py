@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from gradaudit.cli.run import EXIT_USAGE
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from gradaudit.spec.project import Project
-
-EXIT_UNEXPECTED = 1
-EXIT_USAGE = 2
 
 
 def leave(message: str) -> NoReturn:

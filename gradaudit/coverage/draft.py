@@ -51,11 +51,11 @@ def draft_spec(one: BackwardPass, file: Path, roots: Sequence[Path]) -> Draft:
     module = module_name(file, roots)
     if one.kind is Kind.FUNCTION:
         return _pair(op, one, module, definitions)
-    if one.kind is Kind.CLASS:
+    if one.kind in (Kind.CLASS, Kind.CLOSURE):
         forward = definitions.get(f"{one.name}.forward")
         signature = forward_signature(forward, skip=1) if forward else UNKNOWN
         own = [
-            f"  # {one.name} holds state from forward to backward: name two functions that make one and call it.",
+            f"  # {one.name} keeps state from forward to backward: name two functions that run it and return arrays.",
             f"  forward: {module}:{op}",
             f"  backward: {module}:{op}_backward",
         ]

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     JAX = "jax.custom_vjp"
     AUTOGRAD = "defvjp"
     GRADIENT = "custom_gradient"
+    CLOSURE = "closure"
     PATTERN = "pattern"
 
 

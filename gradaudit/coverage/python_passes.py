@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ NAMED = re.compile(r"_*(?:(?P<before>\w+?)_(?P<word>backward|vjp|grad)|backward_
 """How functions that are backward passes are called."""
 
 VERBS = re.compile(
-    "(assert|bench|benchmark|call|can|check|compile|disable|enable|has|is|make|maybe|needs|no|numerical|prepare|"
+    "(assert|bench|benchmark|call|can|check|compile|disable|enable|get(?!_item)|has|is|make|maybe|needs|no|numerical|prepare|"
     "register|requires|run|save|should|supports|test|trace|update|validate|warn|with)(_|$)"
 )
 """How names begin that end as those of backward passes do and are something else: ``needs_backward``."""
@@ -28,6 +29,9 @@ NO_OPS = frozenset({"fn", "func", "function", "graph", "hook", "hooks", "pass", 
 
 UPSTREAM_WORDS = re.compile(r"ctx|g|gs|ct|cts|cotangents?|upstream\w*|d[a-z]?(out\w*)?|g[a-z]|\w*grad\w*|dL\w*|d_\w+")
 """What the argument of a backward pass that carries the upstream gradient is called."""
+
+ATTACHED = frozenset({"_backward", "backward", "_backward_fn", "backward_fn", "_grad_fn", "grad_fn"})
+"""Attributes of an output that hold what computes the gradients of the inputs it was made from."""
 
 REGISTRATIONS = frozenset({"defvjp", "defvjp_argnum", "defvjp_argnums", "defvjp_all"})
 """Functions of autograd (and of JAX, inside) that give an op its backward pass."""
@@ -112,6 +116,7 @@ class _Finder:
                     self.search(inner, f"{prefix}{node.name}.", within_class=True)
                 case ast.Assign():
                     self._assignment(node, prefix)
+                    self._attachment(node, body, prefix)
                 case ast.Expr(value=ast.Call() as call):
                     self._registration(call, prefix)
             for block in ("body", "orelse", "finalbody", "handlers", "cases"):
@@ -161,10 +166,24 @@ class _Finder:
         return True
 
     def _assignment(self, node: ast.Assign, prefix: str) -> None:
-        if isinstance(node.value, ast.Call) and _last_words(node.value) & {"custom_vjp", "custom_gradient"}:
-            kind = Kind.JAX if "custom_vjp" in _last_words(node.value) else Kind.GRADIENT
-            for name in _plain_targets(node):
-                self._add(prefix + name, name, kind, node)
+        words = _last_words(node.value) if isinstance(node.value, ast.Call) else set()
+        for name in _plain_targets(node):
+            if "custom_vjp" in words:
+                self._add(prefix + name, name, Kind.JAX, node)
+            elif "custom_gradient" in words:
+                self._add(prefix + name, name, Kind.GRADIENT, node)
+            elif isinstance(node.value, ast.Lambda) and (op := _op_by_name(name, node.value.args)):
+                self._add(prefix + name, op, Kind.FUNCTION, node, registered=False)
+
+    def _attachment(self, node: ast.Assign, body: list[ast.stmt], prefix: str) -> None:
+        """Note ``out._backward = _backward`` in a function that makes ``out``."""
+        if not prefix.endswith(".<locals>.") or not isinstance(node.value, (ast.Name, ast.Lambda)):
+            return
+        made = {name for below in body if isinstance(below, ast.Assign) for name in _plain_targets(below)}
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and target.attr in ATTACHED and _text(target.value) in made:
+                outer = prefix.removesuffix(".<locals>.")
+                self._add(outer, outer.rpartition(".")[2].strip("_"), Kind.CLOSURE, node)
 
     def _registration(self, call: ast.Call, prefix: str) -> None:
         if not isinstance(call.func, (ast.Name, ast.Attribute)):
@@ -200,16 +219,19 @@ class _Finder:
 
 def _op_of(node: Function, siblings: set[str], *, method: bool) -> str:
     """Return the op that a function is the backward pass of by its name; empty where it is none."""
-    named = NAMED.fullmatch(node.name)
+    if _text(node.returns) in ("bool", "str", "int"):
+        return ""
+    skip = int(method and not _has_decorator(node, "staticmethod"))
+    return _op_by_name(node.name, node.args, siblings, skip=skip)
+
+
+def _op_by_name(name: str, args: ast.arguments, siblings: AbstractSet[str] = frozenset(), *, skip: int = 0) -> str:
+    named = NAMED.fullmatch(name)
     if named is None:
         return ""
-    op = named["before"] or named["after"]
-    arguments = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-    if method and not _has_decorator(node, "staticmethod"):
-        arguments = arguments[1:]
-    if op in NO_OPS or VERBS.match(op) or not (arguments or node.args.vararg):
-        return ""
-    if _text(node.returns) in ("bool", "str", "int"):
+    op: str = named["before"] or named["after"]
+    arguments = [argument.arg for argument in (*args.posonlyargs, *args.args)][skip:]
+    if op in NO_OPS or VERBS.match(op) or not (arguments or args.vararg):
         return ""
     if named["word"] == "grad":  # the loosest of the names: there must be more to it
         forward = siblings & {op, f"_{op}", f"{op}_forward"}

@@ -185,14 +185,16 @@ def test_a_verdict_that_is_no_pass_is_on_the_page(gradaudit: Command, powers: Pa
     assert "| `square` (not as its spec expects) | `x` | **FAIL** | 1 | > 1 |" in page
 
 
-def test_nothing_is_written_outside_of_a_project(gradaudit: Command, project: Path) -> None:
+def test_it_needs_no_project(gradaudit: Command, project: Path) -> None:
     (project / "powers.py").write_text(OPS)
-    found = gradaudit("coverage", "--source", "powers.py")
+    found = gradaudit("coverage", "--source", "powers.py", "--no-output")
     assert found.exit_code == 0
     assert found.stdout.splitlines()[1].split() == ["powers", "2", "0", "0%"]
     assert not (project / "reports").exists()
     gradaudit("coverage", "--source", "powers.py", "--output", "page.md")
-    assert (project / "page.md").exists()
+    assert {path.name for path in project.iterdir()} == {"powers.py", "page.md", "page-modules.svg", "page-errors.svg"}
+    gradaudit("coverage", "--source", "powers.py")
+    assert (project / "reports" / "coverage.md").read_text().startswith("# Gradient coverage")
 
 
 def test_names_with_markup_in_them(gradaudit: Command, project: Path) -> None:

@@ -115,7 +115,42 @@ AUTOGRAD = """
         defvjp(op, rule)
 """
 
+CLOSURES = """
+    class Value:
+        def __add__(self, other):
+            out = Value(self.data + other.data, (self, other), "+")
+            def _backward():
+                self.grad += out.grad
+            out._backward = _backward
+            return out
+        def relu(self):
+            out = Value(0)
+            out._backward = lambda: None
+            return out
+        def backward(self):
+            self._backward()
+    def exp(x):
+        def back(g): return g
+        result = Node(x)
+        result.grad_fn = back
+        return result
+    def unrelated(node):
+        node.grad_fn = None
+        node.shape = backward
+    tanh_backward = lambda g, y: g * (1 - y**2)
+    names_backward = [1]
+"""
+
 STYLES = {
+    "closures": (
+        CLOSURES,
+        {
+            "Value.__add__": ("add", "closure"),
+            "Value.relu": ("relu", "closure"),
+            "exp": ("exp", "closure"),
+            "tanh_backward": ("tanh", "function"),
+        },
+    ),
     "functions": (
         FUNCTIONS,
         {
@@ -185,6 +220,7 @@ def test_every_style(style: str) -> None:
         "def value_and_grad(f, x): return f",
         "def backward_pass(graph): return graph",
         "def relu_backward(): return 1",
+        "def patch(cls):\n    def back(g): return g\n    cls.backward = back",
         "def relu_backward(g, x) -> bool: return True",
         "def relu_backward(g, x): ...",
         "def relu_backward(g, x):\n    '''not yet'''\n    raise NotImplementedError",
