@@ -93,7 +93,7 @@ def run(
         loaded = load_specs(where, overrides)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
-        with _one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+        with one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
             narrowed = select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
             handlers: list[Handler] = [tally, *recorders, *reports]
@@ -105,7 +105,7 @@ def run(
             run_specs(loaded, emit, jobs=jobs, timeout=timeout)
             _tell_what_was_not_recorded(unknown, recorders)
     except SpecError as error:
-        _leave_with_problems(error.problems)
+        leave_with_problems(error.problems)
     except (SelectionError, UnwritableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_USAGE) from None
@@ -126,7 +126,7 @@ def _project(*, specs_given: bool) -> tuple[Project, str]:
         return find_project(Path.cwd()), ""
     except SpecError as error:
         if not specs_given:
-            _leave_with_problems(error.problems)
+            leave_with_problems(error.problems)
         return Project(), str(error.problems[0])
 
 
@@ -152,7 +152,7 @@ def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None
 
 
 @contextmanager
-def _one_interrupt() -> Iterator[None]:
+def one_interrupt() -> Iterator[None]:
     """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
@@ -197,7 +197,8 @@ def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool)
         yield reports
 
 
-def _leave_with_problems(problems: tuple[Problem, ...]) -> NoReturn:
+def leave_with_problems(problems: tuple[Problem, ...]) -> NoReturn:
+    """Print what is wrong with the specs and exit."""
     for problem in problems:
         typer.echo(str(problem), err=True)
     count = len(problems)

@@ -11,8 +11,7 @@ from rich.text import Text
 
 from gradaudit.coverage.model import Coverage, ModuleRow, OpCoverage
 from gradaudit.report import numbers
-from gradaudit.report.terminal import COLOURS
-from gradaudit.report.text import visible
+from gradaudit.report.terminal import COLOURS, visible
 from gradaudit.results import Verdict
 
 SHOWN_MISSING = 50

@@ -14,7 +14,6 @@ from gradaudit.engine.events import CaseDone, CaseFinished, Event, RunFinished, 
 from gradaudit.report import numbers
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.tally import Row, Tally
-from gradaudit.report.text import visible
 from gradaudit.results import Verdict
 
 ROW = re.compile(r"  (Index |\([\d, ]*\) )")
@@ -106,6 +105,11 @@ class TerminalReport:
                 heading = "Slowest:" if k == 0 else ""
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
+
+
+def visible(text: str) -> str:
+    """Return the text with escapes for what would command a terminal, or cannot be encoded."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text.expandtabs())
 
 
 def _summary_table(tally: Tally) -> Table:
