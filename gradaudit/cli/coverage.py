@@ -56,8 +56,9 @@ def coverage(
     except (SpecError, StoreError, PatternError, UnwritableError, FileNotFoundError) as error:
         leave(str(error))
     _print(found, format_)
-    if found.total.percent < fail_under:
-        typer.echo(f"coverage is {found.total.percent}%, under the bar of {fail_under:g}%", err=True)
+    if found.total.is_under(fail_under):
+        share = f"{found.total.checked} of {found.total.passes} backward passes have a spec"
+        typer.echo(f"coverage is under the bar of {fail_under:g}%: {share}", err=True)
         raise typer.Exit(EXIT_UNEXPECTED)
 
 

@@ -91,7 +91,9 @@ class _Index:
         return [
             one
             for one in self._by_file.get(module.file, ())
-            if f"{name}.".startswith(f"{one.name}.") or one.name.startswith(f"{name}.<locals>.")
+            if f"{name}.".startswith(f"{one.name}.")
+            or one.name.startswith(f"{name}.<locals>.")
+            or (one.kind is Kind.TORCH_LIBRARY and one.op == name)  # registered under its name in the library
         ]
 
     def _below(self, waiting: list[tuple[Module, str]], reach: Reach) -> list[BackwardPass]:

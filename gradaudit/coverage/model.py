@@ -23,6 +23,10 @@ class ModuleRow:
         """The share that has a spec, rounded down: 100 means all; 0 where there is nothing."""
         return 100 * self.checked // self.passes if self.passes else 0
 
+    def is_under(self, bar: float) -> bool:
+        """Whether the share that has a spec is below a bar, in percent; where nothing was found any bar is missed."""
+        return 100 * self.checked < bar * self.passes or (bar > 0 and not self.passes)
+
 
 @dataclass(frozen=True)
 class InputRow:

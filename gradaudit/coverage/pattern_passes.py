@@ -23,8 +23,10 @@ C_FAMILY = r"[\w>*&]\s+[*&]*(?:\w+::)*(?P<op>\w+)_backward\s*\([^;{}]*\{"
 BUILT_IN = (
     ("*.mojo", r"\b(?:fn|def)\s+(?P<op>\w+)_backward\s*[\[(]"),
     ("*.rs", r"\bfn\s+(?P<op>\w+)_(?:backward|vjp)\s*[<(]"),
-    ("*.jl", r"\brrule\(\s*::typeof\((?P<op>[\w.!]+)\)"),
-    ("*.jl", r"^[ \t]*(?:function\s+)?(?P<op>\w+)_(?:backward|pullback)!?\([^\n]*\)\s*(?:where[^\n]*)?(?:=[^=]|$)"),
+    ("*.jl", r"\brrule\([^)\n]*::typeof\((?P<op>[\w.!]+)\)"),
+    ("*.jl", r"@adjoint!?\s+(?:function\s+)?(?P<op>[\w.!]+)\("),
+    ("*.jl", r"\bfunction\s+(?:\w+\.)*(?P<op>\w+)_(?:backward|pullback)!?\s*[({]"),
+    ("*.jl", r"^[ \t]*(?P<op>\w+)_(?:backward|pullback)!?\([^\n]*\)[ \t]*(?:where[^\n=]*)?=[^=]"),
     ("*.swift", r"@derivative\(of:\s*(?P<op>\w+)"),
     ("*.go", r"\bfunc\s+(?:\([^)]*\)\s*)?(?P<op>\w+)Backward\("),
     *((f"*.{suffix}", C_FAMILY) for suffix in ("c", "cc", "cpp", "cxx", "cu", "cuh", "h", "hpp", "metal")),

@@ -16,6 +16,7 @@ from typer.testing import Result
 
 from gradaudit.coverage.discover import discover
 from gradaudit.coverage.draft import draft_spec
+from gradaudit.coverage.model import ModuleRow
 from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
@@ -129,6 +130,13 @@ def test_every_format_says_the_same(gradaudit: Command, powers: Path) -> None:
     assert [missing["name"] for missing in found["missing"]] == ["cube_backward"]  # type: ignore[union-attr]
     assert "powers.py:14: cube_backward" in gradaudit("coverage").stdout
     assert gradaudit("coverage", "--format", "markdown").stdout.startswith("# Gradient coverage\n")
+
+
+def test_a_bar_between_two_percentages() -> None:
+    assert not ModuleRow("m", 35, 34).is_under(97.1)
+    assert ModuleRow("m", 35, 34).is_under(97.2)
+    assert ModuleRow("m", 35, 34).percent == 97
+    assert ModuleRow("m", 0, 0).is_under(1)
 
 
 @pytest.mark.parametrize(("bar", "status"), [("0", 0), ("50", 0), ("50.5", 1), ("100", 1), ("101", 2)])

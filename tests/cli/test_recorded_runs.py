@@ -161,7 +161,8 @@ def test_two_runs_at_once(settled: Path) -> None:
     assert verdicts(settled) == [{"good": "pass", "bad": "fail"}] * 2
 
 
-def test_a_killed_run_keeps_what_it_finished(settled: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_keeps_what_it_finished(settled: Path, number: signal.Signals) -> None:
     write_project(settled, spec("endless", forward="hangs"), spec("good"), spec("bad", backward="wrong"))
 
     def kept() -> set[str]:
@@ -170,12 +171,22 @@ def test_a_killed_run_keeps_what_it_finished(settled: Path) -> None:
         except StoreError:
             return set()
 
-    process = subprocess.Popen(command("run", "-q", "-j", "2"), cwd=settled, env=environment(), start_new_session=True)
+    process = subprocess.Popen(
+        command("run", "-q", "-j", "2"),
+        cwd=settled,
+        env=environment(),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     try:
         wait_until(lambda: kept() == {"good", "bad"})
-    finally:
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(number)
         process.wait(30)
+    finally:
+        process.kill()
     assert verdicts(settled) == [{"good": "pass", "bad": "fail"}]
     with open_to_read(settled / "reports" / "audit.db") as connection:
-        assert runs(connection)[0].finished is None
+        (run,) = runs(connection)
+    assert not run.complete
+    assert run.interrupted is (number != signal.SIGKILL)

@@ -102,6 +102,15 @@ def test_by_name_only_where_nothing_else_leads_there(tree: Path) -> None:
     assert matching.by_name == {"tan"}
 
 
+def test_an_op_of_a_torch_library_by_its_function(tree: Path) -> None:
+    (tree / "lib.py").write_text(
+        "@custom_op('mylib::mul')\ndef mul(x): return x\n"
+        "def back(ctx, g): return g\nregister_autograd('mylib::mul', back)\n"
+    )
+    specify(tree, product="lib:mul")
+    assert matched(tree)[0] == {"lib:mylib::mul": ("product",)}
+
+
 def test_two_specs_may_audit_one_pass(tree: Path) -> None:
     specify(tree, a="kernels.act:relu_backward", b="kernels:public_backward")
     assert matched(tree)[0] == {"act:relu_backward": ("a", "b")}

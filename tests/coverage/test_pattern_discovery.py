@@ -56,8 +56,13 @@ LANGUAGES = {
         softmax_backward(g, y) = g .* y
         function tanh_pullback(g, y)
         end
+        called_backward(g, y)
+        z = called_backward(g, y) == 3
+        function rrule(config::RuleConfig, ::typeof(Base.exp), x)
+        end
+        @adjoint relu(x) = x, g -> (g,)
         """,
-        {"sigmoid": 2, "softmax": 4, "tanh": 5},
+        {"sigmoid": 2, "softmax": 4, "tanh": 5, "Base.exp": 9, "relu": 11},
     ),
     "ops.go": ("func ReluBackward(g []float64) []float64 {\n", {"Relu": 1}),
     "ops.swift": ("@derivative(of: square)\nfunc vjpSquare() {}\n", {"square": 1}),
