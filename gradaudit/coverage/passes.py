@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,10 +45,6 @@ class BackwardPass:
     def place(self) -> str:
         """Where it is: ``file:line``."""
         return f"{self.file.as_posix()}:{self.line}"
-
-    def in_file(self, file: Path) -> BackwardPass:
-        """Return it in another file."""
-        return replace(self, file=file)
 
 
 @dataclass(frozen=True)

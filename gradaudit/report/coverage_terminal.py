@@ -101,9 +101,10 @@ def _audited(op: OpCoverage) -> Text:
 
 def _lists(coverage: Coverage) -> Iterator[Text]:
     if coverage.missing:
-        yield Text(f"\n{numbers.counted(len(coverage.missing), 'backward pass', 'backward passes')} without a spec:")
+        count = numbers.counted(len(coverage.missing), "backward pass", "backward passes")
+        yield Text(f"\n{count} without a spec ('gradaudit init FILE:LINE' drafts one):")
         for _, one in coverage.missing[:SHOWN_MISSING]:
-            yield Text(visible(f"  {one.place}: {one.name} ({one.kind}); gradaudit init {one.place}"))
+            yield Text(visible(f"  {one.place}: {one.name} ({one.kind})"))
         if (more := len(coverage.missing) - SHOWN_MISSING) > 0:
             yield Text(f"  and {more:,} more")
     if coverage.stale:

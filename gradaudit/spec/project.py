@@ -63,11 +63,14 @@ def find_project(folder: Path) -> Project:
 def _read(file: Path, folder: Path) -> Project:
     try:
         text = file.read_text(encoding="utf-8")
-        settings: Any = tomllib.loads(text).get("tool", {}).get("gradaudit")
+        tools = tomllib.loads(text).get("tool")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         found = re.search(r"line (\d+), column (\d+)", str(error))
         where = Location(file, int(found[1]), int(found[2])) if found else Location(file, 1, 1)
         raise SpecError([Problem(where, f"is not valid TOML: {error}")]) from None
+    except OSError as error:
+        raise SpecError([Problem(Location(file, 1, 1), f"cannot be read: {error.strerror or error}")]) from None
+    settings: Any = tools.get("gradaudit") if isinstance(tools, dict) else None
     if settings is None:
         return Project()
     line = next((k for k, row in enumerate(text.splitlines(), 1) if row.strip() == "[tool.gradaudit]"), 1)
