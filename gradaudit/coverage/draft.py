@@ -78,16 +78,18 @@ def _pair(op: str, one: BackwardPass, module: str, definitions: dict[str, Functi
     elif backward:
         names_ = forward_signature(backward, skip=method).inputs[1:]
         signature = Signature(tuple(name for name in names_ if name != "output") or ("x",), {})
-    words, strange = backward_words(backward, signature, skip=method) if backward else ([], [])
-    points += [f"what backward's argument '{word}' is" for word in strange]
-    returns = returned_inputs(backward, signature.inputs) if backward else list(signature.inputs)
-    target = [
-        f"  forward: {module}:{forward or names[0]}",
-        "  backward:",
-        f"    call: {module}:{one.name}",
-        f"    args: [{', '.join(words)}]",
-        f"    returns: [{', '.join(returns)}]",
-    ]
+    target = [f"  forward: {module}:{forward or names[0]}"]
+    if backward is None:  # a lambda: what it takes is for the user to say
+        target += ["  backward:", f"    call: {module}:{one.name}"]
+    else:
+        words, strange = backward_words(backward, signature, skip=method)
+        points += [f"what backward's argument '{word}' is" for word in strange]
+        target += [
+            "  backward:",
+            f"    call: {module}:{one.name}",
+            f"    args: [{', '.join(words)}]",
+            f"    returns: [{', '.join(returned_inputs(backward, signature.inputs))}]",
+        ]
     return _draft(op, one, target, signature, (*points, "shapes and ranges"))
 
 
@@ -121,6 +123,8 @@ def _imported(name: str, imports: dict[str, Imported]) -> str:
 
 
 def _draft(op: str, one: BackwardPass, target: Sequence[str], signature: Signature, points: tuple[str, ...]) -> Draft:
+    if one.kind is not Kind.PATTERN and not re.fullmatch(r"[\w.:]+", one.name):
+        points = (f"a name to import {' '.join(one.name.split())} by", *points)
     inputs = []
     for name in signature.inputs or UNKNOWN.inputs:
         aside = ", differentiable: false" if DATA.fullmatch(name) else ""

@@ -322,6 +322,11 @@ class TestInit:
         assert made["target"] == target
         assert list(made["inputs"]) == (["x", "w"] if source.startswith(("class", "def")) else ["x"])
 
+    def test_what_is_inside_a_function_needs_a_name(self, gradaudit: Command, powers: Path) -> None:
+        (powers / "inner.py").write_text("def make():\n    def f_backward(g, x):\n        return g\n")
+        found = gradaudit("init", "inner.py:2")
+        assert "a name to import make.<locals>.f_backward by" in found.stdout
+
 
 def test_the_specs_of_a_project_with_a_failing_op(gradaudit: Command, project: Path) -> None:
     """Coverage reads results of specs and sources that have nothing to do with each other."""
