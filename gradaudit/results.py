@@ -138,6 +138,7 @@ class Result:
         miss_probability: bound on the chance that a wrong index was missed.
         resolution: smallest error at an index, relative to the larger of its gradient and the rms gradient, that
             would surely have been reported; ``nan`` where nothing was compared.
+        worst_ratio: largest difference over its tolerance among the indices compared one by one; ``nan`` for none.
         rtol, atol: the tolerance in force.
         message: the cause in words where the verdict is not ``pass``, else empty.
         mismatches: where the verdict is ``fail`` the wrong indices, where it is ``inconclusive`` the undecided ones,
@@ -162,6 +163,7 @@ class Result:
     method: str = "exhaustive"
     miss_probability: float = 0.0
     resolution: float = float("nan")
+    worst_ratio: float = float("nan")
     rtol: float = 0.0
     atol: float = 0.0
     message: str = ""

@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.coverage import coverage
+from gradaudit.cli.diff import diff
 from gradaudit.cli.explain import explain
 from gradaudit.cli.guide import guide
+from gradaudit.cli.history import history
+from gradaudit.cli.init import init
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
 
@@ -20,6 +24,10 @@ app = typer.Typer(
 app.command()(run)
 app.command()(explain)
 app.command()(guide)
+app.command()(coverage)
+app.command()(init)
+app.command()(history)
+app.command()(diff)
 app.command()(schema)
 
 

@@ -13,7 +13,10 @@ import typer
 
 if TYPE_CHECKING:
     from gradaudit.engine.events import Handler
+    from gradaudit.report.record import Recorder
     from gradaudit.spec.errors import Problem
+    from gradaudit.spec.load import Specs
+    from gradaudit.spec.project import Project
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
@@ -46,6 +49,10 @@ def run(
     junit: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
+    ] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
@@ -70,28 +77,32 @@ def run(
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs, selected
-    from gradaudit.spec.project import find_project
     from gradaudit.spec.select import SelectionError, parse_selection
 
+    project, unknown = _project(specs_given=bool(paths or specs))
     overrides = Overrides(
         dtypes=tuple(str(name) for name in dtype) if dtype else None,
         seed=seed,
         method=str(method) if method else None,  # type: ignore[arg-type]
+        tolerances=project.tolerances,
     )
     tally = Tally()
     try:
-        where = [*(paths or ()), *(specs or ())] or list(find_project(Path.cwd()).specs)
+        where = [*(paths or ()), *(specs or ())] or list(project.specs)
         loaded = load_specs(where, overrides)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
         with one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
-            handlers: list[Handler] = [tally, *reports]
+            narrowed = select is not None or dtype is not None
+            recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
+            handlers: list[Handler] = [tally, *recorders, *reports]
 
             def emit(event: Event) -> None:
                 for handler in handlers:
                     handler(event)
 
             run_specs(loaded, emit, jobs=jobs, timeout=timeout)
+            _tell_what_was_not_recorded(unknown, recorders)
     except SpecError as error:
         leave_with_problems(error.problems)
     except (SelectionError, UnwritableError) as error:
@@ -103,6 +114,40 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED)
     if not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
+
+
+def _project(*, specs_given: bool) -> tuple[Project, str]:
+    """Return the project's settings; where specs are given, mistakes in them keep the run from being recorded only."""
+    from gradaudit.spec.errors import SpecError
+    from gradaudit.spec.project import Project, find_project
+
+    try:
+        return find_project(Path.cwd()), ""
+    except SpecError as error:
+        if not specs_given:
+            leave_with_problems(error.problems)
+        return Project(), str(error.problems[0])
+
+
+def _recorders(
+    store: Path | None, project: Project, loaded: Specs, where: list[Path], *, narrowed: bool
+) -> list[Recorder]:
+    """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
+    from gradaudit.coverage.fingerprint import provenances
+    from gradaudit.report.record import Recorder
+    from gradaudit.store.circumstances import current_circumstances
+
+    home = (project.folder or Path()).resolve()
+    if store is None and (project.folder is None or not all(path.resolve().is_relative_to(home) for path in where)):
+        return []
+    everything = {path.resolve() for path in where} == {path.resolve() for path in project.specs}
+    circumstances = current_circumstances(home, narrowed=narrowed or not everything)
+    return [Recorder(store or project.store, circumstances, provenances(loaded.cases, (Path.cwd(), home)))]
+
+
+def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None:
+    for problem in filter(None, [unknown, *(recorder.problem for recorder in recorders)]):
+        typer.echo(f"Not recorded: {problem}", err=True)
 
 
 @contextmanager

@@ -18,11 +18,12 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class CaseDone:
-    """A case has been audited; sent as it happens, in no particular order, for progress only."""
+    """A case has been audited; sent as it happens, in no particular order: for progress, and to lose nothing."""
 
     id: str
     done: int
     total: int
+    results: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: 
             emit(RunStarted(len(specs.cases), len(specs.documents)))
             for done, (position, outcome) in enumerate(tasks.map(audit_case, [(case,) for case in specs.cases]), 1):
                 audits[position] = _audit(specs.cases[position], outcome)
-                emit(CaseDone(specs.cases[position].id, done, len(specs.cases)))
+                case, results = specs.cases[position], audits[position].results
+                emit(CaseDone(case.id, done, len(specs.cases), results))
                 tell()
     except KeyboardInterrupt:
         interrupted = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradaudit.spec.case import BackwardCall, Case, Expectation, Input, Method, PythonTarget, Tolerance
@@ -23,11 +23,15 @@ FRAMEWORKS = ("torch", "jax", "autograd", "tinygrad", "process")
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line sets over every spec; None leaves the specs' own."""
+    """What the command line sets over every spec; None leaves the specs' own.
+
+    ``tolerances`` are the project's, by dtype, for specs that name none.
+    """
 
     dtypes: tuple[str, ...] | None = None
     seed: int | None = None
     method: Method | None = None
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
 
 def expand(
@@ -139,7 +143,7 @@ def _case(
         target=target,
         inputs=inputs,
         params=merged["params"],
-        tolerance=_tolerance(merged["tolerance"], dtype),
+        tolerance=_tolerance(merged["tolerance"], dtype, overrides.tolerances.get(dtype)),
         upstream=merged["upstream"],
         step=None if merged["step"] == "auto" else float(merged["step"]),
         method=overrides.method or merged["method"],
@@ -150,11 +154,11 @@ def _case(
     )
 
 
-def _tolerance(given: Mapping[str, Any], dtype: str) -> Tolerance | None:
+def _tolerance(given: Mapping[str, Any], dtype: str, of_project: Tolerance | None) -> Tolerance | None:
     rtol, atol = given.get("rtol"), given.get("atol")
     if rtol is None and atol is None:
-        return None
-    default = DEFAULT_TOLERANCES[dtype]
+        return of_project
+    default = of_project or DEFAULT_TOLERANCES[dtype]
     return Tolerance(
         rtol=default.rtol if rtol is None else float(rtol),
         atol=default.atol if atol is None else float(atol),

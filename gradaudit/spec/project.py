@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gradaudit.spec.case import Location
+from gradaudit.spec.case import Location, Tolerance
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, nearest
 
-KEYS = ("specs",)
 DEFAULT_SPECS = Path("specs")
+DEFAULT_SOURCES = Path()
+DEFAULT_STORE = Path("reports", "audit.db")
+DEFAULT_REPORT = Path("reports", "coverage.md")
 
 
 @dataclass(frozen=True)
 class Project:
-    """Settings of a project; ``specs`` are the paths audited where none are given."""
+    """Settings of a project; paths are as seen from the current folder.
 
+    Attributes:
+        folder: where the project's ``pyproject.toml`` is; None where no ``[tool.gradaudit]`` was found.
+        specs: the paths audited where none are given.
+        sources: where backward passes are looked for.
+        ignore: patterns of file paths and of names of backward passes that are passed over.
+        patterns: regular expressions that find backward passes, by the pattern of the file names they are for.
+        tolerances: by dtype, for specs that name none.
+        store: where results are recorded.
+        report: where the page of the project's coverage is written.
+
+    """
+
+    folder: Path | None = None
     specs: tuple[Path, ...] = (DEFAULT_SPECS,)
+    sources: tuple[Path, ...] = (DEFAULT_SOURCES,)
+    ignore: tuple[str, ...] = ()
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    store: Path = DEFAULT_STORE
+    report: Path = DEFAULT_REPORT
 
 
 def find_project(folder: Path) -> Project:
@@ -39,24 +63,106 @@ def find_project(folder: Path) -> Project:
 def _read(file: Path, folder: Path) -> Project:
     try:
         text = file.read_text(encoding="utf-8")
-        settings: Any = tomllib.loads(text).get("tool", {}).get("gradaudit", {})
+        tools = tomllib.loads(text).get("tool")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         found = re.search(r"line (\d+), column (\d+)", str(error))
         where = Location(file, int(found[1]), int(found[2])) if found else Location(file, 1, 1)
         raise SpecError([Problem(where, f"is not valid TOML: {error}")]) from None
+    except OSError as error:
+        raise SpecError([Problem(Location(file, 1, 1), f"cannot be read: {error.strerror or error}")]) from None
+    settings: Any = tools.get("gradaudit") if isinstance(tools, dict) else None
+    if settings is None:
+        return Project()
     line = next((k for k, row in enumerate(text.splitlines(), 1) if row.strip() == "[tool.gradaudit]"), 1)
     where = Location(file, line, 1)
-    problems = [
-        Problem(where, f"tool.gradaudit: unknown key '{key}'{nearest(key, KEYS) or '; expected specs'}")
-        for key in settings
-        if key not in KEYS
-    ]
-    given = settings.get("specs", [str(DEFAULT_SPECS)])
-    if not isinstance(given, list) or not all(isinstance(path, str) for path in given):
-        problems.append(Problem(where, f"tool.gradaudit.specs: expected a list of paths, found {given!r}"))
-    if problems:
-        raise SpecError(problems)
-    return Project(specs=tuple(_relative(file.parent / path, folder) for path in given))
+    known = _Settings(settings if isinstance(settings, dict) else {}, where)
+    if not isinstance(settings, dict):
+        known.expect("", "a table", settings)
+    known.refuse_unknown()
+
+    def seen(paths: list[str]) -> tuple[Path, ...]:
+        return tuple(_relative(file.parent / path, folder) for path in paths)
+
+    project = Project(
+        folder=_relative(file.parent, folder),
+        specs=seen(known.get("specs", _are_words, "a list of paths", [str(DEFAULT_SPECS)])),
+        sources=seen(known.get("sources", _are_words, "a list of paths", [str(DEFAULT_SOURCES)])),
+        ignore=tuple(known.get("ignore", _are_words, "a list of patterns of paths or names", [])),
+        patterns=known.get(
+            "patterns", _are_patterns, 'a table of file patterns, such as "*.mojo", and expressions', {}
+        ),
+        tolerances=_tolerances(known),
+        store=seen([known.get("store", _is_word, "a path", str(DEFAULT_STORE))])[0],
+        report=seen([known.get("report", _is_word, "a path", str(DEFAULT_REPORT))])[0],
+    )
+    if known.problems:
+        raise SpecError(known.problems)
+    return project
+
+
+class _Settings:
+    """The table, and what is wrong with it."""
+
+    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report")
+
+    def __init__(self, table: Mapping[str, Any], where: Location) -> None:
+        self.table = table
+        self.where = where
+        self.problems: list[Problem] = []
+
+    def get(self, key: str, fits: Callable[[Any], bool], expected: str, default: Any) -> Any:
+        """Return the value of a key where it fits; else the default, having noted what is wrong."""
+        value = self.table.get(key, default)
+        if fits(value):
+            return value
+        self.expect(f".{key}", expected, value)
+        return default
+
+    def expect(self, key: str, expected: str, found: Any) -> None:
+        self.note(f"tool.gradaudit{key}: expected {expected}, found {found!r}")
+
+    def note(self, message: str) -> None:
+        self.problems.append(Problem(self.where, message))
+
+    def refuse_unknown(self) -> None:
+        for key in self.table:
+            if key not in self.KEYS:
+                hint = nearest(key, self.KEYS) or f"; expected {', '.join(self.KEYS)}"
+                self.note(f"tool.gradaudit: unknown key '{key}'{hint}")
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_word(word) for word in value)
+
+
+def _are_patterns(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(word, str) for word in value.values())
+
+
+def _tolerances(known: _Settings) -> dict[str, Tolerance]:
+    table = known.get("tolerance", lambda value: isinstance(value, dict), "a table of dtypes", {})
+    tolerances = {}
+    for dtype, given in table.items():
+        if dtype not in DEFAULT_TOLERANCES:
+            known.note(f"tool.gradaudit.tolerance: unknown dtype '{dtype}'{nearest(dtype, DEFAULT_TOLERANCES)}")
+        elif not isinstance(given, dict) or not given or not given.keys() <= {"rtol", "atol"}:
+            known.expect(f".tolerance.{dtype}", "rtol, atol or both", given)
+        elif not all(_is_size(value) for value in given.values()):
+            known.expect(f".tolerance.{dtype}", "finite numbers not below zero", given)
+        else:
+            default = DEFAULT_TOLERANCES[dtype]
+            tolerances[dtype] = Tolerance(
+                float(given.get("rtol", default.rtol)), float(given.get("atol", default.atol))
+            )
+    return tolerances
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
 def _relative(path: Path, folder: Path) -> Path:

@@ -42,6 +42,11 @@ def test_a_folder_below_the_project(gradaudit, project, monkeypatch) -> None:
         ("[tool.gradaudit]\nspec = ['x']\n", "pyproject.toml:1:1: tool.gradaudit: unknown key 'spec'; did you mean"),
         ("\n[tool.gradaudit]\nspecs = 'x'\n", "pyproject.toml:2:1: tool.gradaudit.specs: expected a list of paths"),
         ("[tool.gradaudit]\nspecs = [3]\n", "pyproject.toml:1:1: tool.gradaudit.specs: expected a list of paths"),
+        ("[tool]\ngradaudit = 3\n", "tool.gradaudit: expected a table, found 3"),
+        ("[tool.gradaudit]\nignore = 'x'\n", "tool.gradaudit.ignore: expected a list of patterns"),
+        ("[tool.gradaudit]\nsources = ['']\n", "tool.gradaudit.sources: expected a list of paths"),
+        ("[tool.gradaudit]\nstore = 1\n", "tool.gradaudit.store: expected a path"),
+        ("[tool.gradaudit]\npatterns = {'*.x' = 1}\n", "tool.gradaudit.patterns: expected a table of file patterns"),
         ("[tool\n", "pyproject.toml:1:6: is not valid TOML"),
         ("[tool.gradaudit]\nspecs = ['audits']\n", "audits:1:1: does not exist"),
     ],
@@ -58,6 +63,14 @@ def test_mistakes_in_it_do_not_matter_where_paths_are_given(gradaudit, project) 
     write_project(project, spec("right"))
     (project / "pyproject.toml").write_text("[tool.gradaudit]\nspec = 3\n")
     assert gradaudit("run", "specs").exit_code == 0
+
+
+def test_a_file_with_nothing_for_us(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    for text in ("tool = 3\n", "[tool.other]\n", ""):
+        (project / "pyproject.toml").write_text(text)
+        assert gradaudit("run", "-q").exit_code == 0
+    assert not (project / "reports").exists()
 
 
 def test_no_specs_at_all(gradaudit, project) -> None:

@@ -122,6 +122,7 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
         checked=claimed.size,
         wrong=int(made.wrong.sum()),
         resolution=made.resolution,
+        worst_ratio=outcome.worst_ratio(made.difference, made.allowed),
         rtol=tolerance.rtol,
         atol=tolerance.atol,
         message=outcome.with_ground(message, ground),

@@ -62,6 +62,14 @@ def ranked(mismatches: list[Mismatch]) -> tuple[Mismatch, ...]:
     return tuple(sorted(mismatches, key=excess)[:MAX_MISMATCHES])
 
 
+def worst_ratio(difference: Array, allowed: Array) -> float:
+    """Return the largest ratio of a difference to the tolerance at its index, NaN where there is none to be had."""
+    ratios = np.divide(difference, allowed, out=np.full(np.shape(difference), np.nan), where=np.asarray(allowed) > 0)
+    ratios = np.where((allowed == 0) & (difference == 0), 0.0, ratios)
+    finite = ratios[np.isfinite(ratios)]
+    return float(finite.max()) if finite.size else math.nan
+
+
 def with_ground(message: str, ground: Ground) -> str:
     """Add to a message that forward could not be differenced in float64, where that is so."""
     if ground.generic:

@@ -201,6 +201,7 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
         method="search",
         miss_probability=found.miss_probability,
         resolution=resolution,
+        worst_ratio=_worst_ratio(searched),
         rtol=tolerance.rtol,
         atol=tolerance.atol,
         message=outcome.with_ground(message, searched.ground),
@@ -278,6 +279,18 @@ def _mismatch(look: Look, tolerance: Tolerance) -> Mismatch:
         difference=abs(look.claimed - numerical),
         tolerance=tolerance.at(abs(numerical)),
     )
+
+
+def _worst_ratio(searched: Searched) -> float:
+    """Return the worst ratio of difference to tolerance where indices were looked at, or compared with the formula."""
+    seen = [_mismatch(look, searched.tolerance) for look in searched.looks]
+    difference = np.array([mismatch.difference for mismatch in seen])
+    allowed = np.array([mismatch.tolerance for mismatch in seen])
+    if searched.split:
+        lost = np.abs(widened(searched.claimed) - searched.formula).reshape(-1)
+        allowed_lost = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula).reshape(-1)
+        difference, allowed = np.concatenate([difference, lost]), np.concatenate([allowed, allowed_lost])
+    return outcome.worst_ratio(difference, allowed)
 
 
 def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecided: list[Look]) -> list[Finding]:

@@ -1,0 +1,96 @@
+"""``gradaudit coverage``: which backward passes have a spec, and how their last audit ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gradaudit.coverage.model import Coverage
+    from gradaudit.spec.project import Project
+
+FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
+
+
+def coverage(
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(help="Where backward passes are looked for; repeatable.", show_default="the project's"),
+    ] = None,
+    specs: Annotated[
+        list[Path] | None, typer.Option(help="Spec files or folders; repeatable.", show_default="the project's")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where results were recorded.", show_default="the project's")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The page to write, with its plots beside it.", show_default="the project's"),
+    ] = None,
+    no_output: Annotated[bool, typer.Option("--no-output", help="Write no page.")] = False,
+    format_: Annotated[FormatOption, typer.Option("--format", help="How to print it.")] = FormatOption.terminal,
+    fail_under: Annotated[
+        float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 where coverage is below this.")
+    ] = 0.0,
+) -> None:
+    """Show which backward passes of the sources have a spec, and how their last audit ended; write the page of it.
+
+    Exits with 0, with 1 where coverage is under the bar, with 2 where a spec or an option is wrong.
+    """
+    from gradaudit.cli.run import EXIT_UNEXPECTED
+    from gradaudit.cli.settings import leave, project_settings
+    from gradaudit.coverage.pattern_passes import PatternError
+    from gradaudit.report.coverage_files import write_page
+    from gradaudit.report.files import UnwritableError
+    from gradaudit.spec.errors import SpecError
+    from gradaudit.store.schema import StoreError
+
+    project = project_settings()
+    try:
+        found = _coverage(project, source, specs, store)
+        if not no_output:
+            write_page(found, output or project.report)
+    except (SpecError, StoreError, PatternError, UnwritableError, FileNotFoundError) as error:
+        leave(str(error))
+    _print(found, format_)
+    if found.total.is_under(fail_under):
+        share = f"{found.total.checked} of {found.total.passes} backward passes have a spec"
+        typer.echo(f"coverage is under the bar of {fail_under:g}%: {share}", err=True)
+        raise typer.Exit(EXIT_UNEXPECTED)
+
+
+def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | None, store: Path | None) -> Coverage:
+    from gradaudit.cli.settings import searching
+    from gradaudit.coverage.survey import survey
+
+    with searching() as progress:
+        return survey(
+            project,
+            sources=tuple(source or project.sources),
+            specs=tuple(specs or project.specs),
+            store=store or project.store,
+            progress=progress,
+        )
+
+
+def _print(found: Coverage, format_: FormatOption) -> None:
+    from gradaudit.cli.settings import paper
+
+    console = paper()
+    if format_ is FormatOption.json:
+        import json
+
+        from gradaudit.report.coverage_json import coverage_document
+
+        typer.echo(json.dumps(coverage_document(found), indent=1))
+    elif format_ is FormatOption.markdown:
+        from gradaudit.report.coverage_markdown import coverage_page
+
+        typer.echo(coverage_page(found), nl=False)
+    else:
+        from gradaudit.report.coverage_terminal import print_coverage
+
+        print_coverage(found, console)

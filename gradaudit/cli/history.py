@@ -1,0 +1,31 @@
+"""``gradaudit history``: how an op fared from run to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def history(
+    op: Annotated[str, typer.Argument(help="The op's name.")],
+    limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
+    store: Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")] = None,
+) -> None:
+    """Show how an op fared from run to run, newest first. Exits with 2 where it was never recorded."""
+    from gradaudit.cli.settings import leave, paper, project_settings
+    from gradaudit.report.history import history_table
+    from gradaudit.spec.errors import nearest
+    from gradaudit.store.read import ops, records_of_op, runs
+    from gradaudit.store.schema import StoreError, open_to_read
+
+    path = store or project_settings().store
+    try:
+        with open_to_read(path) as connection:
+            records = records_of_op(connection, op)
+            if not records:
+                leave(f"{path} has no results of an op '{op}'{nearest(op, ops(connection))}")
+            paper().print(history_table(runs(connection), records, limit))
+    except StoreError as error:
+        leave(str(error))

@@ -1,0 +1,148 @@
+"""From backward passes, specs and recorded results to the coverage of a project."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from gradaudit.coverage.match import Matching
+from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
+from gradaudit.coverage.passes import BackwardPass, Discovery
+from gradaudit.coverage.reach import hashed
+from gradaudit.results import worst
+from gradaudit.spec.case import Case
+from gradaudit.store.records import Provenance, Record, subject_of
+
+TOTAL = "TOTAL"
+"""Name of the row of all modules."""
+
+SHOWN_AUDIT = 8
+"""Digits of the hash that tells one audited state of an op from another."""
+
+Key = tuple[str, str, str]
+"""A case of an op in a dtype."""
+
+
+def assess(
+    found: Discovery,
+    matching: Matching,
+    cases: Sequence[Case],
+    provenances: Mapping[str, Provenance],
+    records: Iterable[Record],
+    base: Path,
+) -> Coverage:
+    """Return the coverage of a project.
+
+    Args:
+        found: its backward passes.
+        matching: which specs audit them.
+        cases: those of all its specs.
+        provenances: what each case is about now, by its id.
+        records: the newest record of each subject and spec, oldest first.
+        base: the folder that the files of specs are told from.
+
+    """
+    latest: dict[Key, list[Record]] = defaultdict(list)
+    for record in records:
+        latest[subject_of(record.result)[:3]].append(record)
+    by_op: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_op[case.op].append(case)
+    ops = [_op(own, matching, provenances, latest, base) for own in by_op.values()]
+    modules = _modules(found.passes, matching, {op: own[0].module for op, own in by_op.items()})
+    rows = _rows(found.passes, matching, modules)
+    missing = tuple((modules[one], one) for one in found.passes if not matching.ops[one])
+    total = ModuleRow(TOTAL, sum(row.passes for row in rows), sum(row.checked for row in rows))
+    ordered = tuple(sorted(ops, key=lambda op: (op.module, op.op)))
+    return Coverage(tuple(rows), total, ordered, missing, found.troubles, found.files)
+
+
+def _rows(passes: Sequence[BackwardPass], matching: Matching, modules: Mapping[BackwardPass, str]) -> list[ModuleRow]:
+    count = Counter(modules[one] for one in passes)
+    checked = Counter(modules[one] for one in passes if matching.ops[one])
+    return [ModuleRow(module, count[module], checked[module]) for module in sorted(count)]
+
+
+def _modules(
+    passes: Sequence[BackwardPass], matching: Matching, module_of: Mapping[str, str]
+) -> dict[BackwardPass, str]:
+    """Return the module that each pass counts for: its spec's, else that of most in its file, else the file's."""
+    in_file: dict[object, Counter[str]] = defaultdict(Counter)
+    for one in passes:
+        in_file[one.file].update(module_of[op] for op in matching.ops[one])
+    modules = {}
+    for one in passes:
+        own = [module_of[op] for op in matching.ops[one]]
+        others = in_file[one.file].most_common(1)
+        stem = one.file.stem if one.file.stem not in ("__init__", "mod", "lib") else one.file.parent.name
+        modules[one] = own[0] if own else others[0][0] if others else stem
+    return modules
+
+
+def _op(
+    cases: Sequence[Case],
+    matching: Matching,
+    provenances: Mapping[str, Provenance],
+    latest: Mapping[Key, Sequence[Record]],
+    base: Path,
+) -> OpCoverage:
+    first = cases[0]
+    file = first.location.file.resolve()
+    shown = file.relative_to(base) if file.is_relative_to(base) else file
+    current: dict[str, list[Record]] = {}
+    for case in cases:
+        known = latest.get((case.op, case.name, case.dtype), ())
+        fitting = [record for record in known if record.provenance.spec == provenances[case.id].spec]
+        newest = max((record.run for record in fitting or known), default=0)
+        current[case.id] = [record for record in fitting or known if record.run == newest]
+    records = [record for own in current.values() for record in own]
+    codes = Counter(
+        code for own in current.values() for code in {made.code for record in own for made in record.result.findings}
+    )
+    about = sorted({(id_, r.provenance.source, r.provenance.spec) for id_, own in current.items() for r in own})
+    return OpCoverage(
+        op=first.op,
+        module=first.module,
+        location=f"{shown.as_posix()}:{first.location.line}",
+        passes=matching.passes_of(first.op),
+        by_name=first.op in matching.by_name,
+        inputs=tuple(_inputs(cases, current)),
+        findings=tuple(sorted(codes.items())),
+        expected=all(record.result.expected for record in records),
+        audited=max((record.recorded for record in records), default=None),
+        audit=hashed(json.dumps(about))[:SHOWN_AUDIT] if about else "",
+        stale=tuple(_staleness(cases, provenances, current)),
+    )
+
+
+def _inputs(cases: Sequence[Case], current: Mapping[str, Sequence[Record]]) -> Iterable[InputRow]:
+    for name in dict.fromkeys(made.name for case in cases for made in case.inputs if made.differentiable):
+        own = [case for case in cases if any(made.name == name and made.differentiable for made in case.inputs)]
+        found = {case.id: [r.result for r in current[case.id] if r.result.input == name] for case in own}
+        results = [result for some in found.values() for result in some]
+        verdicts = {}
+        for dtype in dict.fromkeys(case.dtype for case in own):
+            made = [result.verdict for case in own if case.dtype == dtype for result in found[case.id]]
+            verdicts[dtype] = worst(made) if made else None
+        ratios = [result.worst_ratio for result in results if not math.isnan(result.worst_ratio)]
+        missed = [result.miss_probability for result in results if not math.isnan(result.miss_probability)]
+        yield InputRow(name, verdicts, len(own), max(ratios, default=math.nan), max(missed, default=math.nan))
+
+
+def _staleness(
+    cases: Sequence[Case], provenances: Mapping[str, Provenance], current: Mapping[str, Sequence[Record]]
+) -> Iterable[str]:
+    never = [case for case in cases if not current[case.id]]
+    if len(never) == len(cases):
+        yield "never audited"
+        return
+    records = [(provenances[case.id], record.provenance) for case in cases for record in current[case.id]]
+    if any(now.source != then.source for now, then in records):
+        yield "implementation changed"
+    if any(now.spec != then.spec for now, then in records):
+        yield "spec changed"
+    if never:
+        yield f"{len(never)} of {len(cases)} cases never audited"

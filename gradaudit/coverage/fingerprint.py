@@ -1,0 +1,75 @@
+"""Hashes of what a result is about: the source of an op's implementation, and the spec of a case.
+
+The hash of a function is that of its syntax tree and of everything it reaches in the project: what it calls, the
+constants it uses, wherever they were imported from. Comments, docstrings and layout do not count, nor does what else
+stands in the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gradaudit.coverage.reach import hashed, reach_finder
+from gradaudit.spec.case import Case, Target
+from gradaudit.store.records import Provenance
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def functions_of(target: Target) -> tuple[str, ...]:
+    """Return every ``module:function`` that a target names, of whatever kind it is."""
+
+    def names(value: Any) -> Iterator[str]:
+        if isinstance(value, str) and _FUNCTION.fullmatch(value):
+            yield value
+        elif isinstance(value, dict):
+            for item in value.values():
+                yield from names(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from names(item)
+
+    return tuple(dict.fromkeys(names(asdict(target))))
+
+
+def hash_case(case: Case) -> str:
+    """Return the hash of all that a case says, save its notes and where it stands."""
+    said = asdict(case)
+    for aside in ("notes", "location"):
+        del said[aside]
+    del said["target"]["folder"]
+    return hashed(json.dumps(said, sort_keys=True, default=str))
+
+
+def provenances(cases: Sequence[Case], folders: Sequence[Path]) -> dict[str, Provenance]:
+    """Return what the results of each case are about, by the case's id.
+
+    Args:
+        cases: the cases.
+        folders: where the project's modules are, besides the folder of each spec.
+
+    """
+    hash_source = source_hasher(folders)
+    return {case.id: Provenance(hash_source(case), hash_case(case), case.seed) for case in cases}
+
+
+def source_hasher(folders: Sequence[Path]) -> Callable[[Case], str]:
+    """Return a function that hashes the implementation of a case's op, modules being looked for in some folders.
+
+    It returns an empty text where the source of none of the op's functions is found.
+    """
+    find = reach_finder(folders)
+
+    @cache
+    def of_target(functions: tuple[str, ...], spec_folder: Path) -> str:
+        reach = find(functions, spec_folder)
+        reached = {entry for function in functions for entry in reach.everything(function)}
+        return hashed(json.dumps(sorted(reached))) if reached else ""
+
+    return lambda case: of_target(functions_of(case.target), case.target.folder)

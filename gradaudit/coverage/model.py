@@ -1,0 +1,106 @@
+"""The coverage of a project, as frozen data that reports are written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gradaudit.coverage.passes import BackwardPass, Trouble
+from gradaudit.results import Verdict
+
+
+@dataclass(frozen=True)
+class ModuleRow:
+    """A row of the table of modules: how many backward passes there are, and how many have a spec."""
+
+    module: str
+    passes: int
+    checked: int
+
+    @property
+    def percent(self) -> int:
+        """The share that has a spec, rounded down: 100 means all; 0 where there is nothing."""
+        return 100 * self.checked // self.passes if self.passes else 0
+
+    def is_under(self, bar: float) -> bool:
+        """Whether the share that has a spec is below a bar, in percent; where nothing was found any bar is missed."""
+        return 100 * self.checked < bar * self.passes or (bar > 0 and not self.passes)
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """What is known of the gradient with respect to one input of an op.
+
+    Attributes:
+        input: the input's name.
+        verdicts: the gravest of each dtype's cases; None where none was audited.
+        cases: how many cases it has, over all dtypes.
+        worst_ratio: the largest difference over its tolerance that was seen; NaN where nothing was.
+        miss_probability: the largest chance that a wrong index was missed; NaN where nothing was audited.
+
+    """
+
+    input: str
+    verdicts: Mapping[str, Verdict | None]
+    cases: int
+    worst_ratio: float
+    miss_probability: float
+
+
+@dataclass(frozen=True)
+class OpCoverage:
+    """What is known of an op that has a spec.
+
+    Attributes:
+        op, module: its name and the group it is reported under.
+        location: ``file:line`` of its spec.
+        passes: the backward passes that it audits; none where the sources have none.
+        by_name: whether those were matched by name alone.
+        inputs: a row for each differentiable input.
+        findings: the codes of what was noticed, each with the number of cases.
+        expected: whether every case ended as its spec says.
+        audited: when it was last audited; None for never.
+        audit: a short hash of the sources and the spec that the results are about; empty for never.
+        stale: why the results are not about what is there now, in words; none where they are.
+
+    """
+
+    op: str
+    module: str
+    location: str
+    passes: tuple[BackwardPass, ...]
+    by_name: bool
+    inputs: tuple[InputRow, ...]
+    findings: tuple[tuple[str, int], ...]
+    expected: bool
+    audited: datetime | None
+    audit: str
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The coverage of a project.
+
+    Attributes:
+        modules: a row for each module with backward passes, by name.
+        total: the row of all.
+        ops: every op that has a spec, by module and name.
+        missing: the backward passes without a spec, each with the module that it would be reported under.
+        troubles: files that could not be searched.
+        files: how many files were searched.
+
+    """
+
+    modules: tuple[ModuleRow, ...]
+    total: ModuleRow
+    ops: tuple[OpCoverage, ...]
+    missing: tuple[tuple[str, BackwardPass], ...]
+    troubles: tuple[Trouble, ...]
+    files: int
+
+    @property
+    def stale(self) -> tuple[OpCoverage, ...]:
+        """The ops whose results are not about what is there now."""
+        return tuple(op for op in self.ops if op.stale)

@@ -1,0 +1,75 @@
+"""Which backward pass is meant by ``module:function`` or ``file:line``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gradaudit.coverage.discover import discover
+from gradaudit.coverage.modules import Modules
+from gradaudit.coverage.passes import BackwardPass
+from gradaudit.coverage.pattern_passes import Pattern
+from gradaudit.spec.errors import nearest
+
+
+class NoSuchPassError(Exception):
+    """There is no backward pass where one was pointed at; says what there is."""
+
+
+def pointed_out(
+    target: str, folders: Sequence[Path], patterns: Sequence[Pattern], base: Path
+) -> tuple[BackwardPass, Path]:
+    """Return the backward pass that is meant, and its file.
+
+    Args:
+        target: ``module:name`` of a backward pass or of its forward, or ``file:line`` of a backward pass.
+        folders: where modules are looked for.
+        patterns: what to search files with that are not Python.
+        base: the folder that files are told from.
+
+    Raises:
+        NoSuchPassError: where there is none.
+
+    """
+    first, _, last = target.rpartition(":")
+    if not first:
+        raise NoSuchPassError(f"'{target}' is neither module:function nor file:line")
+    if last.isdigit():
+        file = next((path for path in (Path(first), base / first) if path.is_file()), None)
+        if file is None:
+            raise NoSuchPassError(f"there is no file '{first}'")
+        return _in_file(file, patterns, base, lambda one: one.line == int(last), f"line {last}", str(last))
+    located = Modules(folders).locate(target)
+    if located is None:
+        raise NoSuchPassError(_not_located(first, last, folders))
+    name = located.name
+    return _in_file(
+        located.module.file,
+        patterns,
+        base,
+        lambda one: name in (one.name, one.op) or name.startswith(f"{one.name}."),
+        f"name '{name}'",
+        name,
+    )
+
+
+def _in_file(
+    file: Path, patterns: Sequence[Pattern], base: Path, fits: Callable[[BackwardPass], bool], said: str, word: str
+) -> tuple[BackwardPass, Path]:
+    found = discover([file], patterns, base=base)
+    if found.troubles:
+        raise NoSuchPassError(str(found.troubles[0]))
+    for one in found.passes:
+        if fits(one):
+            return one, file
+    known = [f"{one.line}: {one.name}" for one in found.passes]
+    hint = nearest(word, [one.name for one in found.passes])
+    there = f"; there are {', '.join(known)}" if known else "; there is none in the file"
+    raise NoSuchPassError(f"{file} has no backward pass of {said}{hint or there}")
+
+
+def _not_located(module: str, name: str, folders: Sequence[Path]) -> str:
+    found = Modules(folders).find(module)
+    if found is None:
+        return f"there is no source of a module '{module}'"
+    return f"module '{module}' has no '{name}'{nearest(name, found.definitions)}"

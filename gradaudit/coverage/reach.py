@@ -1,0 +1,147 @@
+"""What a function reaches: the definitions in the project that it mentions, and those that they mention."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gradaudit.coverage.modules import Imported, Module, Modules
+
+DIGITS = 16
+"""Hexadecimal digits of a hash: 64 bits, for which two alike by chance are not a concern."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A definition: its hash, and what it mentions as chains of names (``a.b.c``)."""
+
+    digest: str
+    mentions: frozenset[str]
+
+
+class Reach:
+    """What definitions reach in the project's own modules.
+
+    Args:
+        modules: where definitions are looked up.
+
+    """
+
+    def __init__(self, modules: Modules) -> None:
+        self.modules = modules
+        self._parts: dict[tuple[str, str], Part] = {}
+
+    def everything(self, function: str) -> set[tuple[str, str, str]]:
+        """Return module, name and hash of each definition that a function reaches, itself included."""
+        found = self.modules.locate(function)
+        if found is None:
+            return set()
+        waiting = [(found.module, found.name.partition(".")[0])]
+        reached: dict[tuple[str, str], str] = {}
+        while waiting:
+            module, name = waiting.pop()
+            if (module.name, name) in reached:
+                continue
+            part = self.part(module, name)
+            reached[module.name, name] = part.digest
+            waiting += [entry for chain in part.mentions for entry in self.behind(module, chain)]
+        return {(module, name, digest) for (module, name), digest in reached.items()}
+
+    def part(self, module: Module, name: str) -> Part:
+        """Return what is known of a definition of a module."""
+        key = (module.name, name)
+        if key not in self._parts:
+            nodes = module.definitions[name]
+            try:
+                text = json.dumps([plain(node) for node in nodes])
+            except RecursionError:  # thousands of nested brackets: its layout counts then
+                text = module.file.read_text(errors="replace")
+            self._parts[key] = Part(hashed(text), frozenset(chain for node in nodes for chain in _chains(node)))
+        return self._parts[key]
+
+    def behind(self, module: Module, chain: str) -> list[tuple[Module, str]]:
+        """Return the definition in the project that a chain of names leads to, if it leads to one."""
+        first, _, rest = chain.partition(".")
+        if first in module.definitions:
+            return [(module, first)]
+        source = module.imports.get(first)
+        if source is None or not self._is_own(source):
+            found = self.modules.locate(f"{module.name}:{first}") if source is None and module.stars else None
+        elif source.name or rest:
+            found = self.modules.locate(f"{module.name}:{chain}")
+        else:
+            found = None
+        if found is None or not found.module.own:
+            return []
+        return [(found.module, found.name.partition(".")[0])]
+
+    def _is_own(self, source: Imported) -> bool:
+        top = self.modules.find(source.module) or self.modules.find(source.module.partition(".")[0])
+        return top is not None and top.own
+
+
+ReachFinder = Callable[[Sequence[str], Path], Reach]
+"""Where to look up the functions of a target, given the folder of its spec."""
+
+
+def reach_finder(folders: Sequence[Path]) -> ReachFinder:
+    """Return what finds where to look functions up: in these folders, or where that fails in their spec's as well.
+
+    Every file is read once for all specs that do without a folder of their own.
+    """
+
+    @cache
+    def reach(*places: Path) -> Reach:
+        return Reach(Modules(places))
+
+    def find(functions: Sequence[str], spec_folder: Path) -> Reach:
+        everywhere = reach(*folders)
+        if all(everywhere.modules.locate(function) for function in functions):
+            return everywhere
+        return reach(*folders, spec_folder)
+
+    return find
+
+
+def plain(node: Any) -> Any:
+    """Return a syntax tree as lists of plain values, the same for every version of Python that can parse it.
+
+    Places, docstrings and fields that hold nothing are left out.
+    """
+    if isinstance(node, ast.AST):
+        documented = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and ast.get_docstring(node)
+        fields = [
+            [name, plain(value[1:] if documented and name == "body" else value)]
+            for name, value in ast.iter_fields(node)
+            if value not in (None, []) and name not in ("ctx", "kind")
+        ]
+        return [type(node).__name__, *fields]
+    if isinstance(node, list):
+        return [plain(item) for item in node]
+    return node if isinstance(node, (str, bool)) else repr(node)
+
+
+def _chains(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a tree mentions, each with the attributes that follow it."""
+    for below in ast.walk(node):
+        if isinstance(below, ast.Name):
+            yield below.id
+        elif isinstance(below, ast.Attribute):
+            parts: list[str] = []
+            inner: ast.expr = below
+            while isinstance(inner, ast.Attribute):
+                parts.append(inner.attr)
+                inner = inner.value
+            if isinstance(inner, ast.Name):
+                yield ".".join([inner.id, *reversed(parts)])
+
+
+def hashed(text: str) -> str:
+    """Return the hash of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

@@ -1,0 +1,51 @@
+"""The whole way from a project's settings to its coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradaudit.coverage.assess import assess
+from gradaudit.coverage.discover import discover
+from gradaudit.coverage.fingerprint import provenances
+from gradaudit.coverage.match import match_passes
+from gradaudit.coverage.model import Coverage
+from gradaudit.coverage.passes import Progress
+from gradaudit.coverage.pattern_passes import compiled_patterns
+from gradaudit.spec.expand import Overrides
+from gradaudit.spec.load import load_specs
+from gradaudit.spec.project import Project
+from gradaudit.store.read import latest_records
+from gradaudit.store.records import Record
+from gradaudit.store.schema import open_to_read
+
+
+def survey(
+    project: Project, *, sources: Sequence[Path], specs: Sequence[Path], store: Path, progress: Progress
+) -> Coverage:
+    """Return the coverage of a project: its backward passes, which specs audit them, and what was recorded of those.
+
+    Specs that are not there are none; a store that is not there holds nothing.
+
+    Raises:
+        FileNotFoundError: where a source does not exist.
+        PatternError: where a pattern of the project cannot be used.
+        SpecError: where a spec is wrong.
+        StoreError: where the store cannot be read.
+
+    """
+    home = (project.folder or Path()).resolve()
+    folders = (Path.cwd(), home)
+    patterns = compiled_patterns(project.patterns)
+    there = [path for path in specs if path.exists() or path not in project.specs]
+    cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
+    found = discover(sources, patterns, project.ignore, home, progress)
+    matching = match_passes(found.passes, cases, folders, home)
+    return assess(found, matching, cases, provenances(cases, folders), _recorded(store), home)
+
+
+def _recorded(store: Path) -> list[Record]:
+    if not store.exists():
+        return []
+    with open_to_read(store) as connection:
+        return latest_records(connection)

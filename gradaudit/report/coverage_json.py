@@ -1,0 +1,63 @@
+"""The coverage of a project as JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
+from gradaudit.coverage.passes import BackwardPass
+
+SCHEMA = 1
+
+
+def coverage_document(coverage: Coverage) -> dict[str, Any]:
+    """Return the whole document as plain data; numbers that are not known are null."""
+    return {
+        "schema": SCHEMA,
+        "modules": [_module(row) for row in coverage.modules],
+        "total": _module(coverage.total),
+        "ops": [_op(op) for op in coverage.ops],
+        "missing": [{**_pass(one), "module": module} for module, one in coverage.missing],
+        "stale": [op.op for op in coverage.stale],
+        "files": coverage.files,
+        "not_searched": [{"file": one.file.as_posix(), "reason": one.reason} for one in coverage.troubles],
+    }
+
+
+def _module(row: ModuleRow) -> dict[str, Any]:
+    return {"module": row.module, "passes": row.passes, "checked": row.checked, "percent": row.percent}
+
+
+def _pass(one: BackwardPass) -> dict[str, Any]:
+    return {"name": one.name, "op": one.op, "file": one.file.as_posix(), "line": one.line, "kind": str(one.kind)}
+
+
+def _op(op: OpCoverage) -> dict[str, Any]:
+    return {
+        "op": op.op,
+        "module": op.module,
+        "spec": op.location,
+        "passes": [_pass(one) for one in op.passes],
+        "matched_by_name": op.by_name,
+        "expected": op.expected,
+        "inputs": [_input(row) for row in op.inputs],
+        "findings": dict(op.findings),
+        "audited": op.audited.isoformat() if op.audited else None,
+        "audit": op.audit or None,
+        "stale": list(op.stale),
+    }
+
+
+def _input(row: InputRow) -> dict[str, Any]:
+    return {
+        "input": row.input,
+        "verdicts": {dtype: str(verdict) if verdict else None for dtype, verdict in row.verdicts.items()},
+        "cases": row.cases,
+        "worst_ratio": _number(row.worst_ratio),
+        "miss_probability": _number(row.miss_probability),
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

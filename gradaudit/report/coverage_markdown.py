@@ -1,0 +1,153 @@
+"""The coverage of a project as a Markdown page.
+
+The page changes only where coverage, sources, specs or verdicts do: it has no dates, and magnitudes are rounded up to
+a few steps, so that neither a new run nor another machine's last bits show.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from gradaudit.coverage.model import Coverage, InputRow, OpCoverage
+from gradaudit.report.markdown import code, escaped, table
+from gradaudit.results import Verdict
+
+RATIO_STEPS = (0.001, 0.01, 0.1, 0.25, 0.5, 1.0)
+"""What ratios of error to tolerance are rounded up to: how much room is left matters, more digits do not."""
+
+SMALLEST_MISS = 1e-6
+"""Miss probabilities are not told apart below this, the one that a search aims for."""
+
+DTYPE_ORDER = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+
+CELLS = {
+    Verdict.PASS: "pass",
+    Verdict.INCONCLUSIVE: "*inconclusive*",
+    Verdict.FAIL: "**FAIL**",
+    Verdict.ERROR: "**ERROR**",
+    None: "not audited",
+}
+
+
+def coverage_page(coverage: Coverage, plots: Sequence[tuple[str, str]] = ()) -> str:
+    """Return the page.
+
+    Args:
+        coverage: what to tell.
+        plots: caption and file name of each plot that lies beside the page.
+
+    """
+    lines = ["# Gradient coverage", "", *module_table(coverage), ""]
+    for caption, name in plots:
+        lines += [f"![{caption}]({name})", ""]
+    lines += [*_missing(coverage), *_stale(coverage), *_ops(coverage), *_troubles(coverage)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def module_table(coverage: Coverage) -> list[str]:
+    """Return the table of modules, the last row of which is of all."""
+    rows = [[escaped(row.module), str(row.passes), str(row.checked), f"{row.percent}%"] for row in coverage.modules]
+    total = coverage.total
+    rows.append([f"**{cell}**" for cell in (total.module, total.passes, total.checked, f"{total.percent}%")])
+    return table(["Module", "Backward Passes:", "With Gradient Check:", "Coverage:"], rows)
+
+
+def _missing(coverage: Coverage) -> Iterator[str]:
+    if coverage.missing:
+        yield from ("## Without a spec", "")
+        yield "`gradaudit init FILE:LINE` writes a spec to start from."
+        yield ""
+        rows = [[code(one.name), code(one.place), str(one.kind), escaped(module)] for module, one in coverage.missing]
+        yield from (*table(["Backward pass", "Where", "Written as", "Module"], rows), "")
+
+
+def _stale(coverage: Coverage) -> Iterator[str]:
+    if coverage.stale:
+        yield from ("## Stale", "", "What was audited last is not what is there now.", "")
+        rows = [[code(op.op), code(op.location), escaped("; ".join(op.stale))] for op in coverage.stale]
+        yield from (*table(["Op", "Spec", "Why"], rows), "")
+
+
+def _ops(coverage: Coverage) -> Iterator[str]:
+    if not coverage.ops:
+        return
+    yield from ("## Ops", "")
+    yield (
+        "Verdicts of the last audit, the gravest of each dtype's cases. *Error / tolerance* is the worst over all "
+        "indices compared, and *missed* bounds the chance that a wrong index was overlooked, both rounded up. *Audit* "
+        "names the sources and the spec that the results are about; `gradaudit history OP` has the dates."
+    )
+    yield ""
+    for module, group in groupby(coverage.ops, key=lambda op: op.module):
+        yield from (f"### {escaped(module)}", "", *_module(list(group)), "")
+
+
+def _module(ops: Sequence[OpCoverage]) -> list[str]:
+    seen = {dtype for op in ops for row in op.inputs for dtype in row.verdicts}
+    dtypes = [dtype for dtype in DTYPE_ORDER if dtype in seen]
+    headings = ["Op", "Input", *dtypes, "Cases:", "Error / tolerance:", "Missed:", "Findings", "Audit"]
+    return table(headings, [_row(op, k, row, dtypes) for op in ops for k, row in enumerate(op.inputs)])
+
+
+def _row(op: OpCoverage, position: int, row: InputRow, dtypes: Sequence[str]) -> list[str]:
+    verdicts = [CELLS[row.verdicts[dtype]] if dtype in row.verdicts else "" for dtype in dtypes]
+    numbers = [str(row.cases), ratio_bound(row.worst_ratio), miss_bound(row.miss_probability)]
+    if position:
+        return ["", code(row.input), *verdicts, *numbers, "", ""]
+    findings = ", ".join(f"{code_} ({count})" if count > 1 else code_ for code_, count in op.findings)
+    return [_name(op), code(row.input), *verdicts, *numbers, findings, _audit(op)]
+
+
+def _name(op: OpCoverage) -> str:
+    notes = []
+    if not op.passes:
+        notes.append("no backward pass in the sources")
+    if op.by_name:
+        notes.append("matched by name")
+    if not op.expected:
+        notes.append("not as its spec expects")
+    return f"{code(op.op)} ({'; '.join(notes)})" if notes else code(op.op)
+
+
+def _audit(op: OpCoverage) -> str:
+    if not op.audit:
+        return "**never**"
+    return f"`{op.audit}` **stale**" if op.stale else f"`{op.audit}`"
+
+
+def _troubles(coverage: Coverage) -> Iterator[str]:
+    if coverage.troubles:
+        yield from ("## Not searched", "")
+        yield from (f"- {code(trouble.file.as_posix())} {escaped(trouble.reason)}" for trouble in coverage.troubles)
+
+
+def ratio_bound(ratio: float) -> str:
+    """Write a ratio of error to tolerance, rounded up to a step."""
+    if math.isnan(ratio):
+        return "-"
+    return "> 1" if ratio > 1 else f"\u2264 {RATIO_STEPS[ratio_step(ratio)]:g}"
+
+
+def ratio_step(ratio: float) -> int:
+    """Return which of the steps a ratio is rounded up to; one past the last for a ratio above all of them."""
+    return bisect_left(RATIO_STEPS, ratio)
+
+
+def miss_bound(probability: float) -> str:
+    """Write a miss probability, rounded up to a power of ten; 0 where every index was looked at."""
+    if math.isnan(probability) or probability == 0:
+        return "-" if math.isnan(probability) else "0"
+    return "1" if probability >= 0.1 else f"\u2264 {_decade(probability):.0e}".replace("e-0", "e-")
+
+
+def _decade(probability: float) -> float:
+    return float(10.0 ** math.ceil(math.log10(max(probability, SMALLEST_MISS)) - 1e-9))
+
+
+def plot_names(page: Path) -> tuple[Path, Path]:
+    """Return the files of the plots that lie beside a page: coverage by module, error by op."""
+    return page.with_name(f"{page.stem}-modules.svg"), page.with_name(f"{page.stem}-errors.svg")

@@ -1,0 +1,116 @@
+"""The coverage of a project on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradaudit.coverage.model import Coverage, ModuleRow, OpCoverage
+from gradaudit.report import numbers
+from gradaudit.report.terminal import COLOURS, visible
+from gradaudit.results import Verdict
+
+SHOWN_MISSING = 50
+"""Backward passes without a spec that are listed; the page lists them all."""
+
+FULL, HALF = 100, 50
+"""Percentages from which coverage is green, and yellow."""
+
+
+def print_coverage(coverage: Coverage, console: Console) -> None:
+    """Print the table of modules, a row for each op, and what is missing and stale."""
+    console.print(_module_table(coverage))
+    if coverage.ops:
+        console.print()
+        console.print(_op_table(coverage.ops))
+    for line in _lists(coverage):
+        console.print(line, soft_wrap=True)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings:
+        right = heading.endswith(":")
+        table.add_column(heading.removesuffix(":"), justify="right" if right else "left")
+    return table
+
+
+def _module_table(coverage: Coverage) -> Table:
+    table = _table("Module", "Backward Passes:", "With Gradient Check:", "Coverage:")
+    for row in coverage.modules:
+        table.add_row(*_module_cells(row))
+    table.add_row(*_module_cells(coverage.total), style="bold")
+    return table
+
+
+def _module_cells(row: ModuleRow) -> list[Text | str]:
+    colour = "green" if row.percent >= FULL else "yellow" if row.percent >= HALF else "red"
+    return [Text(visible(row.module)), f"{row.passes:,}", f"{row.checked:,}", Text(f"{row.percent}%", style=colour)]
+
+
+def _op_table(ops: Sequence[OpCoverage]) -> Table:
+    table = _table("Op", "Inputs", "Verdicts", "Cases:", "Error/tol.:", "Missed:", "Findings", "Audited")
+    for op in ops:
+        ratio = _greatest(row.worst_ratio for row in op.inputs)
+        missed = _greatest(row.miss_probability for row in op.inputs)
+        table.add_row(
+            Text(visible(f"{op.module}/{op.op}")),
+            Text(visible(", ".join(row.input for row in op.inputs))),
+            _verdicts(op),
+            str(max((row.cases for row in op.inputs), default=0)),
+            "-" if math.isnan(ratio) else f"{ratio:.2g}",
+            "-" if math.isnan(missed) else f"{missed:.0g}",
+            Text(", ".join(code for code, _ in op.findings)),
+            _audited(op),
+        )
+    return table
+
+
+def _greatest(values: Iterator[float]) -> float:
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def _verdicts(op: OpCoverage) -> Text:
+    """Return each verdict with the dtypes that ended with it, all of them together where there is one verdict."""
+    by_verdict: dict[Verdict | None, list[str]] = {}
+    for row in op.inputs:
+        for dtype, verdict in row.verdicts.items():
+            dtypes = by_verdict.setdefault(verdict, [])
+            if dtype not in dtypes:
+                dtypes.append(dtype)
+    text = Text()
+    for k, (verdict, dtypes) in enumerate(by_verdict.items()):
+        text.append("; " if k else "").append(
+            str(verdict or "not audited"), style=COLOURS[verdict] if verdict else "dim"
+        )
+        if len(by_verdict) > 1 or verdict is not Verdict.PASS:
+            text.append(f" {', '.join(dtypes)}")
+    return text
+
+
+def _audited(op: OpCoverage) -> Text:
+    if op.audited is None:
+        return Text("never", style="yellow")
+    text = Text(f"{op.audited.astimezone():%Y-%m-%d %H:%M}")
+    return text.append(" stale", style="yellow") if op.stale else text
+
+
+def _lists(coverage: Coverage) -> Iterator[Text]:
+    if coverage.missing:
+        count = numbers.counted(len(coverage.missing), "backward pass", "backward passes")
+        yield Text(f"\n{count} without a spec ('gradaudit init FILE:LINE' drafts one):")
+        for _, one in coverage.missing[:SHOWN_MISSING]:
+            yield Text(visible(f"  {one.place}: {one.name} ({one.kind})"))
+        if (more := len(coverage.missing) - SHOWN_MISSING) > 0:
+            yield Text(f"  and {more:,} more")
+    if coverage.stale:
+        yield Text(f"\n{numbers.counted(len(coverage.stale), 'op')} stale:")
+        yield from (Text(visible(f"  {op.op}: {'; '.join(op.stale)}")) for op in coverage.stale)
+    for trouble in coverage.troubles:
+        yield Text(visible(f"not searched: {trouble}"))
+    if not coverage.total.passes:
+        yield Text(f"no backward passes were found in {numbers.counted(coverage.files, 'file')}")

@@ -1,0 +1,102 @@
+"""Adding a run to the store, case by case, so that a killed run keeps what it finished."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+
+from gradaudit.results import Result
+from gradaudit.store.records import Circumstances, Provenance, now
+from gradaudit.store.schema import transaction
+
+
+def begin_run(connection: sqlite3.Connection, circumstances: Circumstances) -> int:
+    """Record that a run has begun; return its id."""
+    with transaction(connection):
+        cursor = connection.execute(
+            "INSERT INTO runs (started, versions, git_commit, git_dirty, narrowed) VALUES (?, ?, ?, ?, ?)",
+            (
+                _text(now()),
+                json.dumps(dict(circumstances.versions), sort_keys=True),
+                circumstances.commit,
+                circumstances.dirty,
+                circumstances.narrowed,
+            ),
+        )
+    return int(cursor.lastrowid or 0)
+
+
+def add_results(connection: sqlite3.Connection, run: int, provenance: Provenance, results: Iterable[Result]) -> None:
+    """Record the results of a case, all or none of them."""
+    recorded = _text(now())
+    with transaction(connection):
+        for result in results:
+            subject = _subject(connection, result)
+            row = (run, subject, recorded, provenance.source, provenance.spec, provenance.seed, *_numbers(result))
+            cursor = connection.execute(_INSERT_RESULT, row)
+            connection.executemany(
+                "INSERT INTO findings (result, position, code, message) VALUES (?, ?, ?, ?)",
+                [(cursor.lastrowid, k, made.code, _storable(made.message)) for k, made in enumerate(result.findings)],
+            )
+
+
+def finish_run(connection: sqlite3.Connection, run: int, *, interrupted: bool) -> None:
+    """Record that a run has ended."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE runs SET finished = ?, interrupted = ? WHERE id = ?", (_text(now()), interrupted, run)
+        )
+
+
+_RESULT_COLUMNS = (
+    "run, subject, recorded, source_hash, spec_hash, seed, verdict, expected, size, checked, wrong, evaluations, "
+    "seconds, method, miss_probability, resolution, worst_ratio, rtol, atol, message, location"
+)
+_INSERT_RESULT = f"INSERT INTO results ({_RESULT_COLUMNS}) VALUES ({', '.join('?' * len(_RESULT_COLUMNS.split(',')))})"
+
+
+def _numbers(result: Result) -> tuple[object, ...]:
+    return (
+        str(result.verdict),
+        result.expected,
+        result.size,
+        result.checked,
+        result.wrong,
+        result.evaluations,
+        result.seconds,
+        result.method,
+        _real(result.miss_probability),
+        _real(result.resolution),
+        _real(result.worst_ratio),
+        result.rtol,
+        result.atol,
+        _storable(result.message),
+        _storable(result.location),
+    )
+
+
+def _subject(connection: sqlite3.Connection, result: Result) -> int:
+    key = (result.op, result.module, result.case, result.dtype, result.input)
+    look = "SELECT id FROM subjects WHERE op = ? AND module = ? AND case_name = ? AND dtype = ? AND input = ?"
+    found = connection.execute(look, key).fetchone()
+    if found is None:
+        make = "INSERT INTO subjects (op, module, case_name, dtype, input) VALUES (?, ?, ?, ?, ?) RETURNING id"
+        found = connection.execute(make, key).fetchone()
+    return int(found[0])
+
+
+def _real(value: float) -> float | None:
+    """Return a number as SQLite holds it, which knows infinity and not NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def _storable(text: str) -> str:
+    """Return text that can be encoded: an op's exception may hold half a surrogate pair."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,44 @@
+"""The worst ratio of difference to tolerance that a result reports."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import array, audit, only
+
+from gradaudit.results import Verdict
+from gradaudit.spec.case import Tolerance
+
+ALLOWED = Tolerance(rtol=0.0, atol=1e-3)
+
+
+def off_by(share: float, where: int) -> Any:
+    """Return the backward of ``sin``, off by a share of the tolerance at one element."""
+
+    def backward(upstream: Any, x: Any) -> Any:
+        gradient = upstream * np.cos(x)
+        gradient.flat[where] += share * ALLOWED.atol
+        return gradient
+
+    return backward
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.75, 3.0])
+def test_it_is_the_share_of_the_tolerance_that_was_used(share: float) -> None:
+    result = only(audit(np.sin, off_by(share, 5), array("x", (3, 4)), tolerance=ALLOWED))
+    assert result.worst_ratio == pytest.approx(share, abs=1e-4)
+    assert result.verdict is (Verdict.PASS if share < 1 else Verdict.FAIL)
+
+
+def test_a_search_knows_it_where_it_looked() -> None:
+    result = only(audit(np.sin, off_by(40.0, 777), array("x", (2000,)), tolerance=ALLOWED, method="search"))
+    assert result.method == "search"
+    assert result.worst_ratio == pytest.approx(40.0, rel=1e-3)
+
+
+def test_there_is_none_where_nothing_was_compared() -> None:
+    result = only(audit(np.sin, lambda upstream, x: None, array("x", (3,))))
+    assert math.isnan(result.worst_ratio)

@@ -1,0 +1,339 @@
+"""``coverage``: the table, the page, what is missing, what is stale, and the bar."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from commands import spec, write_project
+from typer.testing import Result
+
+from gradaudit.coverage.discover import discover
+from gradaudit.coverage.draft import draft_spec
+from gradaudit.coverage.model import ModuleRow
+from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.spec.errors import SpecError
+from gradaudit.spec.load import load_specs
+
+Command = Callable[..., Result]
+REPOSITORY = Path(__file__).parents[2]
+
+OPS = """
+def square(x):
+    return x * x
+
+
+def square_backward(u, x):
+    return 2 * x * u
+
+
+def cube(x, *, scale=1.0):
+    return scale * x**3
+
+
+def cube_backward(grad, x, *, scale=1.0):
+    return 3 * scale * x**2 * grad
+"""
+
+
+def square_spec(**keys: object) -> dict[str, object]:
+    target = {"forward": "powers:square", "backward": "powers:square_backward"}
+    return {"op": "square", "module": "power", "target": target, "inputs": {"x": {"shape": [3]}}, **keys}
+
+
+@pytest.fixture
+def powers(project: Path) -> Path:
+    """A project with two backward passes, one of which has a spec."""
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nsources = ["powers.py"]\n')
+    (project / "powers.py").write_text(OPS)
+    (project / "specs").mkdir()
+    (project / "specs" / "square.yaml").write_text(yaml.safe_dump(square_spec()))
+    return project
+
+
+def document(gradaudit: Command) -> dict[str, object]:
+    answer: dict[str, object] = json.loads(gradaudit("coverage", "--format", "json").stdout)
+    return answer
+
+
+def staleness(gradaudit: Command) -> list[str]:
+    (op,) = document(gradaudit)["ops"]  # type: ignore[misc]
+    return list(op["stale"])
+
+
+def test_the_table_of_the_shipped_ops(gradaudit: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    found = gradaudit("coverage", "--fail-under", "100", "--output", str(tmp_path / "page.md"))
+    assert found.exit_code == 0
+    rows = [line.split() for line in found.stdout.splitlines()[1:14]]
+    ops = {file.stem for file in (REPOSITORY / "specs").rglob("*.yaml")}
+    assert {row[0] for row in rows} == {folder.name for folder in (REPOSITORY / "specs").iterdir()} | {"TOTAL"}
+    assert all(row[1] == row[2] and row[3] == "100%" for row in rows)
+    assert rows[-1] == ["TOTAL", str(len(ops)), str(len(ops)), "100%"]
+
+
+def test_the_page_is_the_seeds_table_first(gradaudit: Command, powers: Path) -> None:
+    assert gradaudit("run", "-q").exit_code == 0
+    assert gradaudit("coverage").exit_code == 0
+    page = (powers / "reports" / "coverage.md").read_text()
+    assert page.splitlines()[2:6] == [
+        "| Module | Backward Passes | With Gradient Check | Coverage |",
+        "| --- | ---: | ---: | ---: |",
+        "| power | 2 | 1 | 50% |",
+        "| **TOTAL** | **2** | **1** | **50%** |",
+    ]
+    assert "| `cube_backward` | `powers.py:14` | function | power |" in page
+    assert "| `square` | `x` | pass | 1 |" in page
+    for name in ("coverage-modules.svg", "coverage-errors.svg"):
+        assert f"({name})" in page
+        ElementTree.fromstring((powers / "reports" / name).read_text())
+
+
+def test_the_page_is_the_same_after_another_run(gradaudit: Command, powers: Path) -> None:
+    texts = []
+    for _ in range(2):
+        gradaudit("run", "-q")
+        gradaudit("coverage")
+        texts.append({file.name: file.read_text() for file in (powers / "reports").glob("coverage*")})
+    assert len(texts[0]) == 3
+    assert texts[0] == texts[1]
+
+
+def test_the_page_is_the_same_from_any_folder_of_the_project(
+    gradaudit: Command, powers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradaudit("run", "-q")
+    (powers / "powers.py").write_text(OPS.replace("2 * x * u", "u * 2 * x"))
+    (powers / "deep").mkdir()
+    pages = []
+    for folder in (powers, powers / "deep"):
+        monkeypatch.chdir(folder)
+        assert gradaudit("coverage").exit_code == 0
+        pages.append((powers / "reports" / "coverage.md").read_text())
+    assert "| `square` | `specs/square.yaml:1` | implementation changed |" in pages[0]
+    assert pages[0] == pages[1]
+
+
+def test_every_format_says_the_same(gradaudit: Command, powers: Path) -> None:
+    gradaudit("run", "-q")
+    found = document(gradaudit)
+    assert found["total"] == {"module": "TOTAL", "passes": 2, "checked": 1, "percent": 50}
+    (op,) = found["ops"]  # type: ignore[misc]
+    assert op["inputs"][0]["verdicts"] == {"float64": "pass"}
+    assert op["audited"]
+    assert [missing["name"] for missing in found["missing"]] == ["cube_backward"]  # type: ignore[union-attr]
+    assert "powers.py:14: cube_backward" in gradaudit("coverage").stdout
+    assert gradaudit("coverage", "--format", "markdown").stdout.startswith("# Gradient coverage\n")
+
+
+def test_a_bar_between_two_percentages() -> None:
+    assert not ModuleRow("m", 35, 34).is_under(97.1)
+    assert ModuleRow("m", 35, 34).is_under(97.2)
+    assert ModuleRow("m", 35, 34).percent == 97
+    assert ModuleRow("m", 0, 0).is_under(1)
+
+
+@pytest.mark.parametrize(("bar", "status"), [("0", 0), ("50", 0), ("50.5", 1), ("100", 1), ("101", 2)])
+def test_the_bar(gradaudit: Command, powers: Path, bar: str, status: int) -> None:
+    assert gradaudit("coverage", "--fail-under", bar).exit_code == status
+
+
+class TestStaleness:
+    def test_never_audited(self, gradaudit: Command, powers: Path) -> None:
+        assert staleness(gradaudit) == ["never audited"]
+        assert "**never**" in gradaudit("coverage", "--format", "markdown").stdout
+
+    def test_fresh_until_something_changes(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("run", "-q")
+        assert staleness(gradaudit) == []
+        (powers / "powers.py").write_text(OPS.replace("3 * scale", "4 * scale") + "# more\n")
+        assert staleness(gradaudit) == []
+
+    def test_the_implementation_changed(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("run", "-q")
+        (powers / "powers.py").write_text(OPS.replace("2 * x * u", "u * 2 * x"))
+        assert staleness(gradaudit) == ["implementation changed"]
+        assert "**stale**" in gradaudit("coverage", "--format", "markdown").stdout
+        gradaudit("run", "-q", "-j", "1")
+        assert staleness(gradaudit) == []
+
+    def test_the_spec_changed_and_changed_back(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("run", "-q")
+        file = powers / "specs" / "square.yaml"
+        file.write_text(yaml.safe_dump(square_spec(inputs={"x": {"shape": [4]}})))
+        assert staleness(gradaudit) == ["spec changed"]
+        file.write_text(yaml.safe_dump(square_spec()))
+        assert staleness(gradaudit) == []
+
+    def test_a_new_case(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("run", "-q")
+        (powers / "specs" / "square.yaml").write_text(
+            yaml.safe_dump(square_spec(cases=[{"name": "default"}, {"name": "more"}]))
+        )
+        assert staleness(gradaudit) == ["1 of 2 cases never audited"]
+
+    def test_a_run_with_another_seed_says_nothing_of_the_spec(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("run", "-q", "--seed", "9")
+        assert staleness(gradaudit) == ["spec changed"]
+        gradaudit("run", "-q")
+        gradaudit("run", "-q", "--seed", "9")
+        assert staleness(gradaudit) == []
+
+
+def test_a_verdict_that_is_no_pass_is_on_the_page(gradaudit: Command, powers: Path) -> None:
+    (powers / "powers.py").write_text(OPS.replace("2 * x * u", "3 * x * u"))
+    gradaudit("run", "-q")
+    page = gradaudit("coverage", "--format", "markdown").stdout
+    assert "| `square` (not as its spec expects) | `x` | **FAIL** | 1 | > 1 |" in page
+
+
+def test_it_needs_no_project(gradaudit: Command, project: Path) -> None:
+    (project / "powers.py").write_text(OPS)
+    found = gradaudit("coverage", "--source", "powers.py", "--no-output")
+    assert found.exit_code == 0
+    assert found.stdout.splitlines()[1].split() == ["powers", "2", "0", "0%"]
+    assert not (project / "reports").exists()
+    gradaudit("coverage", "--source", "powers.py", "--output", "page.md")
+    assert {path.name for path in project.iterdir()} == {"powers.py", "page.md", "page-modules.svg", "page-errors.svg"}
+    gradaudit("coverage", "--source", "powers.py")
+    assert (project / "reports" / "coverage.md").read_text().startswith("# Gradient coverage")
+
+
+def test_names_with_markup_in_them(gradaudit: Command, project: Path) -> None:
+    odd = "a|b`c<script>[x](y)_z_*w*"
+    (project / "pyproject.toml").write_text(
+        "[tool.gradaudit]\nsources = ['odd.txt']\n[tool.gradaudit.patterns]\n'*.txt' = 'begin(?P<op>.*)end'\n"
+    )
+    (project / "odd.txt").write_text(f"begin{odd}end\n")
+    assert gradaudit("coverage").exit_code == 0
+    page = (project / "reports" / "coverage.md").read_text()
+    (row,) = [line for line in page.splitlines() if "script" in line]
+    cell = row.split(" | ")[0].removeprefix("| ")
+    assert cell.startswith("<code>")
+    assert not set("|`[]*_<>") & set(cell.removeprefix("<code>").removesuffix("</code>"))
+    assert row.count(" | ") == 3
+    assert odd in gradaudit("coverage").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--source", "nowhere"], "the source nowhere does not exist"),
+        (["--specs", "nowhere"], "nowhere:1:1: does not exist"),
+        (["--store", "powers.py"], "powers.py cannot be used as a store"),
+        (["--output", "powers.py/page.md"], "cannot write powers.py/page.md"),
+    ],
+)
+def test_mistakes(gradaudit: Command, powers: Path, arguments: list[str], said: str) -> None:
+    found = gradaudit("coverage", *arguments)
+    assert found.exit_code == 2
+    assert said in found.stderr
+
+
+def test_a_pattern_without_its_group(gradaudit: Command, powers: Path) -> None:
+    (powers / "pyproject.toml").write_text("[tool.gradaudit.patterns]\n'*.x' = 'fn'\n")
+    found = gradaudit("coverage")
+    assert found.exit_code == 2
+    assert "needs a group (?P<op>...)" in found.stderr
+
+
+def test_a_folder_that_is_read_only(gradaudit: Command, powers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **keys: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    found = gradaudit("coverage")
+    assert found.exit_code == 2
+    assert "cannot write reports/coverage.md: Read-only file system" in found.stderr
+
+
+class TestInit:
+    def test_it_writes_what_can_be_audited(self, gradaudit: Command, powers: Path) -> None:
+        found = gradaudit("init", "powers:cube")
+        assert found.exit_code == 0, found.output
+        assert (powers / "specs" / "powers" / "cube.yaml").exists()
+        assert gradaudit("run", "-q").stdout.startswith("3 gradients, 2 ops, 3 cases: 3 pass")
+        assert gradaudit("coverage", "--fail-under", "100").exit_code == 0
+
+    def test_it_overwrites_nothing(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("init", "powers:cube", "--output", "mine.yaml")
+        before = (powers / "mine.yaml").read_text()
+        assert gradaudit("init", "powers:square", "--output", "mine.yaml").exit_code == 2
+        assert (powers / "mine.yaml").read_text() == before
+
+    @pytest.mark.parametrize("target", ["powers:cube_backward", "powers.py:14"])
+    def test_by_backward_and_by_line(self, gradaudit: Command, powers: Path, target: str) -> None:
+        text = gradaudit("init", target, "--output", "-").stdout
+        made = yaml.safe_load(text)
+        assert made["target"]["backward"] == {
+            "call": "powers:cube_backward",
+            "args": ["upstream", "x"],
+            "returns": ["x"],
+        }
+        assert made["params"] == {"scale": 1.0}
+
+    @pytest.mark.parametrize(
+        ("target", "said"),
+        [
+            ("powers:cub", "did you mean 'cube'?"),
+            ("nothing:f", "no source of a module 'nothing'"),
+            ("powers.py:3", "there are 6: square_backward, 14: cube_backward"),
+            ("gone.py:3", "there is no file 'gone.py'"),
+            ("powers", "neither module:function nor file:line"),
+        ],
+    )
+    def test_mistakes(self, gradaudit: Command, powers: Path, target: str, said: str) -> None:
+        found = gradaudit("init", target)
+        assert found.exit_code == 2
+        assert said in found.stderr
+
+    def test_drafts_of_all_shipped_ops_can_be_loaded(self, tmp_path: Path) -> None:
+        for one in discover([REPOSITORY / "gradaudit" / "ops"], (), base=REPOSITORY).passes:
+            (tmp_path / f"{one.op}.yaml").write_text(draft_spec(one, REPOSITORY / one.file, [REPOSITORY]).text)
+        # which of forward's outputs backward means by 'winner', its signature does not tell
+        with pytest.raises(SpecError, match=r"args.2: found 'winner'"):
+            load_specs([tmp_path / "maxpool2d_with_indices.yaml"])
+        (tmp_path / "maxpool2d_with_indices.yaml").unlink()
+        drafts = {case.op: case for case in load_specs([tmp_path]).cases}
+        specs = {case.target.backward.call: case for case in load_specs([REPOSITORY / "specs"]).cases}
+        assert len(drafts) == len(specs) - 1
+        for draft in drafts.values():
+            assert draft.target.forward == specs[draft.target.backward.call].target.forward
+
+    @pytest.mark.parametrize(
+        ("kind", "name", "source", "target"),
+        [
+            (Kind.TORCH_FUNCTION, "Exp", "class Exp:\n  def forward(ctx, x, w): pass\n", {"torch": "ops:Exp.apply"}),
+            (Kind.JAX, "f", "def f(x, w): pass\n", {"jax": "ops:f"}),
+            (Kind.AUTOGRAD, "anp.exp", "import autograd.numpy as anp\n", {"autograd": "autograd.numpy:exp"}),
+            (Kind.PATTERN, "exp_backward", "", {"process": {"command": ["./serve"], "op": "exp"}}),
+        ],
+    )
+    def test_other_kinds_of_targets(self, tmp_path: Path, kind: Kind, name: str, source: str, target: object) -> None:
+        (tmp_path / "ops.py").write_text(source)
+        one = BackwardPass(Path("ops.py"), 1, name, "exp", kind)
+        made = yaml.safe_load(draft_spec(one, tmp_path / "ops.py", [tmp_path]).text)
+        assert made["target"] == target
+        assert list(made["inputs"]) == (["x", "w"] if source.startswith(("class", "def")) else ["x"])
+
+    def test_what_is_inside_a_function_needs_a_name(self, gradaudit: Command, powers: Path) -> None:
+        (powers / "inner.py").write_text("def make():\n    def f_backward(g, x):\n        return g\n")
+        found = gradaudit("init", "inner.py:2")
+        assert "a name to import make.<locals>.f_backward by" in found.stdout
+
+
+def test_the_specs_of_a_project_with_a_failing_op(gradaudit: Command, project: Path) -> None:
+    """Coverage reads results of specs and sources that have nothing to do with each other."""
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nsources = ["specs"]\n')
+    write_project(project, spec("good"))
+    gradaudit("run", "-q")
+    found = gradaudit("coverage")
+    assert found.exit_code == 0
+    assert "no backward passes were found in 0 files" in found.stdout
+    assert "no backward pass in the sources" in (project / "reports" / "coverage.md").read_text()
