@@ -156,7 +156,8 @@ class Surveyor:
 
     def _expected_noise(self, walk: Walk) -> Survey | None:
         """Return what follows from a walk that shows no more noise than expected."""
-        found = self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
+        stairs = walk.constant and self._breaks is None
+        found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
         if walk.clear or self._starts_inside():
             return found
         near = self._walk(self._relative, WIDEST)

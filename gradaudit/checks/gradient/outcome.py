@@ -121,9 +121,12 @@ def noise_finding(ground: Ground, name: str, undecided: int, visible: float) -> 
     """Return a finding where undecided indices are the fault of rounding in forward."""
     if not undecided:
         return []
+    seen = (
+        f"an error above {visible:.1e} would have been found" if math.isfinite(visible) else "no error would be found"
+    )
     message = (
         f"rounding in forward ({ground.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
-        f"what mismatch is seen there is not evidence; an error above {visible:.1e} would have been found"
+        f"what mismatch is seen there is not evidence; {seen} have been found"
     )
     return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]
 

@@ -47,6 +47,10 @@ UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
 
+RULE_OF_THREE = 3.0
+"""A share of more than this over the size of a random sample shows in it with a probability of 95%."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What was seen at one index: the claim, the truth as far as known, and what that means."""
@@ -226,6 +230,11 @@ def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
     if found.miss_probability < 1.0 or not sampled:
         return f"{wrong:,} of {size:,} indices wrong"
     bad = sum(found.settled[position] is Judgement.WRONG for position in sampled)
+    if not bad:
+        few = RULE_OF_THREE / len(sampled)
+        return (
+            f"{wrong:,} wrong indices seen; none of {len(sampled)} sampled at random, so at most {few:.0%} of {size:,}"
+        )
     share = bad / len(sampled)
     sample = f"{bad} of {len(sampled)} sampled at random"
     return f"{wrong:,} wrong indices seen; much is wrong: {sample}, so about {share:.0%} of {size:,}"
@@ -296,7 +305,7 @@ def _worst_ratio(searched: Searched) -> float:
 def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecided: list[Look]) -> list[Finding]:
     kinks = [look.index for look in searched.looks if look.element.kink]
     jumps = [look.index for look in searched.looks if look.element.jump]
-    outside = [look.index for look in searched.looks if math.isinf(look.element.bound) and not look.element.jump]
+    outside = [look.index for look in searched.looks if look.element.outside]
     findings = outcome.place_findings(np.array(kinks), np.array(jumps), np.array(outside))
     if found.kinks and kinks:
         where = kinks[0]
@@ -306,7 +315,7 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
     scale = outcome.natural_scale(searched.ground, searched.name)
     vanishing = typical_magnitude(searched.formula)
     findings += outcome.upstream_finding(searched.case, searched.name, vanishing, scale)
-    noisy = [look for look in undecided if math.isfinite(look.element.bound)]
+    noisy = [look for look in undecided if not (look.element.jump or look.element.outside)]
     visible = max((2 * look.element.bound for look in noisy), default=0.0)
     findings += outcome.noise_finding(searched.ground, searched.name, len(noisy), visible)
     tolerance, typical = searched.tolerance, searched.typical
