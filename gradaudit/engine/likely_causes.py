@@ -13,7 +13,7 @@ from gradaudit.checks.gradient.comparison import Comparison
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose
-from gradaudit.results import Finding, Result, Verdict
+from gradaudit.results import FAILING_CODES, Finding, Result, Verdict
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
@@ -21,7 +21,6 @@ Gradients = Mapping[str, Array | None]
 
 OF_CALLS = frozenset({"captured-state", "accumulated"})
 """Causes that make a later call's answer right: what looked like a loss of precision in the first was none."""
-
 
 RANDOM = frozenset({"stochastic-forward", "stochastic-backward"})
 """Findings beside which a mismatch has no cause to look for: it is another one at every call."""
@@ -60,8 +59,14 @@ def with_likely_causes(
                 wrong_inputs=tuple(name for name in wrong if name != result.input),
                 right_inputs=tuple(sorted(right)),
             )
-            found[result.input] = [cause for cause in diagnose(evidence) if cause.code not in known]
+            faults = FAILING_CODES & {*known, *(finding.code for finding in result.findings)}
+            found[result.input] = [cause for cause in diagnose(evidence) if _adds_to(cause, known, faults)]
     return [_with_causes(result, found.get(result.input, [])) for result in results], 2
+
+
+def _adds_to(cause: Finding, known: Collection[str], faults: Collection[str]) -> bool:
+    """Whether a cause says more than is known: a list of indices does not where a fault has been found already."""
+    return cause.code not in known and not (faults and "indices" in cause.evidence)
 
 
 def _with_causes(result: Result, causes: list[Finding]) -> Result:
