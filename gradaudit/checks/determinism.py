@@ -18,7 +18,7 @@ from gradaudit.spec.dtypes import spacing
 Array = NDArray[Any]
 
 SAME_STEP = 1e-3
-"""Relative difference below which the increment of a gradient is the gradient, besides rounding."""
+"""Relative difference below which two increments of a gradient are the same, besides rounding."""
 
 ROUNDINGS = 8.0
 """Roundings of the dtype that an increment may be off by."""
@@ -54,21 +54,21 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     seen = {name: probe.gradient_change(name, first[name], second[name]) for name in probe.claimed}
     if not any(seen.values()):
         return
-    third = probe.backward(probe.base, probe.upstream)
+    third, fourth = (probe.backward(probe.base, probe.upstream) for _ in range(2))
     for name in (name for name in probe.claimed if seen[name]):
-        native = np.asarray(probe.subject.gradients[name])  # the first answer of all
-        if _adds_up(native, second[name], third[name]):
-            yield _accumulated(name, native, third[name])
+        if _adds_up(second[name], third[name], fourth[name]):
+            yield _accumulated(name, np.asarray(probe.subject.gradients[name]), third[name])
         else:
             drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
 
 
-def _adds_up(first: Array, second: Array, third: Array) -> bool:
-    """Whether an answer is the one before plus the first one; other calls may lie between the first and the second."""
-    wide = widened(first)
-    same = SAME_STEP + ROUNDINGS * spacing(first.dtype.name)
-    return not exceeding(wide, widened(third) - widened(second), same * float(np.abs(wide).max(initial=0.0)))
+def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
+    """Whether each answer is the one before plus the same again, whatever the first one found when it came."""
+    added, again = widened(third) - widened(second), widened(fourth) - widened(third)
+    largest = float(np.abs(added).max(initial=0.0))
+    same = SAME_STEP + ROUNDINGS * spacing(second.dtype.name)
+    return largest > 0.0 and not exceeding(added, again, same * largest)
 
 
 def _accumulated(name: str, first: Array, third: Array) -> Finding:

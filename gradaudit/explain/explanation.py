@@ -101,3 +101,8 @@ class Explanation:
     def as_expected(self) -> bool:
         """Whether every case ended as the spec says."""
         return all(result.expected for result in self.results)
+
+
+def place_of(result: Result) -> tuple[str, str]:
+    """Return where a result is from: ``case[dtype]`` and the input's name."""
+    return f"{result.case}[{result.dtype}]", result.input

@@ -89,6 +89,25 @@ def test_indices_are_not_listed_as_the_cause_of_lost_precision() -> None:
     assert [finding.code for finding in in_double.findings] == ["wrong-subset"]
 
 
+KEPT: dict[str, Any] = {}
+
+
+def adds_up(u: Any, x: Any) -> Any:
+    KEPT["sum"] = KEPT.get("sum", 0.5) + u * np.cos(x)
+    return KEPT["sum"]
+
+
+@pytest.mark.parametrize(
+    ("backward", "code"),
+    [(adds_up, "accumulated"), (lambda u, x: 2 * np.cos(x), "upstream-ignored")],
+)
+def test_what_a_check_and_the_diagnosis_both_see_is_told_once(backward: Any, code: str) -> None:
+    KEPT.clear()
+    result = only(audit(np.sin, backward, array("x", (3, 4))))
+    assert result.wrong > 0
+    assert [finding.code for finding in result.findings] == [code]
+
+
 def test_a_small_input_beside_a_large_one_is_looked_at_often_enough() -> None:
     def backward(u: Any, x: Any, gamma: Any) -> Any:
         return -u * gamma, (u * x).sum(axis=0) / 200
