@@ -109,7 +109,7 @@ def _settings(case: Case) -> Iterator[str]:
 
 def _tolerance(made: ToleranceInForce) -> str:
     where = {
-        "spec": "from the spec",
+        "spec": "given in the spec or the project",
         "default": "the dtype's default",
         "native": "what forward's own dtype can decide, since it does not return float64 for float64",
     }[made.origin]
