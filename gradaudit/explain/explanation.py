@@ -13,7 +13,7 @@ from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case
 
 Origin = Literal["spec", "default", "native"]
-"""Where a tolerance is from: given in the spec or the project, the dtype's default, or what forward's own dtype can decide."""
+"""Where a tolerance is from: the spec or the project, the dtype's default, or what forward's own dtype can decide."""
 
 
 @dataclass(frozen=True)
