@@ -18,7 +18,7 @@ from gradaudit.spec.dtypes import spacing
 Array = NDArray[Any]
 
 SAME_STEP = 1e-3
-"""Relative difference below which two increments of a gradient are the same, besides rounding."""
+"""Relative difference below which the increment of a gradient is the gradient, besides rounding."""
 
 ROUNDINGS = 8.0
 """Roundings of the dtype that an increment may be off by."""
@@ -56,19 +56,21 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
         return
     third, fourth = (probe.backward(probe.base, probe.upstream) for _ in range(2))
     for name in (name for name in probe.claimed if seen[name]):
+        native = np.asarray(probe.subject.gradients[name])  # the first answer of all
         if _adds_up(second[name], third[name], fourth[name]):
-            yield _accumulated(name, np.asarray(probe.subject.gradients[name]), third[name])
+            yield _accumulated(name, native, third[name])
         else:
             drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
 
 
 def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
-    """Whether each answer is the one before plus the same again, whatever the first one found when it came."""
-    added, again = widened(third) - widened(second), widened(fourth) - widened(third)
-    largest = float(np.abs(added).max(initial=0.0))
-    same = SAME_STEP + ROUNDINGS * spacing(second.dtype.name)
-    return largest > 0.0 and not exceeding(added, again, same * largest)
+    """Whether each answer is the one before plus the same again."""
+    increment = widened(third) - widened(second)
+    added, largest = (float(np.abs(widened(each)).max(initial=0.0)) for each in (increment, fourth))
+    rounding = ROUNDINGS * spacing(third.dtype.name) * largest
+    alike = not exceeding(increment, widened(fourth) - widened(third), SAME_STEP * added + rounding)
+    return alike and added > rounding
 
 
 def _accumulated(name: str, first: Array, third: Array) -> Finding:

@@ -197,7 +197,7 @@ class Surveyor:
 
     def _may_be_rounding(self, walk: Walk) -> bool:
         """Whether noise that sets in where there was none can be that of stairs; a function may have higher ones."""
-        return walk.level <= self._highest_stair * float(np.linalg.norm(self._outputs[walk.moved]))
+        return walk.level <= self._highest_stair * max(walk.shape, float(np.linalg.norm(self._outputs[walk.moved])))
 
     @property
     def _highest_stair(self) -> float:
