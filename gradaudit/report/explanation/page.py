@@ -255,8 +255,8 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        said = ", ".join(map(_value, value))
-        return f"({said})" if value and isinstance(value[0], (int, list)) else said
+        whole = all(isinstance(each, int) for each in value)
+        return str(tuple(value)) if value and whole else ", ".join(map(_value, value))
     return f"{value:.4g}" if isinstance(value, (float, complex)) else str(value)
 
 
