@@ -60,8 +60,8 @@ def _causes(result: Result) -> Iterator[str]:
 
 
 def is_unexplained(result: Result) -> bool:
-    """Whether indices are wrong, and no finding says why."""
-    explained = any(finding.fails or _is_cause(finding) for finding in result.findings)
+    """Whether indices are wrong, and no finding says why: none of the op, and none of the tolerance."""
+    explained = any(f.fails or _is_cause(f) or f.code == "tolerance-too-tight" for f in result.findings)
     return result.verdict is Verdict.FAIL and bool(result.mismatches) and not explained
 
 

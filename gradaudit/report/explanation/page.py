@@ -162,16 +162,19 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
         first.dtype,
         ", ".join(result.input for result in group),
         f"{first.verdict}" + ("" if plain else _expectation(first)),
-        f"{sum(result.wrong for result in group):,} of {_judged(group)}",
+        _wrong(group),
         _resolution(max(group, key=lambda result: result.resolution)),
         f"{sum(result.evaluations for result in group):,}",
     )
 
 
-def _judged(group: list[Result]) -> str:
-    """Return how many indices the wrong ones are of: all, or after a search those that were looked at."""
+def _wrong(group: list[Result]) -> str:
+    """Return how many indices are wrong, of all, or after a search of those that were looked at."""
+    if group[0].verdict is Verdict.ERROR:
+        return "-"
+    wrong = sum(result.wrong for result in group)
     checked, size = (sum(getattr(result, name) for result in group) for name in ("checked", "size"))
-    return f"{checked:,} seen" if checked < size and group[0].method == "search" else f"{size:,}"
+    return f"{wrong:,} of " + (f"{checked:,} seen" if checked < size and group[0].method == "search" else f"{size:,}")
 
 
 def _expectation(result: Result) -> str:
