@@ -152,17 +152,15 @@ class TestAnUpstreamOfOnes:
         assert in_peace(self.audited(lambda u, x: u * np.cos(x), dtype))
 
 
-THE_35 = {
-    "activation": "relu leaky_relu prelu sigmoid tanh softmax gelu swish mish elu",
-    "arithmetic": "add subtract multiply divide",
-    "elementwise": "exp log sqrt abs clip log10 log2",
-    "dropout": "dropout dropout2d",
-    "matrix": "matmul transpose linear",
-    "reduction": "sum mean max_reduce min_reduce",
-    "pooling": "maxpool2d avgpool2d",
-    "loss": "cross_entropy",
-    "conv": "conv2d",
-}
+LISTED = """
+    relu leaky_relu prelu sigmoid tanh softmax gelu swish mish elu
+    add subtract multiply divide exp log sqrt abs clip log10 log2
+    dropout dropout2d matmul transpose linear sum mean max_reduce min_reduce maxpool2d avgpool2d cross_entropy conv2d
+"""
+"""The ops of the retrofit; its count of them differs from table to table."""
+
+MISSED = "dot outer sin cos global_avgpool2d binary_cross_entropy mean_squared_error"
+"""Those that the review found without a check."""
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +171,8 @@ def shipped() -> dict[str, list[Case]]:
     return cases
 
 
-@pytest.mark.parametrize("op", [op for ops in THE_35.values() for op in ops.split()])
-def test_each_op_of_the_retrofit_is_audited_in_float32_without_ones(op: str, shipped: dict[str, list[Case]]) -> None:
-    """Its count of them differs from table to table; here each is a spec, on values that are drawn."""
+@pytest.mark.parametrize("op", [*LISTED.split(), *MISSED.split()])
+def test_each_op_is_audited_in_both_precisions_and_never_with_ones(op: str, shipped: dict[str, list[Case]]) -> None:
     cases = shipped[op]
-    assert "float32" in {case.dtype for case in cases}
+    assert {"float32", "float64"} <= {case.dtype for case in cases}
     assert not any(isinstance(case.upstream, str) and case.upstream == "ones" for case in cases)

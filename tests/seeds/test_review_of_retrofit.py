@@ -11,6 +11,7 @@ import pytest
 from replays import array, audit, in_peace, told, verdicts
 
 from gradaudit.coverage.survey import survey
+from gradaudit.guides import guide
 from gradaudit.ops.activation import (
     elu,
     relu,
@@ -250,3 +251,16 @@ def test_backward_passes_without_a_check_are_listed(tmp_path: Path, monkeypatch:
     )
     assert [each.name for _, each in found.missing] == [f"{name}_backward" for name in names if name != "exp"]
     assert (found.total.passes, found.total.checked) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    ("missing", "name", "said"),
+    [
+        ("how to run it", "ci", "gradaudit run"),
+        ("how to debug a tolerance that fails", "tolerance", "It fails by a little"),
+        ("how to add a check for a new op", "new-op", "A spec"),
+        ("which tolerance and why", "tolerance", "rtol"),
+    ],
+)
+def test_the_instructions_that_were_missing_are_guides(missing: str, name: str, said: str) -> None:
+    assert said in guide(name).text, missing
