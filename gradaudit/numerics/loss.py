@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
-from gradaudit.numerics.survey import NOISE_MARGIN, ROUNDINGS, Survey, Surveyor, power_of_two, rms
-
-__all__ = ["NOISE_MARGIN", "ROUNDINGS", "Loss", "as_reals", "joined", "lifted", "power_of_two", "rms"]
+from gradaudit.numerics.magnitude import power_of_two
+from gradaudit.numerics.survey import Survey, Surveyor
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.directional import IN_CACHE, Directional
-from gradaudit.numerics.loss import NOISE_MARGIN, ROUNDINGS, Floats
+from gradaudit.numerics.loss import Floats
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
-from gradaudit.numerics.survey import COARSE
+from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
-from gradaudit.numerics.loss import rms
+from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES
