@@ -27,7 +27,7 @@ its rounding, so narrow that few elements cross a kink."""
 STEP_FOR_NARROW = 2.0**-7
 """Likewise where forward is differenced in a narrower dtype."""
 
-AGREED = 1e-3
+AGREED = 5e-3
 """Relative error of a directional derivative up to which a claim is borne out."""
 
 ROUNDINGS = 16.0

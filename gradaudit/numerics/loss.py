@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ml_dtypes
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.survey import Survey, Surveyor
+from gradaudit.numerics.survey import HIGHEST_STAIR, Survey, Surveyor
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -29,6 +30,9 @@ UNEVEN = 0.125
 
 FAR = (1.0, 128.0)
 """How far, relative to the element or to one, it is moved to see which outputs depend on it."""
+
+ROUNDINGS_SEEN = 64.0
+"""Roundings by which a function that has a slope, and computes in the dtype that it returns, must be seen to change."""
 
 LEAST_STEP = 2.0**-960
 """Least step: closer to the end of the exponents' range, numbers lose digits."""
@@ -117,9 +121,25 @@ class Loss:
         self._weights_squared = (weights / self._unit) ** 2
         self._noise = self.noise_of(np.ones(weights.shape, dtype=bool))
 
+    @contextmanager
+    def rounding_to(self, relative: float) -> Iterator[None]:
+        """Take the outputs for rounded as coarsely as this, relative to their size, as long as the context lasts."""
+        before, blind = self._survey, self.blind
+        self._use(self._surveyor.rounded(relative))
+        try:
+            yield
+        finally:
+            self._use(before)
+            self.blind = blind
+
     def noise_of(self, outputs: NDArray[np.bool_]) -> float:
         """Return what the rounding of the marked outputs may add up to in the loss."""
         return self._unit * math.sqrt(float(self._weights_squared @ outputs))
+
+    @property
+    def declared_noise(self) -> float:
+        """What the rounding of outputs to the input's dtype may add up to in the loss."""
+        return self._surveyor.grid * float(np.linalg.norm(self._upstream * self._outputs))
 
     def step_at(self, index: tuple[int, ...]) -> float:
         """Return the power of two to start from at an index."""
@@ -195,6 +215,33 @@ class Axis:
             up, down = up - tilt, down - tilt
         rounding = self._rounding(plus, minus, abs(up + down) * step) / step
         return Difference(up, down, rounding + self._hidden + loss._survey.relative * slopes / 2)
+
+    def is_flat(self, slope: float) -> bool:
+        """Whether the outputs do not change at all where such a slope would show, were they rounded as declared."""
+        reach = ROUNDINGS_SEEN * self._loss.declared_noise / abs(slope) if slope else 0.0
+        if not LEAST_STEP < reach <= self._widest:
+            return False
+        return all(
+            (made == self._loss._outputs).all() for made in self._outputs_at(self._moved(reach), self._moved(-reach))
+        )
+
+    def stair(self, slope: float) -> float:
+        """Return the relative height of the stairs that the outputs climb, 0 where they change as with such a slope.
+
+        A function that is constant so close to the point and changes further on rounds to a coarser dtype inside: with
+        what it was taken for, its slope between two stairs would be zero beyond doubt.
+        """
+        nearest = reach = ROUNDINGS_SEEN * self._loss._noise / slope if slope else 0.0
+        while LEAST_STEP < reach <= self._widest:
+            for outputs in self._outputs_at(self._moved(reach), self._moved(-reach)):
+                changed = outputs != self._loss._outputs
+                if changed.any():
+                    before = self._loss._outputs[changed]
+                    size = float(np.linalg.norm(before))
+                    height = float(np.linalg.norm(outputs[changed] - before)) / size if size else math.inf
+                    return height if reach > nearest and height <= HIGHEST_STAIR else 0.0
+            reach *= 2
+        return 0.0
 
     def _rounding(self, plus: Floats, minus: Floats, change: float) -> float:
         """Return what the rounding of the outputs that depend on the element may add up to."""

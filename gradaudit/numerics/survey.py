@@ -97,6 +97,9 @@ class Surveyor:
         spacing: distance from 1 to the next number of the dtype that the function is said to compute in.
         grid: the same of the elements' dtype.
 
+    Attributes:
+        grid: distance from 1 to the next number of the elements' dtype.
+
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class Surveyor:
         self._outputs = outputs
         self._expected = ROUNDINGS * spacing
         self._absolute = np.maximum(sizes, 1.0)
-        self._grid = grid
+        self.grid = grid
         self._breaks: Breaks | None = None
         self._start = max(math.cbrt(self._expected) / 4, NARROWEST * grid)
 
@@ -115,6 +118,12 @@ class Surveyor:
         """Return what holds of a function that rounds its outputs only, and has a scale of one or of its elements."""
         still = np.zeros(self._outputs.shape)
         return self._surveyed(still, self._expected, 4 * self._start * self._absolute, still != 0.0)
+
+    def rounded(self, relative: float) -> Survey:
+        """Return what holds of a function that rounds its outputs as coarsely as this, relative to their size."""
+        noise = 2 * relative * np.abs(self._outputs)
+        reach = min(WIDEST, math.cbrt(relative)) * self._absolute
+        return self._surveyed(noise, relative, reach, np.zeros(noise.shape, dtype=bool))
 
     def survey(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> Survey | None:
         """Return what walks along a line show, random or that of one element; None where none can be trusted."""
@@ -144,7 +153,7 @@ class Surveyor:
         """Return the jumps and kinks at the point itself without which values along the line are far less noisy."""
         found = find_breaks(
             lambda displacement: self._outputs_at(displacement) - self._outputs,
-            tiny=self._grid * self._relative * self._line,
+            tiny=self.grid * self._relative * self._line,
             line=self._absolute * self._line,
             step=self._start / RUNG,
             rounding=self._expected * np.abs(self._outputs),
@@ -230,7 +239,7 @@ class Surveyor:
         return self._found(walk, *rungs[best])
 
     def _rungs(self) -> Iterator[float]:
-        spacing = max(NARROWEST * self._grid, FINEST_SCALE * self._start)
+        spacing = max(NARROWEST * self.grid, FINEST_SCALE * self._start)
         while spacing <= WIDEST:
             yield spacing
             spacing *= RUNG
@@ -240,7 +249,7 @@ class Surveyor:
         distance, height = self._first_stair(self._line * self._absolute)
         changed = height != 0.0
         size = float(np.linalg.norm(self._outputs[changed]))
-        relative = 2 * float(np.linalg.norm(height)) / size if size else 0.0
+        relative = 2 * float(np.linalg.norm(height)) / size if size else math.inf if changed.any() else 0.0
         if relative > self._highest_stair:  # nothing beyond a jump says anything of the point
             return self._surveyed(0 * height, 0.0, min(WIDEST, distance / 4) * self._absolute, changed)
         # Outputs whose first stair is farther away are rounded as coarsely.

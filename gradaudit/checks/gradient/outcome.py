@@ -48,7 +48,8 @@ def tolerance_in_force(case: Case, ground: Ground, typical: float) -> Tolerance:
 
 def natural_scale(ground: Ground, name: str) -> float:
     """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
-    return rms(ground.upstream) * rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
+    slope = rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
+    return rms(ground.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
 
 
 def ranked(mismatches: list[Mismatch]) -> tuple[Mismatch, ...]:

@@ -25,6 +25,9 @@ Array = NDArray[Any]
 MANY = 100
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
 
+CONFIRMED = 8
+"""Wrong indices that are looked at twice; after so many the others are what they seem."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -70,7 +73,9 @@ class Searched:
         if calm is None:
             loss.measure_noise(generator(self.case, "noise"), index)
         claimed = complex(self.claimed[index]) if self.claimed.dtype.kind == "c" else float(self.claimed[index])
-        element = look_at(loss, index, claimed, self.tolerance, start=calm.step if calm else None)
+        wrong = sum(look.judgement is Judgement.WRONG for look in self.looks)
+        start = calm.step if calm else None
+        element = look_at(loss, index, claimed, self.tolerance, start=start, confirm=wrong < CONFIRMED)
         self.evaluations += loss.evaluations
         self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
         return self.looks[-1].judgement
