@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import open_op
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import Op, OpError
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,17 @@ class Audit:
     check_evaluations: int = 0
 
 
-def audit_case(case: Case) -> Audit:
-    """Audit one case in this process; whatever its op does short of killing the process becomes a verdict."""
+def audit_case(case: Case, opened: Callable[[Case], Op] = open_op) -> Audit:
+    """Audit one case in this process; whatever its op does short of killing the process becomes a verdict.
+
+    Args:
+        case: the case.
+        opened: returns its op, with params bound.
+
+    """
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
-            subject = examine(case, open_op(case))
+            subject = examine(case, opened(case))
             results, ground, comparisons = check_gradient(subject)
             findings, checking = run_checks(subject, ground, results)
             results, asking = with_likely_causes(subject, results, comparisons, {finding.code for finding in findings})

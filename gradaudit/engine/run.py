@@ -76,7 +76,7 @@ def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: 
                 emit(CaseFinished(specs.cases[told].id, audit.results, audit.check_evaluations))
             told += 1
 
-    count = min(_cores() if jobs is None else jobs, max(1, len(specs.cases)))
+    count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
     place: AbstractContextManager[TaskMap] = workers(count, timeout) if count else nullcontext(InProcess())
     try:
         with place as tasks:
@@ -102,5 +102,6 @@ def _audit(case: Case, outcome: Audit | Lost) -> Audit:
     return replace(audit, results=tuple(replace(result, seconds=share) for result in audit.results))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

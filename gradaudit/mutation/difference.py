@@ -1,0 +1,109 @@
+"""How far apart the gradients of two backwards are at a case's inputs, and whether they are the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import inf, nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.subject import examine
+from gradaudit.spec.case import Case
+from gradaudit.spec.draw import UndrawableError
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_complex, spacing
+from gradaudit.targets import open_op
+from gradaudit.targets.op import Op, OpError
+
+Array = NDArray[Any]
+Opener = Callable[[Case], Op]
+Gradients = Mapping[str, Array | None]
+
+ULPS = 16.0
+"""Units in the last place, of the largest element, that two gradients may differ by and still be the same: what
+rounding comes to where terms are added in another order."""
+
+DRAWS = 4
+"""Further draws of each case's inputs that mutants are compared at before they are called equivalent."""
+
+
+def error_over_tolerance(case: Case, opened: Opener) -> float:
+    """Return the largest difference from the op's own gradient over its tolerance.
+
+    It is infinite where there is no gradient to compare, and NaN where the op itself has none.
+    """
+    own, other = gradients(case, open_op), gradients(case, opened)
+    if own is None:
+        return nan
+    if other is None or not _comparable(own, other):
+        return inf
+    allowed = case.tolerance or DEFAULT_TOLERANCES[case.dtype]
+    ratios = [_ratio(array, other[name], allowed.atol, allowed.rtol) for name, array in own.items()]
+    return max(ratios, default=0.0)
+
+
+def equivalent(cases: Sequence[Case], opened: Opener) -> bool:
+    """Whether gradients equal the op's own, within rounding, at all inputs that cases like these draw.
+
+    Each is compared with its own seed and others, in its dtype and in double precision.
+    """
+    return all(_same(case, opened) for given in cases for case in _like(given))
+
+
+def _like(case: Case) -> Iterator[Case]:
+    double = "complex128" if is_complex(case.dtype) else "float64"
+    for seed in range(case.seed, case.seed + 1 + DRAWS):
+        drawn = replace(case, seed=seed)
+        yield drawn
+        if case.dtype != double:
+            yield _in_dtype(drawn, double)
+
+
+def _in_dtype(case: Case, dtype: str) -> Case:
+    inputs = [replace(made, dtype=dtype) if made.dtype == case.dtype else made for made in case.inputs]
+    return replace(case, dtype=dtype, inputs=tuple(inputs))
+
+
+def _same(case: Case, opened: Opener) -> bool:
+    own = gradients(case, open_op)
+    if own is None:
+        return True  # nothing is said about these inputs
+    other = gradients(case, opened)
+    if other is None or not _comparable(own, other):
+        return False
+    largest = {name: float(np.abs(_wide(array)).max(initial=0.0)) for name, array in own.items() if array is not None}
+    rounding = ULPS * spacing(case.dtype)
+    return all(_ratio(own[name], other[name], rounding * size, 0.0) <= 1.0 for name, size in largest.items())
+
+
+def gradients(case: Case, opened: Opener) -> Gradients | None:
+    """Return backward's answer at the drawn inputs, None where it gives none."""
+    with np.errstate(all="ignore"):
+        try:
+            return examine(case, opened(case)).gradients
+        except (OpError, UndrawableError, MemoryError):
+            return None
+
+
+def _comparable(own: Gradients, other: Gradients) -> bool:
+    def kinds(given: Gradients) -> dict[str, Any]:
+        return {name: None if array is None else (array.shape, array.dtype) for name, array in given.items()}
+
+    return kinds(own) == kinds(other)
+
+
+def _ratio(own: Array | None, other: Array | None, atol: float, rtol: float) -> float:
+    """Return the largest difference over ``atol + rtol * abs(own)``; 0 where both are alike."""
+    if own is None or other is None or own.size == 0:
+        return 0.0
+    a, b = _wide(own), _wide(other)
+    with np.errstate(all="ignore"):
+        difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+        ratio = np.where(difference == 0.0, 0.0, difference / (atol + rtol * np.abs(a)))
+    return float(np.nan_to_num(ratio, nan=inf, posinf=inf).max())
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
