@@ -195,9 +195,8 @@ class MutantCounts:
         return 100.0 * self.killed / self.telling if self.telling else 100.0
 
     def __add__(self, other: MutantCounts) -> MutantCounts:
-        return MutantCounts(
-            self.killed + other.killed, self.survived + other.survived, self.equivalent + other.equivalent
-        )
+        survived, equivalent = self.survived + other.survived, self.equivalent + other.equivalent
+        return MutantCounts(self.killed + other.killed, survived, equivalent)
 
 
 Branch = tuple[int, int]

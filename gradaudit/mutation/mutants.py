@@ -9,7 +9,7 @@ import ast
 import difflib
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradaudit.coverage.modules import Module, assigned_names, statements
@@ -48,6 +48,7 @@ class Mutant:
 
     Attributes:
         fault: its kind.
+        file: the file that it is in, as seen from the project.
         line: the line that it begins in.
         function: the function that it is in.
         source: the backward, the text of its file with the fault in it.
@@ -56,6 +57,7 @@ class Mutant:
     """
 
     fault: str
+    file: str
     line: int
     function: str
     source: Backward
@@ -185,8 +187,9 @@ def _is_python(text: SourceText, top: ast.stmt, edit: Edit) -> bool:
 
 def _mutant(backward: Backward, changed: str, fault: str, function: str, base: Path) -> Mutant:
     before, after = backward.text.splitlines(), changed.splitlines()
-    file = backward.file.relative_to(base) if backward.file.is_relative_to(base) else backward.file
-    lines = list(difflib.unified_diff(before, after, f"{file}", f"{file} ({fault})", n=CONTEXT, lineterm=""))
+    inside = backward.file.is_relative_to(base)
+    file = (backward.file.relative_to(base) if inside else backward.file).as_posix()
+    lines = difflib.unified_diff(before, after, file, f"{file} ({fault})", n=CONTEXT, lineterm="")
     line = next(k for k, pair in enumerate(zip(before, after, strict=False), 1) if pair[0] != pair[1])
-    source = Backward(backward.module, backward.attribute, backward.file, changed, backward.names)
-    return Mutant(fault, line, function, source, "\n".join(lines).rstrip())
+    source = replace(backward, text=changed)
+    return Mutant(fault, file, line, function, source, "\n".join(lines).rstrip())
