@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
+from gradaudit.engine.events import Trace
 from gradaudit.engine.likely_causes import with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
@@ -21,10 +22,14 @@ from gradaudit.targets.op import Op, OpError
 
 @dataclass(frozen=True)
 class Audit:
-    """The results of a case, one for each differentiable input, and the forwards that other checks took."""
+    """The results of a case, one for each differentiable input, and the forwards that other checks took.
+
+    ``trace`` is what it executed, where that was noted.
+    """
 
     results: tuple[Result, ...]
     check_evaluations: int = 0
+    trace: Trace = field(default_factory=dict)
 
 
 def audit_case(case: Case, opened: Callable[[Case], Op] = open_op) -> Audit:

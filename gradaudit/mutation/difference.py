@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.subject import examine
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Input
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_complex, spacing
 from gradaudit.targets import open_op
@@ -27,6 +27,12 @@ rounding comes to where terms are added in another order."""
 
 DRAWS = 4
 """Further draws of each case's inputs that mutants are compared at before they are called equivalent."""
+
+TIED = 5
+"""Different values of an input with ties."""
+
+WIDER = 100.0
+"""Factor that brings usual ranges to where exponentials overflow in single precision."""
 
 
 def error_over_tolerance(case: Case, opened: Opener) -> float:
@@ -45,20 +51,42 @@ def error_over_tolerance(case: Case, opened: Opener) -> float:
 
 
 def equivalent(cases: Sequence[Case], opened: Opener) -> bool:
-    """Whether gradients equal the op's own, within rounding, at all inputs that cases like these draw.
+    """Whether gradients equal the op's own, within rounding, wherever they were compared.
 
-    Each is compared with its own seed and others, in its dtype and in double precision.
+    That is at all inputs that the cases draw, and beyond them: a mutant that only differs where no case looks is no
+    equivalent one. Each case is drawn with other seeds, in double precision, with the params of every other case, with
+    ties and zeros among its values, and where they have both signs with values ``WIDER`` times as large.
     """
-    return all(_same(case, opened) for given in cases for case in _like(given))
+    return all(_same(case, opened) for case in _alike(cases))
 
 
-def _like(case: Case) -> Iterator[Case]:
-    double = "complex128" if is_complex(case.dtype) else "float64"
-    for seed in range(case.seed, case.seed + 1 + DRAWS):
-        drawn = replace(case, seed=seed)
-        yield drawn
-        if case.dtype != double:
-            yield _in_dtype(drawn, double)
+def _alike(cases: Sequence[Case]) -> Iterator[Case]:
+    for case in cases:
+        for seed in range(case.seed, case.seed + 1 + DRAWS):
+            yield replace(case, seed=seed)
+        yield _in_dtype(case, "complex128" if is_complex(case.dtype) else "float64")
+        for other in {repr(given.params): given for given in cases if given.params != case.params}.values():
+            yield replace(case, params=other.params)
+        for changed in (_with_ties, _widened):
+            yield replace(case, inputs=tuple(changed(made) if made.differentiable else made for made in case.inputs))
+
+
+def _with_ties(made: Input) -> Input:
+    """Return an input whose values are five at most, the ends of its range and zero among them where that has it."""
+    if made.range is None or made.values is not None:
+        return made
+    low, high = made.range
+    zero = [0.0] if low < 0.0 < high else []
+    steps = [*np.linspace(low, high, TIED - len(zero)).tolist(), *zero]
+    values = np.random.default_rng(0).choice(steps, made.shape)
+    return replace(made, values=values.tolist(), avoid=None, gap=0.0)
+
+
+def _widened(made: Input) -> Input:
+    """Return an input with values far from zero, where values of both signs show that it may have any."""
+    if made.range is None or made.values is not None or not made.range[0] < 0.0 < made.range[1]:
+        return made
+    return replace(made, range=(WIDER * made.range[0], WIDER * made.range[1]), avoid=None)
 
 
 def _in_dtype(case: Case, dtype: str) -> Case:

@@ -49,12 +49,7 @@ def _table(mutation: Mutation) -> Table:
 def _cells(name: str, counts: MutantCounts) -> list[Text | str]:
     survived = Text(f"{counts.survived:,}", style="red" if counts.survived else "dim")
     fates = (f"{counts.killed:,}", survived, f"{counts.equivalent:,}")
-    return [Text(visible(name)), f"{counts.telling + counts.equivalent:,}", *fates, score(counts)]
-
-
-def score(counts: MutantCounts) -> str:
-    """Write a mutation score, rounded down: 100% means all."""
-    return f"{math.floor(10 * counts.percent) / 10:.1f}%" if counts.telling else "-"
+    return [Text(visible(name)), f"{counts.telling + counts.equivalent:,}", *fates, numbers.score(counts)]
 
 
 def _survivor(op: OpMutation, mutant: Mutant, trial: Trial) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -82,6 +82,15 @@ class MutationRecord:
     op: str
     state: str
     counts: MutantCounts
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the store holds for the coverage of a project: the newest of everything, oldest first."""
+
+    results: Sequence[Record] = ()
+    depths: Sequence[DepthRecord] = ()
+    mutations: Sequence[MutationRecord] = ()
 
 
 Subject = tuple[str, str, str, str]
