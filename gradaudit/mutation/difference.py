@@ -31,8 +31,8 @@ DRAWS = 4
 TIED = 5
 """Different values of an input with ties."""
 
-WIDER = 100.0
-"""Factor that brings usual ranges to where exponentials overflow in single precision."""
+FAR = 100.0
+"""What brings usual ranges to where float32 shows what is computed badly: exponentials overflow, means cancel."""
 
 
 def error_over_tolerance(case: Case, opened: Opener) -> float:
@@ -54,8 +54,8 @@ def equivalent(cases: Sequence[Case], opened: Opener) -> bool:
     """Whether gradients equal the op's own, within rounding, wherever they were compared.
 
     That is at all inputs that the cases draw, and beyond them: a mutant that only differs where no case looks is no
-    equivalent one. Each case is drawn with other seeds, in double precision, with the params of every other case, with
-    ties and zeros among its values, and where they have both signs with values ``WIDER`` times as large.
+    equivalent one. Each case is drawn with other seeds, in double precision, with other params, with ties and zeros
+    among its values, and where they have both signs with values ``FAR`` times as large and as far from zero.
     """
     return all(_same(case, opened) for case in _alike(cases))
 
@@ -65,9 +65,9 @@ def _alike(cases: Sequence[Case]) -> Iterator[Case]:
         for seed in range(case.seed, case.seed + 1 + DRAWS):
             yield replace(case, seed=seed)
         yield _in_dtype(case, "complex128" if is_complex(case.dtype) else "float64")
-        for other in {repr(given.params): given for given in cases if given.params != case.params}.values():
-            yield replace(case, params=other.params)
-        for changed in (_with_ties, _widened):
+        for params in {repr(params): params for params in _other_params(case, cases)}.values():
+            yield replace(case, params=params)
+        for changed in (_with_ties, _widened, _moved):
             yield replace(case, inputs=tuple(changed(made) if made.differentiable else made for made in case.inputs))
 
 
@@ -83,10 +83,31 @@ def _with_ties(made: Input) -> Input:
 
 
 def _widened(made: Input) -> Input:
-    """Return an input with values far from zero, where values of both signs show that it may have any."""
+    """Return an input with values far from zero and from each other."""
+    return _spread(made, FAR, 0.0)
+
+
+def _moved(made: Input) -> Input:
+    """Return an input with values far from zero and near each other."""
+    return _spread(made, 1.0, FAR)
+
+
+def _spread(made: Input, factor: float, distance: float) -> Input:
+    """Return an input with another range, if values of both signs show that it may have any."""
     if made.range is None or made.values is not None or not made.range[0] < 0.0 < made.range[1]:
         return made
-    return replace(made, range=(WIDER * made.range[0], WIDER * made.range[1]), avoid=None)
+    low, high = (factor * (end + distance) for end in made.range)
+    return replace(made, range=(low, high), avoid=None)
+
+
+def _other_params(case: Case, cases: Sequence[Case]) -> Iterator[Mapping[str, Any]]:
+    """Yield the params of the other cases, and the case's own with a count (a stride, an axis) changed."""
+    yield from (other.params for other in cases if other.params != case.params)
+    for name, value in case.params.items():
+        counts = value if isinstance(value, (list, tuple)) else [value]
+        if all(isinstance(count, int) and not isinstance(count, bool) for count in counts):
+            for changed in ([1] * len(counts), [count + 1 for count in counts]):
+                yield {**case.params, name: type(value)(changed) if counts is value else changed[0]}
 
 
 def _in_dtype(case: Case, dtype: str) -> Case:
