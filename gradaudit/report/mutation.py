@@ -58,6 +58,8 @@ def _survivor(op: OpMutation, mutant: Mutant, trial: Trial) -> Text:
         text.append("\n  ").append(visible(line), style=f"not bold {COLOURS.get(line[:1], '')}".strip())
     if trial.case:
         nearest = f"nearest: {trial.case}, where the largest error is {numbers.short(trial.ratio)} of the tolerance"
+        if trial.ratio > 1:
+            nearest += ", which a kink allows, or what forward's own precision leaves undecided"
         text.append("\n  ").append(visible(nearest), style="not bold")
     return text
 
