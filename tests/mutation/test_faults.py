@@ -28,7 +28,8 @@ def planted(folder: Path, module: str, line: str) -> set[str]:
         ("return u**2", {"return -(u**2)", "return (u * 2)", "return u", "return (2 ** u)", "return u**3"}),
         ("return u[1:, :-1]", {"return -u[1:, :-1]", "return u[2:, :-1]", "return u[1:, 1:-1]", "return u[1:, :-2]"}
          | {"return u[1:, :1]"}),
-        ("return u.sum(axis=0)", {"return -u.sum(axis=0)", "return u.mean(axis=0)", "return u.sum(axis=1)", "return u"}),
+        ("return u.sum(axis=0)", {"return -u.sum(axis=0)", "return u.mean(axis=0)", "return u.sum(axis=1)"}
+         | {"return u"}),
         ("return np.sum(u, axis=(0, -1))", {"return -np.sum(u, axis=(0, -1))", "return np.mean(u, axis=(0, -1))"}
          | {"return np.sum(u, axis=(-1,))", "return np.sum(u, axis=(0,))", "return u"}
          | {"return np.sum(u, axis=(1, -1))", "return np.sum(u, axis=(0, 1))", "return np.sum(u, axis=(0, -2))"}),
@@ -77,7 +78,7 @@ def test_brackets_comments_and_other_letters_stay_where_they_are(tmp_path: Path)
     def forward(x): return x
 
     def backward(u, x):
-        gradient = (  # ü: u·(x − 1)
+        gradient = (  # ü: u·(x ÷ 1)
             u * (x
                  - 1.0)
         )
@@ -87,4 +88,4 @@ def test_brackets_comments_and_other_letters_stay_where_they_are(tmp_path: Path)
     for mutants in changes(cases, tmp_path).values():
         for mutant in mutants:
             compile(mutant.source.text, "letters.py", "exec")
-            assert "# ü: u·(x − 1)" in mutant.source.text
+            assert "# ü: u·(x ÷ 1)" in mutant.source.text
