@@ -12,7 +12,7 @@ from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
 from gradaudit.engine.events import Trace
-from gradaudit.engine.likely_causes import with_likely_causes
+from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
@@ -45,12 +45,12 @@ def audit_case(case: Case, opened: Callable[[Case], Op] = open_op) -> Audit:
             subject = examine(case, opened(case))
             results, ground, comparisons = check_gradient(subject)
             findings, checking = run_checks(subject, ground, results)
-            results, asking = with_likely_causes(subject, results, comparisons, {finding.code for finding in findings})
+            results, asking = with_likely_causes(subject, results, comparisons, findings)
         except (OpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             return failed_audit(case, said, (finding,) if finding else ())
-    return Audit(concluded(case, results, tuple(findings)), subject.evaluations + checking + asking)
+    return Audit(concluded(case, results, unexplained(findings, results)), subject.evaluations + checking + asking)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.directional import IN_CACHE, Directional
 from gradaudit.numerics.loss import NOISE_MARGIN, ROUNDINGS, Floats
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.survey import COARSE
@@ -191,16 +191,17 @@ class RootTester:
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
         direction = self._rng.random(stop - start)
-        direction *= 2.0
-        direction -= 1.0
-        direction += np.copysign(0.5, direction)
-        tolerances = np.abs(self.line.claims[start:stop])
-        tolerances *= self._rtol
-        tolerances += self._atol
-        np.maximum(tolerances, floor, out=tolerances)
-        unit = float(tolerances.min())
-        np.minimum(tolerances, MAX_SPREAD * unit, out=tolerances)
-        direction *= np.divide(unit, tolerances, out=tolerances)
+        unit = max(self._rtol * float(np.abs(self.line.claims[start:stop]).min()) + self._atol, floor)
+        for first in range(0, stop - start, IN_CACHE):
+            part = direction[first : first + IN_CACHE]
+            part *= 2.0
+            part -= 1.0
+            part += np.copysign(0.5, part)
+            tolerances = np.abs(self.line.claims[start + first : start + first + part.size])
+            tolerances *= self._rtol
+            tolerances += self._atol
+            np.clip(tolerances, floor, MAX_SPREAD * unit, out=tolerances)
+            part *= np.divide(unit, tolerances, out=tolerances)
         if self._excluded is not None:
             direction[self._excluded[start:stop]] = 0.0
         return RootTest(start, direction, unit)

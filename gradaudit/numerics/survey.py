@@ -59,6 +59,9 @@ NARROWEST = 4.0
 FINEST_SCALE = 1e-6
 """How far below its elements the scale of a function is sought."""
 
+TINY_SQUARE = 1e-280
+"""Sum of squares below which some of them may have been lost."""
+
 STAIRS = 1e4
 """How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
 
@@ -197,7 +200,7 @@ class Surveyor:
 
     def _may_be_rounding(self, walk: Walk) -> bool:
         """Whether noise that sets in where there was none can be that of stairs; a function may have higher ones."""
-        return walk.level <= self._highest_stair * float(np.linalg.norm(self._outputs[walk.moved]))
+        return walk.level <= self._highest_stair * max(walk.shape, float(np.linalg.norm(self._outputs[walk.moved])))
 
     @property
     def _highest_stair(self) -> float:
@@ -347,6 +350,10 @@ def power_of_two(value: float) -> float:
 
 def rms(values: Array) -> float:
     """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
+    flat = values.reshape(-1)
+    square = float(np.vdot(flat, flat).real) if flat.size and flat.dtype in (np.float64, np.complex128) else 0.0
+    if TINY_SQUARE < square < math.inf:
+        return math.sqrt(square / flat.size)
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0.0 or not math.isfinite(largest):
         return largest
