@@ -68,9 +68,9 @@ def mutate(
     _print(mutation, format_)
     if mutation.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if mutation.total.percent < fail_under:
+    if under := mutation.is_under(fail_under):
         typer.echo(f"the mutation score is under the bar of {fail_under:g}%", err=True)
-    if mutation.total.percent < fail_under or not mutation.sound:
+    if under or not mutation.sound:
         raise typer.Exit(EXIT_UNEXPECTED)
 
 

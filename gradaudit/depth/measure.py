@@ -12,7 +12,7 @@ from typing import Any
 from gradaudit.depth.implementation import Function
 from gradaudit.depth.trace import new_coverage
 from gradaudit.engine.events import CaseDone, DepthMeasured, Event, Handler, RunFinished, Trace
-from gradaudit.results import FunctionDepth
+from gradaudit.results import Branch, FunctionDepth
 from gradaudit.spec.case import Case
 
 COMPLAINTS = r"^\s*raise\b"
@@ -81,18 +81,25 @@ def _report(steps: Mapping[str, Iterable[tuple[int, int]]]) -> Mapping[str, Any]
 
 
 def _depth(function: Function, found: Mapping[str, Any], base: Path) -> FunctionDepth:
-    def within(name: str) -> list[Any]:
-        return [one for one in found.get(name, []) if (one if isinstance(one, int) else one[0]) in function.body]
-
-    text = function.file.read_text(encoding="utf-8", errors="replace").splitlines()
-    missed, branches = within("missing_lines"), within("missing_branches")
+    executed, missed = (_within(function, found.get(f"{which}_lines", [])) for which in ("executed", "missing"))
+    taken, untaken = (_leaving(function, found.get(f"{which}_branches", [])) for which in ("executed", "missing"))
+    text = function.file.read_text(encoding="utf-8", errors="replace").split("\n")
     inside = function.file.is_relative_to(base)
     return FunctionDepth(
         function=function.name,
         file=(function.file.relative_to(base) if inside else function.file).as_posix(),
         line=function.line,
-        lines=len(within("executed_lines")) + len(missed),
+        lines=len(executed) + len(missed),
         missed_lines=tuple((line, text[line - 1].strip()) for line in missed),
-        branches=len(within("executed_branches")) + len(branches),
-        missed_branches=tuple((start, end) for start, end in branches),
+        branches=len(taken) + len(untaken),
+        missed_branches=untaken,
     )
+
+
+def _within(function: Function, lines: Sequence[int]) -> list[int]:
+    return [line for line in lines if line in function.body]
+
+
+def _leaving(function: Function, steps: Sequence[Sequence[int]]) -> tuple[Branch, ...]:
+    """Return the steps from lines of the function; where its ``def`` is on one of them, that is the module's."""
+    return tuple((start, end) for start, end in steps if start in function.body and start != function.line)

@@ -64,6 +64,11 @@ class Mutant:
     diff: str
 
 
+def control(backward: Backward) -> Mutant:
+    """Return the mutant without a fault, which has to fare as the op itself does."""
+    return Mutant("none", backward.file.name, 1, backward.attribute, backward, "")
+
+
 def backward_of(target: PythonTarget, find: ReachFinder) -> Backward | None:
     """Return the source of a target's backward; None where it is not to be found, as for compiled functions."""
     reach = find([target.backward.call], target.folder)
@@ -186,7 +191,7 @@ def _is_python(text: SourceText, top: ast.stmt, edit: Edit) -> bool:
 
 
 def _mutant(backward: Backward, changed: str, fault: str, function: str, base: Path) -> Mutant:
-    before, after = backward.text.splitlines(), changed.splitlines()
+    before, after = backward.text.split("\n"), changed.split("\n")
     inside = backward.file.is_relative_to(base)
     file = (backward.file.relative_to(base) if inside else backward.file).as_posix()
     lines = difflib.unified_diff(before, after, file, f"{file} ({fault})", n=CONTEXT, lineterm="")

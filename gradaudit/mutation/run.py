@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from gradaudit.coverage.reach import reach_finder
 from gradaudit.engine.audit import Audit, audit_case, failed_audit
@@ -13,7 +14,7 @@ from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import Workers, workers
 from gradaudit.engine.run import cores
 from gradaudit.engine.worker import Lost
-from gradaudit.mutation.mutants import Mutant, backward_of, mutants_of
+from gradaudit.mutation.mutants import Mutant, backward_of, control, mutants_of
 from gradaudit.mutation.score import Mutation, OpMutation
 from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
 from gradaudit.spec.case import Case, PythonTarget
@@ -22,6 +23,8 @@ from gradaudit.spec.load import Specs
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds that a mutant may take, all cases together: thirty times what most take; those that loop wait for it."""
+
+K = TypeVar("K")
 
 Progress = Callable[[int, int, str], None]
 """Called with how many mutants were tried, of how many, and the op of the last."""
@@ -33,6 +36,7 @@ class Plan:
 
     op: str
     cases: tuple[Case, ...]
+    control: Mutant
     mutants: tuple[Mutant, ...]
 
 
@@ -64,13 +68,17 @@ def mutate_specs(
                 raise SpecError(problems)
             for case, audit in _audited([case for plan in plans for case in plan.cases], tasks):
                 audits[case.id] = audit
-            for key, trial in _tried(plans, audits, tasks):
+            plans, unfit = _controlled(plans, audits, tasks)
+            skipped = (*skipped, *unfit)
+            calls = [((plan.op, k), plan, mutant) for plan in plans for k, mutant in enumerate(plan.mutants)]
+            for key, trial in _tried(calls, audits, tasks):
                 trials[key] = trial
-                progress(len(trials), sum(len(plan.mutants) for plan in plans), key[0])
+                progress(len(trials), len(calls), key[0])
     except KeyboardInterrupt:
         interrupted = True
-    ops = tuple(_mutation(plan, audits, trials) for plan in plans if _is_done(plan, audits, trials))
-    return Mutation(ops, skipped, interrupted)
+    tried = Counter(op for op, _ in trials)
+    done = [plan for plan in plans if 0 < tried[plan.op] == len(plan.mutants)]
+    return Mutation(tuple(_mutation(plan, audits, trials) for plan in done), skipped, interrupted)
 
 
 def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan], tuple[tuple[str, str], ...]]:
@@ -81,11 +89,14 @@ def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan]
     plans, skipped = [], []
     for op, own in by_op.items():
         target = own[0].target
+        right = tuple(case for case in own if case.expect.verdict == "pass")
         backward = backward_of(target, find) if isinstance(target, PythonTarget) else None
         if backward is None:
             skipped.append((op, "its backward is not in Python source that can be read"))
+        elif not right:
+            skipped.append((op, "its spec expects it to be wrong"))
         else:
-            plans.append(Plan(op, tuple(own), tuple(mutants_of(backward, folders[-1]))))
+            plans.append(Plan(op, right, control(backward), tuple(mutants_of(backward, folders[-1]))))
     return plans, tuple(skipped)
 
 
@@ -95,19 +106,24 @@ def _audited(cases: Sequence[Case], tasks: Workers) -> Iterator[tuple[Case, Audi
         yield case, failed_audit(case, outcome.cause) if isinstance(outcome, Lost) else outcome
 
 
-def _tried(
+def _controlled(
     plans: Sequence[Plan], audits: Mapping[str, Audit], tasks: Workers
-) -> Iterator[tuple[tuple[str, int], Trial]]:
-    endings = {plan.op: {case.id: ending(audits[case.id]) for case in plan.cases} for plan in plans}
-    keys = [(plan.op, k) for plan in plans for k in range(len(plan.mutants))]
-    calls = ((mutant, plan.cases, endings[plan.op]) for plan in plans for mutant in plan.mutants)
-    for position, outcome in tasks.map(try_mutant, calls):
-        yield keys[position], Trial(Fate.KILLED, cause=outcome.cause) if isinstance(outcome, Lost) else outcome
+) -> tuple[list[Plan], list[tuple[str, str]]]:
+    """Return the ops whose copy without a fault fares as they do themselves, and why the others' does not."""
+    fates = dict(_tried([(plan.op, plan, plan.control) for plan in plans], audits, tasks))
+    unfit = {op: trial for op, trial in fates.items() if trial.fate is not Fate.EQUIVALENT}
+    said = "a copy of its backward without a fault does not fare as it does itself: "
+    reasons = [(op, f"{said}{trial.cause or f'see {trial.case}'}") for op, trial in unfit.items()]
+    return [plan for plan in plans if plan.op not in unfit], reasons
 
 
-def _is_done(plan: Plan, audits: Mapping[str, Audit], trials: Mapping[tuple[str, int], Trial]) -> bool:
-    audited = all(case.id in audits for case in plan.cases)
-    return audited and all((plan.op, k) in trials for k in range(len(plan.mutants)))
+def _tried(
+    calls: Sequence[tuple[K, Plan, Mutant]], audits: Mapping[str, Audit], tasks: Workers
+) -> Iterator[tuple[K, Trial]]:
+    endings = {plan.op: {case.id: ending(audits[case.id]) for case in plan.cases} for _, plan, _ in calls}
+    arguments = ((mutant, plan.cases, endings[plan.op]) for _, plan, mutant in calls)
+    for position, outcome in tasks.map(try_mutant, arguments):
+        yield calls[position][0], Trial(Fate.KILLED, cause=outcome.cause) if isinstance(outcome, Lost) else outcome
 
 
 def _mutation(plan: Plan, audits: Mapping[str, Audit], trials: Mapping[tuple[str, int], Trial]) -> OpMutation:

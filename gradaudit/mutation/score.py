@@ -61,3 +61,7 @@ class Mutation:
     def sound(self) -> bool:
         """Whether every op by itself ends as its spec expects."""
         return not any(op.unexpected for op in self.ops)
+
+    def is_under(self, bar: float) -> bool:
+        """Whether the score is below a bar, in percent; where no mutant could be noticed any bar is missed."""
+        return self.total.percent < bar or (bar > 0 and not self.total.telling)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,10 +12,11 @@ from typing import Any
 
 from gradaudit.engine.audit import Audit, audit_case
 from gradaudit.mutation.compiled import compiled
-from gradaudit.mutation.difference import equivalent, error_over_tolerance
+from gradaudit.mutation.difference import equivalent, error_over_tolerance, gradients
 from gradaudit.mutation.mutants import Mutant
 from gradaudit.results import Verdict
 from gradaudit.spec.case import Case
+from gradaudit.targets import open_op
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.python import PythonOp, open_python
 
@@ -67,6 +69,21 @@ def try_mutant(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Endi
     """
     target = cases[0].target
     import_function(target.backward.call, target.folder)  # which puts its module within reach
+    own = _answers(cases)
+    try:
+        return _trial(mutant, cases, endings)
+    finally:
+        if _answers(cases) != own:  # the mutant wrote into what its module holds, which is imported anew for the next
+            sys.modules.pop(mutant.source.module, None)
+
+
+def _answers(cases: Sequence[Case]) -> list[dict[str, bytes]]:
+    """Return the bits of what the op itself answers."""
+    made = [gradients(case, open_op) or {} for case in cases]
+    return [{name: array.tobytes() for name, array in one.items() if array is not None} for one in made]
+
+
+def _trial(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending]) -> Trial:
     try:
         opened = partial(_opened, compiled(mutant.source))
     except Exception as error:
