@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import inf, nan
+from math import inf, nan, prod
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ rounding comes to where terms are added in another order."""
 
 DRAWS = 4
 """Further draws of each case's inputs that mutants are compared at before they are called equivalent."""
+
+LARGEST = 2**16
+"""Elements of a case up to which its sizes are doubled: more take seconds."""
 
 TIED = 5
 """Different values of an input with ties."""
@@ -54,8 +57,9 @@ def equivalent(cases: Sequence[Case], opened: Opener) -> bool:
     """Whether gradients equal the op's own, within rounding, wherever they were compared.
 
     That is at all inputs that the cases draw, and beyond them: a mutant that only differs where no case looks is no
-    equivalent one. Each case is drawn with other seeds, in double precision, with other params, with ties and zeros
-    among its values, and where they have both signs with values ``FAR`` times as large and as far from zero.
+    equivalent one. Each case is drawn with other seeds, in double precision, with other params, with every size twice
+    as large, with ties and zeros among its values, and where they have both signs with values ``FAR`` times as large
+    and as far from zero. What the op itself does not take is passed over.
     """
     return all(_same(case, opened) for case in _alike(cases))
 
@@ -67,8 +71,17 @@ def _alike(cases: Sequence[Case]) -> Iterator[Case]:
         yield _in_dtype(case, "complex128" if is_complex(case.dtype) else "float64")
         for params in {repr(params): params for params in _other_params(case, cases)}.values():
             yield replace(case, params=params)
+        yield _doubled(case)
         for changed in (_with_ties, _widened, _moved):
             yield replace(case, inputs=tuple(changed(made) if made.differentiable else made for made in case.inputs))
+
+
+def _doubled(case: Case) -> Case:
+    """Return a case with all sizes twice as large: equal ones stay equal, and a size of one is one no more."""
+    sizes = [prod(2 * size for size in made.shape) for made in case.inputs]
+    if any(made.values is not None for made in case.inputs) or sum(sizes) > LARGEST:
+        return case
+    return replace(case, inputs=tuple(replace(made, shape=tuple(2 * k for k in made.shape)) for made in case.inputs))
 
 
 def _with_ties(made: Input) -> Input:

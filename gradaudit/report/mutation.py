@@ -53,7 +53,8 @@ def _cells(name: str, counts: MutantCounts) -> list[Text | str]:
 
 
 def _survivor(op: OpMutation, mutant: Mutant, trial: Trial) -> Text:
-    text = Text(visible(f"{op.op}: {mutant.fault} in {mutant.function} survived"), style="bold")
+    place = f"{mutant.file}:{mutant.line}"
+    text = Text(visible(f"{op.op}: {mutant.fault} in {mutant.function} survived ({place})"), style="bold")
     for line in mutant.diff.splitlines():
         text.append("\n  ").append(visible(line), style=f"not bold {COLOURS.get(line[:1], '')}".strip())
     if trial.case:

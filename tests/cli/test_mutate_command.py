@@ -79,7 +79,7 @@ def test_a_weakened_spec_shows_in_the_score(powers: Path, gradaudit: Command) ->
     (powers / "specs" / "power.yaml").write_text(yaml.safe_dump(weak))
     told = gradaudit("mutate", "--fail-under", "90", "--no-store")
     assert told.exit_code == 1
-    assert "square: dropped term in square_backward survived" in told.stdout
+    assert "square: dropped term in square_backward survived (powers.py:10)" in told.stdout
     assert "-    return u * (x + x)\n" in told.stdout
     assert "+    return u * (x)\n" in told.stdout
     assert "nearest: power/square::default[float64], where the largest error is 1 of the tolerance" in told.stdout

@@ -176,6 +176,18 @@ def test_a_fault_where_no_case_looks_survives(folder: Path, x: dict[str, Any], f
     assert fates(write_op(folder, "kink", source, inputs={"x": x}), folder)["return u / np.sign(x)"] is fate
 
 
+@pytest.mark.parametrize(("rows", "fate"), [(1, Fate.SURVIVED), (2, Fate.KILLED)])
+def test_a_mean_for_a_sum_survives_where_there_is_one_row(folder: Path, rows: int, fate: Fate) -> None:
+    source = """
+    def forward(x, bias): return x + bias
+
+    def backward(u, x, bias):
+        return u, u.sum(axis=0)
+    """
+    inputs = {"x": {"shape": [rows, 4]}, "bias": {"shape": [4]}}
+    assert fates(write_op(folder, "bias", source, inputs=inputs), folder)["return u, u.mean(axis=0)"] is fate
+
+
 def test_a_weak_spec_lets_survive_what_a_good_one_kills(folder: Path) -> None:
     weak = {"tolerance": {"rtol": 0.5, "reason": "none"}, "inputs": {"x": {"values": [[1.0, 1.0], [1.0, 1.0]]}}}
     source = """
