@@ -65,8 +65,9 @@ def equivalent(cases: Sequence[Case], opened: Opener) -> bool:
 
 
 def _alike(cases: Sequence[Case]) -> Iterator[Case]:
-    for case in cases:
-        for seed in range(case.seed, case.seed + 1 + DRAWS):
+    yield from cases
+    for case in {case.name: case for case in reversed(cases)}.values():  # once for all dtypes
+        for seed in range(case.seed + 1, case.seed + 1 + DRAWS):
             yield replace(case, seed=seed)
         yield _in_dtype(case, "complex128" if is_complex(case.dtype) else "float64")
         for params in {repr(params): params for params in _other_params(case, cases)}.values():

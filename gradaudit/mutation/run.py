@@ -21,8 +21,8 @@ from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
 
-DEFAULT_TIMEOUT = 10.0
-"""Seconds that a mutant may take, all cases together: thirty times what most take; those that loop wait for it."""
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that a mutant may take, all cases together: ten times what the slowest needs; those that loop wait for it."""
 
 K = TypeVar("K")
 
