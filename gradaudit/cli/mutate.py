@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+
 if TYPE_CHECKING:
     from gradaudit.mutation.score import Mutation
     from gradaudit.spec.load import Specs
@@ -45,8 +47,7 @@ def mutate(
 
     process_context()  # which imports on its own while the specs are read here
 
-    from gradaudit.cli.run import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave_with_problems, one_interrupt
-    from gradaudit.cli.settings import leave, project_settings
+    from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
@@ -121,7 +122,7 @@ def _record(mutation: Mutation, loaded: Specs, project: Project, path: Path) -> 
 
 
 def _print(mutation: Mutation, format_: FormatOption) -> None:
-    from gradaudit.cli.settings import paper
+    from gradaudit.report.console import open_console_for_tables
     from gradaudit.report.mutation import mutation_document, print_mutation
 
     if format_ is FormatOption.json:
@@ -129,4 +130,4 @@ def _print(mutation: Mutation, format_: FormatOption) -> None:
 
         typer.echo(json.dumps(mutation_document(mutation), indent=1))
     else:
-        print_mutation(mutation, paper())
+        print_mutation(mutation, open_console_for_tables())

@@ -61,7 +61,12 @@ def with_likely_causes(
                 wrong_inputs=tuple(name for name in wrong if name != result.input),
                 right_inputs=tuple(sorted(right)),
             )
-            found[result.input] = [cause for cause in diagnose(evidence) if not (cause.fails and told)]
+            at_fault = told or any(finding.fails for finding in result.findings)
+            found[result.input] = [
+                cause
+                for cause in diagnose(evidence)
+                if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
+            ]
     return [_with_causes(result, found.get(result.input, [])) for result in results], 2
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.loss import Floats, as_reals, rms
+from gradaudit.numerics.loss import Floats, as_reals
+from gradaudit.numerics.magnitude import rms
 
 Array = NDArray[Any]
 

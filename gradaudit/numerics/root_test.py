@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.directional import IN_CACHE, Directional
-from gradaudit.numerics.loss import NOISE_MARGIN, ROUNDINGS, Floats
+from gradaudit.numerics.loss import Floats
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
-from gradaudit.numerics.survey import COARSE
+from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
@@ -37,11 +37,14 @@ THRESHOLDS = (0.03, 0.1, 0.25)
 FINE_RESOLUTION = 1e-3
 """Resolution, relative to the typical gradient, that is worth more rounds."""
 
-COARSE_RESOLUTION = 0.02
+COARSE_RESOLUTION = 0.032
 """Resolution that is worth testing smaller blocks apart."""
 
 EXPECTED_NOISE = 4.0
 """How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
+
+KNOWN_STEP_NOISE = 1.5
+"""The same at a step at which truncation was measured before."""
 
 TRUNCATION_MARGIN = 3.0
 """How much larger the truncation error may be along another random direction than along the one it was measured on."""
@@ -234,8 +237,9 @@ class RootTester:
             TooMuchError: where no step is good.
 
         """
+        margin = KNOWN_STEP_NOISE if step else EXPECTED_NOISE
         step = step or self._starting_step()
-        expected = EXPECTED_NOISE * self._noise * math.sqrt((stop - start) / self.line.size) / step
+        expected = margin * self._noise * math.sqrt((stop - start) / self.line.size) / step
         unexplained = True
         for _ in range(MAX_CALIBRATIONS):
             gauge = self._gauge(step, expected)
@@ -269,7 +273,7 @@ class RootTester:
             if quiet and move == 1.0:
                 return gauge, test
             step *= move
-            expected = 1.5 * (rounding / move + truncation * move**2)
+            expected = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
         raise TooMuchError(step)
 
     def _settle_down(self, step: float) -> None:
