@@ -89,14 +89,17 @@ def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan]
     plans, skipped = [], []
     for op, own in by_op.items():
         target = own[0].target
-        right = tuple(case for case in own if case.expect.verdict == "pass")
+        right = tuple(case for case in own if case.expect.verdict == "pass" and case.target == target)
         backward = backward_of(target, find) if isinstance(target, PythonTarget) else None
+        mutants = tuple(mutants_of(backward, folders[-1])) if backward else ()
         if backward is None:
             skipped.append((op, "its backward is not in Python source that can be read"))
         elif not right:
             skipped.append((op, "its spec expects it to be wrong"))
+        elif not mutants:
+            skipped.append((op, "its backward holds nothing that any fault fits"))
         else:
-            plans.append(Plan(op, right, control(backward), tuple(mutants_of(backward, folders[-1]))))
+            plans.append(Plan(op, right, control(backward), mutants))
     return plans, tuple(skipped)
 
 

@@ -217,3 +217,22 @@ def test_a_mutant_that_cannot_be_defined_is_noticed(folder: Path) -> None:
     trial = tried(Mutant("none", "sine.py", 1, "backward", source, ""), cases)
     assert trial.fate is Fate.KILLED
     assert "ZeroDivisionError" in trial.cause
+
+
+def test_what_a_mutant_leaves_in_its_module_does_not_reach_the_next(folder: Path) -> None:
+    source = """
+    import numpy as np
+
+    SCALES = np.array([1.0, 2.0])
+
+    def forward(x): return SCALES[1] * x
+
+    def backward(u, x):
+        scales = SCALES
+        scales += 0.0
+        return u * scales[1]
+    """
+    cases = write_op(folder, "leaving", source)
+    (harmful,) = changes(cases, folder)["scales += 1.0"]
+    tried(harmful, cases)
+    assert tried(unchanged(cases, folder), cases).fate is Fate.EQUIVALENT
