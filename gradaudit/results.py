@@ -174,3 +174,54 @@ class Result:
 
 MAX_MISMATCHES = 10_000
 """Most mismatches that a result carries: a complete table of a million wrong rows serves nobody."""
+
+
+@dataclass(frozen=True)
+class MutantCounts:
+    """How many mutants of a backward were noticed by its spec, were not, and could not be: the same function."""
+
+    killed: int = 0
+    survived: int = 0
+    equivalent: int = 0
+
+    @property
+    def telling(self) -> int:
+        """How many could have been noticed: all but the equivalent ones."""
+        return self.killed + self.survived
+
+    @property
+    def percent(self) -> float:
+        """The mutation score: the share of those that was killed; 100 where there was none."""
+        return 100.0 * self.killed / self.telling if self.telling else 100.0
+
+    def __add__(self, other: MutantCounts) -> MutantCounts:
+        survived, equivalent = self.survived + other.survived, self.equivalent + other.equivalent
+        return MutantCounts(self.killed + other.killed, survived, equivalent)
+
+
+Branch = tuple[int, int]
+"""A step from one line to another; a negative line leaves the function."""
+
+
+@dataclass(frozen=True)
+class FunctionDepth:
+    """Which lines and branches of a function the cases of an op executed.
+
+    Attributes:
+        function: its name, dotted below classes.
+        file: its file, as seen from the project.
+        line: the line of its definition.
+        lines: how many lines can be executed.
+        missed_lines: those that never were, each with its text.
+        branches: how many ways there are to go on where there is more than one.
+        missed_branches: those that were never taken.
+
+    """
+
+    function: str
+    file: str
+    line: int
+    lines: int
+    missed_lines: tuple[tuple[int, str], ...]
+    branches: int
+    missed_branches: tuple[Branch, ...]

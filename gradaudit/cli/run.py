@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,8 +13,10 @@ import typer
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
+    from gradaudit.engine.audit import Audit
     from gradaudit.engine.events import Handler
     from gradaudit.report.record import Recorder
+    from gradaudit.spec.case import Case
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
 
@@ -49,6 +51,9 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    depth: Annotated[
+        bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
+    ] = False,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
@@ -66,6 +71,7 @@ def run(
 
         process_context()  # which imports on its own while the specs are read here
 
+    from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.events import Event
     from gradaudit.engine.run import run_specs
     from gradaudit.report.files import UnwritableError
@@ -97,11 +103,12 @@ def run(
                 for handler in handlers:
                     handler(event)
 
-            run_specs(loaded, emit, jobs=jobs, timeout=timeout)
+            heard, audit = _auditing(emit, loaded, project, depth=depth)
+            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
             _tell_what_was_not_recorded(unknown, recorders)
     except SpecError as error:
         leave_with_problems(error.problems)
-    except (SelectionError, UnwritableError) as error:
+    except (SelectionError, UnwritableError, NoTracerError) as error:
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -128,7 +135,7 @@ def _recorders(
     store: Path | None, project: Project, loaded: Specs, where: list[Path], *, narrowed: bool
 ) -> list[Recorder]:
     """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
-    from gradaudit.coverage.fingerprint import provenances
+    from gradaudit.coverage.fingerprint import provenances, states
     from gradaudit.report.record import Recorder
     from gradaudit.store.circumstances import current_circumstances
 
@@ -137,7 +144,29 @@ def _recorders(
         return []
     everything = {path.resolve() for path in where} == {path.resolve() for path in project.specs}
     circumstances = current_circumstances(home, narrowed=narrowed or not everything)
-    return [Recorder(store or project.store, circumstances, provenances(loaded.cases, (Path.cwd(), home)))]
+    about = provenances(loaded.cases, (Path.cwd(), home))
+    return [Recorder(store or project.store, circumstances, about, states(loaded.cases, about))]
+
+
+def _auditing(
+    emit: Handler, loaded: Specs, project: Project, *, depth: bool
+) -> tuple[Handler, Callable[[Case], Audit]]:
+    """Return what hears the events, and how cases are audited: for depth, what they execute is noted and measured."""
+    from gradaudit.engine.audit import audit_case
+
+    if not depth:
+        return emit, audit_case
+    from functools import partial
+
+    from gradaudit.depth.implementation import implementations
+    from gradaudit.depth.measure import DepthMeter
+    from gradaudit.depth.trace import audit_traced, require_tracer
+
+    require_tracer()
+    home = (project.folder or Path()).resolve()
+    found = implementations(loaded.cases, (Path.cwd(), home))
+    files = sorted({function.file for functions in found.values() for function in functions})
+    return DepthMeter(emit, loaded.cases, found, home), partial(audit_traced, files)
 
 
 def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None:

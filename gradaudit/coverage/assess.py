@@ -6,15 +6,17 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from gradaudit.coverage.fingerprint import states
 from gradaudit.coverage.match import Matching
-from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
+from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutants, OpCoverage
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.coverage.reach import hashed
 from gradaudit.results import worst
 from gradaudit.spec.case import Case
-from gradaudit.store.records import Provenance, Record, subject_of
+from gradaudit.store.records import Provenance, Record, Recorded, subject_of
 
 TOTAL = "TOTAL"
 """Name of the row of all modules."""
@@ -31,7 +33,7 @@ def assess(
     matching: Matching,
     cases: Sequence[Case],
     provenances: Mapping[str, Provenance],
-    records: Iterable[Record],
+    recorded: Recorded,
     base: Path,
 ) -> Coverage:
     """Return the coverage of a project.
@@ -41,23 +43,37 @@ def assess(
         matching: which specs audit them.
         cases: those of all its specs.
         provenances: what each case is about now, by its id.
-        records: the newest record of each subject and spec, oldest first.
+        recorded: what the store holds of them.
         base: the folder that the files of specs are told from.
 
     """
     latest: dict[Key, list[Record]] = defaultdict(list)
-    for record in records:
+    for record in recorded.results:
         latest[subject_of(record.result)[:3]].append(record)
     by_op: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         by_op[case.op].append(case)
     ops = [_op(own, matching, provenances, latest, base) for own in by_op.values()]
+    about = states(cases, provenances)
+    ops = [replace(op, depth=_depth(recorded, op.op, about), mutants=_mutants(recorded, op.op, about)) for op in ops]
     modules = _modules(found.passes, matching, {op: own[0].module for op, own in by_op.items()})
     rows = _rows(found.passes, matching, modules)
     missing = tuple((modules[one], one) for one in found.passes if not matching.ops[one])
     total = ModuleRow(TOTAL, sum(row.passes for row in rows), sum(row.checked for row in rows))
     ordered = tuple(sorted(ops, key=lambda op: (op.module, op.op)))
     return Coverage(tuple(rows), total, ordered, missing, found.troubles, found.files)
+
+
+def _depth(recorded: Recorded, op: str, about: Mapping[str, str]) -> Depth | None:
+    known = {record.state: record for record in recorded.depths if record.op == op}
+    newest = known.get(about[op]) or next(reversed(known.values()), None)
+    return Depth(newest.functions, stale=newest.state != about[op]) if newest else None
+
+
+def _mutants(recorded: Recorded, op: str, about: Mapping[str, str]) -> Mutants | None:
+    known = {record.state: record for record in recorded.mutations if record.op == op}
+    newest = known.get(about[op]) or next(reversed(known.values()), None)
+    return Mutants(newest.counts, stale=newest.state != about[op]) if newest else None
 
 
 def _rows(passes: Sequence[BackwardPass], matching: Matching, modules: Mapping[BackwardPass, str]) -> list[ModuleRow]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -57,6 +58,20 @@ def provenances(cases: Sequence[Case], folders: Sequence[Path]) -> dict[str, Pro
     """
     hash_source = source_hasher(folders)
     return {case.id: Provenance(hash_source(case), hash_case(case), case.seed) for case in cases}
+
+
+def states(cases: Sequence[Case], about: Mapping[str, Provenance]) -> dict[str, str]:
+    """Return a hash of all that each op's cases are about together, by the op.
+
+    Args:
+        cases: the cases.
+        about: what each of them is about, by its id.
+
+    """
+    parts: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    for case in cases:
+        parts[case.op].append((case.id, about[case.id].source, about[case.id].spec))
+    return {op: hashed(json.dumps(sorted(own))) for op, own in parts.items()}
 
 
 def source_hasher(folders: Sequence[Path]) -> Callable[[Case], str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gradaudit.coverage.passes import BackwardPass, Trouble
-from gradaudit.results import Verdict
+from gradaudit.results import FunctionDepth, MutantCounts, Verdict
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,22 @@ class InputRow:
 
 
 @dataclass(frozen=True)
+class Depth:
+    """How deep an op's cases went into its implementation; ``stale`` where either has changed since."""
+
+    functions: tuple[FunctionDepth, ...]
+    stale: bool
+
+
+@dataclass(frozen=True)
+class Mutants:
+    """How an op's mutants fared; ``stale`` where its implementation or its spec has changed since."""
+
+    counts: MutantCounts
+    stale: bool
+
+
+@dataclass(frozen=True)
 class OpCoverage:
     """What is known of an op that has a spec.
 
@@ -63,6 +79,8 @@ class OpCoverage:
         audited: when it was last audited; None for never.
         audit: a short hash of the sources and the spec that the results are about; empty for never.
         stale: why the results are not about what is there now, in words; none where they are.
+        depth: how deep its cases went into its implementation; None where that was not measured.
+        mutants: how its mutants fared; None where none were tried.
 
     """
 
@@ -77,6 +95,8 @@ class OpCoverage:
     audited: datetime | None
     audit: str
     stale: tuple[str, ...]
+    depth: Depth | None = None
+    mutants: Mutants | None = None
 
 
 @dataclass(frozen=True)
@@ -104,3 +124,9 @@ class Coverage:
     def stale(self) -> tuple[OpCoverage, ...]:
         """The ops whose results are not about what is there now."""
         return tuple(op for op in self.ops if op.stale)
+
+    @property
+    def mutants(self) -> MutantCounts | None:
+        """How the mutants of all ops fared that have any; None where none were tried."""
+        tried = [op.mutants.counts for op in self.ops if op.mutants]
+        return sum(tried, MutantCounts()) if tried else None

@@ -62,7 +62,7 @@ class Reach:
                 text = json.dumps([plain(node) for node in nodes])
             except RecursionError:  # thousands of nested brackets: its layout counts then
                 text = module.file.read_text(errors="replace")
-            self._parts[key] = Part(hashed(text), frozenset(chain for node in nodes for chain in _chains(node)))
+            self._parts[key] = Part(hashed(text), frozenset(chain for node in nodes for chain in chains(node)))
         return self._parts[key]
 
     def behind(self, module: Module, chain: str) -> list[tuple[Module, str]]:
@@ -127,7 +127,7 @@ def plain(node: Any) -> Any:
     return node if isinstance(node, (str, bool)) else repr(node)
 
 
-def _chains(node: ast.AST) -> Iterator[str]:
+def chains(node: ast.AST) -> Iterator[str]:
     """Yield the names that a tree mentions, each with the attributes that follow it."""
     for below in ast.walk(node):
         if isinstance(below, ast.Name):

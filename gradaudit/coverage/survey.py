@@ -15,8 +15,8 @@ from gradaudit.coverage.pattern_passes import compiled_patterns
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.load import load_specs
 from gradaudit.spec.project import Project
-from gradaudit.store.read import latest_records
-from gradaudit.store.records import Record
+from gradaudit.store.read import latest_depths, latest_mutations, latest_records
+from gradaudit.store.records import Recorded
 from gradaudit.store.schema import open_to_read
 
 
@@ -44,8 +44,8 @@ def survey(
     return assess(found, matching, cases, provenances(cases, folders), _recorded(store), home)
 
 
-def _recorded(store: Path) -> list[Record]:
+def _recorded(store: Path) -> Recorded:
     if not store.exists():
-        return []
+        return Recorded()
     with open_to_read(store) as connection:
-        return latest_records(connection)
+        return Recorded(latest_records(connection), latest_depths(connection), latest_mutations(connection))

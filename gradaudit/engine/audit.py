@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,27 +11,38 @@ from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
+from gradaudit.engine.events import Trace
 from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import open_op
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import Op, OpError
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The results of a case, one for each differentiable input, and the forwards that other checks took."""
+    """The results of a case, one for each differentiable input, and the forwards that other checks took.
+
+    ``trace`` is what it executed, where that was noted.
+    """
 
     results: tuple[Result, ...]
     check_evaluations: int = 0
+    trace: Trace = field(default_factory=dict)
 
 
-def audit_case(case: Case) -> Audit:
-    """Audit one case in this process; whatever its op does short of killing the process becomes a verdict."""
+def audit_case(case: Case, opened: Callable[[Case], Op] = open_op) -> Audit:
+    """Audit one case in this process; whatever its op does short of killing the process becomes a verdict.
+
+    Args:
+        case: the case.
+        opened: returns its op, with params bound.
+
+    """
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
-            subject = examine(case, open_op(case))
+            subject = examine(case, opened(case))
             results, ground, comparisons = check_gradient(subject)
             findings, checking = run_checks(subject, ground, results)
             results, asking = with_likely_causes(subject, results, comparisons, findings)

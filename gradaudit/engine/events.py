@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from gradaudit.results import Result
+from gradaudit.results import Branch, FunctionDepth, Result
+
+Trace = Mapping[str, frozenset[Branch]]
+"""The steps from line to line that were taken in each file."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class CaseDone:
     done: int
     total: int
     results: tuple[Result, ...] = ()
+    trace: Trace = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,14 @@ class CaseFinished:
 
 
 @dataclass(frozen=True)
+class DepthMeasured:
+    """How deep an op's cases went into the functions that implement it; sent at the end, where it was asked for."""
+
+    op: str
+    functions: tuple[FunctionDepth, ...]
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Nothing more will come; ``interrupted`` tells whether cases were left out because of Ctrl-C."""
 
@@ -43,5 +55,5 @@ class RunFinished:
     interrupted: bool
 
 
-Event = RunStarted | CaseDone | CaseFinished | RunFinished
+Event = RunStarted | CaseDone | CaseFinished | DepthMeasured | RunFinished
 Handler = Callable[[Event], None]

@@ -48,7 +48,14 @@ class InProcess:
             yield position, outcome
 
 
-def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> None:
+def run_specs(
+    specs: Specs,
+    emit: Handler,
+    *,
+    jobs: int | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+    audit: Callable[[Case], Audit] = audit_case,
+) -> None:
     """Audit every case of the specs and emit what happens.
 
     Ctrl-C ends the run at once: the cases audited by then are still emitted, and ``RunFinished`` says so.
@@ -58,6 +65,7 @@ def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: 
         emit: called with each event, in this process.
         jobs: worker processes; None for one for each core, 0 for none: everything happens in this process.
         timeout: seconds that a case may take; not enforced without workers.
+        audit: audits a case, in a worker.
 
     Raises:
         SpecError: where a module or function that the specs name cannot be imported.
@@ -72,21 +80,21 @@ def run_specs(specs: Specs, emit: Handler, *, jobs: int | None = None, timeout: 
         nonlocal told
         while told < len(specs.cases) and (told in audits or skip_missing):
             if told in audits:
-                audit = audits.pop(told)
-                emit(CaseFinished(specs.cases[told].id, audit.results, audit.check_evaluations))
+                made = audits.pop(told)
+                emit(CaseFinished(specs.cases[told].id, made.results, made.check_evaluations))
             told += 1
 
-    count = min(_cores() if jobs is None else jobs, max(1, len(specs.cases)))
+    count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
     place: AbstractContextManager[TaskMap] = workers(count, timeout) if count else nullcontext(InProcess())
     try:
         with place as tasks:
             if problems := unimportable(specs, tasks.map):
                 raise SpecError(problems)
             emit(RunStarted(len(specs.cases), len(specs.documents)))
-            for done, (position, outcome) in enumerate(tasks.map(audit_case, [(case,) for case in specs.cases]), 1):
+            for done, (position, outcome) in enumerate(tasks.map(audit, [(case,) for case in specs.cases]), 1):
                 audits[position] = _audit(specs.cases[position], outcome)
-                case, results = specs.cases[position], audits[position].results
-                emit(CaseDone(case.id, done, len(specs.cases), results))
+                made = audits[position]
+                emit(CaseDone(specs.cases[position].id, done, len(specs.cases), made.results, made.trace))
                 tell()
     except KeyboardInterrupt:
         interrupted = True
@@ -102,5 +110,6 @@ def _audit(case: Case, outcome: Audit | Lost) -> Audit:
     return replace(audit, results=tuple(replace(result, seconds=share) for result in audit.results))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
-from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
+from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutants, OpCoverage
 from gradaudit.coverage.passes import BackwardPass
+from gradaudit.report.depth import reached_branches, reached_lines
 
 SCHEMA = 1
 
@@ -46,7 +48,20 @@ def _op(op: OpCoverage) -> dict[str, Any]:
         "audited": op.audited.isoformat() if op.audited else None,
         "audit": op.audit or None,
         "stale": list(op.stale),
+        "depth": _depth(op.depth) if op.depth else None,
+        "mutants": _mutants(op.mutants) if op.mutants else None,
     }
+
+
+def _depth(depth: Depth) -> dict[str, Any]:
+    functions = [asdict(function) for function in depth.functions]
+    lines, branches = reached_lines(depth.functions), reached_branches(depth.functions)
+    reached = {"reached_lines": lines[0], "lines": lines[1], "reached_branches": branches[0], "branches": branches[1]}
+    return {**reached, "stale": depth.stale, "functions": functions}
+
+
+def _mutants(mutants: Mutants) -> dict[str, Any]:
+    return {**asdict(mutants.counts), "stale": mutants.stale}
 
 
 def _input(row: InputRow) -> dict[str, Any]:

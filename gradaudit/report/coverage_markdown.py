@@ -13,6 +13,9 @@ from itertools import groupby
 from pathlib import Path
 
 from gradaudit.coverage.model import Coverage, InputRow, OpCoverage
+from gradaudit.report import numbers
+from gradaudit.report.coverage_columns import Share, thoroughness, thoroughness_headings
+from gradaudit.report.depth import never_reached
 from gradaudit.report.markdown import code, escaped, table
 from gradaudit.results import Verdict
 
@@ -44,7 +47,8 @@ def coverage_page(coverage: Coverage, plots: Sequence[tuple[str, str]] = ()) -> 
     lines = ["# Gradient coverage", "", *module_table(coverage), ""]
     for caption, name in plots:
         lines += [f"![{caption}]({name})", ""]
-    lines += [*_missing(coverage), *_stale(coverage), *_ops(coverage), *_troubles(coverage)]
+    lines += [*_missing(coverage), *_stale(coverage), *_ops(coverage)]
+    lines += [*_unreached(coverage), *_troubles(coverage)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -82,6 +86,15 @@ def _ops(coverage: Coverage) -> Iterator[str]:
         "names the sources and the spec that the results are about; `gradaudit history OP` has the dates."
     )
     yield ""
+    if any(op.depth for op in coverage.ops):
+        yield "*Lines* and *branches* are those of the implementation that the cases execute (`gradaudit run --depth`)."
+        yield ""
+    if tried := coverage.mutants:
+        yield (
+            f"*Mutants* are backwards with one fault, less those that are the same function, and how many of them a "
+            f"case notices (`gradaudit mutate`): {tried.killed:,} of {tried.telling:,}, {numbers.score(tried)}."
+        )
+        yield ""
     for module, group in groupby(coverage.ops, key=lambda op: op.module):
         yield from (f"### {escaped(module)}", "", *_module(list(group)), "")
 
@@ -89,17 +102,30 @@ def _ops(coverage: Coverage) -> Iterator[str]:
 def _module(ops: Sequence[OpCoverage]) -> list[str]:
     seen = {dtype for op in ops for row in op.inputs for dtype in row.verdicts}
     dtypes = [dtype for dtype in DTYPE_ORDER if dtype in seen]
-    headings = ["Op", "Input", *dtypes, "Cases:", "Error / tolerance:", "Missed:", "Findings", "Audit"]
-    return table(headings, [_row(op, k, row, dtypes) for op in ops for k, row in enumerate(op.inputs)])
+    extra = thoroughness_headings(ops)
+    headings = ["Op", "Input", *dtypes, "Cases:", "Error / tolerance:", "Missed:", *extra, "Findings", "Audit"]
+    return table(headings, [_row(op, k, row, dtypes, extra) for op in ops for k, row in enumerate(op.inputs)])
 
 
-def _row(op: OpCoverage, position: int, row: InputRow, dtypes: Sequence[str]) -> list[str]:
+def _share(share: Share | None) -> str:
+    return f"{share.part}/{share.whole}{' **stale**' if share.stale else ''}" if share else "-"
+
+
+def _row(op: OpCoverage, position: int, row: InputRow, dtypes: Sequence[str], extra: Sequence[str]) -> list[str]:
     verdicts = [CELLS[row.verdicts[dtype]] if dtype in row.verdicts else "" for dtype in dtypes]
-    numbers = [str(row.cases), ratio_bound(row.worst_ratio), miss_bound(row.miss_probability)]
+    magnitudes = [str(row.cases), ratio_bound(row.worst_ratio), miss_bound(row.miss_probability)]
     if position:
-        return ["", code(row.input), *verdicts, *numbers, "", ""]
+        return ["", code(row.input), *verdicts, *magnitudes, *[""] * len(extra), "", ""]
     findings = ", ".join(f"{code_} ({count})" if count > 1 else code_ for code_, count in op.findings)
-    return [_name(op), code(row.input), *verdicts, *numbers, findings, _audit(op)]
+    return [
+        _name(op),
+        code(row.input),
+        *verdicts,
+        *magnitudes,
+        *map(_share, thoroughness(op, extra)),
+        findings,
+        _audit(op),
+    ]
 
 
 def _name(op: OpCoverage) -> str:
@@ -117,6 +143,18 @@ def _audit(op: OpCoverage) -> str:
     if not op.audit:
         return "**never**"
     return f"`{op.audit}` **stale**" if op.stale else f"`{op.audit}`"
+
+
+def _unreached(coverage: Coverage) -> Iterator[str]:
+    rows = [
+        [code(op.op), code(place), code(what)]
+        for op in coverage.ops
+        if op.depth
+        for place, what in never_reached(op.depth.functions)
+    ]
+    if rows:
+        yield from ("## Never reached", "", "Lines and branches of an implementation that no case executes.", "")
+        yield from (*table(["Op", "Where", "What"], rows), "")
 
 
 def _troubles(coverage: Coverage) -> Iterator[str]:

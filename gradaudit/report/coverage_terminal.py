@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gradaudit.coverage.model import Coverage, ModuleRow, OpCoverage
 from gradaudit.report import numbers
+from gradaudit.report.coverage_columns import Share, thoroughness, thoroughness_headings
 from gradaudit.report.terminal import COLOURS, visible
 from gradaudit.results import Verdict
 
@@ -53,7 +54,8 @@ def _module_cells(row: ModuleRow) -> list[Text | str]:
 
 
 def _op_table(ops: Sequence[OpCoverage]) -> Table:
-    table = _table("Op", "Inputs", "Verdicts", "Cases:", "Error/tol.:", "Missed:", "Findings", "Audited")
+    extra = thoroughness_headings(ops)
+    table = _table("Op", "Inputs", "Verdicts", "Cases:", "Error/tol.:", "Missed:", *extra, "Findings", "Audited")
     for op in ops:
         ratio = _greatest(row.worst_ratio for row in op.inputs)
         missed = _greatest(row.miss_probability for row in op.inputs)
@@ -64,10 +66,18 @@ def _op_table(ops: Sequence[OpCoverage]) -> Table:
             str(max((row.cases for row in op.inputs), default=0)),
             "-" if math.isnan(ratio) else f"{ratio:.2g}",
             "-" if math.isnan(missed) else f"{missed:.0g}",
+            *map(_share, thoroughness(op, extra)),
             Text(", ".join(code for code, _ in op.findings)),
             _audited(op),
         )
     return table
+
+
+def _share(share: Share | None) -> Text:
+    if share is None:
+        return Text("-")
+    full = share.part == share.whole and not share.stale
+    return Text(f"{share.part}/{share.whole}{' stale' if share.stale else ''}", style="" if full else "yellow")
 
 
 def _greatest(values: Iterator[float]) -> float:
@@ -100,6 +110,8 @@ def _audited(op: OpCoverage) -> Text:
 
 
 def _lists(coverage: Coverage) -> Iterator[Text]:
+    if tried := coverage.mutants:
+        yield Text(f"\n{tried.killed:,} of {numbers.counted(tried.telling, 'mutant')} killed: {numbers.score(tried)}")
     if coverage.missing:
         count = numbers.counted(len(coverage.missing), "backward pass", "backward passes")
         yield Text(f"\n{count} without a spec ('gradaudit init FILE:LINE' drafts one):")

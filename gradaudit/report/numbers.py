@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from gradaudit.results import MutantCounts
+
 FULL_DIGITS = 18
 """Decimals of a value in a mismatch's headline: enough to see the last bit of a float32 near one."""
 
@@ -48,6 +50,11 @@ def percent(part: float, whole: float) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Write a count with its noun."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def score(counts: MutantCounts) -> str:
+    """Write a mutation score, rounded down: 100% means all."""
+    return f"{math.floor(10 * counts.percent) / 10:.1f}%" if counts.telling else "-"
 
 
 def seconds(value: float) -> str:

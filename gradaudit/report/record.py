@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from gradaudit.engine.events import CaseDone, Event, RunFinished, RunStarted
-from gradaudit.store.records import Circumstances, Provenance
+from gradaudit.engine.events import CaseDone, DepthMeasured, Event, RunFinished, RunStarted
+from gradaudit.store.records import Circumstances, DepthRecord, Provenance
 from gradaudit.store.schema import StoreError, open_to_write
-from gradaudit.store.write import add_results, begin_run, finish_run
+from gradaudit.store.write import add_depths, add_results, begin_run, finish_run
 
 
 class Recorder:
@@ -22,14 +22,22 @@ class Recorder:
         path: the store.
         circumstances: what the run is made with.
         provenances: what each case's results are about, by the case's id.
+        states: a hash of what each op's cases are about together, by the op.
 
     """
 
-    def __init__(self, path: Path, circumstances: Circumstances, provenances: Mapping[str, Provenance]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        circumstances: Circumstances,
+        provenances: Mapping[str, Provenance],
+        states: Mapping[str, str],
+    ) -> None:
         self.problem = ""
         self._path = path
         self._circumstances = circumstances
         self._provenances = provenances
+        self._states = states
         self._opened = ExitStack()
         self._connection: sqlite3.Connection | None = None
         self._run = 0
@@ -53,6 +61,8 @@ class Recorder:
             return  # the run ended before it began
         elif isinstance(event, CaseDone):
             add_results(self._connection, self._run, self._provenances[event.id], event.results)
+        elif isinstance(event, DepthMeasured):
+            add_depths(self._connection, self._run, [DepthRecord(event.op, self._states[event.op], event.functions)])
         elif isinstance(event, RunFinished):
             finish_run(self._connection, self._run, interrupted=event.interrupted)
             self.close()

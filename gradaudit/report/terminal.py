@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from gradaudit.engine.events import CaseDone, CaseFinished, Event, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, CaseFinished, DepthMeasured, Event, RunFinished, RunStarted
 from gradaudit.report import numbers
+from gradaudit.report.depth import depth_lines
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.tally import Row, Tally
 from gradaudit.results import Verdict
@@ -41,6 +42,7 @@ class TerminalReport:
         self._max_rows = max_rows
         self._quiet = quiet
         self._tally = Tally()
+        self._depths: list[DepthMeasured] = []
         self._planned = 0
         self._progress: Progress | None = None
 
@@ -54,6 +56,8 @@ class TerminalReport:
                 self._progress.update(self._progress.task_ids[0], completed=event.done, id=event.id)
             case CaseFinished():
                 self._tell(event)
+            case DepthMeasured():
+                self._depths.append(event)
             case RunFinished():
                 self._finish(event)
 
@@ -104,6 +108,10 @@ class TerminalReport:
             for k, (seconds, where) in enumerate(self._tally.slowest(SLOWEST)):
                 heading = "Slowest:" if k == 0 else ""
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
+        if self._depths and not self._quiet:
+            self._console.print()
+            for line in depth_lines(self._depths):
+                self._console.print(Text(visible(line), style="" if line.startswith(" ") else "bold"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from gradaudit.results import Finding, Result, Verdict
-from gradaudit.store.records import Circumstances, Provenance, Record, Run
+from gradaudit.results import Finding, FunctionDepth, MutantCounts, Result, Verdict
+from gradaudit.store.records import Circumstances, DepthRecord, MutationRecord, Provenance, Record, Run
 
 
 def runs(connection: sqlite3.Connection) -> list[Run]:
@@ -52,6 +52,26 @@ def latest_records(connection: sqlite3.Connection) -> list[Record]:
     """Return the newest record of each subject and spec hash, oldest first."""
     newest = "results.id IN (SELECT max(id) FROM results GROUP BY subject, spec_hash) ORDER BY results.id"
     return _records(connection, newest, ())
+
+
+def latest_depths(connection: sqlite3.Connection) -> list[DepthRecord]:
+    """Return the newest record of depth of each op and state, oldest first."""
+    newest = "id IN (SELECT max(id) FROM depths GROUP BY op, state) ORDER BY id"
+    rows = connection.execute(f"SELECT op, state, functions FROM depths WHERE {newest}")
+    return [DepthRecord(op, state, tuple(map(_function, json.loads(made)))) for op, state, made in rows]
+
+
+def latest_mutations(connection: sqlite3.Connection) -> list[MutationRecord]:
+    """Return the newest record of mutants of each op and state, oldest first."""
+    newest = "id IN (SELECT max(id) FROM mutations GROUP BY op, state) ORDER BY id"
+    rows = connection.execute(f"SELECT op, state, killed, survived, equivalent FROM mutations WHERE {newest}")
+    return [MutationRecord(op, state, MutantCounts(*counts)) for op, state, *counts in rows]
+
+
+def _function(stored: dict[str, Any]) -> FunctionDepth:
+    lines = tuple((line, text) for line, text in stored.pop("missed_lines"))
+    branches = tuple((start, end) for start, end in stored.pop("missed_branches"))
+    return FunctionDepth(**stored, missed_lines=lines, missed_branches=branches)
 
 
 _COLUMNS = (

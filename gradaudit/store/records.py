@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gradaudit.results import Result
+from gradaudit.results import FunctionDepth, MutantCounts, Result
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,33 @@ class Record:
     recorded: datetime
     provenance: Provenance
     result: Result
+
+
+@dataclass(frozen=True)
+class DepthRecord:
+    """How deep the cases of an op went into it; ``state`` is a hash of what that is about: its sources and cases."""
+
+    op: str
+    state: str
+    functions: tuple[FunctionDepth, ...]
+
+
+@dataclass(frozen=True)
+class MutationRecord:
+    """How the mutants of an op fared; ``state`` is a hash of what that is about: its sources and cases."""
+
+    op: str
+    state: str
+    counts: MutantCounts
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the store holds for the coverage of a project: the newest of everything, oldest first."""
+
+    results: Sequence[Record] = ()
+    depths: Sequence[DepthRecord] = ()
+    mutations: Sequence[MutationRecord] = ()
 
 
 Subject = tuple[str, str, str, str]

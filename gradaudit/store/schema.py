@@ -74,6 +74,24 @@ MIGRATIONS = (
     CREATE INDEX results_by_run ON results (run);
     CREATE INDEX results_by_subject ON results (subject, id);
     """,
+    """
+    CREATE TABLE depths (
+        id INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+        op TEXT NOT NULL,
+        state TEXT NOT NULL,
+        functions TEXT NOT NULL
+    );
+    CREATE TABLE mutations (
+        id INTEGER PRIMARY KEY,
+        recorded TEXT NOT NULL,
+        op TEXT NOT NULL,
+        state TEXT NOT NULL,
+        killed INTEGER NOT NULL,
+        survived INTEGER NOT NULL,
+        equivalent INTEGER NOT NULL
+    );
+    """,
 )
 """What leads from each version of the schema to the next: a new version is one more entry, no entry is ever edited."""
 

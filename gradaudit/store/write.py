@@ -6,10 +6,11 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 
 from gradaudit.results import Result
-from gradaudit.store.records import Circumstances, Provenance, now
+from gradaudit.store.records import Circumstances, DepthRecord, MutationRecord, Provenance, now
 from gradaudit.store.schema import transaction
 
 
@@ -41,6 +42,25 @@ def add_results(connection: sqlite3.Connection, run: int, provenance: Provenance
                 "INSERT INTO findings (result, position, code, message) VALUES (?, ?, ?, ?)",
                 [(cursor.lastrowid, k, made.code, _storable(made.message)) for k, made in enumerate(result.findings)],
             )
+
+
+def add_depths(connection: sqlite3.Connection, run: int, depths: Iterable[DepthRecord]) -> None:
+    """Record how deep the cases of a run went into their ops."""
+    rows = [(run, made.op, made.state, json.dumps([asdict(one) for one in made.functions])) for made in depths]
+    with transaction(connection):
+        connection.executemany("INSERT INTO depths (run, op, state, functions) VALUES (?, ?, ?, ?)", rows)
+
+
+def add_mutations(connection: sqlite3.Connection, mutations: Iterable[MutationRecord]) -> None:
+    """Record how mutants fared, all or none of them."""
+    recorded = _text(now())
+    rows = [
+        (recorded, made.op, made.state, made.counts.killed, made.counts.survived, made.counts.equivalent)
+        for made in mutations
+    ]
+    insert = "INSERT INTO mutations (recorded, op, state, killed, survived, equivalent) VALUES (?, ?, ?, ?, ?, ?)"
+    with transaction(connection):
+        connection.executemany(insert, rows)
 
 
 def finish_run(connection: sqlite3.Connection, run: int, *, interrupted: bool) -> None:

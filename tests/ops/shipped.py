@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from gradaudit.engine.audit import Audit, audit_case
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
-from gradaudit.targets import TARGET_KINDS, TargetKind
 from gradaudit.targets.op import Op
-from gradaudit.targets.python import PythonOp, imported_names, open_python
+from gradaudit.targets.python import PythonOp, open_python
 
 SPECS = Path(__file__).parents[2] / "specs"
 
@@ -49,6 +47,4 @@ class Spoilt:
 
 def audit_changed(case: Case, change: Callable[[PythonOp], Op]) -> Audit:
     """Audit a case with its op changed once it is opened."""
-    kind = TargetKind(lambda target, case: change(open_python(target, case)), imported_names)
-    with patch.dict(TARGET_KINDS, {PythonTarget: kind}):
-        return audit_case(case)
+    return audit_case(case, lambda case: change(open_python(case.target, case)))

@@ -27,6 +27,10 @@ def ops() -> pytest.MarkDecorator:
     return pytest.mark.parametrize("op", CASES_BY_OP)
 
 
+AT_A_KINK = {"at_zero", "ties"}
+"""Cases whose inputs lie on a kink on purpose: the op has to give one of the slopes around it."""
+
+
 def other_seeds(position: int) -> Iterator[int]:
     """Yield seeds spread over all of 0..199, for each case another part of them; 0 is left to the specs themselves."""
     for k in range(SEEDS_AT_A_TIME):
@@ -43,7 +47,12 @@ def test_right_gradients_pass_at_other_seeds_than_the_spec_s_own(op: str) -> Non
         for result in audit_case(replace(case, seed=seed)).results
     ]
     assert [(name, result.verdict, result.message) for name, result in results if not result.expected] == []
-    told = [(name, finding.message) for name, result in results for finding in result.findings]
+    told = [
+        (name, finding.message)
+        for name, result in results
+        for finding in result.findings
+        if not (finding.code == "kink" and result.case in AT_A_KINK)
+    ]
     assert told == []
 
 

@@ -1,0 +1,83 @@
+"""The functions that an op is implemented by: those of its target, and what they call in the same source tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradaudit.coverage.fingerprint import functions_of
+from gradaudit.coverage.modules import Module
+from gradaudit.coverage.reach import Reach, chains, reach_finder
+from gradaudit.spec.case import Case
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: its name, dotted below classes, its file, and its lines; the first of ``body`` is not its ``def``."""
+
+    name: str
+    file: Path
+    line: int
+    body: range
+
+
+def implementations(cases: Sequence[Case], folders: Sequence[Path]) -> Mapping[str, tuple[Function, ...]]:
+    """Return the functions that each op is implemented by, by the op; none where there is no source of them.
+
+    Args:
+        cases: the cases of all ops.
+        folders: where the project's modules are, besides the folder of each spec.
+
+    """
+    find = reach_finder(folders)
+    found = {}
+    for case in {case.op: case for case in cases}.values():
+        functions = functions_of(case.target)
+        found[case.op] = tuple(_called(functions, find(functions, case.target.folder)))
+    return found
+
+
+def _called(functions: Sequence[str], reach: Reach) -> Iterator[Function]:
+    located = [found for found in map(reach.modules.locate, functions) if found is not None and found.module.own]
+    waiting = [(found.module, found.name) for found in located]
+    seen: set[tuple[Path, str]] = set()
+    while waiting:
+        module, name = waiting.pop()
+        if (module.file, name) not in seen:
+            seen.add((module.file, name))
+            for function, node in _functions(module, name):
+                yield Function(function, module.file, node.lineno, _body(node))
+            bodies = [part for node in module.definitions[name.partition(".")[0]] for part in _running(node, name)]
+            waiting += [found for part in bodies for chain in chains(part) for found in reach.behind(module, chain)]
+
+
+def _functions(module: Module, name: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yield the functions that a name stands for: itself, or the methods of a class, or one of them."""
+    top, _, method = name.partition(".")
+    for node in module.definitions[top]:
+        if isinstance(node, ast.FunctionDef):
+            yield top, node
+        elif isinstance(node, ast.ClassDef):
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            yield from ((f"{top}.{part.name}", part) for part in methods if method in ("", part.name))
+
+
+def _running(node: ast.AST, name: str) -> Iterator[ast.AST]:
+    """Yield what runs when a name is called: bodies, but no decorators, defaults and annotations, which ran before."""
+    if isinstance(node, ast.ClassDef):
+        method = name.partition(".")[2]
+        for part in node.body:
+            if isinstance(part, ast.FunctionDef) and method in ("", part.name):
+                yield from part.body
+    elif isinstance(node, ast.FunctionDef):
+        yield from node.body
+    else:
+        yield node
+
+
+def _body(node: ast.FunctionDef) -> range:
+    last = node.body[-1].end_lineno
+    assert last is not None
+    return range(node.body[0].lineno, last + 1)

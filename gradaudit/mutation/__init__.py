@@ -1,0 +1,1 @@
+"""Mutation: how many small faults in a backward its spec would notice, and which it would not."""

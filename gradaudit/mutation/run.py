@@ -1,0 +1,135 @@
+"""Mutating ops and trying the mutants, in worker processes: this one never runs what was mutated."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from gradaudit.coverage.reach import reach_finder
+from gradaudit.engine.audit import Audit, audit_case, failed_audit
+from gradaudit.engine.imports import unimportable
+from gradaudit.engine.pool import Workers, workers
+from gradaudit.engine.run import cores
+from gradaudit.engine.worker import Lost
+from gradaudit.mutation.mutants import Mutant, backward_of, control, mutants_of
+from gradaudit.mutation.score import Mutation, OpMutation
+from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
+from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.errors import SpecError
+from gradaudit.spec.load import Specs
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds that a mutant may take, all cases together: ten times what the slowest needs; those that loop wait for it."""
+
+K = TypeVar("K")
+
+Progress = Callable[[int, int, str], None]
+"""Called with how many mutants were tried, of how many, and the op of the last."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An op with its cases and its mutants."""
+
+    op: str
+    cases: tuple[Case, ...]
+    control: Mutant
+    mutants: tuple[Mutant, ...]
+
+
+def mutate_specs(
+    specs: Specs, folders: Sequence[Path], *, jobs: int | None, timeout: float, progress: Progress
+) -> Mutation:
+    """Try every mutant of every op of the specs.
+
+    Ctrl-C ends it at once: ops whose mutants were all tried by then are in what is returned.
+
+    Args:
+        specs: what to mutate, and what to hold the mutants to.
+        folders: where the project's modules are, the last being what files are named from.
+        jobs: worker processes; None for one for each core.
+        timeout: seconds that a mutant may take.
+        progress: told of every mutant.
+
+    Raises:
+        SpecError: where a module or function that the specs name cannot be imported.
+
+    """
+    plans, skipped = _planned(specs.cases, folders)
+    audits: dict[str, Audit] = {}
+    trials: dict[tuple[str, int], Trial] = {}
+    interrupted = False
+    try:
+        with workers(cores() if jobs is None else jobs, timeout) as tasks:
+            if problems := unimportable(specs, tasks.map):
+                raise SpecError(problems)
+            for case, audit in _audited([case for plan in plans for case in plan.cases], tasks):
+                audits[case.id] = audit
+            plans, unfit = _controlled(plans, audits, tasks)
+            skipped = (*skipped, *unfit)
+            calls = [((plan.op, k), plan, mutant) for plan in plans for k, mutant in enumerate(plan.mutants)]
+            for key, trial in _tried(calls, audits, tasks):
+                trials[key] = trial
+                progress(len(trials), len(calls), key[0])
+    except KeyboardInterrupt:
+        interrupted = True
+    tried = Counter(op for op, _ in trials)
+    done = [plan for plan in plans if 0 < tried[plan.op] == len(plan.mutants)]
+    return Mutation(tuple(_mutation(plan, audits, trials) for plan in done), skipped, interrupted)
+
+
+def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan], tuple[tuple[str, str], ...]]:
+    find = reach_finder(folders)
+    by_op: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_op[case.op].append(case)
+    plans, skipped = [], []
+    for op, own in by_op.items():
+        target = own[0].target
+        right = tuple(case for case in own if case.expect.verdict == "pass" and case.target == target)
+        backward = backward_of(target, find) if isinstance(target, PythonTarget) else None
+        mutants = tuple(mutants_of(backward, folders[-1])) if backward else ()
+        if backward is None:
+            skipped.append((op, "its backward is not in Python source that can be read"))
+        elif not right:
+            skipped.append((op, "its spec expects it to be wrong"))
+        elif not mutants:
+            skipped.append((op, "its backward holds nothing that any fault fits"))
+        else:
+            plans.append(Plan(op, right, control(backward), mutants))
+    return plans, tuple(skipped)
+
+
+def _audited(cases: Sequence[Case], tasks: Workers) -> Iterator[tuple[Case, Audit]]:
+    for position, outcome in tasks.map(audit_case, [(case,) for case in cases]):
+        case = cases[position]
+        yield case, failed_audit(case, outcome.cause) if isinstance(outcome, Lost) else outcome
+
+
+def _controlled(
+    plans: Sequence[Plan], audits: Mapping[str, Audit], tasks: Workers
+) -> tuple[list[Plan], list[tuple[str, str]]]:
+    """Return the ops whose copy without a fault fares as they do themselves, and why the others' does not."""
+    fates = dict(_tried([(plan.op, plan, plan.control) for plan in plans], audits, tasks))
+    unfit = {op: trial for op, trial in fates.items() if trial.fate is not Fate.EQUIVALENT}
+    said = "a copy of its backward without a fault does not fare as it does itself: "
+    reasons = [(op, f"{said}{trial.cause or f'see {trial.case}'}") for op, trial in unfit.items()]
+    return [plan for plan in plans if plan.op not in unfit], reasons
+
+
+def _tried(
+    calls: Sequence[tuple[K, Plan, Mutant]], audits: Mapping[str, Audit], tasks: Workers
+) -> Iterator[tuple[K, Trial]]:
+    endings = {plan.op: {case.id: ending(audits[case.id]) for case in plan.cases} for _, plan, _ in calls}
+    arguments = ((mutant, plan.cases, endings[plan.op]) for _, plan, mutant in calls)
+    for position, outcome in tasks.map(try_mutant, arguments):
+        yield calls[position][0], Trial(Fate.KILLED, cause=outcome.cause) if isinstance(outcome, Lost) else outcome
+
+
+def _mutation(plan: Plan, audits: Mapping[str, Audit], trials: Mapping[tuple[str, int], Trial]) -> OpMutation:
+    tried = tuple((mutant, trials[plan.op, k]) for k, mutant in enumerate(plan.mutants))
+    unexpected = tuple(case.id for case in plan.cases if not all(made.expected for made in audits[case.id].results))
+    return OpMutation(plan.op, plan.cases[0].module, tried, unexpected)

@@ -1,0 +1,111 @@
+"""One mutant held to its op's spec, case by case, until one notices."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+from math import inf, isnan, prod
+from typing import Any
+
+from gradaudit.engine.audit import Audit, audit_case
+from gradaudit.mutation.compiled import compiled
+from gradaudit.mutation.difference import equivalent, error_over_tolerance, gradients
+from gradaudit.mutation.mutants import Mutant
+from gradaudit.results import Verdict
+from gradaudit.spec.case import Case
+from gradaudit.targets import open_op
+from gradaudit.targets.importing import import_function
+from gradaudit.targets.python import PythonOp, open_python
+
+
+class Fate(StrEnum):
+    """What becomes of a mutant."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    EQUIVALENT = "equivalent"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a mutant fared.
+
+    Attributes:
+        fate: what became of it.
+        case: id of the case that killed it, or else came nearest to it; empty where the process did not outlive it.
+        ratio: the largest error over tolerance that its gradient has in that case.
+        cause: what killed it, where that was no mismatch.
+
+    """
+
+    fate: Fate
+    case: str = ""
+    ratio: float = inf
+    cause: str = ""
+
+
+Ending = Mapping[str, Verdict]
+"""How a case ends for the op as it is: the verdict by input."""
+
+
+def ending(audit: Audit) -> Ending:
+    """Return how a case ended."""
+    return {result.input: result.verdict for result in audit.results}
+
+
+def try_mutant(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending]) -> Trial:
+    """Audit a mutant by case after case until one notices, those first whose gradients differ, the cheapest first.
+
+    A case notices when it ends otherwise than it does for the op itself, and not as its spec expects.
+
+    Args:
+        mutant: the mutant; its code is run here.
+        cases: all cases of its op.
+        endings: how they end for the op itself, by their id.
+
+    """
+    target = cases[0].target
+    import_function(target.backward.call, target.folder)  # which puts its module within reach
+    own = _answers(cases)
+    try:
+        return _trial(mutant, cases, endings)
+    finally:
+        if _answers(cases) != own:  # the mutant wrote into what its module holds, which is imported anew for the next
+            sys.modules.pop(mutant.source.module, None)
+
+
+def _answers(cases: Sequence[Case]) -> list[dict[str, bytes]]:
+    """Return the bits of what the op itself answers."""
+    made = [gradients(case, open_op) or {} for case in cases]
+    return [{name: array.tobytes() for name, array in one.items() if array is not None} for one in made]
+
+
+def _trial(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending]) -> Trial:
+    try:
+        opened = partial(_opened, compiled(mutant.source))
+    except Exception as error:
+        return Trial(Fate.KILLED, cause=f"cannot be defined: {type(error).__name__}: {error}")
+    ratios = {case.id: error_over_tolerance(case, opened) for case in cases}
+    for case in sorted(cases, key=lambda case: (not ratios[case.id] > 1.0, _cost(case))):
+        audit = audit_case(case, opened)
+        if _noticed(audit, endings[case.id]):
+            return Trial(Fate.KILLED, case.id, ratios[case.id], audit.results[0].message)
+    if equivalent(cases, opened):
+        return Trial(Fate.EQUIVALENT)
+    nearest = max(ratios, key=lambda id_: -1.0 if isnan(ratios[id_]) else ratios[id_])
+    return Trial(Fate.SURVIVED, nearest, ratios[nearest])
+
+
+def _opened(backward: Callable[..., Any], case: Case) -> PythonOp:
+    return replace(open_python(case.target, case), backward_function=backward)
+
+
+def _cost(case: Case) -> int:
+    return sum(prod(made.shape) for made in case.inputs)
+
+
+def _noticed(audit: Audit, own: Ending) -> bool:
+    return any(not result.expected and result.verdict is not own.get(result.input) for result in audit.results)
