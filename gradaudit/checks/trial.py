@@ -27,8 +27,11 @@ its rounding, so narrow that few elements cross a kink."""
 STEP_FOR_NARROW = 2.0**-7
 """Likewise where forward is differenced in a narrower dtype."""
 
-AGREED = 5e-3
+AGREED = 1e-3
 """Relative error of a directional derivative up to which a claim is borne out."""
+
+CONTRADICTED = 3e-3
+"""Least relative error of one that contradicts a claim: cancellation in forward at another point comes to half of it."""
 
 ROUNDINGS = 16.0
 """Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""
@@ -78,7 +81,8 @@ class Trial:
         closer = self.line.excess_one_sided(0, self.direction, self.step / CLOSER)
         if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
             return 0.0
-        return abs(self.excess) / (self.claim or abs(self.excess))
+        error = abs(self.excess) / (self.claim or abs(self.excess))
+        return error if error > CONTRADICTED else 0.0
 
 
 def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direction: str) -> Trial:
