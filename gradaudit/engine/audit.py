@@ -15,7 +15,7 @@ from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import open_op
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import LostOpError, OpError
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def audit_case(case: Case) -> Audit:
             results, ground, comparisons = check_gradient(subject)
             findings, checking = run_checks(subject, ground, results)
             results, asking = with_likely_causes(subject, results, comparisons, {finding.code for finding in findings})
-        except (OpError, UndrawableError, MemoryError) as error:
+        except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             return failed_audit(case, said, (finding,) if finding else ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -98,7 +98,35 @@ class PythonTarget:
     folder: Path
 
 
-Target = PythonTarget
+@dataclass(frozen=True)
+class ProcessTarget:
+    """An op that a child process answers for, in any language.
+
+    Attributes:
+        command: the program and its arguments, as seen from the spec's folder.
+        op: the name that the process knows the op by.
+        timeout: seconds that it may take for an answer.
+        differentiable_outputs: positions of the outputs that count; None for what the process says.
+        folder: the spec's own.
+
+    """
+
+    command: tuple[str, ...]
+    op: str
+    timeout: float
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class HeldTarget:
+    """An op at hand in this process instead of named in a spec: what opens it for a case."""
+
+    open: Callable[[Case], Any]
+    folder: Path = Path()
+
+
+Target = PythonTarget | ProcessTarget | HeldTarget
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradaudit.spec.case import Case, PythonTarget, Target
+from gradaudit.spec.case import Case, HeldTarget, ProcessTarget, PythonTarget, Target
 from gradaudit.targets.op import Op
+from gradaudit.targets.process import open_process
 from gradaudit.targets.python import imported_names, open_python
 
 
@@ -19,14 +20,23 @@ class TargetKind:
     imported_names: Callable[[Any], Mapping[tuple[str, ...], str]]
 
 
-TARGET_KINDS: Mapping[type, TargetKind] = {PythonTarget: TargetKind(open_python, imported_names)}
+def _nothing(target: Target) -> Mapping[tuple[str, ...], str]:
+    return {}
+
+
+TARGET_KINDS: Mapping[type, TargetKind] = {
+    PythonTarget: TargetKind(open_python, imported_names),
+    ProcessTarget: TargetKind(open_process, _nothing),
+    HeldTarget: TargetKind(lambda target, case: target.open(case), _nothing),
+}
 
 
 def open_op(case: Case) -> Op:
     """Return the op that the case's target reaches, with the case's params bound.
 
     Raises:
-        OpError: where a module or function cannot be imported.
+        OpError: where a module or function cannot be imported, or a process not be started.
+        LostOpError: where a process does not answer.
 
     """
     return TARGET_KINDS[type(case.target)].open(case.target, case)
