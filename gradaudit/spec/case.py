@@ -58,7 +58,7 @@ class Input:
         distribution: how values are drawn.
         avoid: what the values keep away from.
         gap: least distance between any two elements, 0 for none.
-        values: explicit values, nested as the shape is; nothing is drawn then.
+        values: explicit values, nested as the shape is, or an array; nothing is drawn then.
         layout: how the array lies in memory.
 
     """
@@ -120,9 +120,10 @@ class ProcessTarget:
 
 @dataclass(frozen=True)
 class HeldTarget:
-    """An op at hand in this process instead of named in a spec: what opens it for a case."""
+    """An op at hand in this process instead of named in a spec: what opens it for a case, and what it is called."""
 
     open: Callable[[Case], Any]
+    name: str
     folder: Path = Path()
 
 
@@ -143,7 +144,7 @@ class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
-    ``"ones"`` or nested values; ``step`` is None where it is chosen automatically.
+    ``"ones"``, nested values or an array; ``step`` is None where it is chosen automatically.
     """
 
     op: str
