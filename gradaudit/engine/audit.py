@@ -9,12 +9,12 @@ import numpy as np
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
-from gradaudit.checks.subject import examine
+from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.likely_causes import with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
-from gradaudit.targets import open_op
+from gradaudit.targets import opened
 from gradaudit.targets.op import LostOpError, OpError
 
 
@@ -30,15 +30,19 @@ def audit_case(case: Case) -> Audit:
     """Audit one case in this process; whatever its op does short of killing the process becomes a verdict."""
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
-            subject = examine(case, open_op(case))
-            results, ground, comparisons = check_gradient(subject)
-            findings, checking = run_checks(subject, ground, results)
-            results, asking = with_likely_causes(subject, results, comparisons, {finding.code for finding in findings})
+            with opened(case) as op:
+                return _audited(examine(case, op))
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             return failed_audit(case, said, (finding,) if finding else ())
-    return Audit(concluded(case, results, tuple(findings)), subject.evaluations + checking + asking)
+
+
+def _audited(subject: Subject) -> Audit:
+    results, ground, comparisons = check_gradient(subject)
+    findings, checking = run_checks(subject, ground, results)
+    results, asking = with_likely_causes(subject, results, comparisons, {finding.code for finding in findings})
+    return Audit(concluded(subject.case, results, tuple(findings)), subject.evaluations + checking + asking)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,17 @@ def open_op(case: Case) -> Op:
 
     """
     return TARGET_KINDS[type(case.target)].open(case.target, case)
+
+
+@contextmanager
+def opened(case: Case) -> Iterator[Op]:
+    """Open the op of a case as ``open_op`` does; the process that it may hold ends with the context."""
+    op = open_op(case)
+    try:
+        yield op
+    finally:
+        if callable(close := getattr(op, "close", None)):
+            close()
 
 
 def names_to_import(target: Target) -> Mapping[tuple[str, ...], str]:

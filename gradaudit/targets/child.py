@@ -38,6 +38,9 @@ SHOWN = 8_000
 SHOWN_LINES = 8
 """Lines of them that go with an error."""
 
+SHOWN_BYTES = 60
+"""Bytes that are shown of what is no message."""
+
 GRACE = 0.5
 """Seconds that a child has to end by itself."""
 
@@ -64,7 +67,7 @@ class Child:
         self._stdin, self._stdout, self._stderr = (_unblocked(pipe) for pipe in _pipes(self._process))
         for pipe in (self._stdout, self._stderr):
             self._selector.register(pipe, selectors.EVENT_READ)
-        weakref.finalize(self, _end, self._process, self._selector)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._selector)
 
     def ask(self, call: str, message: Message) -> Message:
         """Return the child's answer to a message.
@@ -87,6 +90,11 @@ class Child:
         except MessageError as error:
             self._lose(f"the process's answer to {call} is no message: {error}")
 
+    def end(self) -> None:
+        """Let the process go; without this call it goes with this object."""
+        self._trouble = self._trouble or "the process was told to exit"
+        self._finalizer()
+
     def _lose(self, trouble: str) -> NoReturn:
         """Give the child up.
 
@@ -103,6 +111,8 @@ class Child:
 
     def _exchange(self, request: deque[memoryview]) -> Message:
         """Write the request while listening to whatever the child writes, so that neither waits for the other."""
+        if unasked := self._unasked():
+            raise MessageError(f"before it was asked for, {unasked!r} was on standard output already")
         answer = _Answer()
         end = time.monotonic() + self._seconds
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
@@ -117,6 +127,13 @@ class Child:
             if self._stdin in ready:
                 self._write(request)
         return answer.message()
+
+    def _unasked(self) -> bytes:
+        """Return what the child wrote since its last answer, which would be taken for the next one."""
+        try:
+            return os.read(self._stdout, SHOWN_BYTES)
+        except BlockingIOError:
+            return b""
 
     def _write(self, request: deque[memoryview]) -> None:
         try:

@@ -29,7 +29,7 @@ class ProcessOp:
     """An op whose forward and backward are answered by a child process.
 
     Attributes:
-        child: the process, which ends with this object.
+        child: the process.
         name: what it knows the op by.
         params: as JSON.
         args: what backward is sent, in the words of a spec's ``args``; None for everything.
@@ -76,6 +76,10 @@ class ProcessOp:
             raise OpError(f"backward answered a gradient of '{unknown[0]}', which is no input{hint}")
         return dict(answer)
 
+    def close(self) -> None:
+        """End the process."""
+        self.child.end()
+
     def _ask(self, call: str, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return ask(self.child, call, self.name, self.params, arrays).arrays
 
@@ -115,7 +119,7 @@ def open_process(target: ProcessTarget, case: Case) -> ProcessOp:
 
 def _as_json(params: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(dict(params), allow_nan=False)
+        return json.dumps(dict(params), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise OpError(f"the params cannot be sent to a process, which gets them as JSON: {error}") from None
 

@@ -19,6 +19,7 @@ GUIDES = {
     "kinks",
     "new-op",
     "precision",
+    "process",
     "reading-results",
     "search",
     "stochastic-ops",
