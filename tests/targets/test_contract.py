@@ -57,13 +57,8 @@ def by_functions(variant: Variant, folder: Path) -> Sequence[Result]:
 
 
 def by_process(variant: Variant, folder: Path) -> Sequence[Result]:
-    child = [
-        sys.executable,
-        str(HERE / "contract_child.py"),
-        json.dumps(list(variant.inputs)),
-        json.dumps(variant.args),
-    ]
-    target = {"process": {"command": child, "op": f"{variant.forward}/{variant.backward}"}}
+    command = [sys.executable, str(CHILD), json.dumps(list(variant.inputs)), json.dumps(variant.args)]
+    target = {"process": {"command": command, "op": f"{variant.forward}/{variant.backward}"}}
     return audit_case(specified(variant, target, folder)).results
 
 
