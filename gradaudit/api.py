@@ -226,7 +226,9 @@ def _tolerance(rtol: float | None, atol: float | None, dtype: str) -> Tolerance 
 
 
 def _upstream(given: str | ArrayLike) -> Any:
-    return _one_of("upstream", given, ("random", "ones")) if isinstance(given, str) else given_array("upstream", given)
+    if isinstance(given, str):
+        return _one_of("upstream", given, ("random", "ones"))
+    return given_array("upstream", given).copy()
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> Any:

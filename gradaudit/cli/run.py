@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +24,7 @@ EXIT_INTERRUPTED = 130
 
 DtypeOption = StrEnum("DtypeOption", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
 MethodOption = StrEnum("MethodOption", ["auto", "exhaustive", "search"])
+FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
 
 def run(
@@ -54,6 +55,9 @@ def run(
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    format: Annotated[  # noqa: A002 (the option's name)
+        FormatOption, typer.Option(help="github: annotations of the specs' lines as well, for GitHub Actions.")
+    ] = FormatOption.terminal,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
     ] = False,
@@ -72,8 +76,11 @@ def run(
 
     from gradaudit.engine.events import Event
     from gradaudit.engine.run import run_specs
+    from gradaudit.report.console import open_console
     from gradaudit.report.files import UnwritableError
+    from gradaudit.report.github import GithubReport, annotated_problem
     from gradaudit.report.tally import Tally
+    from gradaudit.report.terminal import TerminalReport
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs, selected
@@ -92,10 +99,13 @@ def run(
         loaded = load_specs(where, overrides)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
-        with one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+        console = open_console(stderr="-" in (json, junit))
+        github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
+        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet), *github]
+        with one_interrupt(), _written(json, junit) as files:
             narrowed = select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
-            handlers: list[Handler] = [tally, *recorders, *reports]
+            handlers: list[Handler] = [tally, *recorders, *shown, *files]
 
             def emit(event: Event) -> None:
                 for handler in handlers:
@@ -104,7 +114,7 @@ def run(
             run_specs(loaded, emit, jobs=jobs, timeout=timeout)
             _tell_what_was_not_recorded(unknown, recorders)
     except SpecError as error:
-        leave_with_problems(error.problems)
+        leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
     except (SelectionError, UnwritableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_USAGE) from None
@@ -172,18 +182,16 @@ def one_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool) -> Iterator[list[Handler]]:
-    """Open every report that was asked for; a file that was not written by the end stays what it was."""
-    from gradaudit.report.console import open_console
+def _written(json: str | None, junit: str | None) -> Iterator[list[Handler]]:
+    """Open every file that was asked for; one that was not written by the end stays what it was."""
     from gradaudit.report.files import AtomicFile, UnwritableError
     from gradaudit.report.json import JsonReport
     from gradaudit.report.junit import JunitReport
-    from gradaudit.report.terminal import TerminalReport
 
     if json and json == junit:
         raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
-    reports: list[Handler] = [TerminalReport(open_console(stderr="-" in (json, junit)), max_rows=max_rows, quiet=quiet)]
     with ExitStack() as stack:
+        reports: list[Handler] = []
         for path, report in ((json, JsonReport), (junit, JunitReport)):
             if path:
                 file = AtomicFile(path)
@@ -192,10 +200,10 @@ def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool)
         yield reports
 
 
-def leave_with_problems(problems: tuple[Problem, ...]) -> NoReturn:
+def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Problem], str] = str) -> NoReturn:
     """Print what is wrong with the specs and exit."""
     for problem in problems:
-        typer.echo(str(problem), err=True)
+        typer.echo(written(problem), err=True)
     count = len(problems)
     typer.echo(f"{count} problem{'s' if count != 1 else ''} in the specs; nothing was audited", err=True)
     raise typer.Exit(EXIT_USAGE)

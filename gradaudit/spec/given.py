@@ -48,18 +48,18 @@ def _input(name: str, given: ArrayLike, differentiable: Collection[str] | None) 
     wanted = is_floating(dtype) if differentiable is None else name in differentiable
     if wanted and not is_floating(dtype):
         raise ValueError(f"differentiable: {name} is {dtype}, which has no derivatives")
-    return Input(name, array.shape, dtype, wanted, values=array, layout=_layout(array))
+    return Input(name, array.shape, dtype, wanted, values=array.copy(), layout=_layout(array))
 
 
 def given_array(name: str, given: ArrayLike) -> NDArray[Any]:
-    """Return a copy of an array, in its memory layout.
+    """Return what is given as an array, which may be the same.
 
     Raises:
         TypeError: where it is no array of numbers of a dtype that can be audited.
 
     """
     try:
-        array = np.array(given, order="K")
+        array = np.asarray(given)
     except Exception as error:  # whatever another framework raises for what is not on the CPU, or needs a gradient
         raise TypeError(f"{name}: expected an array, found {type(given).__name__}: {error}") from None
     if array.dtype.name not in KNOWN_DTYPES:
