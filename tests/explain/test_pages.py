@@ -20,6 +20,7 @@ GUIDES = {
     "new-op",
     "precision",
     "process",
+    "python",
     "reading-results",
     "search",
     "stochastic-ops",
