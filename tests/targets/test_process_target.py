@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -122,6 +123,16 @@ def test_a_child_that_hangs_is_given_up(tmp_path: Path, op: str) -> None:
 def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
     assert result_of(tmp_path, "start another", seconds=0.5).verdict == "error"
     assert gone(tmp_path, "grandchild")
+
+
+def test_a_child_that_hangs_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere a child ends when it reads the end of its input")
+    case_of(tmp_path, "hang", seconds=3600.0)
+    command = [sys.executable, "-m", "gradaudit", "run", "square.yaml", "--timeout", "1", "-j", "1"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+    assert "exceeded its time limit of 1 s" in done.stdout
+    assert gone(tmp_path)
 
 
 def test_however_much_it_writes_to_stderr_it_is_heard_out(tmp_path: Path) -> None:
