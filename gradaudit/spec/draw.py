@@ -83,7 +83,7 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
         raise UndrawableError("the upstream given is complex, the output is real")
     given = _given(case.upstream, dtype)
     if given.shape != shape:
-        raise UndrawableError(f"the upstream given has shape {given.shape}, the output has shape {shape}")
+        raise UndrawableError(f"the given upstream has shape {given.shape}, the output has shape {shape}")
     return given
 
 

@@ -166,7 +166,7 @@ class TestSettings:
         gradaudit.check(op, {"x": X}, upstream=upstream).assert_ok()
         assert (seen[0] == upstream).all()
         wrong = gradaudit.check(op, {"x": X}, upstream=[1.0, 2.0])
-        assert "upstream given has shape (2,), the output has shape (4, 5)" in wrong.results[0].message
+        assert "upstream has shape (2,), the output has shape (4, 5)" in wrong.results[0].message
         z = gradaudit.check(
             gradaudit.op(lambda z: z * z, lambda u, z: 2 * np.conj(z) * u), {"z": X + 1j}, upstream=X * 1j
         )
