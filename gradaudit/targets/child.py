@@ -263,19 +263,19 @@ def _unblocked(pipe: IO[bytes]) -> int:
 def _end(process: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> None:
     """Tell the child that there is nothing more to do, and see to it that it goes."""
     selector.close()
-    if process.poll() is None and process.stdin:
+    if process.returncode is None:  # else it was given up before, and its number may be another's by now
         with suppress(OSError, subprocess.TimeoutExpired):
-            for part in encoded(Message(texts={"call": "exit"})):
-                process.stdin.write(part)
-            process.stdin.close()
+            process.stdin.write(b"".join(encoded(Message(texts={"call": "exit"}))))  # type: ignore[union-attr]
+            process.stdin.close()  # type: ignore[union-attr]
             process.wait(GRACE)
-    _kill(process)
+        _kill(process)
     for pipe in _pipes(process):
         with suppress(OSError):
             pipe.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and those that it has started."""
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -109,6 +109,8 @@ def open_process(target: ProcessTarget, case: Case) -> ProcessOp:
     if (spoken := description.get("protocol")) != PROTOCOL:
         raise LostOpError(f"the process answers describe with protocol {spoken!r}; expected {PROTOCOL!r}")
     args, counted = _listed(description, "args", str), _listed(description, "differentiable", int)
+    if counted and min(counted) < 0:
+        raise OpError(f"the process says that output {min(counted)} counts; positions begin at 0")
     names = [made.name for made in case.inputs]
     for word in args or ():
         if word not in names and not re.fullmatch(r"(upstream|output)(\[\d+\])?", word):

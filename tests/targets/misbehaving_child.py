@@ -98,6 +98,8 @@ DESCRIPTIONS = {
     "narrow args": {"protocol": "1", "args": '["upstream", "x"]'},
     "wrong args": {"protocol": "1", "args": '["upstreem"]'},
     "no list": {"protocol": "1", "args": "upstream"},
+    "layer": {"protocol": "1", "args": '["upstream"]'},
+    "counts output -1": {"protocol": "1", "differentiable": "[-1]"},
     "counts output 4": {"protocol": "1", "differentiable": "[4]"},
 }
 
@@ -126,6 +128,7 @@ def backward(op: str, x: Any, upstream: Any) -> None:
 def main() -> None:
     Path("child").write_text(str(os.getpid()))
     count = 0
+    x = None
     while True:
         texts, header, data = receive()
         if texts["call"] == "exit":
@@ -135,10 +138,12 @@ def main() -> None:
             write(message({"__metadata__": DESCRIPTIONS.get(texts["op"], {"protocol": "1"})}))
         elif texts["call"] == "forward":
             count += 1
-            forward(texts["op"], count, numbers(header, data, "x"))
+            x = numbers(header, data, "x")
+            forward(texts["op"], count, x)
         else:
             Path("sent").write_text(" ".join(sorted(header)))
-            backward(texts["op"], numbers(header, data, "x"), numbers(header, data, "upstream[0]"))
+            x = x if texts["op"] == "layer" else numbers(header, data, "x")
+            backward(texts["op"], x, numbers(header, data, "upstream[0]"))
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ ERRORS = {
     "no protocol": "the process answers describe with protocol None; expected '1'",
     "wrong args": "the process names 'upstreem' among backward's args",
     "no list": "the process describes the op with args 'upstream'; expected a JSON list such as",
+    "counts output -1": "the process says that output -1 counts; positions begin at 0",
     "counts output 4": "output 4 counts, but forward answered output[0]: float64",
 }
 
@@ -178,6 +179,12 @@ def test_backward_is_sent_what_it_takes(tmp_path: Path) -> None:
     op = open_op(case_of(tmp_path, "narrow args"))
     op.backward((X,), {"x": X}, op.forward({"x": X}))
     assert (tmp_path / "sent").read_text() == "upstream[0] x"
+
+
+def test_a_layer_may_lean_on_its_forward_where_it_says_so(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "layer")
+    assert (result.verdict, result.findings) == ("pass", ())
+    assert (tmp_path / "sent").read_text() == "upstream[0]"
 
 
 def test_what_cannot_be_sent_is_an_error(tmp_path: Path) -> None:
