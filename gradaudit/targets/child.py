@@ -54,7 +54,7 @@ class Child:
         seconds: how long it may take for an answer.
 
     Raises:
-        OpError: where there is no such program.
+        OpError: where there is no such program, or the system has no pipes that can be waited at together.
 
     """
 
@@ -227,6 +227,8 @@ class _Answer:
 
 
 def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
+    if os.name != "posix":
+        raise OpError("the process cannot be started: pipes that are waited at together need Linux, macOS or the like")
     program = command[0]
     found = shutil.which(program if os.sep not in program else str(folder / program))
     if found is None:

@@ -102,21 +102,41 @@ def ask(child: Child, call: str, op: str, params: str, arrays: Mapping[str, Arra
 
 
 def open_process(target: ProcessTarget, case: Case) -> ProcessOp:
-    """Start the process of a target, have it describe the op, and bind the case's params to it."""
+    """Start the process of a target, have it describe the op, and bind the case's params to it.
+
+    Raises:
+        OpError: where it cannot be started, does not know the op, or describes it in a way that makes no sense.
+        LostOpError: where it does not answer, or speaks another version of the protocol.
+
+    """
     params = _as_json(case.params)
     child = Child(target.command, target.folder, target.timeout)
-    description = ask(child, "describe", target.op, params).texts
-    if (spoken := description.get("protocol")) != PROTOCOL:
-        raise LostOpError(f"the process answers describe with protocol {spoken!r}; expected {PROTOCOL!r}")
-    args, counted = _listed(description, "args", str), _listed(description, "differentiable", int)
-    if counted and min(counted) < 0:
-        raise OpError(f"the process says that output {min(counted)} counts; positions begin at 0")
+    try:
+        description = ask(child, "describe", target.op, params).texts
+        if (spoken := description.get("protocol")) != PROTOCOL:
+            raise LostOpError(f"the process answers describe with protocol {spoken!r}; expected {PROTOCOL!r}")
+        args, counted = _args(description, case), _counted(description)
+    except BaseException:
+        child.end()
+        raise
+    return ProcessOp(child, target.op, params, args, target.differentiable_outputs or counted)
+
+
+def _args(description: Mapping[str, str], case: Case) -> tuple[str, ...] | None:
+    args = _listed(description, "args", str)
     names = [made.name for made in case.inputs]
     for word in args or ():
         if word not in names and not re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
             known = nearest(word, names) or f"; expected upstream, output, output[k] or an input ({', '.join(names)})"
             raise OpError(f"the process names '{word}' among backward's args, which is nothing that there is{known}")
-    return ProcessOp(child, target.op, params, args, target.differentiable_outputs or counted)
+    return args
+
+
+def _counted(description: Mapping[str, str]) -> tuple[int, ...] | None:
+    counted = _listed(description, "differentiable", int)
+    if counted and min(counted) < 0:
+        raise OpError(f"the process says that output {min(counted)} counts; positions begin at 0")
+    return counted
 
 
 def _as_json(params: Mapping[str, Any]) -> str:

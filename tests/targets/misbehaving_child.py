@@ -58,6 +58,11 @@ def flood() -> None:
     sys.stderr.flush()
 
 
+def flood_for_ever() -> None:
+    while True:
+        flood()
+
+
 def leave() -> None:
     sys.stderr.write("cannot find the weights\n")
     sys.exit(3)
@@ -70,7 +75,14 @@ def start_another() -> None:
     hang()
 
 
-DEEDS = {"crash": crash, "hang": hang, "flood": flood, "leave": leave, "start another": start_another}
+DEEDS = {
+    "crash": crash,
+    "hang": hang,
+    "flood": flood,
+    "flood for ever": flood_for_ever,
+    "leave": leave,
+    "start another": start_another,
+}
 
 ANSWERS = {
     "print": b"Listening on port 8080\n",
@@ -111,7 +123,7 @@ def forward(op: str, count: int, x: Any) -> None:
         if op in ("half", "print and leave"):
             sys.exit()
         return
-    if deed and (not op.endswith(" later") or count > BEYOND):
+    if deed and (count > BEYOND if op.endswith(" later") else count == 1):
         deed()
     write(named("output[0]", [value * value for value in x]))
 
