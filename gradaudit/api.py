@@ -18,7 +18,7 @@ from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
 from gradaudit.targets.op import Op
-from gradaudit.targets.process import open_process
+from gradaudit.targets.process import ProcessOp, open_process
 from gradaudit.targets.python import open_functions
 
 MAX_ROWS = 10
@@ -76,7 +76,7 @@ def process_op(
     """
     counted = None if outputs is None else tuple(outputs)
     target = ProcessTarget(tuple(command), op, timeout, counted, Path.cwd())
-    return HeldTarget(lambda case: open_process(target, case), op)
+    return HeldTarget(lambda case: open_process(target, case), op, ProcessOp.close)
 
 
 class GradientMismatch(AssertionError):  # noqa: N818 (named as what it says in a test's report)

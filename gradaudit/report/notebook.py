@@ -34,7 +34,7 @@ def results_html(results: Sequence[Result], shapes: Mapping[str, tuple[int, ...]
         max_rows: rows of a table of wrong indices.
 
     """
-    heading = ("input", "verdict", "indices", "wrong", "unseen below", "forwards")
+    heading = ("input", "verdict", "indices", "wrong", "resolution", "forwards")
     parts = [_table(heading, [_summary(result) for result in results])]
     for result in results:
         parts += _detail(result, shapes.get(result.input, ()), max_rows)

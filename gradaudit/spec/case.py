@@ -118,12 +118,25 @@ class ProcessTarget:
     folder: Path
 
 
+def _keep(op: Any) -> None:
+    """Leave an op as it is: who made it may go on with it."""
+
+
 @dataclass(frozen=True)
 class HeldTarget:
-    """An op at hand in this process instead of named in a spec: what opens it for a case, and what it is called."""
+    """An op at hand in this process instead of named in a spec.
+
+    Attributes:
+        open: makes the op for a case.
+        name: what it is called.
+        close: lets go of what the op that was made holds besides memory.
+        folder: where its functions would be looked up by name, which they are not.
+
+    """
 
     open: Callable[[Case], Any]
     name: str
+    close: Callable[[Any], None] = _keep
     folder: Path = Path()
 
 

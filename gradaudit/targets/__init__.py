@@ -13,22 +13,34 @@ from gradaudit.targets.process import open_process
 from gradaudit.targets.python import imported_names, open_python
 
 
+def _nothing_to_import(target: Any) -> Mapping[tuple[str, ...], str]:
+    return {}
+
+
+def _nothing_to_close(target: Any, op: Any) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class TargetKind:
-    """What is known of a kind of target: how to open it, and what it imports, by the path that names it in a spec."""
+    """What is known of a kind of target.
+
+    Attributes:
+        open: from a target and its case to the op.
+        imported_names: what a target imports, by the path that names it in a spec.
+        close: lets go of what the op of a target holds besides memory.
+
+    """
 
     open: Callable[[Any, Case], Op]
-    imported_names: Callable[[Any], Mapping[tuple[str, ...], str]]
-
-
-def _nothing(target: Target) -> Mapping[tuple[str, ...], str]:
-    return {}
+    imported_names: Callable[[Any], Mapping[tuple[str, ...], str]] = _nothing_to_import
+    close: Callable[[Any, Any], None] = _nothing_to_close
 
 
 TARGET_KINDS: Mapping[type, TargetKind] = {
     PythonTarget: TargetKind(open_python, imported_names),
-    ProcessTarget: TargetKind(open_process, _nothing),
-    HeldTarget: TargetKind(lambda target, case: target.open(case), _nothing),
+    ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
+    HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
 }
 
 
@@ -50,8 +62,7 @@ def opened(case: Case) -> Iterator[Op]:
     try:
         yield op
     finally:
-        if callable(close := getattr(op, "close", None)):
-            close()
+        TARGET_KINDS[type(case.target)].close(case.target, op)
 
 
 def names_to_import(target: Target) -> Mapping[tuple[str, ...], str]:

@@ -208,6 +208,12 @@ def test_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         gradaudit.check(gradaudit.process_op(CHILD, "unknown"), {"x": X}).assert_ok()
 
 
+def test_a_process_that_was_opened_elsewhere_is_left_to_its_owner(tmp_path: Path) -> None:
+    op = open_op(case_of(tmp_path, "right"))
+    for _ in range(2):
+        gradaudit.check(op, {"x": X}).assert_ok()
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
