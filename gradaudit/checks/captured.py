@@ -112,8 +112,8 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
         "backward gives the first point's gradient at a second point, where forward's derivative is another: it uses "
         "what an earlier forward left instead of what it is given"
         if same
-        else "the gradient is right at the first point and wrong at a second one, drawn alike: backward uses something "
-        "that an earlier forward left instead of computing it from what it is given"
+        else "the gradient is right at the first point and wrong at a second one: backward uses something that an "
+        "earlier forward left, or a formula that holds for inputs like the first only"
     )
     evidence = {"order": "forward(other), backward(other)", "same_answer": same, "relative_error": error}
     return Finding("captured-state", f"{message} (off by {error:.2g} of its size)", evidence)

@@ -54,21 +54,23 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     seen = {name: probe.gradient_change(name, first[name], second[name]) for name in probe.claimed}
     if not any(seen.values()):
         return
-    third = probe.backward(probe.base, probe.upstream)
+    third, fourth = (probe.backward(probe.base, probe.upstream) for _ in range(2))
     for name in (name for name in probe.claimed if seen[name]):
         native = np.asarray(probe.subject.gradients[name])  # the first answer of all
-        if _adds_up(native, second[name], third[name]):
+        if _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, third[name])
         else:
             drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
 
 
-def _adds_up(first: Array, second: Array, third: Array) -> bool:
-    """Whether an answer is the one before plus the first one; other calls may lie between the first and the second."""
-    wide = widened(first)
-    same = SAME_STEP + ROUNDINGS * spacing(first.dtype.name)
-    return not exceeding(wide, widened(third) - widened(second), same * float(np.abs(wide).max(initial=0.0)))
+def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
+    """Whether each answer is the one before plus the same again."""
+    increment = widened(third) - widened(second)
+    added, largest = (float(np.abs(widened(each)).max(initial=0.0)) for each in (increment, fourth))
+    rounding = ROUNDINGS * spacing(third.dtype.name) * largest
+    alike = not exceeding(increment, widened(fourth) - widened(third), SAME_STEP * added + rounding)
+    return alike and added > rounding
 
 
 def _accumulated(name: str, first: Array, third: Array) -> Finding:

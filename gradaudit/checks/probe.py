@@ -14,7 +14,8 @@ from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
 from gradaudit.checks.subject import Subject
-from gradaudit.numerics.loss import joined, rms
+from gradaudit.numerics.loss import joined
+from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import Op, OpError

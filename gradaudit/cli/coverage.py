@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
 
 if TYPE_CHECKING:
     from gradaudit.coverage.model import Coverage
@@ -40,8 +44,7 @@ def coverage(
 
     Exits with 0, with 1 where coverage is under the bar, with 2 where a spec or an option is wrong.
     """
-    from gradaudit.cli.run import EXIT_UNEXPECTED
-    from gradaudit.cli.settings import leave, project_settings
+    from gradaudit.cli.settings import project_settings
     from gradaudit.coverage.pattern_passes import PatternError
     from gradaudit.report.coverage_files import write_page
     from gradaudit.report.files import UnwritableError
@@ -63,10 +66,9 @@ def coverage(
 
 
 def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | None, store: Path | None) -> Coverage:
-    from gradaudit.cli.settings import searching
     from gradaudit.coverage.survey import survey
 
-    with searching() as progress:
+    with _searching() as progress:
         return survey(
             project,
             sources=tuple(source or project.sources),
@@ -76,10 +78,29 @@ def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | N
         )
 
 
-def _print(found: Coverage, format_: FormatOption) -> None:
-    from gradaudit.cli.settings import paper
+@contextmanager
+def _searching() -> Iterator[Callable[[int], None]]:
+    """Show how many files were searched while that lasts, where someone looks on."""
+    from rich.console import Console
 
-    console = paper()
+    console = Console(stderr=True)
+    if not console.file.isatty():
+        yield lambda files: None
+        return
+    with console.status("searching") as status:
+
+        def show(files: int) -> None:
+            if files % STEP == 0:
+                status.update(f"searching: {files:,} files")
+
+        yield show
+
+
+STEP = 100
+"""Files between two changes of what is shown."""
+
+
+def _print(found: Coverage, format_: FormatOption) -> None:
     if format_ is FormatOption.json:
         import json
 
@@ -91,6 +112,7 @@ def _print(found: Coverage, format_: FormatOption) -> None:
 
         typer.echo(coverage_page(found), nl=False)
     else:
+        from gradaudit.report.console import open_console_for_tables
         from gradaudit.report.coverage_terminal import print_coverage
 
-        print_coverage(found, console)
+        print_coverage(found, open_console_for_tables())

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
+
 
 def diff(
     before: Annotated[
@@ -21,9 +23,9 @@ def diff(
 
     Exits with 0 where nothing newly fails, 1 where something does, 2 where there are no such runs.
     """
-    from gradaudit.cli.run import EXIT_UNEXPECTED
-    from gradaudit.cli.settings import leave, paper, project_settings
+    from gradaudit.cli.settings import project_settings
     from gradaudit.report.comparison import comparison_lines
+    from gradaudit.report.console import open_console
     from gradaudit.store.choose import NoSuchRunError, chosen_runs
     from gradaudit.store.compare import compare_runs
     from gradaudit.store.read import records_of_run, runs
@@ -36,7 +38,7 @@ def diff(
             comparison = compare_runs(a, records_of_run(connection, a.id), b, records_of_run(connection, b.id))
     except (StoreError, NoSuchRunError) as error:
         leave(str(error))
-    console = paper()
+    console = open_console()
     for line in comparison_lines(comparison):
         console.print(line, markup=False, soft_wrap=True)
     if comparison.newly_failing:

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradaudit.cli.run import (
-    EXIT_INTERRUPTED,
-    EXIT_UNEXPECTED,
-    EXIT_USAGE,
-    DtypeOption,
-    leave_with_problems,
-    one_interrupt,
-)
+from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+from gradaudit.cli.run import DtypeOption
 
 if TYPE_CHECKING:
     from gradaudit.explain.explanation import Explanation
@@ -45,6 +39,7 @@ def explain(
 
     Exits as run does: 0 where every case ends as its spec expects, 1 where any does not, 2 for a wrong spec or option.
     """
+    from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError, cases_of
     from gradaudit.explain.explain import explain as explained
     from gradaudit.report.files import AtomicFile, UnwritableError
@@ -52,11 +47,12 @@ def explain(
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs
-    from gradaudit.spec.project import find_project
 
     if name in FINDING_CODES and not (case or specs or dtype or plot):
         return _explain_code(name, format)
-    overrides = Overrides(dtypes=tuple(str(each) for each in dtype) if dtype else None, seed=seed)
+    project = project_settings()
+    dtypes = tuple(str(each) for each in dtype) if dtype else None
+    overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances)
     try:
         with one_interrupt(), ExitStack() as stack:
             if plot:
@@ -64,7 +60,7 @@ def explain(
 
                 kind, file = kind_of_plot(plot), AtomicFile(plot)
                 stack.callback(file.discard)
-            loaded = load_specs(specs or list(find_project(Path.cwd()).specs), overrides)
+            loaded = load_specs(specs or list(project.specs), overrides)
             explanation = explained(cases_of(loaded, name, case), jobs=jobs, timeout=timeout)
             _write(explanation, format, max_rows)
             if plot:
@@ -72,8 +68,7 @@ def explain(
     except SpecError as error:
         leave_with_problems(error.problems)
     except (UnknownNameError, UnwritableError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_USAGE) from None
+        leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if not explanation.as_expected:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-EXIT_USAGE = 2
+from gradaudit.cli.ending import leave
 
 
 def guide(
@@ -28,6 +28,5 @@ def guide(
         return
     if name not in names:
         hint = nearest(name, names) or f"; there are {', '.join(names)}"
-        typer.echo(f"there is no guide '{name}'{hint}", err=True)
-        raise typer.Exit(EXIT_USAGE)
+        leave(f"there is no guide '{name}'{hint}")
     print_markdown(read_guide(name).text, open_console())

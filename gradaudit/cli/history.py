@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.ending import leave
+
 
 def history(
     op: Annotated[str, typer.Argument(help="The op's name.")],
@@ -14,7 +16,8 @@ def history(
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")] = None,
 ) -> None:
     """Show how an op fared from run to run, newest first. Exits with 2 where it was never recorded."""
-    from gradaudit.cli.settings import leave, paper, project_settings
+    from gradaudit.cli.settings import project_settings
+    from gradaudit.report.console import open_console_for_tables
     from gradaudit.report.history import history_table
     from gradaudit.spec.errors import nearest
     from gradaudit.store.read import ops, records_of_op, runs
@@ -26,6 +29,6 @@ def history(
             records = records_of_op(connection, op)
             if not records:
                 leave(f"{path} has no results of an op '{op}'{nearest(op, ops(connection))}")
-            paper().print(history_table(runs(connection), records, limit))
+            open_console_for_tables().print(history_table(runs(connection), records, limit))
     except StoreError as error:
         leave(str(error))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.ending import leave
+
 
 def init(
     target: Annotated[str, typer.Argument(help="module:function of a backward pass or its forward, or its file:line.")],
@@ -19,7 +21,7 @@ def init(
 
     Nothing is imported, and no file is overwritten. Exits with 2 where there is no such backward pass.
     """
-    from gradaudit.cli.settings import leave, project_settings
+    from gradaudit.cli.settings import project_settings
     from gradaudit.coverage.draft import draft_spec
     from gradaudit.coverage.pattern_passes import PatternError, compiled_patterns
     from gradaudit.coverage.point_out import NoSuchPassError, pointed_out

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
     from gradaudit.engine.events import Handler
     from gradaudit.report.record import Recorder
-    from gradaudit.spec.errors import Problem
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
-
-EXIT_UNEXPECTED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 DtypeOption = StrEnum("DtypeOption", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
 MethodOption = StrEnum("MethodOption", ["auto", "exhaustive", "search"])
@@ -116,8 +112,7 @@ def run(
     except SpecError as error:
         leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
     except (SelectionError, UnwritableError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(EXIT_USAGE) from None
+        leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if tally.finished and tally.finished.interrupted:
@@ -161,27 +156,6 @@ def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None
 
 
 @contextmanager
-def one_interrupt() -> Iterator[None]:
-    """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
-
-    def interrupt(number: int, frame: object) -> None:
-        for each in own:
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in own:  # not one that is ignored, as in the background of a script
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in own:
-            if signal.getsignal(number) is interrupt:
-                signal.signal(number, before[number])
-
-
-@contextmanager
 def _written(json: str | None, junit: str | None) -> Iterator[list[Handler]]:
     """Open every file that was asked for; one that was not written by the end stays what it was."""
     from gradaudit.report.files import AtomicFile, UnwritableError
@@ -198,12 +172,3 @@ def _written(json: str | None, junit: str | None) -> Iterator[list[Handler]]:
                 stack.callback(file.discard)
                 reports.append(report(file))
         yield reports
-
-
-def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Problem], str] = str) -> NoReturn:
-    """Print what is wrong with the specs and exit."""
-    for problem in problems:
-        typer.echo(written(problem), err=True)
-    count = len(problems)
-    typer.echo(f"{count} problem{'s' if count != 1 else ''} in the specs; nothing was audited", err=True)
-    raise typer.Exit(EXIT_USAGE)

@@ -39,7 +39,7 @@ def _named_share(evidence: Evidence, names: list[Constant], constants: list[Cons
 def _message(evidence: Evidence, fit: Fit, names: list[Constant], share: float) -> str:
     value = in_digits(names[0].value if names else fit.value)
     said = f"numerical = {value} x analytical {extent(evidence, share)}"
-    telling = [str(made) for made in names if not made.name.lstrip("-").isdigit()]
+    telling = [str(made) for made in names if any(letter.isalpha() for letter in made.name)]
     return said + (f"; {value} is {' or '.join(telling)}" if telling else "")
 
 

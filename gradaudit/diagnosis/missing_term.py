@@ -36,6 +36,8 @@ def _with_coefficient(evidence: Evidence, term: Term, missing: Array, tried: int
         return None
     coefficient = min(near, key=lambda known: abs(known - fit.value)) if near else fit.value
     predicted = evidence.claimed + coefficient * term.values
+    if (np.abs(predicted) <= evidence.slack).all():
+        return None  # the true gradient is zero: to take away all that is there explains nothing
     if not promising(evidence, predicted[evidence.probes]):
         return None
     fitted = evidence.repeated if near else evidence.repeated | fit.mask(len(missing))

@@ -10,7 +10,7 @@ from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import Subject, examine
-from gradaudit.engine.likely_causes import with_likely_causes
+from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
@@ -41,8 +41,9 @@ def audit_case(case: Case) -> Audit:
 def _audited(subject: Subject) -> Audit:
     results, ground, comparisons = check_gradient(subject)
     findings, checking = run_checks(subject, ground, results)
-    results, asking = with_likely_causes(subject, results, comparisons, {finding.code for finding in findings})
-    return Audit(concluded(subject.case, results, tuple(findings)), subject.evaluations + checking + asking)
+    results, asking = with_likely_causes(subject, results, comparisons, findings)
+    evaluations = subject.evaluations + checking + asking
+    return Audit(concluded(subject.case, results, unexplained(findings, results)), evaluations)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:
@@ -58,7 +59,7 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
         about = finding.evidence.get("array")
         place = next((k for k, result in enumerate(results) if result.input == about), 0)
         results[place] = _with_finding(results[place], finding)
-    results = [_failed_by_findings(result) for result in results]
+    results = [_failed_by_findings(_without_superseded(result)) for result in results]
     return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
 
 
@@ -67,15 +68,23 @@ SUPERSEDED = {
     "stochastic-forward": {"out-of-domain", "kink", "discontinuity", "noise-dominated", "precision-loss"},
     "stochastic-backward": {"precision-loss"},
     "accumulated": {"precision-loss"},
+    "degenerate-upstream": {"noise-dominated"},
+    "tolerance-too-tight": {"precision-loss"},
 }
 """Findings that explain others, which would lead astray beside them."""
 
 
 def _with_finding(result: Result, finding: Finding) -> Result:
-    old = [known for known in result.findings if known.code in SUPERSEDED.get(finding.code, ())]
-    message = finding.message if any(result.message == known.message for known in old) else result.message
-    kept = tuple(known for known in result.findings if known not in old)
-    return replace(result, message=message, findings=(*kept, finding))
+    return replace(result, findings=(*result.findings, finding))
+
+
+def _without_superseded(result: Result) -> Result:
+    """Return a result without the findings that others of it explain; a message of theirs is that of the other then."""
+    for finding in result.findings:
+        old = [known for known in result.findings if known.code in SUPERSEDED.get(finding.code, ())]
+        message = finding.message if any(result.message == known.message for known in old) else result.message
+        result = replace(result, message=message, findings=tuple(f for f in result.findings if f not in old))
+    return result
 
 
 def _failed_by_findings(result: Result) -> Result:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,16 +19,15 @@ from gradaudit.targets.op import OpError
 Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
 
+VAGUE = "stochastic-backward"
+"""The finding that a cause in ``OF_CALLS`` explains, where nothing is drawn at random."""
+
 OF_CALLS = frozenset({"captured-state", "accumulated"})
 """Causes that make a later call's answer right: what looked like a loss of precision in the first was none."""
 
 
-RANDOM = frozenset({"stochastic-forward", "stochastic-backward"})
-"""Findings beside which a mismatch has no cause to look for: it is another one at every call."""
-
-
 def with_likely_causes(
-    subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison], known: Collection[str]
+    subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison], known: Sequence[Finding]
 ) -> tuple[list[Result], int]:
     """Add to the results of wrong gradients what their mismatches look like.
 
@@ -38,15 +37,17 @@ def with_likely_causes(
         subject: the op, fed and called once.
         results: what the audit of the gradient found.
         comparisons: what each gradient was compared with, by input.
-        known: codes of the findings that checks have made already; they are not made again.
+        known: the findings that checks have made.
 
     Returns:
         The results, and the forwards that it took.
 
     """
     wrong = [result.input for result in results if result.verdict is Verdict.FAIL and result.input in comparisons]
-    if not wrong or RANDOM & set(known):
+    if not wrong or any(finding.evidence.get("drawn_anew") for finding in known):  # it is another one at every call
         return results, 0
+    # Checks tell what is wrong with calls better than numbers can, but for why an answer depends on those before.
+    told = any(finding.fails and finding.code != VAGUE for finding in known)
     again, doubled = _answer(subject, 1), _answer(subject, 2)
     right = {result.input for result in results if result.verdict is Verdict.PASS}
     found = {}
@@ -60,8 +61,19 @@ def with_likely_causes(
                 wrong_inputs=tuple(name for name in wrong if name != result.input),
                 right_inputs=tuple(sorted(right)),
             )
-            found[result.input] = [cause for cause in diagnose(evidence) if cause.code not in known]
+            at_fault = told or any(finding.fails for finding in result.findings)
+            found[result.input] = [
+                cause
+                for cause in diagnose(evidence)
+                if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
+            ]
     return [_with_causes(result, found.get(result.input, [])) for result in results], 2
+
+
+def unexplained(findings: Sequence[Finding], results: Sequence[Result]) -> tuple[Finding, ...]:
+    """Return the findings of checks without those that a likely cause says more precisely."""
+    causes = {finding.code for result in results for finding in result.findings}
+    return tuple(finding for finding in findings if not (finding.code == VAGUE and OF_CALLS & causes))
 
 
 def _with_causes(result: Result, causes: list[Finding]) -> Result:

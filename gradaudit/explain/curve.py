@@ -14,7 +14,8 @@ from gradaudit.checks.gradient.ground import Ground, find_ground, widened
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.numerics.decision import settles
 from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
-from gradaudit.numerics.loss import Loss, power_of_two
+from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.results import Mismatch, Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import UndrawableError, generator

@@ -11,7 +11,7 @@ from gradaudit.engine.pool import workers
 from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
 from gradaudit.engine.worker import Lost
 from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
-from gradaudit.explain.explanation import Explanation, Origin, Sighting, Study, ToleranceInForce
+from gradaudit.explain.explanation import Explanation, Origin, Sighting, Study, ToleranceInForce, place_of
 from gradaudit.explain.heat_map import heat_map
 from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
@@ -158,10 +158,6 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
         )
 
 
-def _place(result: Result) -> tuple[str, str]:
-    return f"{result.case}[{result.dtype}]", result.input
-
-
 def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
     used: dict[tuple[float, float, Origin, str], list[tuple[str, str]]] = {}
     for case, result in pairs:
@@ -170,7 +166,7 @@ def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
             is_default = (result.rtol, result.atol) == (default.rtol, default.atol)
             origin: Origin = "spec" if given else "default" if is_default else "native"
             key = (result.rtol, result.atol, origin, given.reason if given else "")
-            used.setdefault(key, []).append(_place(result))
+            used.setdefault(key, []).append(place_of(result))
     for (rtol, atol, origin, reason), places in used.items():
         yield ToleranceInForce(rtol, atol, origin, reason, tuple(places))
 
@@ -181,8 +177,8 @@ def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:
     for _, result in pairs:
         for finding in result.findings:
             places = seen.setdefault((finding.code, result.input), (finding, []))[1]
-            if _place(result) not in places:
-                places.append(_place(result))
+            if place_of(result) not in places:
+                places.append(place_of(result))
     ordered = sorted(seen.values(), key=lambda entry: not entry[0].fails)
     return tuple(Sighting(finding, tuple(places)) for finding, places in ordered)
 

@@ -13,7 +13,7 @@ from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case
 
 Origin = Literal["spec", "default", "native"]
-"""Where a tolerance is from: the spec, the dtype's default, or what forward's own dtype can decide."""
+"""Where a tolerance is from: the spec or the project, the dtype's default, or what forward's own dtype can decide."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +101,8 @@ class Explanation:
     def as_expected(self) -> bool:
         """Whether every case ended as the spec says."""
         return all(result.expected for result in self.results)
+
+
+def place_of(result: Result) -> tuple[str, str]:
+    """Return where a result is from: ``case[dtype]`` and the input's name."""
+    return f"{result.case}[{result.dtype}]", result.input

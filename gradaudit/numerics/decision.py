@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.loss import rms
+from gradaudit.numerics.magnitude import rms
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -180,12 +180,16 @@ def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estim
 
 
 def estimate_at_step(sample: Sampler, step: float) -> Estimate:
-    """Estimate a derivative from differences at a given step and at twice that step, taken to suit the function."""
+    """Estimate a derivative from differences at a given step and at twice that step.
+
+    The step is taken to suit the function, but not where forward is finite on one side only: the edge is near then.
+    """
     ladder = _Ladder(sample, step)
     for view in VIEWS:
         entries = ladder.run(0, 2, view)
         if len(entries) == 2:
-            return extrapolate(entries, view, contraction=0.0)[-1]
+            central = view is VIEWS[0]
+            return extrapolate(entries, view, contraction=0.0 if central else CONTRACTION)[-1]
     return UNKNOWN
 
 

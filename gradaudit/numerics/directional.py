@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.loss import Floats, as_reals, rms
+from gradaudit.numerics.loss import Floats, as_reals
+from gradaudit.numerics.magnitude import rms
 
 Array = NDArray[Any]
+
+
+ENOUGH = 2**16
+"""Elements whose median is that of all."""
+
+IN_CACHE = 2**15
+"""Elements that are displaced at a time: some arrays of so many fit into a processor's second cache."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class Directional:
 
     def scale(self) -> float:
         """Return the power of two that steps are measured in: the inputs' typical magnitude, at least one."""
-        typical = max(float(np.median(np.abs(base))) for base in self._bases if base.size)
+        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases if base.size)
         return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
 
     def excess(self, start: int, direction: Floats, step: float) -> float:
@@ -145,10 +153,8 @@ class Directional:
         """Displace elements; return what backward claims of where they really went, and forward's outputs there."""
         claimed = 0.0
         for piece in self._pieces(start, direction.size):
-            moved = _displace(piece, direction, step)
-            moved -= piece.base[piece.inside]
+            moved = _displace(piece, direction[piece.part], step)
             claimed += float(self.claims[start + piece.part.start : start + piece.part.stop] @ moved)
-            del moved  # before forward needs the memory
         self.evaluations += 1
         return claimed, self._forward()
 
@@ -156,8 +162,7 @@ class Directional:
         """Put every input back and make sure that it is what it was, bit by bit."""
         for x, base in zip(self._inputs, self._bases, strict=True):
             x[...] = base
-            same = as_reals(x).view(np.uint64) == as_reals(base).view(np.uint64)
-            self.disturbed |= not same.all()
+            self.disturbed |= not np.array_equal(as_reals(x).view(np.uint64), as_reals(base).view(np.uint64))
 
     def _pieces(self, start: int, count: int) -> list[Piece]:
         """Return the ranges of the inputs that a range of the one vector covers."""
@@ -165,22 +170,37 @@ class Directional:
         first = 0
         for x, base, end in zip(self._inputs, self._bases, self._ends, strict=True):
             low, high = max(start, first), min(start + count, int(end))
-            if low < high:
-                within, part = slice(low - first, high - first), slice(low - start, high - start)
+            # In ranges that stay in the processor's cache from one operation to the next, where that saves memory.
+            length = IN_CACHE if _is_flat(x) else max(1, high - low)
+            for begin in range(low, high, length):
+                stop = min(begin + length, high)
+                within, part = slice(begin - first, stop - first), slice(begin - start, stop - start)
                 pieces.append(Piece(x, as_reals(base), within, part))
             first = int(end)
         return pieces
 
 
 def _displace(piece: Piece, direction: Floats, step: float) -> Floats:
-    """Move some elements of an input and return where they really lie then."""
-    moved = direction[piece.part] * step
+    """Move some elements of an input and return how far they really went."""
+    moved = direction * step
     moved += piece.base[piece.inside]
     x = piece.x
-    if x.dtype == np.float64 and x.flags.c_contiguous:
+    if _is_flat(x):
         x.reshape(-1)[piece.inside] = moved
-        return moved
-    whole = piece.base.copy()
-    whole[piece.inside] = moved
-    x[...] = (whole.view(np.complex128) if x.dtype.kind == "c" else whole).reshape(x.shape)
-    return as_reals(x)[piece.inside].copy()
+    else:
+        whole = piece.base.copy()
+        whole[piece.inside] = moved
+        x[...] = (whole.view(np.complex128) if x.dtype.kind == "c" else whole).reshape(x.shape)
+        moved = as_reals(x)[piece.inside].copy()
+    moved -= piece.base[piece.inside]
+    return moved
+
+
+def _is_flat(x: Array) -> bool:
+    """Whether a range of an input's numbers can be written by itself."""
+    return x.dtype == np.float64 and x.flags.c_contiguous
+
+
+def _some(values: Array) -> Array:
+    """Return values, or some of them from all over where there are many."""
+    return values.reshape(-1)[:: 1 + values.size // ENOUGH]

@@ -49,7 +49,8 @@ def suspicious(sample: Sampler, step: float) -> bool:
     near, far = sample(step), sample(2 * step)
     if near is None or far is None:
         return False
-    return abs(near.bend) > 2 * near.rounding and abs(far.bend) < SMOOTH_DECAY * abs(near.bend)
+    bent = abs(near.bend) > 2 * near.rounding and abs(far.bend) < SMOOTH_DECAY * abs(near.bend)
+    return bent or _jumps(near.central, far.central, near)  # a jump up on both sides bends nothing
 
 
 def compare_sides(sample: Sampler, step: float) -> Sides:

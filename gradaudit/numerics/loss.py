@@ -10,10 +10,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.derivative import Difference, Sampler
-from gradaudit.numerics.survey import NOISE_MARGIN, ROUNDINGS, Survey, Surveyor, power_of_two, rms
-
-__all__ = ["NOISE_MARGIN", "ROUNDINGS", "Loss", "as_reals", "joined", "lifted", "power_of_two", "rms"]
+from gradaudit.numerics.derivative import Difference
+from gradaudit.numerics.magnitude import power_of_two
+from gradaudit.numerics.survey import Survey, Surveyor
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -126,9 +125,9 @@ class Loss:
         """Return the power of two to start from at an index."""
         return max(power_of_two(self._survey.reach[index]), LEAST_STEP)
 
-    def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Sampler:
+    def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Axis:
         """Return the sampler of differences in one element, along its real or imaginary axis."""
-        return _Axis(self, index, unit)
+        return Axis(self, index, unit)
 
     def _displaced(self, displacement: Floats) -> Floats:
         try:
@@ -148,8 +147,13 @@ class Loss:
         return self._forward()
 
 
-class _Axis:
-    """One element of the input, moved along its real or imaginary axis."""
+class Axis:
+    """The sampler of differences in one element of the input, moved along its real or imaginary axis.
+
+    Attributes:
+        outside: whether forward was not finite, or raised, beside the point.
+
+    """
 
     def __init__(self, loss: Loss, index: tuple[int, ...], unit: complex) -> None:
         self._loss = loss
@@ -165,6 +169,7 @@ class _Axis:
         self._samples = 0
         self._gone_far = False
         self._hidden = 0.0
+        self.outside = False
 
     def __call__(self, step: float) -> Difference | None:
         """Return the slopes over a step up and a step down; None where rounding leaves too little of the step."""
@@ -183,6 +188,7 @@ class _Axis:
         down = -float(loss._upstream @ minus) / below if abs(below - step) <= uneven else math.nan
         slopes = abs(up) + abs(down)
         if not math.isfinite(slopes):  # beyond the edge of the domain on one side, or on both
+            self.outside = True
             slopes = abs(up) if math.isfinite(up) else abs(down)
         elif above != below:  # by a rounding: the derivative at the point is not the mean of the slopes
             tilt = (above - below) / (above + below) * (up - down) / 2

@@ -23,10 +23,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.loss import NOISE_MARGIN, ROUNDINGS, Floats
+from gradaudit.numerics.directional import IN_CACHE, Directional
+from gradaudit.numerics.loss import Floats
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
-from gradaudit.numerics.survey import COARSE
+from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
@@ -37,11 +37,14 @@ THRESHOLDS = (0.03, 0.1, 0.25)
 FINE_RESOLUTION = 1e-3
 """Resolution, relative to the typical gradient, that is worth more rounds."""
 
-COARSE_RESOLUTION = 0.02
+COARSE_RESOLUTION = 0.032
 """Resolution that is worth testing smaller blocks apart."""
 
 EXPECTED_NOISE = 4.0
 """How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
+
+KNOWN_STEP_NOISE = 1.5
+"""The same at a step at which truncation was measured before."""
 
 TRUNCATION_MARGIN = 3.0
 """How much larger the truncation error may be along another random direction than along the one it was measured on."""
@@ -191,16 +194,17 @@ class RootTester:
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
         direction = self._rng.random(stop - start)
-        direction *= 2.0
-        direction -= 1.0
-        direction += np.copysign(0.5, direction)
-        tolerances = np.abs(self.line.claims[start:stop])
-        tolerances *= self._rtol
-        tolerances += self._atol
-        np.maximum(tolerances, floor, out=tolerances)
-        unit = float(tolerances.min())
-        np.minimum(tolerances, MAX_SPREAD * unit, out=tolerances)
-        direction *= np.divide(unit, tolerances, out=tolerances)
+        unit = max(self._rtol * float(np.abs(self.line.claims[start:stop]).min()) + self._atol, floor)
+        for first in range(0, stop - start, IN_CACHE):
+            part = direction[first : first + IN_CACHE]
+            part *= 2.0
+            part -= 1.0
+            part += np.copysign(0.5, part)
+            tolerances = np.abs(self.line.claims[start + first : start + first + part.size])
+            tolerances *= self._rtol
+            tolerances += self._atol
+            np.clip(tolerances, floor, MAX_SPREAD * unit, out=tolerances)
+            part *= np.divide(unit, tolerances, out=tolerances)
         if self._excluded is not None:
             direction[self._excluded[start:stop]] = 0.0
         return RootTest(start, direction, unit)
@@ -233,8 +237,9 @@ class RootTester:
             TooMuchError: where no step is good.
 
         """
+        margin = KNOWN_STEP_NOISE if step else EXPECTED_NOISE
         step = step or self._starting_step()
-        expected = EXPECTED_NOISE * self._noise * math.sqrt((stop - start) / self.line.size) / step
+        expected = margin * self._noise * math.sqrt((stop - start) / self.line.size) / step
         unexplained = True
         for _ in range(MAX_CALIBRATIONS):
             gauge = self._gauge(step, expected)
@@ -268,7 +273,7 @@ class RootTester:
             if quiet and move == 1.0:
                 return gauge, test
             step *= move
-            expected = 1.5 * (rounding / move + truncation * move**2)
+            expected = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
         raise TooMuchError(step)
 
     def _settle_down(self, step: float) -> None:

@@ -11,14 +11,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.breaks import Breaks, find_breaks
-from gradaudit.numerics.noise import GROWTH, IRREGULAR, SAME, Walk, read_walk
+from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.noise import IRREGULAR, SAME, Walk, read_walk
+from gradaudit.numerics.plateau import widest_plateau
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -153,7 +154,8 @@ class Surveyor:
 
     def _expected_noise(self, walk: Walk) -> Survey | None:
         """Return what follows from a walk that shows no more noise than expected."""
-        found = self._staircase() if walk.constant else self._found(walk, self._absolute, self._start)
+        stairs = walk.constant and self._breaks is None
+        found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
         if walk.clear or self._starts_inside():
             return found
         near = self._walk(self._relative, WIDEST)
@@ -197,7 +199,7 @@ class Surveyor:
 
     def _may_be_rounding(self, walk: Walk) -> bool:
         """Whether noise that sets in where there was none can be that of stairs; a function may have higher ones."""
-        return walk.level <= self._highest_stair * float(np.linalg.norm(self._outputs[walk.moved]))
+        return walk.level <= self._highest_stair * max(walk.shape, float(np.linalg.norm(self._outputs[walk.moved])))
 
     @property
     def _highest_stair(self) -> float:
@@ -298,56 +300,3 @@ class Surveyor:
         """Return a survey with the rounding that is taken for granted where no more was measured."""
         noise = np.maximum(noise, self._expected * np.abs(self._outputs))
         return Survey(noise, max(relative, self._expected), reach, self._absolute, moved)
-
-
-def widest_plateau(
-    walk_at: Callable[[int], Walk | None], may_be_rounding: Callable[[Walk], bool] = lambda _: True
-) -> int:
-    """Return which of ever wider walks is the widest in which what is taken for noise is that.
-
-    Noise is what stays the same as the spacing grows. It may set in, flat, where the stairs of a staircase come into
-    view; where it goes on growing, or is not flat, it is the shape of the function.
-
-    Args:
-        walk_at: the walks, in order; None beyond the last.
-        may_be_rounding: whether noise that sets in where there was none is believed.
-
-    """
-    best, level = 0, 0.0
-    widest: Walk | None = None
-    k = 0
-    while (walk := walk_at(k)) is not None:
-        if widest is None and k > 0 and not may_be_rounding(walk):
-            break
-        if widest is None or (walk.level <= SAME * level and not walk.repeats(widest)):
-            if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
-                break
-            level = max(level, walk.level)
-        elif walk.flat and (_steady(walk_at, k) or _steady(walk_at, k + 1)):
-            level = walk.level
-        else:
-            break
-        best, widest = k, None if walk.constant else walk
-        k += 1
-    return best
-
-
-def _steady(walk_at: Callable[[int], Walk | None], k: int) -> bool:
-    """Whether the noise is the same in three walks in a row, not just between neighbours: shape grows slowly too."""
-    walks = [walk for walk in map(walk_at, range(k, k + 3)) if walk is not None]
-    levels = [walk.level for walk in walks]
-    alike = any(wide.repeats(narrow) for narrow, wide in pairwise(walks))
-    return len(levels) == 3 and max(levels) <= SAME * min(levels) and not alike
-
-
-def power_of_two(value: float) -> float:
-    """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
-    return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
-
-
-def rms(values: Array) -> float:
-    """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    return largest * math.sqrt(float(np.mean(np.abs(values / largest) ** 2)))

@@ -16,6 +16,18 @@ def open_console(*, stderr: bool = False) -> Console:
     return console
 
 
+WIDE = 160
+"""Columns of a table in a pipe or a log, where nothing is cut."""
+
+
+def open_console_for_tables() -> Console:
+    """Return the console of standard output: no wider than the terminal, and where there is none as wide as tables."""
+    console = open_console()
+    if not console.file.isatty() and console.width <= 80:
+        console.width = WIDE
+    return console
+
+
 def print_markdown(text: str, console: Console) -> None:
     """Write Markdown as the console can show it."""
     console.print(Markdown(text, code_theme="bw" if console.color_system is None else "ansi_dark"))

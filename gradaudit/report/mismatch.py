@@ -53,12 +53,16 @@ def _block(result: Result, max_rows: int) -> Iterator[str]:
 
 def _causes(result: Result) -> Iterator[str]:
     """Yield what the mismatch looks like, or that it looks like nothing, where no finding is cause enough by itself."""
-    causes = [finding for finding in result.findings if _is_cause(finding)]
-    for cause in causes:
+    for cause in filter(_is_cause, result.findings):
         yield from _indented(f"likely cause: {cause.code}. {cause.message}")
-    unexplained = result.verdict is Verdict.FAIL and not any(finding.fails for finding in result.findings)
-    if unexplained and not causes:
+    if is_unexplained(result):
         yield "  no simple cause found"
+
+
+def is_unexplained(result: Result) -> bool:
+    """Whether indices are wrong, and no finding says why: none of the op, and none of the tolerance."""
+    explained = any(f.fails or _is_cause(f) or f.code == "tolerance-too-tight" for f in result.findings)
+    return result.verdict is Verdict.FAIL and bool(result.mismatches) and not explained
 
 
 def _is_cause(finding: Finding) -> bool:

@@ -51,7 +51,9 @@ class Told:
         if not likely:
             return cls(planted, where, "none", "", False)
         first = likely[0]
-        return cls(planted, where, first.code, first.message, first.code in SAME and first.evidence["explained"] == 1.0)
+        return cls(
+            planted, where, first.code, first.message, first.code in SAME and first.evidence.get("explained") == 1.0
+        )
 
     @property
     def kind(self) -> str:

@@ -98,6 +98,12 @@ def test_an_absolute_part_may_make_up_for_it(dtype: str, atol: float) -> None:
     assert "tolerance-too-tight" not in codes(audited(Tolerance(0.0, atol), dtype))
 
 
+@each_size
+def test_what_it_rounds_off_is_not_called_a_loss_of_precision(shape: tuple[int, ...]) -> None:
+    made = audited(Tolerance(1e-9, 0.0), "float32", shape)
+    assert (only(made).verdict, codes(made)) == (Verdict.FAIL, {"tolerance-too-tight"})
+
+
 def test_one_that_differences_cannot_decide_is_tight() -> None:
     made = audited(Tolerance(1e-15, 1e-16))
     assert only(made).verdict is Verdict.INCONCLUSIVE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +97,14 @@ def audit_planted(case: Case, name: str, *faults: Fault, seed: int = 0) -> Resul
             audited = audit_changed(case, lambda opened: Planted(opened, name, faults, seed))
         except NoOccasionError:
             return None
-    return next(result for result in audited.results if result.input == name)
+    result = next(result for result in audited.results if result.input == name)
+    of_calls = [found for other in audited.results for found in other.findings if found.fails]
+    return replace(result, findings=(*of_calls, *(found for found in result.findings if not found.fails)))
 
 
 def causes(result: Result) -> list[Finding]:
-    """Return the diagnoses of a result, the likeliest first."""
-    return [found for found in result.findings if found.code in DIAGNOSIS_CODES and "explained" in found.evidence]
+    """Return what a result is put down to, by the checks or by the numbers, the likeliest first."""
+    return [found for found in result.findings if found.code in DIAGNOSIS_CODES]
 
 
 def occasions() -> Iterator[tuple[Case, str]]:

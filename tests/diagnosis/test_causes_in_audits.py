@@ -73,6 +73,41 @@ def test_a_large_op_that_is_wrong_at_random_has_no_simple_cause() -> None:
     assert (result.verdict, causes(result)) == (Verdict.FAIL, [])
 
 
+def test_a_gradient_that_is_zero_in_truth_has_no_simple_cause() -> None:
+    result = only(audit(np.round, lambda u, x: 1.0 * u, array("x", (3, 4))))
+    assert (result.verdict, causes(result)) == (Verdict.FAIL, [])
+
+
+def test_indices_are_not_listed_as_the_cause_of_lost_precision() -> None:
+    def backward(u: Any, x: Any) -> Any:
+        large = x.dtype.type(2**16)
+        return u * np.where(x == x.max(), np.cos((x + large) - large), np.cos(x))
+
+    result = only(audit(np.sin, backward, array("x", (3, 4), dtype="float32"), dtype="float32"))
+    assert [finding.code for finding in result.findings] == ["precision-loss"]
+    in_double = only(audit(np.sin, lambda u, x: np.where(x == x.max(), 2, 1) * u * np.cos(x), array("x", (3, 4))))
+    assert [finding.code for finding in in_double.findings] == ["wrong-subset"]
+
+
+KEPT: dict[str, Any] = {}
+
+
+def adds_up(u: Any, x: Any) -> Any:
+    KEPT["sum"] = KEPT.get("sum", 0.5) + u * np.cos(x)
+    return KEPT["sum"]
+
+
+@pytest.mark.parametrize(
+    ("backward", "code"),
+    [(adds_up, "accumulated"), (lambda u, x: 2 * np.cos(x), "upstream-ignored")],
+)
+def test_what_a_check_and_the_diagnosis_both_see_is_told_once(backward: Any, code: str) -> None:
+    KEPT.clear()
+    result = only(audit(np.sin, backward, array("x", (3, 4))))
+    assert result.wrong > 0
+    assert [finding.code for finding in result.findings] == [code]
+
+
 def test_a_small_input_beside_a_large_one_is_looked_at_often_enough() -> None:
     def backward(u: Any, x: Any, gamma: Any) -> Any:
         return -u * gamma, (u * x).sum(axis=0) / 200

@@ -24,7 +24,7 @@ def named(code: str, each: int) -> list[str]:
         result = audit_planted(case, name, FAULTS[code][k // len(OCCASIONS)](), seed=seed)
         if failed(result):
             likely = causes(result)
-            assert all(cause.evidence["explained"] >= EXPLAINS for cause in likely)
+            assert all(cause.evidence.get("explained", 1.0) >= EXPLAINS for cause in likely)
             found.append(likely[0].code if likely else "none")
         if len(found) == each:
             break

@@ -128,6 +128,22 @@ def test_a_right_one_says_what_would_have_been_seen() -> None:
     assert "Backward is off" not in text
 
 
+def test_a_wrong_gradient_without_a_cause_says_so() -> None:
+    puzzling = replace(WRONG, findings=())
+    said = "No simple cause found: default[float32] x."
+    assert said in terminal_text(made_explanation(puzzling))
+    for result in (WRONG, RIGHT, replace(WRONG, findings=(Finding("precision-loss", "lost", {}),))):
+        assert "No simple cause" not in terminal_text(made_explanation(result))
+
+
+def test_what_is_told_as_a_finding_is_not_told_again() -> None:
+    finding = Finding("input-mutated", "forward changed its x", {"by": "forward", "index": [1], "off": 0.123456})
+    text = terminal_text(made_explanation(made_result("fail", findings=(finding,), message=finding.message)))
+    assert text.count(finding.message) == 1
+    assert "No index is wrong for these inputs; the gradient fails because of" in text
+    assert "by = forward, index = (1,), off = 0.1235" in text
+
+
 def test_what_would_command_a_terminal_is_escaped() -> None:
     hostile = replace(WRONG, message="\x1b[2J gone", findings=(Finding("kink", "\x1b]0;x\x07", {}),))
     for text in terminal_text(made_explanation(hostile)), markdown(page(made_explanation(hostile), UNICODE, 3)):

@@ -105,8 +105,7 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
     tolerance = outcome.tolerance_in_force(case, ground, typical)
     made = decide(claimed, table.numerical, table.bounds, tolerance.rtol, tolerance.atol, scale)
     verdict, message = _verdict(made, table)
-    outside = np.isinf(table.bounds) & ~table.jumps
-    findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(outside))
+    findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(table.outside))
     findings += outcome.upstream_finding(case, name, typical, scale)
     noise = _noise(made, table, ground, name)
     findings += noise
@@ -148,7 +147,7 @@ def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
 
 
 def _noise(made: Decision, table: Table, ground: Ground, name: str) -> list[Finding]:
-    noisy = made.undecided & np.isfinite(table.bounds)
+    noisy = made.undecided & ~table.jumps & ~table.outside
     visible = float((made.allowed + 2 * table.bounds)[noisy].max(initial=0.0))
     return outcome.noise_finding(ground, name, int(noisy.sum()), visible)
 

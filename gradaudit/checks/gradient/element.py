@@ -28,6 +28,7 @@ class Element:
         bound: what it may be off by; infinite where forward is not finite around the point.
         kink: whether the one-sided derivatives differ there.
         jump: whether forward itself is discontinuous there.
+        outside: whether nothing is known because forward is not finite around the point.
 
     """
 
@@ -35,6 +36,7 @@ class Element:
     bound: float
     kink: bool = False
     jump: bool = False
+    outside: bool = False
 
 
 def look_at(
@@ -68,6 +70,7 @@ def look_at(
         bound=math.hypot(real.bound, imaginary.bound),
         kink=real.kink or imaginary.kink,
         jump=real.jump or imaginary.jump,
+        outside=real.outside or imaginary.outside,
     )
 
 
@@ -83,7 +86,8 @@ def _real(
     def settled(made: Estimate) -> bool:
         return settles(claimed, made.value, made.bound, tolerance.rtol, tolerance.atol)
 
-    sample = cache(loss.along_element(index, unit))
+    axis = loss.along_element(index, unit)
+    sample = cache(axis)
     if step is not None:
         start, estimate = step, estimate_at_step(sample, step)
     else:
@@ -92,7 +96,7 @@ def _real(
     if abs(claimed - estimate.value) + estimate.bound <= tolerance.at(abs(estimate.value)):
         return Element(estimate.value, estimate.bound)
     if not suspicious(sample, start):
-        return Element(estimate.value, estimate.bound)
+        return Element(estimate.value, estimate.bound, outside=axis.outside and math.isinf(estimate.bound))
     return _beside(sample, start, claimed, tolerance, estimate)
 
 

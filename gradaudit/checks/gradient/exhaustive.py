@@ -24,6 +24,7 @@ class Table:
         bounds: what each may be off by.
         kinks: where the op is not differentiable.
         jumps: where it is not continuous.
+        outside: where nothing is known because it is not finite around.
 
     """
 
@@ -31,16 +32,19 @@ class Table:
     bounds: Floats
     kinks: NDArray[np.bool_]
     jumps: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
 
 
 def estimate_all(loss: Loss, claimed: Array, tolerance: Tolerance, step: float | None) -> Table:
     """Look at every index of a claimed gradient."""
     shape = claimed.shape
-    table = Table(np.zeros_like(claimed), np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool))
+    marks = (np.zeros(shape, dtype=bool) for _ in range(3))
+    table = Table(np.zeros_like(claimed), np.zeros(shape), *marks)
     for index in np.ndindex(shape):
         element = look_at(loss, index, claimed[index].item(), tolerance, step)
         table.numerical[index] = element.numerical if claimed.dtype.kind == "c" else element.numerical.real
         table.bounds[index] = element.bound
         table.kinks[index] = element.kink
         table.jumps[index] = element.jump
+        table.outside[index] = element.outside
     return table

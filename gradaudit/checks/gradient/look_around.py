@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from gradaudit.checks.gradient.searched import Searched
 from gradaudit.numerics.root_test import Calm
 from gradaudit.numerics.search import Judgement
-
-if TYPE_CHECKING:
-    from gradaudit.checks.gradient.search import Searched
 
 SHOWN = 16
 """Indices that a wrong input is looked at where much is wrong: enough to show what the mistake looks like."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
-from gradaudit.numerics.loss import rms
+from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES
@@ -121,9 +121,12 @@ def noise_finding(ground: Ground, name: str, undecided: int, visible: float) -> 
     """Return a finding where undecided indices are the fault of rounding in forward."""
     if not undecided:
         return []
+    seen = (
+        f"an error above {visible:.1e} would have been found" if math.isfinite(visible) else "no error would be found"
+    )
     message = (
         f"rounding in forward ({ground.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
-        f"what mismatch is seen there is not evidence; an error above {visible:.1e} would have been found"
+        f"what mismatch is seen there is not evidence; {seen} have been found"
     )
     return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]
 

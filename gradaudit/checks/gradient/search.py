@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_closely
-from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.look_around import look_around
+from gradaudit.checks.gradient.searched import Look, Searched, typical_magnitude
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.loss import Loss, rms
 from gradaudit.numerics.root_test import Calm, RootTester
 from gradaudit.numerics.search import WORTHLESS, Judgement, Outcome, Search
 from gradaudit.results import Finding, Mismatch, Result, Verdict
@@ -33,9 +32,6 @@ from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
-
-MANY = 100
-"""One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
 
 LISTED = 512
 """Wrong indices that a comparison holds at most beside those looked at."""
@@ -47,69 +43,8 @@ UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was seen at one index: the claim, the truth as far as known, and what that means."""
-
-    index: tuple[int, ...]
-    claimed: complex
-    element: Element
-    judgement: Judgement
-
-
-class Searched:
-    """One input within a search: its claims, and what was seen where it was looked at closely."""
-
-    def __init__(self, subject: Subject, ground: Ground, name: str, gradient: Array) -> None:
-        self.name = name
-        self.ground = ground
-        self.case = subject.case
-        self.claimed = gradient
-        self.formula = ground.formula.get(name, widened(gradient))
-        self.split = name in ground.formula
-        self.typical = typical_magnitude(self.formula) or outcome.natural_scale(ground, name)
-        self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
-        self.positions = range(0)
-        self.looks: list[Look] = []
-        self.evaluations = 0
-
-    @property
-    def numbers(self) -> int:
-        """Real numbers in the input: a complex one counts as two."""
-        return self.formula.size * (2 if self.formula.dtype.kind == "c" else 1)
-
-    def look(self, position: int, calm: Calm | None) -> Judgement:
-        """Look at the element that holds the real number at a position, given what is known of forward by then."""
-        place = position // 2 if self.formula.dtype.kind == "c" else position
-        index = tuple(int(k) for k in np.unravel_index(place, self.formula.shape))
-        for seen in self.looks:
-            if seen.index == index:  # the other part of a complex number
-                return seen.judgement
-        ground = self.ground
-        assumed = calm.spacing if calm else spacing(ground.dtype)
-        loss = Loss(ground.evaluate, ground.inputs[self.name], ground.upstream, ground.outputs, assumed)
-        if calm is None:
-            loss.measure_noise(generator(self.case, "noise"), index)
-        claimed = complex(self.claimed[index]) if self.claimed.dtype.kind == "c" else float(self.claimed[index])
-        element = look_at(loss, index, claimed, self.tolerance, start=calm.step if calm else None)
-        self.evaluations += loss.evaluations
-        self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
-        return self.looks[-1].judgement
-
-
-def typical_magnitude(gradient: Array) -> float:
-    """Return the rms of a gradient without its largest hundredth: a few absurd claims must not set the scale."""
-    magnitudes = np.abs(gradient).reshape(-1)
-    if magnitudes.size > MANY:
-        magnitudes = np.partition(magnitudes, -(magnitudes.size // MANY))[: -(magnitudes.size // MANY)]
-    return rms(magnitudes)
-
-
-def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judgement:
-    difference, allowed = abs(claimed - element.numerical), tolerance.at(abs(element.numerical))
-    if difference + element.bound <= allowed:
-        return Judgement.KINK if element.kink else Judgement.RIGHT
-    return Judgement.WRONG if difference - element.bound > allowed else Judgement.UNDECIDED
+RULE_OF_THREE = 3.0
+"""A share of more than this over the size of a random sample shows in it with a probability of 95%."""
 
 
 def search_all(
@@ -226,6 +161,11 @@ def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
     if found.miss_probability < 1.0 or not sampled:
         return f"{wrong:,} of {size:,} indices wrong"
     bad = sum(found.settled[position] is Judgement.WRONG for position in sampled)
+    if not bad:
+        few = RULE_OF_THREE / len(sampled)
+        return (
+            f"{wrong:,} wrong indices seen; none of {len(sampled)} sampled at random, so at most {few:.0%} of {size:,}"
+        )
     share = bad / len(sampled)
     sample = f"{bad} of {len(sampled)} sampled at random"
     return f"{wrong:,} wrong indices seen; much is wrong: {sample}, so about {share:.0%} of {size:,}"
@@ -296,7 +236,7 @@ def _worst_ratio(searched: Searched) -> float:
 def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecided: list[Look]) -> list[Finding]:
     kinks = [look.index for look in searched.looks if look.element.kink]
     jumps = [look.index for look in searched.looks if look.element.jump]
-    outside = [look.index for look in searched.looks if math.isinf(look.element.bound) and not look.element.jump]
+    outside = [look.index for look in searched.looks if look.element.outside]
     findings = outcome.place_findings(np.array(kinks), np.array(jumps), np.array(outside))
     if found.kinks and kinks:
         where = kinks[0]
@@ -306,7 +246,7 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
     scale = outcome.natural_scale(searched.ground, searched.name)
     vanishing = typical_magnitude(searched.formula)
     findings += outcome.upstream_finding(searched.case, searched.name, vanishing, scale)
-    noisy = [look for look in undecided if math.isfinite(look.element.bound)]
+    noisy = [look for look in undecided if not (look.element.jump or look.element.outside)]
     visible = max((2 * look.element.bound for look in noisy), default=0.0)
     findings += outcome.noise_finding(searched.ground, searched.name, len(noisy), visible)
     tolerance, typical = searched.tolerance, searched.typical

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.explain.explanation import Explanation, Sighting, Study, ToleranceInForce
+from gradaudit.explain.explanation import Explanation, Sighting, Study, ToleranceInForce, place_of
 from gradaudit.report import numbers
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
 from gradaudit.report.explanation.curve_drawing import draw_curve, step_in_words
 from gradaudit.report.explanation.glyphs import Glyphs
 from gradaudit.report.explanation.heat_drawing import draw_heat_map
-from gradaudit.report.mismatch import worst_and_table
+from gradaudit.report.mismatch import is_unexplained, worst_and_table
 from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
 from gradaudit.spec.case import Case, Input
 
@@ -30,9 +31,9 @@ def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Bl
         yield Prose(explanation.notes)
     yield from _audited(explanation)
     yield from _verdicts(explanation)
+    yield from _noticed(explanation)
     for study in explanation.studies:
         yield from _studied(study, glyphs, max_rows)
-    yield from _noticed(explanation)
     yield from _next_steps(explanation)
     yield from _reproduced(explanation)
 
@@ -108,12 +109,13 @@ def _settings(case: Case) -> Iterator[str]:
 
 def _tolerance(made: ToleranceInForce) -> str:
     where = {
-        "spec": "from the spec",
+        "spec": "given in the spec or the project",
         "default": "the dtype's default",
         "native": "what forward's own dtype can decide, since it does not return float64 for float64",
     }[made.origin]
     reason = f" ({made.reason})" if made.reason else ""
-    return f"rtol={numbers.short(made.rtol)}, atol={numbers.short(made.atol)}: {where}{reason}; {_where(made.used_for)}"
+    allowed = f"rtol={numbers.short(made.rtol)}, atol={numbers.short(made.atol)}"
+    return f"{allowed}: {where}{reason}, for {_where(made.used_for)}"
 
 
 def _where(places: Sequence[tuple[str, str]]) -> str:
@@ -132,7 +134,11 @@ def _verdicts(explanation: Explanation) -> Iterator[Block]:
     rows = tuple(map(_verdict_row, _grouped(explanation.results)))
     yield Table(header, rows, frozenset({4, 5, 6}))
     if any(not math.isnan(result.resolution) for result in explanation.results):
-        yield Prose("Resolution: the smallest relative error at an index that would surely have been reported.")
+        none = any(math.isinf(result.resolution) for result in explanation.results)
+        yield Prose(
+            "Resolution: the smallest relative error at an index that would surely have been reported"
+            + ("; none where not every index could be decided, or was looked at." if none else ".")
+        )
     searched = [result.miss_probability for result in explanation.results if result.method == "search"]
     if searched and 0.0 < max(searched) < 1.0:
         missed = f"a wrong index was missed with a chance below {max(searched):.0e}"
@@ -156,16 +162,19 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
         first.dtype,
         ", ".join(result.input for result in group),
         f"{first.verdict}" + ("" if plain else _expectation(first)),
-        f"{sum(result.wrong for result in group):,} of {_judged(group)}",
+        _wrong(group),
         _resolution(max(group, key=lambda result: result.resolution)),
         f"{sum(result.evaluations for result in group):,}",
     )
 
 
-def _judged(group: list[Result]) -> str:
-    """Return how many indices the wrong ones are of: all, or after a search those that were looked at."""
+def _wrong(group: list[Result]) -> str:
+    """Return how many indices are wrong, of all, or after a search of those that were looked at."""
+    if group[0].verdict is Verdict.ERROR:
+        return "-"
+    wrong = sum(result.wrong for result in group)
     checked, size = (sum(getattr(result, name) for result in group) for name in ("checked", "size"))
-    return f"{checked:,} seen" if checked < size and group[0].method == "search" else f"{size:,}"
+    return f"{wrong:,} of " + (f"{checked:,} seen" if checked < size and group[0].method == "search" else f"{size:,}")
 
 
 def _expectation(result: Result) -> str:
@@ -181,8 +190,8 @@ def _resolution(result: Result) -> str:
 def _studied(study: Study, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
     result = study.result
     yield Heading(f"Gradient w.r.t. {result.input}: {result.verdict} (case {result.case}, {result.dtype})")
-    if result.message:
-        yield Prose(result.message)
+    if said := _message(result):
+        yield Prose(said)
     if lines := worst_and_table(result, max_rows):
         yield Drawing(tuple(line.removeprefix("  ") for line in lines))
     if study.heat_map:
@@ -193,6 +202,16 @@ def _studied(study: Study, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
         yield Drawing(draw_curve(study.curve, glyphs))
     else:
         yield Prose(f"There is no step-size curve: {study.no_curve}")
+
+
+def _message(result: Result) -> str:
+    """Return the message of a result, but for that of a finding, which is told with the findings."""
+    if result.message not in {finding.message for finding in result.findings}:
+        return result.message
+    if result.verdict is Verdict.FAIL and not result.wrong:
+        failing = ", ".join(finding.code for finding in result.findings if finding.fails)
+        return f"No index is wrong for these inputs; the gradient fails because of {failing}."
+    return ""
 
 
 def _curve_in_words(curve: StepCurve, *, worst: bool) -> str:
@@ -211,11 +230,14 @@ def _curve_in_words(curve: StepCurve, *, worst: bool) -> str:
 
 
 def _noticed(explanation: Explanation) -> Iterator[Block]:
-    if not explanation.sightings:
+    puzzling = [result for result in explanation.results if is_unexplained(result)]
+    if not explanation.sightings and not puzzling:
         return
     yield Heading("Findings")
     for made in explanation.sightings:
         yield Entries(tuple(_finding(made)))
+    if puzzling:
+        yield Prose(f"No simple cause found: {_where([place_of(result) for result in puzzling])}.")
 
 
 def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
@@ -225,10 +247,20 @@ def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
     if finding.code in DIAGNOSIS_CODES and explained is not None:
         weight = f"a likely cause, explains {math.floor(100 * float(explained))}% of the mismatch"
     yield "finding", f"{finding.code} ({weight}): {finding.message}"
-    evidence = ", ".join(f"{key} = {value}" for key, value in finding.evidence.items() if key != "explained")
+    evidence = ", ".join(f"{key} = {_value(value)}" for key, value in finding.evidence.items() if key != "explained")
     if evidence:
         yield "evidence", evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 3] + "..."
     yield "seen in", _where(made.places)
+
+
+def _value(value: Any) -> str:
+    """Return a piece of evidence in words and short numbers."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        whole = all(isinstance(each, int) for each in value)
+        return str(tuple(value)) if value and whole else ", ".join(map(_value, value))
+    return f"{value:.4g}" if isinstance(value, (float, complex)) else str(value)
 
 
 def _next_steps(explanation: Explanation) -> Iterator[Block]:

@@ -43,13 +43,13 @@ def _rendered(block: Block, width: int) -> RenderableType:
         case Entries(rows):
             return _entries(rows, width)
         case Table():
-            return Padding(_table(block), (0, 0, 0, len(MARGIN)))
+            return Padding(_table(block), (0, 0, 0, len(MARGIN)), expand=False)
         case Drawing(lines):
             return Text("\n".join(MARGIN + visible(line) if line else "" for line in lines))
         case Code(text):
             return Text(text.rstrip("\n"))
         case Markdown(text):
-            return Padding(RichMarkdown(text), (0, 0, 0, len(MARGIN)))
+            return Padding(RichMarkdown(text), (0, 0, 0, len(MARGIN)), expand=False)
 
 
 def _heading(text: str, level: int, width: int) -> Text:

@@ -1,0 +1,91 @@
+"""One input within a search: its claims, and what was seen of them where they were looked at closely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient import outcome
+from gradaudit.checks.gradient.element import Element, look_at
+from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.subject import Subject
+from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.root_test import Calm
+from gradaudit.numerics.search import Judgement
+from gradaudit.spec.case import Tolerance
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
+
+Array = NDArray[Any]
+
+MANY = 100
+"""One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at one index: the claim, the truth as far as known, and what that means."""
+
+    index: tuple[int, ...]
+    claimed: complex
+    element: Element
+    judgement: Judgement
+
+
+class Searched:
+    """One input within a search: its claims, and what was seen where it was looked at closely."""
+
+    def __init__(self, subject: Subject, ground: Ground, name: str, gradient: Array) -> None:
+        self.name = name
+        self.ground = ground
+        self.case = subject.case
+        self.claimed = gradient
+        self.formula = ground.formula.get(name, widened(gradient))
+        self.split = name in ground.formula
+        self.typical = typical_magnitude(self.formula) or outcome.natural_scale(ground, name)
+        self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
+        self.positions = range(0)
+        self.looks: list[Look] = []
+        self.evaluations = 0
+
+    @property
+    def numbers(self) -> int:
+        """Real numbers in the input: a complex one counts as two."""
+        return self.formula.size * (2 if self.formula.dtype.kind == "c" else 1)
+
+    def look(self, position: int, calm: Calm | None) -> Judgement:
+        """Look at the element that holds the real number at a position, given what is known of forward by then."""
+        place = position // 2 if self.formula.dtype.kind == "c" else position
+        index = tuple(int(k) for k in np.unravel_index(place, self.formula.shape))
+        for seen in self.looks:
+            if seen.index == index:  # the other part of a complex number
+                return seen.judgement
+        ground = self.ground
+        assumed = calm.spacing if calm else spacing(ground.dtype)
+        loss = Loss(ground.evaluate, ground.inputs[self.name], ground.upstream, ground.outputs, assumed)
+        if calm is None:
+            loss.measure_noise(generator(self.case, "noise"), index)
+        claimed = complex(self.claimed[index]) if self.claimed.dtype.kind == "c" else float(self.claimed[index])
+        element = look_at(loss, index, claimed, self.tolerance, start=calm.step if calm else None)
+        self.evaluations += loss.evaluations
+        self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
+        return self.looks[-1].judgement
+
+
+def typical_magnitude(gradient: Array) -> float:
+    """Return the rms of a gradient without its largest hundredth: a few absurd claims must not set the scale."""
+    magnitudes = np.abs(gradient).reshape(-1)
+    if magnitudes.size > MANY:
+        magnitudes = np.partition(magnitudes, -(magnitudes.size // MANY))[: -(magnitudes.size // MANY)]
+    return rms(magnitudes)
+
+
+def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judgement:
+    difference, allowed = abs(claimed - element.numerical), tolerance.at(abs(element.numerical))
+    if difference + element.bound <= allowed:
+        return Judgement.KINK if element.kink else Judgement.RIGHT
+    return Judgement.WRONG if difference - element.bound > allowed else Judgement.UNDECIDED

@@ -1,0 +1,53 @@
+"""How commands end: their exit statuses, what is said of a wrong spec or option, and what an interrupt does."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from gradaudit.spec.errors import Problem
+
+EXIT_UNEXPECTED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def leave(message: str) -> NoReturn:
+    """Say what is wrong with what was asked for and exit with 2."""
+    typer.echo(message, err=True)
+    raise typer.Exit(EXIT_USAGE) from None
+
+
+def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Problem], str] = str) -> NoReturn:
+    """Print what is wrong with the specs and exit."""
+    for problem in problems:
+        typer.echo(written(problem), err=True)
+    count = len(problems)
+    typer.echo(f"{count} problem{'s' if count != 1 else ''} in the specs; nothing was audited", err=True)
+    raise typer.Exit(EXIT_USAGE) from None
+
+
+@contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
+
+    def interrupt(number: int, frame: object) -> None:
+        for each in own:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in own:  # not one that is ignored, as in the background of a script
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in own:
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, before[number])

@@ -1,0 +1,48 @@
+"""Which of ever wider walks shows noise, and not the shape of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from gradaudit.numerics.noise import GROWTH, SAME, Walk
+
+
+def widest_plateau(
+    walk_at: Callable[[int], Walk | None], may_be_rounding: Callable[[Walk], bool] = lambda _: True
+) -> int:
+    """Return which of ever wider walks is the widest in which what is taken for noise is that.
+
+    Noise is what stays the same as the spacing grows. It may set in, flat, where the stairs of a staircase come into
+    view; where it goes on growing, or is not flat, it is the shape of the function.
+
+    Args:
+        walk_at: the walks, in order; None beyond the last.
+        may_be_rounding: whether noise that sets in where there was none is believed.
+
+    """
+    best, level = 0, 0.0
+    widest: Walk | None = None
+    k = 0
+    while (walk := walk_at(k)) is not None:
+        if widest is None and k > 0 and not may_be_rounding(walk):
+            break
+        if widest is None or (walk.level <= SAME * level and not walk.repeats(widest)):
+            if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
+                break
+            level = max(level, walk.level)
+        elif walk.flat and (_steady(walk_at, k) or _steady(walk_at, k + 1)):
+            level = walk.level
+        else:
+            break
+        best, widest = k, None if walk.constant else walk
+        k += 1
+    return best
+
+
+def _steady(walk_at: Callable[[int], Walk | None], k: int) -> bool:
+    """Whether the noise is the same in three walks in a row, not just between neighbours: shape grows slowly too."""
+    walks = [walk for walk in map(walk_at, range(k, k + 3)) if walk is not None]
+    levels = [walk.level for walk in walks]
+    alike = any(wide.repeats(narrow) for narrow, wide in pairwise(walks))
+    return len(levels) == 3 and max(levels) <= SAME * min(levels) and not alike
