@@ -1,1 +1,29 @@
-"""gradaudit audits hand-written gradients against finite differences, index by index."""
+"""gradaudit audits hand-written gradients against finite differences, index by index.
+
+From Python, for one op at hand: ``gradaudit.check(gradaudit.op(forward, backward), {"x": x}).assert_ok()``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradaudit.api import Audit, GradientMismatch, check, op, process_op
+
+__all__ = ["Audit", "GradientMismatch", "check", "op", "process_op"]
+
+_HOMES = dict.fromkeys(__all__, "gradaudit.api")
+"""Where each name is defined: nothing is imported before it is asked for."""
+
+
+if not TYPE_CHECKING:  # to which a misspelt name would be as good as any
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'gradaudit' has no attribute '{name}'")
+        return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,10 +23,10 @@ def leave(message: str) -> NoReturn:
     raise typer.Exit(EXIT_USAGE) from None
 
 
-def leave_with_problems(problems: tuple[Problem, ...]) -> NoReturn:
+def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Problem], str] = str) -> NoReturn:
     """Print what is wrong with the specs and exit."""
     for problem in problems:
-        typer.echo(str(problem), err=True)
+        typer.echo(written(problem), err=True)
     count = len(problems)
     typer.echo(f"{count} problem{'s' if count != 1 else ''} in the specs; nothing was audited", err=True)
     raise typer.Exit(EXIT_USAGE) from None

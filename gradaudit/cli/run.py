@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DtypeOption = StrEnum("DtypeOption", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
 MethodOption = StrEnum("MethodOption", ["auto", "exhaustive", "search"])
+FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
 
 def run(
@@ -55,6 +56,9 @@ def run(
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    format: Annotated[  # noqa: A002 (the option's name)
+        FormatOption, typer.Option(help="github: annotations of the specs' lines as well, for GitHub Actions.")
+    ] = FormatOption.terminal,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
     ] = False,
@@ -74,8 +78,11 @@ def run(
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.events import Event
     from gradaudit.engine.run import run_specs
+    from gradaudit.report.console import open_console
     from gradaudit.report.files import UnwritableError
+    from gradaudit.report.github import GithubReport, annotated_problem
     from gradaudit.report.tally import Tally
+    from gradaudit.report.terminal import TerminalReport
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs, selected
@@ -94,10 +101,13 @@ def run(
         loaded = load_specs(where, overrides)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
-        with one_interrupt(), _reports(json, junit, max_rows=max_rows, quiet=quiet) as reports:
+        console = open_console(stderr="-" in (json, junit))
+        github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
+        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet), *github]
+        with one_interrupt(), _written(json, junit) as files:
             narrowed = select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
-            handlers: list[Handler] = [tally, *recorders, *reports]
+            handlers: list[Handler] = [tally, *recorders, *shown, *files]
 
             def emit(event: Event) -> None:
                 for handler in handlers:
@@ -107,7 +117,7 @@ def run(
             run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
             _tell_what_was_not_recorded(unknown, recorders)
     except SpecError as error:
-        leave_with_problems(error.problems)
+        leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
     except (SelectionError, UnwritableError, NoTracerError) as error:
         leave(str(error))
     except KeyboardInterrupt:
@@ -175,18 +185,16 @@ def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None
 
 
 @contextmanager
-def _reports(json: str | None, junit: str | None, *, max_rows: int, quiet: bool) -> Iterator[list[Handler]]:
-    """Open every report that was asked for; a file that was not written by the end stays what it was."""
-    from gradaudit.report.console import open_console
+def _written(json: str | None, junit: str | None) -> Iterator[list[Handler]]:
+    """Open every file that was asked for; one that was not written by the end stays what it was."""
     from gradaudit.report.files import AtomicFile, UnwritableError
     from gradaudit.report.json import JsonReport
     from gradaudit.report.junit import JunitReport
-    from gradaudit.report.terminal import TerminalReport
 
     if json and json == junit:
         raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
-    reports: list[Handler] = [TerminalReport(open_console(stderr="-" in (json, junit)), max_rows=max_rows, quiet=quiet)]
     with ExitStack() as stack:
+        reports: list[Handler] = []
         for path, report in ((json, JsonReport), (junit, JunitReport)):
             if path:
                 file = AtomicFile(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,14 +11,14 @@ import numpy as np
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
-from gradaudit.checks.subject import examine
+from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.events import Trace
 from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.results import Finding, Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.spec.draw import UndrawableError
-from gradaudit.targets import open_op
-from gradaudit.targets.op import Op, OpError
+from gradaudit.targets import opened
+from gradaudit.targets.op import LostOpError, Op, OpError
 
 
 @dataclass(frozen=True)
@@ -32,25 +33,30 @@ class Audit:
     trace: Trace = field(default_factory=dict)
 
 
-def audit_case(case: Case, opened: Callable[[Case], Op] = open_op) -> Audit:
+def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]] = opened) -> Audit:
     """Audit one case in this process; whatever its op does short of killing the process becomes a verdict.
 
     Args:
         case: the case.
-        opened: returns its op, with params bound.
+        reached: opens its op, with params bound, for as long as the audit lasts.
 
     """
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
-            subject = examine(case, opened(case))
-            results, ground, comparisons = check_gradient(subject)
-            findings, checking = run_checks(subject, ground, results)
-            results, asking = with_likely_causes(subject, results, comparisons, findings)
-        except (OpError, UndrawableError, MemoryError) as error:
+            with reached(case) as op:
+                return _audited(examine(case, op))
+        except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             return failed_audit(case, said, (finding,) if finding else ())
-    return Audit(concluded(case, results, unexplained(findings, results)), subject.evaluations + checking + asking)
+
+
+def _audited(subject: Subject) -> Audit:
+    results, ground, comparisons = check_gradient(subject)
+    findings, checking = run_checks(subject, ground, results)
+    results, asking = with_likely_causes(subject, results, comparisons, findings)
+    evaluations = subject.evaluations + checking + asking
+    return Audit(concluded(subject.case, results, unexplained(findings, results)), evaluations)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:

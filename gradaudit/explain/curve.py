@@ -20,8 +20,8 @@ from gradaudit.results import Mismatch, Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import UndrawableError, generator
 from gradaudit.spec.dtypes import spacing
-from gradaudit.targets import open_op
-from gradaudit.targets.op import OpError
+from gradaudit.targets import opened
+from gradaudit.targets.op import LostOpError, OpError
 
 Array = NDArray[Any]
 Branch = Literal["truncation", "rounding"]
@@ -97,9 +97,10 @@ def trace_curve(case: Case, result: Result) -> StepCurve:
     """
     with np.errstate(all="ignore"):
         try:
-            subject = examine(case, open_op(case))
-            return _traced(subject, find_ground(subject), result)
-        except (OpError, UndrawableError, MemoryError) as error:
+            with opened(case) as op:
+                subject = examine(case, op)
+                return _traced(subject, find_ground(subject), result)
+        except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             raise UntraceableError(str(error) or "out of memory") from None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 from gradaudit.explain.explanation import Signature
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case, ProcessTarget, PythonTarget
 from gradaudit.targets import names_to_import
 
 
@@ -20,5 +22,8 @@ def signature_of(case: Case) -> Signature:
                 "backward": f"{backward.call}({taken}) -> {given}",
             }
         )
+    if isinstance(case.target, ProcessTarget):
+        called = f"{case.target.op}({', '.join([*inputs, *params])})"
+        return Signature({"process": f"{called} in {shlex.join(case.target.command)}"})
     names = names_to_import(case.target)
     return Signature({".".join(path): f"{name}({', '.join([*inputs, *params])})" for path, name in names.items()})

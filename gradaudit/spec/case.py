@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -58,7 +58,7 @@ class Input:
         distribution: how values are drawn.
         avoid: what the values keep away from.
         gap: least distance between any two elements, 0 for none.
-        values: explicit values, nested as the shape is; nothing is drawn then.
+        values: explicit values, nested as the shape is, or an array; nothing is drawn then.
         layout: how the array lies in memory.
 
     """
@@ -98,7 +98,49 @@ class PythonTarget:
     folder: Path
 
 
-Target = PythonTarget
+@dataclass(frozen=True)
+class ProcessTarget:
+    """An op that a child process answers for, in any language.
+
+    Attributes:
+        command: the program and its arguments, as seen from the spec's folder.
+        op: the name that the process knows the op by.
+        timeout: seconds that it may take for an answer.
+        differentiable_outputs: positions of the outputs that count; None for what the process says.
+        folder: the spec's own.
+
+    """
+
+    command: tuple[str, ...]
+    op: str
+    timeout: float
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+def _keep(op: Any) -> None:
+    """Leave an op as it is: who made it may go on with it."""
+
+
+@dataclass(frozen=True)
+class HeldTarget:
+    """An op at hand in this process instead of named in a spec.
+
+    Attributes:
+        open: makes the op for a case.
+        name: what it is called.
+        close: lets go of what the op that was made holds besides memory.
+        folder: where its functions would be looked up by name, which they are not.
+
+    """
+
+    open: Callable[[Case], Any]
+    name: str
+    close: Callable[[Any], None] = _keep
+    folder: Path = Path()
+
+
+Target = PythonTarget | ProcessTarget | HeldTarget
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
 
 
@@ -115,7 +157,7 @@ class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
-    ``"ones"`` or nested values; ``step`` is None where it is chosen automatically.
+    ``"ones"``, nested values or an array; ``step`` is None where it is chosen automatically.
     """
 
     op: str

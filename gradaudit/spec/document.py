@@ -140,8 +140,11 @@ class OutputsModel(_Strict):
 class ProcessModel(_Strict):
     """A long-lived child process in any language."""
 
-    command: Annotated[list[Name], Field(min_length=1)]
-    op: Name
+    command: Annotated[
+        list[Name], Field(min_length=1, description="the program and its arguments, run in the spec's folder")
+    ]
+    op: Annotated[Name, Field(description="the name that the process knows the op by")]
+    timeout: Annotated[Positive, Field(description="seconds that the process may take for an answer")] = 30.0
 
 
 class TargetModel(_Strict):

@@ -51,7 +51,7 @@ def draw_input(made: Input, rng: np.random.Generator) -> Array:
     """Return one input's array: drawn, or built from its explicit values."""
     dtype = dtype_of(made.dtype)
     if made.values is not None:
-        array = np.asarray(made.values, dtype=np.float64 if dtype.kind not in "iu" else dtype).astype(dtype)
+        array = _given(made.values, dtype)
     elif made.distribution not in ("uniform", "normal"):
         array = _DRAWERS[made.distribution](made, rng).astype(dtype)
     elif is_complex(made.dtype):
@@ -79,10 +79,19 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
         if dtype.kind == "c":
             return np.asarray(parts[0] + 1j * parts[1]).astype(dtype)
         return np.asarray(parts[0]).astype(dtype)
-    given = np.asarray(case.upstream, dtype=np.float64).astype(dtype)
+    if dtype.kind != "c" and np.iscomplexobj(case.upstream):
+        raise UndrawableError("the upstream given is complex, the output is real")
+    given = _given(case.upstream, dtype)
     if given.shape != shape:
-        raise UndrawableError(f"the spec's upstream has shape {given.shape}, the output has shape {shape}")
+        raise UndrawableError(f"the given upstream has shape {given.shape}, the output has shape {shape}")
     return given
+
+
+def _given(values: Any, dtype: np.dtype[Any]) -> Array:
+    """Return explicit values, which are nested lists or an array already, in a dtype."""
+    if not isinstance(values, np.ndarray):
+        values = np.asarray(values, dtype=np.float64 if dtype.kind not in "iu" else dtype)
+    return np.asarray(values).astype(dtype)
 
 
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

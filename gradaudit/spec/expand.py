@@ -8,8 +8,18 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradaudit.spec.case import BackwardCall, Case, Expectation, Input, Method, PythonTarget, Tolerance
-from gradaudit.spec.document import CaseModel, DocumentModel, InputModel, TargetModel
+from gradaudit.spec.case import (
+    BackwardCall,
+    Case,
+    Expectation,
+    Input,
+    Method,
+    ProcessTarget,
+    PythonTarget,
+    Target,
+    Tolerance,
+)
+from gradaudit.spec.document import CaseModel, DocumentModel, InputModel, OutputsModel, ProcessModel, TargetModel
 from gradaudit.spec.dtypes import (
     DEFAULT_TOLERANCES,
 )
@@ -168,9 +178,11 @@ def _tolerance(given: Mapping[str, Any], dtype: str, of_project: Tolerance | Non
 
 def _target(
     source: Document, model: TargetModel, inputs: tuple[Input, ...], names: tuple[str, ...], mistakes: Mistakes
-) -> PythonTarget | None:
+) -> Target | None:
     path: KeyPath = ("target",)
     others = [kind for kind in FRAMEWORKS if getattr(model, kind) is not None]
+    if model.process is not None and others == ["process"] and model.forward is None and model.backward is None:
+        return _process_target(source, model.process, model.outputs)
     if model.forward is None and model.backward is None and others:
         message = f"targets of kind '{others[0]}' cannot be audited yet; use forward and backward"
         mistakes.append(InvalidCaseError((*path, others[0]), message))
@@ -209,5 +221,15 @@ def _target(
             returns=tuple(differentiable if returns is None else returns),
         ),
         differentiable_outputs=None if model.outputs is None else tuple(model.outputs.differentiable),
+        folder=source.file.resolve().parent,
+    )
+
+
+def _process_target(source: Document, model: ProcessModel, outputs: OutputsModel | None) -> ProcessTarget:
+    return ProcessTarget(
+        command=tuple(model.command),
+        op=model.op,
+        timeout=float(model.timeout),
+        differentiable_outputs=None if outputs is None else tuple(outputs.differentiable),
         folder=source.file.resolve().parent,
     )

@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gradaudit.spec.case import Case, PythonTarget, Target
+from gradaudit.spec.case import Case, HeldTarget, ProcessTarget, PythonTarget, Target
 from gradaudit.targets.op import Op
+from gradaudit.targets.process import open_process
 from gradaudit.targets.python import imported_names, open_python
+
+
+def _nothing_to_import(target: Any) -> Mapping[tuple[str, ...], str]:
+    return {}
+
+
+def _nothing_to_close(target: Any, op: Any) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class TargetKind:
-    """What is known of a kind of target: how to open it, and what it imports, by the path that names it in a spec."""
+    """What is known of a kind of target.
+
+    Attributes:
+        open: from a target and its case to the op.
+        imported_names: what a target imports, by the path that names it in a spec.
+        close: lets go of what the op of a target holds besides memory.
+
+    """
 
     open: Callable[[Any, Case], Op]
-    imported_names: Callable[[Any], Mapping[tuple[str, ...], str]]
+    imported_names: Callable[[Any], Mapping[tuple[str, ...], str]] = _nothing_to_import
+    close: Callable[[Any, Any], None] = _nothing_to_close
 
 
-TARGET_KINDS: Mapping[type, TargetKind] = {PythonTarget: TargetKind(open_python, imported_names)}
+TARGET_KINDS: Mapping[type, TargetKind] = {
+    PythonTarget: TargetKind(open_python, imported_names),
+    ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
+    HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
+}
 
 
 def open_op(case: Case) -> Op:
     """Return the op that the case's target reaches, with the case's params bound.
 
     Raises:
-        OpError: where a module or function cannot be imported.
+        OpError: where a module or function cannot be imported, or a process not be started.
+        LostOpError: where a process does not answer.
 
     """
     return TARGET_KINDS[type(case.target)].open(case.target, case)
+
+
+@contextmanager
+def opened(case: Case) -> Iterator[Op]:
+    """Open the op of a case as ``open_op`` does; the process that it may hold ends with the context."""
+    op = open_op(case)
+    try:
+        yield op
+    finally:
+        TARGET_KINDS[type(case.target)].close(case.target, op)
 
 
 def names_to_import(target: Target) -> Mapping[tuple[str, ...], str]:

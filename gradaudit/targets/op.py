@@ -26,6 +26,10 @@ class OpError(Exception):
         self.finding = finding
 
 
+class LostOpError(Exception):
+    """The op cannot be called any more, at whatever inputs: the process that it lives in has ended, hangs or errs."""
+
+
 class Op(Protocol):
     """A differentiable operation with its params bound."""
 
@@ -34,6 +38,7 @@ class Op(Protocol):
 
         Raises:
             OpError: where the implementation raises or returns no arrays.
+            LostOpError: where it cannot be called any more.
 
         """
         ...
@@ -52,6 +57,7 @@ class Op(Protocol):
 
         Raises:
             OpError: where the implementation raises or returns another number of gradients.
+            LostOpError: where it cannot be called any more.
 
         """
         ...

@@ -104,17 +104,27 @@ class PythonOp:
 
 def open_python(target: PythonTarget, case: Case) -> PythonOp:
     """Import the pair of functions that a target names and bind the case's params to them."""
-    forward = import_function(target.forward, target.folder)
-    backward = import_function(target.backward.call, target.folder)
-    return PythonOp(
-        forward_function=forward,
-        backward_function=backward,
-        params=case.params,
-        backward_params=_accepted(backward, case.params),
+    return open_functions(
+        import_function(target.forward, target.folder),
+        import_function(target.backward.call, target.folder),
+        case.params,
         args=target.backward.args,
         returns=target.backward.returns,
         counted=target.differentiable_outputs,
     )
+
+
+def open_functions(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    params: Mapping[str, Any],
+    *,
+    args: tuple[str, ...],
+    returns: tuple[str, ...],
+    counted: tuple[int, ...] | None,
+) -> PythonOp:
+    """Return the op of a pair of functions, with params bound to each as its signature accepts them."""
+    return PythonOp(forward, backward, params, _accepted(backward, params), args, returns, counted)
 
 
 def _accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -171,3 +171,15 @@ def test_a_wrong_spec_leaves_earlier_reports_alone(gradaudit, project) -> None:
     assert gradaudit("run", "--json", "out.json").exit_code == 2
     assert Path("out.json").read_text() == "old"
     assert sorted(path.name for path in Path().iterdir() if "json" in path.name) == ["out.json"]
+
+
+def test_annotations_for_github(gradaudit, project) -> None:
+    line = write_project(project, spec("good"), spec("bad", backward="wrong")).read_text().splitlines().index("op: bad")
+    told = gradaudit("run", "specs", "--format", "github", "--quiet").stdout.splitlines()
+    (annotated,) = [each for each in told if each.startswith("::")]
+    assert annotated.startswith(f"::error file=specs/ops.yaml,line={line + 1},title=bad (float64")
+    assert not any(line.startswith("::") for line in gradaudit("run", "specs").stdout.splitlines())
+    (project / "specs" / "ops.yaml").write_text("op: a\nsteps: 3\n")
+    refused = gradaudit("run", "specs", "--format", "github")
+    assert refused.exit_code == 2
+    assert "::error file=specs/ops.yaml,line=2,col=1,title=gradaudit::steps: unknown key 'steps'" in refused.stderr

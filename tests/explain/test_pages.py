@@ -15,6 +15,8 @@ GUIDES = {
     "kinks",
     "new-op",
     "precision",
+    "process",
+    "python",
     "reading-results",
     "search",
     "stochastic-ops",

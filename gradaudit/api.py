@@ -1,0 +1,237 @@
+"""Audits from Python: an op at hand, arrays at hand, in this process, without any output of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from numpy.typing import ArrayLike
+
+from gradaudit.engine.audit import audit_case
+from gradaudit.report.mismatch import case_blocks
+from gradaudit.report.terminal import visible
+from gradaudit.results import Result, Verdict, worst
+from gradaudit.spec.case import Case, Expectation, HeldTarget, Location, Method, ProcessTarget, Tolerance
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
+from gradaudit.spec.errors import nearest
+from gradaudit.spec.given import given_array, given_inputs
+from gradaudit.targets.op import Op
+from gradaudit.targets.process import ProcessOp, open_process
+from gradaudit.targets.python import open_functions
+
+MAX_ROWS = 10
+"""Rows of a mismatch table, as many as the terminal's report shows."""
+
+
+def op(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *,
+    args: Sequence[str] | None = None,
+    returns: Sequence[str] | None = None,
+    outputs: Sequence[int] | None = None,
+    name: str | None = None,
+) -> HeldTarget:
+    """Return the op of a pair of Python functions on NumPy arrays.
+
+    Args:
+        forward: called with the inputs by position and the params by keyword.
+        backward: called with what ``args`` names, and those params that its signature accepts by keyword.
+        args: what backward takes, in order: ``upstream``, ``output``, ``output[k]`` or an input's name; default: the
+            upstream gradient, then all inputs.
+        returns: the inputs whose gradients it returns, in order; default: the differentiable ones.
+        outputs: positions of forward's outputs that count; default: all floating ones.
+        name: what reports call the op; default: forward's own name.
+
+    """
+
+    def opened(case: Case) -> Op:
+        inputs = tuple(made.name for made in case.inputs)
+        differentiable = tuple(made.name for made in case.inputs if made.differentiable)
+        return open_functions(
+            forward,
+            backward,
+            case.params,
+            args=("upstream", *inputs) if args is None else tuple(args),
+            returns=differentiable if returns is None else tuple(returns),
+            counted=None if outputs is None else tuple(outputs),
+        )
+
+    return HeldTarget(opened, name or str(getattr(forward, "__name__", "op")))
+
+
+def process_op(
+    command: Sequence[str], op: str, *, outputs: Sequence[int] | None = None, timeout: float = 30.0
+) -> HeldTarget:
+    """Return an op that a child process answers for, in any language; ``gradaudit guide process`` says how.
+
+    Args:
+        command: the program and its arguments, as seen from the current folder.
+        op: the name that the process knows the op by.
+        outputs: positions of forward's outputs that count; default: what the process says, else all floating ones.
+        timeout: seconds that the process may take for an answer.
+
+    """
+    counted = None if outputs is None else tuple(outputs)
+    target = ProcessTarget(tuple(command), op, timeout, counted, Path.cwd())
+    return HeldTarget(lambda case: open_process(target, case), op, ProcessOp.close)
+
+
+class GradientMismatch(AssertionError):  # noqa: N818 (named as what it says in a test's report)
+    """An audit did not pass; its text is the report, ``audit`` holds the results."""
+
+    def __init__(self, audit: Audit) -> None:
+        super().__init__(audit.report)
+        self.audit = audit
+
+
+@dataclass(frozen=True, repr=False)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        results: one for each differentiable input, in their order.
+        shapes: the shape of each input.
+        check_evaluations: forwards spent on other checks than the gradient's.
+
+    """
+
+    results: tuple[Result, ...]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    check_evaluations: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of the results."""
+        return worst([result.verdict for result in self.results])
+
+    @property
+    def report(self) -> str:
+        """What the terminal says of the results that do not pass, else a line for each input."""
+        blocks = case_blocks(self.results, MAX_ROWS)
+        passed = [_line(result) for result in self.results]
+        return "\n\n".join("\n".join(map(visible, block)) for block in blocks) or "\n".join(passed)
+
+    def assert_ok(self, *, allow_inconclusive: bool = False) -> None:
+        """Do nothing where the audit passes.
+
+        Args:
+            allow_inconclusive: whether what cannot be decided is no failure.
+
+        Raises:
+            GradientMismatch: where it does not pass, or cannot be decided.
+
+        """
+        __tracebackhide__ = True
+        if self.verdict is not Verdict.PASS and not (allow_inconclusive and self.verdict is Verdict.INCONCLUSIVE):
+            raise GradientMismatch(self)
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{result.input}: {result.verdict}" for result in self.results)
+        return f"<Audit of {self.results[0].op}: {found}>"
+
+    def __str__(self) -> str:
+        return self.report
+
+    def _repr_html_(self) -> str:
+        from gradaudit.report.notebook import results_html
+
+        return results_html(self.results, self.shapes, MAX_ROWS)
+
+
+def _line(result: Result) -> str:
+    looked = f"{result.checked:,} of {result.size:,} indices, {result.method}"
+    seen = f"a relative error of {result.resolution:.1e} would have been reported"
+    return f"{result.op} ({result.dtype}): {result.verdict} w.r.t. {result.input}: {looked}; {seen}"
+
+
+def check(
+    op: HeldTarget | Op,
+    inputs: Mapping[str, ArrayLike],
+    *,
+    params: Mapping[str, Any] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    upstream: str | ArrayLike = "random",
+    method: Method = "auto",
+    seed: int = 0,
+    differentiable: Collection[str] | None = None,
+) -> Audit:
+    """Audit an op at given inputs, as ``gradaudit run`` audits one at those that it draws.
+
+    Args:
+        op: what ``gradaudit.op`` and the like return, or any object with the methods of the ``Op`` protocol.
+        inputs: name to array, in the order in which forward takes them; they are copied.
+        params: keyword arguments of forward, and of backward where it takes them.
+        rtol: relative tolerance; default: the dtype's.
+        atol: absolute tolerance; default: the dtype's.
+        upstream: ``random``, ``ones``, or an array of the output's shape.
+        method: ``auto``, ``exhaustive`` or ``search``.
+        seed: what random upstreams and directions depend on.
+        differentiable: names of the inputs that gradients are expected for; default: all floating ones.
+
+    Returns:
+        The audit, whatever it found: nothing that the op does raises here.
+
+    Raises:
+        TypeError: where an input is no array of numbers, or ``op`` no op.
+        ValueError: where an argument is none of those that there are.
+
+    """
+    target = op if isinstance(op, HeldTarget) else _held(op, params)
+    made = given_inputs(inputs, differentiable)
+    floating = [one.dtype for one in made if one.differentiable]
+    dtype = max(floating, key=spacing)
+    case = Case(
+        op=target.name,
+        module="",
+        name="default",
+        dtype=dtype,
+        target=target,
+        inputs=made,
+        params=dict(params or {}),
+        tolerance=_tolerance(rtol, atol, dtype),
+        upstream=_upstream(upstream),
+        step=None,
+        method=_one_of("method", method, get_args(Method)),
+        seed=seed,
+        expect=Expectation(),
+        notes="",
+        location=Location(Path(), 0, 0),
+    )
+    audited = audit_case(case)
+    results = tuple(replace(result, location="") for result in audited.results)
+    return Audit(results, {one.name: one.shape for one in made}, audited.check_evaluations)
+
+
+def _held(op: Any, params: Mapping[str, Any] | None) -> HeldTarget:
+    """Return a target for an op whose params are bound already."""
+    if not all(callable(getattr(op, method, None)) for method in ("forward", "backward", "differentiable_outputs")):
+        raise TypeError(f"op: expected what gradaudit.op(forward, backward) returns, found {type(op).__name__}")
+    if params:
+        raise ValueError(f"params: {type(op).__name__} has its params bound already")
+    return HeldTarget(lambda case: op, type(op).__name__)
+
+
+def _tolerance(rtol: float | None, atol: float | None, dtype: str) -> Tolerance | None:
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value is not None and not 0 <= value < float("inf"):
+            raise ValueError(f"{name}: expected a finite number not below zero, found {value!r}")
+    if rtol is None and atol is None:
+        return None
+    default = DEFAULT_TOLERANCES[dtype]
+    return Tolerance(default.rtol if rtol is None else float(rtol), default.atol if atol is None else float(atol))
+
+
+def _upstream(given: str | ArrayLike) -> Any:
+    if isinstance(given, str):
+        return _one_of("upstream", given, ("random", "ones"))
+    return given_array("upstream", given).copy()
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> Any:
+    if value not in known:
+        raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(known)}{nearest(str(value), known)}")
+    return value

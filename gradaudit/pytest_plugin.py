@@ -1,0 +1,198 @@
+"""The plugin for pytest: ``pytest --gradaudit specs/`` collects every gradient that specs name as a test.
+
+Without the flag it does nothing, and imports nothing but pytest.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gradaudit.engine.audit import Audit
+    from gradaudit.spec.case import Case
+    from gradaudit.spec.expand import Overrides
+
+SUFFIXES = (".yaml", ".yml")
+
+SPEC = re.compile(r"""^(\{\s*)?["']?(op|target)["']?\s*:""", re.MULTILINE)
+"""What a spec has and other YAML has not: folders of tests hold that of many tools."""
+
+MAX_ROWS = 10
+"""Rows of a mismatch table in a failure's report."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the flag."""
+    group = parser.getgroup("gradaudit", "gradaudit")
+    group.addoption("--gradaudit", action="store_true", help="Audit the gradients that YAML specs name, a test each.")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SpecFile | None:
+    """Collect YAML files that are specs, and those that are named as arguments whatever they are."""
+    if not parent.config.getoption("--gradaudit") or file_path.suffix not in SUFFIXES:
+        return None
+    if not parent.session.isinitpath(file_path) and not _looks_like_a_spec(file_path):
+        return None
+    return SpecFile.from_parent(parent, path=file_path)
+
+
+def _looks_like_a_spec(file: Path) -> bool:
+    try:
+        return bool(SPEC.search(file.read_text("utf-8-sig", "replace")))
+    except OSError:  # which collecting it tells of
+        return True
+
+
+class SpecFile(pytest.File):
+    """A file of specs."""
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """Yield the tests of the file's only op, or a collector for each of several.
+
+        Raises:
+            SpecError: where the specs cannot be audited as they are.
+
+        """
+        from gradaudit.spec.load import load_specs
+
+        here = self.path.is_relative_to(Path.cwd())
+        cases = load_specs([self.path.relative_to(Path.cwd()) if here else self.path], _overrides(self.config)).cases
+        ops = dict.fromkeys(case.op for case in cases)
+        for op in ops:
+            own = [case for case in cases if case.op == op]
+            if len(ops) > 1:
+                yield SpecOp.from_parent(self, name=op, cases=own)
+            else:
+                yield from _items(self, own)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
+        """Return what is wrong with the specs, where that is it."""
+        from gradaudit.spec.errors import SpecError
+
+        return str(excinfo.value) if isinstance(excinfo.value, SpecError) else super().repr_failure(excinfo)
+
+
+class SpecOp(pytest.Collector):
+    """One of several ops of a file."""
+
+    def __init__(self, *, cases: list[Case], **keys: Any) -> None:
+        super().__init__(**keys)
+        self._cases = cases
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield the op's tests."""
+        return _items(self, self._cases)
+
+
+def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]:
+    for case in cases:
+        audited = _Audited(case)
+        for made in case.inputs:
+            if made.differentiable:
+                name = f"{case.name}[{case.dtype}-{made.name}]"
+                yield GradientItem.from_parent(parent, name=name, audited=audited, about=made.name)
+
+
+def _overrides(config: pytest.Config) -> Overrides:
+    """Return what the project sets over its specs: its tolerances.
+
+    Raises:
+        SpecError: where the project's settings are wrong.
+
+    """
+    from gradaudit.spec.expand import Overrides
+    from gradaudit.spec.project import find_project
+
+    return Overrides(tolerances=find_project(config.invocation_params.dir).tolerances)
+
+
+class _Audited:
+    """A case, audited when the first of its inputs is tested."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self._audit: Audit | None = None
+
+    def audit(self) -> Audit:
+        if self._audit is None:
+            from gradaudit.engine.audit import audit_case
+
+            with _undisturbed():
+                self._audit = audit_case(self.case)
+        return self._audit
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep other tests from what a spec's modules bring to the path, and audits from the filters of warnings.
+
+    ``gradaudit run`` shows no warnings either; one turned into an error would be taken for the op's.
+    """
+    path = list(sys.path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.path[:] = path
+
+
+class UnexpectedEndError(AssertionError):
+    """A gradient did not end as its spec expects; the text is the report."""
+
+
+class GradientItem(pytest.Item):
+    """The gradient of one input in one case."""
+
+    def __init__(self, *, audited: _Audited, about: str, **keys: Any) -> None:
+        super().__init__(**keys)
+        self._audited = audited
+        self._input = about
+        case = audited.case
+        self.extra_keyword_matches.update({case.op, case.module, case.dtype, about})
+
+    def runtest(self) -> None:
+        """Audit the case, unless another input's test did.
+
+        Raises:
+            UnexpectedEndError: where this input's gradient did not end as the spec expects.
+
+        """
+        from gradaudit.report.mismatch import case_blocks
+
+        result = next(result for result in self._audited.audit().results if result.input == self._input)
+        if blocks := case_blocks([result], MAX_ROWS):
+            raise UnexpectedEndError("\n".join(blocks[0]))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Return the report of a gradient, without the frames that led to it."""
+        if isinstance(excinfo.value, UnexpectedEndError):
+            return _report(str(excinfo.value), self._audited.case)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the case's place in its spec, and its name."""
+        case = self._audited.case
+        return self.path, case.location.line - 1, f"{case.op}::{self.name}"
+
+
+def _report(text: str, case: Case) -> Any:
+    """Return a text in a form that pytest takes the first line of, and its place, for its summary."""
+    from _pytest._code.code import ReprFileLocation, TerminalRepr
+
+    class Report(TerminalRepr):
+        reprcrash = ReprFileLocation(str(case.location.file), case.location.line, text.partition("\n")[0])
+
+        def toterminal(self, tw: Any) -> None:
+            for line in text.splitlines():
+                tw.line(line)
+
+    return Report()

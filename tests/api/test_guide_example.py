@@ -1,0 +1,48 @@
+"""What the guides show of Python and of configuration works as it stands."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+import gradaudit
+from gradaudit.guides import guide
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", guide(name).text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_test_of_the_python_guide_passes_and_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    ops = ModuleType("my_ops")
+    exec(blocks("new-op", "python")[0], vars(ops))
+    monkeypatch.setitem(sys.modules, "my_ops", ops)
+    names: dict[str, object] = {}
+    exec(blocks("python", "python")[0], names)
+    names["test_swish"]()  # type: ignore[operator]
+    names["swish_backward"] = lambda upstream, x: upstream
+    with pytest.raises(gradaudit.GradientMismatch):
+        names["test_swish"]()  # type: ignore[operator]
+
+
+def test_the_job_for_github_and_the_hook_can_be_read() -> None:
+    job, _ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
+    steps = [step["run"] for step in job["jobs"]["audit"]["steps"] if "run" in step]
+    assert any("--format github" in step for step in steps)
+
+
+def test_the_hook_of_the_guide_is_the_one_that_is_shipped() -> None:
+    (local,) = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "repos" in text)
+    (shown,) = local["repos"][0]["hooks"]
+    (shipped,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    for key in ("id", "name", "entry", "files", "pass_filenames"):
+        assert shown[key] == shipped[key]
+    assert re.search(shipped["files"], "specs/gelu.yaml")
+    assert re.search(shipped["files"], "ops/gelu.py")

@@ -1,0 +1,166 @@
+"""``pytest --gradaudit``: gradients that specs name are tests like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+# What runs in this process would import anew each time, NumPy and libyaml included, which can be imported only once.
+import gradaudit.api
+import gradaudit.spec.load
+import gradaudit.spec.project  # noqa: F401
+
+pytest_plugins = ["pytester"]
+
+INSTALLED = any(entry.value == "gradaudit.pytest_plugin" for entry in entry_points(group="pytest11"))
+
+PLUGINS = ("-p", "no:hypothesispytest", *(() if INSTALLED else ("-p", "gradaudit.pytest_plugin")))
+"""That of Hypothesis imports it anew for every run."""
+
+OPS = """
+import warnings
+
+def square(x, w):
+    warnings.warn("old", DeprecationWarning)
+    return x * x * w
+
+def right(u, x, w):
+    return 2 * x * w * u, x * x * u
+
+def wrong(u, x, w):
+    return 2 * x * w * u, -x * x * u
+"""
+
+SPEC = """
+op: {op}
+target: {{forward: plugin_ops:square, backward: plugin_ops:{backward}}}
+inputs:
+  x: {{shape: [3]}}
+  w: {{shape: [3], range: [1.0, 2.0]}}
+dtype: [float32, float64]
+{more}
+"""
+
+Run = Callable[..., pytest.RunResult]
+
+
+def spec(op: str, backward: str = "right", more: str = "") -> str:
+    return SPEC.format(op=op, backward=backward, more=more)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Path:
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    specs = pytester.mkdir("specs")
+    (specs / "plugin_ops.py").write_text(OPS)
+    (specs / "good.yaml").write_text(spec("good"))
+    (specs / "bad.yaml").write_text(spec("bad", "wrong"))
+    return specs
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Run:
+    return lambda *arguments: pytester.runpytest_inprocess(*PLUGINS, *arguments)
+
+
+def test_every_gradient_is_a_test(project: Path, run: Run) -> None:
+    collected = run("--gradaudit", "specs", "--collect-only", "-q").outlines
+    for file in ("good", "bad"):
+        for name in ("default[float32-x]", "default[float32-w]", "default[float64-x]", "default[float64-w]"):
+            assert f"specs/{file}.yaml::{name}" in collected
+
+
+def test_failures_show_the_report_and_nothing_else(project: Path, run: Run) -> None:
+    result = run("--gradaudit", "specs")
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "_* bad::default[[]float32-w[]] _*",
+            "bad (float32, case default): gradient mismatch w.r.t. w at index (*,), 3 of 3 indices wrong",
+            "  Spec:       specs/bad.yaml:2",
+            "  likely cause: sign-flipped.*",
+            "FAILED specs/bad.yaml::default[[]float32-w[]] - bad (float32*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*pytest_plugin.py*")
+
+
+def test_one_is_chosen_by_its_id_or_by_words(project: Path, run: Run) -> None:
+    run("--gradaudit", "specs/bad.yaml::default[float32-w]").assert_outcomes(failed=1)
+    run("--gradaudit", "specs", "-k", "good and not float32").assert_outcomes(passed=2, deselected=6)
+    run("--gradaudit", "specs", "-x").assert_outcomes(passed=1, failed=1)
+
+
+def test_several_ops_in_a_file_are_told_apart(project: Path, run: Run) -> None:
+    (project / "good.yaml").write_text(spec("first") + "---" + spec("second", "wrong"))
+    result = run("--gradaudit", "specs/good.yaml::second::default[float64-w]", "specs/good.yaml::first")
+    result.assert_outcomes(passed=4, failed=1)
+
+
+def test_a_known_failure_passes_as_long_as_it_is_caught(project: Path, run: Run) -> None:
+    (project / "good.yaml").write_text(spec("good", more="expect: fail"))
+    (project / "bad.yaml").write_text(spec("bad", "wrong", more="expect: fail"))
+    result = run("--gradaudit", "specs")
+    result.assert_outcomes(passed=4, failed=4)
+    result.stdout.fnmatch_lines(["*the spec expects this case to fail, and it ended with pass*"])
+
+
+def test_a_wrong_spec_is_told_in_place(project: Path, run: Run) -> None:
+    (project / "bad.yaml").write_text("op: bad\ntarget: {forwrd: a:b}\n")
+    result = run("--gradaudit", "specs")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["specs/bad.yaml:2:10: target.forwrd: unknown key 'forwrd'; did you mean 'forward'?"])
+
+
+def test_other_yaml_is_no_spec_unless_it_is_named(project: Path, run: Run) -> None:
+    (project / "bad.yaml").write_text("services:\n  op: {image: db}\n")
+    run("--gradaudit", "specs").assert_outcomes(passed=4)
+    run("--gradaudit", "specs/bad.yaml").assert_outcomes(errors=1)
+
+
+def test_the_projects_tolerances_hold(project: Path, run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml("[tool.gradaudit.tolerance]\nfloat32 = {rtol = 0.5}\nfloat64 = {rtol = 0.5}\n")
+    result = run("--gradaudit", "specs/good.yaml")
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(["*the tolerance is too loose for this gradient*"])
+
+
+def test_junit_xml(project: Path, run: Run, pytester: pytest.Pytester) -> None:
+    run("--gradaudit", "specs", "--junitxml", "out.xml")
+    tests = ElementTree.parse(pytester.path / "out.xml").findall(".//testcase")
+    assert len(tests) == 8
+    failed = [test for test in tests if test.find("failure") is not None]
+    assert [test.get("name") for test in failed] == ["default[float32-w]", "default[float64-w]"]
+    assert "likely cause: sign-flipped" in "".join(failed[0].find("failure").itertext())  # type: ignore[union-attr]
+
+
+def test_without_the_flag_specs_are_left_alone(project: Path, run: Run, pytester: pytest.Pytester) -> None:
+    run("specs").assert_outcomes()
+    pytester.makepyfile(test_own="def test_own():\n    pass\n")
+    run().assert_outcomes(passed=1)
+
+
+def test_tests_beside_specs_find_what_they_import(project: Path, run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_own="import sys\nPATH = list(sys.path)\ndef test_own():\n    assert sys.path == PATH\n")
+    run("--gradaudit", "specs/good.yaml", "test_own.py").assert_outcomes(passed=5)
+
+
+def test_nothing_is_imported_without_the_flag(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import sys\n"
+        "def test_light():\n"
+        "    assert 'gradaudit.pytest_plugin' in sys.modules\n"
+        "    assert not {'numpy', 'gradaudit.api', 'gradaudit.spec'} & set(sys.modules)\n"
+    )
+    pytester.runpytest_subprocess(*PLUGINS, "-p", "no:xdist").assert_outcomes(passed=1)
+
+
+def test_on_several_workers(project: Path, pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    result = pytester.runpytest_subprocess(*PLUGINS, "-n", "2", "--gradaudit", "specs", "-W", "default")
+    result.assert_outcomes(passed=6, failed=2)
+    result.stdout.fnmatch_lines(["  likely cause: sign-flipped.*"])
