@@ -31,7 +31,7 @@ AGREED = 1e-3
 """Relative error of a directional derivative up to which a claim is borne out."""
 
 CONTRADICTED = 3e-3
-"""Least relative error of one that contradicts a claim: cancellation in forward at another point comes to half of it."""
+"""Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
 
 ROUNDINGS = 16.0
 """Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""

@@ -16,7 +16,7 @@ from gradaudit.mutation.compiled import compiled
 from gradaudit.mutation.difference import equivalent, error_over_tolerance, gradients
 from gradaudit.mutation.mutants import Mutant
 from gradaudit.results import Verdict
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.targets import open_op
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.python import PythonOp, open_python
@@ -69,6 +69,7 @@ def try_mutant(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Endi
 
     """
     target = cases[0].target
+    assert isinstance(target, PythonTarget)  # mutants are of those alone
     import_function(target.backward.call, target.folder)  # which puts its module within reach
     own = _answers(cases)
     try:
@@ -101,6 +102,7 @@ def _trial(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending])
 
 
 def _opened(backward: Callable[..., Any], case: Case) -> PythonOp:
+    assert isinstance(case.target, PythonTarget)
     return replace(open_python(case.target, case), backward_function=backward)
 
 
