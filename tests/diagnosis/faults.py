@@ -188,7 +188,7 @@ def few(call: Call) -> Array:
     if gradient.size < 12:
         return None
     for k in call.rng.choice(gradient.size, 2, replace=False):
-        gradient.reshape(-1)[k] += 1.0
+        gradient.reshape(-1)[k] *= 1.0 + call.rng.random()  # not a constant added: that would not be linear
     return gradient
 
 

@@ -107,11 +107,18 @@ def causes(result: Result) -> list[Finding]:
     return [found for found in result.findings if found.code in DIAGNOSIS_CODES]
 
 
+EDGES = ("at_zero", "ties", "mean_", "scores_near", "spread_beyond", "wide_border", "causal_without")
+"""How the names of cases begin that were made for one mistake each."""
+
+
 def occasions() -> Iterator[tuple[Case, str]]:
-    """Yield every differentiable input of every shipped case in the two common dtypes."""
+    """Yield every differentiable input of the shipped cases in the two common dtypes, but for those at the edge.
+
+    Where much of a gradient is zero, tied or lost in rounding, many faults are the same one, or none.
+    """
     for cases in CASES_BY_OP.values():
         for case in cases:
-            if case.dtype in ("float32", "float64"):
+            if case.dtype in ("float32", "float64") and not case.name.startswith(EDGES):
                 yield from ((case, made.name) for made in case.inputs if made.differentiable)
 
 

@@ -76,10 +76,15 @@ def test_a_fault_in_one_gradient_fails_there_and_nowhere_else(op: str, name: str
         assert [found.index for found in failed.mismatches] == [largest(gradient)]
 
 
+SHIFTED = "multi_head_attention"
+"""Its softmax shifts the scores lest they overflow; scores so large make its gradient too coarse to be audited."""
+
+
 @pytest.mark.parametrize("op", [op for op, mutants in WITHOUT_A_TERM.items() if mutants])
 def test_every_dropped_term_fails(op: str) -> None:
     cases = CASES_BY_OP[op]
     nothing_unexpected = {case.id: dict[str, Verdict]() for case in cases}
     trials = {mutant.diff: try_mutant(mutant, cases, nothing_unexpected) for mutant in WITHOUT_A_TERM[op]}
-    assert [diff for diff, trial in trials.items() if trial.fate is Fate.SURVIVED] == []
+    survivors = [diff for diff, trial in trials.items() if trial.fate is Fate.SURVIVED]
+    assert [diff for diff in survivors if op != SHIFTED or "+    odds = np.exp(scores)" not in diff] == []
     assert Fate.KILLED in {trial.fate for trial in trials.values()}
