@@ -80,7 +80,7 @@ class Modules:
                 tree = read_tree(file)
                 if isinstance(tree, str):
                     return None
-                own = any(file.is_relative_to(folder) for folder in self._folders) or not _is_installed(file)
+                own = any(_is_inside(file, folder) for folder in self._folders) or not _is_installed(file)
                 return _module(name, file.resolve(), tree, own=own)
         return None
 
@@ -116,6 +116,11 @@ class Modules:
 
 _LIBRARY = Path(ast.__file__).parent
 """Where Python's own modules are."""
+
+
+def _is_inside(file: Path, folder: Path) -> bool:
+    """Whether a file is of a folder, and not of an environment that lies in it."""
+    return file.is_relative_to(folder) and not _is_installed(file.relative_to(folder))
 
 
 def _is_installed(file: Path) -> bool:
