@@ -1,6 +1,6 @@
 """Plants faults in the gradients of every shipped op at many seeds, and prints which of them pass.
 
-    python tests/benchmarks/faults.py [--seeds N] [-j N]
+    python tests/benchmarks/missed_faults.py [--seeds N] [-j N]
 
 For every seed, op and input: minus the gradient, a factor of ``1 + 10 rtol``, and the largest entry 1% off, each in a
 case and a dtype drawn at random. A fault counts where it exceeds twice the tolerance at some index: what the spec
