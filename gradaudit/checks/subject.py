@@ -13,6 +13,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.targets.op import Op, OpError
+from gradaudit.targets.parameters import completed
 
 Array = NDArray[Any]
 
@@ -55,7 +56,7 @@ class Subject:
     """An op of a case, with its inputs drawn, forward and backward called once on them.
 
     Attributes:
-        case: the case.
+        case: the case, with the parameters that the op brings along among its inputs.
         op: its op, with params bound.
         inputs: the drawn inputs, in the case's dtype.
         outputs: what forward returned for them.
@@ -86,6 +87,7 @@ def examine(case: Case, op: Op) -> Subject:
         UndrawableError: where the inputs cannot be drawn as the spec asks.
 
     """
+    case = completed(case, op)
     inputs = draw_inputs(case)
     before = Snapshot.of(inputs)
     outputs = op.forward(inputs)

@@ -15,7 +15,7 @@ from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutan
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.coverage.reach import hashed
 from gradaudit.results import worst
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, FrameworkTarget
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of
 
 TOTAL = "TOTAL"
@@ -135,8 +135,9 @@ def _op(
 
 
 def _inputs(cases: Sequence[Case], current: Mapping[str, Sequence[Record]]) -> Iterable[InputRow]:
-    for name in dict.fromkeys(made.name for case in cases for made in case.inputs if made.differentiable):
-        own = [case for case in cases if any(made.name == name and made.differentiable for made in case.inputs)]
+    names = {case.id: _names(case, current[case.id]) for case in cases}
+    for name in dict.fromkeys(name for found in names.values() for name in found):
+        own = [case for case in cases if name in names[case.id]]
         found = {case.id: [r.result for r in current[case.id] if r.result.input == name] for case in own}
         results = [result for some in found.values() for result in some]
         verdicts = {}
@@ -146,6 +147,13 @@ def _inputs(cases: Sequence[Case], current: Mapping[str, Sequence[Record]]) -> I
         ratios = [result.worst_ratio for result in results if not math.isnan(result.worst_ratio)]
         missed = [result.miss_probability for result in results if not math.isnan(result.miss_probability)]
         yield InputRow(name, verdicts, len(own), max(ratios, default=math.nan), max(missed, default=math.nan))
+
+
+def _names(case: Case, records: Sequence[Record]) -> list[str]:
+    """Return the differentiable inputs of a case, with the parameters that a module was found to bring along."""
+    named = [made.name for made in case.inputs if made.differentiable]
+    brought = [record.result.input for record in records if isinstance(case.target, FrameworkTarget)]
+    return list(dict.fromkeys([*named, *brought]))
 
 
 def _staleness(

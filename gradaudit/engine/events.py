@@ -12,6 +12,15 @@ Trace = Mapping[str, frozenset[Branch]]
 
 
 @dataclass(frozen=True)
+class CasesSkipped:
+    """Cases that will not be audited, because what their targets need is not installed."""
+
+    cases: int
+    needs: str
+    install: str
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """The specs are loaded and their cases about to be audited."""
 
@@ -55,5 +64,5 @@ class RunFinished:
     interrupted: bool
 
 
-Event = RunStarted | CaseDone | CaseFinished | DepthMeasured | RunFinished
+Event = CasesSkipped | RunStarted | CaseDone | CaseFinished | DepthMeasured | RunFinished
 Handler = Callable[[Event], None]

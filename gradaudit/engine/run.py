@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from gradaudit.engine.audit import Audit, audit_case, failed_audit
-from gradaudit.engine.events import CaseDone, CaseFinished, Handler, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, Handler, RunFinished, RunStarted
 from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import workers
 from gradaudit.engine.worker import Lost, describe_exception
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
+from gradaudit.targets.frameworks import install_command, missing_framework
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ def run_specs(
 
     """
     started = time.perf_counter()
+    specs = _auditable(specs, emit)
     audits: dict[int, Audit] = {}
     told = 0
     interrupted = False
@@ -90,7 +93,7 @@ def run_specs(
         with place as tasks:
             if problems := unimportable(specs, tasks.map):
                 raise SpecError(problems)
-            emit(RunStarted(len(specs.cases), len(specs.documents)))
+            emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
             for done, (position, outcome) in enumerate(tasks.map(audit, [(case,) for case in specs.cases]), 1):
                 audits[position] = _audit(specs.cases[position], outcome)
                 made = audits[position]
@@ -100,6 +103,15 @@ def run_specs(
         interrupted = True
         tell(skip_missing=True)
     emit(RunFinished(time.perf_counter() - started, interrupted))
+
+
+def _auditable(specs: Specs, emit: Handler) -> Specs:
+    """Return the specs without the cases that need a framework which is not installed; tell of those."""
+    missing = [missing_framework(case.target) for case in specs.cases]
+    for framework, count in Counter(name for name in missing if name is not None).items():
+        emit(CasesSkipped(count, framework, install_command(framework)))
+    left = (case for case, framework in zip(specs.cases, missing, strict=True) if framework is None)
+    return replace(specs, cases=tuple(left))
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

@@ -19,8 +19,12 @@ from gradaudit.guides import Page, finding_names, finding_page, guide
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
-from gradaudit.spec.errors import nearest
+from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.load import Specs
+from gradaudit.targets import open_op
+from gradaudit.targets.frameworks import install_command, missing_framework
+from gradaudit.targets.op import OpError
+from gradaudit.targets.parameters import completed
 
 Pair = tuple[Case, Result]
 
@@ -72,10 +76,11 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
         timeout: seconds that a case may take, and again its curve.
 
     Raises:
-        SpecError: where a module or function that the specs name cannot be imported.
+        SpecError: where a framework, module or function that the specs name cannot be imported.
         KeyboardInterrupt: where the user interrupts the audit.
 
     """
+    _refuse_missing_frameworks(specs)
     pairs = _audited(specs, jobs, timeout)
     studied = _gravest_of_each_input(pairs)
     first = specs.cases[0]
@@ -94,6 +99,19 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
         sightings=sightings,
         remedies=tuple(_remedies(sightings, pairs)),
     )
+
+
+def _refuse_missing_frameworks(specs: Specs) -> None:
+    missing = [(case, framework) for case in specs.cases if (framework := missing_framework(case.target))]
+    problems = [
+        Problem(
+            specs.locate(case, ("target", framework)),
+            f"target.{framework}: {framework} is not installed: {install_command(framework)}",
+        )
+        for case, framework in missing
+    ]
+    if problems:
+        raise SpecError(problems)
 
 
 def _audited(specs: Specs, jobs: int | None, timeout: float) -> list[Pair]:
@@ -125,28 +143,31 @@ def _gravest_of_each_input(pairs: Iterable[Pair]) -> list[Pair]:
 
 @dataclass(frozen=True)
 class _Trace:
-    """A curve, or why there is none."""
+    """The case with all its inputs, and a curve or why there is none."""
 
+    case: Case
     curve: StepCurve | None
     trouble: str = ""
 
 
 def _trace(case: Case, result: Result) -> _Trace:
     try:
-        return _Trace(trace_curve(case, result))
-    except UntraceableError as error:
-        return _Trace(None, str(error))
+        case = completed(case, open_op(case))
+        return _Trace(case, trace_curve(case, result))
+    except (UntraceableError, OpError) as error:
+        return _Trace(case, None, str(error))
 
 
 def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Study]:
-    traces = [_Trace(None, "nothing was compared")] * len(pairs)
+    traces = [_Trace(case, None, "nothing was compared") for case, _ in pairs]
     drawn = [k for k, (_, result) in enumerate(pairs) if result.verdict is not Verdict.ERROR]
     place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place if drawn else nullcontext(InProcess()) as tasks:
         for position, outcome in tasks.map(_trace, [pairs[k] for k in drawn]):
-            traces[drawn[position]] = _Trace(None, outcome.cause) if isinstance(outcome, Lost) else outcome
+            case = pairs[drawn[position]][0]
+            traces[drawn[position]] = _Trace(case, None, outcome.cause) if isinstance(outcome, Lost) else outcome
     for (case, result), trace in zip(pairs, traces, strict=True):
-        shape = next(made.shape for made in case.inputs if made.name == result.input)
+        shape = next((made.shape for made in trace.case.inputs if made.name == result.input), ())
         yield Study(
             case=case,
             result=result,

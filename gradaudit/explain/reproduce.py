@@ -7,7 +7,7 @@ import shlex
 from string import Template
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, FrameworkTarget
 from gradaudit.targets import names_to_import
 
 
@@ -38,6 +38,7 @@ def snippet_for(case: Case, name: str, curve: StepCurve) -> str:
         input=repr(name),
         index=repr(curve.index),
         step=_step_in_python(curve.chosen_step),
+        **_COMPLETING if isinstance(case.target, FrameworkTarget) else _COMPLETE,
         functions="\n".join(f"# {path[1]} is {name}" for path, name in names_to_import(case.target).items()),
         point="widened(x)" if curve.dtype == "float64" else "x",
         displacement="1j * displacement" if curve.part == "imaginary" else "displacement",
@@ -50,6 +51,14 @@ def _step_in_python(step: float) -> str:
     return f"2.0**{exponent - 1}" if mantissa == 0.5 else repr(step)
 
 
+_COMPLETE = {"import_completed": "", "complete": ""}
+
+_COMPLETING = {
+    "import_completed": "from gradaudit.targets.parameters import completed\n",
+    "complete": "case = completed(case, op)\n",
+}
+"""What a snippet adds where a module may bring parameters along."""
+
 _SNIPPET = Template(
     """\
 from pathlib import Path
@@ -61,14 +70,14 @@ from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.load import load_specs
 from gradaudit.targets import open_op
-
+${import_completed}
 file = Path($path)
 cases = load_specs([file], Overrides(dtypes=($dtype,), seed=$seed)).cases
 names = $names
 case = next(case for case in cases if (case.op, case.name) == names)
 $functions
 op = open_op(case)
-inputs = draw_inputs(case)
+${complete}inputs = draw_inputs(case)
 outputs = op.forward(inputs)
 counted = op.differentiable_outputs(outputs)
 upstream = tuple(

@@ -284,7 +284,7 @@ def _balancing_move(estimate: Estimate) -> int:
         return 0 if estimate.truncation == 0.0 else -MAX_MOVE
     if estimate.truncation == 0.0:
         return MAX_MOVE
-    doublings = round(math.log2(estimate.rounding / (2 * estimate.truncation)) / 3)
+    doublings = round((math.log2(estimate.rounding) - 1 - math.log2(estimate.truncation)) / 3)  # their ratio overflows
     return max(-2 * MAX_MOVE, min(MAX_MOVE, doublings))
 
 

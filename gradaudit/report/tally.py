@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from gradaudit.engine.events import CaseFinished, Event, RunFinished
+from gradaudit.engine.events import CaseFinished, CasesSkipped, Event, RunFinished
 from gradaudit.results import Verdict
 
 
@@ -39,6 +39,7 @@ class Tally:
         check_evaluations: forwards spent on other checks than the gradient's.
         unexpected: results that did not end as their spec says, by verdict.
         expected_failures: failing results of specs that expect them.
+        skipped: cases that were not audited because what they need is not installed.
         durations: seconds and id of every case.
         finished: the end of the run, once it came.
 
@@ -49,6 +50,7 @@ class Tally:
     check_evaluations: int = 0
     unexpected: Counter[Verdict] = field(default_factory=Counter)
     expected_failures: int = 0
+    skipped: int = 0
     durations: list[tuple[float, str]] = field(default_factory=list)
     finished: RunFinished | None = None
 
@@ -56,6 +58,8 @@ class Tally:
         """Count an event in."""
         if isinstance(event, CaseFinished):
             self._add(event)
+        elif isinstance(event, CasesSkipped):
+            self.skipped += event.cases
         elif isinstance(event, RunFinished):
             self.finished = event
 
@@ -75,5 +79,7 @@ class Tally:
         return sorted(self.durations, key=lambda entry: (-entry[0], entry[1]))[:count]
 
     def as_expected(self, *, allow_inconclusive: bool = False) -> bool:
-        """Whether every case ended as its spec says; inconclusive ones may be forgiven."""
+        """Whether every case ended as its spec says and any was audited; inconclusive ones may be forgiven."""
+        if self.skipped and not self.total.cases:
+            return False
         return all(allow_inconclusive and verdict is Verdict.INCONCLUSIVE for verdict in self.unexpected)

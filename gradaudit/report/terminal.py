@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from gradaudit.engine.events import CaseDone, CaseFinished, DepthMeasured, Event, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, DepthMeasured, Event, RunFinished, RunStarted
 from gradaudit.report import numbers
 from gradaudit.report.depth import depth_lines
 from gradaudit.report.mismatch import case_blocks
@@ -50,6 +50,8 @@ class TerminalReport:
         """Write what an event calls for."""
         self._tally(event)
         match event:
+            case CasesSkipped():
+                self._pass_over(event)
             case RunStarted():
                 self._start(event)
             case CaseDone() if self._progress:
@@ -74,6 +76,10 @@ class TerminalReport:
             self._progress = Progress(*columns, console=self._console, transient=True, expand=True)
             self._progress.add_task("", total=event.cases, id="")
             self._progress.start()
+
+    def _pass_over(self, event: CasesSkipped) -> None:
+        said = f"skipped: {event.needs} is not installed ({numbers.counted(event.cases, 'case')}; {event.install})"
+        self._console.print(Text(said, style="yellow"), soft_wrap=True)
 
     def _tell(self, event: CaseFinished) -> None:
         for block in case_blocks(event.results, self._max_rows):
@@ -163,4 +169,6 @@ def _conclusion(tally: Tally, event: RunFinished) -> Text:
             text.append(f" ({tally.expected_failures:,} as expected)")
     if not found:
         text.append("nothing was audited", style="bold yellow")
+    if tally.skipped:
+        text.append(", ").append(f"{tally.skipped:,} skipped", style="yellow")
     return text.append(f" ({numbers.seconds(event.seconds)})")

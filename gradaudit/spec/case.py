@@ -140,7 +140,27 @@ class HeldTarget:
     folder: Path = Path()
 
 
-Target = PythonTarget | ProcessTarget | HeldTarget
+Framework = Literal["torch", "jax", "autograd", "tinygrad"]
+Mode = Literal["reverse", "forward", "second", "batched"]
+
+
+@dataclass(frozen=True)
+class FrameworkTarget:
+    """An op written in a framework, whose own differentiation is the analytical gradient.
+
+    ``function`` is named ``module:callable``; the other attributes are those of a ``PythonTarget``. ``mode`` says by
+    which differentiation: reverse, forward (column by column), reverse for a batch of upstreams at once, or the second
+    order, where the op that is audited is the first's backward.
+    """
+
+    framework: Framework
+    function: str
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+    mode: Mode = "reverse"
+
+
+Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
 
 
@@ -175,6 +195,12 @@ class Case:
     expect: Expectation
     notes: str
     location: Location
+
+    @property
+    def name_in_spec(self) -> str:
+        """The name without the mode that is added to it where it is not reverse."""
+        mode = self.target.mode if isinstance(self.target, FrameworkTarget) else ""
+        return self.name.removesuffix(f"+{mode}")
 
     @property
     def id(self) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from gradaudit.results import FINDING_CODES
-from gradaudit.spec.case import Distribution, Layout, Method
+from gradaudit.spec.case import Distribution, Layout, Method, Mode
 from gradaudit.spec.dtypes import FloatingName, InputDtypeName
 from gradaudit.spec.errors import nearest
 
@@ -187,6 +187,14 @@ class SettingsModel(_Strict):
         BeforeValidator(_as_list, json_schema_input_type=FloatingName | list[FloatingName]),
         Field(min_length=1, description="dtype of the floating inputs; a list makes a case of each"),
     ] = ["float64"]
+    modes: Annotated[
+        list[Mode],
+        Field(
+            min_length=1,
+            description="torch and jax: by which differentiation the gradient is had; each but reverse makes a case of "
+            "its own, named NAME+MODE. second: the gradient of the backward",
+        ),
+    ] = ["reverse"]
     tolerance: ToleranceModel = ToleranceModel()
     upstream: Annotated[
         Any,

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
-from gradaudit.spec.case import (
-    BackwardCall,
-    Case,
-    Expectation,
-    Input,
-    Method,
-    ProcessTarget,
-    PythonTarget,
-    Target,
-    Tolerance,
-)
-from gradaudit.spec.document import CaseModel, DocumentModel, InputModel, OutputsModel, ProcessModel, TargetModel
+from gradaudit.spec.case import Case, Expectation, Method, Mode, Tolerance
+from gradaudit.spec.document import CaseModel, DocumentModel, InputModel, TargetModel
 from gradaudit.spec.dtypes import (
     DEFAULT_TOLERANCES,
 )
-from gradaudit.spec.errors import Problem, nearest
+from gradaudit.spec.errors import Problem
 from gradaudit.spec.inputs import DRAWING_KEYS, check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import Document, KeyPath
-
-FRAMEWORKS = ("torch", "jax", "autograd", "tinygrad", "process")
+from gradaudit.spec.target import expanded_target
 
 
 @dataclass(frozen=True)
@@ -64,9 +53,10 @@ def expand(
             seen.add(override.name)
         merged = _merge(document, override)
         lacking = {path[2:] if path[:2] == prefix else path for path in wrong_parts}
-        for dtype in dict.fromkeys(overrides.dtypes or merged["dtype"]):
+        dtypes, modes = dict.fromkeys(overrides.dtypes or merged["dtype"]), dict.fromkeys(merged["modes"])
+        for dtype, mode in product(dtypes, modes):
             mistakes = Mistakes()
-            case = _case(source, document, merged, dtype, prefix, overrides, mistakes)
+            case = _case(source, document, merged, dtype, mode, prefix, overrides, mistakes)
             if case is not None:
                 cases.append(case)
             problems += [
@@ -129,6 +119,7 @@ def _case(
     document: DocumentModel,
     merged: Mapping[str, Any],
     dtype: str,
+    mode: Mode,
     prefix: KeyPath,
     overrides: Overrides,
     mistakes: Mistakes,
@@ -142,13 +133,14 @@ def _case(
         message = "none of the inputs is differentiable, so there is no gradient to audit"
         mistakes.append(InvalidCaseError(("inputs",), message))
     mistakes.noting(check_upstream, merged["upstream"], dtype)
-    target = _target(source, TargetModel.model_validate(merged["target"]), inputs, tuple(given), mistakes)
+    model, folder = TargetModel.model_validate(merged["target"]), source.file.resolve().parent
+    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes)
     if mistakes or target is None:
         return None
     return Case(
         op=document.op,
         module=document.module or source.file.resolve().parent.name,
-        name=merged["name"],
+        name=merged["name"] if mode == "reverse" else f"{merged['name']}+{mode}",
         dtype=dtype,
         target=target,
         inputs=inputs,
@@ -173,63 +165,4 @@ def _tolerance(given: Mapping[str, Any], dtype: str, of_project: Tolerance | Non
         rtol=default.rtol if rtol is None else float(rtol),
         atol=default.atol if atol is None else float(atol),
         reason=given.get("reason", ""),
-    )
-
-
-def _target(
-    source: Document, model: TargetModel, inputs: tuple[Input, ...], names: tuple[str, ...], mistakes: Mistakes
-) -> Target | None:
-    path: KeyPath = ("target",)
-    others = [kind for kind in FRAMEWORKS if getattr(model, kind) is not None]
-    if model.process is not None and others == ["process"] and model.forward is None and model.backward is None:
-        return _process_target(source, model.process, model.outputs)
-    if model.forward is None and model.backward is None and others:
-        message = f"targets of kind '{others[0]}' cannot be audited yet; use forward and backward"
-        mistakes.append(InvalidCaseError((*path, others[0]), message))
-        return None
-    mistakes += [
-        InvalidCaseError((*path, kind), f"found '{kind}' beside 'forward'; a target is of one kind", key=True)
-        for kind in others
-    ]
-    mistakes += [
-        InvalidCaseError(path, f"expected '{kind}: module:function', found none", key=True)
-        for kind in ("forward", "backward")
-        if getattr(model, kind) is None
-    ]
-    if model.forward is None or model.backward is None:
-        return None
-    if model.backward.call is None:
-        message = "expected 'call: module:function', found none"
-        mistakes.append(InvalidCaseError((*path, "backward"), message, key=True))
-        return None
-    args, returns = model.backward.args, model.backward.returns
-    for i, word in enumerate(args or ()):
-        if word not in names and not re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
-            known = [*names, "upstream", "output"]
-            message = f"found '{word}'; expected upstream, output, output[k] or an input{nearest(word, known)}"
-            mistakes.append(InvalidCaseError((*path, "backward", "args", i), message))
-    for i, word in enumerate(returns or ()):
-        if word not in names:
-            message = f"found '{word}'; expected one of the inputs {', '.join(names)}{nearest(word, names)}"
-            mistakes.append(InvalidCaseError((*path, "backward", "returns", i), message))
-    differentiable = [made.name for made in inputs if made.differentiable]
-    return PythonTarget(
-        forward=model.forward,
-        backward=BackwardCall(
-            call=model.backward.call,
-            args=tuple(["upstream", *names] if args is None else args),
-            returns=tuple(differentiable if returns is None else returns),
-        ),
-        differentiable_outputs=None if model.outputs is None else tuple(model.outputs.differentiable),
-        folder=source.file.resolve().parent,
-    )
-
-
-def _process_target(source: Document, model: ProcessModel, outputs: OutputsModel | None) -> ProcessTarget:
-    return ProcessTarget(
-        command=tuple(model.command),
-        op=model.op,
-        timeout=float(model.timeout),
-        differentiable_outputs=None if outputs is None else tuple(outputs.differentiable),
-        folder=source.file.resolve().parent,
     )

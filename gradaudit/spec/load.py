@@ -43,7 +43,7 @@ class Specs:
         """Return where this part of a case stands in its file: in the case itself or in the document it overrides."""
         document = self.documents[case.op]
         names = [own["name"] for own in document.data.get("cases") or []]
-        return document.locate_merged(("cases", names.index(case.name)) if names else (), path)
+        return document.locate_merged(("cases", names.index(case.name_in_spec)) if names else (), path)
 
 
 def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Specs:

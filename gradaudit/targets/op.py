@@ -7,6 +7,7 @@ import linecache
 import sysconfig
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from gradaudit.results import Finding
@@ -73,7 +74,7 @@ def raised(what: str, error: BaseException) -> OpError:
     if text := str(error).strip():
         said += f": {text}" if not isinstance(error, SystemExit) else ""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call in our own code
-    frames = [frame for frame in frames if not frame.filename.startswith(_IMPORT_MACHINERY)]
+    frames = [frame for frame in frames if not frame.filename.startswith((*_IMPORT_MACHINERY, _TARGETS))]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     for frame in own[-1:] + [frame for frame in frames[-1:] if frame not in own]:
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()
@@ -83,6 +84,9 @@ def raised(what: str, error: BaseException) -> OpError:
 
 _IMPORT_MACHINERY = ("<frozen importlib", str(importlib.__file__))
 """Frames of the import system say nothing about the module that it imports."""
+
+_TARGETS = str(Path(__file__).parent)
+"""Nor do those of a target about the function that it calls."""
 
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 """Where frames lie that say less about an error than the op's own, which called them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
+from gradaudit.targets.structure import members_of
 
 Array = NDArray[Any]
 
@@ -47,7 +47,7 @@ class PythonOp:
             returned = self.forward_function(*inputs.values(), **self.params)
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
-        members = list(_members(returned).values())
+        members = list(members_of(returned).values())
         outputs = tuple(_array(member) for member in members)
         for k in self.counted if self.counted is not None else range(len(outputs)):
             if k >= len(outputs):
@@ -75,7 +75,7 @@ class PythonOp:
             returned = self.backward_function(*arguments, **self.backward_params)
         except (Exception, SystemExit) as error:
             raise raised("backward", error) from None
-        members = _members(returned)
+        members = members_of(returned)
         if len(members) != len(self.returns):
             expected = f"{len(self.returns)} ({', '.join(self.returns)})"
             raise OpError(f"backward returned {len(members)} gradients; expected {expected}")
@@ -136,21 +136,6 @@ def _accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mappin
         return params
     by_keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {name: value for name, value in params.items() if name in parameters and parameters[name].kind in by_keyword}
-
-
-def _members(returned: Any) -> dict[Any, Any]:
-    """Return what a function returned as its members: those of a tuple, list, dict or dataclass, or itself."""
-    if isinstance(returned, np.ndarray):
-        return {0: returned}
-    if dataclasses.is_dataclass(returned) and not isinstance(returned, type):
-        return {field.name: getattr(returned, field.name) for field in dataclasses.fields(returned)}
-    if isinstance(returned, Mapping):
-        return dict(returned)
-    if isinstance(returned, tuple) and hasattr(returned, "_fields"):
-        return dict(zip(returned._fields, returned, strict=True))
-    if isinstance(returned, (tuple, list)):
-        return dict(enumerate(returned))
-    return {0: returned}
 
 
 def _array(member: Any, dtype_of_numbers: np.dtype[Any] | None = None) -> Array | None:

@@ -18,6 +18,7 @@ from gradaudit.coverage.discover import discover
 from gradaudit.coverage.draft import draft_spec
 from gradaudit.coverage.model import ModuleRow
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.spec.case import FrameworkTarget, PythonTarget
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
 
@@ -71,11 +72,14 @@ def test_the_table_of_the_shipped_ops(gradaudit: Command, monkeypatch: pytest.Mo
     monkeypatch.chdir(REPOSITORY)
     found = gradaudit("coverage", "--fail-under", "100", "--output", str(tmp_path / "page.md"))
     assert found.exit_code == 0
-    rows = [line.split() for line in found.stdout.splitlines()[1:14]]
-    ops = {file.stem for file in (REPOSITORY / "specs").rglob("*.yaml")}
-    assert {row[0] for row in rows} == {folder.name for folder in (REPOSITORY / "specs").iterdir()} | {"TOTAL"}
+    modules = {folder.name for folder in (REPOSITORY / "specs").iterdir()}
+    rows = [line.split() for line in found.stdout.splitlines()[1 : len(modules) + 2]]
+    cases = load_specs([REPOSITORY / "specs"]).cases
+    pairs = len({case.op for case in cases if isinstance(case.target, PythonTarget)})
+    assert {row[0] for row in rows} == modules | {"TOTAL"}
     assert all(row[1] == row[2] and row[3] == "100%" for row in rows)
-    assert rows[-1] == ["TOTAL", str(len(ops)), str(len(ops)), "100%"]
+    in_frameworks = next(int(row[1]) for row in rows if row[0] == "frameworks")  # some have no backward of their own
+    assert rows[-1] == ["TOTAL", str(pairs + in_frameworks), str(pairs + in_frameworks), "100%"]
 
 
 def test_the_page_is_the_seeds_table_first(gradaudit: Command, powers: Path) -> None:
@@ -295,16 +299,25 @@ class TestInit:
 
     def test_drafts_of_all_shipped_ops_can_be_loaded(self, tmp_path: Path) -> None:
         for one in discover([REPOSITORY / "gradaudit" / "ops"], (), base=REPOSITORY).passes:
-            (tmp_path / f"{one.op}.yaml").write_text(draft_spec(one, REPOSITORY / one.file, [REPOSITORY]).text)
+            folder = tmp_path if one.kind is Kind.FUNCTION else tmp_path / "frameworks"
+            folder.mkdir(exist_ok=True)
+            (folder / f"{one.op}.yaml").write_text(draft_spec(one, REPOSITORY / one.file, [REPOSITORY]).text)
         # which of forward's outputs backward means by 'winner', its signature does not tell
         with pytest.raises(SpecError, match=r"args.2: found 'winner'"):
             load_specs([tmp_path / "maxpool2d_with_indices.yaml"])
         (tmp_path / "maxpool2d_with_indices.yaml").unlink()
-        drafts = {case.op: case for case in load_specs([tmp_path]).cases}
-        specs = {case.target.backward.call: case for case in load_specs([REPOSITORY / "specs"]).cases}
-        assert len(drafts) == len(specs) - 1
+        targets = [case.target for case in load_specs([REPOSITORY / "specs"]).cases]
+        in_frameworks = {case.target for case in load_specs([tmp_path / "frameworks"]).cases}
+        named = {(target.framework, target.function) for target in targets if isinstance(target, FrameworkTarget)}
+        assert len(in_frameworks) == 4
+        assert {(draft.framework, draft.function) for draft in in_frameworks} <= named
+        for file in (tmp_path / "frameworks").iterdir():
+            file.unlink()  # ops of the same names as those of pairs
+        drafts = {case.op: case.target for case in load_specs([tmp_path]).cases}
+        forwards = {target.backward.call: target.forward for target in targets if isinstance(target, PythonTarget)}
+        assert len(drafts) == len(forwards) - 1
         for draft in drafts.values():
-            assert draft.target.forward == specs[draft.target.backward.call].target.forward
+            assert draft.forward == forwards[draft.backward.call]
 
     @pytest.mark.parametrize(
         ("kind", "name", "source", "target"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from spec_text import load, refusal, spec
 
-from gradaudit.spec.case import Avoid, BackwardCall, Case, Expectation, Input, PythonTarget, Tolerance
+from gradaudit.spec.case import Avoid, BackwardCall, Case, Expectation, FrameworkTarget, Input, PythonTarget, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.load import load_specs
@@ -208,6 +208,16 @@ cases:
     assert changed.notes == "Of the case."
     assert other.target.backward == BackwardCall("m:h", ("upstream", "x"), ("x",))
     assert other.params == plain.params == {"a": 1, "b": {"c": 2, "d": 3}, "e": [1, 2]}
+
+
+def test_each_mode_but_reverse_makes_a_case_named_for_it(tmp_path: Path) -> None:
+    head = "op: gelu\ntarget: {torch: m:f}\n"
+    text = spec(head=head, rest="modes: [reverse, second]\ncases: [{name: a}, {name: b, modes: [forward]}]")
+    cases = load(tmp_path, text)
+    assert [(case.name, case.name_in_spec) for case in cases] == [("a", "a"), ("a+second", "a"), ("b+forward", "b")]
+    folder = tmp_path.resolve()
+    assert cases[0].target == FrameworkTarget("torch", "m:f", None, folder)
+    assert cases[2].target == FrameworkTarget("torch", "m:f", None, folder, "forward")
 
 
 def test_a_case_may_lift_what_the_document_asks_for(tmp_path: Path) -> None:

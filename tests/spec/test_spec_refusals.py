@@ -359,10 +359,33 @@ def test_what_cannot_be_audited_is_refused(tmp_path: Path, text: str, message: s
     assert message in refusal(tmp_path, text)
 
 
-@pytest.mark.parametrize("kind", ["torch", "jax", "autograd", "tinygrad"])
-def test_a_kind_of_target_that_is_known_but_not_built_says_so(tmp_path: Path, kind: str) -> None:
-    message = refusal(tmp_path, spec(head=f"op: gelu\ntarget: {{{kind}: ▸m:f}}\n"))
-    assert f"targets of kind '{kind}' cannot be audited yet" in message
+MODES: dict[str, tuple[str, str]] = {
+    "of a pair of functions": (
+        spec(rest="modes: ▸[reverse, second]"),
+        "found 'second', which targets of kind torch, jax",
+    ),
+    "of a framework that has none": (
+        spec(head="op: gelu\ntarget: {tinygrad: m:f}\n", rest="modes: ▸[forward]"),
+        "found 'forward', which targets of kind torch, jax have",
+    ),
+    "a word that is none": (
+        spec(head="op: gelu\ntarget: {torch: m:f}\n", rest="modes: [▸bckward]"),
+        "found 'bckward', expected 'reverse', 'forward', 'second' or 'batched'",
+    ),
+    "a backward beside a framework": (
+        spec(head="op: gelu\ntarget: {torch: m:f, ▸backward: m:g}\n"),
+        "found 'backward' beside 'torch'; a target is of one kind",
+    ),
+    "two frameworks": (
+        spec(head="op: gelu\ntarget: {torch: m:f, ▸jax: m:g}\n"),
+        "found 'jax' beside 'torch'; a target is of one kind",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MODES.values(), ids=MODES)
+def test_modes_and_kinds_of_targets_that_do_not_go_together(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text)
 
 
 def test_an_array_is_refused_where_the_machine_has_less_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,145 @@
+"""Ops that are functions of a framework, whose own reverse mode is the analytical gradient.
+
+Everything around an op speaks NumPy; a framework's arrays exist only inside a call, and share memory with NumPy's
+where the framework can. Backward calls forward anew, so that no state of an earlier call can be the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.targets.op import OpError, raised
+
+Array = NDArray[Any]
+
+
+MOST_COLUMNS = 2048
+"""Elements that forward mode is asked about, each with a tangent of its own."""
+
+
+def upstream_name(k: int) -> str:
+    """Return the name of the upstream of an output where it is an input itself: of the second order."""
+    return f"upstream[{k}]"
+
+
+def split_upstream(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, Any]]:
+    """Return the inputs of a backward that are its op's own, and those that are upstreams, by the output's position."""
+    found = {name: re.fullmatch(r"upstream\[(\d+)\]", name) for name in given}
+    upstream = {int(match[1]): given[name] for name, match in found.items() if match}
+    return {name: array for name, array in given.items() if not found[name]}, upstream
+
+
+class UnusableError(Exception):
+    """What a function of a framework takes or gives cannot be audited; the message says what was found."""
+
+
+class Differentiable(Protocol):
+    """What a framework does for an op: its function called, and its reverse mode."""
+
+    def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
+        """Call the function and return its outputs in a fixed order.
+
+        An output that the framework holds for a constant, or that is no array, is None.
+
+        Args:
+            inputs: what the function takes, by position; a module's parameters by their names.
+            wanted: the inputs whose gradients are asked for.
+
+        """
+        ...
+
+    def gradients(
+        self, upstream: Mapping[int, Array], inputs: Mapping[str, Array], wanted: frozenset[str]
+    ) -> dict[str, Array]:
+        """Call the function and then its reverse mode.
+
+        Args:
+            upstream: one gradient for each output that counts, by its position.
+            inputs: as for ``outputs``.
+            wanted: the inputs whose gradients are asked for.
+
+        Returns:
+            The gradients of the real number ``sum(Re(conj(u) f(x)))``, ``d/d(real) + i d/d(imaginary)`` for a complex
+            input; zero where the outputs do not depend on an input.
+
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FrameworkOp:
+    """An op in a framework.
+
+    Attributes:
+        function: what the framework does for it.
+        constants: names of the inputs of floating dtype whose gradients are not asked for.
+        counted: positions of the outputs that count; None for all that are floating and no constants.
+        parameters: inputs that the function brings along, by name: a module's parameters.
+
+    """
+
+    function: Differentiable
+    constants: frozenset[str] = frozenset()
+    counted: tuple[int, ...] | None = None
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Return the outputs as NumPy arrays, None for those that cannot be differentiated though floating.
+
+        Raises:
+            OpError: where the function raises, or returns nothing that can be differentiated.
+
+        """
+        try:
+            outputs = self.function.outputs(inputs, self._wanted(inputs))
+        except UnusableError as error:
+            raise OpError(f"forward {error}") from None
+        except (Exception, SystemExit) as error:
+            raise raised("forward", error) from None
+        for k in self.counted or ():
+            if k >= len(outputs):
+                raise OpError(f"forward returned {len(outputs)} outputs; the spec counts on output {k}")
+            output = outputs[k]
+            if output is None or not has_derivatives(output.dtype):
+                found = "constant to the framework" if output is None else f"an array of {output.dtype}"
+                raise OpError(f"the spec counts on output {k}, but it is {found}")
+        if not self.differentiable_outputs(outputs):
+            found = ", ".join("a constant" if out is None else f"an array of {out.dtype}" for out in outputs)
+            raise OpError(
+                f"forward returned no output that depends on a differentiable input; found {found or 'nothing'}"
+            )
+        return outputs
+
+    def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
+        """Return the positions named by the spec, else those of all floating outputs that are no constants."""
+        floating = (k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype))
+        return self.counted if self.counted is not None else tuple(floating)
+
+    def backward(
+        self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]
+    ) -> dict[str, Array | None]:
+        """Return the gradients of reverse mode by input's name.
+
+        Raises:
+            OpError: where forward or the framework's reverse mode raises.
+
+        """
+        positions = self.differentiable_outputs(outputs)
+        try:
+            given = dict(zip(positions, upstream, strict=True))
+            return dict(self.function.gradients(given, inputs, self._wanted(inputs)))
+        except UnusableError as error:
+            raise OpError(f"backward {error}") from None
+        except (Exception, SystemExit) as error:
+            raise raised("backward", error) from None
+
+    def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
+        floating = frozenset(name for name, array in inputs.items() if has_derivatives(np.asarray(array).dtype))
+        return floating - self.constants

@@ -1,0 +1,224 @@
+"""Ops in PyTorch: functions, ``Function.apply``, and modules, whose parameters are inputs by their names.
+
+Tensors share memory with the NumPy arrays that they are made from. Every call begins with the same state of the random
+number generator and the same buffers, so that dropout is a function and a running mean does not run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import Module
+
+from gradaudit.spec.case import Mode
+from gradaudit.spec.dtypes import dtype_of
+from gradaudit.targets.framework_op import FrameworkOp, UnusableError
+from gradaudit.targets.structure import leaves
+from gradaudit.targets.torch_modes import PULLS, Call, Pull, backward_of, generator_at
+
+Array = NDArray[Any]
+Tensor = Any
+
+
+def torch_op(
+    function: Callable[..., Any],
+    *,
+    params: Mapping[str, Any] | None = None,
+    constants: frozenset[str] = frozenset(),
+    counted: tuple[int, ...] | None = None,
+    seed: int = 0,
+    mode: Mode = "reverse",
+) -> FrameworkOp:
+    """Return the op of a function on tensors, of ``Function.apply``, of a module or of what makes one.
+
+    Args:
+        function: called with the inputs by position; a module may also be given by a class or function that needs no
+            arguments. A module's inputs are what its forward takes, and its parameters by their names.
+        params: keyword arguments; those of ``Function.apply`` go to their places in the signature of its forward.
+        constants: names of the inputs of floating dtype whose gradients are not asked for.
+        counted: positions of the outputs that count, nested ones counted through; None for all that require grad.
+        seed: of the generator that every call, and the making of the module, begins with.
+        mode: by which differentiation gradients are had. The op of the second order is the backward: besides the
+            inputs it takes the upstream of each output that counts, named ``upstream[k]``.
+
+    Raises:
+        UnusableError: where a function that needs no arguments makes something else than a module.
+
+    """
+    state = torch.Generator().manual_seed(seed).get_state()
+    with generator_at(state):
+        module = _module(function)
+    call = _call(_taking_keywords(function), params or {}) if module is None else ModuleCall(module, params or {})
+    parameters = {} if module is None else _trained(module)
+    if mode == "second":
+        return FrameworkOp(TorchFunction(backward_of(call), state), constants, parameters=parameters)
+    return FrameworkOp(TorchFunction(call, state, PULLS[mode]), constants, counted, parameters)
+
+
+@dataclass(frozen=True)
+class TorchFunction:
+    """A function of named tensors.
+
+    Attributes:
+        call: takes the tensors and returns its outputs in order.
+        generator_state: of the generator that it begins with.
+        pull: how gradients are had.
+
+    """
+
+    call: Call
+    generator_state: Tensor
+    pull: Pull = PULLS["reverse"]
+
+    def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
+        """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
+        with self._sealed():
+            outputs = self.call(_tensors(inputs, wanted))
+        return tuple(_array(out) if _counts(out) else None for out in outputs)
+
+    def gradients(
+        self, upstream: Mapping[int, Array], inputs: Mapping[str, Array], wanted: frozenset[str]
+    ) -> dict[str, Array]:
+        """Call the function and autograd; what autograd knows no path to has the gradient zero."""
+        given = {k: _tensor(part) for k, part in upstream.items()}
+        with self._sealed():
+            made = self.pull(self.call, _tensors(inputs, wanted), given)
+        return {name: _array(gradient) for name, gradient in made.items()}
+
+    @contextmanager
+    def _sealed(self) -> Iterator[None]:
+        with generator_at(self.generator_state), torch.enable_grad():
+            yield
+
+
+def _call(function: Callable[..., Any], params: Mapping[str, Any]) -> Call:
+    return lambda tensors: list(leaves(function(*tensors.values(), **params)))
+
+
+def _trained(module: Module) -> dict[str, Array]:
+    """Return the parameters that require a gradient, by name, as the module was made with."""
+    return {name: _array(parameter) for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+@dataclass(frozen=True)
+class ModuleCall:
+    """A module, called with the parameters that the inputs hold and with buffers that are its own at every call."""
+
+    module: Module
+    params: Mapping[str, Any]
+
+    def __call__(self, tensors: Mapping[str, Tensor]) -> list[Any]:
+        """Return the module's outputs."""
+        given = {name: tensor for name, tensor in tensors.items() if name in self._own_names}
+        arguments = tuple(tensor for name, tensor in tensors.items() if name not in given)
+        state = {**self._constants(tensors), **given}
+        return list(leaves(torch.func.functional_call(self.module, state, arguments, dict(self.params))))
+
+    @cached_property
+    def _own_names(self) -> frozenset[str]:
+        return frozenset(name for name, _ in self.module.named_parameters())
+
+    def _constants(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return copies of buffers and of parameters that are no inputs, in the inputs' precision."""
+        floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point() or tensor.is_complex()]
+        dtype = reduce(torch.promote_types, floating) if floating else None
+        own = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        return {name: _constant(tensor, dtype) for name, tensor in own.items() if name not in tensors}
+
+
+def _constant(tensor: Tensor, dtype: Any) -> Tensor:
+    copy = tensor.detach().clone()
+    if dtype is None or not (copy.is_floating_point() or copy.is_complex()):
+        return copy
+    return copy.to(dtype.to_complex() if copy.is_complex() else dtype.to_real())
+
+
+def _taking_keywords(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``Function.apply`` so that it takes keywords, which it does not; others as they are.
+
+    Defaults are filled in up to the last argument that is given only: backward returns a gradient for each.
+    """
+    owner = getattr(function, "__self__", None)
+    if not (inspect.isclass(owner) and issubclass(owner, torch.autograd.Function)):
+        return function
+    parameters = list(inspect.signature(getattr(owner, "forward")).parameters.values())  # noqa: B009 (Any to mypy)
+    has_context = getattr(owner, "setup_context") is torch.autograd.Function.setup_context  # noqa: B009
+    signature = inspect.Signature(parameters[int(has_context) :])
+
+    def apply(*tensors: Tensor, **params: Any) -> Any:
+        if not params:
+            return function(*tensors)
+        bound = signature.bind(*tensors, **params)
+        given = 1 + max(k for k, name in enumerate(signature.parameters) if name in bound.arguments)
+        bound.apply_defaults()
+        return function(*bound.args[:given])
+
+    return apply
+
+
+def _module(function: Any) -> Module | None:
+    """Return the module that is given, or made by what needs no arguments; None for a function of inputs."""
+    if isinstance(function, Module):
+        return function
+    if not _needs_nothing(function):
+        return None
+    made = function()
+    if not isinstance(made, Module):
+        found = type(made).__name__
+        raise UnusableError(
+            f"needs no inputs and returned {found}; expected a function of inputs, or a torch.nn.Module"
+        )
+    return made
+
+
+def _needs_nothing(function: Any) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a function in C
+        return False
+    taken = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return not any(
+        one.kind is inspect.Parameter.VAR_POSITIONAL or (one.kind in taken and one.default is one.empty)
+        for one in parameters
+    )
+
+
+def _tensors(inputs: Mapping[str, Array], wanted: frozenset[str]) -> dict[str, Tensor]:
+    return {name: _tensor(array).requires_grad_(name in wanted) for name, array in inputs.items()}
+
+
+def _tensor(array: Array) -> Tensor:
+    """Return a tensor in the array's memory; in its own where torch cannot use that."""
+    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+        array = array.copy()
+    if array.dtype.name == "bfloat16":  # which NumPy has from elsewhere, and torch does not know by name
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def _counts(output: Any) -> bool:
+    """Whether autograd differentiates an output, or it is no floating one and may be looked at."""
+    if not isinstance(output, torch.Tensor):
+        return False
+    floating = output.is_floating_point() or output.is_complex()
+    return bool(output.requires_grad) if floating else True
+
+
+def _array(tensor: Tensor) -> Array:
+    """Return an array in a tensor's memory."""
+    if tensor.layout is not torch.strided:
+        raise UnusableError(f"gave a tensor of layout {tensor.layout}; expected a dense one")
+    if tensor.dtype is torch.bfloat16:
+        return np.asarray(tensor.detach().view(torch.int16).numpy(force=True).view(dtype_of("bfloat16")))
+    try:
+        return np.asarray(tensor.numpy(force=True))
+    except TypeError:
+        raise UnusableError(f"gave a tensor of {tensor.dtype}, which NumPy does not have") from None

@@ -1,0 +1,120 @@
+"""JAX targets: compiled or not, right ops are left in peace and planted faults are found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from framework_audits import array, audit, codes, messages, verdict
+
+from gradaudit.results import Verdict
+
+jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
+
+from gradaudit.targets.jax import jax_op  # noqa: E402
+
+
+def with_vjp(backward: Any) -> Any:
+    """Return ``tanh(x) * w`` with a hand-written backward, which gets the upstream, x and w."""
+
+    @jax.custom_vjp
+    def gated(x: Any, w: Any) -> Any:
+        return jnp.tanh(x) * w
+
+    gated.defvjp(lambda x, w: (gated(x, w), (x, w)), lambda saved, upstream: backward(upstream, *saved))
+    return gated
+
+
+def right(u: Any, x: Any, w: Any) -> Any:
+    return u * w * (1 - jnp.tanh(x) ** 2), (u * jnp.tanh(x)).sum(0)
+
+
+RIGHT = with_vjp(right)
+X, W = array("x", 3, 4), array("w", 4)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided"])
+def test_a_right_custom_vjp_passes_in_every_dtype_and_layout(dtype: str, layout: str) -> None:
+    made = audit(jax_op, RIGHT, array("x", 3, 4, dtype=dtype, layout=layout), array("w", 4, dtype=dtype), dtype=dtype)
+    assert (verdict(made), codes(made), messages(made)) == (Verdict.PASS, set(), "\n")
+
+
+@pytest.mark.parametrize(
+    ("backward", "code"),
+    [
+        (lambda u, x, w: (-right(u, x, w)[0], right(u, x, w)[1]), "sign-flipped"),
+        (lambda u, x, w: (right(u, x, w)[0] / 2, right(u, x, w)[1]), "constant-factor"),
+        (lambda u, x, w: (u * (1 - jnp.tanh(x) ** 2), right(u, x, w)[1]), "factor-per-axis"),
+        (lambda u, x, w: right(jnp.ones_like(u), x, w), "upstream-ignored"),
+        (lambda u, x, w: right(jnp.clip(u, -0.7, 0.7), x, w), "nonlinear-upstream"),
+    ],
+)
+def test_planted_faults_are_found_and_named(backward: Any, code: str) -> None:
+    made = audit(jax_op, with_vjp(backward), X, W)
+    assert verdict(made) is Verdict.FAIL
+    assert code in codes(made)
+
+
+def test_a_custom_jvp_with_a_wrong_factor_is_found_through_reverse_mode() -> None:
+    @jax.custom_jvp
+    def square(x: Any) -> Any:
+        return x * x
+
+    square.defjvp(lambda primals, tangents: (square(*primals), primals[0] * tangents[0]))
+    made = audit(jax_op, square, array("x", 5))
+    assert (verdict(made), "constant-factor" in codes(made)) == (Verdict.FAIL, True)
+
+
+def test_a_trace_is_compiled_once_for_many_forwards() -> None:
+    traced = []
+
+    def function(x: Any) -> Any:
+        traced.append(isinstance(x, jax.core.Tracer))
+        return jnp.sin(x)
+
+    (result,) = audit(jax_op, function, array("x", 4, 5)).results
+    assert result.evaluations > 20
+    assert all(traced)
+    assert len(traced) <= 3
+
+
+def test_what_looks_at_values_is_called_without_jit() -> None:
+    made = audit(jax_op, lambda x: x * 2 if x.sum() > 0 else x * 3, array("x", 4))
+    assert (verdict(made), codes(made)) == (Verdict.PASS, set())
+    made = audit(jax_op, lambda x: jnp.sin(x)[np.asarray(x) > 0], array("x", 6))
+    assert "TracerArrayConversionError" in messages(made)  # which a VJP without jit raises too
+
+
+def test_double_precision_is_on_inside_only() -> None:
+    (output,) = jax_op(jnp.exp).forward({"x": np.ones(2)})
+    assert output.dtype == np.float64
+    assert jnp.ones(2).dtype == jnp.float32
+
+
+def test_trees_constants_and_params() -> None:
+    def function(x: Any, index: Any, *, power: int) -> Any:
+        return {"power": x**power, "rest": (x[index], jnp.argmax(x))}
+
+    drawn = {"lo": 0, "hi": 3, "dtype": "int32", "distribution": "integers", "differentiable": False}
+    made = audit(jax_op, function, array("x", 4, lo=0.5), array("index", 2, **drawn), params={"power": 3})
+    assert [(result.input, result.message) for result in made.results] == [("x", "")]
+    outputs = jax_op(function, params={"power": 3}).forward({"x": np.ones(4), "index": np.array([1], np.int32)})
+    assert [output.shape for output in outputs] == [(4,), (1,), ()]
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_complex_inputs_beside_real_ones(dtype: str) -> None:
+    real = {"complex128": "float64", "complex64": "float32"}[dtype]
+    for function in (lambda z, a: z * jnp.conj(z) * z + a * z, lambda z, a: jnp.abs(z) * jnp.exp(a)):
+        made = audit(jax_op, function, array("z", 3, 2, lo=0.3, dtype=dtype), array("a", 2, dtype=real), dtype=dtype)
+        assert (verdict(made), messages(made)) == (Verdict.PASS, "\n")
+
+
+def test_one_wrong_element_of_a_large_op_is_found() -> None:
+    wrong = with_vjp(lambda u, x, w: (right(u, x, w)[0].at[1, 1234].mul(1.01), right(u, x, w)[1]))
+    (of_x, of_w) = audit(jax_op, wrong, array("x", 2, 3000), array("w", 3000, lo=0.5)).results
+    assert [mismatch.index for mismatch in of_x.mismatches] == [(1, 1234)]
+    assert of_w.verdict is Verdict.PASS
