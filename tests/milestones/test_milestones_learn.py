@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from training import MODELS, PARAMETERS, train
@@ -58,6 +61,17 @@ def test_a_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", ["xor", "mlp"])
 def test_the_same_training_ends_in_the_same_place(name: str) -> None:
     assert train(name, 3).losses == train(name, 3).losses
+
+
+def test_they_need_nothing_that_is_not_installed_with_gradaudit() -> None:
+    named = ", ".join(f"gradaudit.milestones.{name}" for name in MODELS)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {named}; print({{'torch', 'sklearn', 'jax'}} & set(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"
 
 
 def test_an_untrained_transformer_guesses() -> None:
