@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from gradaudit.engine.threads import one_thread_for_linear_algebra
 from gradaudit.engine.worker import Lost, call_fenced, describe_exit, log_of, start_worker
 
 T = TypeVar("T")
@@ -99,9 +100,7 @@ def process_context() -> BaseContext:
 
     That one starts with the first call and imports on its own: calling this early saves waiting for it later.
     """
-    # A thread pool for linear algebra in each of them would fight over the cores.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    one_thread_for_linear_algebra()
     if not hasattr(os, "fork"):
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
