@@ -29,6 +29,10 @@ AHEAD = 4
 MAX_RESTARTS = 5
 """How often the pool may break before the tasks that are left are given up."""
 
+LONGEST_FOLDER = 64
+"""Bytes of a folder's name to which a socket in a folder of its own there can be added: systems allow 104 in all, or
+108, and what is added is about 35."""
+
 MEMORY_SHARE = 0.8
 """Share of the machine's memory that all workers together may fill."""
 
@@ -106,9 +110,21 @@ def process_context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.engine.audit"])
     resource_tracker.ensure_running()  # which would unblock the signal, were it started below
-    with _unheard():
+    with _unheard(), _room_for_a_socket():
         forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _room_for_a_socket() -> Iterator[None]:
+    """Let what is made here lie in /tmp where the folder for temporary files has too long a name for a socket in it."""
+    chosen = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = chosen
 
 
 @contextmanager
