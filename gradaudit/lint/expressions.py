@@ -60,12 +60,14 @@ class Scope:
         vocabulary: how the project calls its tensors.
         within_tensor: whether in a method of the tensors' class.
         trains: whether in a loop that trains: then what comes from outside is data.
+        no_derivative: functions whose result has no derivative here.
 
     """
 
     vocabulary: Vocabulary
     within_tensor: bool
     trains: bool
+    no_derivative: frozenset[str] = NO_DERIVATIVE
 
 
 class Reader:
@@ -210,7 +212,7 @@ class Reader:
             return NOTHING
         if word in ("append", "extend", "insert", "add") and isinstance(node.func, ast.Attribute):
             self.merge(dotted(node.func.value), joined(values))
-        if word in NO_DERIVATIVE:
+        if word in self.scope.no_derivative:
             return NOTHING
         if word in RESHAPES or word in ALIASES:
             return self._arranged(receiver, values, alike=word in ALIASES)

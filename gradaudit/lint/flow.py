@@ -9,7 +9,17 @@ from typing import Any, TypeAlias
 
 from gradaudit.lint.expressions import Environment, Reader, Scope, Seen
 from gradaudit.lint.value import NOTHING, NewTensor, Value, computed, element, joined, tensor_of
-from gradaudit.lint.vocabulary import NO_TAPE, PLAIN_ARGUMENTS, Vocabulary, carries_gradient, last_word, words
+from gradaudit.lint.vocabulary import (
+    MAXIMA,
+    NO_DERIVATIVE,
+    NO_TAPE,
+    PLAIN_ARGUMENTS,
+    SHIFTED,
+    Vocabulary,
+    carries_gradient,
+    last_word,
+    words,
+)
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Body: TypeAlias = Function | ast.Module
@@ -75,7 +85,9 @@ def flow_of(node: Body, vocabulary: Vocabulary, outer: Environment, *, within_te
                 environment[several.arg] = _argument(several, training=training)
         environment["self"] = tensor_of("self") if within_tensor else NOTHING
         environment["cls"] = NOTHING
-    walk = _Walk(Reader(Scope(vocabulary, within_tensor, training), environment))
+    shifted = not isinstance(node, ast.Module) and SHIFTED.search(node.name)
+    no_derivative = NO_DERIVATIVE | MAXIMA if shifted else NO_DERIVATIVE
+    walk = _Walk(Reader(Scope(vocabulary, within_tensor, training, no_derivative), environment))
     walk.run(node.body)
     return Flow(walk.reader.seen, walk.reader.environment)
 

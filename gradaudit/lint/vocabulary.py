@@ -29,7 +29,7 @@ CONSTANT = re.compile(
 ON_PURPOSE = re.compile(
     r"\b(detach\w*|clone|copy|deepcopy|numpy|stop|predict\w*|infer\w*|eval\w*|accura\w*|metrics?|scores?|generat\w*|"
     r"sampl\w*|repr|str|format|print\w*|show|plot\w*|visuali\w*|load\w*|save|dump|state|init|initiali\w*|reset|"
-    r"optimi\w*|zeros?|ones|quanti\w*|astype|convert|to|from|ensure|as|get batch|next batch|batches|shuffl\w*|"
+    r"optimi\w*|zeros?|ones|(de|re)?quanti\w*|astype|convert|to|from|ensure|as|get batch|next batch|batches|shuffl\w*|"
     r"augment\w*|random\w*|dataset|tokeni\w*|tests?|demo\w*|examples?|exercises?|solutions?|analy\w*|bench\w*|profil\w*|"
     r"measure\w*|compare|check|verify|valid\w*|assert|debug|cach\w*|masks?|arg ?max|arg ?min|one hot|make|create|"
     r"grad\w*|backwards?|vjp|jvp|adjoint|hooks?|prun\w*|compress\w*|distill\w*|iter|getstate|setstate|reduce|round|"
@@ -57,6 +57,12 @@ NO_DERIVATIVE = words(
     "binomial default_rng standard_normal RandomState Generator nbytes quantize matrix_rank"
 )
 """Functions and methods whose result has no derivative, or is taken off the tape by being called."""
+
+SHIFTED = re.compile(r"soft_?max|soft_?plus|log_?sum_?exp|lse", re.IGNORECASE)
+"""What functions are called in which a maximum is subtracted that cancels: it needs no gradient."""
+
+MAXIMA = frozenset({"max", "amax", "nanmax"})
+"""Functions that take a maximum."""
 
 RESHAPES = words(
     "reshape view transpose permute swapaxes moveaxis flatten ravel squeeze expand_dims unsqueeze atleast_1d "

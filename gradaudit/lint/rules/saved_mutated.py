@@ -59,6 +59,8 @@ def _changed_after_saving(forward: Function, read: set[str]) -> Iterator[Breach]
     if any(last_word(node.func) == "mark_dirty" for node in ast.walk(forward) if isinstance(node, ast.Call)):
         return
     for change in changes(forward):
+        if "." in change.name:  # self.std is computed in place, and meant to be what is saved
+            continue
         name, line = _root(change.name, given), change.node.lineno
         for each in {change.name, name} & saved.keys():
             rebound = any(to == each and saved[each] < at <= line for to, _, at in given)
@@ -94,9 +96,16 @@ def _saved_changed(backward: Function, kept: Given) -> Iterator[Breach]:
         if GRADIENT.fullmatch(name) or GRADIENT.fullmatch(change.name) or "." not in name:
             continue
         is_saved = name in arrays or SAVED.fullmatch(name)
-        surely_array = any(is_array(value) for to, value, _ in (*kept, *given) if to in (name, change.name))
+        surely_array = any(_is_surely_array(each, [*kept, *given]) for each in (name, change.name))
         if is_saved and (not change.of_arrays_only or surely_array):
-            yield Breach(change.node, f"{name} was saved by forward and backward changes it in place", FIX)
+            shown = change.name if SAVED.fullmatch(name) else name
+            yield Breach(change.node, f"{shown} was saved by forward and backward changes it in place", FIX)
+
+
+def _is_surely_array(name: str, given: Given, depth: int = 3) -> bool:
+    values = [value for to, value, _ in given if to == name]
+    named = [dotted(value) for value in values if depth and dotted(value) not in ("", name)]
+    return any(map(is_array, values)) or any(_is_surely_array(each, given, depth - 1) for each in named)
 
 
 def _around_closures(function: Function) -> Iterator[Breach]:
