@@ -220,7 +220,7 @@ class Reader:
             return self.sum_of(*values)
         if word == "where" and len(values) == 3:
             values = values[1:]
-        return self._result(f"{word}(...)", [receiver, *values])
+        return self._result(f"{word}(...)", [receiver, *_less_statistics(values)])
 
     def _arranged(self, receiver: Value, values: Sequence[Value], *, alike: bool = False) -> Value:
         """Return what is known of a value whose elements are only arranged anew, or left as they are."""
@@ -251,6 +251,15 @@ class Reader:
         if recorded:
             self.seen.record(new, joined(recorded).holds)
         return Value(tensors=given.raw, holds=given.raw, new=new, is_tensor=True)
+
+
+def _less_statistics(values: Sequence[Value]) -> list[Value]:
+    """Return arguments without the new tensors whose sources are arguments as well: ``batch_norm(x, mean_of_x)``.
+
+    The function's own backward may account for them.
+    """
+    given = NONE.union(*(value.tensors for value in values if not value.new))
+    return [replace(value, new=frozenset(new for new in value.new if not new.sources <= given)) for value in values]
 
 
 _EVALUATED: dict[type[ast.AST], Callable[[Reader, Any], Value]] = {

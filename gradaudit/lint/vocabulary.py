@@ -54,7 +54,7 @@ NO_DERIVATIVE = words(
     "size len int str bool repr isinstance type id hash range hasattr getattr dtype heaviside one_hot multinomial "
     "sample decode tokenize format tolist detach stop_gradient item keys print tobytes save numpy load topk gt lt ge "
     "le eq ne signbit spacing result_type histogram can_cast min_scalar_type iinfo finfo getsizeof super "
-    "binomial default_rng standard_normal RandomState Generator nbytes quantize matrix_rank"
+    "binomial rand_like randn_like default_rng standard_normal RandomState Generator nbytes quantize matrix_rank"
 )
 """Functions and methods whose result has no derivative, or is taken off the tape by being called."""
 

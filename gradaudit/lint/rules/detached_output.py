@@ -13,8 +13,7 @@ from gradaudit.lint.value import How
 def _check(source: SourceFile) -> Iterator[Breach]:
     for new, summed in detached(source):
         if not summed and new.how is not How.RESHAPED:
-            names = listed(new.sources)
-            why = f"a new tensor holds values of {names} but is not on the tape, so no gradient flows back to {names}"
+            why = f"a new tensor is made of the values of {listed(new.sources)} off the tape: no gradient flows back"
             yield Breach(new.call, why, "compute it with the tensors' own operations, or set its grad function")
 
 

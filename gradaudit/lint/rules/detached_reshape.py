@@ -13,8 +13,7 @@ from gradaudit.lint.value import How
 def _check(source: SourceFile) -> Iterator[Breach]:
     for new, _ in detached(source):
         if new.how is How.RESHAPED:
-            names = listed(new.sources)
-            why = f"{names} is arranged anew through its array, where the tape ends: no gradient flows back to it"
+            why = f"the values of {listed(new.sources)} are arranged anew off the tape: no gradient flows back"
             yield Breach(new.call, why, "use the tensor's own method: x.reshape(...), x.transpose(...)")
 
 

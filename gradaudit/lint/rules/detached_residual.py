@@ -12,9 +12,7 @@ from gradaudit.lint.source import SourceFile
 def _check(source: SourceFile) -> Iterator[Breach]:
     for new, summed in detached(source):
         if summed:
-            why = (
-                f"the sum is built of arrays and is not on the tape, so no gradient flows back to {listed(new.sources)}"
-            )
+            why = f"the sum takes the values of {listed(new.sources)} off the tape: no gradient flows back"
             yield Breach(new.call, why, "add the tensors themselves: x + y")
 
 
