@@ -7,18 +7,15 @@ from collections.abc import Iterator
 
 from gradaudit.lint.vocabulary import PLAIN_ARGUMENTS, Vocabulary, dotted, last_word
 
-OWN_CLASS = frozenset({"cls", "self.__class__"})
-"""What a class is called in its own methods."""
-
 
 def builds_tensor(call: ast.Call, vocabulary: Vocabulary, *, within_tensor: bool) -> bool:
     """Whether a call builds a tensor: ``Tensor(...)``, ``tt.Tensor(...)``, ``type(x)(...)``, ``x.__class__(...)``."""
     match call.func:
         case ast.Name(id=name) | ast.Attribute(attr=name) if name in vocabulary.tensors:
             return True
-        case ast.Call(func=ast.Name(id="type"), args=[of]):
+        case ast.Call(func=ast.Name(id="type"), args=[of]) | ast.Attribute(value=of, attr="__class__"):
             return within_tensor or dotted(of) != "self"
-    return within_tensor and dotted(call.func) in OWN_CLASS
+    return within_tensor and dotted(call.func) == "cls"
 
 
 def is_constant_by_request(call: ast.Call) -> bool:
