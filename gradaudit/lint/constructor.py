@@ -60,6 +60,8 @@ def recorded_arguments(call: ast.Call) -> Iterator[ast.expr]:
 
 def _is_plain(argument: ast.expr) -> bool:
     """Whether an argument is a constant, or says what kind of tensor it is to be: ``x.requires_grad``, ``dtype``."""
+    if isinstance(argument, ast.IfExp):  # grad_fn if requires_grad else None
+        return _is_plain(argument.body) and _is_plain(argument.orelse)
     inner = list(ast.walk(argument))
     words = [last_word(each) for each in inner if isinstance(each, (ast.Name, ast.Attribute))]
     return not words or any(PLAIN_ARGUMENTS.fullmatch(word) for word in words)

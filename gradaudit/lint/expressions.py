@@ -18,6 +18,7 @@ from gradaudit.lint.value import NONE, NOTHING, How, Names, NewTensor, Value, co
 from gradaudit.lint.vocabulary import (
     ALIASES,
     DESCRIBING,
+    INTEGERS,
     NO_DERIVATIVE,
     RESHAPES,
     SUMS,
@@ -212,7 +213,7 @@ class Reader:
             return NOTHING
         if word in ("append", "extend", "insert", "add") and isinstance(node.func, ast.Attribute):
             self.merge(dotted(node.func.value), joined(values))
-        if word in self.scope.no_derivative:
+        if word in self.scope.no_derivative or _makes_integers(word, node):
             return NOTHING
         if word in RESHAPES or word in ALIASES:
             return self._arranged(receiver, values, alike=word in ALIASES)
@@ -251,6 +252,15 @@ class Reader:
         if recorded:
             self.seen.record(new, joined(recorded).holds)
         return Value(tensors=given.raw, holds=given.raw, new=new, is_tensor=True)
+
+
+def _makes_integers(word: str, node: ast.Call) -> bool:
+    """Whether an array is cast to a dtype that has no derivative: ``x.astype(np.int64)``."""
+    if word not in ("astype", "array", "asarray", "to", "type"):
+        return False
+    dtypes = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "dtype")]
+    names = (str(each.value) if isinstance(each, ast.Constant) else last_word(each) for each in dtypes)
+    return any(INTEGERS.fullmatch(name) for name in names)
 
 
 def _less_statistics(values: Sequence[Value]) -> list[Value]:

@@ -24,7 +24,10 @@ from gradaudit.lint.vocabulary import (
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Body: TypeAlias = Function | ast.Module
 
-HARMLESS = words("print debug info warning log append extend backward close eval train requires_grad_ zero_grad")
+HARMLESS = words(
+    "print debug info warning log append extend backward close eval train requires_grad_ zero_grad set_requires_grad "
+    "retain_grad"
+)
 """Functions and methods that are called for their effect and do not put a tensor on the tape."""
 
 TRAINING = frozenset({"backward", "zero_grad"})

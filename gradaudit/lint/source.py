@@ -71,9 +71,9 @@ class SourceFile:
         owner = unit.owner
         if owner is None:
             return True
-        if is_op(owner) or (owner.name, unit.path[-1].name) in self.replaced:
+        if (owner.name, unit.path[-1].name) in self.replaced:
             return False
-        return not unit.within_tensor or self._tensor_has_tape(owner)
+        return self._tensor_has_tape(owner) if unit.within_tensor else not is_op(owner)
 
     def _tensor_has_tape(self, owner: ast.ClassDef) -> bool:
         """Whether the tensors' own methods put what they return on the tape, rather than something around them."""
@@ -121,7 +121,7 @@ def is_function_class(owner: ast.ClassDef) -> bool:
     """Whether a class is derived from what frameworks call a function on the tape, or named as one."""
     names = {last_word(base) for base in owner.bases}
     based = any(name.endswith(("Function", "Fn", "Backward", "Op", "Operation")) for name in names)
-    return based or owner.name.endswith("Backward")
+    return based or owner.name.endswith(("Backward", "Function"))
 
 
 def is_op(owner: ast.ClassDef) -> bool:

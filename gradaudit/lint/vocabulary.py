@@ -64,6 +64,9 @@ SHIFTED = re.compile(r"soft_?max|soft_?plus|log_?sum_?exp|lse", re.IGNORECASE)
 MAXIMA = frozenset({"max", "amax", "nanmax"})
 """Functions that take a maximum."""
 
+INTEGERS = re.compile(r"u?int\d*_?|bool_?|long|short|byte|char", re.IGNORECASE)
+"""Names of dtypes whose values have no derivative."""
+
 RESHAPES = words(
     "reshape view transpose permute swapaxes moveaxis flatten ravel squeeze expand_dims unsqueeze atleast_1d "
     "atleast_2d atleast_3d T"

@@ -56,6 +56,7 @@ WRONG = [
     ("detached-output", "return framework.Tensor(data=x.data * 2)"),
     ("detached-output", "return Tensor(x.data * y, requires_grad=x.requires_grad)"),
     ("detached-output", "out = Tensor(x.data * 2)\nout.requires_grad = True\nreturn self.norm(out)"),
+    ("detached-output", "out = Tensor(x.data * 2)\nout.set_requires_grad(True)\nreturn out"),
     ("detached-output", "a = Tensor(x.data**3)\nb = Tensor(np.tanh(a.data))\nreturn b"),
     ("detached-output", "return y, Tensor(x.data * 2)"),
     ("detached-output", "outs = []\nfor each in x:\n    outs.append(Tensor(each.data * 2))\nreturn stack(outs)"),
@@ -95,6 +96,8 @@ RIGHT = {
     "a comparison": "return x * Tensor(x.data > 0)",
     "zeros of the shape": "return Tensor(np.zeros_like(x.data))",
     "noise of the shape": "return x * Tensor(np.random.rand(*x.data.shape) > 0.5)",
+    "integers": "return Tensor(x.data.astype(np.int64))",
+    "a grad function where one is asked for": "return Tensor(2 * x.data, grad_fn=back if x.requires_grad else None)",
     "raw data": "return Tensor(np.array(x))",
     "an array is returned": "return x.data.reshape(2, -1)",
     "printed": "print(Tensor(x.data))\nreturn float(x.data.mean())",
@@ -177,6 +180,9 @@ def test_ops_with_their_own_backward_and_initialisers_are_left_alone(tmp_path: P
 
 TENSOR = """
 class Tensor:
+    def backward(self):
+        self.node.run()
+
     def exp(self):
         return Tensor(np.exp(self.data){tape})
 
@@ -189,7 +195,7 @@ class Tensor:
 
 
 def test_methods_of_a_tensor_that_has_a_tape(tmp_path: Path) -> None:
-    assert broken(tmp_path, TENSOR.format(tape=", (self,)")) == [("detached-output", 6)]
+    assert broken(tmp_path, TENSOR.format(tape=", (self,)")) == [("detached-output", 9)]
 
 
 def test_methods_of_a_tensor_whose_tape_is_elsewhere(tmp_path: Path) -> None:
