@@ -109,7 +109,7 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
         return None
     same = not any(probe.gradient_change(name, here[name], answer[name]) for name in probe.claimed)
     # Kinks at the second point can cancel along one direction so that they look like an error, but not along two.
-    if not same and not try_claim(probe, second, answer, "captured again").contradicted:
+    if not same and not try_claim(probe, second, answer, "captured again").contradiction():
         return None
     message = (
         "backward gives the first point's gradient at a second point, where forward's derivative is another: it uses "

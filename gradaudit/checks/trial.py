@@ -77,15 +77,10 @@ class Trial:
         """Whether the claim agrees with forward, and rounding leaves enough to tell."""
         return abs(self.excess) <= self.allowed + self.noise and self.noise <= self.allowed
 
-    @property
-    def contradicted(self) -> bool:
-        """Whether forward says otherwise, by more than float32 inside it may swallow; not where it is not finite."""
-        hidden = HIDDEN * self.line.signal() / self.step
-        return abs(self.excess) > self.allowed + max(self.noise, hidden)
-
     def contradiction(self) -> float:
         """Return the relative error of a claim that a second look contradicts too, for one more forward; else 0."""
-        if not self.contradicted:
+        hidden = HIDDEN * self.line.signal() / self.step  # what float32 inside a forward in float64 may swallow
+        if not abs(self.excess) > self.allowed + max(self.noise, hidden):  # or NaN
             return 0.0
         closer = self.line.excess_one_sided(0, self.direction, self.step / CLOSER)
         if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
