@@ -104,7 +104,7 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
     typical, scale = outcome.nonzero_rms(table.numerical), outcome.natural_scale(ground, name)
     tolerance = outcome.tolerance_in_force(case, ground, typical)
     made = decide(claimed, table.numerical, table.bounds, tolerance.rtol, tolerance.atol, scale)
-    verdict, message = _verdict(made, table)
+    verdict, message = _verdict(made, table, claimed)
     findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(table.outside))
     findings += outcome.upstream_finding(case, name, typical, scale)
     noise = _noise(made, table, ground, name)
@@ -130,7 +130,7 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
     )
 
 
-def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
+def _verdict(made: Decision, table: Table, claimed: Array) -> tuple[Verdict, str]:
     size = made.wrong.size
     if made.wrong.any():
         return Verdict.FAIL, f"{int(made.wrong.sum())} of {size} indices wrong"
@@ -143,7 +143,7 @@ def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
     if made.resolution > WORTHLESS:
         blind = f"a relative error of {made.resolution:.2g} could have gone unseen"
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {blind}"
-    return Verdict.PASS, ""
+    return Verdict.PASS, outcome.zero_note(claimed)
 
 
 def _noise(made: Decision, table: Table, ground: Ground, name: str) -> list[Finding]:

@@ -79,6 +79,13 @@ def with_ground(message: str, ground: Ground) -> str:
     return f"{message}; {said}" if message else said
 
 
+def zero_note(claimed: Array) -> str:
+    """Return what is said of a gradient that is rightly zero, as that of an input is which forward does not use."""
+    if not claimed.size or claimed.any():
+        return ""
+    return "its gradient is zero at every index: here no output depends on it"
+
+
 def place_findings(kinks: Array, jumps: Array, outside: Array) -> list[Finding]:
     """Return findings for indices at which forward is not smooth, given as rows of indices."""
     return [
@@ -127,7 +134,7 @@ def noise_finding(ground: Ground, name: str, undecided: int, visible: float) -> 
     )
     message = (
         f"rounding in forward ({ground.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
-        f"what mismatch is seen there is not evidence; {seen} have been found"
+        f"what mismatch is seen there is not evidence; {seen}"
     )
     return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]
 
