@@ -16,6 +16,7 @@ FAILING_CODES = frozenset(
         "captured-state",
         "upstream-ignored",
         "nonlinear-upstream",
+        "layout-dependent",
         "missing-gradient",
         "shape-mismatch",
         "dtype-mismatch",
