@@ -17,10 +17,10 @@ MOST_ELEMENTS = 2**16
 
 
 def spaced(upstream: Upstream) -> Upstream:
-    """Return the same upstream with gaps between its elements in memory; as it is where it is large."""
+    """Return the same upstream, its axes reversed in memory and with gaps between elements; a large one as it is."""
     if sum(part.size for part in upstream) > MOST_ELEMENTS:
         return upstream
-    return tuple(laid_out(part, "strided") for part in upstream)
+    return tuple(laid_out(part.T, "strided").T for part in upstream)
 
 
 def layout_raises(error: OpError) -> Finding:
