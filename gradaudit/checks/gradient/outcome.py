@@ -47,7 +47,12 @@ def tolerance_in_force(case: Case, ground: Ground, typical: float) -> Tolerance:
 
 
 def natural_scale(ground: Ground, name: str) -> float:
-    """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
+    """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs.
+
+    An output without elements has no scale at all: beside infinity no error is seen, and there can be none.
+    """
+    if not ground.outputs.size:
+        return math.inf
     slope = rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
     return rms(ground.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
 
