@@ -10,6 +10,7 @@ from typing import Any, get_args
 from numpy.typing import ArrayLike
 
 from gradaudit.engine.audit import audit_case
+from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.terminal import visible
 from gradaudit.results import Result, Verdict, worst
@@ -172,7 +173,8 @@ def check(
         upstream: ``random``, ``ones``, or an array of the output's shape.
         method: ``auto``, ``exhaustive`` or ``search``.
         seed: what random upstreams and directions depend on.
-        differentiable: names of the inputs that gradients are expected for; default: all floating ones.
+        differentiable: names of the inputs that gradients are expected for; default: all floating ones, and the
+            parameters of a module, which are constants otherwise unless they are among the inputs.
 
     Returns:
         The audit, whatever it found: nothing that the op does raises here.
@@ -183,6 +185,8 @@ def check(
 
     """
     target = op if isinstance(op, HeldTarget) else _held(op, params)
+    if differentiable is not None:
+        target = with_parameters_constant(target)
     made = given_inputs({name: _numpy(name, given) for name, given in inputs.items()}, differentiable)
     floating = [one.dtype for one in made if one.differentiable]
     dtype = max(floating, key=spacing)

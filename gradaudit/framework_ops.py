@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from gradaudit.spec.case import Case, Framework, HeldTarget, Mode
 from gradaudit.spec.errors import nearest
-from gradaudit.targets.framework_op import FrameworkOp, UnusableError
+from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
 from gradaudit.targets.frameworks import install_command, is_installed, op_of, opener
 from gradaudit.targets.op import OpError
 
@@ -121,6 +122,19 @@ def _framework_op(
             raise OpError(f"{called} {error}") from None
 
     return HeldTarget(opened, called)
+
+
+def with_parameters_constant(target: HeldTarget) -> HeldTarget:
+    """Return the op without the inputs that a module brings along: its parameters keep the values that they have."""
+
+    def opened(case: Case) -> Any:
+        op = target.open(case)
+        if not isinstance(op, FrameworkOp):
+            return op
+        _, upstreams = split_upstream(op.parameters)  # which the second order brings along too
+        return replace(op, parameters={upstream_name(k): array for k, array in upstreams.items()})
+
+    return replace(target, open=opened)
 
 
 def _name_of(function: Any) -> str:

@@ -113,6 +113,14 @@ class TestTorch:
         assert self.torch.equal(layer.weight, before)
         assert (x.grad, layer.weight.grad) == (None, None)
 
+    def test_parameters_are_constants_where_others_are_named_as_differentiable(self) -> None:
+        layer = self.torch.nn.Linear(4, 2)
+        for mode, names in (("reverse", {"x"}), ("second", {"x", "upstream[0]"})):
+            op = gradaudit.torch_op(layer, mode=mode)  # type: ignore[arg-type]
+            assert set(verdicts(gradaudit.check(op, {"x": X}, differentiable={"x"}))) == names
+        given = {"x": X, "bias": layer.bias.double()}
+        assert set(verdicts(gradaudit.check(gradaudit.torch_op(layer), given, differentiable={"bias"}))) == {"bias"}
+
     def test_a_layout_that_is_not_contiguous_is_kept(self) -> None:
         seen = []
 
