@@ -89,11 +89,23 @@ def by_framework(make: Callable[..., HeldTarget], written: Callable[[Rule], Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of target: how a variant is audited, and whether what backward returns is seen as it stands."""
+    """A kind of target.
+
+    Attributes:
+        audit: audits a variant.
+        raw: whether what backward returns is seen as it stands.
+        needs: the module that it needs.
+        slow: whether a call takes so long that one dtype has to do.
+
+    """
 
     audit: Audited
     raw: bool = True
     needs: str = "numpy"
+    slow: bool = False
+
+    def takes(self, variant: Variant) -> bool:
+        return (self.raw or not variant.raw) and not (self.slow and variant.dtype != "float64")
 
 
 KINDS = {
@@ -103,11 +115,11 @@ KINDS = {
     "torch": Kind(by_framework(gradaudit.torch_op, in_torch), raw=False, needs="torch"),
     "jax": Kind(by_framework(gradaudit.jax_op, in_jax), raw=False, needs="jax"),
     "autograd": Kind(by_framework(gradaudit.autograd_op, in_autograd), raw=False, needs="autograd"),
-    "tinygrad": Kind(by_framework(gradaudit.tinygrad_op, in_tinygrad), raw=False, needs="tinygrad"),
+    "tinygrad": Kind(by_framework(gradaudit.tinygrad_op, in_tinygrad), raw=False, needs="tinygrad", slow=True),
 }
 """A new kind of target is a line here; one that needs a framework is skipped, visibly, where that is not installed."""
 
-TESTS = [(name, variant) for name, kind in KINDS.items() for variant in VARIANTS if kind.raw or not variant.raw]
+TESTS = [(name, variant) for name, kind in KINDS.items() for variant in VARIANTS if kind.takes(variant)]
 
 
 @pytest.mark.parametrize(("kind", "variant"), TESTS, ids=str)
