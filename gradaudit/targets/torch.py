@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, reduce
+from dataclasses import dataclass, field
+from functools import cached_property, partial, reduce
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,14 @@ class TorchFunction:
         call: takes the tensors and returns its outputs in order.
         generator_state: of the generator that it begins with.
         pull: how gradients are had.
+        turns: counts the calls of backward.
 
     """
 
     call: Call
     generator_state: Tensor
     pull: Pull = PULLS["reverse"]
+    turns: Iterator[int] = field(default_factory=partial(count, 1))
 
     def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
         """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
@@ -90,8 +93,14 @@ class TorchFunction:
         """Call the function and autograd; what autograd knows no path to has the gradient zero."""
         given = {k: _tensor(part) for k, part in upstream.items()}
         with self._sealed():
-            made = self.pull(self.call, _tensors(inputs, wanted), given)
+            made = self.pull(self._called, _tensors(inputs, wanted), given)
         return {name: _array(gradient) for name, gradient in made.items()}
+
+    def _called(self, tensors: Mapping[str, Tensor]) -> list[Any]:
+        """Call the function, and leave the generator in another state each time: backward must not depend on it."""
+        outputs = self.call(tensors)
+        torch.random.default_generator.manual_seed(next(self.turns))
+        return outputs
 
     @contextmanager
     def _sealed(self) -> Iterator[None]:
