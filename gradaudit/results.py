@@ -22,6 +22,11 @@ FAILING_CODES = frozenset(
         "broadcast-not-reduced",
         "nonfinite",
         "precision-loss",
+        "not-learning",
+        "diverged",
+        "parameter-stuck",
+        "parameter-count",
+        "too-slow",
     }
 )
 """Finding codes that fail a case by themselves, whatever the numbers say."""
@@ -118,6 +123,18 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a model in training was worth after some epochs, 0 for none: its loss and its accuracy over all data.
+
+    ``accuracy`` is None where nothing measures it.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """What the audit of one differentiable input of one case found.
 
@@ -145,6 +162,7 @@ class Result:
             worst first, at most ``MAX_MISMATCHES`` of them.
         findings: what else was noticed.
         location: ``file:line`` of the case in its spec.
+        training: how loss and accuracy went while a model was trained; empty for other audits.
 
     """
 
@@ -170,6 +188,7 @@ class Result:
     mismatches: tuple[Mismatch, ...] = ()
     findings: tuple[Finding, ...] = ()
     location: str = ""
+    training: tuple[Measured, ...] = ()
 
 
 MAX_MISMATCHES = 10_000

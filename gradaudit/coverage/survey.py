@@ -8,6 +8,7 @@ from pathlib import Path
 from gradaudit.coverage.assess import assess
 from gradaudit.coverage.discover import discover
 from gradaudit.coverage.fingerprint import provenances
+from gradaudit.coverage.levels import ABOVE_UNIT, Level, level_of
 from gradaudit.coverage.match import match_passes
 from gradaudit.coverage.model import Coverage
 from gradaudit.coverage.passes import Progress
@@ -40,8 +41,12 @@ def survey(
     there = [path for path in specs if path.exists() or path not in project.specs]
     cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
     found = discover(sources, patterns, project.ignore, home, progress)
-    matching = match_passes(found.passes, cases, folders, home)
-    return assess(found, matching, cases, provenances(cases, folders), _recorded(store), home)
+    matching = {
+        level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], folders, home)
+        for level in Level
+    }
+    in_models = {level: matching[level] for level in ABOVE_UNIT}
+    return assess(found, matching[Level.UNIT], in_models, cases, provenances(cases, folders), _recorded(store), home)
 
 
 def _recorded(store: Path) -> Recorded:

@@ -12,9 +12,19 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from gradaudit.coverage.model import Coverage, InputRow, OpCoverage
+from gradaudit.coverage.levels import Level
+from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
 from gradaudit.report import numbers
 from gradaudit.report.coverage_columns import Share, thoroughness, thoroughness_headings
+from gradaudit.report.coverage_levels import (
+    MODELS,
+    PYRAMID,
+    lacking,
+    level_cells,
+    level_headings,
+    model_cells,
+    pyramid_cells,
+)
 from gradaudit.report.depth import never_reached
 from gradaudit.report.markdown import code, escaped, table
 from gradaudit.results import Verdict
@@ -47,17 +57,38 @@ def coverage_page(coverage: Coverage, plots: Sequence[tuple[str, str]] = ()) -> 
     lines = ["# Gradient coverage", "", *module_table(coverage), ""]
     for caption, name in plots:
         lines += [f"![{caption}]({name})", ""]
-    lines += [*_missing(coverage), *_stale(coverage), *_ops(coverage)]
+    lines += [*_levels(coverage), *_missing(coverage), *_stale(coverage), *_ops(coverage)]
     lines += [*_unreached(coverage), *_troubles(coverage)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def module_table(coverage: Coverage) -> list[str]:
     """Return the table of modules, the last row of which is of all."""
-    rows = [[escaped(row.module), str(row.passes), str(row.checked), f"{row.percent}%"] for row in coverage.modules]
+    extra = level_headings(coverage)
+    rows = [[escaped(row.module), *_counts(row, extra)] for row in coverage.modules]
     total = coverage.total
-    rows.append([f"**{cell}**" for cell in (total.module, total.passes, total.checked, f"{total.percent}%")])
-    return table(["Module", "Backward Passes:", "With Gradient Check:", "Coverage:"], rows)
+    rows.append([f"**{cell}**" for cell in (total.module, *_counts(total, extra))])
+    return table(["Module", "Backward Passes:", "With Gradient Check:", "Coverage:", *extra], rows)
+
+
+def _counts(row: ModuleRow, extra: Sequence[str]) -> list[str]:
+    return [str(row.passes), str(row.checked), f"{row.percent}%", *level_cells(row, extra)]
+
+
+def _levels(coverage: Coverage) -> Iterator[str]:
+    if not coverage.levels:
+        return
+    yield from ("## Levels", "")
+    yield (
+        "A *unit* spec audits one backward, a *flow* spec every gradient of a whole model, a *learning* spec that the "
+        "model learns."
+    )
+    yield from ("", *table(PYRAMID, [pyramid_cells(row) for row in coverage.levels]), "")
+    if coverage.models:
+        models = [[code(name), *map(escaped, specs)] for name, *specs in map(model_cells, coverage.models)]
+        yield from (*table(MODELS, models), "")
+    if gaps := list(lacking(coverage)):
+        yield from (*(f"- {escaped(gap)}" for gap in gaps), "")
 
 
 def _missing(coverage: Coverage) -> Iterator[str]:
@@ -130,7 +161,9 @@ def _row(op: OpCoverage, position: int, row: InputRow, dtypes: Sequence[str], ex
 
 def _name(op: OpCoverage) -> str:
     notes = []
-    if not op.passes:
+    if op.level is not Level.UNIT:
+        notes.append(str(op.level))
+    elif not op.passes:
         notes.append("no backward pass in the sources")
     if op.by_name:
         notes.append("matched by name")

@@ -165,6 +165,24 @@ Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget
 
 
 @dataclass(frozen=True)
+class Attainment:
+    """What training a model is expected to reach; None for what nothing is asked of.
+
+    Attributes:
+        parameters: how many tensors of parameters the model has.
+        loss_falls_by: share of the first loss that the last is below it; None where any fall will do.
+        accuracy: least accuracy at the end.
+        seconds: most processor time.
+
+    """
+
+    parameters: int | None = None
+    loss_falls_by: float | None = None
+    accuracy: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Expectation:
     """How a case is expected to end: its verdict, and the findings that must be among those made."""
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Glyphs:
-    """One character for each thing that is drawn; ``shades`` from slightly to grossly wrong."""
+    """One character for each thing that is drawn.
+
+    ``shades`` go from slightly to grossly wrong, ``heights`` from the least to the greatest of a row of numbers.
+    """
 
     rounding: str
     truncation: str
@@ -20,6 +23,8 @@ class Glyphs:
     corner: str
     right: str
     shades: str
+    point: str
+    heights: str
 
 
 UNICODE = Glyphs(
@@ -34,6 +39,8 @@ UNICODE = Glyphs(
     corner="└",
     right="·",
     shades="░▒▓█",
+    point="●",
+    heights="▁▂▃▄▅▆▇█",
 )
 ASCII = Glyphs(
     rounding="x",
@@ -47,6 +54,8 @@ ASCII = Glyphs(
     corner="+",
     right=".",
     shades="+x%#",
+    point="o",
+    heights="_.-:=+*#",
 )
 
 

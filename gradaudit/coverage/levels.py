@@ -1,0 +1,98 @@
+"""At which level of the pyramid a spec tests: one backward, the flow of a whole model's gradients, its learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gradaudit.spec.case import Target
+
+
+class Level(StrEnum):
+    """A level of the pyramid of tests, from the many quick ones to the few slow ones."""
+
+    UNIT = "unit"
+    FLOW = "flow"
+    LEARNING = "learning"
+
+
+LEVELS: Mapping[type, Level] = {}
+"""The level of each kind of target; those that are not named are units."""
+
+
+def level_of(target: Target) -> Level:
+    """Return the level at which a target is audited."""
+    return LEVELS.get(type(target), Level.UNIT)
+
+
+def model_of(target: Target) -> str:
+    """Return the ``module:factory`` of the model that a target is, empty where it is one op."""
+    return str(getattr(target, "model", "")) if type(target) in LEVELS else ""
+
+
+@dataclass(frozen=True)
+class CaseCounts:
+    """How cases ended when they were last audited: as their spec says, otherwise, or not audited yet."""
+
+    expected: int = 0
+    unexpected: int = 0
+    unaudited: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.expected + self.unexpected + self.unaudited
+
+    def __add__(self, other: CaseCounts) -> CaseCounts:
+        return CaseCounts(
+            self.expected + other.expected, self.unexpected + other.unexpected, self.unaudited + other.unaudited
+        )
+
+
+@dataclass(frozen=True)
+class LevelRow:
+    """A level of the pyramid: how many specs and cases it has."""
+
+    level: Level
+    specs: int
+    cases: CaseCounts
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model, and the specs that audit it at each level above the unit; an empty tuple where none does."""
+
+    model: str
+    specs: Mapping[Level, tuple[str, ...]]
+
+    @property
+    def lacks(self) -> tuple[Level, ...]:
+        """The levels that it has no spec of."""
+        return tuple(level for level in ABOVE_UNIT if not self.specs[level])
+
+
+ABOVE_UNIT = (Level.FLOW, Level.LEARNING)
+"""The levels at which whole models are audited."""
+
+
+def level_rows(specs: Sequence[tuple[Level, CaseCounts]]) -> tuple[LevelRow, ...]:
+    """Return the pyramid, its top first, from the level and the cases of each spec; empty where all are units."""
+    if all(level is Level.UNIT for level, _ in specs):
+        return ()
+    return tuple(_level_row(level, [counts for own, counts in specs if own is level]) for level in reversed(Level))
+
+
+def _level_row(level: Level, counts: Sequence[CaseCounts]) -> LevelRow:
+    return LevelRow(level, len(counts), sum(counts, CaseCounts()))
+
+
+def model_rows(specs: Iterable[tuple[str, Level, str]]) -> tuple[ModelRow, ...]:
+    """Return each model with its specs, by its name, from the model, the level and the name of each spec."""
+    found: dict[str, dict[Level, list[str]]] = {}
+    for model, level, op in specs:
+        if model:
+            found.setdefault(model, {own: [] for own in ABOVE_UNIT})[level].append(op)
+    return tuple(
+        ModelRow(model, {level: tuple(ops) for level, ops in own.items()}) for model, own in sorted(found.items())
+    )
