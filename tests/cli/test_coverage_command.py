@@ -127,7 +127,13 @@ def test_the_page_is_the_same_from_any_folder_of_the_project(
 def test_every_format_says_the_same(gradaudit: Command, powers: Path) -> None:
     gradaudit("run", "-q")
     found = document(gradaudit)
-    assert found["total"] == {"module": "TOTAL", "passes": 2, "checked": 1, "percent": 50, "in_models": {"flow": 0, "learning": 0}}
+    assert found["total"] == {
+        "module": "TOTAL",
+        "passes": 2,
+        "checked": 1,
+        "percent": 50,
+        "in_models": {"flow": 0, "learning": 0},
+    }
     (op,) = found["ops"]  # type: ignore[misc]
     assert op["inputs"][0]["verdicts"] == {"float64": "pass"}
     assert op["audited"]

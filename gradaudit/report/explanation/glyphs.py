@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Glyphs:
-    """One character for each thing that is drawn.
+    """Characters for each thing that is drawn.
 
     ``shades`` go from slightly to grossly wrong, ``heights`` from the least to the greatest of a row of numbers.
     """
@@ -25,6 +25,8 @@ class Glyphs:
     shades: str
     point: str
     heights: str
+    left: str
+    cut: str
 
 
 UNICODE = Glyphs(
@@ -41,6 +43,8 @@ UNICODE = Glyphs(
     shades="░▒▓█",
     point="●",
     heights="▁▂▃▄▅▆▇█",
+    left="←",
+    cut="✂",
 )
 ASCII = Glyphs(
     rounding="x",
@@ -56,6 +60,8 @@ ASCII = Glyphs(
     shades="+x%#",
     point="o",
     heights="_.-:=+*#",
+    left="<-",
+    cut="X",
 )
 
 
