@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradaudit.coverage.fingerprint import states
-from gradaudit.coverage.levels import CaseCounts, Level, level_of, level_rows, model_of, model_rows
+from gradaudit.coverage.levels import CaseCounts, level_rows, model_rows
 from gradaudit.coverage.match import Matching
 from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutants, OpCoverage
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.coverage.reach import hashed
 from gradaudit.results import worst
 from gradaudit.spec.case import Case, FrameworkTarget
+from gradaudit.spec.level import Level, level_of, model_of
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of
 
 TOTAL = "TOTAL"

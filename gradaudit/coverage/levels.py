@@ -1,34 +1,11 @@
-"""At which level of the pyramid a spec tests: one backward, the flow of a whole model's gradients, its learning."""
+"""The pyramid of a project's specs: how many there are at each level, how they ended, and which models have which."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from gradaudit.spec.case import Target
-
-
-class Level(StrEnum):
-    """A level of the pyramid of tests, from the many quick ones to the few slow ones."""
-
-    UNIT = "unit"
-    FLOW = "flow"
-    LEARNING = "learning"
-
-
-LEVELS: Mapping[type, Level] = {}
-"""The level of each kind of target; those that are not named are units."""
-
-
-def level_of(target: Target) -> Level:
-    """Return the level at which a target is audited."""
-    return LEVELS.get(type(target), Level.UNIT)
-
-
-def model_of(target: Target) -> str:
-    """Return the ``module:factory`` of the model that a target is, empty where it is one op."""
-    return str(getattr(target, "model", "")) if type(target) in LEVELS else ""
+from gradaudit.spec.level import ABOVE_UNIT, Level
 
 
 @dataclass(frozen=True)
@@ -70,10 +47,6 @@ class ModelRow:
     def lacks(self) -> tuple[Level, ...]:
         """The levels that it has no spec of."""
         return tuple(level for level in ABOVE_UNIT if not self.specs[level])
-
-
-ABOVE_UNIT = (Level.FLOW, Level.LEARNING)
-"""The levels at which whole models are audited."""
 
 
 def level_rows(specs: Sequence[tuple[Level, CaseCounts]]) -> tuple[LevelRow, ...]:

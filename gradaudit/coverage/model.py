@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gradaudit.coverage.levels import CaseCounts, Level, LevelRow, ModelRow
+from gradaudit.coverage.levels import CaseCounts, LevelRow, ModelRow
 from gradaudit.coverage.passes import BackwardPass, Trouble
 from gradaudit.results import FunctionDepth, MutantCounts, Verdict
+from gradaudit.spec.level import Level
 
 
 @dataclass(frozen=True)

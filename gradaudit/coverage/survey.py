@@ -8,12 +8,12 @@ from pathlib import Path
 from gradaudit.coverage.assess import assess
 from gradaudit.coverage.discover import discover
 from gradaudit.coverage.fingerprint import provenances
-from gradaudit.coverage.levels import ABOVE_UNIT, Level, level_of
 from gradaudit.coverage.match import match_passes
 from gradaudit.coverage.model import Coverage
 from gradaudit.coverage.passes import Progress
 from gradaudit.coverage.pattern_passes import compiled_patterns
 from gradaudit.spec.expand import Overrides
+from gradaudit.spec.level import ABOVE_UNIT, Level, level_of
 from gradaudit.spec.load import load_specs
 from gradaudit.spec.project import Project
 from gradaudit.store.read import latest_depths, latest_mutations, latest_records

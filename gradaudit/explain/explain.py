@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gradaudit.engine.events import CaseFinished, Event
 from gradaudit.engine.pool import workers
 from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
@@ -20,6 +22,7 @@ from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, nearest
+from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
 from gradaudit.targets import open_op
 from gradaudit.targets.frameworks import install_command, missing_framework
@@ -82,7 +85,7 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
     """
     _refuse_missing_frameworks(specs)
     pairs = _audited(specs, jobs, timeout)
-    studied = _gravest_of_each_input(pairs)
+    studied = _studied(_gravest_of_each_input(pairs))
     first = specs.cases[0]
     sightings = _sightings(pairs)
     document = specs.documents[first.op].locate(())
@@ -139,6 +142,20 @@ def _gravest_of_each_input(pairs: Iterable[Pair]) -> list[Pair]:
         if known is None or result.verdict.severity > known[1].verdict.severity:
             gravest[result.input] = (case, result)
     return list(gravest.values())
+
+
+MAX_OF_MODEL = 4
+"""Most parameters of a model that are looked at closely: it may have hundreds."""
+
+
+def _studied(gravest: list[Pair]) -> list[Pair]:
+    """Return what to look at closely: each input of an op; of a model what did not pass, else what came nearest."""
+    if level_of(gravest[0][0].target) is Level.UNIT:
+        return gravest
+    compared = [(case, result) for case, result in gravest if not result.training]
+    wrong = [(case, result) for case, result in compared if result.verdict is not Verdict.PASS]
+    nearest_to_wrong = sorted(compared, key=lambda pair: -np.nan_to_num(pair[1].worst_ratio))
+    return wrong[:MAX_OF_MODEL] or nearest_to_wrong[:1]
 
 
 @dataclass(frozen=True)

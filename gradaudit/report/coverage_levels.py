@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gradaudit.coverage.levels import ABOVE_UNIT, LevelRow, ModelRow
+from gradaudit.coverage.levels import LevelRow, ModelRow
 from gradaudit.coverage.model import Coverage, ModuleRow
 from gradaudit.report import numbers
+from gradaudit.spec.level import ABOVE_UNIT
 
 PYRAMID = ("Level", "Specs:", "Cases:", "As expected:", "Not:", "Not audited:")
 """Headings of the pyramid; numbers have a colon."""

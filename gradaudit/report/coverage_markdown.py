@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from gradaudit.coverage.levels import Level
 from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
 from gradaudit.report import numbers
 from gradaudit.report.coverage_columns import Share, thoroughness, thoroughness_headings
@@ -28,6 +27,7 @@ from gradaudit.report.coverage_levels import (
 from gradaudit.report.depth import never_reached
 from gradaudit.report.markdown import code, escaped, table
 from gradaudit.results import Verdict
+from gradaudit.spec.level import Level
 
 RATIO_STEPS = (0.001, 0.01, 0.1, 0.25, 0.5, 1.0)
 """What ratios of error to tolerance are rounded up to: how much room is left matters, more digits do not."""

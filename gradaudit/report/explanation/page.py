@@ -13,6 +13,7 @@ from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, H
 from gradaudit.report.explanation.curve_drawing import draw_curve, step_in_words
 from gradaudit.report.explanation.glyphs import Glyphs
 from gradaudit.report.explanation.heat_drawing import draw_heat_map
+from gradaudit.report.explanation.model_blocks import model_blocks
 from gradaudit.report.mismatch import is_unexplained, worst_and_table
 from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
 from gradaudit.spec.case import Case, Input
@@ -32,6 +33,7 @@ def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Bl
     yield from _audited(explanation)
     yield from _verdicts(explanation)
     yield from _noticed(explanation)
+    yield from model_blocks(explanation, glyphs)
     for study in explanation.studies:
         yield from _studied(study, glyphs, max_rows)
     yield from _next_steps(explanation)
