@@ -155,7 +155,7 @@ def _studied(gravest: list[Pair]) -> list[Pair]:
     compared = [(case, result) for case, result in gravest if not result.training]
     wrong = [(case, result) for case, result in compared if result.verdict is not Verdict.PASS]
     nearest_to_wrong = sorted(compared, key=lambda pair: -np.nan_to_num(pair[1].worst_ratio))
-    return wrong[:MAX_OF_MODEL] or nearest_to_wrong[:1]
+    return wrong[:MAX_OF_MODEL] or nearest_to_wrong[:1] or gravest[:1]
 
 
 @dataclass(frozen=True)

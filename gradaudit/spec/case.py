@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,6 +162,21 @@ class FrameworkTarget:
 
 Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """What changes the parameters: one of our own by its name, with its rate and momentum, or one that a spec names.
+
+    ``call`` is ``module:function``, called with a list of the parameters' tensors and ``params`` by keyword; empty for
+    one of our own.
+    """
+
+    name: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.0
+    momentum: float = 0.0
+    call: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

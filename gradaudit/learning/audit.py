@@ -1,0 +1,76 @@
+"""A learning case from beginning to end: its gradients are audited as they are at first, then the model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.engine.conclusion import Audit, concluded
+from gradaudit.flow.audit import audit_flow
+from gradaudit.learning.course import Course
+from gradaudit.learning.judge import LOSS, judge
+from gradaudit.learning.lesson import lesson_of
+from gradaudit.learning.optimise import opened_optimiser
+from gradaudit.learning.train import train
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.case import Case, LearningTarget
+from gradaudit.targets.op import Op, OpError
+
+MAX_CULPRITS = 4
+"""Wrong gradients that a disappointing training is told to be due to, one by one."""
+
+
+def audit_learning(case: Case, op: Op) -> Audit:
+    """Audit every gradient of a model on a batch, train it, and return a result for the loss and each parameter."""
+    gradients = audit_flow(case, op)
+    results = [result for result in gradients.results if result.input != LOSS]
+    try:
+        course = _trained(case)
+    except OpError as error:
+        trained, findings = blank_result(case, LOSS, str(error)), [error.finding] if error.finding else []
+    else:
+        findings = list(judge(course, _target(case).expected))
+        trained = _trained_result(case, course)
+    findings = [_blamed(finding, results) for finding in findings]
+    of_loss = [finding for result in gradients.results if result.input == LOSS for finding in result.findings]
+    together = concluded(case, [trained, *results], (*of_loss, *findings))
+    return Audit(together, gradients.check_evaluations)
+
+
+def _target(case: Case) -> LearningTarget:
+    assert isinstance(case.target, LearningTarget)
+    return case.target
+
+
+def _trained(case: Case) -> Course:
+    target, lesson = _target(case), lesson_of(case)
+    step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
+    return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
+
+
+def _trained_result(case: Case, course: Course) -> Result:
+    made = blank_result(case, LOSS)
+    return replace(
+        made, verdict=Verdict.PASS, evaluations=course.forwards, seconds=course.seconds, training=course.measured
+    )
+
+
+BLAMED = frozenset({"not-learning", "diverged"})
+"""What wrong gradients may be the cause of."""
+
+
+def _blamed(finding: Finding, results: Sequence[Result]) -> Finding:
+    """Return a finding of a disappointing training with the gradients that were found wrong before it, if any."""
+    wrong = [result for result in results if result.verdict is Verdict.FAIL]
+    if finding.code not in BLAMED or not wrong:
+        return finding
+    named = [f"{result.input} ({_cause(result)})" for result in wrong[:MAX_CULPRITS]]
+    more = f" and {len(wrong) - MAX_CULPRITS} more" if len(wrong) > MAX_CULPRITS else ""
+    message = f"{finding.message}; the gradient is wrong before any training for {', '.join(named)}{more}"
+    return replace(finding, message=message, evidence={**finding.evidence, "wrong": [one.input for one in wrong]})
+
+
+def _cause(result: Result) -> str:
+    codes = [finding.code for finding in sorted(result.findings, key=lambda finding: not finding.fails)]
+    return codes[0] if codes else f"{result.wrong} of {result.size} indices"
