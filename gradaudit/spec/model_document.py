@@ -104,7 +104,7 @@ def model_keys(merged: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> d
 
 def _tape(given: Mapping[str, Any]) -> TapePreset | TapeDescription:
     said = dict(given)
-    preset = said.pop("preset", None)
+    preset = said.pop("preset", None if said else "gradaudit")
     if preset is not None and preset not in ALIKE:
         if said:
             message = f"found beside the preset '{preset}', which is no description and takes none"
