@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from gradaudit.spec.tape import TapeDescription, TapePreset
+
 Distribution = Literal["uniform", "normal", "integers", "bernoulli", "one_hot", "permutation", "spd"]
 Layout = Literal["contiguous", "transposed", "strided"]
 Method = Literal["auto", "exhaustive", "search"]
@@ -160,7 +162,42 @@ class FrameworkTarget:
     mode: Mode = "reverse"
 
 
-Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget
+@dataclass(frozen=True)
+class ModelTarget:
+    """A model, its loss and a batch, written on a tape; functions are named ``module:function``.
+
+    Attributes:
+        model: makes the model, called with the case's params by keyword.
+        loss: called with the model's output and the targets; returns a scalar tensor.
+        tape: the preset or the description of the tape.
+        data: called with a seed; returns a tuple of the inputs' arrays and one of the targets'. None where the case's
+            own inputs are the batch.
+        batch_size: how many samples of the data make a batch; None for all.
+        targets: names of those of the case's inputs that the loss takes, and the model does not.
+        folder: the spec's own.
+
+    """
+
+    model: str
+    loss: str
+    tape: TapePreset | TapeDescription
+    data: str | None
+    batch_size: int | None
+    targets: tuple[str, ...]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class FlowTarget(ModelTarget):
+    """A model of which is asked whether gradients flow to all that they should reach, and are right.
+
+    ``backward`` is the name that the step has which made the model's output; empty where none is expected.
+    """
+
+    backward: str = ""
+
+
+Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
 
 

@@ -1,0 +1,260 @@
+"""Models on a tape as ops: their parameters and differentiable inputs in, the scalar loss out, reverse mode back.
+
+Every call begins with the same state of Python's and NumPy's global generators, so that dropout is a function.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.flow.presets import tape_of
+from gradaudit.flow.tape import Tape, TapeError, Tensor
+from gradaudit.spec.case import Case, Input, ModelTarget
+from gradaudit.spec.dtypes import dtype_of, has_derivatives
+from gradaudit.targets.importing import import_function
+from gradaudit.targets.op import OpError, raised
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pass of a model over a batch, on the tape.
+
+    Attributes:
+        inputs: the tensors that the model was given, by name.
+        output: what it returned.
+        loss: what the loss made of that.
+
+    """
+
+    inputs: Mapping[str, Tensor]
+    output: Any
+    loss: Tensor
+
+
+@dataclass(frozen=True)
+class ModelOp:
+    """A model with its loss as an op of its parameters and inputs.
+
+    Attributes:
+        tape: reads and writes its tensors.
+        model: made by the factory.
+        loss: makes a scalar tensor of the model's output and the targets.
+        batch: the inputs of the case, the targets among them.
+        targets: names of those that are targets.
+        trained: the model's parameters, by the path that leads to each, or by another name where an input has that.
+
+    """
+
+    tape: Tape
+    model: Any
+    loss: Any
+    batch: tuple[Input, ...]
+    targets: tuple[str, ...]
+    trained: Mapping[str, Tensor]
+
+    @cached_property
+    def initial(self) -> dict[str, Array]:
+        """The parameters' values as the model was made with."""
+        return {name: self.tape.array(tensor).copy() for name, tensor in self.trained.items()}
+
+    def run(self, arrays: Mapping[str, Array]) -> Run:
+        """Run the model and its loss, recorded by the tape.
+
+        Args:
+            arrays: the inputs and targets of the batch; and parameters, which keep what they have where they are left
+                out.
+
+        Raises:
+            OpError: where the model or the loss raises, the loss is no scalar tensor, or the tape is not as described.
+
+        """
+        with _same_generators(), in_words("forward"):
+            for name, tensor in self.trained.items():
+                if name in arrays:
+                    self.tape.assign(tensor, arrays[name])
+            differentiable = {made.name for made in self.batch if made.differentiable}
+            inputs = {
+                made.name: self.tape.tensor(arrays[made.name].copy(), tracked=made.name in differentiable)
+                for made in self.batch
+                if made.name not in self.targets
+            }
+            output = self.tape.call(self.model, inputs.values())
+            loss = self.loss(output, *(arrays[name] for name in self.targets))
+            self._refuse_no_scalar(loss)
+        return Run(inputs, output, loss)
+
+    def _refuse_no_scalar(self, loss: Any) -> None:
+        if not self.tape.is_tensor(loss):
+            raise OpError(f"the loss is {type(loss).__name__}; expected a scalar tensor of the tape")
+        if (shape := self.tape.array(loss).shape) and int(np.prod(shape)) != 1:
+            raise OpError(f"the loss has shape {shape}; expected a scalar")
+
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        """Return the loss, as the one output."""
+        return (np.array(self.tape.array(self.run(inputs).loss)).reshape(()),)
+
+    def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
+        """Return the position of the loss."""
+        return (0,)
+
+    def backward(
+        self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+    ) -> dict[str, Array | None]:
+        """Run forward and the tape's reverse mode; return what gradients they leave, in the inputs' dtypes."""
+        run = self.run(inputs)
+        self.clear(run)
+        self.reverse(run)
+        gradients = {}
+        for name, gradient in self.gradients(run).items():
+            scaled = None if gradient is None else np.asarray(gradient * upstream[0])
+            gradients[name] = None if scaled is None else scaled.astype(inputs[name].dtype)
+        return gradients
+
+    def clear(self, run: Run) -> None:
+        """Forget all gradients, as the framework's users do."""
+        with in_words("clearing gradients"):
+            self.tape.clear([*self.trained.values(), *self._differentiated(run).values()])
+
+    def reverse(self, run: Run) -> None:
+        """Run reverse mode from a loss."""
+        with in_words("backward"):
+            self.tape.backward(run.loss)
+
+    def gradients(self, run: Run) -> dict[str, Array | None]:
+        """Return the gradients that parameters and differentiable inputs hold."""
+        with in_words("reading gradients"):
+            held = {**self._differentiated(run), **self.trained}
+            return {name: self.tape.gradient(tensor) for name, tensor in held.items()}
+
+    def _differentiated(self, run: Run) -> dict[str, Tensor]:
+        return {
+            made.name: run.inputs[made.name] for made in self.batch if made.name in run.inputs and made.differentiable
+        }
+
+    def restore(self) -> None:
+        """Put the initial values back into the model."""
+        for name, tensor in self.trained.items():
+            self.tape.assign(tensor, self.initial[name])
+
+
+def open_model(target: ModelTarget, case: Case) -> ModelOp:
+    """Make the model, and read the data where the case has none of its own.
+
+    Raises:
+        OpError: where a function cannot be imported or raises, or the tape is not as it is described.
+
+    """
+    find = partial(import_function, folder=target.folder)
+    with in_words("the tape"):
+        tape = tape_of(target.tape, find)
+    factory = find(target.model)
+    with _same_generators(), in_words(f"the factory {target.model}"):
+        model = factory(**case.params)
+    with in_words("the model"):
+        tape.training(model, on=True)
+        trained = dict(tape.parameters(model))
+    batch = case.inputs if target.data is None else batch_of(target, case, find(target.data))
+    taken = {made.name for made in batch}
+    named = {f"model.{name}" if name in taken else name: tensor for name, tensor in trained.items()}
+    op = ModelOp(tape, model, find(target.loss), batch, target.targets or _targets_in(batch), named)
+    op.initial  # noqa: B018 (read before anything is assigned)
+    return op
+
+
+def batch_of(target: ModelTarget, case: Case, data: Any) -> tuple[Input, ...]:
+    """Return inputs that hold the first batch of the data: ``input[k]``, or ``input``, and ``target[k]`` likewise.
+
+    Raises:
+        OpError: where the data is not two tuples of arrays.
+
+    """
+    with in_words(f"the data {target.data}"):
+        given = data(case.seed)
+        if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, tuple) for part in given)):
+            raise OpError(f"{target.data} returned {type(given).__name__}; expected (inputs, targets), two tuples")
+        arrays = {name: np.asarray(array) for name, array in _named(given)}
+    return tuple(
+        _held(name, array[: target.batch_size] if array.ndim else array, case) for name, array in arrays.items()
+    )
+
+
+def _named(given: tuple[tuple[Any, ...], tuple[Any, ...]]) -> Iterator[tuple[str, Any]]:
+    for word, arrays in zip(("input", "target"), given, strict=True):
+        for k, array in enumerate(arrays):
+            yield (word if len(arrays) == 1 else f"{word}[{k}]"), array
+
+
+def _targets_in(batch: tuple[Input, ...]) -> tuple[str, ...]:
+    return tuple(made.name for made in batch if made.name.partition("[")[0] == "target")
+
+
+def _held(name: str, array: Array, case: Case) -> Input:
+    floating = has_derivatives(array.dtype)
+    dtype = case.dtype if floating else array.dtype.name
+    return Input(name, array.shape, dtype, differentiable=False, values=array.astype(dtype_of(dtype)))
+
+
+def with_parameters(case: Case, op: ModelOp) -> Case:
+    """Return the case with the batch, and an input for each parameter that holds its initial values.
+
+    A tape that keeps its own dtype, whatever it is given, has its parameters in that.
+    """
+    inputs = [*op.batch, *(_parameter(name, tensor, case, op) for name, tensor in op.trained.items())]
+    return replace(case, inputs=tuple(inputs))
+
+
+def _parameter(name: str, tensor: Tensor, case: Case, op: ModelOp) -> Input:
+    initial = op.initial[name].astype(dtype_of(case.dtype))
+    with in_words("the tape"):
+        op.tape.assign(tensor, initial)
+        kept = op.tape.array(tensor).dtype
+        op.tape.assign(tensor, op.initial[name])
+    dtype = kept if has_derivatives(kept) else initial.dtype
+    return Input(name, initial.shape, dtype.name, values=initial.astype(dtype))
+
+
+def model_names(target: Any) -> dict[tuple[str, ...], str]:
+    """Return the functions that the target of a model names, by their path in the spec."""
+    named: dict[tuple[str, ...], str | None] = {
+        ("model",): target.model,
+        ("loss",): target.loss,
+        ("data",): target.data,
+    }
+    if not isinstance(target.tape, str):
+        named |= {("tape", "tensor"): target.tape.tensor, ("tape", "setup"): target.tape.setup}
+    return {path: name for path, name in named.items() if name is not None}
+
+
+@contextmanager
+def in_words(what: str) -> Iterator[None]:
+    """Turn what a user's code raises, or what is found instead of what a description says, into an ``OpError``."""
+    try:
+        yield
+    except OpError:
+        raise
+    except TapeError as error:
+        raise OpError(str(error)) from None
+    except (Exception, SystemExit) as error:
+        raise raised(what, error) from None
+
+
+@contextmanager
+def _same_generators() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()
+    random.seed(0)
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
