@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.engine.conclusion import Audit, concluded
-from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.course import Course
 from gradaudit.learning.judge import LOSS, judge
 from gradaudit.learning.lesson import lesson_of
@@ -23,7 +22,11 @@ MAX_CULPRITS = 4
 
 def audit_learning(case: Case, op: Op) -> Audit:
     """Audit every gradient of a model on a batch, train it, and return a result for the loss and each parameter."""
-    gradients = audit_flow(case, op)
+    from gradaudit.engine.audit import audit_op as audit_flow
+    from gradaudit.targets.model import ModelOp, with_parameters
+
+    assert isinstance(op, ModelOp)
+    gradients = audit_flow(with_parameters(case, op), op)
     results = [result for result in gradients.results if result.input != LOSS]
     try:
         course = _trained(case)
@@ -44,7 +47,8 @@ def _target(case: Case) -> LearningTarget:
 
 
 def _trained(case: Case) -> Course:
-    target, lesson = _target(case), lesson_of(case)
+    target = _target(case)
+    lesson = lesson_of(case, target)
     step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
     return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
 

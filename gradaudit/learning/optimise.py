@@ -29,8 +29,7 @@ def opened_optimiser(optimiser: Optimiser, tape: Tape, parameters: Mapping[str, 
     """
     if optimiser.call:
         return _of_its_own(optimiser, parameters, folder)
-    kind = {"sgd": lambda: SGD(optimiser.lr, optimiser.momentum), "adam": lambda: Adam(optimiser.lr)}
-    rule: Any = kind[optimiser.name]()
+    rule = Adam(optimiser.lr) if optimiser.name == "adam" else SGD(optimiser.lr, optimiser.momentum)
 
     def step(tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items():

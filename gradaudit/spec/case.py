@@ -197,10 +197,6 @@ class FlowTarget(ModelTarget):
     backward: str = ""
 
 
-Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
-"""How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
-
-
 @dataclass(frozen=True)
 class Optimiser:
     """What changes the parameters: one of our own by its name, with its rate and momentum, or one that a spec names.
@@ -232,6 +228,28 @@ class Attainment:
     loss_falls_by: float | None = None
     accuracy: float | None = None
     seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class LearningTarget(ModelTarget):
+    """A model that is trained, after its gradients were audited on a batch.
+
+    Attributes:
+        optimiser: changes the parameters after each batch.
+        epochs: how often the data is gone through.
+        accuracy: from the output and the targets, as arrays, to a number from 0 to 1; None where none is measured.
+        expected: what training should reach.
+
+    """
+
+    optimiser: Optimiser = Optimiser()
+    epochs: int = 10
+    accuracy: str | None = None
+    expected: Attainment = Attainment()
+
+
+Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
+"""How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from gradaudit.spec.case import Input, Target
 from gradaudit.spec.document import CaseModel, DocumentModel, Strict
 from gradaudit.spec.flow_document import FlowCase, FlowDocument, flow_parts
+from gradaudit.spec.learning_document import LearningCase, LearningDocument, learning_parts
 from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.op_document import op_parts
 
@@ -41,6 +42,7 @@ DEFAULT = "op"
 KINDS: Mapping[str, Kind] = {
     DEFAULT: Kind(DocumentModel, CaseModel, op_parts),
     "flow": Kind(FlowDocument, FlowCase, flow_parts),
+    "learning": Kind(LearningDocument, LearningCase, learning_parts),
 }
 """By the word that stands at ``kind``."""
 

@@ -23,7 +23,7 @@ from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
 
 RATES = {"sgd": 0.1, "adam": 0.01}
-"""The rate of each optimiser of our own where the spec names none: large enough for small models to learn in seconds."""
+"""The rate of each optimiser of our own where the spec names none: small models learn in seconds with these."""
 
 
 def _as_call(value: Any) -> Any:
@@ -40,7 +40,7 @@ class OptimiserModel(Strict):
         FunctionName | None,
         Field(description="called with a list of the parameters' tensors; what it returns has a method step()"),
     ] = None
-    params: Annotated[dict[str, Any], Field(description="keyword arguments of call")] = {}
+    params: Annotated[dict[str, Any], Field(description="keyword arguments of call")] = Field(default_factory=dict)
 
 
 class ExpectedModel(Strict):
@@ -82,7 +82,7 @@ class LearningDocument(LearningSettings):
     kind: Literal["learning"]
     op: OpName
     module: Module = None
-    cases: Annotated[list[LearningCase], Field(description="default: one, named default")] = []
+    cases: Annotated[list[LearningCase], Field(description="default: one, named default")] = Field(default_factory=list)
 
 
 def learning_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from gradaudit.spec.case import Target
+from gradaudit.spec.case import FlowTarget, LearningTarget, Target
 
 
 class Level(StrEnum):
@@ -16,7 +16,7 @@ class Level(StrEnum):
     LEARNING = "learning"
 
 
-LEVELS: Mapping[type, Level] = {}
+LEVELS: Mapping[type, Level] = {FlowTarget: Level.FLOW, LearningTarget: Level.LEARNING}
 """The level of each kind of target; those that are not named are units."""
 
 

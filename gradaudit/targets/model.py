@@ -235,6 +235,12 @@ def model_names(target: Any) -> dict[tuple[str, ...], str]:
     return {path: name for path, name in named.items() if name is not None}
 
 
+def learning_names(target: Any) -> dict[tuple[str, ...], str]:
+    """Return those of ``model_names``, and what training and measuring it need besides."""
+    more = {("accuracy",): target.accuracy, ("optimiser", "call"): target.optimiser.call}
+    return {**model_names(target), **{path: name for path, name in more.items() if name}}
+
+
 @contextmanager
 def in_words(what: str) -> Iterator[None]:
     """Turn what a user's code raises, or what is found instead of what a description says, into an ``OpError``."""

@@ -45,7 +45,7 @@ def draw_losses(training: Sequence[Measured], glyphs: Glyphs) -> tuple[str, ...]
     def label(row: int) -> str:
         value = bottom + span * (HEIGHT - 1 - row) / (HEIGHT - 1)
         shown = row % LABEL_EVERY == 0 or row == HEIGHT - 1
-        return f"{10.0**value if logarithmic else value:.4g}" if shown else ""
+        return f"{10.0**value if logarithmic else value:.3g}" if shown else ""
 
     rows = [f"{label(k):>{MARGIN - 2}} {glyphs.vertical}{''.join(row)}".rstrip() for k, row in enumerate(cells)]
     indent = " " * (MARGIN - 1)
