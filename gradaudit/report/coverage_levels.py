@@ -33,7 +33,7 @@ def model_cells(row: ModelRow) -> list[str]:
 
 def level_headings(coverage: Coverage) -> list[str]:
     """Return the headings of the columns that the table of modules has where there are specs of whole models."""
-    return [f"In {level} Specs:" for level in ABOVE_UNIT] if coverage.levels else []
+    return [f"In {level.capitalize()}:" for level in ABOVE_UNIT] if coverage.levels else []
 
 
 def level_cells(row: ModuleRow, headings: Sequence[str]) -> list[str]:
