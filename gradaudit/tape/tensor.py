@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import getfullargspec, unwrap
 from typing import Any
 
 import numpy as np
@@ -39,14 +39,15 @@ def recorded(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
         TypeError: where backward takes anything else, or a call of forward returns several outputs.
 
     """
-    names, params_of_forward = _arguments(forward)
-    wanted, wanted_params = _arguments(backward)
-    for unknown in {*wanted, *wanted_params} - {"upstream", "output", *names, *params_of_forward}:
+    given, wanted = getfullargspec(unwrap(forward)), getfullargspec(unwrap(backward))
+    for unknown in {*wanted.args, *wanted.kwonlyargs} - {"upstream", "output", *given.args, *given.kwonlyargs}:
         raise TypeError(f"{backward.__name__} takes {unknown!r}, which is neither upstream nor output nor of forward")
     name = "".join(word.capitalize() for word in forward.__name__.split("_")) + "Backward"
 
     @wraps(forward)
     def function(*inputs: Tensor | ArrayLike, **params: Any) -> Tensor:
+        if misplaced := [name for name, value in params.items() if isinstance(value, Tensor)]:
+            raise TypeError(f"{forward.__name__} got a tensor as {misplaced[0]}=...; expected tensors by position only")
         tensors = _tensors(inputs)
         arrays = [tensor.data for tensor in tensors]
         output = forward(*arrays, **params)
@@ -54,23 +55,15 @@ def recorded(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
             raise TypeError(f"{forward.__name__} returns {len(output)} outputs; expected one, for a tensor")
 
         def pull_back(upstream: Array) -> tuple[Array | None, ...]:
-            given = {"upstream": upstream, "output": output, **dict(zip(names, arrays, strict=False))}
-            accepted = {name: params[name] for name in wanted_params if name in params}
-            # Inputs that the call left to their defaults are the last ones, in backward as in forward.
-            gradients = backward(*(given[name] for name in wanted if name in given), **accepted)
+            known = {"upstream": upstream, "output": output, **dict(zip(given.args, arrays, strict=False))}
+            accepted = {name: params[name] for name in (*wanted.args, *wanted.kwonlyargs) if name in params}
+            gradients = backward(*(known[name] for name in wanted.args if name in known), **accepted)
             return gradients if isinstance(gradients, tuple) else (gradients,)
 
         tracked = any(tensor.requires_grad for tensor in tensors)
         return Tensor(output, tracked, Node(name, tensors, params, pull_back) if tracked else None)
 
     return function
-
-
-def _arguments(function: Callable[..., Any]) -> tuple[list[str], list[str]]:
-    """Return the names of a function's arguments by position, and of those by keyword only."""
-    parameters = signature(function).parameters.values()
-    by_keyword = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
-    return [parameter.name for parameter in parameters if parameter.name not in by_keyword], by_keyword
 
 
 def _tensors(inputs: tuple[Tensor | ArrayLike, ...]) -> tuple[Tensor, ...]:
@@ -96,7 +89,9 @@ class Tensor:
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False, node: Node | None = None) -> None:
         self.data: Array = np.asarray(data)
-        if requires_grad and self.data.dtype.kind in "biuOSU":
+        if self.data.dtype.kind in "OSU":
+            raise TypeError(f"expected an array of numbers, found {type(data).__name__}")
+        if requires_grad and self.data.dtype.kind in "biu":
             raise TypeError(f"a tensor of {self.data.dtype} has no gradient; expected floating numbers")
         self.grad: Array | None = None
         self.requires_grad = requires_grad
