@@ -199,7 +199,7 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
 def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
     used: dict[tuple[float, float, Origin, str], list[tuple[str, str]]] = {}
     for case, result in pairs:
-        if result.verdict is not Verdict.ERROR:
+        if result.verdict is not Verdict.ERROR and not result.training:
             given, default = case.tolerance, DEFAULT_TOLERANCES[case.dtype]
             is_default = (result.rtol, result.atol) == (default.rtol, default.atol)
             origin: Origin = "spec" if given else "default" if is_default else "native"

@@ -79,7 +79,7 @@ def _op_table(ops: Sequence[OpCoverage]) -> Table:
         missed = _greatest(row.miss_probability for row in op.inputs)
         table.add_row(
             Text(visible(f"{op.module}/{op.op}")),
-            Text(visible(", ".join(row.input for row in op.inputs))),
+            Text(visible(numbers.listed([row.input for row in op.inputs]))),
             _verdicts(op),
             str(max((row.cases for row in op.inputs), default=0)),
             "-" if math.isnan(ratio) else f"{ratio:.2g}",

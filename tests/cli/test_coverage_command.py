@@ -72,8 +72,8 @@ def test_the_table_of_the_shipped_ops(gradaudit: Command, monkeypatch: pytest.Mo
     monkeypatch.chdir(REPOSITORY)
     found = gradaudit("coverage", "--fail-under", "100", "--output", str(tmp_path / "page.md"))
     assert found.exit_code == 0
-    modules = {folder.name for folder in (REPOSITORY / "specs").iterdir()}
-    rows = [line.split() for line in found.stdout.splitlines()[1 : len(modules) + 2]]
+    modules = {folder.name for folder in (REPOSITORY / "specs").iterdir()} - {"milestones"}
+    rows = [line.split()[:4] for line in found.stdout.splitlines()[1 : len(modules) + 2]]
     cases = load_specs([REPOSITORY / "specs"]).cases
     pairs = len({case.op for case in cases if isinstance(case.target, PythonTarget)})
     assert {row[0] for row in rows} == modules | {"TOTAL"}

@@ -16,7 +16,7 @@ from gradaudit.report.explanation.heat_drawing import draw_heat_map
 from gradaudit.report.explanation.model_blocks import model_blocks
 from gradaudit.report.mismatch import is_unexplained, worst_and_table
 from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
-from gradaudit.spec.case import Case, Input
+from gradaudit.spec.case import Case, Input, ModelTarget
 
 MAX_PLACES = 4
 """Cases that are named one by one where something holds in several."""
@@ -97,11 +97,12 @@ def _settings(case: Case) -> Iterator[str]:
     if case.seed != 0:
         yield f"seed {case.seed}"
     yield from (f"{name}={value}" for name, value in case.params.items())
-    if case.upstream != "random":
+    of_model = isinstance(case.target, ModelTarget)  # the upstream of a loss is 1, and its parameters are searched
+    if case.upstream != "random" and not of_model:
         yield f"upstream {case.upstream}" if isinstance(case.upstream, str) else "upstream given"
     if case.step is not None:
         yield f"step {numbers.short(case.step)}"
-    if case.method != "auto":
+    if case.method != "auto" and not of_model:
         yield f"method {case.method}"
     if case.expect.verdict == "fail":
         yield "expected to fail"
@@ -125,7 +126,7 @@ def _where(places: Sequence[tuple[str, str]]) -> str:
     by_case: dict[str, list[str]] = {}
     for case, name in places:
         by_case.setdefault(case, []).append(name)
-    said = [f"{case} {', '.join(names)}" for case, names in by_case.items()]
+    said = [f"{case} {numbers.listed(names)}" for case, names in by_case.items()]
     more = len(said) - MAX_PLACES
     return "; ".join(said[:MAX_PLACES]) + (f"; and {numbers.counted(more, 'more case')}" if more > 0 else "")
 
@@ -151,7 +152,7 @@ def _grouped(results: Sequence[Result]) -> list[list[Result]]:
     """Return results one by one, but those inputs of a case together that passed."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        own = "" if result.verdict is Verdict.PASS and result.expected else result.input
+        own = "" if result.verdict is Verdict.PASS and result.expected and not result.training else result.input
         groups.setdefault((result.case, result.dtype, own), []).append(result)
     return list(groups.values())
 
@@ -162,7 +163,7 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
     return (
         first.case,
         first.dtype,
-        ", ".join(result.input for result in group),
+        numbers.listed([result.input for result in group]),
         f"{first.verdict}" + ("" if plain else _expectation(first)),
         _wrong(group),
         _resolution(max(group, key=lambda result: result.resolution)),
@@ -172,7 +173,7 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
 
 def _wrong(group: list[Result]) -> str:
     """Return how many indices are wrong, of all, or after a search of those that were looked at."""
-    if group[0].verdict is Verdict.ERROR:
+    if group[0].verdict is Verdict.ERROR or group[0].training:
         return "-"
     wrong = sum(result.wrong for result in group)
     checked, size = (sum(getattr(result, name) for result in group) for name in ("checked", "size"))
@@ -280,9 +281,10 @@ def _next_steps(explanation: Explanation) -> Iterator[Block]:
 
 
 def _peace(explanation: Explanation) -> str:
-    seen = max(result.resolution for result in explanation.results)
-    if not any(result.size for result in explanation.results):
+    compared = [result for result in explanation.results if result.size]
+    if not compared:
         return "Nothing: no input has an element, so there was nothing to compare. Another case should."
+    seen = max(result.resolution for result in compared)
     return (
         "Nothing: every gradient is right within its tolerance, and no finding was made. A relative error above "
         f"{seen:.1e} would have been reported, at any index of any case. Another draw of the inputs costs one option: "
