@@ -5,7 +5,6 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
-from types import ModuleType
 
 import gradaudit.ops
 from gradaudit.spec.errors import nearest
@@ -20,14 +19,13 @@ MODULES = [
 
 def __getattr__(name: str) -> Callable[..., Tensor]:
     """Wrap an op when it is first asked for."""
-    module = _home().get(name)
-    if module is None:
-        raise AttributeError(f"gradaudit.ops has no op {name!r}{nearest(name, _home())}")
-    made = recorded(getattr(module, name), getattr(module, f"{name}_backward"))
-    globals()[name] = made
+    if name not in __dir__():
+        raise AttributeError(f"gradaudit.ops has no op {name!r}{nearest(name, __dir__())}")
+    module = next(module for module in MODULES if hasattr(module, f"{name}_backward"))
+    globals()[name] = made = recorded(getattr(module, name), getattr(module, f"{name}_backward"))
     return made
 
 
-def _home() -> dict[str, ModuleType]:
-    public = {name: module for module in MODULES for name in vars(module) if not name.startswith("_")}
-    return {name: module for name, module in public.items() if f"{name}_backward" in public}
+def __dir__() -> list[str]:
+    public = sorted(name for module in MODULES for name in vars(module) if not name.startswith("_"))
+    return [name.removesuffix("_backward") for name in public if name.endswith("_backward")]

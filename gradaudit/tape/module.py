@@ -16,8 +16,10 @@ class Module:
 
         A tensor that lies in several places has the first one's path.
         """
-        named = {id(tensor): (path, tensor) for path, tensor in reversed(list(_tensors(self, "", frozenset())))}
-        return {path: tensor for path, tensor in reversed(named.values()) if tensor.requires_grad}
+        first: dict[int, tuple[str, Tensor]] = {}
+        for path, tensor in _tensors(self, "", frozenset()):
+            first.setdefault(id(tensor), (path, tensor))
+        return {path: tensor for path, tensor in first.values() if tensor.requires_grad}
 
     def parameters(self) -> list[Tensor]:
         """Return the parameters."""
@@ -30,7 +32,7 @@ class Module:
 
 
 def _tensors(value: Any, path: str, above: frozenset[int]) -> Iterator[tuple[str, Tensor]]:
-    """Yield what tensors lie in a value, with their paths; what contains itself is entered once."""
+    """Yield the tensors in a value with their paths; what contains itself is entered once."""
     if isinstance(value, Tensor):
         yield path, value
     elif id(value) not in above:
