@@ -22,6 +22,12 @@ FAILING_CODES = frozenset(
         "broadcast-not-reduced",
         "nonfinite",
         "precision-loss",
+        "detached-output",
+        "unreached-parameter",
+        "unregistered-parameter",
+        "zero-gradient",
+        "accumulation",
+        "wrong-backward",
         "not-learning",
         "diverged",
         "parameter-stuck",
@@ -42,6 +48,8 @@ ADVISORY_CODES = frozenset(
         "tolerance-too-tight",
         "uniform-input",
         "zero-input",
+        "vanishing",
+        "exploding",
     }
 )
 """Finding codes that inform without failing a case."""

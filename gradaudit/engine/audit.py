@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
 from gradaudit.engine.conclusion import Audit, concluded, failed_audit
 from gradaudit.engine.likely_causes import unexplained, with_likely_causes
+from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.audit import audit_learning
-from gradaudit.spec.case import Case, LearningTarget
+from gradaudit.spec.case import Case, FlowTarget, LearningTarget
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import opened
 from gradaudit.targets.op import LostOpError, Op, OpError
@@ -47,5 +49,5 @@ def audit_op(case: Case, op: Op) -> Audit:
     return Audit(concluded(subject.case, results, unexplained(findings, results)), evaluations)
 
 
-AUDITS: Mapping[type, Callable[[Case, Op], Audit]] = {LearningTarget: audit_learning}
+AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {FlowTarget: audit_flow, LearningTarget: audit_learning}
 """How a case is audited whose target is more than an op, by the kind of its target."""

@@ -104,7 +104,7 @@ class DescribedTape:
         """Call the model, its method where the description names one, or the function of a pair."""
         if self.description.call is not None:
             return self._attribute(model, self.description.call, "call", call=False)(*inputs)
-        function = model[0] if _is_pair(model) else model
+        function = model[0] if is_pair(model) else model
         if not callable(function) and callable(getattr(function, "forward", None)):
             function = function.forward
         if not callable(function):
@@ -122,8 +122,7 @@ class DescribedTape:
             given = list(given)
             paths = paths_of(given, self.tensors(model))
             named = {
-                path or f"{self.description.parameters}[{k}]": value
-                for k, (path, value) in enumerate(zip(paths, given, strict=True))
+                path or f"parameters[{k}]": value for k, (path, value) in enumerate(zip(paths, given, strict=True))
             }
         for name, value in named.items():
             if not self.is_tensor(value):
@@ -135,7 +134,7 @@ class DescribedTape:
 
     def tensors(self, model: Model) -> Mapping[str, Tensor]:
         """Return every tensor in the model's attributes, lists and dicts, and in theirs."""
-        return tensors_in(model, self.is_tensor)
+        return tensors_in(model[0] if is_pair(model) else model, self.is_tensor)
 
     def training(self, model: Model, *, on: bool) -> None:
         """Call the model's ``train`` or ``eval``, or set its ``training``, where it has these."""
@@ -162,7 +161,7 @@ class DescribedTape:
             self.kind.__init__ = original  # type: ignore[misc]
 
     def _given_parameters(self, model: Model) -> Any:
-        if _is_pair(model):
+        if is_pair(model):
             return model[1]
         given = self._attribute(model, self.description.parameters, "parameters")
         if not isinstance(given, Iterable):
@@ -240,7 +239,7 @@ def _is_method(value: Any) -> bool:
     return callable(value) and hasattr(value, "__self__") and not isinstance(value, type)
 
 
-def _is_pair(model: Any) -> bool:
+def is_pair(model: Any) -> bool:
     """Whether a model is a function with its bare parameters."""
     return isinstance(model, tuple) and len(model) == 2 and callable(model[0])
 

@@ -1,15 +1,16 @@
-"""The tensors of a model by the paths that lead to them: through attributes, lists and dicts."""
+"""The tensors of a model by the paths that lead to them: through attributes, lists, dicts and closures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 MAX_DEPTH = 40
 """Deepest path that is followed; models are a few levels deep."""
 
-_NOT_ENTERED = (str, bytes, int, float, complex, type, ModuleType, FunctionType, MethodType)
+_NOT_ENTERED = (str, bytes, int, float, complex, type, ModuleType, MethodType)
 
 
 def tensors_in(model: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
@@ -44,9 +45,20 @@ def _members(value: Any) -> list[tuple[str, Any]]:
         return [(f"[{key!r}]", member) for key, member in value.items()]
     if isinstance(value, (list, tuple)):
         return [(f"[{k}]", member) for k, member in enumerate(value)]
+    if isinstance(value, FunctionType):
+        return _enclosed(value)
     if isinstance(value, _NOT_ENTERED) or hasattr(value, "__array__"):
         return []
     own = list(getattr(value, "__dict__", {}).items())
     slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if name != "__weakref__"]
     own += [(name, getattr(value, name)) for name in slots if hasattr(value, name)]
     return [(f".{name}", member) for name, member in own]
+
+
+def _enclosed(function: FunctionType) -> list[tuple[str, Any]]:
+    """Return what a function within a function takes from the one around it."""
+    made = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # a name that has no value yet
+            made.append((f".{name}", cell.cell_contents))
+    return made

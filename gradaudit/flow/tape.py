@@ -62,12 +62,14 @@ class Creation:
         tensor: the tensor.
         place: ``file:line`` of the line in the model, or nearest to it, that made it.
         within: the function that this line is in.
+        given: the tensors that it was made from, where the framework tells.
 
     """
 
     tensor: Tensor
     place: str
     within: str
+    given: tuple[Tensor, ...] = ()
 
 
 class Tape(Protocol):

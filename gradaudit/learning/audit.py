@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.engine.conclusion import Audit, concluded
+from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.course import Course
 from gradaudit.learning.judge import LOSS, judge
 from gradaudit.learning.lesson import lesson_of
@@ -14,19 +15,16 @@ from gradaudit.learning.optimise import opened_optimiser
 from gradaudit.learning.train import train
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case, LearningTarget
-from gradaudit.targets.op import Op, OpError
+from gradaudit.targets.model import ModelOp
+from gradaudit.targets.op import OpError
 
 MAX_CULPRITS = 4
 """Wrong gradients that a disappointing training is told to be due to, one by one."""
 
 
-def audit_learning(case: Case, op: Op) -> Audit:
+def audit_learning(case: Case, op: ModelOp) -> Audit:
     """Audit every gradient of a model on a batch, train it, and return a result for the loss and each parameter."""
-    from gradaudit.engine.audit import audit_op as audit_flow
-    from gradaudit.targets.model import ModelOp, with_parameters
-
-    assert isinstance(op, ModelOp)
-    gradients = audit_flow(with_parameters(case, op), op)
+    gradients = audit_flow(case, op)
     results = [result for result in gradients.results if result.input != LOSS]
     try:
         course = _trained(case)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,7 +61,12 @@ def flow_parts(
         if merged["data"] is not None and merged[part]:
             mistakes.append(InvalidCaseError((part,), f"found '{part}' beside 'data', which gives them", key=True))
     keys = model_keys(merged, folder, mistakes)
-    inputs = tuple(entry for entry in made if entry is not None)
+    inputs = tuple(_as_data(entry, merged["targets"]) for entry in made if entry is not None)
     if mistakes:
         return None, inputs
     return FlowTarget(**keys, targets=tuple(merged["targets"]), backward=merged["backward"] or ""), inputs
+
+
+def _as_data(made: Input, targets: Container[str]) -> Input:
+    """Return an input as it is, a target as one of which no gradient is asked."""
+    return replace(made, differentiable=False) if made.name in targets else made

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gradaudit.flow.presets import tape_of
 from gradaudit.flow.tape import Tape, TapeError, Tensor
 from gradaudit.spec.case import Case, Input, ModelTarget
+from gradaudit.spec.draw import draw_input, generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
@@ -41,7 +42,7 @@ class Run:
     loss: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass
 class ModelOp:
     """A model with its loss as an op of its parameters and inputs.
 
@@ -52,6 +53,9 @@ class ModelOp:
         batch: the inputs of the case, the targets among them.
         targets: names of those that are targets.
         trained: the model's parameters, by the path that leads to each, or by another name where an input has that.
+        second: arrays of another batch, by name; empty where there is none.
+        unregistered: tracked tensors of the model that are not among its parameters, by their paths.
+        passes: how often the model was run.
 
     """
 
@@ -61,6 +65,9 @@ class ModelOp:
     batch: tuple[Input, ...]
     targets: tuple[str, ...]
     trained: Mapping[str, Tensor]
+    second: Mapping[str, Array] = field(default_factory=dict)
+    unregistered: Mapping[str, Tensor] = field(default_factory=dict)
+    passes: int = 0
 
     @cached_property
     def initial(self) -> dict[str, Array]:
@@ -78,6 +85,7 @@ class ModelOp:
             OpError: where the model or the loss raises, the loss is no scalar tensor, or the tape is not as described.
 
         """
+        self.passes += 1
         with _same_generators(), in_words("forward"):
             for name, tensor in self.trained.items():
                 if name in arrays:
@@ -163,12 +171,39 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
     with in_words("the model"):
         tape.training(model, on=True)
         trained = dict(tape.parameters(model))
-    batch = case.inputs if target.data is None else batch_of(target, case, find(target.data))
+        unregistered = _unregistered(tape, model, trained)
+    data = None if target.data is None else find(target.data)
+    batch = case.inputs if data is None else batch_of(target, case, data)
     taken = {made.name for made in batch}
-    named = {f"model.{name}" if name in taken else name: tensor for name, tensor in trained.items()}
-    op = ModelOp(tape, model, find(target.loss), batch, target.targets or _targets_in(batch), named)
+    op = ModelOp(
+        tape=tape,
+        model=model,
+        loss=find(target.loss),
+        batch=batch,
+        targets=target.targets or _targets_in(batch),
+        trained={f"model.{name}" if name in taken else name: tensor for name, tensor in trained.items()},
+        second=_second_batch(target, case, data, batch),
+        unregistered=unregistered,
+    )
     op.initial  # noqa: B018 (read before anything is assigned)
     return op
+
+
+def _unregistered(tape: Tape, model: Any, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    known = {id(tensor) for tensor in trained.values()}
+    found = tape.tensors(model).items()
+    return {
+        path: tensor
+        for path, tensor in found
+        if id(tensor) not in known and tape.node(tensor) is None and tape.tracked(tensor)
+    }
+
+
+def _second_batch(target: ModelTarget, case: Case, data: Any, batch: tuple[Input, ...]) -> dict[str, Array]:
+    """Return the arrays of a batch drawn, or made, with the next seed; explicit values stay as they are."""
+    other = replace(case, seed=case.seed + 1)
+    made = batch if data is None else batch_of(target, other, data)
+    return {one.name: draw_input(one, generator(other, one.name)) for one in made}
 
 
 def batch_of(target: ModelTarget, case: Case, data: Any) -> tuple[Input, ...]:

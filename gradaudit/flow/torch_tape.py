@@ -1,0 +1,164 @@
+"""The tape of PyTorch: autograd's own nodes, read from ``grad_fn``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
+
+from gradaudit.flow.described import is_pair
+from gradaudit.flow.found import paths_of, tensors_in
+from gradaudit.flow.place import model_line
+from gradaudit.flow.tape import Creation, Model, Node, TapeError, Tensor
+from gradaudit.targets.structure import leaves
+
+Array = NDArray[Any]
+
+
+class TorchTape:
+    """Modules, or functions with a bare list of parameters, on PyTorch's tensors.
+
+    Parameters and buffers take the precision of what is assigned; frozen ones, whose ``requires_grad`` is false by
+    intent, are no parameters.
+    """
+
+    def tensor(self, array: Array, *, tracked: bool) -> Tensor:
+        """Return a tensor of a copy of the array."""
+        return torch.from_numpy(np.array(array, order="C")).requires_grad_(tracked)
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether this is a tensor."""
+        return isinstance(value, torch.Tensor)
+
+    def array(self, tensor: Tensor) -> Array:
+        """Return the values."""
+        return np.asarray(tensor.detach().numpy(force=True))
+
+    def assign(self, tensor: Tensor, array: Array) -> None:
+        """Put other values, of whatever dtype, behind the tensor."""
+        with torch.no_grad():
+            tensor.data = torch.from_numpy(np.array(array, order="C"))
+
+    def tracked(self, tensor: Tensor) -> bool:
+        """Whether it requires a gradient."""
+        return bool(tensor.requires_grad)
+
+    def node(self, tensor: Tensor) -> Node | None:
+        """Return its ``grad_fn``."""
+        return None if tensor.grad_fn is None else _node(tensor.grad_fn)
+
+    def gradient(self, tensor: Tensor) -> Array | None:
+        """Return what ``grad`` holds."""
+        return None if tensor.grad is None else self.array(tensor.grad)
+
+    def clear(self, tensors: Iterable[Tensor]) -> None:
+        """Set each gradient to None, as ``zero_grad`` does."""
+        for tensor in tensors:
+            tensor.grad = None
+
+    def backward(self, loss: Tensor) -> None:
+        """Call ``backward``."""
+        loss.backward()
+
+    def call(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Call the module, its buffers in the inputs' precision and the same at every call, or the function of a pair.
+
+        Raises:
+            TapeError: where it cannot be called.
+
+        """
+        given = list(inputs)
+        if not isinstance(model, torch.nn.Module):
+            function = model[0] if is_pair(model) else model
+            if not callable(function):
+                raise TapeError(f"{type(function).__name__} cannot be called; expected a module or (function, list)")
+            return function(*given)
+        for module, name, kept in self._buffers(model, given):
+            setattr(module, name, kept)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return model(*given)
+
+    def _buffers(self, model: Any, inputs: Sequence[Tensor]) -> Iterator[tuple[Any, str, Tensor]]:
+        """Yield copies of buffers as they were at the first call, in the parameters' precision."""
+        if not hasattr(self, "_initial"):
+            named = [(module, name) for module in model.modules() for name, _ in module.named_buffers(recurse=False)]
+            self._initial = [(module, name, getattr(module, name).detach().clone()) for module, name in named]
+        floating = [each.dtype for each in (*model.parameters(), *inputs) if each.is_floating_point()]
+        for module, name, value in self._initial:
+            dtype = floating[0] if floating and value.is_floating_point() else value.dtype
+            yield module, name, value.to(dtype, copy=True)
+
+    def parameters(self, model: Model) -> Mapping[str, Tensor]:
+        """Return a module's named parameters that require gradients, or the second part of a pair."""
+        if isinstance(model, torch.nn.Module):
+            return {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
+        given = model[1] if is_pair(model) else getattr(model, "parameters", list)()
+        if isinstance(given, Mapping):
+            return dict(given)
+        given = list(given)
+        paths = paths_of(given, self.tensors(model))
+        return {path or f"parameters[{k}]": tensor for k, (path, tensor) in enumerate(zip(paths, given, strict=True))}
+
+    def tensors(self, model: Model) -> Mapping[str, Tensor]:
+        """Return what a module has registered, by its names, and every other tensor among its attributes."""
+        named: dict[str, Tensor] = {}
+        if isinstance(model, torch.nn.Module):
+            named = dict([*model.named_parameters(), *model.named_buffers()])
+        known = {id(tensor) for tensor in named.values()}
+        others = tensors_in(model[0] if is_pair(model) else model, self.is_tensor)
+        return named | {_without_registries(path): t for path, t in others.items() if id(t) not in known}
+
+    def training(self, model: Model, *, on: bool) -> None:
+        """Call the module's ``train``."""
+        if isinstance(model, torch.nn.Module):
+            model.train(on)
+
+    @contextmanager
+    def recording(self) -> Iterator[list[Creation]]:
+        """Note what every function of torch returns, and what it was given."""
+        noted: list[Creation] = []
+        with _Recorder(noted):
+            yield noted
+
+
+class _Recorder(TorchFunctionMode):  # type: ignore[misc] # Any where torch is not installed
+    def __init__(self, noted: list[Creation]) -> None:
+        super().__init__()
+        self.noted = noted
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        place, within = model_line()
+        given = tuple(each for each in leaves([*args, *(kwargs or {}).values()]) if isinstance(each, torch.Tensor))
+        self.noted += [
+            Creation(each, place, within, given)
+            for each in leaves(made)
+            if isinstance(each, torch.Tensor) and not any(each is one for one in given)
+        ]
+        return made
+
+
+def _node(made: Any) -> Node:
+    def parents() -> tuple[Any, ...]:
+        return tuple(_parent(next_) for next_, _ in made.next_functions)
+
+    return Node(type(made).__name__, parents, id(made))
+
+
+def _parent(made: Any) -> Any:
+    if made is None:
+        return None
+    return made.variable if hasattr(made, "variable") else _node(made)
+
+
+def _without_registries(path: str) -> str:
+    """Return a path through a module's attributes without those that hold what it has registered."""
+    for registry in ("_modules", "_parameters", "_buffers"):
+        path = path.replace(f"{registry}['", "").replace(f".{registry}", "")
+    return path.replace("']", "").lstrip(".")
