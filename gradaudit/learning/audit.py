@@ -12,7 +12,7 @@ from gradaudit.learning.course import Course
 from gradaudit.learning.judge import LOSS, judge
 from gradaudit.learning.lesson import lesson_of
 from gradaudit.learning.optimise import opened_optimiser
-from gradaudit.learning.train import train
+from gradaudit.learning.train import Lesson, train
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case, LearningTarget
 from gradaudit.targets.model import ModelOp
@@ -24,10 +24,11 @@ MAX_CULPRITS = 4
 
 def audit_learning(case: Case, op: ModelOp) -> Audit:
     """Audit every gradient of a model on a batch, train it, and return a result for the loss and each parameter."""
+    lesson = lesson_of(case, _target(case))
     gradients = audit_flow(case, op)
     results = [result for result in gradients.results if result.input != LOSS]
     try:
-        course = _trained(case)
+        course = _trained(case, lesson)
     except OpError as error:
         trained, findings = blank_result(case, LOSS, str(error)), [error.finding] if error.finding else []
     else:
@@ -44,9 +45,8 @@ def _target(case: Case) -> LearningTarget:
     return case.target
 
 
-def _trained(case: Case) -> Course:
+def _trained(case: Case, lesson: Lesson) -> Course:
     target = _target(case)
-    lesson = lesson_of(case, target)
     step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
     return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
 

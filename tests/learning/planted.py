@@ -19,7 +19,7 @@ class DetachedEmbedding(Embedding):
         return Tensor(self.weight.data[np.asarray(getattr(indices, "data", indices))])
 
 
-def halved_backward(upstream: Any, q: Any, k: Any, v: Any, mask: Any = None) -> Any:
+def halved_backward(upstream: Any, q: Any, k: Any, v: Any) -> Any:
     """The gradient of attention with a scale left out of the queries', as if it were applied once too often."""
     of_q, *others = attention.scaled_dot_product_attention_backward(upstream, q, k, v)
     return (0.5 * of_q, *others)
