@@ -103,8 +103,7 @@ class Reach:
                 yield found
 
     def _is_own(self, source: Imported) -> bool:
-        top = self.modules.find(source.module) or self.modules.find(source.module.partition(".")[0])
-        return top is not None and top.own
+        return self.modules.is_own(source.module) or self.modules.is_own(source.module.partition(".")[0])
 
 
 ReachFinder = Callable[[Sequence[str], Path], Reach]

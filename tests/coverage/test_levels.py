@@ -83,7 +83,7 @@ def coverage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coverage:
     def said(*specs: dict[str, Any], run: bool = False, form: str = "json") -> str:
         for spec in specs:
             path = tmp_path / "specs" / f"{spec['op']}.yaml"
-            path.write_text(yaml.safe_dump({"module": "layers", **spec}))
+            path.write_text(yaml.safe_dump({"module": "layers", **spec}, sort_keys=False))
         if run:
             CliRunner().invoke(app, ["run", "-q", "-j", "0"])
         return CliRunner().invoke(app, ["coverage", "--no-output", "--format", form]).stdout
