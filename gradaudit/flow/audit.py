@@ -29,8 +29,9 @@ from gradaudit.flow.culprit import culprit
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
-from gradaudit.targets.model import ModelOp, with_parameters
+from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
+from gradaudit.targets.parameters import completed
 
 Array = NDArray[Any]
 
@@ -43,7 +44,7 @@ def audit_flow(case: Case, op: ModelOp) -> Audit:
 
     """
     started = time.perf_counter()
-    case = with_parameters(case, op)
+    case = completed(case, op)
     subject = examine_flow(case, op)
     results = {name: blank_result(case, name) for name in subject.names}
     noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))

@@ -43,6 +43,10 @@ class DescribedTape:
             _set(made, word, True)
         return made
 
+    def target(self, array: Array) -> Any:
+        """Return the array, or an untracked tensor of it where the description says that losses take those."""
+        return self.tensor(array, tracked=False) if self.description.targets == "tensors" else array
+
     def is_tensor(self, value: Any) -> bool:
         """Whether this is an instance of the class."""
         return isinstance(value, self.kind)

@@ -82,6 +82,10 @@ class Tape(Protocol):
         """Return a new leaf with these values; ``tracked`` where a gradient of it will be asked for."""
         ...
 
+    def target(self, array: Array) -> Any:
+        """Return a target as the framework's losses take it: a tensor, or the array itself."""
+        ...
+
     def is_tensor(self, value: Any) -> bool:
         """Whether this is one of the framework's tensors."""
         ...

@@ -31,6 +31,10 @@ class TorchTape:
         """Return a tensor of a copy of the array."""
         return torch.from_numpy(np.array(array, order="C")).requires_grad_(tracked)
 
+    def target(self, array: Array) -> Tensor:
+        """Return a tensor."""
+        return self.tensor(array, tracked=False)
+
     def is_tensor(self, value: Any) -> bool:
         """Whether this is a tensor."""
         return isinstance(value, torch.Tensor)

@@ -172,7 +172,7 @@ class ModelTarget:
         tape: the preset or the description of the tape.
         data: called with a seed; returns a tuple of the inputs' arrays and one of the targets'. None where the case's
             own inputs are the batch.
-        batch_size: how many samples of the data make a batch; None for all.
+        batch_size: how many samples of the data make a batch; None where the spec does not say.
         targets: names of those of the case's inputs that the loss takes, and the model does not.
         folder: the spec's own.
 

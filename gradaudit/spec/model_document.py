@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from gradaudit.spec.document import FunctionName, GeneralModel, Name, Strict
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
-from gradaudit.spec.tape import Clearing, TapeDescription, TapePreset
+from gradaudit.spec.tape import Clearing, TapeDescription, TapePreset, Targets
 
 ALIKE: Mapping[str, TapeDescription] = {
     "gradaudit": TapeDescription(
@@ -60,6 +60,7 @@ class TapeModel(Strict):
         Name | None, Field(description="a model's method or attribute: a list or a dict; default: parameters")
     ] = None
     call: Annotated[Name | None, Field(description="a model's method; default: the model itself is called")] = None
+    targets: Annotated[Targets | None, Field(description="what losses take beside the output; default: arrays")] = None
     setup: Annotated[FunctionName | None, Field(description="called once before the first use")] = None
 
 
@@ -75,7 +76,7 @@ class ModelSettings(GeneralModel):
     data: Annotated[
         FunctionName | None, Field(description="called with a seed: (inputs, targets), tuples of arrays")
     ] = None
-    batch_size: Annotated[int | None, Field(ge=1, description="samples of the data in a batch; default: all")] = None
+    batch_size: Annotated[int | None, Field(ge=1, description="samples of the data in a batch")] = None
     loss: Annotated[FunctionName | None, Field(description="(output, *targets) -> a scalar tensor")] = None
 
 

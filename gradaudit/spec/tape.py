@@ -10,6 +10,9 @@ TapePreset = Literal["gradaudit", "torch", "tinygrad"]
 Clearing = Literal["none", "zeros"]
 """What clears a gradient that no method clears: None, or zeros, is put in its place."""
 
+Targets = Literal["arrays", "tensors"]
+"""What losses are given beside the model's output."""
+
 SELF = "self"
 """Said of a tape's ``node``: each tensor is its own step."""
 
@@ -35,6 +38,7 @@ class TapeDescription:
         parameters: the method or attribute of a model that gives its parameters: a list or a dict; where a model has
             none, a model that is a pair of a function and its parameters is understood as well.
         call: the method of a model that computes its output; None where the model itself is called.
+        targets: what losses take beside the model's output: arrays, or tensors of them.
         setup: called once before the first use, ``module:function``.
 
     """
@@ -52,4 +56,5 @@ class TapeDescription:
     cleared: Clearing = "none"
     parameters: str = "parameters"
     call: str | None = None
+    targets: Targets = "arrays"
     setup: str | None = None

@@ -6,7 +6,7 @@ Every call begins with the same state of Python's and NumPy's global generators,
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -24,6 +24,14 @@ from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
 
 Array = NDArray[Any]
+
+
+BATCH = 16
+"""Samples of the data in a batch where the spec does not say: with each, more kinks lie within a step of the point."""
+
+
+AROUND = 0.1
+"""How far parameters are drawn from the one value that all elements begin with."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class ModelOp:
     Attributes:
         tape: reads and writes its tensors.
         model: made by the factory.
-        loss: makes a scalar tensor of the model's output and the targets.
+        loss: makes a scalar tensor of the model's output and the targets' arrays.
         batch: the inputs of the case, the targets among them.
         targets: names of those that are targets.
         trained: the model's parameters, by the path that leads to each, or by another name where an input has that.
@@ -149,6 +157,10 @@ class ModelOp:
             made.name: run.inputs[made.name] for made in self.batch if made.name in run.inputs and made.differentiable
         }
 
+    def complete(self, case: Case) -> Case:
+        """Return the case with the batch and the parameters as its inputs."""
+        return with_parameters(case, self)
+
     def restore(self) -> None:
         """Put the initial values back into the model."""
         for name, tensor in self.trained.items():
@@ -172,13 +184,14 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
         tape.training(model, on=True)
         trained = dict(tape.parameters(model))
         unregistered = _unregistered(tape, model, trained)
+    target = replace(target, batch_size=target.batch_size or BATCH)
     data = None if target.data is None else find(target.data)
     batch = case.inputs if data is None else batch_of(target, case, data)
     taken = {made.name for made in batch}
     op = ModelOp(
         tape=tape,
         model=model,
-        loss=find(target.loss),
+        loss=_on_tape(find(target.loss), tape),
         batch=batch,
         targets=target.targets or _targets_in(batch),
         trained={f"model.{name}" if name in taken else name: tensor for name, tensor in trained.items()},
@@ -187,6 +200,11 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
     )
     op.initial  # noqa: B018 (read before anything is assigned)
     return op
+
+
+def _on_tape(loss: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
+    """Return a loss that takes its targets as arrays."""
+    return lambda output, *targets: loss(output, *(tape.target(np.array(array)) for array in targets))
 
 
 def _unregistered(tape: Tape, model: Any, trained: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -242,19 +260,23 @@ def _held(name: str, array: Array, case: Case) -> Input:
 def with_parameters(case: Case, op: ModelOp) -> Case:
     """Return the case with the batch, and an input for each parameter that holds its initial values.
 
-    A tape that keeps its own dtype, whatever it is given, has its parameters in that.
+    Where these are all equal, as in a bias that begins at zero, they are drawn closely around: at a scale of one and an
+    offset of zero a backward that forgets them is right by accident. A tape that keeps its own dtype, whatever it is
+    given, has its parameters in that.
     """
     inputs = [*op.batch, *(_parameter(name, tensor, case, op) for name, tensor in op.trained.items())]
     return replace(case, inputs=tuple(inputs))
 
 
 def _parameter(name: str, tensor: Tensor, case: Case, op: ModelOp) -> Input:
-    initial = op.initial[name].astype(dtype_of(case.dtype))
+    initial = op.initial[name]
+    if initial.size and (initial == initial.flat[0]).all():
+        initial = initial + AROUND * (2 * generator(case, name).random(initial.shape) - 1)
     with in_words("the tape"):
-        op.tape.assign(tensor, initial)
+        op.tape.assign(tensor, initial.astype(dtype_of(case.dtype)))
         kept = op.tape.array(tensor).dtype
         op.tape.assign(tensor, op.initial[name])
-    dtype = kept if has_derivatives(kept) else initial.dtype
+    dtype = kept if has_derivatives(kept) else dtype_of(case.dtype)
     return Input(name, initial.shape, dtype.name, values=initial.astype(dtype))
 
 
