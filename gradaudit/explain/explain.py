@@ -13,7 +13,8 @@ from gradaudit.engine.pool import workers
 from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
 from gradaudit.engine.worker import Lost
 from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
-from gradaudit.explain.explanation import Explanation, Origin, Sighting, Study, ToleranceInForce, place_of
+from gradaudit.explain.explanation import Explanation, ModelView, Origin, Sighting, Study, ToleranceInForce, place_of
+from gradaudit.explain.graph import NoGraphError, trace_graph
 from gradaudit.explain.heat_map import heat_map
 from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
@@ -101,6 +102,7 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
         studies=tuple(_studies(studied, jobs, timeout)),
         sightings=sightings,
         remedies=tuple(_remedies(sightings, pairs)),
+        views=tuple(_views(pairs, jobs, timeout)),
     )
 
 
@@ -194,6 +196,25 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
             command=command_for(case),
             snippet=snippet_for(case, result.input, trace.curve) if trace.curve else "",
         )
+
+
+def _views(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[ModelView]:
+    cases = {case.id: case for case, _ in pairs if level_of(case.target) is not Level.UNIT}
+    if not cases:
+        return
+    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    with place as tasks:
+        made = dict(tasks.map(_view, [(case,) for case in cases.values()]))
+    for k, case in enumerate(cases.values()):
+        outcome = made[k]
+        yield ModelView(case.name, case.dtype, None, outcome.cause) if isinstance(outcome, Lost) else outcome
+
+
+def _view(case: Case) -> ModelView:
+    try:
+        return ModelView(case.name, case.dtype, trace_graph(case))
+    except NoGraphError as error:
+        return ModelView(case.name, case.dtype, None, str(error))
 
 
 def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:

@@ -42,11 +42,6 @@ def test_the_shorter_of_two_ways_is_set_off() -> None:
     assert [line[:2] for line in lines] == ["Mu", "| ", "| ", "Ta", "  "]
 
 
-def test_a_circle_is_said_and_ends() -> None:
-    lines = drawn(GraphStep("Mean", (1,), ()), GraphStep("A", (2,), ()), GraphStep("B", (1,), ()))
-    assert lines[-1] == "X 2 steps take from each other in a circle"
-
-
 def test_a_loss_that_nothing_made() -> None:
     assert drawn(unreached=(leaf("w", None),)) == ["X w  [2, 3]        gets no gradient"]
 

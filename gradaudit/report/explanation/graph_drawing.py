@@ -46,10 +46,8 @@ def draw_graph(graph: Graph, glyphs: Glyphs) -> tuple[str, ...]:
     width = max((len(leaf.name) for leaf in [*leaves, *graph.unreached]), default=0)
     stops = list(_stops(graph.steps))
     numbers = {step: k for k, step in enumerate(dict.fromkeys(own for stop in stops for own in stop.later), 1)}
-    lines = [line for stop in stops for line in _lines_of(stop, graph, numbers, width, bar)]
+    lines = [line for stop in stops for line in _lines_of(stop, graph, numbers, width, bar, glyphs)]
     lines = list(_joined(lines, glyphs))
-    if left := len(graph.steps) - len(stops):
-        lines.append(_Line(0, f"{glyphs.cut} {left} steps take from each other in a circle", trouble=True))
     lines += [_Line(0, f"{glyphs.cut} {_leaf(leaf, width, bar)}", trouble=True) for leaf in graph.unreached]
     return tuple(_drawn(line, glyphs) for line in _folded(lines, glyphs))
 
@@ -86,16 +84,26 @@ def _heights(steps: Sequence[GraphStep]) -> list[int]:
     return heights
 
 
-def _lines_of(stop: _Stop, graph: Graph, numbers: dict[int, int], width: int, bar: _Bar) -> Iterator[_Line]:
+def _lines_of(
+    stop: _Stop, graph: Graph, numbers: dict[int, int], width: int, bar: _Bar, glyphs: Glyphs
+) -> Iterator[_Line]:
     step = graph.steps[stop.step]
-    named = [leaf for leaf in step.leaves if leaf.name]
+    named = [leaf for leaf in step.leaves if leaf.name or leaf.cut]
     label = f"[{numbers[stop.step]}] " if stop.step in numbers else ""
     later = "".join(f" and [{numbers[own]}] below" for own in stop.later)
-    ends = not step.parents and not named
+    ends = not step.parents and not named and not step.cut
     text = f"{label}{step.name}{later}{' (of constants)' if ends else ''}"
-    yield _Line(stop.indent, text, joins=not (label or later or named or ends))
+    yield _Line(stop.indent, text, joins=not (label or later or named or ends or step.cut))
+    if step.cut:
+        yield _Line(stop.indent, f"  {glyphs.cut} is computed from {step.cut} and does not name it", trouble=True)
     for leaf in named:
-        yield _Line(stop.indent, f"    {_leaf(leaf, width, bar)}", trouble=not leaf.gradient)
+        yield _Line(stop.indent, _leaf_line(leaf, width, bar, glyphs), trouble=bool(leaf.cut) or not leaf.gradient)
+
+
+def _leaf_line(leaf: Leaf, width: int, bar: _Bar, glyphs: Glyphs) -> str:
+    if leaf.cut:
+        return f"  {glyphs.cut} {leaf.name or 'a tensor'} {list(leaf.shape)} is attached to nothing, made at {leaf.cut}"
+    return f"    {_leaf(leaf, width, bar)}"
 
 
 def _leaf(leaf: Leaf, width: int, bar: _Bar) -> str:
