@@ -96,7 +96,7 @@ def _graph(subject: FlowSubject) -> Graph:
     lost = [name for name in subject.names if not found.reaches(subject.tensor(name))]
     cut_steps, cut_leaves = _cuts(subject, lost)
     names = {id(subject.tensor(name)): name for name in subject.names}
-    names |= {id(tensor): path for path, tensor in subject.op.unregistered.items()}
+    names |= {id(tensor): f"{path} (unregistered)" for path, tensor in subject.op.unregistered.items()}
     position = {identity: k for k, identity in enumerate(found.nodes)}
 
     def leaf(tensor: Tensor) -> Leaf:
@@ -116,7 +116,7 @@ def _graph(subject: FlowSubject) -> Graph:
 
 def _leaf(subject: FlowSubject, tensor: Tensor, name: str, cut: str = "") -> Leaf:
     tape = subject.op.tape
-    gradient = subject.gradients.get(name) if name not in subject.op.unregistered else tape.gradient(tensor)
+    gradient = subject.gradients[name] if name in subject.gradients else tape.gradient(tensor) if name else None
     return Leaf(name, np.shape(tape.array(tensor)), None if gradient is None else rms(np.asarray(gradient)), cut)
 
 

@@ -34,7 +34,7 @@ def audit_learning(case: Case, op: ModelOp) -> Audit:
     else:
         findings = list(judge(course, _target(case).expected))
         trained = _trained_result(case, course)
-    findings = [_blamed(finding, results) for finding in findings]
+    findings = _blamed(findings, results)
     of_loss = [finding for result in gradients.results if result.input == LOSS for finding in result.findings]
     together = concluded(case, [trained, *results], (*of_loss, *findings))
     return Audit(together, gradients.check_evaluations)
@@ -62,17 +62,19 @@ BLAMED = frozenset({"not-learning", "diverged"})
 """What wrong gradients may be the cause of."""
 
 
-def _blamed(finding: Finding, results: Sequence[Result]) -> Finding:
-    """Return a finding of a disappointing training with the gradients that were found wrong before it, if any."""
-    wrong = [result for result in results if result.verdict is Verdict.FAIL]
-    if finding.code not in BLAMED or not wrong:
-        return finding
+def _blamed(findings: Sequence[Finding], results: Sequence[Result]) -> list[Finding]:
+    """Return the findings, the first of a disappointing training with what was found wrong before it, if anything."""
+    wrong = sorted((one for one in results if one.verdict is Verdict.FAIL), key=lambda one: not one.findings)
+    first = next((finding for finding in findings if finding.code in BLAMED), None)
+    if first is None or not wrong:
+        return list(findings)
     named = [f"{result.input} ({_cause(result)})" for result in wrong[:MAX_CULPRITS]]
     more = f" and {len(wrong) - MAX_CULPRITS} more" if len(wrong) > MAX_CULPRITS else ""
-    message = f"{finding.message}; the gradient is wrong before any training for {', '.join(named)}{more}"
-    return replace(finding, message=message, evidence={**finding.evidence, "wrong": [one.input for one in wrong]})
+    message = f"{first.message}; wrong before any training: {', '.join(named)}{more}"
+    told = replace(first, message=message, evidence={**first.evidence, "wrong": [one.input for one in wrong]})
+    return [told if finding is first else finding for finding in findings]
 
 
 def _cause(result: Result) -> str:
     codes = [finding.code for finding in sorted(result.findings, key=lambda finding: not finding.fails)]
-    return codes[0] if codes else f"{result.wrong} of {result.size} indices"
+    return codes[0] if codes else f"{result.wrong} of {result.size} indices seen"

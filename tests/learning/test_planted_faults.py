@@ -42,7 +42,7 @@ def test_a_poor_end_names_the_gradients_that_were_wrong_at_the_beginning(tmp_pat
     results = audited(tmp_path, **spec)
     message = findings(results, "not-learning")["loss"].message
     assert "accuracy reached" in message
-    assert "wrong before any training for symbols.weight (unreached-parameter)" in message
+    assert "wrong before any training: symbols.weight (unreached-parameter)" in message
 
 
 @pytest.mark.parametrize("seed", range(5))
