@@ -13,6 +13,7 @@ GUIDES = {
     "ci",
     "debugging",
     "kinks",
+    "learning",
     "new-op",
     "precision",
     "process",
