@@ -31,7 +31,7 @@ def draw_magnitudes(axes: Axes, view: ModelView) -> None:
     for k, name in enumerate(names):
         if not sizes.get(name, math.nan) > 0:
             label = "zero" if name in sizes else "not reached"
-            axes.axvline(k, color="tab:red", ls=":", label=label)
+            axes.axvline(k, color="tab:red", ls=":")
             axes.annotate(label, (k, 0.5), xycoords=("data", "axes fraction"), rotation=90, fontsize="x-small")
     axes.set_ylabel("rms gradient")
     if len(names) <= MAX_NAMES:
@@ -40,12 +40,17 @@ def draw_magnitudes(axes: Axes, view: ModelView) -> None:
 
 def draw_training(axes: Axes, result: Result) -> None:
     """Draw loss and accuracy against epochs."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_title(f"training of {result.op} ({result.case}, {result.dtype})", fontsize="medium")
     epochs = [made.epoch for made in result.training]
-    axes.plot(epochs, [made.loss for made in result.training], "o-", ms=2.5, color="tab:blue", label="loss")
-    axes.set(xlabel="epoch", ylabel="loss over all data")
+    axes.plot(epochs, [made.loss for made in result.training], "o-", ms=2.5, color="tab:blue")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss over all data", color="tab:blue")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     accuracies = [math.nan if made.accuracy is None else made.accuracy for made in result.training]
     if any(math.isfinite(accuracy) for accuracy in accuracies):
         right = axes.twinx()
-        right.plot(epochs, accuracies, "-", color="tab:green", label="accuracy")
-        right.set(ylabel="accuracy", ylim=(-0.02, 1.02))
+        right.plot(epochs, accuracies, "-", color="tab:green")
+        right.set_ylim(-0.02, 1.02)
+        right.set_ylabel("accuracy", color="tab:green")

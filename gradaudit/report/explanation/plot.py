@@ -59,7 +59,8 @@ def draw(explanation: Explanation, kind: str) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
-    rows = [*_rows_of_models(explanation), *(_row_of(study) for study in explanation.studies)]
+    told = [study for study in explanation.studies if study.curve or not explanation.views]
+    rows = [*_rows_of_models(explanation), *map(_row_of, told)]
     columns = max(map(len, rows))
     size = (PANEL[0] * columns, PANEL[1] * len(rows))
     with matplotlib.rc_context({"svg.hashsalt": "gradaudit"}):  # the same bytes each time
