@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -29,13 +29,18 @@ from gradaudit.flow.culprit import culprit
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
-from gradaudit.targets.model import ModelOp
+from gradaudit.targets.model import ModelOp, tape_in_words
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
 
 Array = NDArray[Any]
 
 
+MEANINGLESS = frozenset({"degenerate-upstream", "tolerance-too-loose"})
+"""Findings that say nothing of a model: its upstream is 1, and one tolerance serves parameters of all magnitudes."""
+
+
+@tape_in_words()
 def audit_flow(case: Case, op: ModelOp) -> Audit:
     """Audit a model: one result for each parameter and differentiable input, and for each that is not registered.
 
@@ -93,7 +98,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     zero = negligible(subject, names)
     audited = _subject_of(subject, [name for name in names if name not in zero])
     results, ground, comparisons = check_gradient(audited)
-    results = [_without(result, "degenerate-upstream") for result in results]
+    results = [_without(result, MEANINGLESS) for result in results]
     probe = Probe(audited, ground, results)
     findings = [*ground.findings]
     with suppress(OpError):
@@ -172,8 +177,8 @@ def _with_culprit(subject: FlowSubject, results: dict[str, Result]) -> dict[str,
     }
 
 
-def _without(result: Result, code: str) -> Result:
-    return replace(result, findings=tuple(finding for finding in result.findings if finding.code != code))
+def _without(result: Result, codes: Container[str]) -> Result:
+    return replace(result, findings=tuple(finding for finding in result.findings if finding.code not in codes))
 
 
 def _timed(results: list[Result], seconds: float) -> list[Result]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.flow.attributes import read, write
 from gradaudit.flow.found import paths_of, tensors_in
 from gradaudit.flow.place import model_line
 from gradaudit.flow.tape import Creation, Model, Node, TapeError, Tensor
-from gradaudit.spec.errors import nearest
 from gradaudit.spec.tape import SELF, TapeDescription
 
 Array = NDArray[Any]
@@ -40,7 +40,7 @@ class DescribedTape:
             raise TapeError(f"{self.kind.__name__} cannot be called with an array: {error}") from None
         self._attribute(made, self.description.data, "data")
         if word and tracked and not self._attribute(made, word, "requires_grad"):
-            _set(made, word, True)
+            write(made, word, True)
         return made
 
     def target(self, array: Array) -> Any:
@@ -59,11 +59,11 @@ class DescribedTape:
         """Put an array, or a number where that is what it holds, in place of the values."""
         held = self._attribute(tensor, self.description.data, "data")
         if isinstance(held, (int, float)):
-            _set(tensor, self.description.data, float(array))
+            write(tensor, self.description.data, float(array))
         elif isinstance(held, np.ndarray) or not hasattr(held, "__setitem__"):
-            _set(tensor, self.description.data, np.array(array))
+            write(tensor, self.description.data, np.array(array))
         else:
-            _set(tensor, self.description.data, np.asarray(array).tolist())
+            write(tensor, self.description.data, np.asarray(array).tolist())
 
     def tracked(self, tensor: Tensor) -> bool:
         """Whether its attribute says so; all are where there is none."""
@@ -91,14 +91,15 @@ class DescribedTape:
             if method is not None:
                 self._attribute(tensor, method, "zero_grad", call=False)()
             elif self.description.cleared == "none":
-                _set(tensor, self.description.grad, None)
+                self._attribute(tensor, self.description.grad, "grad")  # lest a wrong name becomes one that is there
+                write(tensor, self.description.grad, None)
             else:
                 zeros = np.zeros_like(self.array(tensor))
                 held = self._attribute(tensor, self.description.grad, "grad")
                 if isinstance(held, (int, float)):
-                    _set(tensor, self.description.grad, 0.0)
+                    write(tensor, self.description.grad, 0.0)
                 else:
-                    _set(tensor, self.description.grad, self.kind(zeros) if self.is_tensor(held) else zeros)
+                    write(tensor, self.description.grad, self.kind(zeros) if self.is_tensor(held) else zeros)
 
     def backward(self, loss: Tensor) -> None:
         """Call the loss's method."""
@@ -134,6 +135,8 @@ class DescribedTape:
                 raise TapeError(
                     f"parameters: {self.description.parameters} gives {found} at {name}; expected {self.kind.__name__}"
                 )
+        for tensor in list(named.values())[:1]:
+            self._look_at(tensor)
         return named
 
     def tensors(self, model: Model) -> Mapping[str, Tensor]:
@@ -148,21 +151,53 @@ class DescribedTape:
             model.training = on
 
     @contextmanager
-    def recording(self) -> Iterator[list[Creation]]:
-        """Wrap the class's constructor: whatever makes a tensor calls it."""
-        noted: list[Creation] = []
-        original = self.kind.__init__  # type: ignore[misc]
+    def exact(self) -> Iterator[None]:
+        """Put arrays back that the class has rounded: many teaching frameworks know float32 only."""
 
-        def noting(tensor: Any, *args: Any, **kwargs: Any) -> None:
-            original(tensor, *args, **kwargs)
+        def keep(tensor: Any, *args: Any, **kwargs: Any) -> None:
+            given = next(
+                (each for each in (*args, *kwargs.values()) if isinstance(each, (np.ndarray, np.generic))), None
+            )
+            held = getattr(tensor, self.description.data, None)
+            if isinstance(held, np.ndarray) and given is not None and _is_rounded(held, given):
+                setattr(tensor, self.description.data, np.array(given))
+
+        with self._after_making(keep):
+            yield
+
+    @contextmanager
+    def recording(self) -> Iterator[list[Creation]]:
+        """Note what the class's constructor makes: whatever makes a tensor calls it."""
+        noted: list[Creation] = []
+
+        def note(tensor: Any, *args: Any, **kwargs: Any) -> None:
             place, within = model_line()
             noted.append(Creation(tensor, place, within))
 
-        self.kind.__init__ = noting  # type: ignore[misc]
-        try:
+        with self._after_making(note):
             yield noted
+
+    @contextmanager
+    def _after_making(self, also: Callable[..., None]) -> Iterator[None]:
+        """Have the class's constructor do something else afterwards, with the tensor and what it was called with."""
+        original = self.kind.__init__  # type: ignore[misc]
+
+        def make(tensor: Any, *args: Any, **kwargs: Any) -> None:
+            original(tensor, *args, **kwargs)
+            also(tensor, *args, **kwargs)
+
+        self.kind.__init__ = make  # type: ignore[misc]
+        try:
+            yield
         finally:
             self.kind.__init__ = original  # type: ignore[misc]
+
+    def _look_at(self, tensor: Tensor) -> None:
+        """Read all that a tensor should have, so that a wrong name is told before anything is run."""
+        self.array(tensor)
+        self.gradient(tensor)
+        self.tracked(tensor)
+        self.node(tensor)
 
     def _given_parameters(self, model: Model) -> Any:
         if is_pair(model):
@@ -208,19 +243,7 @@ class DescribedTape:
         return list(held) if isinstance(held, (list, tuple, set, frozenset)) else [held]
 
     def _attribute(self, owner: Any, name: str, key: str, *, call: bool = True) -> Any:
-        """Return what a dotted name of the description leads to; a method is called without arguments."""
-        found = owner
-        for part in name.split("."):
-            try:
-                found = getattr(found, part)
-            except AttributeError:
-                known = sorted({one for one in (*dir(found), *vars_of(found)) if not one.startswith("__")})
-                has = f"it has {', '.join(known)}" if known else "it has no attributes"
-                kind = type(found).__name__
-                raise TapeError(f"tape.{key}: {kind} has no '{part}'{nearest(part, known)}; {has}") from None
-            if call and _is_method(found):
-                found = found()
-        return found
+        return read(owner, name, f"tape.{key}", call=call)
 
     def _as_array(self, held: Any, name: str) -> Array:
         if self.is_tensor(held):
@@ -234,28 +257,14 @@ class DescribedTape:
         return array
 
 
-def vars_of(value: Any) -> Iterable[str]:
-    """Return the names of an object's own attributes, none where it has no dict."""
-    return getattr(value, "__dict__", {})
-
-
-def _is_method(value: Any) -> bool:
-    return callable(value) and hasattr(value, "__self__") and not isinstance(value, type)
+def _is_rounded(held: Array, given: Any) -> bool:
+    narrower = held.dtype.kind == given.dtype.kind == "f" and held.itemsize < given.itemsize
+    return bool(narrower and held.shape == given.shape)
 
 
 def is_pair(model: Any) -> bool:
     """Whether a model is a function with its bare parameters."""
     return isinstance(model, tuple) and len(model) == 2 and callable(model[0])
-
-
-def _set(owner: Any, name: str, value: Any) -> None:
-    *above, last = name.split(".")
-    for part in above:
-        owner = getattr(owner, part)
-    try:
-        setattr(owner, last, value)
-    except AttributeError as error:
-        raise TapeError(f"tape: {last} of {type(owner).__name__} cannot be set: {error}") from None
 
 
 def described(description: TapeDescription, find: Callable[[str], Any]) -> DescribedTape:

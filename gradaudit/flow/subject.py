@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from gradaudit.flow.tape import Tensor
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
 from gradaudit.targets.model import ModelOp, in_words
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import leaves
@@ -97,7 +98,16 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
         op.reverse(base.run)
         gradients |= op.gradients(base.run)
     copies = {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}
+    case = _tolerating(case, [made.dtype.name for made in gradients.values() if made is not None])
     return FlowSubject(case, op, arrays, base, from_loss, copies)
+
+
+def _tolerating(case: Case, dtypes: list[str]) -> Case:
+    """Return the case with the tolerance of the coarsest dtype that gradients come in: more they cannot promise."""
+    coarsest = max((name for name in dtypes if is_floating(name)), key=spacing, default=case.dtype)
+    if case.tolerance is not None or spacing(coarsest) <= spacing(case.dtype):
+        return case
+    return replace(case, tolerance=DEFAULT_TOLERANCES[coarsest])
 
 
 def _in_dtype_of(array: Array, gradient: Array) -> Array:

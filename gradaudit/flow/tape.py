@@ -134,6 +134,10 @@ class Tape(Protocol):
         """Put a model into training mode or out of it, where it knows the difference."""
         ...
 
+    def exact(self) -> AbstractContextManager[None]:
+        """Let tensors that come to be within the context keep the precision of the arrays that they are made from."""
+        ...
+
     def recording(self) -> AbstractContextManager[list[Creation]]:
         """Note every tensor that comes to be within the context, in order."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,10 @@ class TorchTape:
         """Call the module's ``train``."""
         if isinstance(model, torch.nn.Module):
             model.train(on)
+
+    def exact(self) -> AbstractContextManager[None]:
+        """Do nothing: torch keeps precision by itself."""
+        return nullcontext()
 
     @contextmanager
     def recording(self) -> Iterator[list[Creation]]:

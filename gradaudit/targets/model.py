@@ -16,12 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.flow.presets import tape_of
-from gradaudit.flow.tape import Tape, TapeError, Tensor
+from gradaudit.flow.tape import Tape, Tensor
 from gradaudit.spec.case import Case, Input, ModelTarget
-from gradaudit.spec.draw import draw_input, generator
+from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
+from gradaudit.targets.batch import batch_of, second_batch, targets_in
 from gradaudit.targets.importing import import_function
-from gradaudit.targets.op import OpError, raised
+from gradaudit.targets.op import OpError
+from gradaudit.targets.words import in_words, tape_in_words
+
+__all__ = [
+    "BATCH",
+    "ModelOp",
+    "Run",
+    "batch_of",
+    "in_words",
+    "model_names",
+    "open_model",
+    "tape_in_words",
+    "with_parameters",
+]
 
 Array = NDArray[Any]
 
@@ -94,7 +108,7 @@ class ModelOp:
 
         """
         self.passes += 1
-        with _same_generators(), in_words("forward"):
+        with _same_generators(), in_words("forward"), self.tape.exact():
             for name, tensor in self.trained.items():
                 if name in arrays:
                     self.tape.assign(tensor, arrays[name])
@@ -143,7 +157,7 @@ class ModelOp:
 
     def reverse(self, run: Run) -> None:
         """Run reverse mode from a loss."""
-        with in_words("backward"):
+        with in_words("backward"), self.tape.exact():
             self.tape.backward(run.loss)
 
     def gradients(self, run: Run) -> dict[str, Array | None]:
@@ -167,6 +181,7 @@ class ModelOp:
             self.tape.assign(tensor, self.initial[name])
 
 
+@tape_in_words()
 def open_model(target: ModelTarget, case: Case) -> ModelOp:
     """Make the model, and read the data where the case has none of its own.
 
@@ -193,9 +208,9 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
         model=model,
         loss=_on_tape(find(target.loss), tape),
         batch=batch,
-        targets=target.targets or _targets_in(batch),
+        targets=target.targets or targets_in(batch),
         trained={f"model.{name}" if name in taken else name: tensor for name, tensor in trained.items()},
-        second=_second_batch(target, case, data, batch),
+        second=second_batch(target, case, data, batch),
         unregistered=unregistered,
     )
     op.initial  # noqa: B018 (read before anything is assigned)
@@ -215,46 +230,6 @@ def _unregistered(tape: Tape, model: Any, trained: Mapping[str, Tensor]) -> dict
         for path, tensor in found
         if id(tensor) not in known and tape.node(tensor) is None and tape.tracked(tensor)
     }
-
-
-def _second_batch(target: ModelTarget, case: Case, data: Any, batch: tuple[Input, ...]) -> dict[str, Array]:
-    """Return the arrays of a batch drawn, or made, with the next seed; explicit values stay as they are."""
-    other = replace(case, seed=case.seed + 1)
-    made = batch if data is None else batch_of(target, other, data)
-    return {one.name: draw_input(one, generator(other, one.name)) for one in made}
-
-
-def batch_of(target: ModelTarget, case: Case, data: Any) -> tuple[Input, ...]:
-    """Return inputs that hold the first batch of the data: ``input[k]``, or ``input``, and ``target[k]`` likewise.
-
-    Raises:
-        OpError: where the data is not two tuples of arrays.
-
-    """
-    with in_words(f"the data {target.data}"):
-        given = data(case.seed)
-        if not (isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, tuple) for part in given)):
-            raise OpError(f"{target.data} returned {type(given).__name__}; expected (inputs, targets), two tuples")
-        arrays = {name: np.asarray(array) for name, array in _named(given)}
-    return tuple(
-        _held(name, array[: target.batch_size] if array.ndim else array, case) for name, array in arrays.items()
-    )
-
-
-def _named(given: tuple[tuple[Any, ...], tuple[Any, ...]]) -> Iterator[tuple[str, Any]]:
-    for word, arrays in zip(("input", "target"), given, strict=True):
-        for k, array in enumerate(arrays):
-            yield (word if len(arrays) == 1 else f"{word}[{k}]"), array
-
-
-def _targets_in(batch: tuple[Input, ...]) -> tuple[str, ...]:
-    return tuple(made.name for made in batch if made.name.partition("[")[0] == "target")
-
-
-def _held(name: str, array: Array, case: Case) -> Input:
-    floating = has_derivatives(array.dtype)
-    dtype = case.dtype if floating else array.dtype.name
-    return Input(name, array.shape, dtype, differentiable=False, values=array.astype(dtype_of(dtype)))
 
 
 def with_parameters(case: Case, op: ModelOp) -> Case:
@@ -296,19 +271,6 @@ def learning_names(target: Any) -> dict[tuple[str, ...], str]:
     """Return those of ``model_names``, and what training and measuring it need besides."""
     more = {("accuracy",): target.accuracy, ("optimiser", "call"): target.optimiser.call}
     return {**model_names(target), **{path: name for path, name in more.items() if name}}
-
-
-@contextmanager
-def in_words(what: str) -> Iterator[None]:
-    """Turn what a user's code raises, or what is found instead of what a description says, into an ``OpError``."""
-    try:
-        yield
-    except OpError:
-        raise
-    except TapeError as error:
-        raise OpError(str(error)) from None
-    except (Exception, SystemExit) as error:
-        raise raised(what, error) from None
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from gradaudit.results import FINDING_CODES
 GUIDES = {
     "ci",
     "debugging",
+    "flow",
     "kinks",
     "learning",
     "new-op",

@@ -65,5 +65,5 @@ def _copies(subject: FlowSubject, gradients: Mapping[str, Array | None]) -> dict
 
 def _close(found: Array, expected: Array, *parts: Array) -> bool:
     largest = max(float(np.abs(part).max(initial=0.0)) for part in parts)
-    allowed = ROUNDINGS * spacing(expected.dtype.name) * largest
+    allowed = ROUNDINGS * max(spacing(each.dtype.name) for each in (found, *parts)) * largest
     return bool((np.abs(found - expected) <= allowed).all()) if np.isfinite(largest) else True
