@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -33,11 +33,13 @@ def gradients(function: Callable[..., Tensor], *values: Array) -> list[Array | N
 
 
 class TestCalculus:
+    @settings(max_examples=50, deadline=None)
     @given(any_shape)
     def test_a_polynomial_whose_variable_occurs_often(self, x: Array) -> None:
         (grad,) = gradients(lambda x: (x * x * x - 2.0 * x + x / 4.0).sum(), x)
         assert np.allclose(grad, 3.0 * x**2 - 1.75)
 
+    @settings(max_examples=50, deadline=None)
     @given(vectors)
     def test_a_quadratic_form(self, x: Array) -> None:
         matrix = np.random.default_rng(len(x)).normal(size=(len(x), len(x)))
@@ -45,17 +47,20 @@ class TestCalculus:
         assert np.allclose(grad_x, (matrix + matrix.T) @ x)
         assert np.allclose(grad_matrix, np.outer(x, x))
 
+    @settings(max_examples=50, deadline=None)
     @given(any_shape)
     def test_logistic_growth(self, x: Array) -> None:
         (grad,) = gradients(lambda x: (1.0 / (1.0 + functions.exp(-x))).sum(), x)
         s = 1.0 / (1.0 + np.exp(-x))
         assert np.allclose(grad, s * (1.0 - s))
 
+    @settings(max_examples=50, deadline=None)
     @given(any_shape)
     def test_reversed_operators_with_arrays_and_numbers(self, x: Array) -> None:
         (grad,) = gradients(lambda x: ((2.0 - x) + (x - x.data) * 3.0 + x.data * x + (x.data + x)).sum(), x)
         assert np.allclose(grad, 3.0 + x)
 
+    @settings(max_examples=50, deadline=None)
     @given(any_shape)
     def test_a_reshape_and_a_transpose_move_gradients_with_the_elements(self, x: Array) -> None:
         weight = np.random.default_rng(x.size).normal(size=x.size)
@@ -79,6 +84,7 @@ class TestCalculus:
         (grad,) = gradients(doubled, np.array(1.0))
         assert grad == 2.0**100
 
+    @settings(max_examples=50, deadline=None)
     @given(any_shape)
     def test_an_upstream_weighs_the_outputs(self, x: Array) -> None:
         leaf = Tensor(x, requires_grad=True)
