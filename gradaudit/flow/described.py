@@ -118,6 +118,10 @@ class DescribedTape:
             raise TapeError(f"call: {type(function).__name__} cannot be called; {found}")
         return function(*inputs)
 
+    def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Call the model; what it draws is for the global generators to say."""
+        return self.call(model, inputs)
+
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return the parameters that the model's method or attribute gives, or the second part of a pair."""
         given = self._given_parameters(model)

@@ -122,6 +122,10 @@ class Tape(Protocol):
         """Return what a model makes of its inputs."""
         ...
 
+    def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Return the same as the framework's users have it: dropout draws anew, running means move on."""
+        ...
+
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return what the model says are its parameters, by the path of attributes that leads to each."""
         ...

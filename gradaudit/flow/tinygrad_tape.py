@@ -78,8 +78,12 @@ class TinygradTape:
 
     def call(self, model: Model, inputs: Iterable[AnyTensor]) -> Any:
         """Call the model, from the same state of the generator at every call."""
-        function = model[0] if is_pair(model) else model
         Tensor.manual_seed(0)
+        return self.call_anew(model, inputs)
+
+    def call_anew(self, model: Model, inputs: Iterable[AnyTensor]) -> Any:
+        """Call the model."""
+        function = model[0] if is_pair(model) else model
         return function(*inputs)
 
     def parameters(self, model: Model) -> Mapping[str, AnyTensor]:

@@ -78,15 +78,24 @@ class TorchTape:
         """
         given = list(inputs)
         if not isinstance(model, torch.nn.Module):
-            function = model[0] if is_pair(model) else model
-            if not callable(function):
-                raise TapeError(f"{type(function).__name__} cannot be called; expected a module or (function, list)")
-            return function(*given)
+            return self.call_anew(model, given)
         for module, name, kept in self._buffers(model, given):
             setattr(module, name, kept)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return model(*given)
+
+    def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Call the module, or the function of a pair.
+
+        Raises:
+            TapeError: where it cannot be called.
+
+        """
+        function = model[0] if is_pair(model) else model
+        if not callable(function):
+            raise TapeError(f"{type(function).__name__} cannot be called; expected a module or (function, list)")
+        return function(*inputs)
 
     def _buffers(self, model: Any, inputs: Sequence[Tensor]) -> Iterator[tuple[Any, str, Tensor]]:
         """Yield copies of buffers as they were at the first call, in the parameters' precision."""

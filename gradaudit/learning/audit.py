@@ -15,8 +15,10 @@ from gradaudit.learning.optimise import opened_optimiser
 from gradaudit.learning.train import Lesson, train
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case, LearningTarget
+from gradaudit.targets.generators import seeded
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
+from gradaudit.targets.words import tape_in_words
 
 MAX_CULPRITS = 4
 """Wrong gradients that a disappointing training is told to be due to, one by one."""
@@ -48,7 +50,8 @@ def _target(case: Case) -> LearningTarget:
 def _trained(case: Case, lesson: Lesson) -> Course:
     target = _target(case)
     step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
-    return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
+    with seeded(case.seed), tape_in_words():
+        return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
 
 
 def _trained_result(case: Case, course: Course) -> Result:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradaudit.learning.train import Lesson
 from gradaudit.spec.case import Case, Input, LearningTarget
+from gradaudit.spec.dtypes import dtype_of, has_derivatives
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.model import batch_of, in_words, open_model
 from gradaudit.targets.op import OpError
@@ -20,7 +21,7 @@ Array = NDArray[Any]
 
 
 def lesson_of(case: Case, target: LearningTarget) -> Lesson:
-    """Make the model of a case, and read its data.
+    """Make the model of a case, and read its data; it is trained in the dtype that it is made in.
 
     Raises:
         OpError: where a function cannot be imported or raises, or the data is no examples along a first axis.
@@ -29,14 +30,15 @@ def lesson_of(case: Case, target: LearningTarget) -> Lesson:
     op = open_model(target, case)
     data = import_function(target.data or "", target.folder)
     given = batch_of(replace(target, batch_size=None), case, data)
-    inputs = {made.name: _array(made) for made in given if made.name not in op.targets}
-    targets = {made.name: _array(made) for made in given if made.name in op.targets}
+    dtype = next((array.dtype for array in op.initial.values() if has_derivatives(array.dtype)), dtype_of(case.dtype))
+    inputs = {made.name: _array(made, dtype) for made in given if made.name not in op.targets}
+    targets = {made.name: _array(made, dtype) for made in given if made.name in op.targets}
     _refuse_uneven({**inputs, **targets}, target.data or "")
     tape = op.tape
 
     def run(arrays: Sequence[Array]) -> Any:
         with in_words("forward"):
-            return tape.call(op.model, [tape.tensor(array.copy(), tracked=False) for array in arrays])
+            return tape.call_anew(op.model, [tape.tensor(array.copy(), tracked=False) for array in arrays])
 
     def loss(output: Any, arrays: Sequence[Array]) -> Any:
         with in_words("the loss"):
@@ -53,8 +55,10 @@ def lesson_of(case: Case, target: LearningTarget) -> Lesson:
     )
 
 
-def _array(made: Input) -> Array:
-    return np.asarray(made.values)
+def _array(made: Input, dtype: np.dtype[Any]) -> Array:
+    """Return the values of an input, floating ones in the dtype that the model was made in."""
+    array = np.asarray(made.values)
+    return array.astype(dtype) if has_derivatives(array.dtype) else array
 
 
 def _refuse_uneven(arrays: dict[str, Array], data: str) -> None:

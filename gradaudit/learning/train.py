@@ -15,6 +15,7 @@ from gradaudit.flow.tape import Model, Tape, Tensor
 from gradaudit.learning.course import Course, Moment, Passage
 from gradaudit.results import Measured
 from gradaudit.targets.op import OpError
+from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]
 Step = Callable[[Mapping[str, Tensor]], None]
@@ -134,7 +135,8 @@ class _Watch:
         value = lesson.loss(self._output(chosen), [target[chosen] for target in lesson.targets])
         if not math.isfinite(scalar(tape, value)):
             return False
-        tape.backward(value)
+        with in_words("backward"):
+            tape.backward(value)
         for name, tensor in parameters.items():
             self._note(name, tape.gradient(tensor), moment)
         step(parameters)

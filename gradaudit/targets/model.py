@@ -1,15 +1,14 @@
 """Models on a tape as ops: their parameters and differentiable inputs in, the scalar loss out, reverse mode back.
 
-Every call begins with the same state of Python's and NumPy's global generators, so that dropout is a function.
+Every call begins with the same state of all global generators, so that dropout is a function.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from gradaudit.spec.case import Case, Input, ModelTarget
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
 from gradaudit.targets.batch import batch_of, second_batch, targets_in
+from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError
 from gradaudit.targets.words import in_words, tape_in_words
@@ -108,7 +108,7 @@ class ModelOp:
 
         """
         self.passes += 1
-        with _same_generators(), in_words("forward"), self.tape.exact():
+        with seeded(0), in_words("forward"), self.tape.exact():
             for name, tensor in self.trained.items():
                 if name in arrays:
                     self.tape.assign(tensor, arrays[name])
@@ -193,8 +193,8 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
     with in_words("the tape"):
         tape = tape_of(target.tape, find)
     factory = find(target.model)
-    with _same_generators(), in_words(f"the factory {target.model}"):
-        model = factory(**case.params)
+    with seeded(case.seed), in_words(f"the factory {target.model}"):
+        model = factory(**_with_seed(factory, case))
     with in_words("the model"):
         tape.training(model, on=True)
         trained = dict(tape.parameters(model))
@@ -215,6 +215,15 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
     )
     op.initial  # noqa: B018 (read before anything is assigned)
     return op
+
+
+def _with_seed(factory: Callable[..., Any], case: Case) -> Mapping[str, Any]:
+    """Return the params of a case, with its seed where the factory takes one and they do not name it."""
+    try:
+        takes_seed = "seed" in signature(factory).parameters
+    except (TypeError, ValueError):  # a class or built-in that does not say what it takes
+        takes_seed = False
+    return {"seed": case.seed, **case.params} if takes_seed else case.params
 
 
 def _on_tape(loss: Callable[..., Any], tape: Tape) -> Callable[..., Any]:
@@ -271,15 +280,3 @@ def learning_names(target: Any) -> dict[tuple[str, ...], str]:
     """Return those of ``model_names``, and what training and measuring it need besides."""
     more = {("accuracy",): target.accuracy, ("optimiser", "call"): target.optimiser.call}
     return {**model_names(target), **{path: name for path, name in more.items() if name}}
-
-
-@contextmanager
-def _same_generators() -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(0)
-    np.random.seed(0)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

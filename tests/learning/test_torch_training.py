@@ -74,3 +74,31 @@ def test_a_bias_that_is_not_registered(tmp_path: Path) -> None:
     (name,) = findings(results, "unregistered-parameter")
     assert "aside" in name
     assert failing(results) == {"unregistered-parameter", "parameter-count"}
+
+
+ORDINARY = {**milestone("mlp"), "tape": "torch", "model": "torch_planted:ordinary"}
+ORDINARY |= {"loss": "gradaudit.milestones.torch:mlp_loss", "batch_size": 50, "epochs": 8}
+
+
+def test_an_ordinary_module_learns_in_its_own_precision(tmp_path: Path) -> None:
+    """Running means that never moved would be those of a standard normal, and the accuracy that of a guess."""
+    optimiser = {"call": "torch.optim:Adam", "params": {"lr": 0.01}}
+    results = audited(tmp_path, **ORDINARY | {"optimiser": optimiser, "expected": {"accuracy": 0.9, "parameters": 6}})
+    assert failing(results) == set()
+    assert results["loss"].verdict is Verdict.PASS
+
+
+def test_weights_follow_from_the_seed(tmp_path: Path) -> None:
+    spec = ORDINARY | {"epochs": 1}
+    first, again, other = (losses(tmp_path, spec | {"seed": seed}) for seed in (1, 1, 2))
+    assert first == again
+    assert first[0] != other[0]
+
+
+def test_dropout_draws_anew_at_every_step(tmp_path: Path) -> None:
+    import torch_planted
+
+    spec = of_torch("perceptron", model="torch_planted:Masked", epochs=5)
+    audited(tmp_path, **spec)
+    masks = torch_planted.MASKS[-5:]
+    assert len({mask.tobytes() for mask in masks}) == 5

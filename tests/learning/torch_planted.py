@@ -56,3 +56,28 @@ def unregistered_bias() -> nn.Module:
     output.aside = [output.bias.detach().clone().requires_grad_()]
     del output.bias
     return model
+
+
+def ordinary() -> nn.Module:
+    """A module as most are: in single precision, its weights from torch's generator, with running means and dropout."""
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.2), nn.Linear(32, 10)
+    )
+
+
+MASKS: list[Any] = []
+
+
+class Masked(nn.Module):
+    """A perceptron that notes what its dropout draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = self.dropout(torch.ones_like(x))
+        if self.training:
+            MASKS.append(mask.detach().numpy().copy())
+        return self.linear(x * mask)
