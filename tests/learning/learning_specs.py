@@ -24,7 +24,7 @@ TRANSFORMER = {
     **milestone("transformer"),
     "optimiser": {"name": "adam", "lr": 0.01},
     "epochs": 3,
-    "batch_size": 64,
+    "batch_size": 16,
 }
 
 

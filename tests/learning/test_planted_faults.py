@@ -20,7 +20,7 @@ def test_an_embedding_that_is_detached(tmp_path: Path) -> None:
 
 def test_an_attention_gradient_that_is_scaled_though_the_model_learns(tmp_path: Path) -> None:
     expected = {"parameters": 19, "loss_falls_by": 0.5, "accuracy": 0.5}
-    spec = TRANSFORMER | {"model": "planted:scaled_attention_gradient", "epochs": 12, "expected": expected}
+    spec = TRANSFORMER | {"model": "planted:scaled_attention_gradient", "epochs": 4, "expected": expected}
     results = audited(tmp_path, **spec)
     assert results["loss"].verdict is Verdict.PASS
     wrong = {name for name, result in results.items() if result.verdict is Verdict.FAIL}
@@ -38,7 +38,7 @@ def test_a_bias_that_is_not_registered(tmp_path: Path) -> None:
 
 
 def test_a_poor_end_names_the_gradients_that_were_wrong_at_the_beginning(tmp_path: Path) -> None:
-    spec = TRANSFORMER | {"model": "planted:detached_embedding", "expected": {"accuracy": 0.9}}
+    spec = TRANSFORMER | {"model": "planted:detached_embedding", "expected": {"accuracy": 0.9}, "epochs": 1}
     results = audited(tmp_path, **spec)
     message = findings(results, "not-learning")["loss"].message
     assert "accuracy reached" in message

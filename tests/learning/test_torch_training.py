@@ -19,7 +19,7 @@ def of_torch(name: str, **changes: Any) -> dict[str, Any]:
 
 
 TRANSFORMER = of_torch(
-    "transformer", optimiser={"call": "torch.optim:Adam", "params": {"lr": 0.01}}, epochs=3, batch_size=64
+    "transformer", optimiser={"call": "torch.optim:Adam", "params": {"lr": 0.01}}, epochs=3, batch_size=16
 )
 
 
