@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 # What runs in this process would import anew each time, NumPy and libyaml included, which can be imported only once.
 import gradaudit.api
@@ -99,6 +100,22 @@ def test_several_ops_in_a_file_are_told_apart(project: Path, run: Run) -> None:
     (project / "good.yaml").write_text(spec("first") + "---" + spec("second", "wrong"))
     result = run("--gradaudit", "specs/good.yaml::second::default[float64-w]", "specs/good.yaml::first")
     result.assert_outcomes(passed=4, failed=1)
+
+
+def test_a_model_is_one_test_with_all_its_parameters(project: Path, run: Run) -> None:
+    parts = {part: f"gradaudit.milestones.perceptron:{part}" for part in ("loss", "data")}
+    model = {"op": "model", "kind": "learning", "model": "gradaudit.milestones.perceptron:build", **parts}
+    optimiser = {"call": "plugin_ops:Idle"}
+    (project / "good.yaml").write_text(yaml.safe_dump(model))
+    (project / "bad.yaml").write_text(yaml.safe_dump({**model, "op": "idle", "optimiser": optimiser}))
+    (project / "plugin_ops.py").write_text(
+        "class Idle:\n    def __init__(self, parameters): ...\n    def step(self): ..."
+    )
+    result = run("--gradaudit", "specs")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["_* idle::default[[]float64[]] _*", "*parameter-stuck: no parameter moved in 10 steps*"]
+    )
 
 
 def test_a_known_failure_passes_as_long_as_it_is_caught(project: Path, run: Run) -> None:
