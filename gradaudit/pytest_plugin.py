@@ -93,8 +93,13 @@ class SpecOp(pytest.Collector):
 
 
 def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]:
+    from gradaudit.spec.case import ModelTarget
+
     for case in cases:
         audited = _Audited(case)
+        if isinstance(case.target, ModelTarget):  # whose parameters are known when it has been made
+            yield GradientItem.from_parent(parent, name=f"{case.name}[{case.dtype}]", audited=audited, about="")
+            continue
         for made in case.inputs:
             if made.differentiable:
                 name = f"{case.name}[{case.dtype}-{made.name}]"
@@ -150,14 +155,14 @@ class UnexpectedEndError(AssertionError):
 
 
 class GradientItem(pytest.Item):
-    """The gradient of one input in one case."""
+    """The gradient of one input in one case, or all of a model's."""
 
     def __init__(self, *, audited: _Audited, about: str, **keys: Any) -> None:
         super().__init__(**keys)
         self._audited = audited
         self._input = about
         case = audited.case
-        self.extra_keyword_matches.update({case.op, case.module, case.dtype, about})
+        self.extra_keyword_matches.update({case.op, case.module, case.dtype, about} - {""})
 
     def runtest(self) -> None:
         """Audit the case, unless another input's test did.
@@ -168,9 +173,9 @@ class GradientItem(pytest.Item):
         """
         from gradaudit.report.mismatch import case_blocks
 
-        result = next(result for result in self._audited.audit().results if result.input == self._input)
-        if blocks := case_blocks([result], MAX_ROWS):
-            raise UnexpectedEndError("\n".join(blocks[0]))
+        results = [result for result in self._audited.audit().results if self._input in ("", result.input)]
+        if blocks := case_blocks(results, MAX_ROWS):
+            raise UnexpectedEndError("\n\n".join("\n".join(block) for block in blocks))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the report of a gradient, without the frames that led to it."""
