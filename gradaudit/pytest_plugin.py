@@ -97,8 +97,8 @@ def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]
 
     for case in cases:
         audited = _Audited(case)
-        if isinstance(case.target, ModelTarget):  # whose parameters are not known before it is made
-            yield GradientItem.from_parent(parent, name=f"{case.name}[{case.dtype}]", audited=audited, about=None)
+        if isinstance(case.target, ModelTarget):  # whose parameters are known when it has been made
+            yield GradientItem.from_parent(parent, name=f"{case.name}[{case.dtype}]", audited=audited, about="")
             continue
         for made in case.inputs:
             if made.differentiable:
@@ -155,25 +155,25 @@ class UnexpectedEndError(AssertionError):
 
 
 class GradientItem(pytest.Item):
-    """The gradient of one input in one case; all of them where it is a model's, with its training."""
+    """The gradient of one input in one case, or all of a model's."""
 
-    def __init__(self, *, audited: _Audited, about: str | None, **keys: Any) -> None:
+    def __init__(self, *, audited: _Audited, about: str, **keys: Any) -> None:
         super().__init__(**keys)
         self._audited = audited
         self._input = about
         case = audited.case
-        self.extra_keyword_matches.update({case.op, case.module, case.dtype, *([about] if about else ())})
+        self.extra_keyword_matches.update({case.op, case.module, case.dtype, about} - {""})
 
     def runtest(self) -> None:
         """Audit the case, unless another input's test did.
 
         Raises:
-            UnexpectedEndError: where the gradient did not end as the spec expects.
+            UnexpectedEndError: where this input's gradient did not end as the spec expects.
 
         """
         from gradaudit.report.mismatch import case_blocks
 
-        results = [result for result in self._audited.audit().results if self._input in (None, result.input)]
+        results = [result for result in self._audited.audit().results if self._input in ("", result.input)]
         if blocks := case_blocks(results, MAX_ROWS):
             raise UnexpectedEndError("\n\n".join("\n".join(block) for block in blocks))
 

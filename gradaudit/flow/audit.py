@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.determinism import stochastic_forward
 from gradaudit.checks.gradient import check_gradient
-from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
@@ -108,7 +107,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
             findings += broadcast_not_reduced(probe)
     results, _ = with_likely_causes(audited, results, comparisons, findings)
     made = {result.input: result for result in results}
-    made |= _zero_results(subject, probe, ground, zero)
+    made |= _zero_results(subject, probe, zero)
     return _with_culprit(subject, made), list(unexplained(findings, results))
 
 
@@ -129,17 +128,15 @@ def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
     )
 
 
-def _zero_results(subject: FlowSubject, probe: Probe, ground: Ground, names: Sequence[str]) -> dict[str, Result]:
+def _zero_results(subject: FlowSubject, probe: Probe, shares: Mapping[str, float]) -> dict[str, Result]:
     made = {}
-    for name, finding in zero_gradients(subject, probe, names).items():
-        result = blank_result(subject.case, name)
-        if finding is None or not finding.fails:
-            kept = () if finding is None else (finding,)
-            made[name] = replace(
-                result, verdict=Verdict.PASS, checked=result.size, method="search", resolution=0.0, findings=kept
-            )
+    for name, finding in zero_gradients(subject, probe, shares).items():
+        blank = blank_result(subject.case, name)
+        if finding.fails:
+            made[name] = _lost(blank, finding.message, finding)
         else:
-            made[name] = _lost(result, finding.message, finding)
+            passed = replace(blank, verdict=Verdict.PASS, checked=blank.size, method="search")
+            made[name] = replace(passed, findings=(finding,))
     return made
 
 

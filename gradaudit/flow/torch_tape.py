@@ -70,7 +70,7 @@ class TorchTape:
         loss.backward()
 
     def call(self, model: Model, inputs: Iterable[Tensor]) -> Any:
-        """Call the module, its buffers in the inputs' precision and the same at every call, or the function of a pair.
+        """Call the module, its constants in its parameters' precision and the same at every call, or a pair's function.
 
         Raises:
             TapeError: where it cannot be called.
@@ -79,8 +79,7 @@ class TorchTape:
         given = list(inputs)
         if not isinstance(model, torch.nn.Module):
             return self.call_anew(model, given)
-        for module, name, kept in self._buffers(model, given):
-            setattr(module, name, kept)
+        self._settle_constants(model, given)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return model(*given)
@@ -97,15 +96,22 @@ class TorchTape:
             raise TapeError(f"{type(function).__name__} cannot be called; expected a module or (function, list)")
         return function(*inputs)
 
-    def _buffers(self, model: Any, inputs: Sequence[Tensor]) -> Iterator[tuple[Any, str, Tensor]]:
-        """Yield copies of buffers as they were at the first call, in the parameters' precision."""
+    def _settle_constants(self, model: Any, inputs: Sequence[Tensor]) -> None:
+        """Put buffers back to what they were at the first call, and them and frozen parameters in the others' dtype."""
         if not hasattr(self, "_initial"):
-            named = [(module, name) for module in model.modules() for name, _ in module.named_buffers(recurse=False)]
-            self._initial = [(module, name, getattr(module, name).detach().clone()) for module, name in named]
-        floating = [each.dtype for each in (*model.parameters(), *inputs) if each.is_floating_point()]
+            self._initial = [
+                (module, name, tensor.detach().clone())
+                for module in model.modules()
+                for name, tensor in module.named_buffers(recurse=False)
+            ]
+        trained = [each for each in model.parameters() if each.requires_grad]
+        dtypes = [each.dtype for each in (*trained, *inputs) if each.is_floating_point()]
         for module, name, value in self._initial:
-            dtype = floating[0] if floating and value.is_floating_point() else value.dtype
-            yield module, name, value.to(dtype, copy=True)
+            settled = value.to(dtypes[0], copy=True) if dtypes and value.is_floating_point() else value.clone()
+            setattr(module, name, settled)
+        for frozen in (each for each in model.parameters() if not each.requires_grad):
+            if dtypes and frozen.is_floating_point():
+                frozen.data = frozen.data.to(dtypes[0])
 
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return a module's named parameters that require gradients, or the second part of a pair."""
