@@ -18,7 +18,7 @@ from gradaudit.spec.case import Case, LearningTarget
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
-from gradaudit.targets.words import tape_in_words
+from gradaudit.targets.words import in_words
 
 MAX_CULPRITS = 4
 """Wrong gradients that a disappointing training is told to be due to, one by one."""
@@ -50,7 +50,7 @@ def _target(case: Case) -> LearningTarget:
 def _trained(case: Case, lesson: Lesson) -> Course:
     target = _target(case)
     step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
-    with seeded(case.seed), tape_in_words():
+    with seeded(case.seed), in_words("training"):
         return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
 
 

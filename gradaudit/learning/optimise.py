@@ -33,9 +33,12 @@ def opened_optimiser(optimiser: Optimiser, tape: Tape, parameters: Mapping[str, 
 
     def step(tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items():
-            gradient = tape.gradient(tensor)
-            if gradient is not None:
-                tape.assign(tensor, rule.update(name, tape.array(tensor), gradient))
+            value, gradient = tape.array(tensor), tape.gradient(tensor)
+            if gradient is None:
+                continue
+            if gradient.shape != value.shape:
+                raise OpError(f"{name} of shape {value.shape} cannot be moved by a gradient of shape {gradient.shape}")
+            tape.assign(tensor, rule.update(name, value, gradient))
 
     return step
 

@@ -102,6 +102,14 @@ class Lazy:
         self.arrays = [array * 0.9 for array in self.arrays]
 
 
+class Broken:
+    def __init__(self, parameters: list[Tensor]) -> None:
+        pass
+
+    def step(self) -> None:
+        raise RuntimeError("no step today")
+
+
 class NoStep:
     def __init__(self, parameters: list[Tensor]) -> None:
         pass

@@ -73,6 +73,12 @@ class TestOptimiser:
         assert "returned NoStep, which has no method 'step'" in results["loss"].message
         assert results["linear.weight"].verdict is Verdict.PASS
 
+    def test_that_raises_leaves_what_is_known_of_gradients(self, tmp_path: Path) -> None:
+        results = audited(tmp_path, **PERCEPTRON | {"optimiser": "planted:Broken"})
+        assert results["loss"].verdict is Verdict.ERROR
+        assert "a step of the optimiser planted:Broken raised RuntimeError: no step today" in results["loss"].message
+        assert results["linear.weight"].verdict is Verdict.PASS
+
     def test_with_a_rate_that_is_too_large(self, tmp_path: Path) -> None:
         results = audited(tmp_path, **milestone("mlp") | {"optimiser": {"name": "sgd", "lr": 1e200}})
         assert failing(results) == {"diverged"}
