@@ -39,7 +39,7 @@ def snippet_for(case: Case, name: str, curve: StepCurve) -> str:
         index=repr(curve.index),
         step=_step_in_python(curve.chosen_step),
         **_COMPLETING if isinstance(case.target, (FrameworkTarget, ModelTarget)) else _COMPLETE,
-        functions="\n".join(f"# {path[1]} is {name}" for path, name in names_to_import(case.target).items()),
+        functions="\n".join(f"# {path[-1]} is {name}" for path, name in names_to_import(case.target).items()),
         point="widened(x)" if curve.dtype == "float64" else "x",
         displacement="1j * displacement" if curve.part == "imaginary" else "displacement",
         part=".imag" if curve.part == "imaginary" else ".real" if case.dtype.startswith("complex") else "",

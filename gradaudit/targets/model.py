@@ -201,7 +201,7 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
         unregistered = _unregistered(tape, model, trained)
     target = replace(target, batch_size=target.batch_size or BATCH)
     data = None if target.data is None else find(target.data)
-    batch = case.inputs if data is None else batch_of(target, case, data)
+    batch = _own_inputs(case) if data is None else batch_of(target, case, data)
     taken = {made.name for made in batch}
     op = ModelOp(
         tape=tape,
@@ -215,6 +215,11 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
     )
     op.initial  # noqa: B018 (read before anything is assigned)
     return op
+
+
+def _own_inputs(case: Case) -> tuple[Input, ...]:
+    """Return the inputs of a case's spec, without the parameters that it was completed by before."""
+    return tuple(made for made in case.inputs if not isinstance(made.values, np.ndarray))
 
 
 def _on_tape(loss: Callable[..., Any], tape: Tape) -> Callable[..., Any]:

@@ -41,7 +41,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "wrong-subset": ("upstream * (x > 0.0)", "upstream * np.where(x > 0.0, 1.0, 0.1)"),
     "accumulation": ("self.grad = self.grad", "self.grad = None"),
     "detached-output": ("return Tensor(product.data)", "return product"),
-    "exploding": ("SCALE = 1.0e+6", "SCALE = 1.0"),
+    "exploding": ("SCALE = 1.0e6", "SCALE = 1.0"),
     "unreached-parameter": ("Tensor(x.data + (x @ self.mix).data)", "x + x @ self.mix"),
     "unregistered-parameter": ('{"weight": self.weight}', '{"weight": self.weight, "bias": self.bias}'),
     "vanishing": ("SCALE = 1.0e-6", "SCALE = 1.0"),
