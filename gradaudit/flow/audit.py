@@ -28,6 +28,7 @@ from gradaudit.flow.culprit import culprit
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.targets.model import ModelOp, tape_in_words
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
@@ -50,7 +51,7 @@ def audit_flow(case: Case, op: ModelOp) -> Audit:
     started = time.perf_counter()
     case = completed(case, op)
     subject = examine_flow(case, op)
-    results = {name: blank_result(case, name) for name in subject.names}
+    results = {name: _blank(case, name) for name in subject.names}
     noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))
     numbers: list[Finding] = []
     if detached := list(detached_output(subject)):
@@ -75,6 +76,11 @@ def _lost_ones(subject: FlowSubject) -> dict[str, Finding]:
     return {name: finding for name, finding in found.items() if finding is not None}
 
 
+def _blank(case: Case, name: str) -> Result:
+    tolerance = case.tolerance or DEFAULT_TOLERANCES[case.dtype]
+    return replace(blank_result(case, name), rtol=tolerance.rtol, atol=tolerance.atol)
+
+
 def _lost(result: Result, message: str, *findings: Finding) -> Result:
     """Return the result of a parameter without a gradient: all of it is wrong."""
     return replace(
@@ -88,7 +94,7 @@ def _lost(result: Result, message: str, *findings: Finding) -> Result:
 
 
 def _unregistered(case: Case, path: str, size: int, finding: Finding) -> Result:
-    named = replace(blank_result(case, path), size=size)
+    named = replace(_blank(case, path), size=size)
     return replace(named, verdict=Verdict.FAIL, message=finding.message, findings=(finding,))
 
 
@@ -131,7 +137,7 @@ def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
 def _zero_results(subject: FlowSubject, probe: Probe, shares: Mapping[str, float]) -> dict[str, Result]:
     made = {}
     for name, finding in zero_gradients(subject, probe, shares).items():
-        blank = blank_result(subject.case, name)
+        blank = _blank(subject.case, name)
         if finding.fails:
             made[name] = _lost(blank, finding.message, finding)
         else:
@@ -168,10 +174,13 @@ def _with_culprit(subject: FlowSubject, results: dict[str, Result]) -> dict[str,
     wrong = [name for name, result in results.items() if result.verdict is Verdict.FAIL]
     right = [name for name, result in results.items() if result.verdict is Verdict.PASS]
     said = culprit(subject, wrong, right)
-    return {
-        name: replace(result, message=f"{result.message}; {said}") if said and name in wrong else result
-        for name, result in results.items()
-    }
+    return {name: _blaming(result, said) if said and name in wrong else result for name, result in results.items()}
+
+
+def _blaming(result: Result, said: str) -> Result:
+    """Return a result whose message says which step is to blame, beside what no finding says already."""
+    told = any(finding.message == result.message for finding in result.findings)
+    return replace(result, message=said if told else f"{result.message}; {said}")
 
 
 def _without(result: Result, codes: Container[str]) -> Result:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from gradaudit.flow.attribution import last_right
 from gradaudit.flow.subject import FlowSubject
 
 T = TypeVar("T")
+
+MOST_TRIED = 64
+"""Steps among which the one is looked for whose backward is wrong."""
 
 MOST_NAMED = 5
 """Steps that are named; where more of them are in question, little is known."""
@@ -27,9 +31,12 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
     suspects = {above for above, _ in _only(edges, wrong, right)} | _only(passed, wrong, right)
     ordered = sorted(suspects, key=lambda key: graph.depths[key])
+    places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
+    if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
+        said = _said(graph.nodes[found].name, places.get(found, ""))
+        return f"gradients are right up to the output of {said} and wrong behind it: its backward is wrong"
     if not 0 < len(ordered) <= MOST_NAMED:
         return ""
-    places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
     said = " or ".join(_said(graph.nodes[key].name, places.get(key, "")) for key in ordered)
     which = "the wrong gradient passes" if len(wrong) == 1 else f"all {len(wrong)} wrong gradients pass"
     return f"{which} through {said}, and no right one does so"

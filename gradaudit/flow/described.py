@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.flow.attributes import read, write
+from gradaudit.flow.constructor import after_making, unrounded
 from gradaudit.flow.found import paths_of, tensors_in
 from gradaudit.flow.place import model_line
 from gradaudit.flow.tape import Creation, Model, Node, TapeError, Tensor
@@ -159,14 +161,12 @@ class DescribedTape:
         """Put arrays back that the class has rounded: many teaching frameworks know float32 only."""
 
         def keep(tensor: Any, *args: Any, **kwargs: Any) -> None:
-            given = next(
-                (each for each in (*args, *kwargs.values()) if isinstance(each, (np.ndarray, np.generic))), None
-            )
             held = getattr(tensor, self.description.data, None)
-            if isinstance(held, np.ndarray) and given is not None and _is_rounded(held, given):
-                setattr(tensor, self.description.data, np.array(given))
+            exact = unrounded(held, (*args, *kwargs.values()))
+            if exact is not held:
+                setattr(tensor, self.description.data, np.array(exact))
 
-        with self._after_making(keep):
+        with after_making(self.kind, keep):
             yield
 
     @contextmanager
@@ -178,23 +178,25 @@ class DescribedTape:
             place, within = model_line()
             noted.append(Creation(tensor, place, within))
 
-        with self._after_making(note):
+        with after_making(self.kind, note):
             yield noted
 
     @contextmanager
-    def _after_making(self, also: Callable[..., None]) -> Iterator[None]:
-        """Have the class's constructor do something else afterwards, with the tensor and what it was called with."""
-        original = self.kind.__init__  # type: ignore[misc]
+    def displaced(self, position: int, displacement: Array) -> Iterator[None]:
+        """Add to the values of the tensor that the constructor makes at this position."""
+        made = itertools.count()
 
-        def make(tensor: Any, *args: Any, **kwargs: Any) -> None:
-            original(tensor, *args, **kwargs)
-            also(tensor, *args, **kwargs)
+        def move(tensor: Any, *args: Any, **kwargs: Any) -> None:
+            if next(made) == position:
+                held = getattr(tensor, self.description.data)
+                exact = unrounded(held, (*args, *kwargs.values()))
+                setattr(tensor, self.description.data, np.asarray(exact) + displacement)
 
-        self.kind.__init__ = make  # type: ignore[misc]
-        try:
+        with after_making(self.kind, move):
             yield
-        finally:
-            self.kind.__init__ = original  # type: ignore[misc]
+
+    def retain(self, tensors: Iterable[Tensor]) -> None:
+        """Do nothing: a tape keeps the gradients that it keeps."""
 
     def _look_at(self, tensor: Tensor) -> None:
         """Read all that a tensor should have, so that a wrong name is told before anything is run."""
@@ -259,11 +261,6 @@ class DescribedTape:
         if array.dtype.kind not in "biufc" and array.dtype.name != "bfloat16":
             raise TapeError(f"tape: {name} holds {type(held).__name__}; expected an array of numbers")
         return array
-
-
-def _is_rounded(held: Array, given: Any) -> bool:
-    narrower = held.dtype.kind == given.dtype.kind == "f" and held.itemsize < given.itemsize
-    return bool(narrower and held.shape == given.shape)
 
 
 def is_pair(model: Any) -> bool:

@@ -95,6 +95,7 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     gradients: dict[str, Array | None] = dict.fromkeys(names)
     if attached:
         op.clear(base.run)
+        op.tape.retain([made.tensor for made in base.creations])
         op.reverse(base.run)
         gradients |= op.gradients(base.run)
     copies = {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}

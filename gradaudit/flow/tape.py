@@ -145,3 +145,11 @@ class Tape(Protocol):
     def recording(self) -> AbstractContextManager[list[Creation]]:
         """Note every tensor that comes to be within the context, in order."""
         ...
+
+    def displaced(self, position: int, displacement: Array) -> AbstractContextManager[None]:
+        """Add to the values of the tensor that comes to be at this position of a recording, as it comes to be."""
+        ...
+
+    def retain(self, tensors: Iterable[Tensor]) -> None:
+        """Have tensors that are no leaves keep their gradients, where the framework lets them."""
+        ...

@@ -107,6 +107,13 @@ class TinygradTape:
         """Note nothing."""
         yield []
 
+    def displaced(self, position: int, displacement: Array) -> AbstractContextManager[None]:
+        """Do nothing: there are no positions where nothing is noted."""
+        return nullcontext()
+
+    def retain(self, tensors: Iterable[AnyTensor]) -> None:
+        """Do nothing."""
+
     def _known(self, tensor: AnyTensor) -> AnyTensor:
         self._leaves[id(tensor)] = tensor
         return tensor

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -146,24 +147,51 @@ class TorchTape:
     def recording(self) -> Iterator[list[Creation]]:
         """Note what every function of torch returns, and what it was given."""
         noted: list[Creation] = []
-        with _Recorder(noted):
+
+        def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
+            place, within = model_line()
+            noted.append(Creation(made, place, within, given))
+            return made
+
+        with _EachResult(note):
             yield noted
 
+    @contextmanager
+    def displaced(self, position: int, displacement: Array) -> Iterator[None]:
+        """Add to what a function of torch returns."""
+        made = itertools.count()
 
-class _Recorder(TorchFunctionMode):  # type: ignore[misc] # Any where torch is not installed
-    def __init__(self, noted: list[Creation]) -> None:
+        def move(tensor: Tensor, given: tuple[Tensor, ...]) -> Tensor:
+            if next(made) != position or not tensor.is_floating_point():
+                return tensor
+            with torch._C.DisableTorchFunction():
+                return tensor + torch.from_numpy(displacement).to(tensor.dtype)
+
+        with _EachResult(move):
+            yield
+
+    def retain(self, tensors: Iterable[Tensor]) -> None:
+        """Call ``retain_grad``."""
+        for tensor in tensors:
+            if tensor.grad_fn is not None:
+                tensor.retain_grad()
+
+
+class _EachResult(TorchFunctionMode):  # type: ignore[misc] # Any where torch is not installed
+    """Do something with every tensor that a function of torch makes, and let what comes of it take its place."""
+
+    def __init__(self, treat: Callable[[Tensor, tuple[Tensor, ...]], Tensor]) -> None:
         super().__init__()
-        self.noted = noted
+        self.treat = treat
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
-        place, within = model_line()
         given = tuple(each for each in leaves([*args, *(kwargs or {}).values()]) if isinstance(each, torch.Tensor))
-        self.noted += [
-            Creation(each, place, within, given)
-            for each in leaves(made)
-            if isinstance(each, torch.Tensor) and not any(each is one for one in given)
-        ]
+        if isinstance(made, torch.Tensor):
+            return made if any(made is one for one in given) else self.treat(made, given)
+        for each in leaves(made) if isinstance(made, (tuple, list)) else ():
+            if isinstance(each, torch.Tensor) and not any(each is one for one in given):
+                self.treat(each, given)
         return made
 
 

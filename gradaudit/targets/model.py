@@ -201,7 +201,7 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
         unregistered = _unregistered(tape, model, trained)
     target = replace(target, batch_size=target.batch_size or BATCH)
     data = None if target.data is None else find(target.data)
-    batch = case.inputs if data is None else batch_of(target, case, data)
+    batch = _own_inputs(case) if data is None else batch_of(target, case, data)
     taken = {made.name for made in batch}
     op = ModelOp(
         tape=tape,
@@ -224,6 +224,11 @@ def _with_seed(factory: Callable[..., Any], case: Case) -> Mapping[str, Any]:
     except (TypeError, ValueError):  # a class or built-in that does not say what it takes
         takes_seed = False
     return {"seed": case.seed, **case.params} if takes_seed else case.params
+
+
+def _own_inputs(case: Case) -> tuple[Input, ...]:
+    """Return the inputs of a case's spec, without the parameters that it was completed by before."""
+    return tuple(made for made in case.inputs if not isinstance(made.values, np.ndarray))
 
 
 def _on_tape(loss: Callable[..., Any], tape: Tape) -> Callable[..., Any]:

@@ -62,6 +62,12 @@ class TestFloat32Framework:
         assert tiny.Tensor(np.zeros(3)).data.dtype == np.float32
         assert tiny.Tensor.__init__.__qualname__ == "Tensor.__init__"
 
+    def test_that_is_wrong_is_told_with_the_step(self, tmp_path: Path) -> None:
+        made = tiny_layers(tmp_path, params={"wrong": True})
+        wrong = {result.input for result in made.results if result.verdict is Verdict.FAIL}
+        assert wrong == {"x", "layers[0].weight", "layers[0].bias"}
+        assert "right up to the output of ReLUBackward" in of(made, "x").message
+
     def test_that_is_cut_is_found(self, tmp_path: Path) -> None:
         made = tiny_layers(tmp_path, params={"broken": True})
         assert codes(made) == {name: {"unreached-parameter"} for name in ("x", "layers[0].weight", "layers[0].bias")}

@@ -101,13 +101,16 @@ class Linear:
 
 
 class Model:
-    def __init__(self, broken=False):
+    def __init__(self, broken=False, wrong=False):
+        self.wrong = wrong
         rng = np.random.default_rng(0)
         self.layers = [Linear(3, 4, rng), Linear(4, 2, rng)]
         self.broken = broken
 
     def forward(self, x):
         hidden = self.layers[0].forward(x).relu()
+        if self.wrong:
+            hidden._grad_fn.apply = lambda g: (0.9 * g,)
         if self.broken:
             hidden = Tensor(hidden.data)
         return self.layers[1].forward(hidden)

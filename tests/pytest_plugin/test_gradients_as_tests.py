@@ -181,3 +181,29 @@ def test_on_several_workers(project: Path, pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess(*PLUGINS, "-n", "2", "--gradaudit", "specs", "-W", "default")
     result.assert_outcomes(passed=6, failed=2)
     result.stdout.fnmatch_lines(["  likely cause: sign-flipped.*"])
+
+
+MODEL = """
+import numpy as np
+
+from gradaudit.tape import Module, Tensor
+
+class Model(Module):
+    def __init__(self):
+        self.weight = Tensor(np.ones((3, 2)), requires_grad=True)
+
+    def __call__(self, x):
+        return Tensor((x @ self.weight).data)
+
+def loss(output):
+    return (output * output).mean()
+"""
+
+
+def test_a_model_is_one_test(project: Path, run: Run) -> None:
+    (project / "plugin_model.py").write_text(MODEL)
+    document = "op: model\nkind: flow\nmodel: plugin_model:Model\nloss: plugin_model:loss\n"
+    (project / "model.yaml").write_text(document + "inputs: {x: {shape: [4, 3], differentiable: false}}\n")
+    result = run("--gradaudit", "specs/model.yaml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["_* model::default[[]float64[]] _*", "*detached-output: the output is attached to*"])
