@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gradaudit.checks.gradient.outcome import blank_result
@@ -28,18 +28,16 @@ def audit_learning(case: Case, op: ModelOp) -> Audit:
     """Audit every gradient of a model on a batch, train it, and return a result for the loss and each parameter."""
     lesson = lesson_of(case, _target(case))
     gradients = audit_flow(case, op)
-    results = [result for result in gradients.results if result.input != LOSS]
+    results = [replace(made, input=f"model.{LOSS}") if made.input == LOSS else made for made in gradients.results]
     try:
         course = _trained(case, lesson)
     except OpError as error:
         trained, findings = blank_result(case, LOSS, str(error)), [error.finding] if error.finding else []
     else:
-        findings = list(judge(course, _target(case).expected))
+        findings = _news(judge(course, _target(case).expected), results)
         trained = _trained_result(case, course)
     findings = _blamed(findings, results)
-    of_loss = [finding for result in gradients.results if result.input == LOSS for finding in result.findings]
-    together = concluded(case, [trained, *results], (*of_loss, *findings))
-    return Audit(together, gradients.check_evaluations)
+    return Audit(concluded(case, [trained, *results], tuple(findings)), gradients.check_evaluations)
 
 
 def _target(case: Case) -> LearningTarget:
@@ -59,6 +57,12 @@ def _trained_result(case: Case, course: Course) -> Result:
     return replace(
         made, verdict=Verdict.PASS, evaluations=course.forwards, seconds=course.seconds, training=course.measured
     )
+
+
+def _news(findings: Iterable[Finding], results: Sequence[Result]) -> list[Finding]:
+    """Return the findings without those that a wrong gradient says already: that there is none."""
+    wrong = {result.input for result in results if result.verdict is Verdict.FAIL}
+    return [one for one in findings if one.code != "missing-gradient" or one.evidence["array"] not in wrong]
 
 
 BLAMED = frozenset({"not-learning", "diverged"})

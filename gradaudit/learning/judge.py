@@ -29,6 +29,7 @@ def judge(course: Course, expected: Attainment) -> Iterator[Finding]:
     else:
         yield from _loss(course, expected.loss_falls_by)
         yield from _accuracy(course, expected.accuracy)
+        yield from _without_gradient(course)
         yield from _stuck(course)
     yield from _time(course, expected.seconds)
 
@@ -73,6 +74,13 @@ def _accuracy(course: Course, expected: float | None) -> Iterator[Finding]:
         return
     message = f"accuracy reached {reached:.3g} in {_epochs(course.measured)}, expected at least {expected:g}"
     yield Finding("not-learning", message, {"array": LOSS, "accuracy": reached, **curve_of(course)})
+
+
+def _without_gradient(course: Course) -> Iterator[Finding]:
+    for name, one in course.parameters.items():
+        if course.steps and not one.answered:
+            message = f"{name} held no gradient after any of {course.steps} steps of training"
+            yield Finding("missing-gradient", message, {"array": name, "steps": course.steps})
 
 
 def _stuck(course: Course) -> Iterator[Finding]:

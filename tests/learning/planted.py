@@ -64,6 +64,17 @@ def unregistered_bias(seed: int = 0) -> Module:
     return model
 
 
+class DetachedOutput(perceptron.Perceptron):
+    def __call__(self, x: Tensor) -> Tensor:
+        return Tensor(super().__call__(x).data)
+
+
+def detached_output(seed: int = 0) -> Module:
+    model = perceptron.build(seed)
+    model.__class__ = DetachedOutput
+    return model
+
+
 class Nothing(Module):
     """A model without parameters."""
 

@@ -115,6 +115,10 @@ class TestStuckParameter:
         still = passage(moved=0.0, pull=1e-16)
         assert found(course(parameters={"weight": passage(), "bias": still})) == []
 
+    def test_without_a_gradient_at_any_step_is_said_to_have_none(self) -> None:
+        (finding,) = found(course(parameters={"weight": passage(), "bias": passage(answered=0, told=0, moved=0.0)}))
+        assert (finding.code, finding.evidence["array"]) == ("missing-gradient", "bias")
+
     def test_without_a_gradient_is_not_the_fault_of_the_optimiser(self) -> None:
         still = passage(moved=0.0, pull=0.0, told=0)
         assert found(course(parameters={"weight": passage(), "bias": still})) == []

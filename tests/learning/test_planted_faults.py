@@ -15,6 +15,7 @@ def test_an_embedding_that_is_detached(tmp_path: Path) -> None:
     (name,) = findings(results, "unreached-parameter")
     assert name == "symbols.weight"
     assert results[name].verdict is Verdict.FAIL
+    assert findings(results, "missing-gradient") == {}
     assert "planted.py" in findings(results, "unreached-parameter")[name].message
 
 
@@ -28,6 +29,7 @@ def test_an_attention_gradient_that_is_scaled_though_the_model_learns(tmp_path: 
     assert "blocks[0].attention.value.weight" not in wrong
     diagnosis = findings(results, "constant-factor")["blocks[0].attention.query.weight"]
     assert "2" in diagnosis.message
+    assert "ScaledDotProductAttentionBackward" in results["blocks[0].attention.query.weight"].message
 
 
 def test_a_bias_that_is_not_registered(tmp_path: Path) -> None:
@@ -35,6 +37,14 @@ def test_a_bias_that_is_not_registered(tmp_path: Path) -> None:
     results = audited(tmp_path, **spec)
     assert list(findings(results, "unregistered-parameter")) == ["output.aside.bias"]
     assert "expected 19 parameters, found 18" in findings(results, "parameter-count")["loss"].message
+
+
+def test_an_output_that_is_detached(tmp_path: Path) -> None:
+    results = audited(tmp_path, **PERCEPTRON | {"model": "planted:detached_output"})
+    assert failing(results) == {"detached-output"}
+    assert {result.verdict for name, result in results.items() if name != "loss"} == {Verdict.FAIL}
+    assert results["loss"].verdict is Verdict.ERROR
+    assert "backward raised" in results["loss"].message
 
 
 def test_a_poor_end_names_the_gradients_that_were_wrong_at_the_beginning(tmp_path: Path) -> None:
