@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import re
+import sys
 from typing import Any
 
 from gradaudit.flow.tape import TapeError
@@ -41,6 +44,15 @@ def write(owner: Any, name: str, value: Any) -> None:
         setattr(owner, last, value)
     except AttributeError as error:
         raise TapeError(f"tape: {last} of {type(owner).__name__} cannot be set: {error}") from None
+
+
+def is_mentioned(name: str, kind: type) -> bool:
+    """Whether the package of a class names an attribute anywhere in its source: its tensors may get it later."""
+    top = kind.__module__.partition(".")[0]
+    word = re.compile(rf"\b{re.escape(name)}\b")
+    modules = [module for key, module in list(sys.modules.items()) if key.partition(".")[0] == top]
+    files = {str(module.__file__) for module in modules if getattr(module, "__file__", None)}
+    return any(word.search("".join(linecache.getlines(file))) for file in files)
 
 
 def _is_method(value: Any) -> bool:

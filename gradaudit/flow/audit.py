@@ -114,7 +114,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     results, _ = with_likely_causes(audited, results, comparisons, findings)
     made = {result.input: result for result in results}
     made |= _zero_results(subject, probe, zero)
-    return _with_culprit(subject, made), list(unexplained(findings, results))
+    return _with_culprit(subject, made, zero), list(unexplained(findings, results))
 
 
 def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
@@ -169,11 +169,18 @@ def _with_flow(
     return made
 
 
-def _with_culprit(subject: FlowSubject, results: dict[str, Result]) -> dict[str, Result]:
-    """Add to the wrong gradients the step that all of them, and no right one, pass through."""
+def _with_culprit(subject: FlowSubject, results: dict[str, Result], zero: Container[str]) -> dict[str, Result]:
+    """Add to the wrong gradients where a part of them is lost, or the step that makes them wrong.
+
+    A gradient of zero tells nothing of the steps that it passed.
+    """
     wrong = [name for name, result in results.items() if result.verdict is Verdict.FAIL]
-    right = [name for name, result in results.items() if result.verdict is Verdict.PASS]
-    said = culprit(subject, wrong, right)
+    right = [name for name, result in results.items() if result.verdict is Verdict.PASS and name not in zero]
+    if not wrong:
+        return results
+    cut = subject.cut(*wrong)
+    partly = cut.made is not None and not cut.node
+    said = f"a part of it is lost: {cut.in_words()}" if partly else culprit(subject, wrong, right)
     return {name: _blaming(result, said) if said and name in wrong else result for name, result in results.items()}
 
 

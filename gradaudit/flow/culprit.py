@@ -24,8 +24,6 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     inputs spoils what passes one edge of the graph, one that is wrong for all of them what passes a step: an edge, or
     a step, that is on the ways of all wrong gradients and of no right one.
     """
-    if not wrong:
-        return ""
     graph = subject.from_loss
     edges = {name: graph.edges_from(subject.tensor(name)) for name in (*wrong, *right)}
     passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}

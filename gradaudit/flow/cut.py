@@ -3,6 +3,7 @@
 From the loss, the tape is walked back. From the parameter, the model is run a second time with other values in it: of
 the tensors that come to be while it runs, those that change are computed from the parameter, whatever the tape says.
 The cut is at the first of them that the loss's tape holds and that names none of them as what it was computed from.
+Where a gradient arrives on one way and is lost on another, that is a cut as well.
 """
 
 from __future__ import annotations
@@ -98,15 +99,17 @@ def find_cut(op: ModelOp, arrays: Mapping[str, Array], names: Collection[str], b
 
     """
     moved = recorded(op, {**arrays, **{name: _nudged(arrays[name]) for name in names}})
+    lost = _tensors(op, base.run, names)
     changed = [
         made
         for made, one, other in zip(base.creations, base.values, moved.values, strict=False)
         if one is not None and other is not None and not _alike(one, other)
+        if not any(made.tensor is tensor for tensor in lost)
     ]
     loss = base.run.loss
     depends = not _alike(op.tape.array(loss), op.tape.array(moved.run.loss))
     with in_words("reading the tape"):
-        return _cut(op.tape, walk(op.tape, loss), loss, changed, _tensors(op, base.run, names), depends=depends)
+        return _cut(op.tape, walk(op.tape, loss), loss, changed, lost, depends=depends)
 
 
 def _tensors(op: ModelOp, run: Run, names: Collection[str]) -> list[Tensor]:
@@ -117,18 +120,18 @@ def _tensors(op: ModelOp, run: Run, names: Collection[str]) -> list[Tensor]:
 def _cut(
     tape: Tape, from_loss: Walk, loss: Tensor, changed: list[Creation], lost: list[Tensor], *, depends: bool
 ) -> Cut:
-    keys = {_key(tape, made.tensor) for made in changed}
+    keys = {_key(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
     for position, made in enumerate(changed):
         key = _key(tape, made.tensor)
         on_tape = made.tensor is loss or key in from_loss.nodes or key in from_loss.leaves
-        if not on_tape or set(from_loss.parents.get(key, ())) & keys:
+        source = _detached_source(tape, made, changed)
+        if not on_tape or (source is made and set(from_loss.parents.get(key, ())) & keys):
             continue
-        made = _detached_source(tape, made, changed)
-        leading = [(k, said) for k in range(position) if (said := _leads(tape, changed[k], lost))]
-        after, last = leading[-1] if leading else (-1, "")
-        made = _first_detached(tape, made, changed[after + 1 : position])
-        node = tape.node(made.tensor)
-        return Cut(depends, made, node.name if node else "", last)
+        before = ((k, said) for k in reversed(range(position)) if (said := _leads(tape, changed[k], lost)))
+        after, last = next(before, (-1, ""))
+        source = _first_detached(tape, source, changed[after + 1 : position])
+        node = tape.node(source.tensor)
+        return Cut(depends, source, node.name if node else "", last)
     return Cut(depends)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.attributes import read, write
+from gradaudit.flow.attributes import is_mentioned, read, write
 from gradaudit.flow.constructor import after_making, unrounded
 from gradaudit.flow.found import paths_of, tensors_in
 from gradaudit.flow.place import model_line
@@ -76,12 +76,12 @@ class DescribedTape:
         """Return the step that a tensor's attribute holds; where tensors are steps, one that has parents is."""
         if self.description.node == SELF:
             return self._step(tensor) if self._parents(tensor) else None
-        made = self._attribute(tensor, self.description.node, "node")
+        made = self._optional(tensor, self.description.node, "node")
         return None if made is None else self._step(made)
 
     def gradient(self, tensor: Tensor) -> Array | None:
         """Return the array that its attribute holds, be it in a tensor or a list."""
-        held = self._attribute(tensor, self.description.grad, "grad")
+        held = self._optional(tensor, self.description.grad, "grad")
         if held is None:
             return None
         return self.array(held) if self.is_tensor(held) else self._as_array(held, self.description.grad)
@@ -93,7 +93,7 @@ class DescribedTape:
             if method is not None:
                 self._attribute(tensor, method, "zero_grad", call=False)()
             elif self.description.cleared == "none":
-                self._attribute(tensor, self.description.grad, "grad")  # lest a wrong name becomes one that is there
+                self._optional(tensor, self.description.grad, "grad")  # lest a wrong name becomes one that is there
                 write(tensor, self.description.grad, None)
             else:
                 zeros = np.zeros_like(self.array(tensor))
@@ -250,6 +250,12 @@ class DescribedTape:
 
     def _attribute(self, owner: Any, name: str, key: str, *, call: bool = True) -> Any:
         return read(owner, name, f"tape.{key}", call=call)
+
+    def _optional(self, owner: Any, name: str, key: str) -> Any:
+        """Return what a name leads to, None where a tensor lacks what the framework gives to others later."""
+        if not hasattr(owner, name.partition(".")[0]) and is_mentioned(name.partition(".")[0], self.kind):
+            return None
+        return self._attribute(owner, name, key)
 
     def _as_array(self, held: Any, name: str) -> Array:
         if self.is_tensor(held):

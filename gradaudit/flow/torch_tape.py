@@ -150,7 +150,8 @@ class TorchTape:
 
         def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
             place, within = model_line()
-            noted.append(Creation(made, place, within, given))
+            # What a Function's own forward computes is attached by the Function, or not at all.
+            noted.append(Creation(made, place, within, given if torch.is_grad_enabled() else ()))
             return made
 
         with _EachResult(note):

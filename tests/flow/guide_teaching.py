@@ -34,6 +34,8 @@ def build(fault: str = "") -> Any:
         if fault == "embedding":
             h = Value(h.numbers)
         mixed = teaching.tanh(product(h, mix, fault))
+        if fault == "branch":
+            mixed = Value(mixed.numbers)
         h = Value(h.numbers + mixed.numbers) if fault == "residual" else teaching.plus(h, mixed)
         h = Value(h.numbers.reshape(4, 12)) if fault == "reshape" else teaching.shaped(h, (4, 12))
         out = linear(h, weight, bias, fault)

@@ -59,6 +59,8 @@ class Guide(torch.nn.Module):
         if fault == "embedding":
             h = h.detach()
         mixed = torch.tanh(Product.apply(h, self.mix, fault))
+        if fault == "branch":
+            mixed = mixed.detach()
         h = torch.tensor((h.detach() + mixed.detach()).numpy()) if fault == "residual" else h + mixed
         h = h.data.reshape(4, 12) if fault == "reshape" else h.reshape(4, 12)
         bias = self.held[0] if self.held else self.bias

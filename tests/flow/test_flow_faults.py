@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,15 @@ def test_the_step_that_made_the_output_is_the_expected_one(tmp_path: Path, tape:
 def test_a_known_fault_that_is_caught_is_as_expected(tmp_path: Path) -> None:
     made = guide(tmp_path, "teaching", "embedding", expect="fail", findings=["unreached-parameter"])
     assert all(result.expected for result in made.results)
+
+
+@each_tape
+def test_a_gradient_that_is_lost_on_one_of_two_ways_is_told_with_the_line(tmp_path: Path, tape: str) -> None:
+    made = guide(tmp_path, tape, "branch")
+    assert failed(made) == {"table", "mix"}
+    assert codes(made)["mix"] == {"unreached-parameter"}
+    assert "a part of it is lost: the tensor made at" in of(made, "table").message
+    line = re.search(rf"guide_{tape}.py:(\d+)", of(made, "table").message)
+    source = Path(import_module(f"guide_{tape}").__file__ or "").read_text().splitlines()
+    assert line is not None
+    assert source[int(line[1]) - 1].strip().startswith("mixed = ")
