@@ -47,8 +47,8 @@ def _target(case: Case) -> LearningTarget:
 
 def _trained(case: Case, lesson: Lesson) -> Course:
     target = _target(case)
-    step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
     with seeded(case.seed), in_words("training"):
+        step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
         return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 from gradaudit.coverage.levels import LevelRow, ModelRow
-from gradaudit.coverage.model import Coverage, ModuleRow
+from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
 from gradaudit.report import numbers
-from gradaudit.spec.level import ABOVE_UNIT
+from gradaudit.results import Verdict
+from gradaudit.spec.level import ABOVE_UNIT, Level
 
 PYRAMID = ("Level", "Specs:", "Cases:", "As expected:", "Not:", "Not audited:")
 """Headings of the pyramid; numbers have a colon."""
@@ -29,6 +31,30 @@ def pyramid_cells(row: LevelRow) -> list[str]:
 def model_cells(row: ModelRow) -> list[str]:
     """Return what stands in the row of a model: its specs at each level."""
     return [row.model, *(", ".join(row.specs[level]) or ALONE for level in ABOVE_UNIT)]
+
+
+def shown_inputs(op: OpCoverage) -> Sequence[InputRow]:
+    """Return the rows of an op's inputs; of a model, which may have hundreds, those that passed in one."""
+    if op.level is Level.UNIT:
+        return op.inputs
+    passed = [row for row in op.inputs if set(row.verdicts.values()) == {Verdict.PASS}]
+    others = [row for row in op.inputs if row not in passed]
+    if not op.inputs:
+        return [InputRow("parameters", {}, op.cases.total, math.nan, math.nan)]
+    return [*others, *([_together(passed)] if passed else [])]
+
+
+def _together(rows: Sequence[InputRow]) -> InputRow:
+    def greatest(values: Iterable[float]) -> float:
+        return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+    return InputRow(
+        input=numbers.listed([row.input for row in rows], most=3),
+        verdicts={dtype: Verdict.PASS for row in rows for dtype in row.verdicts},
+        cases=max(row.cases for row in rows),
+        worst_ratio=greatest(row.worst_ratio for row in rows),
+        miss_probability=greatest(row.miss_probability for row in rows),
+    )
 
 
 def level_headings(coverage: Coverage) -> list[str]:

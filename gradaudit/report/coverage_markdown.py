@@ -23,6 +23,7 @@ from gradaudit.report.coverage_levels import (
     level_headings,
     model_cells,
     pyramid_cells,
+    shown_inputs,
 )
 from gradaudit.report.depth import never_reached
 from gradaudit.report.markdown import code, escaped, table
@@ -135,7 +136,7 @@ def _module(ops: Sequence[OpCoverage]) -> list[str]:
     dtypes = [dtype for dtype in DTYPE_ORDER if dtype in seen]
     extra = thoroughness_headings(ops)
     headings = ["Op", "Input", *dtypes, "Cases:", "Error / tolerance:", "Missed:", *extra, "Findings", "Audit"]
-    return table(headings, [_row(op, k, row, dtypes, extra) for op in ops for k, row in enumerate(op.inputs)])
+    return table(headings, [_row(op, k, row, dtypes, extra) for op in ops for k, row in enumerate(shown_inputs(op))])
 
 
 def _share(share: Share | None) -> str:

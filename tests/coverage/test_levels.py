@@ -142,6 +142,13 @@ def test_the_parameters_of_a_model_have_rows(coverage: Coverage) -> None:
     assert [row["input"] for row in op["inputs"]] == ["loss", "weight", "bias"]
 
 
+def test_the_page_tells_of_the_parameters_that_passed_in_one_row(coverage: Coverage) -> None:
+    assert "| `line_learns` (learning) | `parameters` |" in coverage(LEARNING, form="markdown")
+    page = coverage(LEARNING | {"expected": {"loss_falls_by": 1.0}}, run=True, form="markdown")
+    assert "| `line_learns` (learning; not as its spec expects) | `loss` | **FAIL** |" in page
+    assert "|  | `weight, bias` | pass |" in page
+
+
 def test_a_spec_of_a_model_is_stale_when_a_pass_below_it_changes(coverage: Coverage, tmp_path: Path) -> None:
     coverage(FLOW, LEARNING, run=True)
     assert json.loads(coverage())["stale"] == []
