@@ -125,7 +125,8 @@ def _cut(
         key = _key(tape, made.tensor)
         on_tape = made.tensor is loss or key in from_loss.nodes or key in from_loss.leaves
         source = _detached_source(tape, made, changed)
-        if not on_tape or (source is made and set(from_loss.parents.get(key, ())) & keys):
+        lost_in_part = source is not made and made.watched
+        if not on_tape or (set(from_loss.parents.get(key, ())) & keys and not lost_in_part):
             continue
         before = ((k, said) for k in reversed(range(position)) if (said := _leads(tape, changed[k], lost)))
         after, last = next(before, (-1, ""))

@@ -243,10 +243,13 @@ class DescribedTape:
         return self._step(held)
 
     def _held(self, made: Any, name: str, key: str) -> list[Any]:
+        """Return what a list of a step holds; of pairs, such as a tensor with its rule, the tensors in them."""
         held = self._attribute(made, name, key)
         if held is None:
             return []
-        return list(held) if isinstance(held, (list, tuple, set, frozenset)) else [held]
+        listed = list(held) if isinstance(held, (list, tuple, set, frozenset)) else [held]
+        pairs = [each if isinstance(each, tuple) else (each,) for each in listed]
+        return [one for pair in pairs for one in ([each for each in pair if self.is_tensor(each)] or pair)]
 
     def _attribute(self, owner: Any, name: str, key: str, *, call: bool = True) -> Any:
         return read(owner, name, f"tape.{key}", call=call)

@@ -63,6 +63,7 @@ class Creation:
         place: ``file:line`` of the line in the model, or nearest to it, that made it.
         within: the function that this line is in.
         given: the tensors that it was made from, where the framework tells.
+        watched: whether the framework was recording steps then: within a step of the user's own it is not.
 
     """
 
@@ -70,6 +71,7 @@ class Creation:
     place: str
     within: str
     given: tuple[Tensor, ...] = ()
+    watched: bool = True
 
 
 class Tape(Protocol):

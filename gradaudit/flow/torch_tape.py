@@ -150,8 +150,7 @@ class TorchTape:
 
         def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
             place, within = model_line()
-            # What a Function's own forward computes is attached by the Function, or not at all.
-            noted.append(Creation(made, place, within, given if torch.is_grad_enabled() else ()))
+            noted.append(Creation(made, place, within, given, watched=torch.is_grad_enabled()))
             return made
 
         with _EachResult(note):

@@ -13,7 +13,7 @@ def enable_autograd():
 class Function:
     def __init__(self, *tensors):
         self.saved_tensors = tensors
-        self.next_functions = [t._grad_fn for t in tensors if isinstance(t, Tensor) and t._grad_fn]
+        self.next_functions = [t._grad_fn for t in tensors if hasattr(t, "_grad_fn")]
 
 
 class Tensor:
@@ -21,7 +21,6 @@ class Tensor:
         self.data = np.array(data, dtype=np.float32)
         self.requires_grad = requires_grad
         self.grad = None
-        self._grad_fn = None
 
     def backward(self, gradient=None):
         if not self.requires_grad:
@@ -29,7 +28,7 @@ class Tensor:
         if gradient is None:
             gradient = np.ones_like(self.data)
         self.grad = gradient if self.grad is None else self.grad + gradient
-        if self._grad_fn is not None:
+        if hasattr(self, "_grad_fn"):
             for t, g in zip(self._grad_fn.saved_tensors, self._grad_fn.apply(gradient), strict=False):
                 if isinstance(t, Tensor) and t.requires_grad and g is not None:
                     t.backward(g)
