@@ -198,8 +198,15 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
         )
 
 
+MAX_VIEWS = 2
+"""Most cases of which the graph is drawn: those of a model differ in their data, and little in their graph."""
+
+
 def _views(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[ModelView]:
-    cases = {case.id: case for case, _ in pairs if level_of(case.target) is not Level.UNIT}
+    """Yield the graphs of a model in the cases that ended worst."""
+    models = [pair for pair in pairs if level_of(pair[0].target) is not Level.UNIT]
+    gravest_first = sorted(models, key=lambda pair: -pair[1].verdict.severity)
+    cases = dict(list({case.id: case for case, _ in gravest_first}.items())[:MAX_VIEWS])
     if not cases:
         return
     place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
