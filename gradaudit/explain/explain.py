@@ -206,13 +206,13 @@ def _views(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Mode
     """Yield the graphs of a model in the cases that ended worst."""
     models = [pair for pair in pairs if level_of(pair[0].target) is not Level.UNIT]
     gravest_first = sorted(models, key=lambda pair: -pair[1].verdict.severity)
-    cases = dict(list({case.id: case for case, _ in gravest_first}.items())[:MAX_VIEWS])
+    cases = list({case.id: case for case, _ in gravest_first}.values())[:MAX_VIEWS]
     if not cases:
         return
     place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place as tasks:
-        made = dict(tasks.map(_view, [(case,) for case in cases.values()]))
-    for k, case in enumerate(cases.values()):
+        made = dict(tasks.map(_view, [(case,) for case in cases]))
+    for k, case in enumerate(cases):
         outcome = made[k]
         yield ModelView(case.name, case.dtype, None, outcome.cause) if isinstance(outcome, Lost) else outcome
 
