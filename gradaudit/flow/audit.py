@@ -17,7 +17,7 @@ from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
-from gradaudit.engine.conclusion import Audit, concluded
+from gradaudit.engine.conclusion import Audit, concluded, failed_audit
 from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.flow.checks.accumulation import accumulation
 from gradaudit.flow.checks.attachment import detached_output, wrong_backward
@@ -40,16 +40,24 @@ MEANINGLESS = frozenset({"degenerate-upstream", "tolerance-too-loose"})
 """Findings that say nothing of a model: its upstream is 1, and one tolerance serves parameters of all magnitudes."""
 
 
-@tape_in_words()
 def audit_flow(case: Case, op: ModelOp) -> Audit:
     """Audit a model: one result for each parameter and differentiable input, and for each that is not registered.
 
     Raises:
-        OpError: where the model cannot be run, or its tape not be read.
+        OpError: where its tape cannot be read, so that its parameters are not known.
 
     """
+    with tape_in_words():
+        case = completed(case, op)
+    try:
+        with tape_in_words():
+            return _audited(case, op)
+    except OpError as error:
+        return failed_audit(case, str(error), (error.finding,) if error.finding else ())
+
+
+def _audited(case: Case, op: ModelOp) -> Audit:
     started = time.perf_counter()
-    case = completed(case, op)
     subject = examine_flow(case, op)
     results = {name: _blank(case, name) for name in subject.names}
     noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))

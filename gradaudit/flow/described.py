@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -277,6 +278,12 @@ def is_pair(model: Any) -> bool:
     return isinstance(model, tuple) and len(model) == 2 and callable(model[0])
 
 
+@cache
+def _set_up(function: Callable[[], Any]) -> None:
+    """Call a function once in the life of a process."""
+    function()
+
+
 def described(description: TapeDescription, find: Callable[[str], Any]) -> DescribedTape:
     """Return the tape of a description.
 
@@ -292,5 +299,5 @@ def described(description: TapeDescription, find: Callable[[str], Any]) -> Descr
     if not isinstance(kind, type):
         raise TapeError(f"tape.tensor: '{description.tensor}' is no class: found {type(kind).__name__}")
     if description.setup is not None:
-        find(description.setup)()
+        _set_up(find(description.setup))
     return DescribedTape(description, kind)

@@ -53,6 +53,8 @@ class Guide(Module):
     def linear(self, h: Tensor) -> Tensor:
         def pull(u: Any) -> Any:
             gradients = u @ self.weight.data.T, h.data.T @ u, u.sum(axis=0)
+            if self.fault == "single":
+                return gradients[1]
             return (*gradients[:2], None) if self.fault == "none" else gradients
 
         inputs = (h, self.weight) if self.fault == "bias" else (h, self.weight, self.bias)

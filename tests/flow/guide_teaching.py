@@ -61,6 +61,8 @@ def product(x: Value, w: Value, fault: str) -> Value:
 def linear(h: Value, weight: Value, bias: Value, fault: str) -> Value:
     def pull(u: Any) -> Any:
         gradients = u @ weight.numbers.T, h.numbers.T @ u, u.sum(axis=0)
+        if fault == "single":
+            return gradients[1]
         return (*gradients[:2], None) if fault == "none" else gradients
 
     sources = [h, weight] if fault == "bias" else [h, weight, bias]

@@ -155,3 +155,11 @@ def test_a_gradient_that_is_lost_on_one_of_two_ways_is_told_with_the_line(tmp_pa
     source = Path(import_module(f"guide_{tape}").__file__ or "").read_text().splitlines()
     assert line is not None
     assert source[int(line[1]) - 1].strip().startswith("mixed = ")
+
+
+@each_tape
+def test_a_backward_that_returns_one_gradient_for_three_inputs_is_told_in_words(tmp_path: Path, tape: str) -> None:
+    made = guide(tmp_path, tape, "single")
+    assert {result.input: result.verdict for result in made.results} == dict.fromkeys(ALL, Verdict.ERROR)
+    assert "backward raised" in said(made)
+    assert "Traceback" not in said(made)
