@@ -28,6 +28,8 @@ def audit_learning(case: Case, op: ModelOp) -> Audit:
     """Audit every gradient of a model on a batch, train it, and return a result for the loss and each parameter."""
     lesson = lesson_of(case, _target(case))
     gradients = audit_flow(case, op)
+    if not op.trained:  # which is said; there is nothing to train
+        return gradients
     results = [replace(made, input=f"model.{LOSS}") if made.input == LOSS else made for made in gradients.results]
     try:
         course = _trained(case, lesson)

@@ -112,7 +112,10 @@ class TestBadInput:
         assert "has no parameters" in self.said(tmp_path, model="planted:Nothing")
 
     def test_nan_from_the_first_step(self, tmp_path: Path) -> None:
-        assert "nan before any training" in self.said(tmp_path, model="planted:of_nan")
+        results = audited(tmp_path, **PERCEPTRON | {"model": "planted:of_nan"})
+        assert results["loss"].message == "the loss is not finite before the first step"
+        assert failing(results) == {"diverged", "nonfinite"}
+        assert "nan before any training" in results["linear.weight"].message
 
     def test_an_accuracy_in_percent(self, tmp_path: Path) -> None:
         message = self.said(tmp_path, accuracy="planted:percent")
