@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradaudit.engine.audit import Audit
+    from gradaudit.engine.conclusion import Audit
     from gradaudit.spec.case import Case
     from gradaudit.spec.expand import Overrides
 
@@ -93,8 +93,13 @@ class SpecOp(pytest.Collector):
 
 
 def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]:
+    from gradaudit.spec.case import ModelTarget
+
     for case in cases:
         audited = _Audited(case)
+        if isinstance(case.target, ModelTarget):  # whose parameters are known when it has been made
+            yield GradientItem.from_parent(parent, name=f"{case.name}[{case.dtype}]", audited=audited, about="")
+            continue
         for made in case.inputs:
             if made.differentiable:
                 name = f"{case.name}[{case.dtype}-{made.name}]"
@@ -150,14 +155,14 @@ class UnexpectedEndError(AssertionError):
 
 
 class GradientItem(pytest.Item):
-    """The gradient of one input in one case."""
+    """The gradient of one input in one case, or all of a model's."""
 
     def __init__(self, *, audited: _Audited, about: str, **keys: Any) -> None:
         super().__init__(**keys)
         self._audited = audited
         self._input = about
         case = audited.case
-        self.extra_keyword_matches.update({case.op, case.module, case.dtype, about})
+        self.extra_keyword_matches.update({case.op, case.module, case.dtype, about} - {""})
 
     def runtest(self) -> None:
         """Audit the case, unless another input's test did; skip where its framework is not installed.
@@ -178,11 +183,13 @@ class GradientItem(pytest.Item):
 
     @property
     def _about(self) -> set[str]:
-        """The inputs whose gradients this test is about."""
+        """The inputs whose gradients this test is about: a model's are all, and known by their results alone."""
+        audited = {result.input for result in self._audited.audit().results}
+        if not self._input:
+            return audited
         named = [made.name for made in self._audited.case.inputs]
         first = next(made.name for made in self._audited.case.inputs if made.differentiable)
-        others = {result.input for result in self._audited.audit().results}.difference(named)
-        return {self._input} | (others if self._input == first else set())
+        return {self._input} | (audited.difference(named) if self._input == first else set())
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the report of a gradient, without the frames that led to it."""

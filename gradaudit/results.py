@@ -23,6 +23,17 @@ FAILING_CODES = frozenset(
         "broadcast-not-reduced",
         "nonfinite",
         "precision-loss",
+        "detached-output",
+        "unreached-parameter",
+        "unregistered-parameter",
+        "zero-gradient",
+        "accumulation",
+        "wrong-backward",
+        "not-learning",
+        "diverged",
+        "parameter-stuck",
+        "parameter-count",
+        "too-slow",
     }
 )
 """Finding codes that fail a case by themselves, whatever the numbers say."""
@@ -38,6 +49,8 @@ ADVISORY_CODES = frozenset(
         "tolerance-too-tight",
         "uniform-input",
         "zero-input",
+        "vanishing",
+        "exploding",
     }
 )
 """Finding codes that inform without failing a case."""
@@ -119,6 +132,18 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a model in training was worth after some epochs, 0 for none: its loss and its accuracy over all data.
+
+    ``accuracy`` is None where nothing measures it.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """What the audit of one differentiable input of one case found.
 
@@ -146,6 +171,7 @@ class Result:
             worst first, at most ``MAX_MISMATCHES`` of them.
         findings: what else was noticed.
         location: ``file:line`` of the case in its spec.
+        training: how loss and accuracy went while a model was trained; empty for other audits.
 
     """
 
@@ -171,6 +197,7 @@ class Result:
     mismatches: tuple[Mismatch, ...] = ()
     findings: tuple[Finding, ...] = ()
     location: str = ""
+    training: tuple[Measured, ...] = ()
 
 
 MAX_MISMATCHES = 10_000

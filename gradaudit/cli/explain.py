@@ -19,7 +19,9 @@ FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 
 
 def explain(
-    name: Annotated[str, typer.Argument(metavar="OP|CODE", help="An op's name, or the code of a finding.")],
+    name: Annotated[
+        str, typer.Argument(metavar="OP|CODE", help="The name of an op or a model, or the code of a finding.")
+    ],
     case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
     specs: Annotated[
         list[Path] | None, typer.Option("--specs", help="Spec files or folders; repeatable; default: the project's.")
@@ -36,6 +38,8 @@ def explain(
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
 ) -> None:
     """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a finding means.
+
+    Of a model, its graph is drawn with the size of each gradient and where it is cut, and how it learned.
 
     Exits as run does: 0 where every case ends as its spec expects, 1 where any does not, 2 for a wrong spec or option.
     """

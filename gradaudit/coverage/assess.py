@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradaudit.coverage.fingerprint import states
+from gradaudit.coverage.levels import CaseCounts, level_rows, model_rows
 from gradaudit.coverage.match import Matching
 from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutants, OpCoverage
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.coverage.reach import hashed
 from gradaudit.results import worst
 from gradaudit.spec.case import Case, FrameworkTarget
+from gradaudit.spec.level import Level, level_of, model_of
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of
 
 TOTAL = "TOTAL"
@@ -31,6 +33,7 @@ Key = tuple[str, str, str]
 def assess(
     found: Discovery,
     matching: Matching,
+    in_models: Mapping[Level, Matching],
     cases: Sequence[Case],
     provenances: Mapping[str, Provenance],
     recorded: Recorded,
@@ -41,6 +44,7 @@ def assess(
     Args:
         found: its backward passes.
         matching: which specs audit them.
+        in_models: which of them are called by models that are audited at a level above the unit.
         cases: those of all its specs.
         provenances: what each case is about now, by its id.
         recorded: what the store holds of them.
@@ -57,11 +61,19 @@ def assess(
     about = states(cases, provenances)
     ops = [replace(op, depth=_depth(recorded, op.op, about), mutants=_mutants(recorded, op.op, about)) for op in ops]
     modules = _modules(found.passes, matching, {op: own[0].module for op, own in by_op.items()})
-    rows = _rows(found.passes, matching, modules)
+    rows = _rows(found.passes, matching, in_models, modules)
     missing = tuple((modules[one], one) for one in found.passes if not matching.ops[one])
-    total = ModuleRow(TOTAL, sum(row.passes for row in rows), sum(row.checked for row in rows))
     ordered = tuple(sorted(ops, key=lambda op: (op.module, op.op)))
-    return Coverage(tuple(rows), total, ordered, missing, found.troubles, found.files)
+    return Coverage(
+        modules=tuple(rows),
+        total=_total(rows),
+        ops=ordered,
+        missing=missing,
+        troubles=found.troubles,
+        files=found.files,
+        levels=level_rows([(op.level, op.cases) for op in ordered]),
+        models=model_rows((op.model, op.level, op.op) for op in ordered),
+    )
 
 
 def _depth(recorded: Recorded, op: str, about: Mapping[str, str]) -> Depth | None:
@@ -76,10 +88,26 @@ def _mutants(recorded: Recorded, op: str, about: Mapping[str, str]) -> Mutants |
     return Mutants(newest.counts, stale=newest.state != about[op]) if newest else None
 
 
-def _rows(passes: Sequence[BackwardPass], matching: Matching, modules: Mapping[BackwardPass, str]) -> list[ModuleRow]:
+def _rows(
+    passes: Sequence[BackwardPass],
+    matching: Matching,
+    in_models: Mapping[Level, Matching],
+    modules: Mapping[BackwardPass, str],
+) -> list[ModuleRow]:
     count = Counter(modules[one] for one in passes)
     checked = Counter(modules[one] for one in passes if matching.ops[one])
-    return [ModuleRow(module, count[module], checked[module]) for module in sorted(count)]
+    called = {level: Counter(modules[one] for one in passes if own.ops[one]) for level, own in in_models.items()}
+    return [
+        ModuleRow(module, count[module], checked[module], {level: own[module] for level, own in called.items()})
+        for module in sorted(count)
+    ]
+
+
+def _total(rows: Sequence[ModuleRow]) -> ModuleRow:
+    called: Counter[Level] = Counter()
+    for row in rows:
+        called.update(row.in_models)
+    return ModuleRow(TOTAL, sum(row.passes for row in rows), sum(row.checked for row in rows), called)
 
 
 def _modules(
@@ -114,7 +142,6 @@ def _op(
         fitting = [record for record in known if record.provenance.spec == provenances[case.id].spec]
         newest = max((record.run for record in fitting or known), default=0)
         current[case.id] = [record for record in fitting or known if record.run == newest]
-    records = [record for own in current.values() for record in own]
     codes = Counter(
         code for own in current.values() for code in {made.code for record in own for made in record.result.findings}
     )
@@ -122,16 +149,25 @@ def _op(
     return OpCoverage(
         op=first.op,
         module=first.module,
+        level=level_of(first.target),
+        model=model_of(first.target),
         location=f"{shown.as_posix()}:{first.location.line}",
         passes=matching.passes_of(first.op),
         by_name=first.op in matching.by_name,
         inputs=tuple(_inputs(cases, current)),
         findings=tuple(sorted(codes.items())),
-        expected=all(record.result.expected for record in records),
-        audited=max((record.recorded for record in records), default=None),
+        cases=sum(map(_ending, current.values()), CaseCounts()),
+        audited=max((record.recorded for own in current.values() for record in own), default=None),
         audit=hashed(json.dumps(about))[:SHOWN_AUDIT] if about else "",
         stale=tuple(_staleness(cases, provenances, current)),
     )
+
+
+def _ending(records: Sequence[Record]) -> CaseCounts:
+    if not records:
+        return CaseCounts(unaudited=1)
+    expected = all(record.result.expected for record in records)
+    return CaseCounts(expected=int(expected), unexpected=int(not expected))
 
 
 def _inputs(cases: Sequence[Case], current: Mapping[str, Sequence[Record]]) -> Iterable[InputRow]:
@@ -152,8 +188,8 @@ def _inputs(cases: Sequence[Case], current: Mapping[str, Sequence[Record]]) -> I
 def _names(case: Case, records: Sequence[Record]) -> list[str]:
     """Return the differentiable inputs of a case, with the parameters that a module was found to bring along."""
     named = [made.name for made in case.inputs if made.differentiable]
-    brought = [record.result.input for record in records if isinstance(case.target, FrameworkTarget)]
-    return list(dict.fromkeys([*named, *brought]))
+    brings = isinstance(case.target, FrameworkTarget) or level_of(case.target) is not Level.UNIT
+    return list(dict.fromkeys([*named, *(record.result.input for record in records if brings)]))
 
 
 def _staleness(

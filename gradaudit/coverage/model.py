@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from gradaudit.coverage.levels import CaseCounts, LevelRow, ModelRow
 from gradaudit.coverage.passes import BackwardPass, Trouble
 from gradaudit.results import FunctionDepth, MutantCounts, Verdict
+from gradaudit.spec.level import Level
 
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """A row of the table of modules: how many backward passes there are, and how many have a spec."""
+    """A row of the table of modules: how many backward passes there are, and how many have a spec.
+
+    ``in_models`` says how many of them a model calls that is audited at a level above the unit.
+    """
 
     module: str
     passes: int
     checked: int
+    in_models: Mapping[Level, int] = field(default_factory=dict)
 
     @property
     def percent(self) -> int:
@@ -70,12 +76,14 @@ class OpCoverage:
 
     Attributes:
         op, module: its name and the group it is reported under.
+        level: at which level its spec audits it.
+        model: the ``module:factory`` of the model that it is; empty for one op.
         location: ``file:line`` of its spec.
         passes: the backward passes that it audits; none where the sources have none.
         by_name: whether those were matched by name alone.
         inputs: a row for each differentiable input.
         findings: the codes of what was noticed, each with the number of cases.
-        expected: whether every case ended as its spec says.
+        cases: how its cases ended.
         audited: when it was last audited; None for never.
         audit: a short hash of the sources and the spec that the results are about; empty for never.
         stale: why the results are not about what is there now, in words; none where they are.
@@ -86,17 +94,24 @@ class OpCoverage:
 
     op: str
     module: str
+    level: Level
+    model: str
     location: str
     passes: tuple[BackwardPass, ...]
     by_name: bool
     inputs: tuple[InputRow, ...]
     findings: tuple[tuple[str, int], ...]
-    expected: bool
+    cases: CaseCounts
     audited: datetime | None
     audit: str
     stale: tuple[str, ...]
     depth: Depth | None = None
     mutants: Mutants | None = None
+
+    @property
+    def expected(self) -> bool:
+        """Whether every case that was audited ended as its spec says."""
+        return not self.cases.unexpected
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,8 @@ class Coverage:
         missing: the backward passes without a spec, each with the module that it would be reported under.
         troubles: files that could not be searched.
         files: how many files were searched.
+        levels: the pyramid of specs, its top first; empty where no spec is of a whole model.
+        models: the models that specs audit.
 
     """
 
@@ -119,6 +136,8 @@ class Coverage:
     missing: tuple[tuple[str, BackwardPass], ...]
     troubles: tuple[Trouble, ...]
     files: int
+    levels: tuple[LevelRow, ...] = ()
+    models: tuple[ModelRow, ...] = ()
 
     @property
     def stale(self) -> tuple[OpCoverage, ...]:

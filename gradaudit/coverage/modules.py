@@ -67,6 +67,7 @@ class Modules:
     def __init__(self, folders: Iterable[Path]) -> None:
         self._folders = tuple(dict.fromkeys(folder.resolve() for folder in folders))
         self._known: dict[str, Module | None] = {}
+        self._files: dict[str, Path | None] = {}
 
     def find(self, name: str) -> Module | None:
         """Return the module of this dotted name; None where no source is found, or it cannot be read."""
@@ -74,15 +75,27 @@ class Modules:
             self._known[name] = self._read(name)
         return self._known[name]
 
+    def is_own(self, name: str) -> bool:
+        """Whether the module of this dotted name belongs to the project; which is known without reading it."""
+        file = self._file(name)
+        return file is not None and self._is_of_project(file)
+
     def _read(self, name: str) -> Module | None:
-        for file in _candidates(name, [*self._folders, *(Path(entry) for entry in sys.path if entry)]):
-            if os.path.isfile(file):  # which is false, not an error, where a folder may not be looked into
-                tree = read_tree(file)
-                if isinstance(tree, str):
-                    return None
-                own = any(_is_inside(file, folder) for folder in self._folders) or not _is_installed(file)
-                return _module(name, file.resolve(), tree, own=own)
-        return None
+        file = self._file(name)
+        tree = read_tree(file) if file else ""
+        if file is None or isinstance(tree, str):
+            return None
+        return _module(name, file.resolve(), tree, own=self._is_of_project(file))
+
+    def _file(self, name: str) -> Path | None:
+        if name not in self._files:
+            candidates = _candidates(name, [*self._folders, *(Path(entry) for entry in sys.path if entry)])
+            # isfile is false, not an error, where a folder may not be looked into
+            self._files[name] = next((file for file in candidates if os.path.isfile(file)), None)
+        return self._files[name]
+
+    def _is_of_project(self, file: Path) -> bool:
+        return any(_is_inside(file, folder) for folder in self._folders) or not _is_installed(file)
 
     def locate(self, target: str) -> Definition | None:
         """Return where ``module:function`` is defined, wherever it is imported from; None where that is not seen."""

@@ -77,13 +77,33 @@ class Reach:
             found = self.modules.locate(f"{module.name}:{chain}")
         else:
             found = None
-        if found is None or not found.module.own:
+        if found is None:
+            return self._made_when_asked_for(source, rest) if source and rest and self._is_own(source) else []
+        return [(found.module, found.name.partition(".")[0])] if found.module.own else []
+
+    def _made_when_asked_for(self, source: Imported, rest: str) -> list[tuple[Module, str]]:
+        """Return what stands behind a name that a module's ``__getattr__`` makes of the modules of packages.
+
+        Those are the packages whose ``__path__`` it looks into; from an op's name it may make its backward as well.
+        """
+        module = self.modules.find(f"{source.module}.{source.name}" if source.name else source.module)
+        if module is None or "__getattr__" not in module.definitions:
             return []
-        return [(found.module, found.name.partition(".")[0])]
+        name = rest.partition(".")[0]
+        mentions = {chain for defined in module.definitions for chain in self.part(module, defined).mentions}
+        packages = [chain.removesuffix(".__path__") for chain in mentions if chain.endswith(".__path__")]
+        inside = [inner for package in packages for inner in self._inside(package)]
+        made = [(inner, own) for inner in inside for own in (name, f"{name}_backward") if own in inner.definitions]
+        return [(module, "__getattr__"), *made]
+
+    def _inside(self, package: str) -> Iterator[Module]:
+        holder = self.modules.find(package)
+        for file in sorted(holder.file.parent.glob("*.py")) if holder else ():
+            if (found := self.modules.find(f"{package}.{file.stem}")) is not None:
+                yield found
 
     def _is_own(self, source: Imported) -> bool:
-        top = self.modules.find(source.module) or self.modules.find(source.module.partition(".")[0])
-        return top is not None and top.own
+        return self.modules.is_own(source.module) or self.modules.is_own(source.module.partition(".")[0])
 
 
 ReachFinder = Callable[[Sequence[str], Path], Reach]

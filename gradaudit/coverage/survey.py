@@ -13,6 +13,7 @@ from gradaudit.coverage.model import Coverage
 from gradaudit.coverage.passes import Progress
 from gradaudit.coverage.pattern_passes import compiled_patterns
 from gradaudit.spec.expand import Overrides
+from gradaudit.spec.level import ABOVE_UNIT, Level, level_of
 from gradaudit.spec.load import load_specs
 from gradaudit.spec.project import Project
 from gradaudit.store.read import latest_depths, latest_mutations, latest_records
@@ -40,8 +41,12 @@ def survey(
     there = [path for path in specs if path.exists() or path not in project.specs]
     cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
     found = discover(sources, patterns, project.ignore, home, progress)
-    matching = match_passes(found.passes, cases, folders, home)
-    return assess(found, matching, cases, provenances(cases, folders), _recorded(store), home)
+    matching = {
+        level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], folders, home)
+        for level in Level
+    }
+    in_models = {level: matching[level] for level in ABOVE_UNIT}
+    return assess(found, matching[Level.UNIT], in_models, cases, provenances(cases, folders), _recorded(store), home)
 
 
 def _recorded(store: Path) -> Recorded:

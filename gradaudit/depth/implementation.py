@@ -11,6 +11,7 @@ from gradaudit.coverage.fingerprint import functions_of
 from gradaudit.coverage.modules import Module
 from gradaudit.coverage.reach import Reach, chains, reach_finder
 from gradaudit.spec.case import Case
+from gradaudit.spec.level import Level, level_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Function:
 def implementations(cases: Sequence[Case], folders: Sequence[Path]) -> Mapping[str, tuple[Function, ...]]:
     """Return the functions that each op is implemented by, by the op; none where there is no source of them.
 
+    A model has none: what it calls are ops with cases of their own, and the rest of what it reaches is its framework.
+
     Args:
         cases: the cases of all ops.
         folders: where the project's modules are, besides the folder of each spec.
@@ -34,7 +37,7 @@ def implementations(cases: Sequence[Case], folders: Sequence[Path]) -> Mapping[s
     find = reach_finder(folders)
     found = {}
     for case in {case.op: case for case in cases}.values():
-        functions = functions_of(case.target)
+        functions = functions_of(case.target) if level_of(case.target) is Level.UNIT else ()
         found[case.op] = tuple(_called(functions, find(functions, case.target.folder)))
     return found
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gradaudit.engine.events import CaseFinished, Event
 from gradaudit.engine.pool import workers
 from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
 from gradaudit.engine.worker import Lost
 from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
-from gradaudit.explain.explanation import Explanation, Origin, Sighting, Study, ToleranceInForce, place_of
+from gradaudit.explain.explanation import Explanation, ModelView, Origin, Sighting, Study, ToleranceInForce, place_of
+from gradaudit.explain.graph import NoGraphError, trace_graph
 from gradaudit.explain.heat_map import heat_map
 from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
@@ -20,6 +23,7 @@ from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, nearest
+from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
 from gradaudit.targets import open_op
 from gradaudit.targets.frameworks import install_command, missing_framework
@@ -82,7 +86,7 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
     """
     _refuse_missing_frameworks(specs)
     pairs = _audited(specs, jobs, timeout)
-    studied = _gravest_of_each_input(pairs)
+    studied = _studied(_gravest_of_each_input(pairs))
     first = specs.cases[0]
     sightings = _sightings(pairs)
     document = specs.documents[first.op].locate(())
@@ -98,6 +102,7 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
         studies=tuple(_studies(studied, jobs, timeout)),
         sightings=sightings,
         remedies=tuple(_remedies(sightings, pairs)),
+        views=tuple(_views(pairs, jobs, timeout)),
     )
 
 
@@ -141,6 +146,20 @@ def _gravest_of_each_input(pairs: Iterable[Pair]) -> list[Pair]:
     return list(gravest.values())
 
 
+MAX_OF_MODEL = 4
+"""Most parameters of a model that are looked at closely: it may have hundreds."""
+
+
+def _studied(gravest: list[Pair]) -> list[Pair]:
+    """Return what to look at closely: each input of an op; of a model what did not pass, else what came nearest."""
+    if level_of(gravest[0][0].target) is Level.UNIT:
+        return gravest
+    compared = [(case, result) for case, result in gravest if not result.training]
+    wrong = [(case, result) for case, result in compared if result.verdict is not Verdict.PASS]
+    nearest_to_wrong = sorted(compared, key=lambda pair: -np.nan_to_num(pair[1].worst_ratio))
+    return wrong[:MAX_OF_MODEL] or nearest_to_wrong[:1] or gravest[:1]
+
+
 @dataclass(frozen=True)
 class _Trace:
     """The case with all its inputs, and a curve or why there is none."""
@@ -179,10 +198,36 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
         )
 
 
+MAX_VIEWS = 2
+"""Most cases of which the graph is drawn: those of a model differ in their data, and little in their graph."""
+
+
+def _views(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[ModelView]:
+    """Yield the graphs of a model in the cases that ended worst."""
+    models = [pair for pair in pairs if level_of(pair[0].target) is not Level.UNIT]
+    gravest_first = sorted(models, key=lambda pair: -pair[1].verdict.severity)
+    cases = list({case.id: case for case, _ in gravest_first}.values())[:MAX_VIEWS]
+    if not cases:
+        return
+    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    with place as tasks:
+        made = dict(tasks.map(_view, [(case,) for case in cases]))
+    for k, case in enumerate(cases):
+        outcome = made[k]
+        yield ModelView(case.name, case.dtype, None, outcome.cause) if isinstance(outcome, Lost) else outcome
+
+
+def _view(case: Case) -> ModelView:
+    try:
+        return ModelView(case.name, case.dtype, trace_graph(case))
+    except NoGraphError as error:
+        return ModelView(case.name, case.dtype, None, str(error))
+
+
 def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
     used: dict[tuple[float, float, Origin, str], list[tuple[str, str]]] = {}
     for case, result in pairs:
-        if result.verdict is not Verdict.ERROR:
+        if result.verdict is not Verdict.ERROR and not result.training:
             given, default = case.tolerance, DEFAULT_TOLERANCES[case.dtype]
             is_default = (result.rtol, result.atol) == (default.rtol, default.atol)
             origin: Origin = "spec" if given else "default" if is_default else "native"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradaudit.explain.curve import StepCurve
+from gradaudit.explain.graph import Graph
 from gradaudit.explain.heat_map import HeatMap
 from gradaudit.guides import Page
 from gradaudit.results import Finding, Result
@@ -67,6 +68,16 @@ class Study:
 
 
 @dataclass(frozen=True)
+class ModelView:
+    """The graph that a tape recorded of a model in a case; None where ``trouble`` says why there is none."""
+
+    case: str
+    dtype: str
+    graph: Graph | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Everything that is told of one op.
 
@@ -82,6 +93,7 @@ class Explanation:
         studies: one for each differentiable input.
         sightings: the findings of each input, the gravest first.
         remedies: what to do about each code found, and pages that help further.
+        views: the graph of a model, in each case that audits one.
 
     """
 
@@ -96,6 +108,7 @@ class Explanation:
     studies: tuple[Study, ...]
     sightings: tuple[Sighting, ...]
     remedies: tuple[Page, ...]
+    views: tuple[ModelView, ...] = ()
 
     @property
     def as_expected(self) -> bool:

@@ -7,7 +7,7 @@ import shlex
 from string import Template
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.spec.case import Case, FrameworkTarget
+from gradaudit.spec.case import Case, FrameworkTarget, ModelTarget
 from gradaudit.targets import names_to_import
 
 
@@ -38,8 +38,8 @@ def snippet_for(case: Case, name: str, curve: StepCurve) -> str:
         input=repr(name),
         index=repr(curve.index),
         step=_step_in_python(curve.chosen_step),
-        **_COMPLETING if isinstance(case.target, FrameworkTarget) else _COMPLETE,
-        functions="\n".join(f"# {path[1]} is {name}" for path, name in names_to_import(case.target).items()),
+        **_COMPLETING if isinstance(case.target, (FrameworkTarget, ModelTarget)) else _COMPLETE,
+        functions="\n".join(f"# {path[-1]} is {name}" for path, name in names_to_import(case.target).items()),
         point="widened(x)" if curve.dtype == "float64" else "x",
         displacement="1j * displacement" if curve.part == "imaginary" else "displacement",
         part=".imag" if curve.part == "imaginary" else ".real" if case.dtype.startswith("complex") else "",

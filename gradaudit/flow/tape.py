@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,31 +13,79 @@ Array = NDArray[Any]
 Tensor = Any
 """A tensor of the framework's own."""
 Model = Any
-"""A model of the framework's own: a module, an object with layers, or a bare list of parameters with a function."""
+"""A model of the framework's own: a module, an object with layers, or a function with a bare list of parameters."""
+Parents = tuple[Any, ...]
+"""What a step was computed from, in order: a tensor that nothing made (a leaf), or the ``Node`` that made it; None
+where the framework keeps neither."""
 
 
-@dataclass(frozen=True)
+class TapeError(Exception):
+    """A tape is not what its description says, or holds what no tape should; the message says what was found."""
+
+
 class Node:
     """A step that the tape recorded.
 
-    Attributes:
+    Args:
         name: what the framework calls it, for example ``MatmulBackward``.
-        parents: what it was computed from, in order: a tensor that nothing made (a leaf), or the node that made it;
-            None where the framework keeps neither.
+        parents: what it was computed from, or a function that tells when it is asked: graphs are deep, and may have
+            cycles by mistake.
         identity: tells this node from others, whatever wraps it.
 
     """
 
-    name: str
-    parents: tuple[Tensor | Node | None, ...]
-    identity: int
+    def __init__(self, name: str, parents: Parents | Callable[[], Parents], identity: int) -> None:
+        self.name = name
+        self.identity = identity
+        self._parents = parents
+
+    @property
+    def parents(self) -> Parents:
+        """What it was computed from, in order."""
+        return self._parents() if callable(self._parents) else self._parents
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Node) and other.identity == self.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name}>"
+
+
+@dataclass(frozen=True)
+class Creation:
+    """A tensor that came to be while a model ran.
+
+    Attributes:
+        tensor: the tensor.
+        place: ``file:line`` of the line in the model, or nearest to it, that made it.
+        within: the function that this line is in.
+        given: the tensors that it was made from, where the framework tells.
+        watched: whether the framework was recording steps then: within a step of the user's own it is not.
+
+    """
+
+    tensor: Tensor
+    place: str
+    within: str
+    given: tuple[Tensor, ...] = ()
+    watched: bool = True
 
 
 class Tape(Protocol):
-    """How tensors are made, read and differentiated in a framework; arrays in and out are NumPy's."""
+    """How tensors are made, read and differentiated in a framework; arrays in and out are NumPy's.
+
+    All of it may raise ``TapeError``.
+    """
 
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a new leaf with these values; ``tracked`` where a gradient of it will be asked for."""
+        ...
+
+    def target(self, array: Array) -> Any:
+        """Return a target as the framework's losses take it: a tensor, or the array itself."""
         ...
 
     def is_tensor(self, value: Any) -> bool:
@@ -71,6 +120,14 @@ class Tape(Protocol):
         """Run reverse mode from a scalar, which adds to the gradients that its leaves hold."""
         ...
 
+    def call(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Return what a model makes of its inputs."""
+        ...
+
+    def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Return the same as the framework's users have it: dropout draws anew, running means move on."""
+        ...
+
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return what the model says are its parameters, by the path of attributes that leads to each."""
         ...
@@ -81,4 +138,20 @@ class Tape(Protocol):
 
     def training(self, model: Model, *, on: bool) -> None:
         """Put a model into training mode or out of it, where it knows the difference."""
+        ...
+
+    def exact(self) -> AbstractContextManager[None]:
+        """Let tensors that come to be within the context keep the precision of the arrays that they are made from."""
+        ...
+
+    def recording(self) -> AbstractContextManager[list[Creation]]:
+        """Note every tensor that comes to be within the context, in order."""
+        ...
+
+    def displaced(self, position: int, displacement: Array) -> AbstractContextManager[None]:
+        """Add to the values of the tensor that comes to be at this position of a recording, as it comes to be."""
+        ...
+
+    def retain(self, tensors: Iterable[Tensor]) -> None:
+        """Have tensors that are no leaves keep their gradients, where the framework lets them."""
         ...

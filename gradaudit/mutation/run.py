@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from gradaudit.coverage.reach import reach_finder
-from gradaudit.engine.audit import Audit, audit_case, failed_audit
+from gradaudit.engine.audit import audit_case
+from gradaudit.engine.conclusion import Audit, failed_audit
 from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import Workers, workers
 from gradaudit.engine.run import cores

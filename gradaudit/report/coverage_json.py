@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from gradaudit.coverage.levels import LevelRow, ModelRow
 from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutants, OpCoverage
 from gradaudit.coverage.passes import BackwardPass
 from gradaudit.report.depth import reached_branches, reached_lines
@@ -19,6 +20,8 @@ def coverage_document(coverage: Coverage) -> dict[str, Any]:
         "schema": SCHEMA,
         "modules": [_module(row) for row in coverage.modules],
         "total": _module(coverage.total),
+        "levels": [_level(row) for row in coverage.levels],
+        "models": [_model(row) for row in coverage.models],
         "ops": [_op(op) for op in coverage.ops],
         "missing": [{**_pass(one), "module": module} for module, one in coverage.missing],
         "stale": [op.op for op in coverage.stale],
@@ -28,7 +31,16 @@ def coverage_document(coverage: Coverage) -> dict[str, Any]:
 
 
 def _module(row: ModuleRow) -> dict[str, Any]:
-    return {"module": row.module, "passes": row.passes, "checked": row.checked, "percent": row.percent}
+    counts = {"passes": row.passes, "checked": row.checked, "percent": row.percent}
+    return {"module": row.module, **counts, "in_models": {str(level): n for level, n in row.in_models.items()}}
+
+
+def _level(row: LevelRow) -> dict[str, Any]:
+    return {"level": str(row.level), "specs": row.specs, "cases": row.cases.total, **asdict(row.cases)}
+
+
+def _model(row: ModelRow) -> dict[str, Any]:
+    return {"model": row.model, **{str(level): list(ops) for level, ops in row.specs.items()}}
 
 
 def _pass(one: BackwardPass) -> dict[str, Any]:
@@ -39,6 +51,8 @@ def _op(op: OpCoverage) -> dict[str, Any]:
     return {
         "op": op.op,
         "module": op.module,
+        "level": str(op.level),
+        "model": op.model or None,
         "spec": op.location,
         "passes": [_pass(one) for one in op.passes],
         "matched_by_name": op.by_name,

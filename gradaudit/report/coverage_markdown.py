@@ -12,12 +12,23 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from gradaudit.coverage.model import Coverage, InputRow, OpCoverage
+from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
 from gradaudit.report import numbers
 from gradaudit.report.coverage_columns import Share, thoroughness, thoroughness_headings
+from gradaudit.report.coverage_levels import (
+    MODELS,
+    PYRAMID,
+    lacking,
+    level_cells,
+    level_headings,
+    model_cells,
+    pyramid_cells,
+    shown_inputs,
+)
 from gradaudit.report.depth import never_reached
 from gradaudit.report.markdown import code, escaped, table
 from gradaudit.results import Verdict
+from gradaudit.spec.level import Level
 
 RATIO_STEPS = (0.001, 0.01, 0.1, 0.25, 0.5, 1.0)
 """What ratios of error to tolerance are rounded up to: how much room is left matters, more digits do not."""
@@ -47,17 +58,38 @@ def coverage_page(coverage: Coverage, plots: Sequence[tuple[str, str]] = ()) -> 
     lines = ["# Gradient coverage", "", *module_table(coverage), ""]
     for caption, name in plots:
         lines += [f"![{caption}]({name})", ""]
-    lines += [*_missing(coverage), *_stale(coverage), *_ops(coverage)]
+    lines += [*_levels(coverage), *_missing(coverage), *_stale(coverage), *_ops(coverage)]
     lines += [*_unreached(coverage), *_troubles(coverage)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def module_table(coverage: Coverage) -> list[str]:
     """Return the table of modules, the last row of which is of all."""
-    rows = [[escaped(row.module), str(row.passes), str(row.checked), f"{row.percent}%"] for row in coverage.modules]
+    extra = level_headings(coverage)
+    rows = [[escaped(row.module), *_counts(row, extra)] for row in coverage.modules]
     total = coverage.total
-    rows.append([f"**{cell}**" for cell in (total.module, total.passes, total.checked, f"{total.percent}%")])
-    return table(["Module", "Backward Passes:", "With Gradient Check:", "Coverage:"], rows)
+    rows.append([f"**{cell}**" for cell in (total.module, *_counts(total, extra))])
+    return table(["Module", "Backward Passes:", "With Gradient Check:", "Coverage:", *extra], rows)
+
+
+def _counts(row: ModuleRow, extra: Sequence[str]) -> list[str]:
+    return [str(row.passes), str(row.checked), f"{row.percent}%", *level_cells(row, extra)]
+
+
+def _levels(coverage: Coverage) -> Iterator[str]:
+    if not coverage.levels:
+        return
+    yield from ("## Levels", "")
+    yield (
+        "A *unit* spec audits one backward, a *flow* spec every gradient of a whole model, a *learning* spec that the "
+        "model learns."
+    )
+    yield from ("", *table(PYRAMID, [pyramid_cells(row) for row in coverage.levels]), "")
+    if coverage.models:
+        models = [[code(name), *map(escaped, specs)] for name, *specs in map(model_cells, coverage.models)]
+        yield from (*table(MODELS, models), "")
+    if gaps := list(lacking(coverage)):
+        yield from (*(f"- {escaped(gap)}" for gap in gaps), "")
 
 
 def _missing(coverage: Coverage) -> Iterator[str]:
@@ -104,7 +136,7 @@ def _module(ops: Sequence[OpCoverage]) -> list[str]:
     dtypes = [dtype for dtype in DTYPE_ORDER if dtype in seen]
     extra = thoroughness_headings(ops)
     headings = ["Op", "Input", *dtypes, "Cases:", "Error / tolerance:", "Missed:", *extra, "Findings", "Audit"]
-    return table(headings, [_row(op, k, row, dtypes, extra) for op in ops for k, row in enumerate(op.inputs)])
+    return table(headings, [_row(op, k, row, dtypes, extra) for op in ops for k, row in enumerate(shown_inputs(op))])
 
 
 def _share(share: Share | None) -> str:
@@ -130,7 +162,9 @@ def _row(op: OpCoverage, position: int, row: InputRow, dtypes: Sequence[str], ex
 
 def _name(op: OpCoverage) -> str:
     notes = []
-    if not op.passes:
+    if op.level is not Level.UNIT:
+        notes.append(str(op.level))
+    elif not op.passes:
         notes.append("no backward pass in the sources")
     if op.by_name:
         notes.append("matched by name")

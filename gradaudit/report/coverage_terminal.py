@@ -12,6 +12,13 @@ from rich.text import Text
 from gradaudit.coverage.model import Coverage, ModuleRow, OpCoverage
 from gradaudit.report import numbers
 from gradaudit.report.coverage_columns import Share, thoroughness, thoroughness_headings
+from gradaudit.report.coverage_levels import (
+    PYRAMID,
+    lacking,
+    level_cells,
+    level_headings,
+    pyramid_cells,
+)
 from gradaudit.report.terminal import COLOURS, visible
 from gradaudit.results import Verdict
 
@@ -23,8 +30,11 @@ FULL, HALF = 100, 50
 
 
 def print_coverage(coverage: Coverage, console: Console) -> None:
-    """Print the table of modules, a row for each op, and what is missing and stale."""
+    """Print the table of modules, the pyramid, a row for each op, and what is missing and stale."""
     console.print(_module_table(coverage))
+    if coverage.levels:
+        console.print()
+        console.print(_pyramid(coverage))
     if coverage.ops:
         console.print()
         console.print(_op_table(coverage.ops))
@@ -41,16 +51,24 @@ def _table(*headings: str) -> Table:
 
 
 def _module_table(coverage: Coverage) -> Table:
-    table = _table("Module", "Backward Passes:", "With Gradient Check:", "Coverage:")
+    extra = level_headings(coverage)
+    table = _table("Module", "Backward Passes:", "With Gradient Check:", "Coverage:", *extra)
     for row in coverage.modules:
-        table.add_row(*_module_cells(row))
-    table.add_row(*_module_cells(coverage.total), style="bold")
+        table.add_row(*_module_cells(row), *level_cells(row, extra))
+    table.add_row(*_module_cells(coverage.total), *level_cells(coverage.total, extra), style="bold")
     return table
 
 
 def _module_cells(row: ModuleRow) -> list[Text | str]:
     colour = "green" if row.percent >= FULL else "yellow" if row.percent >= HALF else "red"
     return [Text(visible(row.module)), f"{row.passes:,}", f"{row.checked:,}", Text(f"{row.percent}%", style=colour)]
+
+
+def _pyramid(coverage: Coverage) -> Table:
+    table = _table(*PYRAMID)
+    for row in coverage.levels:
+        table.add_row(*pyramid_cells(row), style="" if row.cases.expected == row.cases.total else "yellow")
+    return table
 
 
 def _op_table(ops: Sequence[OpCoverage]) -> Table:
@@ -61,7 +79,7 @@ def _op_table(ops: Sequence[OpCoverage]) -> Table:
         missed = _greatest(row.miss_probability for row in op.inputs)
         table.add_row(
             Text(visible(f"{op.module}/{op.op}")),
-            Text(visible(", ".join(row.input for row in op.inputs))),
+            Text(visible(numbers.listed([row.input for row in op.inputs]))),
             _verdicts(op),
             str(max((row.cases for row in op.inputs), default=0)),
             "-" if math.isnan(ratio) else f"{ratio:.2g}",
@@ -112,6 +130,9 @@ def _audited(op: OpCoverage) -> Text:
 def _lists(coverage: Coverage) -> Iterator[Text]:
     if tried := coverage.mutants:
         yield Text(f"\n{tried.killed:,} of {numbers.counted(tried.telling, 'mutant')} killed: {numbers.score(tried)}")
+    if gaps := list(lacking(coverage)):
+        yield Text("")
+        yield from (Text(visible(gap)) for gap in gaps)
     if coverage.missing:
         count = numbers.counted(len(coverage.missing), "backward pass", "backward passes")
         yield Text(f"\n{count} without a spec ('gradaudit init FILE:LINE' drafts one):")

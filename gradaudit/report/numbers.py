@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from gradaudit.results import MutantCounts
 
@@ -50,6 +51,12 @@ def percent(part: float, whole: float) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Write a count with its noun."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Write names one after the other, of many the first and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[: most if more > 1 else None]) + (f" and {more} more" if more > 1 else "")
 
 
 def score(counts: MutantCounts) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,9 +14,11 @@ from rich.text import Text
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, DepthMeasured, Event, RunFinished, RunStarted
 from gradaudit.report import numbers
 from gradaudit.report.depth import depth_lines
+from gradaudit.report.explanation.glyphs import glyphs_for
+from gradaudit.report.learning import learning_lines
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.tally import Row, Tally
-from gradaudit.results import Verdict
+from gradaudit.results import Result, Verdict
 
 ROW = re.compile(r"  (Index |\([\d, ]*\) )")
 """How the rows of a mismatch table begin."""
@@ -43,6 +46,7 @@ class TerminalReport:
         self._quiet = quiet
         self._tally = Tally()
         self._depths: list[DepthMeasured] = []
+        self._trained: list[Result] = []
         self._planned = 0
         self._progress: Progress | None = None
 
@@ -57,11 +61,18 @@ class TerminalReport:
             case CaseDone() if self._progress:
                 self._progress.update(self._progress.task_ids[0], completed=event.done, id=event.id)
             case CaseFinished():
+                self._trained += [result for result in event.results if result.training]
                 self._tell(event)
             case DepthMeasured():
                 self._depths.append(event)
             case RunFinished():
                 self._finish(event)
+
+    def _print_part(self, lines: Iterable[str]) -> None:
+        """Print a part of the summary, if there is any: a heading, and lines that are indented."""
+        for k, line in enumerate(lines):
+            text = Text(visible(line), style="" if line.startswith(" ") else "bold")
+            self._console.print(Text("\n").append(text) if k == 0 else text, soft_wrap=True)
 
     def _start(self, event: RunStarted) -> None:
         self._planned = event.cases
@@ -114,10 +125,9 @@ class TerminalReport:
             for k, (seconds, where) in enumerate(self._tally.slowest(SLOWEST)):
                 heading = "Slowest:" if k == 0 else ""
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
-        if self._depths and not self._quiet:
-            self._console.print()
-            for line in depth_lines(self._depths):
-                self._console.print(Text(visible(line), style="" if line.startswith(" ") else "bold"), soft_wrap=True)
+        if not self._quiet:
+            self._print_part(depth_lines(self._depths) if self._depths else ())
+            self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
 
 

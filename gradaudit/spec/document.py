@@ -55,18 +55,20 @@ def _values(value: Any) -> Any:
     raise ValueError("expected a number or nested lists of numbers")
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a spec: nothing may stand there that is not named, and nothing is converted."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class AvoidModel(_Strict):
+class AvoidModel(Strict):
     """Points that an input keeps away from, such as the kinks of the op."""
 
     points: Annotated[list[Finite], Field(min_length=1, description="values to stay away from")] = []
     margin: Annotated[Positive | None, Field(description="least distance to each of the points")] = None
 
 
-class InputModel(_Strict):
+class InputModel(Strict):
     """How one input is made: drawn (shape, range, distribution) or given (values)."""
 
     shape: Annotated[
@@ -106,7 +108,7 @@ class InputModel(_Strict):
         return value
 
 
-class ToleranceModel(_Strict):
+class ToleranceModel(Strict):
     """Allowed difference at an index: atol + rtol * abs(numerical)."""
 
     rtol: Annotated[NonNegative | None, Field(description="relative; default: the dtype's")] = None
@@ -114,7 +116,7 @@ class ToleranceModel(_Strict):
     reason: Annotated[str, Field(description="why it is looser than the dtype's default")] = ""
 
 
-class BackwardModel(_Strict):
+class BackwardModel(Strict):
     """A backward function, what it takes and whose gradients it returns."""
 
     call: FunctionName | None = None
@@ -131,13 +133,13 @@ class BackwardModel(_Strict):
     ] = None
 
 
-class OutputsModel(_Strict):
+class OutputsModel(Strict):
     """Which of several outputs count."""
 
     differentiable: Annotated[list[Size], Field(min_length=1, description="positions among forward's outputs")]
 
 
-class ProcessModel(_Strict):
+class ProcessModel(Strict):
     """A long-lived child process in any language."""
 
     command: Annotated[
@@ -147,7 +149,7 @@ class ProcessModel(_Strict):
     timeout: Annotated[Positive, Field(description="seconds that the process may take for an answer")] = 30.0
 
 
-class TargetModel(_Strict):
+class TargetModel(Strict):
     """How the op's implementation is reached: forward and backward, or one of the other kinds."""
 
     forward: FunctionName | None = None
@@ -176,43 +178,58 @@ def _step(value: Any) -> Any:
     raise ValueError("expected 'auto' or a positive number")
 
 
-class SettingsModel(_Strict):
-    """What may stand both in a document and in each of its cases, where it overrides the document's."""
+Inputs = Annotated[dict[Name, InputModel], Field(description="name -> how it is made, in forward's order")]
+Params = Annotated[dict[str, Any], Field(description="keyword arguments of forward, and of backward")]
+Dtypes = Annotated[
+    list[FloatingName],
+    BeforeValidator(_as_list, json_schema_input_type=FloatingName | list[FloatingName]),
+    Field(min_length=1, description="dtype of the floating inputs; a list makes a case of each"),
+]
+Upstream = Annotated[
+    Any,
+    BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones"] | Nested),
+    Field(description="random (default), ones, or nested values"),
+]
+Step = Annotated[
+    Any,
+    BeforeValidator(_step, json_schema_input_type=Literal["auto"] | Positive),
+    Field(description="auto (default) or a fixed finite-difference step"),
+]
+Modes = Annotated[
+    list[Mode],
+    Field(
+        min_length=1,
+        description="torch and jax: by which differentiation the gradient is had; each but reverse makes a case of "
+        "its own, named NAME+MODE. second: the gradient of the backward",
+    ),
+]
+OpName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$"), Field(description="unique over all specs loaded")]
+Module = Annotated[Name | None, Field(description="default: the folder's name")]
 
-    target: TargetModel = TargetModel()
-    inputs: Annotated[dict[Name, InputModel], Field(description="name -> how it is made, in forward's order")] = {}
-    params: Annotated[dict[str, Any], Field(description="keyword arguments of forward, and of backward")] = {}
-    dtype: Annotated[
-        list[FloatingName],
-        BeforeValidator(_as_list, json_schema_input_type=FloatingName | list[FloatingName]),
-        Field(min_length=1, description="dtype of the floating inputs; a list makes a case of each"),
-    ] = ["float64"]
-    modes: Annotated[
-        list[Mode],
-        Field(
-            min_length=1,
-            description="torch and jax: by which differentiation the gradient is had; each but reverse makes a case of "
-            "its own, named NAME+MODE. second: the gradient of the backward",
-        ),
-    ] = ["reverse"]
-    tolerance: ToleranceModel = ToleranceModel()
-    upstream: Annotated[
-        Any,
-        BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones"] | Nested),
-        Field(description="random (default), ones, or nested values"),
-    ] = "random"
-    step: Annotated[
-        Any,
-        BeforeValidator(_step, json_schema_input_type=Literal["auto"] | Positive),
-        Field(description="auto (default) or a fixed finite-difference step"),
-    ] = "auto"
-    method: Method = "auto"
+
+class GeneralModel(Strict):
+    """What may stand in a document of any kind and in each of its cases."""
+
+    params: Params = {}
+    dtype: Dtypes = ["float64"]
     seed: Annotated[int, Field(ge=0)] = 0
     expect: Annotated[
         Literal["pass", "fail"], Field(description="fail documents a known wrong gradient: it passes when it is caught")
     ] = "pass"
     findings: Annotated[list[FindingCode], Field(description="finding codes that the audit is expected to make")] = []
     notes: Annotated[str, Field(description="prose, shown by explain")] = ""
+
+
+class SettingsModel(GeneralModel):
+    """What may stand both in an op's document and in each of its cases, where it overrides the document's."""
+
+    target: TargetModel = TargetModel()
+    inputs: Inputs = {}
+    modes: Modes = ["reverse"]
+    tolerance: ToleranceModel = ToleranceModel()
+    upstream: Upstream = "random"
+    step: Step = "auto"
+    method: Method = "auto"
 
 
 class CaseModel(SettingsModel):
@@ -224,11 +241,7 @@ class CaseModel(SettingsModel):
 class DocumentModel(SettingsModel):
     """An op's spec."""
 
-    op: Annotated[str, StringConstraints(pattern=r"^[\w.-]+$"), Field(description="unique over all specs loaded")]
-    module: Annotated[Name | None, Field(description="default: the folder's name")] = None
+    kind: Literal["op"] = "op"
+    op: OpName
+    module: Module = None
     cases: Annotated[list[CaseModel], Field(description="default: one, named default")] = []
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of one spec document."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | DocumentModel.model_json_schema()

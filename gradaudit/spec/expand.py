@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from gradaudit.spec.case import Case, Expectation, Method, Mode, Tolerance
-from gradaudit.spec.document import CaseModel, DocumentModel, InputModel, TargetModel
+from gradaudit.spec.case import Case, Expectation, Method, Tolerance
+from gradaudit.spec.document import Strict
 from gradaudit.spec.dtypes import (
     DEFAULT_TOLERANCES,
 )
 from gradaudit.spec.errors import Problem
-from gradaudit.spec.inputs import DRAWING_KEYS, check_upstream, expanded_input
-from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.inputs import DRAWING_KEYS
+from gradaudit.spec.kinds import KINDS, Kind
+from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.source import Document, KeyPath
-from gradaudit.spec.target import expanded_target
+
+REVERSE = "reverse"
+"""The mode that goes without saying."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,18 @@ class Overrides:
 
 
 def expand(
-    source: Document, document: DocumentModel, overrides: Overrides, wrong_parts: AbstractSet[KeyPath] = frozenset()
+    source: Document,
+    document: Any,
+    overrides: Overrides,
+    wrong_parts: AbstractSet[KeyPath] = frozenset(),
 ) -> tuple[list[Case], list[Problem]]:
     """Return a document's cases, one for each case and dtype, and what is wrong with the others.
 
+    ``document`` is an instance of its kind's model.
     ``wrong_parts`` are the paths that the document lacks because they are reported already: nothing that may follow
     from their absence is reported again.
     """
+    kind = KINDS[document.kind]
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()
@@ -53,10 +61,13 @@ def expand(
             seen.add(override.name)
         merged = _merge(document, override)
         lacking = {path[2:] if path[:2] == prefix else path for path in wrong_parts}
-        dtypes, modes = dict.fromkeys(overrides.dtypes or merged["dtype"]), dict.fromkeys(merged["modes"])
+        dtypes, modes = (
+            dict.fromkeys(overrides.dtypes or merged["dtype"]),
+            dict.fromkeys(merged.get("modes", [REVERSE])),
+        )
         for dtype, mode in product(dtypes, modes):
             mistakes = Mistakes()
-            case = _case(source, document, merged, dtype, mode, prefix, overrides, mistakes)
+            case = _case(source, kind, merged, dtype, mode, prefix, overrides, mistakes)
             if case is not None:
                 cases.append(case)
             problems += [
@@ -64,12 +75,12 @@ def expand(
                     source.locate_merged(prefix, mistake.path, key=mistake.key), f"{_dotted(mistake.path)}: {mistake}"
                 )
                 for mistake in mistakes
-                if not _may_follow(mistake.path, lacking)
+                if not _may_follow(mistake.path, lacking, kind)
             ]
     return cases, problems
 
 
-def _may_follow(path: KeyPath, lacking: AbstractSet[KeyPath]) -> bool:
+def _may_follow(path: KeyPath, lacking: AbstractSet[KeyPath], kind: Kind) -> bool:
     """Whether a mistake at this path may come from what the case lacks.
 
     The dtype bears on everything, the inputs on the target's words, and an unknown key may be any that is missing.
@@ -78,7 +89,7 @@ def _may_follow(path: KeyPath, lacking: AbstractSet[KeyPath]) -> bool:
         part == ("dtype",)
         or path[: len(part)] == part[: len(path)]
         or (part[0] == "inputs" and path[0] == "target")
-        or (part[0] not in CaseModel.model_fields and path in (("inputs",), ("target",)))
+        or (part[0] not in kind.case.model_fields and path in (("inputs",), ("target",)))
         for part in lacking
     )
 
@@ -87,21 +98,28 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _merge(document: DocumentModel, override: CaseModel | None) -> dict[str, Any]:
+def _merge(document: Strict, override: Strict | None) -> dict[str, Any]:
     merged = {name: getattr(document, name) for name in type(document).model_fields}
-    merged |= {"inputs": _given(document).get("inputs", {}), "target": _given(document).get("target", {})}
-    merged |= {"tolerance": _given(document).get("tolerance", {}), "name": "default"}
+    given = _given(document)
+    merged |= {name: given.get(name, {}) for name, value in merged.items() if _is_mapping(value)}
+    merged |= {"name": "default"}
     if override is None:
         return merged
     given = _given(override)
-    for name, changes in given.get("inputs", {}).items():
-        base = merged["inputs"].get(name, {})
-        replaced = DRAWING_KEYS if "values" in changes else ("values",) if "shape" in changes else ()
-        merged["inputs"] = merged["inputs"] | {name: {k: v for k, v in base.items() if k not in replaced}}
+    for part in ("inputs", "targets"):
+        for name, changes in given.get(part, {}).items():
+            base = merged[part].get(name, {})
+            replaced = DRAWING_KEYS if "values" in changes else ("values",) if "shape" in changes else ()
+            merged[part] = merged[part] | {name: {k: v for k, v in base.items() if k not in replaced}}
     return _deep_merge(merged, given)
 
 
-def _given(model: DocumentModel | CaseModel) -> dict[str, Any]:
+def _is_mapping(value: Any) -> bool:
+    """Whether this is a part that cases override key by key: a model, or named models."""
+    return isinstance(value, Strict) or (isinstance(value, dict) and all(isinstance(v, Strict) for v in value.values()))
+
+
+def _given(model: Strict) -> dict[str, Any]:
     return model.model_dump(exclude_unset=True)
 
 
@@ -116,39 +134,30 @@ def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
 
 def _case(
     source: Document,
-    document: DocumentModel,
+    kind: Kind,
     merged: Mapping[str, Any],
     dtype: str,
-    mode: Mode,
+    mode: str,
     prefix: KeyPath,
     overrides: Overrides,
     mistakes: Mistakes,
 ) -> Case | None:
-    given = {name: InputModel.model_validate(own) for name, own in merged["inputs"].items()}
-    made = [expanded_input(name, model, dtype, mistakes) for name, model in given.items()]
-    inputs = tuple(entry for entry in made if entry is not None)
-    if not given:
-        mistakes.append(InvalidCaseError(("inputs",), "expected at least one input, found none"))
-    elif len(inputs) == len(given) and not any(entry.differentiable for entry in inputs):
-        message = "none of the inputs is differentiable, so there is no gradient to audit"
-        mistakes.append(InvalidCaseError(("inputs",), message))
-    mistakes.noting(check_upstream, merged["upstream"], dtype)
-    model, folder = TargetModel.model_validate(merged["target"]), source.file.resolve().parent
-    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes)
+    folder = source.file.resolve().parent
+    target, inputs = kind.parts(merged, dtype, mode, folder, mistakes)
     if mistakes or target is None:
         return None
     return Case(
-        op=document.op,
-        module=document.module or source.file.resolve().parent.name,
-        name=merged["name"] if mode == "reverse" else f"{merged['name']}+{mode}",
+        op=merged["op"],
+        module=merged["module"] or folder.name,
+        name=merged["name"] if mode == REVERSE else f"{merged['name']}+{mode}",
         dtype=dtype,
         target=target,
         inputs=inputs,
         params=merged["params"],
-        tolerance=_tolerance(merged["tolerance"], dtype, overrides.tolerances.get(dtype)),
-        upstream=merged["upstream"],
-        step=None if merged["step"] == "auto" else float(merged["step"]),
-        method=overrides.method or merged["method"],
+        tolerance=_tolerance(merged.get("tolerance", {}), dtype, overrides.tolerances.get(dtype)),
+        upstream=merged.get("upstream", "ones"),
+        step=None if merged.get("step", "auto") == "auto" else float(merged["step"]),
+        method=overrides.method or merged.get("method", "search"),
         seed=merged["seed"] if overrides.seed is None else overrides.seed,
         expect=Expectation(merged["expect"], tuple(merged["findings"])),
         notes=merged["notes"],

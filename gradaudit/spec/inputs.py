@@ -29,9 +29,11 @@ DRAWING_KEYS = ("shape", "range", "avoid", "gap")
 """What ``values`` replaces where a case overrides its document; in turn, ``shape`` replaces ``values``."""
 
 
-def expanded_input(name: str, model: InputModel, case_dtype: str, mistakes: Mistakes) -> Input | None:
-    """Return how an input is made, None where it has mistakes, which are noted."""
-    path: KeyPath = ("inputs", name)
+def expanded_input(
+    name: str, model: InputModel, case_dtype: str, mistakes: Mistakes, part: str = "inputs"
+) -> Input | None:
+    """Return how an input is made that stands in this part of a case; None where it has mistakes, which are noted."""
+    path: KeyPath = (part, name)
     before = len(mistakes)
     whole = model.distribution in ("integers", "permutation")
     dtype = model.dtype or ("int64" if whole else case_dtype)

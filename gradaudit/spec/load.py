@@ -7,25 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gradaudit.spec.case import Case, Location
-from gradaudit.spec.document import (
-    AvoidModel,
-    BackwardModel,
-    CaseModel,
-    DocumentModel,
-    InputModel,
-    OutputsModel,
-    ProcessModel,
-    TargetModel,
-    ToleranceModel,
-)
+from gradaudit.spec.document import Strict
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
+from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
 from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
 
@@ -67,8 +58,9 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
             if isinstance(op, str) and (first := documents.setdefault(op, source)) is not source:
                 where = first.locate(("op",))
                 problems.append(Problem(source.locate(("op",)), f"op '{op}' is already specified at {where}"))
-            model, wrong_parts = _validated(source, problems)
-            if model is not None:
+            kind = _kind(source, problems)
+            model, wrong_parts = _validated(source, kind, problems) if kind else (None, set())
+            if kind is not None and model is not None:
                 found, wrong = expand(source, model, overrides or Overrides(), wrong_parts)
                 cases += found
                 problems += wrong
@@ -120,13 +112,22 @@ def _nearest_path(path: Path) -> str:
     return nearest(path.name, os.listdir(parent)) if os.path.isdir(parent) else ""
 
 
-def _validated(source: Document, problems: list[Problem]) -> tuple[DocumentModel | None, set[KeyPath]]:
+def _kind(source: Document, problems: list[Problem]) -> Kind | None:
+    name = source.data.get("kind", DEFAULT)
+    if isinstance(name, str) and name in KINDS:
+        return KINDS[name]
+    message = f"kind: found {_shown(name)}, expected {' or '.join(KINDS)}{nearest(str(name), KINDS)}"
+    problems.append(Problem(source.locate(("kind",)), message))
+    return None
+
+
+def _validated(source: Document, kind: Kind, problems: list[Problem]) -> tuple[Strict | None, set[KeyPath]]:
     """Return the model, and which parts were left out of it because they are wrong; None where too little is left."""
     try:
-        return DocumentModel.model_validate(source.data), set()
+        return kind.document.model_validate(source.data), set()
     except ValidationError as error:
         details = error.errors(include_url=False)
-    problems.extend(_problem(source, detail) for detail in details)
+    problems.extend(_problem(source, kind, detail) for detail in details)
     wrong_parts = {_part(_path(detail)) for detail in details}
     if ("cases",) in wrong_parts:
         return None, wrong_parts
@@ -137,7 +138,7 @@ def _validated(source: Document, problems: list[Problem]) -> tuple[DocumentModel
             holder = holder[parent]
         holder.pop(name, None)
     try:
-        return DocumentModel.model_validate(left), wrong_parts
+        return kind.document.model_validate(left), wrong_parts
     except ValidationError:
         return None, wrong_parts
 
@@ -152,13 +153,13 @@ def _path(detail: ErrorDetails) -> KeyPath:
     return tuple(part for part in detail["loc"] if part != "[key]")
 
 
-def _problem(source: Document, detail: ErrorDetails) -> Problem:
+def _problem(source: Document, kind: Kind, detail: ErrorDetails) -> Problem:
     path = _path(detail)
     found = detail["input"]
     context: dict[str, Any] = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            known = _known_keys(path[:-1])
+            known = known_keys(kind.document, path[:-1])
             hint = nearest(str(path[-1]), known) or f"; expected one of {', '.join(known)}"
             return Problem(source.locate(path, key=True), f"{_dotted(path)}: unknown key '{path[-1]}'{hint}")
         case "missing":
@@ -220,27 +221,23 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _known_keys(path: KeyPath) -> list[str]:
-    """Return the keys that may stand at this path of a document."""
-    if path[:1] == ("cases",):
-        return _known_keys(path[2:]) if len(path) > 2 else list(CaseModel.model_fields)
-    match path:
-        case ():
-            model: Any = DocumentModel
-        case ("inputs", _):
-            model = InputModel
-        case ("inputs", _, "avoid"):
-            model = AvoidModel
-        case ("target",):
-            model = TargetModel
-        case ("target", "backward"):
-            model = BackwardModel
-        case ("target", "outputs"):
-            model = OutputsModel
-        case ("target", "process"):
-            model = ProcessModel
-        case ("tolerance",):
-            model = ToleranceModel
-        case _:
+def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Return the keys that may stand at this path of a document of a model; none where no model says."""
+    parts = iter(path)
+    for part in parts:
+        field = model.model_fields.get(str(part))
+        nested = [kind for kind in _named_in(field.annotation) if issubclass(kind, BaseModel)] if field else []
+        if not field or not nested:
             return []
+        model = nested[0]
+        if get_origin(field.annotation) in (dict, list):
+            next(parts, None)  # an input's name, or the place of a case
     return list(model.model_fields)
+
+
+def _named_in(annotation: Any) -> Iterator[type]:
+    """Yield the classes that an annotation is made of."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        yield annotation
+    for part in get_args(annotation):
+        yield from _named_in(part)

@@ -7,8 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gradaudit.spec.case import Case, FrameworkTarget, HeldTarget, ProcessTarget, PythonTarget, Target
+from gradaudit.spec.case import (
+    Case,
+    FlowTarget,
+    FrameworkTarget,
+    HeldTarget,
+    LearningTarget,
+    ProcessTarget,
+    PythonTarget,
+    Target,
+)
 from gradaudit.targets.frameworks import framework_names, open_framework
+from gradaudit.targets.model import learning_names, model_names, open_model
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
 from gradaudit.targets.python import imported_names, open_python
@@ -43,6 +53,8 @@ TARGET_KINDS: Mapping[type, TargetKind] = {
     ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
     FrameworkTarget: TargetKind(open_framework, framework_names),
+    FlowTarget: TargetKind(open_model, model_names, close=lambda target, op: op.restore()),
+    LearningTarget: TargetKind(open_model, learning_names, close=lambda target, op: op.restore()),
 }
 
 

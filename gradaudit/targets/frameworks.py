@@ -8,8 +8,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from gradaudit.spec.case import Case, Framework, FrameworkTarget, Mode
+from gradaudit.spec.case import Case, Framework, FrameworkTarget, Mode, ModelTarget
 from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.spec.tape import TapeDescription
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
@@ -129,6 +130,9 @@ def framework_names(target: FrameworkTarget) -> dict[tuple[str, ...], str]:
 
 def missing_framework(target: Any) -> Framework | None:
     """Return the framework that a target needs and that is not installed, None where nothing is missing."""
-    if isinstance(target, FrameworkTarget) and not is_installed(target.framework):
-        return target.framework
-    return None
+    needed: Framework | None = None
+    if isinstance(target, FrameworkTarget):
+        needed = target.framework
+    elif isinstance(target, ModelTarget) and not isinstance(target.tape, TapeDescription) and target.tape in OPENERS:
+        needed = target.tape  # type: ignore[assignment]
+    return needed if needed is not None and not is_installed(needed) else None

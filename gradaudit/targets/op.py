@@ -74,7 +74,7 @@ def raised(what: str, error: BaseException) -> OpError:
     if text := str(error).strip():
         said += f": {text}" if not isinstance(error, SystemExit) else ""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call in our own code
-    frames = [frame for frame in frames if not frame.filename.startswith((*_IMPORT_MACHINERY, _TARGETS))]
+    frames = [frame for frame in frames if not frame.filename.startswith((*_IMPORT_MACHINERY, *_OURS))]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     for frame in own[-1:] + [frame for frame in frames[-1:] if frame not in own]:
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()
@@ -85,8 +85,8 @@ def raised(what: str, error: BaseException) -> OpError:
 _IMPORT_MACHINERY = ("<frozen importlib", str(importlib.__file__))
 """Frames of the import system say nothing about the module that it imports."""
 
-_TARGETS = str(Path(__file__).parent)
-"""Nor do those of a target about the function that it calls."""
+_OURS = tuple(str(Path(__file__).parent.parent / name) for name in ("targets", "flow"))
+"""Nor do those of a target, or of a tape, about the function that it calls."""
 
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 """Where frames lie that say less about an error than the op's own, which called them."""

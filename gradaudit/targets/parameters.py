@@ -24,8 +24,11 @@ def completed(case: Case, op: Op) -> Case:
     """Return the case with an input for each parameter of its op that the spec does not name.
 
     It is drawn uniformly over the range of the parameter's own initial values; where these are all equal, from half
-    below to half above them.
+    below to half above them. An op that knows its inputs better than its spec, as a model does, says them itself.
     """
+    if complete := getattr(op, "complete", None):
+        whole: Case = complete(case)
+        return whole
     parameters: Mapping[str, Array] = getattr(op, "parameters", {})
     named = {made.name for made in case.inputs}
     brought = [_planned(name, initial, case.dtype) for name, initial in parameters.items() if name not in named]

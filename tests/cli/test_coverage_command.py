@@ -72,8 +72,8 @@ def test_the_table_of_the_shipped_ops(gradaudit: Command, monkeypatch: pytest.Mo
     monkeypatch.chdir(REPOSITORY)
     found = gradaudit("coverage", "--fail-under", "100", "--output", str(tmp_path / "page.md"))
     assert found.exit_code == 0
-    modules = {folder.name for folder in (REPOSITORY / "specs").iterdir()}
-    rows = [line.split() for line in found.stdout.splitlines()[1 : len(modules) + 2]]
+    modules = {folder.name for folder in (REPOSITORY / "specs").iterdir()} - {"milestones"}
+    rows = [line.split()[:4] for line in found.stdout.splitlines()[1 : len(modules) + 2]]
     cases = load_specs([REPOSITORY / "specs"]).cases
     pairs = len({case.op for case in cases if isinstance(case.target, PythonTarget)})
     assert {row[0] for row in rows} == modules | {"TOTAL"}
@@ -127,7 +127,13 @@ def test_the_page_is_the_same_from_any_folder_of_the_project(
 def test_every_format_says_the_same(gradaudit: Command, powers: Path) -> None:
     gradaudit("run", "-q")
     found = document(gradaudit)
-    assert found["total"] == {"module": "TOTAL", "passes": 2, "checked": 1, "percent": 50}
+    assert found["total"] == {
+        "module": "TOTAL",
+        "passes": 2,
+        "checked": 1,
+        "percent": 50,
+        "in_models": {"flow": 0, "learning": 0},
+    }
     (op,) = found["ops"]  # type: ignore[misc]
     assert op["inputs"][0]["verdicts"] == {"float64": "pass"}
     assert op["audited"]

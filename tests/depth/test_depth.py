@@ -149,3 +149,9 @@ def test_an_implementation_is_what_its_functions_call(powers: Path) -> None:
     write_spec(powers, 2)
     found = implementations(load_specs([powers / "specs"]).cases, [powers])
     assert [function.name for function in found["power"]] == ["backward", "_general", "forward"]
+
+
+def test_a_model_has_no_depth_of_its_own() -> None:
+    """What it calls are ops with cases of their own; the rest of what it reaches is a framework."""
+    file = Path(__file__).parents[2] / "specs" / "milestones" / "flow" / "xor.yaml"
+    assert implementations(load_specs([file]).cases, (Path(__file__).parents[2],)) == {"xor_flow": ()}

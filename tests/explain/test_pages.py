@@ -12,7 +12,9 @@ from gradaudit.results import FINDING_CODES
 GUIDES = {
     "ci",
     "debugging",
+    "flow",
     "kinks",
+    "learning",
     "lint",
     "new-op",
     "precision",

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 # What runs in this process would import anew each time, NumPy and libyaml included, which can be imported only once.
 import gradaudit.api
@@ -100,6 +101,22 @@ def test_several_ops_in_a_file_are_told_apart(project: Path, run: Run) -> None:
     (project / "good.yaml").write_text(spec("first") + "---" + spec("second", "wrong"))
     result = run("--gradaudit", "specs/good.yaml::second::default[float64-w]", "specs/good.yaml::first")
     result.assert_outcomes(passed=4, failed=1)
+
+
+def test_a_model_is_one_test_with_all_its_parameters(project: Path, run: Run) -> None:
+    parts = {part: f"gradaudit.milestones.perceptron:{part}" for part in ("loss", "data")}
+    model = {"op": "model", "kind": "learning", "model": "gradaudit.milestones.perceptron:build", **parts}
+    optimiser = {"call": "plugin_ops:Idle"}
+    (project / "good.yaml").write_text(yaml.safe_dump(model))
+    (project / "bad.yaml").write_text(yaml.safe_dump({**model, "op": "idle", "optimiser": optimiser}))
+    (project / "plugin_ops.py").write_text(
+        "class Idle:\n    def __init__(self, parameters): ...\n    def step(self): ..."
+    )
+    result = run("--gradaudit", "specs")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["_* idle::default[[]float64[]] _*", "*parameter-stuck: no parameter moved in 10 steps*"]
+    )
 
 
 def test_a_known_failure_passes_as_long_as_it_is_caught(project: Path, run: Run) -> None:
@@ -209,3 +226,29 @@ def test_on_several_workers(project: Path, pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess(*PLUGINS, "-n", "2", "--gradaudit", "specs", "-W", "default")
     result.assert_outcomes(passed=6, failed=2)
     result.stdout.fnmatch_lines(["  likely cause: sign-flipped.*"])
+
+
+MODEL = """
+import numpy as np
+
+from gradaudit.tape import Module, Tensor
+
+class Model(Module):
+    def __init__(self):
+        self.weight = Tensor(np.ones((3, 2)), requires_grad=True)
+
+    def __call__(self, x):
+        return Tensor((x @ self.weight).data)
+
+def loss(output):
+    return (output * output).mean()
+"""
+
+
+def test_a_model_is_one_test(project: Path, run: Run) -> None:
+    (project / "plugin_model.py").write_text(MODEL)
+    document = "op: model\nkind: flow\nmodel: plugin_model:Model\nloss: plugin_model:loss\n"
+    (project / "model.yaml").write_text(document + "inputs: {x: {shape: [4, 3], differentiable: false}}\n")
+    result = run("--gradaudit", "specs/model.yaml")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["_* model::default[[]float64[]] _*", "*detached-output: the output is attached to*"])

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from gradaudit.spec.document import json_schema
 from gradaudit.spec.errors import SpecError
+from gradaudit.spec.kinds import json_schema
 from gradaudit.spec.load import load_specs
 from gradaudit.spec.source import read_documents
 

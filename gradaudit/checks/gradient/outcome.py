@@ -22,7 +22,7 @@ VANISHING = 1e-5
 
 def blank_result(case: Case, name: str, message: str = "") -> Result:
     """Return the result of an input that nothing is known of yet."""
-    size = next(math.prod(made.shape) for made in case.inputs if made.name == name)
+    size = next((math.prod(made.shape) for made in case.inputs if made.name == name), 0)
     location = f"{case.location.file}:{case.location.line}"
     return Result(
         case.op, case.module, case.name, case.dtype, name, Verdict.ERROR, size=size, message=message, location=location

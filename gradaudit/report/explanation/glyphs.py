@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Glyphs:
-    """One character for each thing that is drawn; ``shades`` from slightly to grossly wrong."""
+    """Characters for each thing that is drawn.
+
+    ``shades`` go from slightly to grossly wrong, ``heights`` from the least to the greatest of a row of numbers.
+    """
 
     rounding: str
     truncation: str
@@ -20,6 +23,10 @@ class Glyphs:
     corner: str
     right: str
     shades: str
+    point: str
+    heights: str
+    left: str
+    cut: str
 
 
 UNICODE = Glyphs(
@@ -34,6 +41,10 @@ UNICODE = Glyphs(
     corner="└",
     right="·",
     shades="░▒▓█",
+    point="●",
+    heights="▁▂▃▄▅▆▇█",
+    left="←",
+    cut="✂",
 )
 ASCII = Glyphs(
     rounding="x",
@@ -47,6 +58,10 @@ ASCII = Glyphs(
     corner="+",
     right=".",
     shades="+x%#",
+    point="o",
+    heights="_.-:=+*#",
+    left="<-",
+    cut="X",
 )
 
 

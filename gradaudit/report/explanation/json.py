@@ -8,6 +8,7 @@ from typing import Any
 
 from gradaudit.explain.explanation import Explanation, Study
 from gradaudit.report.json import plain, result_record
+from gradaudit.results import Result
 
 SCHEMA = 1
 
@@ -28,8 +29,14 @@ def _record(explanation: Explanation) -> dict[str, Any]:
         "tolerances": [asdict(made) for made in explanation.tolerances],
         "results": [result_record(result) for result in explanation.results],
         "studies": [_study_record(study) for study in explanation.studies],
+        "graphs": [asdict(view) for view in explanation.views],
+        "trainings": [_training_record(result) for result in explanation.results if result.training],
         "next": [page.name for page in explanation.remedies],
     }
+
+
+def _training_record(result: Result) -> dict[str, Any]:
+    return {"case": result.case, "dtype": result.dtype, "measured": [asdict(made) for made in result.training]}
 
 
 def _study_record(study: Study) -> dict[str, Any]:

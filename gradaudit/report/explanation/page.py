@@ -10,12 +10,13 @@ from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Explanation, Sighting, Study, ToleranceInForce, place_of
 from gradaudit.report import numbers
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
+from gradaudit.report.explanation.cases_table import cases_table
 from gradaudit.report.explanation.curve_drawing import draw_curve, step_in_words
 from gradaudit.report.explanation.glyphs import Glyphs
 from gradaudit.report.explanation.heat_drawing import draw_heat_map
+from gradaudit.report.explanation.model_blocks import model_blocks
 from gradaudit.report.mismatch import is_unexplained, worst_and_table
 from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
-from gradaudit.spec.case import Case, Input
 
 MAX_PLACES = 4
 """Cases that are named one by one where something holds in several."""
@@ -32,6 +33,7 @@ def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Bl
     yield from _audited(explanation)
     yield from _verdicts(explanation)
     yield from _noticed(explanation)
+    yield from model_blocks(explanation, glyphs)
     for study in explanation.studies:
         yield from _studied(study, glyphs, max_rows)
     yield from _next_steps(explanation)
@@ -57,54 +59,9 @@ def _audited(explanation: Explanation) -> Iterator[Block]:
     yield Heading("What was audited")
     calls = explanation.signature.calls.items()
     yield Entries((("spec", f"{explanation.location} (module {explanation.module})"), *calls))
-    yield _cases(explanation.cases)
+    yield cases_table(explanation.cases)
     if explanation.tolerances:
         yield Entries(tuple(("tolerance", _tolerance(made)) for made in explanation.tolerances))
-
-
-def _cases(cases: Sequence[Case]) -> Table:
-    rows = tuple(_case_rows(cases))
-    columns = 4 if any(row[3] for row in rows) else 3
-    return Table(("Case", "Dtypes", "Inputs", "Settings")[:columns], tuple(row[:columns] for row in rows))
-
-
-def _case_rows(cases: Sequence[Case]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each case, its dtypes together where nothing else differs."""
-    dtypes: dict[tuple[str, str, str], list[str]] = {}
-    for case in cases:
-        inputs = "\n".join(_input(made) for made in case.inputs)
-        dtypes.setdefault((case.name, inputs, "\n".join(_settings(case))), []).append(case.dtype)
-    for (name, inputs, settings), found in dtypes.items():
-        yield name, "\n".join(found), inputs, settings
-
-
-def _input(made: Input) -> str:
-    shape = f"{made.name} {list(made.shape)}"
-    if made.values is not None:
-        return f"{shape} given"
-    drawn = "" if made.distribution == "uniform" else f" {made.distribution}"
-    if made.range:
-        drawn += f" {made.range[0]:g} to {made.range[1]:g}"
-    off = f", off {', '.join(f'{point:g}' for point in made.avoid.points)}" if made.avoid else ""
-    gap = f", gap {made.gap:g}" if made.gap else ""
-    layout = "" if made.layout == "contiguous" else f", {made.layout}"
-    return f"{shape}{drawn}{off}{gap}{layout}{'' if made.differentiable else ', no gradient'}"
-
-
-def _settings(case: Case) -> Iterator[str]:
-    if case.seed != 0:
-        yield f"seed {case.seed}"
-    yield from (f"{name}={value}" for name, value in case.params.items())
-    if case.upstream != "random":
-        yield f"upstream {case.upstream}" if isinstance(case.upstream, str) else "upstream given"
-    if case.step is not None:
-        yield f"step {numbers.short(case.step)}"
-    if case.method != "auto":
-        yield f"method {case.method}"
-    if case.expect.verdict == "fail":
-        yield "expected to fail"
-    if case.expect.findings:
-        yield f"expected to show {', '.join(case.expect.findings)}"
 
 
 def _tolerance(made: ToleranceInForce) -> str:
@@ -123,7 +80,7 @@ def _where(places: Sequence[tuple[str, str]]) -> str:
     by_case: dict[str, list[str]] = {}
     for case, name in places:
         by_case.setdefault(case, []).append(name)
-    said = [f"{case} {', '.join(names)}" for case, names in by_case.items()]
+    said = [f"{case} {numbers.listed(names)}" for case, names in by_case.items()]
     more = len(said) - MAX_PLACES
     return "; ".join(said[:MAX_PLACES]) + (f"; and {numbers.counted(more, 'more case')}" if more > 0 else "")
 
@@ -149,7 +106,7 @@ def _grouped(results: Sequence[Result]) -> list[list[Result]]:
     """Return results one by one, but those inputs of a case together that passed."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        own = "" if result.verdict is Verdict.PASS and result.expected else result.input
+        own = "" if result.verdict is Verdict.PASS and result.expected and not result.training else result.input
         groups.setdefault((result.case, result.dtype, own), []).append(result)
     return list(groups.values())
 
@@ -160,7 +117,7 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
     return (
         first.case,
         first.dtype,
-        ", ".join(result.input for result in group),
+        numbers.listed([result.input for result in group]),
         f"{first.verdict}" + ("" if plain else _expectation(first)),
         _wrong(group),
         _resolution(max(group, key=lambda result: result.resolution)),
@@ -170,7 +127,7 @@ def _verdict_row(group: list[Result]) -> tuple[str, ...]:
 
 def _wrong(group: list[Result]) -> str:
     """Return how many indices are wrong, of all, or after a search of those that were looked at."""
-    if group[0].verdict is Verdict.ERROR:
+    if group[0].verdict is Verdict.ERROR or group[0].training:
         return "-"
     wrong = sum(result.wrong for result in group)
     checked, size = (sum(getattr(result, name) for result in group) for name in ("checked", "size"))
@@ -278,9 +235,10 @@ def _next_steps(explanation: Explanation) -> Iterator[Block]:
 
 
 def _peace(explanation: Explanation) -> str:
-    seen = max(result.resolution for result in explanation.results)
-    if not any(result.size for result in explanation.results):
+    compared = [result for result in explanation.results if result.size]
+    if not compared:
         return "Nothing: no input has an element, so there was nothing to compare. Another case should."
+    seen = max(result.resolution for result in compared)
     return (
         "Nothing: every gradient is right within its tolerance, and no finding was made. A relative error above "
         f"{seen:.1e} would have been reported, at any index of any case. Another draw of the inputs costs one option: "

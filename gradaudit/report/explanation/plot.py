@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.explain.explanation import Explanation
+from gradaudit.explain.explanation import Explanation, Study
 from gradaudit.explain.heat_map import HeatMap
 from gradaudit.report.explanation.curve_drawing import shows_claim, step_in_words
+from gradaudit.report.explanation.model_plot import draw_magnitudes, draw_training
 from gradaudit.report.files import UnwritableError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+Panel = Callable[["Axes"], None]
+"""Draws one panel of the picture."""
 
 KINDS = ("png", "svg")
 
@@ -46,25 +52,48 @@ def kind_of_plot(path: str) -> str:
 
 
 def draw(explanation: Explanation, kind: str) -> bytes:
-    """Return the picture: a row for each input, its step-size curve and, where indices are wrong, their map."""
+    """Return the picture: gradients and loss curve of a model, then a row for each input that was looked at.
+
+    That row has its step-size curve and, where indices are wrong, their map.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
-    studies = explanation.studies
-    columns = 2 if any(study.heat_map for study in studies) else 1
-    size = (PANEL[0] * columns, PANEL[1] * len(studies))
+    told = [study for study in explanation.studies if study.curve or not explanation.views]
+    rows = [*_rows_of_models(explanation), *map(_row_of, told)]
+    columns = max(map(len, rows))
+    size = (PANEL[0] * columns, PANEL[1] * len(rows))
     with matplotlib.rc_context({"svg.hashsalt": "gradaudit"}):  # the same bytes each time
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(len(studies), columns, squeeze=False)
-        for study, row in zip(studies, panels, strict=True):
-            about = f"{explanation.op} w.r.t. {study.result.input} ({study.case.name}, {study.case.dtype})"
-            row[0].set_title(_literal(f"{about}: {study.result.verdict}"), fontsize="medium")
-            _draw_curve(row[0], study.curve, study.no_curve)
-            if columns > 1:
-                _draw_map(row[1], study.heat_map)
+        for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
+            for panel, place in zip(row, axes, strict=False):
+                panel(place)
+            for place in axes[len(row) :]:
+                place.set_axis_off()
         content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=DPI, metadata={"Date": None} if kind == "svg" else None)
     return content.getvalue()
+
+
+def _rows_of_models(explanation: Explanation) -> Iterator[Sequence[Panel]]:
+    trained = {(result.case, result.dtype): result for result in explanation.results if result.training}
+    for view in explanation.views:
+        row = [partial(draw_magnitudes, view=view)]
+        if result := trained.get((view.case, view.dtype)):
+            row.append(partial(draw_training, result=result))
+        yield row
+
+
+def _row_of(study: Study) -> Sequence[Panel]:
+    row = [partial(_draw_study, study=study)]
+    return [*row, partial(_draw_map, heat=study.heat_map)] if study.heat_map else row
+
+
+def _draw_study(axes: Axes, study: Study) -> None:
+    result = study.result
+    about = f"{result.op} w.r.t. {result.input} ({result.case}, {result.dtype}): {result.verdict}"
+    axes.set_title(_literal(about), fontsize="medium")
+    _draw_curve(axes, study.curve, study.no_curve)
 
 
 def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
@@ -88,10 +117,7 @@ def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
     axes.legend(fontsize="small")
 
 
-def _draw_map(axes: Axes, heat: HeatMap | None) -> None:
-    if heat is None:
-        axes.set_axis_off()
-        return
+def _draw_map(axes: Axes, heat: HeatMap) -> None:
     from matplotlib.ticker import MaxNLocator
 
     cells: Any = np.array(heat.cells)

@@ -1,0 +1,95 @@
+"""How a case ended: its results, with what its findings and its spec's expectations make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.engine.events import Trace
+from gradaudit.results import Finding, Result, Verdict, worst
+from gradaudit.spec.case import Case, Expectation
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The results of a case, one for each differentiable input, and the forwards that other checks took.
+
+    ``trace`` is what it executed, where that was noted; ``shapes`` are those of the inputs, where the op could be
+    called.
+    """
+
+    results: tuple[Result, ...]
+    check_evaluations: int = 0
+    trace: Trace = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+UNKNOWN = "loss"
+"""What the result of a model is about whose parameters are not known."""
+
+
+def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:
+    """Return the audit of a case that could not be carried out."""
+    names = [made.name for made in case.inputs if made.differentiable] or [UNKNOWN]
+    results = [replace(blank_result(case, name, message), findings=findings) for name in names]
+    return Audit(concluded(case, results, ()))
+
+
+def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) -> tuple[Result, ...]:
+    """Attach the case's findings, let those that fail a case fail it, and compare the end with what was expected."""
+    for finding in {(finding.code, finding.message): finding for finding in findings}.values():
+        about = finding.evidence.get("array")
+        place = next((k for k, result in enumerate(results) if result.input == about), 0)
+        results[place] = _with_finding(results[place], finding)
+    results = [_failed_by_findings(_without_superseded(result)) for result in results]
+    return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
+
+
+SUPERSEDED = {
+    "broadcast-not-reduced": {"shape-mismatch"},
+    "stochastic-forward": {"out-of-domain", "kink", "discontinuity", "noise-dominated", "precision-loss"},
+    "stochastic-backward": {"precision-loss"},
+    "accumulated": {"precision-loss"},
+    "degenerate-upstream": {"noise-dominated"},
+    "tolerance-too-tight": {"precision-loss"},
+}
+"""Findings that explain others, which would lead astray beside them."""
+
+
+def _with_finding(result: Result, finding: Finding) -> Result:
+    return replace(result, findings=(*result.findings, finding))
+
+
+def _without_superseded(result: Result) -> Result:
+    """Return a result without the findings that others of it explain; a message of theirs is that of the other then."""
+    for finding in result.findings:
+        old = [known for known in result.findings if known.code in SUPERSEDED.get(finding.code, ())]
+        message = finding.message if any(result.message == known.message for known in old) else result.message
+        result = replace(result, message=message, findings=tuple(f for f in result.findings if f not in old))
+    return result
+
+
+def _failed_by_findings(result: Result) -> Result:
+    failing = [finding for finding in result.findings if finding.fails]
+    if not failing or result.verdict.severity >= Verdict.FAIL.severity:
+        return result
+    return replace(result, verdict=Verdict.FAIL, message=failing[0].message)
+
+
+def _disappointment(expect: Expectation, results: list[Result]) -> str:
+    """Return in words what a case as a whole was expected to show and did not."""
+    seen = {finding.code for result in results for finding in result.findings}
+    if missing := [code for code in expect.findings if code not in seen]:
+        return f"the spec expects the finding {', '.join(missing)}, which was not made"
+    verdict = worst([result.verdict for result in results])
+    if expect.verdict == "fail" and verdict is not Verdict.FAIL:
+        return f"the spec expects this case to fail, and it ended with {verdict}"
+    return ""
+
+
+def _compared(result: Result, expect: Expectation, disappointment: str) -> Result:
+    if disappointment:
+        said = f"{result.message}; {disappointment}" if result.message else disappointment
+        return replace(result, expected=False, message=said)
+    return replace(result, expected=expect.verdict == "fail" or result.verdict is Verdict.PASS)

@@ -1,0 +1,208 @@
+"""A model from beginning to end: whether gradients flow to all that they should reach, and whether they are right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.broadcast import broadcast_not_reduced
+from gradaudit.checks.determinism import stochastic_forward
+from gradaudit.checks.gradient import check_gradient
+from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.checks.probe import Probe
+from gradaudit.checks.subject import Subject
+from gradaudit.engine.conclusion import Audit, concluded, failed_audit
+from gradaudit.engine.likely_causes import unexplained, with_likely_causes
+from gradaudit.flow.checks.accumulation import accumulation
+from gradaudit.flow.checks.attachment import detached_output, wrong_backward
+from gradaudit.flow.checks.magnitude import magnitudes
+from gradaudit.flow.checks.reach import unreached_parameter, unregistered_parameters, withheld_gradient
+from gradaudit.flow.checks.zero import negligible, zero_gradients
+from gradaudit.flow.culprit import culprit
+from gradaudit.flow.subject import FlowSubject, examine_flow
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.case import Case
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
+from gradaudit.targets.model import ModelOp, tape_in_words
+from gradaudit.targets.op import OpError
+from gradaudit.targets.parameters import completed
+
+Array = NDArray[Any]
+
+
+MEANINGLESS = frozenset({"degenerate-upstream", "tolerance-too-loose"})
+"""Findings that say nothing of a model: its upstream is 1, and one tolerance serves parameters of all magnitudes."""
+
+
+def audit_flow(case: Case, op: ModelOp) -> Audit:
+    """Audit a model: one result for each parameter and differentiable input, and for each that is not registered.
+
+    Raises:
+        OpError: where its tape cannot be read, so that its parameters are not known.
+
+    """
+    with tape_in_words():
+        case = completed(case, op)
+    try:
+        with tape_in_words():
+            return _audited(case, op)
+    except OpError as error:
+        return failed_audit(case, str(error), (error.finding,) if error.finding else ())
+
+
+def _audited(case: Case, op: ModelOp) -> Audit:
+    started = time.perf_counter()
+    subject = examine_flow(case, op)
+    results = {name: _blank(case, name) for name in subject.names}
+    noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))
+    numbers: list[Finding] = []
+    if detached := list(detached_output(subject)):
+        noticed += detached
+        results = {name: _lost(result, detached[0].message) for name, result in results.items()}
+    else:
+        added = _added(subject)
+        lost = _lost_ones(subject)
+        results |= {name: _lost(results[name], finding.message, finding) for name, finding in lost.items()}
+        left = [name for name in subject.names if name not in lost]
+        audited, numbers = _audited_numbers(subject, left)
+        results |= audited
+        results = _with_flow(subject, results, left, added)
+    unregistered = [_unregistered(case, *found) for found in unregistered_parameters(subject)]
+    ended = _timed([*results.values(), *unregistered], time.perf_counter() - started)
+    checking = op.passes - sum(result.evaluations for result in ended)
+    return Audit(concluded(case, ended, (*noticed, *numbers)), checking)
+
+
+def _lost_ones(subject: FlowSubject) -> dict[str, Finding]:
+    found = {name: unreached_parameter(subject, name) or withheld_gradient(subject, name) for name in subject.names}
+    return {name: finding for name, finding in found.items() if finding is not None}
+
+
+def _blank(case: Case, name: str) -> Result:
+    tolerance = case.tolerance or DEFAULT_TOLERANCES[case.dtype]
+    return replace(blank_result(case, name), rtol=tolerance.rtol, atol=tolerance.atol)
+
+
+def _lost(result: Result, message: str, *findings: Finding) -> Result:
+    """Return the result of a parameter without a gradient: all of it is wrong."""
+    return replace(
+        result,
+        verdict=Verdict.FAIL,
+        checked=result.size,
+        wrong=result.size,
+        message=message,
+        findings=findings,
+    )
+
+
+def _unregistered(case: Case, path: str, size: int, finding: Finding) -> Result:
+    named = replace(_blank(case, path), size=size)
+    return replace(named, verdict=Verdict.FAIL, message=finding.message, findings=(finding,))
+
+
+def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[str, Result], list[Finding]]:
+    """Hold gradients against differences of the loss, all at once; those that are zero apart from the others."""
+    zero = negligible(subject, names)
+    audited = _subject_of(subject, [name for name in names if name not in zero])
+    results, ground, comparisons = check_gradient(audited)
+    results = [_without(result, MEANINGLESS) for result in results]
+    probe = Probe(audited, ground, results)
+    findings = [*ground.findings]
+    with suppress(OpError):
+        findings += stochastic_forward(probe)
+    if not any(finding.fails for finding in findings):
+        with suppress(OpError):
+            findings += broadcast_not_reduced(probe)
+    results, _ = with_likely_causes(audited, results, comparisons, findings)
+    made = {result.input: result for result in results}
+    made |= _zero_results(subject, probe, zero)
+    return _with_culprit(subject, made, zero), list(unexplained(findings, results))
+
+
+def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
+    """Return a model as an op that was called once, with the gradients of these names only in question."""
+    inputs = tuple(replace(made, differentiable=made.name in names) for made in subject.case.inputs)
+    loss = np.array(subject.op.tape.array(subject.base.run.loss)).reshape(())
+    return Subject(
+        case=replace(subject.case, inputs=inputs),
+        op=subject.op,
+        inputs=subject.arrays,
+        outputs=(loss,),
+        counted=(0,),
+        upstream=(np.ones((), loss.dtype),),
+        gradients={name: subject.gradients[name] for name in names},
+        findings=(),
+        evaluations=0,
+    )
+
+
+def _zero_results(subject: FlowSubject, probe: Probe, shares: Mapping[str, float]) -> dict[str, Result]:
+    made = {}
+    for name, finding in zero_gradients(subject, probe, shares).items():
+        blank = _blank(subject.case, name)
+        if finding.fails:
+            made[name] = _lost(blank, finding.message, finding)
+        else:
+            passed = replace(blank, verdict=Verdict.PASS, checked=blank.size, method="search")
+            made[name] = replace(passed, findings=(finding,))
+    return made
+
+
+def _added(subject: FlowSubject) -> list[tuple[str, Finding]]:
+    """Return what is wrong with the gradients of two batches, nothing where a second one cannot be had.
+
+    It comes before all else that runs reverse mode: the gradients of the first batch still lie in the parameters.
+    """
+    with suppress(OpError):
+        return list(accumulation(subject))
+    return []
+
+
+def _with_flow(
+    subject: FlowSubject, results: Mapping[str, Result], names: list[str], added: list[tuple[str, Finding]]
+) -> dict[str, Result]:
+    """Add what is known of gradients beside their numbers: that they add up, and keep their magnitude."""
+    codes = {finding.code for result in results.values() for finding in result.findings}
+    found = [] if "stochastic-forward" in codes else added
+    found += magnitudes(subject, [name for name in names if results[name].verdict is Verdict.PASS])
+    made = dict(results)
+    for name, finding in found:
+        made[name] = replace(made[name], findings=(*made[name].findings, finding))
+    return made
+
+
+def _with_culprit(subject: FlowSubject, results: dict[str, Result], zero: Container[str]) -> dict[str, Result]:
+    """Add to the wrong gradients where a part of them is lost, or the step that makes them wrong.
+
+    A gradient of zero tells nothing of the steps that it passed.
+    """
+    wrong = [name for name, result in results.items() if result.verdict is Verdict.FAIL]
+    right = [name for name, result in results.items() if result.verdict is Verdict.PASS and name not in zero]
+    if not wrong:
+        return results
+    cut = subject.cut(*wrong)
+    partly = cut.made is not None and not cut.node
+    said = f"a part of it is lost: {cut.in_words()}" if partly else culprit(subject, wrong, right)
+    return {name: _blaming(result, said) if said and name in wrong else result for name, result in results.items()}
+
+
+def _blaming(result: Result, said: str) -> Result:
+    """Return a result whose message says which step is to blame, beside what no finding says already."""
+    told = any(finding.message == result.message for finding in result.findings)
+    return replace(result, message=said if told else f"{result.message}; {said}")
+
+
+def _without(result: Result, codes: Container[str]) -> Result:
+    return replace(result, findings=tuple(finding for finding in result.findings if finding.code not in codes))
+
+
+def _timed(results: list[Result], seconds: float) -> list[Result]:
+    """Share what is left of the time that an audit took among its results."""
+    rest = max(seconds - sum(result.seconds for result in results), 0.0) / max(len(results), 1)
+    return [replace(result, seconds=result.seconds + rest) for result in results]

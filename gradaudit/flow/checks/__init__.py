@@ -1,0 +1,1 @@
+"""Checks of a model: whether gradients flow to all that they should reach, one file for each question."""

@@ -1,0 +1,53 @@
+"""Whether the tape leads from the loss to every parameter, and whether every parameter is one to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradaudit.flow.subject import FlowSubject
+from gradaudit.results import Finding
+
+
+def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:
+    """Return a finding where no gradient can arrive at a parameter or input; where it is lost is found by one run."""
+    if subject.is_reached(name):
+        return None
+    if not subject.op.tape.tracked(subject.tensor(name)):
+        message = f"{name} is not tracked: the tape records nothing that is computed from it"
+        return Finding("unreached-parameter", message, {"tracked": False})
+    cut = subject.cut(name)
+    if cut.depends:
+        message = f"the loss depends on {name} and no gradient reaches it: {cut.in_words()}"
+    elif cut.made is not None:
+        message = f"no gradient reaches {name}: {cut.in_words()}; nor does the loss change with it"
+    else:
+        message = f"no gradient reaches {name}: the loss is not computed from it"
+    return Finding("unreached-parameter", message, cut.evidence())
+
+
+def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:
+    """Return a finding where the tape leads to a parameter or input, and reverse mode leaves it no gradient."""
+    if subject.gradients[name] is not None:
+        return None
+    steps = sorted({node.name for node in subject.from_loss.children(subject.tensor(name))})
+    by = f"; the step that was given it is {' or '.join(steps)}" if steps else ""
+    message = f"the tape leads to {name} and its gradient is None{by}: does its backward return one for each input?"
+    return Finding("missing-gradient", message, {"steps": steps})
+
+
+def unregistered_parameters(subject: FlowSubject) -> Iterator[tuple[str, int, Finding]]:
+    """Yield a finding, with the path and the size, for each tensor that training would have to move and cannot.
+
+    It is a leaf that the loss is computed from, is tracked, lies in the model, and is not among its parameters.
+    """
+    tape = subject.op.tape
+    registered = len(subject.op.trained)
+    for path, tensor in subject.op.unregistered.items():
+        if subject.from_loss.reaches(tensor):
+            message = (
+                f"{path} is tracked, the loss is computed from it, and the model does not give it among its "
+                f"{registered} parameters: no optimiser will move it"
+            )
+            yield path, int(np.size(tape.array(tensor))), Finding("unregistered-parameter", message)

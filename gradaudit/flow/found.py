@@ -1,0 +1,64 @@
+"""The tensors of a model by the paths that lead to them: through attributes, lists, dicts and closures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+MAX_DEPTH = 40
+"""Deepest path that is followed; models are a few levels deep."""
+
+_NOT_ENTERED = (str, bytes, int, float, complex, type, ModuleType, MethodType)
+
+
+def tensors_in(model: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
+    """Return every tensor in a model, each by the first path that leads to it: ``blocks[0].attention.query``."""
+    found: dict[int, tuple[str, Any]] = {}
+    for path, tensor in _walk(model, is_tensor):
+        found.setdefault(id(tensor), (path, tensor))
+    return dict(found.values())
+
+
+def paths_of(tensors: Sequence[Any], named: Mapping[str, Any]) -> list[str]:
+    """Return the path of each tensor, empty where none is known."""
+    paths = {id(tensor): path for path, tensor in named.items()}
+    return [paths.get(id(tensor), "") for tensor in tensors]
+
+
+def _walk(model: Any, is_tensor: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    waiting = [("", model, 0)]
+    entered: set[int] = set()
+    while waiting:
+        path, value, depth = waiting.pop()
+        if is_tensor(value):
+            yield path, value
+        elif id(value) not in entered and depth < MAX_DEPTH:
+            entered.add(id(value))
+            members = [(path + step, member, depth + 1) for step, member in _members(value)]
+            waiting += reversed([(name.lstrip("."), member, below) for name, member, below in members])
+
+
+def _members(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"[{key!r}]", member) for key, member in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(f"[{k}]", member) for k, member in enumerate(value)]
+    if isinstance(value, FunctionType):
+        return _enclosed(value)
+    if isinstance(value, _NOT_ENTERED) or hasattr(value, "__array__"):
+        return []
+    own = list(getattr(value, "__dict__", {}).items())
+    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if name != "__weakref__"]
+    own += [(name, getattr(value, name)) for name in slots if hasattr(value, name)]
+    return [(f".{name}", member) for name, member in own]
+
+
+def _enclosed(function: FunctionType) -> list[tuple[str, Any]]:
+    """Return what a function within a function takes from the one around it."""
+    made = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # a name that has no value yet
+            made.append((f".{name}", cell.cell_contents))
+    return made

@@ -1,0 +1,122 @@
+"""The graph that a tape recorded, walked from a tensor back to the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradaudit.flow.tape import Node, Tape, TapeError, Tensor
+
+MAX_NODES = 1_000_000
+"""Most steps that are walked: a graph without end comes from a tape that makes new nodes whenever it is asked."""
+
+Edge = tuple[int, int]
+"""The identities of a step and of what it was computed from."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a tensor was computed from, as the tape has it.
+
+    Attributes:
+        nodes: the steps by their identity, each before those that it was computed from.
+        leaves: the tensors that nothing made, by their ``id``.
+        depths: by identity of a step or ``id`` of a leaf, the least number of steps from the start.
+        parents: by identity of a step, the identities of the steps and the ``id`` of the leaves that it names.
+
+    """
+
+    nodes: Mapping[int, Node]
+    leaves: Mapping[int, Tensor]
+    depths: Mapping[int, int]
+    parents: Mapping[int, tuple[int, ...]]
+
+    def reaches(self, tensor: Tensor) -> bool:
+        """Whether this leaf is among what the start was computed from."""
+        return id(tensor) in self.leaves
+
+    def children(self, leaf: Tensor) -> list[Node]:
+        """Return the steps that name a leaf as what they were computed from."""
+        return [self.nodes[key] for key, parents in self.parents.items() if id(leaf) in parents]
+
+    def edges_from(self, leaf: Tensor) -> frozenset[Edge]:
+        """Return every edge that lies on a way from the start to a leaf."""
+        users: dict[int, list[int]] = {}
+        for key, parents in self.parents.items():
+            for parent in parents:
+                users.setdefault(parent, []).append(key)
+        edges: set[Edge] = set()
+        waiting, seen = [id(leaf)], {id(leaf)}
+        while waiting:
+            below = waiting.pop()
+            for above in users.get(below, ()):
+                edges.add((above, below))
+                if above not in seen:
+                    seen.add(above)
+                    waiting.append(above)
+        return frozenset(edges)
+
+
+def walk(tape: Tape, tensor: Tensor) -> Walk:
+    """Walk from a tensor back to all leaves; a tensor that nothing made is its own leaf.
+
+    Raises:
+        TapeError: where the graph has a cycle, with the steps that it leads through, or has no end.
+
+    """
+    start: Any = tape.node(tensor) or tensor
+    nodes: dict[int, Node] = {}
+    leaves: dict[int, Tensor] = {}
+    parents: dict[int, tuple[int, ...]] = {}
+    depths: dict[int, int] = {_key(start): 0}
+    level = [start]
+    while level:
+        below = []
+        for each in level:
+            key = _key(each)
+            if not isinstance(each, Node):
+                leaves[key] = each
+                continue
+            nodes[key] = each
+            if len(nodes) > MAX_NODES:
+                raise TapeError(f"the graph has more than {MAX_NODES:,} steps; does the tape make them when asked?")
+            found = [parent for parent in each.parents if parent is not None]
+            parents[key] = tuple(_key(parent) for parent in found)
+            for parent in found:
+                if _key(parent) not in depths:
+                    depths[_key(parent)] = depths[key] + 1
+                    below.append(parent)
+        level = below
+    made = Walk(nodes, leaves, depths, parents)
+    _refuse_cycle(made, _key(start))
+    return made
+
+
+def _key(each: Any) -> int:
+    return each.identity if isinstance(each, Node) else id(each)
+
+
+def _refuse_cycle(made: Walk, start: int) -> None:
+    """Raise where a step is computed from itself: a walk in depth that meets a step it has not left."""
+    entered: list[int] = []
+    on_path: set[int] = set()
+    left: set[int] = set()
+    waiting: list[tuple[int, bool]] = [(start, False)]
+    while waiting:
+        key, leaving = waiting.pop()
+        if leaving:
+            entered.pop()
+            on_path.discard(key)
+            left.add(key)
+            continue
+        if key in left or key not in made.nodes:
+            continue
+        if key in on_path:
+            round_ = [*entered[entered.index(key) :], key]
+            names = " <- ".join(made.nodes[each].name for each in round_)
+            raise TapeError(f"the graph has a cycle: a tensor is computed from itself, {names}")
+        entered.append(key)
+        on_path.add(key)
+        waiting.append((key, True))
+        waiting += [(parent, False) for parent in made.parents[key]]

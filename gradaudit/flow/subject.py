@@ -1,0 +1,136 @@
+"""What every check of a model looks at: the model run once on its tape, and the gradients that reverse mode left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.flow.cut import Cut, Recorded, find_cut, recorded
+from gradaudit.flow.graph import Walk, walk
+from gradaudit.flow.tape import Tensor
+from gradaudit.results import Finding
+from gradaudit.spec.case import Case
+from gradaudit.spec.draw import draw_inputs
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
+from gradaudit.targets.model import ModelOp, in_words
+from gradaudit.targets.op import OpError
+from gradaudit.targets.structure import leaves
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FlowSubject:
+    """A model of a case, run once.
+
+    Attributes:
+        case: the case, its parameters among its inputs.
+        op: the model.
+        arrays: the batch and the parameters' initial values, by name.
+        base: the run, with what came to be in it.
+        from_loss: the tape, walked from the loss.
+        gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
+
+    """
+
+    case: Case
+    op: ModelOp
+    arrays: Mapping[str, Array]
+    base: Recorded
+    from_loss: Walk
+    gradients: Mapping[str, Array | None]
+
+    @property
+    def names(self) -> list[str]:
+        """The differentiable inputs and the parameters."""
+        return [made.name for made in self.case.inputs if made.differentiable]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Everything that the model returned, tensors or not."""
+        return list(leaves(self.base.run.output))
+
+    @property
+    def detached(self) -> bool:
+        """Whether nothing that the model returned, or nothing that the loss made of it, is attached to the tape."""
+        tape, loss = self.op.tape, self.base.run.loss
+        attached = any(tape.is_tensor(each) and tape.node(each) is not None for each in self.outputs)
+        return not attached or tape.node(loss) is None
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the tensor of a parameter or input."""
+        return self.op.trained[name] if name in self.op.trained else self.base.run.inputs[name]
+
+    def is_reached(self, name: str) -> bool:
+        """Whether the tape leads from the loss to a parameter or input, or a gradient arrived there all the same."""
+        gradient = self.gradients[name]
+        return self.from_loss.reaches(self.tensor(name)) or (gradient is not None and bool(np.any(gradient)))
+
+    def cut(self, *names: str) -> Cut:
+        """Return where the tape loses some of them; it takes one run."""
+        return find_cut(self.op, self.arrays, names, self.base)
+
+
+def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
+    """Run a model once, walk its tape, and run reverse mode where the loss is attached.
+
+    Raises:
+        OpError: where the model cannot be audited: it raises, has nothing to be differentiated, its loss is no finite
+            scalar, or its tape has a cycle.
+
+    """
+    if not any(made.differentiable for made in case.inputs):
+        raise OpError(_nothing_to_audit(op))
+    arrays = draw_inputs(case)
+    base = recorded(op, arrays)
+    _refuse_nonfinite(op, base)
+    with in_words("reading the tape"):
+        from_loss = walk(op.tape, base.run.loss)
+        attached = op.tape.node(base.run.loss) is not None
+    names = [made.name for made in case.inputs if made.differentiable]
+    gradients: dict[str, Array | None] = dict.fromkeys(names)
+    if attached:
+        op.clear(base.run)
+        op.tape.retain([made.tensor for made in base.creations])
+        op.reverse(base.run)
+        gradients |= op.gradients(base.run)
+    copies = {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}
+    case = _tolerating(case, [made.dtype.name for made in gradients.values() if made is not None])
+    return FlowSubject(case, op, arrays, base, from_loss, copies)
+
+
+def _tolerating(case: Case, dtypes: list[str]) -> Case:
+    """Return the case with the tolerance of the coarsest dtype that gradients come in: more they cannot promise."""
+    coarsest = max((name for name in dtypes if is_floating(name)), key=spacing, default=case.dtype)
+    if case.tolerance is not None or spacing(coarsest) <= spacing(case.dtype):
+        return case
+    return replace(case, tolerance=DEFAULT_TOLERANCES[coarsest])
+
+
+def _in_dtype_of(array: Array, gradient: Array) -> Array:
+    return gradient.astype(array.dtype)  # which copies
+
+
+def _nothing_to_audit(op: ModelOp) -> str:
+    said = "the model has no parameters, and none of the inputs is differentiable: there is no gradient to audit"
+    found = [*op.tape.tensors(op.model)]
+    return said + (f"; tensors found in it: {', '.join(found[:8])}" if found else "; no tensors were found in it")
+
+
+def _refuse_nonfinite(op: ModelOp, base: Recorded) -> None:
+    loss = op.tape.array(base.run.loss)
+    if np.isfinite(loss).all():
+        return
+    message = f"the loss is {float(np.ravel(loss)[0])} before any training"
+    for made, value in zip(base.creations, base.values, strict=True):
+        if value is not None and value.dtype.kind in "fc" and not np.isfinite(value).all():
+            node = op.tape.node(made.tensor)
+            what = node.name if node else "a tensor"
+            where = f" at {made.place} in {made.within}" if made.place else ""
+            message += f"; the first that is not finite is what {what} made{where}"
+            break
+    raise OpError(message, Finding("nonfinite", message))

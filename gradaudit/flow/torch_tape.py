@@ -1,0 +1,215 @@
+"""The tape of PyTorch: autograd's own nodes, read from ``grad_fn``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
+
+from gradaudit.flow.described import is_pair
+from gradaudit.flow.found import paths_of, tensors_in
+from gradaudit.flow.place import model_line
+from gradaudit.flow.tape import Creation, Model, Node, TapeError, Tensor
+from gradaudit.targets.structure import leaves
+
+Array = NDArray[Any]
+
+
+class TorchTape:
+    """Modules, or functions with a bare list of parameters, on PyTorch's tensors.
+
+    Parameters and buffers take the precision of what is assigned; frozen ones, whose ``requires_grad`` is false by
+    intent, are no parameters.
+    """
+
+    def tensor(self, array: Array, *, tracked: bool) -> Tensor:
+        """Return a tensor of a copy of the array."""
+        return torch.from_numpy(np.array(array, order="C")).requires_grad_(tracked)
+
+    def target(self, array: Array) -> Tensor:
+        """Return a tensor."""
+        return self.tensor(array, tracked=False)
+
+    def is_tensor(self, value: Any) -> bool:
+        """Whether this is a tensor."""
+        return isinstance(value, torch.Tensor)
+
+    def array(self, tensor: Tensor) -> Array:
+        """Return the values."""
+        return np.asarray(tensor.detach().numpy(force=True))
+
+    def assign(self, tensor: Tensor, array: Array) -> None:
+        """Put other values, of whatever dtype, behind the tensor."""
+        with torch.no_grad():
+            tensor.data = torch.from_numpy(np.array(array, order="C"))
+
+    def tracked(self, tensor: Tensor) -> bool:
+        """Whether it requires a gradient."""
+        return bool(tensor.requires_grad)
+
+    def node(self, tensor: Tensor) -> Node | None:
+        """Return its ``grad_fn``."""
+        return None if tensor.grad_fn is None else _node(tensor.grad_fn)
+
+    def gradient(self, tensor: Tensor) -> Array | None:
+        """Return what ``grad`` holds."""
+        return None if tensor.grad is None else self.array(tensor.grad)
+
+    def clear(self, tensors: Iterable[Tensor]) -> None:
+        """Set each gradient to None, as ``zero_grad`` does."""
+        for tensor in tensors:
+            tensor.grad = None
+
+    def backward(self, loss: Tensor) -> None:
+        """Call ``backward``."""
+        loss.backward()
+
+    def call(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Call the module, its constants in its parameters' precision and the same at every call, or a pair's function.
+
+        Raises:
+            TapeError: where it cannot be called.
+
+        """
+        given = list(inputs)
+        if not isinstance(model, torch.nn.Module):
+            return self.call_anew(model, given)
+        self._settle_constants(model, given)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return model(*given)
+
+    def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
+        """Call the module, or the function of a pair.
+
+        Raises:
+            TapeError: where it cannot be called.
+
+        """
+        function = model[0] if is_pair(model) else model
+        if not callable(function):
+            raise TapeError(f"{type(function).__name__} cannot be called; expected a module or (function, list)")
+        return function(*inputs)
+
+    def _settle_constants(self, model: Any, inputs: Sequence[Tensor]) -> None:
+        """Put buffers back to what they were at the first call, and them and frozen parameters in the others' dtype."""
+        if not hasattr(self, "_initial"):
+            self._initial = [
+                (module, name, tensor.detach().clone())
+                for module in model.modules()
+                for name, tensor in module.named_buffers(recurse=False)
+            ]
+        trained = [each for each in model.parameters() if each.requires_grad]
+        dtypes = [each.dtype for each in (*trained, *inputs) if each.is_floating_point()]
+        for module, name, value in self._initial:
+            settled = value.to(dtypes[0], copy=True) if dtypes and value.is_floating_point() else value.clone()
+            setattr(module, name, settled)
+        for frozen in (each for each in model.parameters() if not each.requires_grad):
+            if dtypes and frozen.is_floating_point():
+                frozen.data = frozen.data.to(dtypes[0])
+
+    def parameters(self, model: Model) -> Mapping[str, Tensor]:
+        """Return a module's named parameters that require gradients, or the second part of a pair."""
+        if isinstance(model, torch.nn.Module):
+            return {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
+        given = model[1] if is_pair(model) else getattr(model, "parameters", list)()
+        if isinstance(given, Mapping):
+            return dict(given)
+        given = list(given)
+        paths = paths_of(given, self.tensors(model))
+        return {path or f"parameters[{k}]": tensor for k, (path, tensor) in enumerate(zip(paths, given, strict=True))}
+
+    def tensors(self, model: Model) -> Mapping[str, Tensor]:
+        """Return what a module has registered, by its names, and every other tensor among its attributes."""
+        named: dict[str, Tensor] = {}
+        if isinstance(model, torch.nn.Module):
+            named = dict([*model.named_parameters(), *model.named_buffers()])
+        known = {id(tensor) for tensor in named.values()}
+        others = tensors_in(model[0] if is_pair(model) else model, self.is_tensor)
+        return named | {_without_registries(path): t for path, t in others.items() if id(t) not in known}
+
+    def training(self, model: Model, *, on: bool) -> None:
+        """Call the module's ``train``."""
+        if isinstance(model, torch.nn.Module):
+            model.train(on)
+
+    def exact(self) -> AbstractContextManager[None]:
+        """Do nothing: torch keeps precision by itself."""
+        return nullcontext()
+
+    @contextmanager
+    def recording(self) -> Iterator[list[Creation]]:
+        """Note what every function of torch returns, and what it was given."""
+        noted: list[Creation] = []
+
+        def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
+            place, within = model_line()
+            noted.append(Creation(made, place, within, given, watched=torch.is_grad_enabled()))
+            return made
+
+        with _EachResult(note):
+            yield noted
+
+    @contextmanager
+    def displaced(self, position: int, displacement: Array) -> Iterator[None]:
+        """Add to what a function of torch returns."""
+        made = itertools.count()
+
+        def move(tensor: Tensor, given: tuple[Tensor, ...]) -> Tensor:
+            if next(made) != position or not tensor.is_floating_point():
+                return tensor
+            with torch._C.DisableTorchFunction():
+                return tensor + torch.from_numpy(displacement).to(tensor.dtype)
+
+        with _EachResult(move):
+            yield
+
+    def retain(self, tensors: Iterable[Tensor]) -> None:
+        """Call ``retain_grad``."""
+        for tensor in tensors:
+            if tensor.grad_fn is not None:
+                tensor.retain_grad()
+
+
+class _EachResult(TorchFunctionMode):  # type: ignore[misc] # Any where torch is not installed
+    """Do something with every tensor that a function of torch makes, and let what comes of it take its place."""
+
+    def __init__(self, treat: Callable[[Tensor, tuple[Tensor, ...]], Tensor]) -> None:
+        super().__init__()
+        self.treat = treat
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        given = tuple(each for each in leaves([*args, *(kwargs or {}).values()]) if isinstance(each, torch.Tensor))
+        if isinstance(made, torch.Tensor):
+            return made if any(made is one for one in given) else self.treat(made, given)
+        for each in leaves(made) if isinstance(made, (tuple, list)) else ():
+            if isinstance(each, torch.Tensor) and not any(each is one for one in given):
+                self.treat(each, given)
+        return made
+
+
+def _node(made: Any) -> Node:
+    def parents() -> tuple[Any, ...]:
+        return tuple(_parent(next_) for next_, _ in made.next_functions)
+
+    return Node(type(made).__name__, parents, id(made))
+
+
+def _parent(made: Any) -> Any:
+    if made is None:
+        return None
+    return made.variable if hasattr(made, "variable") else _node(made)
+
+
+def _without_registries(path: str) -> str:
+    """Return a path through a module's attributes without those that hold what it has registered."""
+    for registry in ("_modules", "_parameters", "_buffers"):
+        path = path.replace(f"{registry}['", "").replace(f".{registry}", "")
+    return path.replace("']", "").lstrip(".")

@@ -1,0 +1,72 @@
+"""Specs of the kind ``flow``: a model, a batch and a loss, of which is asked whether gradients flow and are right."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from gradaudit.spec.case import FlowTarget, Input, Method
+from gradaudit.spec.document import CaseName, InputModel, Inputs, Module, Name, OpName, Step, ToleranceModel
+from gradaudit.spec.inputs import expanded_input
+from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.model_document import ModelSettings, model_keys
+
+
+class FlowSettings(ModelSettings):
+    """What may stand both in a flow document and in each of its cases, where it overrides the document's."""
+
+    inputs: Inputs = Field(default_factory=dict)
+    targets: Annotated[
+        dict[Name, InputModel], Field(description="what the loss takes after the output, made as inputs are")
+    ] = Field(default_factory=dict)
+    backward: Annotated[Name | None, Field(description="the name expected of the step that made the output")] = None
+    tolerance: ToleranceModel = ToleranceModel()
+    step: Step = "auto"
+    method: Method = "search"
+
+
+class FlowCase(FlowSettings):
+    """One case: a name, and what differs from the rest of the document."""
+
+    name: CaseName
+
+
+class FlowDocument(FlowSettings):
+    """A model's spec: whether gradients flow to all that they should reach, and whether they are right."""
+
+    kind: Literal["flow"]
+    op: OpName
+    module: Module = None
+    cases: Annotated[list[FlowCase], Field(description="default: one, named default")] = Field(default_factory=list)
+
+
+def flow_parts(
+    merged: dict[str, Any], dtype: str, mode: str, folder: Path, mistakes: Mistakes
+) -> tuple[FlowTarget | None, tuple[Input, ...]]:
+    """Return the target and the inputs of a merged case, targets among them; None where a mistake prevents it."""
+    made = [
+        expanded_input(name, InputModel.model_validate(own), dtype, mistakes, part=part)
+        for part in ("inputs", "targets")
+        for name, own in merged[part].items()
+    ]
+    for name in sorted(set(merged["inputs"]) & set(merged["targets"])):
+        mistakes.append(InvalidCaseError(("targets", name), "an input has this name already", key=True))
+    if merged["data"] is None and not merged["inputs"]:
+        mistakes.append(InvalidCaseError(("inputs",), "expected inputs, or data, found neither", key=True))
+    for part in ("inputs", "targets"):
+        if merged["data"] is not None and merged[part]:
+            mistakes.append(InvalidCaseError((part,), f"found '{part}' beside 'data', which gives them", key=True))
+    keys = model_keys(merged, folder, mistakes)
+    inputs = tuple(_as_data(entry, merged["targets"]) for entry in made if entry is not None)
+    if mistakes:
+        return None, inputs
+    return FlowTarget(**keys, targets=tuple(merged["targets"]), backward=merged["backward"] or ""), inputs
+
+
+def _as_data(made: Input, targets: Container[str]) -> Input:
+    """Return an input as it is, a target as one of which no gradient is asked."""
+    return replace(made, differentiable=False) if made.name in targets else made

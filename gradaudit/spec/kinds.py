@@ -1,0 +1,58 @@
+"""The kinds of specs: for each, what may stand in its documents, and what a merged case of it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from gradaudit.spec.case import Input, Target
+from gradaudit.spec.document import CaseModel, DocumentModel, Strict
+from gradaudit.spec.flow_document import FlowCase, FlowDocument, flow_parts
+from gradaudit.spec.learning_document import LearningCase, LearningDocument, learning_parts
+from gradaudit.spec.mistakes import Mistakes
+from gradaudit.spec.op_document import op_parts
+
+Parts = Callable[[Any, str, Any, Path, Mistakes], tuple[Target | None, tuple[Input, ...]]]
+"""From a merged case, its dtype, its mode and the spec's folder to the target and the inputs; mistakes are noted."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of spec.
+
+    Attributes:
+        document: what may stand in a document of it.
+        case: what may stand in one of its cases.
+        parts: what a merged case is made of.
+
+    """
+
+    document: type[Strict]
+    case: type[Strict]
+    parts: Parts
+
+
+DEFAULT = "op"
+"""The kind of a document that does not name one."""
+
+KINDS: Mapping[str, Kind] = {
+    DEFAULT: Kind(DocumentModel, CaseModel, op_parts),
+    "flow": Kind(FlowDocument, FlowCase, flow_parts),
+    "learning": Kind(LearningDocument, LearningCase, learning_parts),
+}
+"""By the word that stands at ``kind``."""
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one spec document, of whichever kind."""
+    references, shared = models_json_schema([(kind.document, "validation") for kind in KINDS.values()])
+    schema: dict[str, Any] = references[KINDS[DEFAULT].document, "validation"]
+    for name, kind in KINDS.items():
+        if name != DEFAULT:
+            asked = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+            schema = {"if": asked, "then": references[kind.document, "validation"], "else": schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **shared}

@@ -1,0 +1,30 @@
+"""Specs of the kind ``op``: what only the merged case of a differentiable operation can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gradaudit.spec.case import Input, Target
+from gradaudit.spec.document import InputModel, TargetModel
+from gradaudit.spec.inputs import check_upstream, expanded_input
+from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.target import expanded_target
+
+
+def op_parts(
+    merged: Mapping[str, Any], dtype: str, mode: Any, folder: Path, mistakes: Mistakes
+) -> tuple[Target | None, tuple[Input, ...]]:
+    """Return the target and the inputs of a merged case; None where a mistake prevents it."""
+    given = {name: InputModel.model_validate(own) for name, own in merged["inputs"].items()}
+    made = [expanded_input(name, model, dtype, mistakes) for name, model in given.items()]
+    inputs = tuple(entry for entry in made if entry is not None)
+    if not given:
+        mistakes.append(InvalidCaseError(("inputs",), "expected at least one input, found none"))
+    elif len(inputs) == len(given) and not any(entry.differentiable for entry in inputs):
+        message = "none of the inputs is differentiable, so there is no gradient to audit"
+        mistakes.append(InvalidCaseError(("inputs",), message))
+    mistakes.noting(check_upstream, merged["upstream"], dtype)
+    model = TargetModel.model_validate(merged["target"])
+    return expanded_target(model, mode, inputs, tuple(given), folder, mistakes), inputs
