@@ -28,7 +28,7 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     edges = {name: graph.edges_from(subject.tensor(name)) for name in (*wrong, *right)}
     passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
     suspects = {above for above, _ in _only(edges, wrong, right)} | _only(passed, wrong, right)
-    ordered = sorted(suspects, key=lambda key: graph.depths[key])
+    ordered = sorted(suspects, key=lambda key: graph.ranks[key])
     places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
     if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
         said = _said(graph.nodes[found].name, places.get(found, ""))

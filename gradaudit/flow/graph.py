@@ -20,10 +20,11 @@ class Walk:
     """What a tensor was computed from, as the tape has it.
 
     Attributes:
-        nodes: the steps by their identity, each before those that it was computed from.
+        nodes: the steps by their identity.
         leaves: the tensors that nothing made, by their ``id``.
         depths: by identity of a step or ``id`` of a leaf, the least number of steps from the start.
         parents: by identity of a step, the identities of the steps and the ``id`` of the leaves that it names.
+        ranks: by identity of a step, its place in an order in which each comes before all that it was computed from.
 
     """
 
@@ -31,6 +32,7 @@ class Walk:
     leaves: Mapping[int, Tensor]
     depths: Mapping[int, int]
     parents: Mapping[int, tuple[int, ...]]
+    ranks: Mapping[int, int]
 
     def reaches(self, tensor: Tensor) -> bool:
         """Whether this leaf is among what the start was computed from."""
@@ -88,35 +90,38 @@ def walk(tape: Tape, tensor: Tensor) -> Walk:
                     depths[_key(parent)] = depths[key] + 1
                     below.append(parent)
         level = below
-    made = Walk(nodes, leaves, depths, parents)
-    _refuse_cycle(made, _key(start))
-    return made
+    return Walk(nodes, leaves, depths, parents, _ranks(nodes, parents, _key(start)))
 
 
 def _key(each: Any) -> int:
     return each.identity if isinstance(each, Node) else id(each)
 
 
-def _refuse_cycle(made: Walk, start: int) -> None:
-    """Raise where a step is computed from itself: a walk in depth that meets a step it has not left."""
+def _ranks(nodes: Mapping[int, Node], parents: Mapping[int, tuple[int, ...]], start: int) -> dict[int, int]:
+    """Return the steps' places in a topological order: a walk in depth leaves each after all that it came from.
+
+    Raises:
+        TapeError: where the walk meets a step that it has not left, so that it is computed from itself.
+
+    """
     entered: list[int] = []
     on_path: set[int] = set()
-    left: set[int] = set()
+    left: dict[int, None] = {}
     waiting: list[tuple[int, bool]] = [(start, False)]
     while waiting:
         key, leaving = waiting.pop()
         if leaving:
             entered.pop()
             on_path.discard(key)
-            left.add(key)
+            left[key] = None
             continue
-        if key in left or key not in made.nodes:
+        if key in left or key not in nodes:
             continue
         if key in on_path:
-            round_ = [*entered[entered.index(key) :], key]
-            names = " <- ".join(made.nodes[each].name for each in round_)
+            names = " <- ".join(nodes[each].name for each in [*entered[entered.index(key) :], key])
             raise TapeError(f"the graph has a cycle: a tensor is computed from itself, {names}")
         entered.append(key)
         on_path.add(key)
         waiting.append((key, True))
-        waiting += [(parent, False) for parent in made.parents[key]]
+        waiting += [(parent, False) for parent in parents[key]]
+    return {key: rank for rank, key in enumerate(reversed(left))}

@@ -163,3 +163,11 @@ def test_a_backward_that_returns_one_gradient_for_three_inputs_is_told_in_words(
     assert {result.input: result.verdict for result in made.results} == dict.fromkeys(ALL, Verdict.ERROR)
     assert "backward raised" in said(made)
     assert "Traceback" not in said(made)
+
+
+def test_the_step_is_the_last_on_all_ways_that_lead_to_it(tmp_path: Path) -> None:
+    """Rows are used twice, by a residual and by what it adds to: the shorter of these ways says nothing of an order."""
+    made = guide(tmp_path, "gradaudit", "rows")
+    assert failed(made) == {"table"}
+    assert "right up to the output of EmbeddingBackward" in of(made, "table").message
+    assert "wrong-subset" in codes(made)["table"]
