@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from gradaudit.numerics.arrays import Array, cast, count
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
-
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 WORTH_TELLING = 4.0
 """A tolerance is called loose where one that is tighter by more than this factor passes too."""
@@ -26,7 +20,7 @@ ROUNDED = 1e-9
 """What a number may exceed another by that it is meant to be."""
 
 
-def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Floats, numerical: Array) -> list[Finding]:
+def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Array, numerical: Array) -> list[Finding]:
     """Return a finding where a tolerance passes an error that this precision could have caught.
 
     Only a tolerance that the spec sets looser than its dtype's default is judged, and one whose absolute part
@@ -40,10 +34,10 @@ def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Flo
         numerical: the gradient.
 
     """
-    default, magnitude = DEFAULT_TOLERANCES[case.dtype], np.abs(numerical).astype(np.float64)
+    default, magnitude = DEFAULT_TOLERANCES[case.dtype], cast(abs(numerical), "float64")
     typical = rms(magnitude)
     looser = case.tolerance is not None and (tolerance.rtol > default.rtol or tolerance.atol > default.atol)
-    if not errors.size or not (looser or tolerance.atol > DOMINANT * typical):
+    if not count(errors) or not (looser or tolerance.atol > DOMINANT * typical):
         return []
     share = float((errors / (tolerance.atol + tolerance.rtol * magnitude)).max())
     rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.numerics.survey import HIGHEST_STAIR, Survey, Surveyor
 
-Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 SEEN = 30.0
@@ -39,30 +38,6 @@ LEAST_STEP = 2.0**-960
 
 WIDEST_STEP = 2.0
 """Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
-
-
-def lifted(outputs: tuple[Array, ...]) -> Floats:
-    """Return all outputs as one fresh float64 vector; a complex number becomes its real and imaginary parts.
-
-    The copy matters: an op may return a view of its input, or the same buffer at every call.
-    """
-    flat = joined(outputs)
-    return flat.copy() if any(np.may_share_memory(flat, out) for out in outputs) else flat
-
-
-def joined(arrays: tuple[Array, ...]) -> Floats:
-    """Return the numbers of several arrays as one vector, which may be a view of a single one."""
-    return as_reals(arrays[0]) if len(arrays) == 1 else np.concatenate([as_reals(array) for array in arrays])
-
-
-def as_reals(array: Array) -> Floats:
-    """Return the numbers of an array in C order as float64; a complex one becomes its real and imaginary parts.
-
-    A view where the array is in double precision and contiguous already.
-    """
-    if array.dtype.kind == "c":
-        return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1).view(np.float64)
-    return np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
 
 
 class Loss:

@@ -23,6 +23,7 @@ from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide, widen
 from gradaudit.checks.gradient.search import search_all
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
+from gradaudit.numerics.arrays import count, on_host
 from gradaudit.numerics.decision import Decision, decide
 from gradaudit.numerics.loss import Loss
 from gradaudit.results import Finding, Mismatch, Result, Verdict
@@ -74,7 +75,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Co
 
 
 def _searches(case: Case, claimed: dict[str, Array]) -> bool:
-    elements = sum(gradient.size for gradient in claimed.values())
+    elements = sum(count(gradient) for gradient in claimed.values())
     if case.method == "auto":
         return case.step is None and elements > EXHAUSTIVE_LIMIT
     return case.method == "search" and elements > 0
@@ -83,7 +84,8 @@ def _searches(case: Case, claimed: dict[str, Array]) -> bool:
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
     started = time.perf_counter()
     case = subject.case
-    claimed = widened(gradient)
+    ground = ground.on_host
+    claimed = widened(on_host(gradient))
     loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))
     table = None
     try:

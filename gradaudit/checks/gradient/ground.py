@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.loss import Floats, joined, lifted
+from gradaudit.numerics.arrays import Array, cast, copied, dtype_name, joined, lifted, namespace, on_host
 from gradaudit.results import Finding
+from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
-from gradaudit.spec.dtypes import has_derivatives, is_complex, spacing
+from gradaudit.spec.dtypes import is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
-Array = NDArray[Any]
-
-WIDE = (np.dtype(np.float64), np.dtype(np.complex128))
+WIDE = ("float64", "complex128")
 
 
 @dataclass
@@ -41,8 +40,8 @@ class Ground:
 
     subject: Subject
     inputs: Mapping[str, Array]
-    outputs: Floats
-    upstream: Floats
+    outputs: Array
+    upstream: Array
     dtype: str
     kinds: Kinds
     formula: Mapping[str, Array] = field(default_factory=dict)
@@ -54,7 +53,7 @@ class Ground:
         """Whether forward gives float64 for float64, so that it is differenced there."""
         return self.dtype == "float64"
 
-    def evaluate(self) -> Floats:
+    def evaluate(self) -> Array:
         """Call forward on the present inputs and return its counted outputs, NaN where it raises.
 
         Inputs that forward changes are put back and reported, so that the next call sees what it should.
@@ -69,11 +68,24 @@ class Ground:
         finally:
             self.notice(mutations("forward", before))
 
-    def evaluate_trusting(self) -> Floats:
+    def evaluate_trusting(self) -> Array:
         """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
         outputs = self._counted_outputs()
         # While the inputs are as forward left them: its outputs may be views of them.
-        return np.full_like(self.outputs, np.nan) if outputs is None else lifted(outputs)
+        return namespace(self.outputs).full_like(self.outputs, math.nan) if outputs is None else lifted(outputs)
+
+    @cached_property
+    def on_host(self) -> Ground:
+        """The same point in NumPy's arrays: for what is small, such as a close look at a single index."""
+        if isinstance(self.outputs, np.ndarray):
+            return self
+        return replace(
+            self,
+            inputs={name: on_host(x) for name, x in self.inputs.items()},
+            outputs=on_host(self.outputs),
+            upstream=on_host(self.upstream),
+            formula={name: on_host(gradient) for name, gradient in self.formula.items()},
+        )
 
     def notice(self, findings: list[Finding]) -> None:
         """Keep findings about the case, one of each kind."""
@@ -97,24 +109,26 @@ def find_ground(subject: Subject) -> Ground:
     """Return the float64 ground where forward gives float64 for it, else the case's own."""
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
-    arrays = [array for array in (*subject.inputs.values(), *native) if has_derivatives(array.dtype)]
+    arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     dtype = "float64"
     if not all(is_wide(array) for array in arrays):
         if generic := _generic_ground(subject, native, upstream):
             return generic
-        dtype = max((array.dtype.name for array in arrays), key=spacing)
+        dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
     return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
 
 
-def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Floats) -> Ground | None:
-    wide = {made.name: laid_out(widened(subject.inputs[made.name]), made.layout) for made in subject.case.inputs}
+def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
+    wide = {made.name: _lifted(subject.inputs[made.name], made.layout) for made in subject.case.inputs}
     before = Snapshot.of(wide)
     try:
         outputs = subject.op.forward(wide)
         lifts = tuple(outputs[k] for k in subject.counted)
     except (OpError, IndexError):
         return None
-    if not all(out.dtype in WIDE for out in lifts) or [out.shape for out in lifts] != [out.shape for out in native]:
+    if not all(dtype_name(out.dtype) in WIDE for out in lifts) or [out.shape for out in lifts] != [
+        out.shape for out in native
+    ]:
         return None
     ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
     ground.notice(mutations("forward", before))
@@ -123,11 +137,11 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Float
     return ground
 
 
-Kinds = tuple[tuple[np.dtype[Any], tuple[int, ...]] | None, ...]
+Kinds = tuple[tuple[str, tuple[int, ...]] | None, ...]
 
 
 def _kinds(outputs: tuple[Array | None, ...]) -> Kinds:
-    return tuple(None if out is None else (out.dtype, out.shape) for out in outputs)
+    return tuple(None if out is None else (dtype_name(out.dtype), tuple(out.shape)) for out in outputs)
 
 
 def _in_words(kinds: Kinds) -> str:
@@ -136,12 +150,21 @@ def _in_words(kinds: Kinds) -> str:
 
 def is_wide(array: Array) -> bool:
     """Whether an array is in double precision already, or has no derivatives anyway."""
-    return array.dtype in WIDE or not has_derivatives(array.dtype)
+    name = dtype_name(array.dtype)
+    return name in WIDE or not is_floating(name)
 
 
 def widened(array: Array) -> Array:
     """Return a floating array in double precision, another as it is."""
-    return array if is_wide(array) else array.astype(WIDE[is_complex(array.dtype.name)])
+    return array if is_wide(array) else cast(array, WIDE[is_complex(dtype_name(array.dtype))])
+
+
+def _lifted(array: Array, layout: Layout) -> Array:
+    """Return an array of its own in double precision, which lies in memory as the other does."""
+    wide = widened(array)
+    if isinstance(wide, np.ndarray):
+        return laid_out(wide, layout)
+    return copied(wide) if wide is array else wide
 
 
 def _formula(subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
@@ -151,7 +174,7 @@ def _formula(subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, 
     except OpError:
         return {}
     return {
-        name: gradient.copy()
+        name: copied(gradient)
         for name, gradient in gradients.items()
         if gradient is not None and broken_contract(name, wide[name], gradient, answered=True) is None
     }
