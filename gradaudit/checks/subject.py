@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from gradaudit.targets.op import Op, OpError
 from gradaudit.targets.parameters import completed
 
 LARGE = 2**16
-"""Bytes from which on an array is compared in place rather than copied, and worth keeping in its framework."""
+"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
 
 
 @dataclass(frozen=True)
@@ -34,33 +34,33 @@ class Snapshot:
         """Remember the present contents of the arrays."""
         return cls(arrays, {name: _bits(array) for name, array in arrays.items()})
 
+    def and_of(self, arrays: Mapping[str, Array]) -> Snapshot:
+        """Remember the present contents of some more arrays."""
+        more = Snapshot.of(arrays)
+        return Snapshot({**self.arrays, **more.arrays}, {**self.bits, **more.bits})
+
     def changed(self) -> list[str]:
         """Return the names of those arrays that are no longer bit-identical."""
         return [name for name, array in self.arrays.items() if not _same_bits(array, self.bits[name])]
 
-    def restore(self) -> None:
-        """Write the remembered contents back."""
-        for name in self.changed():
+    def restore(self, changed: Iterable[str]) -> None:
+        """Write the remembered contents of some arrays back."""
+        for name in changed:
             self.arrays[name][...] = self.was(name)
 
     def was(self, name: str) -> Array:
         """Return the remembered contents of an array."""
         array, bits = self.arrays[name], self.bits[name]
-        return np.frombuffer(bits, array.dtype).reshape(array.shape) if isinstance(array, np.ndarray) else bits
+        return np.frombuffer(bits, array.dtype).reshape(array.shape) if isinstance(bits, bytes) else bits
 
 
 def _bits(array: Array) -> Any:
-    """Return the contents of an array: as bytes, which are compared fastest, or as another array of its framework."""
-    return array.tobytes() if isinstance(array, np.ndarray) else copied(array)
+    """Return the contents of an array: as bytes, which are fastest where it is small, or as another array."""
+    return array.tobytes() if isinstance(array, np.ndarray) and array.nbytes < LARGE else copied(array)
 
 
 def _same_bits(array: Array, bits: Any) -> bool:
-    if not isinstance(array, np.ndarray):
-        return same_bits(array, bits)
-    if array.nbytes < LARGE or not array.flags.c_contiguous or array.nbytes % 8:
-        return bool(array.tobytes() == bits)
-    words: NDArray[np.uint64] = array.reshape(-1).view(np.uint64)
-    return bool((words == np.frombuffer(bits, np.uint64)).all())
+    return array.tobytes() == bits if isinstance(bits, bytes) else same_bits(array, bits)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def examine(case: Case, op: Op) -> Subject:
     for k in counted:
         _refuse_nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
     upstream = tuple(placed(_upstream(case, k, outputs[k])) for k in counted)
-    before = Snapshot.of({**inputs, **_upstream_names(upstream), **_output_names(outputs)})
+    before = before.and_of({**_upstream_names(upstream), **_output_names(outputs)})
     gradients = op.backward(upstream, inputs, outputs)
     # Gradients may be views of what backward was given: copies outlast the restoring of it.
     gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
@@ -145,14 +145,15 @@ def _output_names(outputs: tuple[Array | None, ...]) -> dict[str, Array]:
 def mutations(culprit: str, before: Snapshot) -> list[Finding]:
     """Return a finding for each array that is no longer what it was, and restore it."""
     findings = []
-    for name in before.changed():
+    changed = before.changed()
+    for name in changed:
         was, now = before.was(name), before.arrays[name]
         different = places(~((was == now) | ((was != was) & (now != now))))
         where = tuple(int(k) for k in different[0]) if len(different) else ()
         message = f"{culprit} changed its {name}: {len(different)} of {count(was)} elements, the first at index {where}"
         evidence = {"by": culprit, "array": name, "changed": len(different), "index": list(where)}
         findings.append(Finding("input-mutated", message, evidence))
-    before.restore()
+    before.restore(changed)
     return findings
 
 

@@ -114,7 +114,7 @@ def _answer(subject: Subject, times: int) -> Gradients:
     except OpError:
         return {}
     finally:
-        before.restore()
+        before.restore(before.changed())
 
 
 def _usable(answer: Gradients, evidence: Evidence) -> Array | None:

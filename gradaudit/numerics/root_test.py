@@ -188,6 +188,7 @@ class RootTester:
         self.calm: Calm | None = None
         self._noise_seen = False
         self._excluded: Array | None = None
+        self._least_known: dict[tuple[int, int], float] = {}
 
     def exclude(self, elements: int | Array) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
@@ -204,7 +205,7 @@ class RootTester:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
         claims = self.line.claims[start:stop]
         xp = namespace(claims)
-        unit = max(self._rtol * float(abs(claims).min()) + self._atol, floor)
+        unit = max(self._rtol * self._least(start, stop) + self._atol, floor)
         bits, direction = like(random_bits(self._rng, stop - start), claims), xp.empty_like(claims)
         length = IN_CACHE if is_on_processor(claims) else stop - start
         for first in range(0, stop - start, length):
@@ -212,11 +213,17 @@ class RootTester:
             tolerances = abs(claims[part])
             tolerances *= self._rtol
             tolerances += self._atol
-            direction[part] = signed_magnitudes(bits[part])
-            direction[part] *= unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
+            weights = unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
+            direction[part] = signed_magnitudes(bits[part]) * weights
         if self._excluded is not None:
             direction[self._excluded[start:stop]] = 0.0
         return RootTest(start, direction, unit)
+
+    def _least(self, start: int, stop: int) -> float:
+        """Return the least magnitude of the claims from ``start`` to ``stop``, which are tested again and again."""
+        if (start, stop) not in self._least_known:
+            self._least_known = {(start, stop): float(abs(self.line.claims[start:stop]).min())}
+        return self._least_known[start, stop]
 
     def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""

@@ -26,6 +26,7 @@ from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import count, on_host
 from gradaudit.numerics.decision import Decision, decide
 from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import generator
@@ -46,7 +47,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Co
 
     Returns:
         One result for each, in their order; where forward was differenced, with what was noticed there; and by input's
-        name what each gradient was compared with.
+        name what each gradient was compared with, at least where it is wrong.
 
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
@@ -112,8 +113,9 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
     noise = _noise(made, table, ground, name)
     findings += noise
     if made.right.all() and typical > outcome.VANISHING * scale:
-        errors = made.difference + table.bounds
-        findings += tolerance_too_loose(case, name, tolerance, errors, table.numerical)
+        findings += tolerance_too_loose(
+            case, name, tolerance, lambda: made.difference + table.bounds, table.numerical, rms(table.numerical)
+        )
     visible = max((finding.evidence["visible"] for finding in noise), default=0.0)
     findings += tolerance_too_tight(case, name, tolerance, typical, int(made.undecided.sum()), visible)
     findings += _precision(made, table, ground, case, name)

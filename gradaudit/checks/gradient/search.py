@@ -17,11 +17,12 @@ from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_closely
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.look_around import look_around
-from gradaudit.checks.gradient.searched import Look, Searched, typical_magnitude
+from gradaudit.checks.gradient.searched import Look, Searched
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import Array, count, places
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.root_test import Calm, RootTester
 from gradaudit.numerics.search import WORTHLESS, Judgement, Outcome, Search
 from gradaudit.results import Finding, Mismatch, Result, Verdict
@@ -47,7 +48,7 @@ RULE_OF_THREE = 3.0
 def search_all(
     subject: Subject, ground: Ground, claimed: Mapping[str, Array]
 ) -> tuple[dict[str, Result], dict[str, Comparison]]:
-    """Search all inputs at once and return a result for each, and what it was compared with."""
+    """Search all inputs at once and return a result for each, and what those that are wrong were compared with."""
     started = time.perf_counter()
     inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
     suspect = subject.findings or ground.findings
@@ -86,7 +87,8 @@ def search_all(
         ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
     seconds = (time.perf_counter() - started) / len(inputs)
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
-    comparisons = {made.name: _comparison(made, found, results[made.name]) for made in inputs}
+    wrong = [searched for searched in inputs if results[searched.name].verdict is Verdict.FAIL]
+    comparisons = {searched.name: _comparison(searched, found, results[searched.name]) for searched in wrong}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
     results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
     unseen = [name for name, result in results.items() if _was_not_seen(result, found)]
@@ -242,14 +244,20 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
         evidence = {"count": found.kinks, "index": list(where)}
         findings[0] = Finding("kink", message + "one-sided derivatives", evidence)
     scale = outcome.natural_scale(searched.ground, searched.name)
-    vanishing = typical_magnitude(searched.formula)
-    findings += outcome.upstream_finding(searched.case, searched.name, vanishing, scale)
+    findings += outcome.upstream_finding(searched.case, searched.name, searched.magnitude, scale)
     noisy = [look for look in undecided if not (look.element.jump or look.element.outside)]
     visible = max((2 * look.element.bound for look in noisy), default=0.0)
     findings += outcome.noise_finding(searched.ground, searched.name, len(noisy), visible)
     tolerance, typical = searched.tolerance, searched.typical
-    if not lost and found.flawless and found.miss_probability < 1.0 and vanishing > outcome.VANISHING * scale:
-        findings += tolerance_too_loose(searched.case, searched.name, tolerance, _admitted(searched), searched.formula)
+    if not lost and found.flawless and found.miss_probability < 1.0 and searched.magnitude > outcome.VANISHING * scale:
+        findings += tolerance_too_loose(
+            searched.case,
+            searched.name,
+            tolerance,
+            lambda: _admitted(searched),
+            searched.formula,
+            rms(searched.formula),
+        )
     findings += tolerance_too_tight(searched.case, searched.name, tolerance, typical, len(noisy), visible)
     if lost:
         largest = max(mismatch.difference for mismatch in lost)

@@ -50,7 +50,8 @@ class Searched:
         self.claimed = gradient
         self.formula = ground.formula.get(name, widened(gradient))
         self.split = name in ground.formula
-        self.typical = typical_magnitude(self.formula) or outcome.natural_scale(ground, name)
+        self.magnitude = typical_magnitude(self.formula)
+        self.typical = self.magnitude or outcome.natural_scale(ground, name)
         self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
         self.positions = range(0)
         self.looks: list[Look] = []
