@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ LARGE = 2**16
 """Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The bits of some arrays at one moment, to be compared with and restored later."""
 
     arrays: Mapping[str, Array]

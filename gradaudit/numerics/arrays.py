@@ -44,7 +44,7 @@ def count(array: Array) -> int:
 
 def has_complex_dtype(array: Array) -> bool:
     """Whether an array's elements are complex."""
-    return is_complex(dtype_name(array.dtype))
+    return array.dtype.kind == "c" if isinstance(array, NUMPY) else is_complex(dtype_name(array.dtype))
 
 
 def is_on_processor(array: Array) -> bool:
@@ -92,16 +92,20 @@ def as_reals(array: Array) -> Array:
 
     A view where the array is in double precision and contiguous already.
     """
-    wide = "complex128" if has_complex_dtype(array) else "float64"
     if isinstance(array, NUMPY):
-        return np.ascontiguousarray(array, dtype=wide).reshape(-1).view(np.float64)
+        if array.dtype.kind == "c":
+            return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1).view(np.float64)
+        return np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
+    wide = "complex128" if has_complex_dtype(array) else "float64"
     return _flat(cast(array, wide)).view(namespace(array).float64)
 
 
 def joined(arrays: tuple[Array, ...]) -> Array:
     """Return the numbers of several arrays as one vector of float64, which may be a view of a single one."""
+    if len(arrays) == 1:
+        return as_reals(arrays[0])
     parts = [as_reals(array) for array in arrays]
-    return parts[0] if len(parts) == 1 else namespace(parts[0]).concat(parts)
+    return namespace(parts[0]).concat(parts)
 
 
 def lifted(outputs: tuple[Array, ...]) -> Array:

@@ -160,6 +160,7 @@ class Axis:
         self._centre = self._number(self._value)
         self._widest = WIDEST_STEP * float(loss._survey.scale[index])
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
+        self._known = 0
         self._noise_of_dependent = 0.0
         self._samples = 0
         self._gone_far = False
@@ -232,10 +233,10 @@ class Axis:
 
     def _notice(self, *changes: Array) -> None:
         """Take outputs that change for dependent on the element."""
-        known = np.count_nonzero(self._dependent)
         for change in changes:
             np.logical_or(self._dependent, change, out=self._dependent)
-        if np.count_nonzero(self._dependent) != known:
+        if (known := int(np.count_nonzero(self._dependent))) != self._known:
+            self._known = known
             self._noise_of_dependent = self._loss.noise_of(self._dependent)
 
     def _go_far(self) -> None:

@@ -121,8 +121,9 @@ class FrameworkOp:
 
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs that are no constants."""
-        floating = (k for k, out in enumerate(outputs) if out is not None and _is_floating(out))
-        return self.counted if self.counted is not None else tuple(floating)
+        if self.counted is not None:
+            return self.counted
+        return tuple([k for k, out in enumerate(outputs) if out is not None and _is_floating(out)])
 
     def backward(
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]

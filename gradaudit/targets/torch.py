@@ -7,8 +7,7 @@ of the random number generator and the same buffers, so that dropout is a functi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import Module
 
+from gradaudit.numerics.arrays import dtype_name
 from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError
@@ -84,7 +84,7 @@ class TorchFunction:
 
     def outputs(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> tuple[Any, ...]:
         """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
-        with self._sealed():
+        with generator_at(self.generator_state), torch.enable_grad():
             outputs = self.call(self._tensors(inputs, wanted))
         answered = _answering(inputs.values())
         return tuple(answered(out) if _counts(out) else None for out in outputs)
@@ -94,7 +94,7 @@ class TorchFunction:
     ) -> dict[str, Any]:
         """Call the function and autograd; what autograd knows no path to has the gradient zero."""
         given = {k: self._given(part) for k, part in upstream.items()}
-        with self._sealed():
+        with generator_at(self.generator_state), torch.enable_grad():
             made = self.pull(self.call, self._tensors(inputs, wanted), given)
         answered = _answering(inputs.values())
         return {name: answered(gradient) for name, gradient in made.items()}
@@ -105,11 +105,6 @@ class TorchFunction:
     def _given(self, array: Any) -> Tensor:
         """Return a tensor for autograd's own use, in the memory of what is given where that can be."""
         return self.native(array) if isinstance(array, np.ndarray) else array.detach()
-
-    @contextmanager
-    def _sealed(self) -> Iterator[None]:
-        with generator_at(self.generator_state), torch.enable_grad():
-            yield
 
 
 def _call(function: Callable[..., Any], params: Mapping[str, Any]) -> Call:
@@ -217,9 +212,9 @@ def _tensor(array: Array, device: Any) -> Tensor:
 
 
 def _shared(array: Array) -> Tensor:
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()
-    if array.dtype.name == "bfloat16":  # which NumPy has from elsewhere, and torch does not know by name
+    if dtype_name(array.dtype) == "bfloat16":  # which NumPy has from elsewhere, and torch does not know by name
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from gradaudit.numerics.arrays import Array, cast, copied, dtype_name, joined, l
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
-from gradaudit.spec.dtypes import is_complex, is_floating, spacing
+from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
 WIDE = ("float64", "complex128")
@@ -31,7 +32,7 @@ class Ground:
         outputs: the counted outputs there, as ``lifted`` returns them.
         upstream: likewise.
         dtype: name of the coarsest dtype that forward returns there.
-        kinds: dtypes and shapes of the counted outputs there.
+        kinds: dtypes and shapes of the counted outputs there, as their framework has them.
         formula: what backward returns there, for the inputs whose gradient is usable; empty where it is not generic.
         evaluations: calls of forward that it took to find this ground.
         findings: what was noticed while forward was called here.
@@ -66,7 +67,8 @@ class Ground:
         try:
             return self.evaluate_trusting()
         finally:
-            self.notice(mutations("forward", before))
+            if before.changed():
+                self.notice(mutations("forward", before))
 
     def evaluate_trusting(self) -> Array:
         """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
@@ -84,6 +86,7 @@ class Ground:
             inputs={name: on_host(x) for name, x in self.inputs.items()},
             outputs=on_host(self.outputs),
             upstream=on_host(self.upstream),
+            kinds=[kind and (dtype_of(dtype_name(kind[0])), tuple(kind[1])) for kind in self.kinds],
             formula={name: on_host(gradient) for name, gradient in self.formula.items()},
         )
 
@@ -98,11 +101,11 @@ class Ground:
             outputs = self.subject.op.forward(self.inputs)
         except OpError:
             return None
-        counted = tuple(outputs[k] if k < len(outputs) else None for k in self.subject.counted)
+        counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
         if (kinds := _kinds(counted)) != self.kinds:
             found, before = _in_words(kinds), _in_words(self.kinds)
             raise OpError(f"forward returned {found} at a perturbed input, {before} before")
-        return tuple(out for out in counted if out is not None)
+        return tuple([out for out in counted if out is not None])
 
 
 def find_ground(subject: Subject) -> Ground:
@@ -137,15 +140,15 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
     return ground
 
 
-Kinds = tuple[tuple[str, tuple[int, ...]] | None, ...]
+Kinds = list[tuple[Any, tuple[int, ...]] | None]
 
 
-def _kinds(outputs: tuple[Array | None, ...]) -> Kinds:
-    return tuple(None if out is None else (dtype_name(out.dtype), tuple(out.shape)) for out in outputs)
+def _kinds(outputs: Iterable[Array | None]) -> Kinds:
+    return [None if out is None else (out.dtype, out.shape) for out in outputs]
 
 
 def _in_words(kinds: Kinds) -> str:
-    return ", ".join(f"{kind[0]} of shape {kind[1]}" if kind else "nothing" for kind in kinds)
+    return ", ".join(f"{dtype_name(kind[0])} of shape {tuple(kind[1])}" if kind else "nothing" for kind in kinds)
 
 
 def is_wide(array: Array) -> bool:
