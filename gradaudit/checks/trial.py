@@ -97,7 +97,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = like(drawn, line.claims)
     claim = float(namespace(line.claims).linalg.vector_norm(line.claims * along))
-    step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale()
+    step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     return Trial(
         line=line,

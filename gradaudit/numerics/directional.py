@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,9 @@ class Directional:
         """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
         return self._signal
 
+    @cached_property
     def scale(self) -> float:
-        """Return the power of two that steps are measured in: the inputs' typical magnitude, at least one."""
+        """The power of two that steps are measured in: the inputs' typical magnitude, at least one."""
         typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases if count(base))
         return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
 

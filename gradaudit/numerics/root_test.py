@@ -302,7 +302,7 @@ class RootTester:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self.line.signal() or 1.0)
-        return self.line.scale() * math.cbrt(max(relative, 1e-18)) / 2
+        return self.line.scale * math.cbrt(max(relative, 1e-18)) / 2
 
     def _gauge(self, step: float, noise: float) -> Gauge:
         """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best."""

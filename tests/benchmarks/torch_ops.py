@@ -1,6 +1,6 @@
 """PyTorch's own database of ops, audited sample by sample beside its slow gradcheck.
 
-    python tests/benchmarks/torch_ops.py [--first N] [--samples 3] [--json FILE] [--without-gradcheck]
+    python tests/benchmarks/torch_ops.py [--first N] [--samples 3] [--method search] [--json FILE] [--without-gradcheck]
 
 Every op of ``op_db`` that supports float64 and autograd is audited at its first samples, in the variant that takes the
 sample's tensors as inputs. A gradient of PyTorch's is taken to be right: what is not passed is printed, with what
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import torch
@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
-from gradaudit.spec.case import Case, Expectation, Input, Location
+from gradaudit.spec.case import Case, Expectation, Input, Location, Method
 from gradaudit.targets import TARGET_KINDS, TargetKind
 from gradaudit.targets.torch import torch_op
 
@@ -86,7 +86,7 @@ class TorchFunctionTarget:
     function: Callable[..., Any]
 
 
-def case_of(sample: Sample) -> Case:
+def case_of(sample: Sample, method: Method = "auto") -> Case:
     """Return the case of a sample: its own values, whatever they are."""
     inputs = tuple(
         Input(f"t{k}", tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), values=tensor.tolist())
@@ -103,7 +103,7 @@ def case_of(sample: Sample) -> Case:
         tolerance=None,
         upstream="random",
         step=None,
-        method="auto",
+        method=method,
         seed=0,
         expect=Expectation(),
         notes="",
@@ -111,13 +111,13 @@ def case_of(sample: Sample) -> Case:
     )
 
 
-def audited(sample: Sample) -> Outcome:
+def audited(sample: Sample, method: Method = "auto") -> Outcome:
     """Audit a sample as ``gradaudit run`` audits a case."""
     started = time.perf_counter()
     kind = TargetKind(lambda target, case: torch_op(target.function, seed=case.seed), lambda _: {})
     with patch.dict(TARGET_KINDS, {TorchFunctionTarget: kind}):
         try:
-            audit = audit_case(case_of(sample))
+            audit = audit_case(case_of(sample, method))
         except Exception as error:
             return Outcome(sample.name, "crash", f"{type(error).__name__}: {error}", time.perf_counter() - started)
     verdict = worst([result.verdict for result in audit.results])
@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="ops left out at the start")
     parser.add_argument("--only", default="", help="ops whose name contains this")
     parser.add_argument("--samples", type=int, default=3)
+    parser.add_argument("--method", choices=get_args(Method), default="auto", help="search takes the fewest forwards")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--without-gradcheck", action="store_true")
     args = parser.parse_args()
@@ -175,7 +176,7 @@ def main() -> None:
             print(f"{op.name}: no samples: {type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
             continue
         for sample in drawn:
-            ours = audited(sample)
+            ours = audited(sample, args.method)
             theirs = None if args.without_gradcheck else gradchecked(sample)
             pairs.append((ours, theirs))
             if ours.verdict != "pass" or (theirs and theirs.verdict == "fail"):
@@ -184,6 +185,10 @@ def main() -> None:
     for title, outcomes in (("gradaudit", [ours for ours, _ in pairs]), ("gradcheck", [b for _, b in pairs if b])):
         counts = Counter(outcome.verdict for outcome in outcomes)
         print(f"{title}: {dict(counts)}, {sum(outcome.seconds for outcome in outcomes):.1f} s")
+    asked = [(ours.seconds, theirs.seconds) for ours, theirs in pairs if theirs and theirs.verdict != "not asked"]
+    if asked:
+        ours_took, theirs_took = map(sum, zip(*asked, strict=True))
+        print(f"on the {len(asked)} samples that both were asked: {ours_took:.1f} s and {theirs_took:.1f} s")
     if args.json:
         rows = [{"ours": ours.__dict__, "gradcheck": theirs.__dict__ if theirs else None} for ours, theirs in pairs]
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
