@@ -65,7 +65,8 @@ class Probe:
         self.evaluations = 0
 
     def _lifted(self, ground: Ground) -> bool:
-        return ground.inputs is not self.subject.inputs and set(self.claimed) <= set(ground.formula)
+        lifted = ground.generic and ground.inputs is not self.subject.inputs
+        return lifted and set(self.claimed) <= set(ground.formula)
 
     @cached_property
     def base(self) -> Point:

@@ -31,25 +31,29 @@ class Breaks:
         up: how far the outputs jump as the displacement becomes positive.
         down: how far they jump as it becomes negative.
         kink: half of what their slopes differ by, for each unit of the displacement.
+        turn: a quarter of what their second derivatives differ by, for each square unit.
 
     """
 
     up: Floats
     down: Floats
     kink: Floats
+    turn: Floats
 
     def along(self, displacements: Floats) -> Floats:
         """Return what the breaks contribute to the change of the outputs, of shape (displacements, outputs)."""
         at = displacements[:, None]
-        return (at > 0.0) * self.up + (at < 0.0) * self.down + np.abs(at) * self.kink
+        jumped: Floats = (at > 0.0) * self.up + (at < 0.0) * self.down
+        return jumped + np.abs(at) * (self.kink + at * self.turn)
 
     def only(self, outputs: NDArray[np.bool_]) -> Breaks:
         """Return the breaks of the marked outputs."""
-        return Breaks(*(np.where(outputs, part, 0.0) for part in (self.up, self.down, self.kink)))
+        return Breaks(*(np.where(outputs, part, 0.0) for part in (self.up, self.down, self.kink, self.turn)))
 
     def jumps(self) -> Breaks:
         """Return the jumps alone, which are the same along a line of any other scale."""
-        return Breaks(self.up, self.down, np.zeros_like(self.kink))
+        none = np.zeros_like(self.kink)
+        return Breaks(self.up, self.down, none, none)
 
 
 def find_breaks(
@@ -69,12 +73,14 @@ def find_breaks(
         _jump([change(side * BESIDE * k * tiny) for k in range(1, 1 + BESIDE_POINTS)], rounding) for side in (1, -1)
     )
 
-    def bend(at: float) -> Floats:
-        return (change(at * line) - up + change(-at * line) - down) / 2
+    def sides(at: float) -> tuple[Floats, Floats]:
+        return change(at * line) - up, change(-at * line) - down
 
-    near, far = bend(step), bend(2 * step)
+    (above, below), (far_above, far_below) = sides(step), sides(2 * step)
+    near, far = (above + below) / 2, (far_above + far_below) / 2
     kinked = (np.abs(far - 2 * near) < EVEN * np.abs(far)) & (np.abs(near) > CERTAIN * rounding)
-    return Breaks(up, down, np.where(kinked, (4 * near - far) / (2 * step), 0.0))
+    turn = (far_above - far_below - 2 * (above - below)) / (4 * step**2)
+    return Breaks(up, down, kink=np.where(kinked, (4 * near - far) / (2 * step), 0.0), turn=np.where(kinked, turn, 0.0))
 
 
 def _jump(changes: list[Floats], rounding: Floats) -> Floats:

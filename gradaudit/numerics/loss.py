@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.survey import HIGHEST_STAIR, Survey, Surveyor
+from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 SEEN = 30.0
@@ -97,10 +98,10 @@ class Loss:
         self._noise = self.noise_of(np.ones(weights.shape, dtype=bool))
 
     @contextmanager
-    def rounding_to(self, relative: float) -> Iterator[None]:
-        """Take the outputs for rounded as coarsely as this, relative to their size, as long as the context lasts."""
+    def climbing(self, stair: Stair) -> Iterator[None]:
+        """Take the outputs for rounded as coarsely as a stair is high, as long as the context lasts."""
         before, blind = self._survey, self.blind
-        self._use(self._surveyor.rounded(relative))
+        self._use(self._surveyor.rounded(stair))
         try:
             yield
         finally:
@@ -123,6 +124,26 @@ class Loss:
     def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Axis:
         """Return the sampler of differences in one element, along its real or imaginary axis."""
         return Axis(self, index, unit)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the input."""
+        return self._base.shape
+
+    def slope_beside(self, displacement: Floats, index: tuple[int, ...], unit: complex, step: float) -> float:
+        """Return the central difference in one element, at a point where the input is displaced.
+
+        NaN where rounding leaves too little of the step.
+        """
+        moved = np.zeros(self.shape, dtype=np.result_type(displacement, np.asarray(unit)))
+        moved[index] = step * unit
+        ends = [(self._base + displacement + side * moved).astype(self._base.dtype)[index] for side in (1.0, -1.0)]
+        distance = abs(complex(ends[0]) - complex(ends[1]))
+        if abs(distance - 2 * step) > UNEVEN * step:
+            return math.nan
+        change = self._displaced(displacement + moved)
+        change -= self._displaced(displacement - moved)
+        return float(self._upstream @ change) / distance
 
     def _displaced(self, displacement: Floats) -> Floats:
         try:
@@ -201,23 +222,26 @@ class Axis:
             (made == self._loss._outputs).all() for made in self._outputs_at(self._moved(reach), self._moved(-reach))
         )
 
-    def stair(self, slope: float) -> float:
-        """Return the relative height of the stairs that the outputs climb, 0 where they change as with such a slope.
+    def stair(self, slope: float) -> Stair | None:
+        """Return the stair that the outputs climb beside the point, None where they change as with such a slope.
 
         A function that is constant so close to the point and changes further on rounds to a coarser dtype inside: with
         what it was taken for, its slope between two stairs would be zero beyond doubt.
         """
-        nearest = reach = ROUNDINGS_SEEN * self._loss._noise / slope if slope else 0.0
+        magnitude = abs(self._centre)
+        visible = ROUNDINGS_SEEN * self._loss._noise / slope if slope else 0.0
+        nearest = reach = max(visible, ROUNDINGS_SEEN * self._loss._surveyor.grid * magnitude)
         while LEAST_STEP < reach <= self._widest:
             for outputs in self._outputs_at(self._moved(reach), self._moved(-reach)):
-                changed = outputs != self._loss._outputs
-                if changed.any():
-                    before = self._loss._outputs[changed]
-                    size = float(np.linalg.norm(before))
-                    height = float(np.linalg.norm(outputs[changed] - before)) / size if size else math.inf
-                    return height if reach > nearest and height <= HIGHEST_STAIR else 0.0
+                heights = np.abs(outputs - self._loss._outputs)
+                if heights.any():
+                    size = float(np.linalg.norm(self._loss._outputs[heights != 0.0]))
+                    height = float(np.linalg.norm(heights))
+                    place = reach / magnitude if magnitude else math.inf
+                    relative = min(place, height / size if size else math.inf)
+                    return Stair(heights, relative) if reach > nearest and relative <= HIGHEST_STAIR else None
             reach *= 2
-        return 0.0
+        return None
 
     def _rounding(self, plus: Floats, minus: Floats, change: float) -> float:
         """Return what the rounding of the outputs that depend on the element may add up to."""

@@ -40,7 +40,7 @@ THRESHOLDS = (0.03, 0.0999, 0.25)
 FINE_RESOLUTION = 1e-3
 """Resolution, relative to the typical gradient, that is worth more rounds."""
 
-COARSE_RESOLUTION = 0.032
+COARSE_RESOLUTION = 0.045
 """Resolution that is worth testing smaller blocks apart."""
 
 EXPECTED_NOISE = 4.0

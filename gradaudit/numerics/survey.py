@@ -87,6 +87,14 @@ class Survey:
     moved: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class Stair:
+    """The first step that outputs were seen to take: how high it is in each, and relative to its size or its place."""
+
+    heights: Floats
+    relative: float
+
+
 class Surveyor:
     """Walks along a line through a point.
 
@@ -119,11 +127,11 @@ class Surveyor:
         still = np.zeros(self._outputs.shape)
         return self._surveyed(still, self._expected, 4 * self._start * self._absolute, still != 0.0)
 
-    def rounded(self, relative: float) -> Survey:
-        """Return what holds of a function that rounds its outputs as coarsely as this, relative to their size."""
-        noise = 2 * relative * np.abs(self._outputs)
-        reach = min(WIDEST, math.cbrt(relative)) * self._absolute
-        return self._surveyed(noise, relative, reach, np.zeros(noise.shape, dtype=bool))
+    def rounded(self, stair: Stair) -> Survey:
+        """Return what holds of a function that climbs such stairs, because it rounds to a coarser dtype inside."""
+        noise = 2 * np.maximum(stair.relative * np.abs(self._outputs), stair.heights)
+        reach = min(WIDEST, math.cbrt(stair.relative)) * self._absolute
+        return self._surveyed(noise, stair.relative, reach, np.zeros(noise.shape, dtype=bool))
 
     def survey(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> Survey | None:
         """Return what walks along a line show, random or that of one element; None where none can be trusted."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pairs import array, audit, only
+from pairs import array, audit, codes, only
 
 from gradaudit.results import Result, Verdict
 
@@ -65,17 +65,8 @@ def audited(function: str, form: str, dtype: str, seed: int, spoil: Callable[[An
 
 @pytest.mark.parametrize(("form", "dtype"), FORMS_AND_DTYPES)
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_right_gradient_is_not_accused(function: str, form: str, dtype: str) -> None:
+def test_a_right_gradient_passes_and_the_report_says_how(function: str, form: str, dtype: str) -> None:
     results = [audited(function, form, dtype, seed) for seed in SEEDS]
-    accused = [(seed, result.message) for seed, result in zip(SEEDS, results, strict=True) if result.wrong]
-    assert accused == []
-    assert {result.verdict for result in results} <= {Verdict.PASS, Verdict.INCONCLUSIVE}
-
-
-@pytest.mark.parametrize("form", ["returns float32", "refuses other dtypes"])
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_right_gradient_passes_where_the_dtype_tells(function: str, form: str) -> None:
-    results = [audited(function, form, "float32", seed) for seed in SEEDS]
     assert {result.verdict for result in results} == {Verdict.PASS}
     assert max(result.resolution for result in results) <= 0.05
     assert all("float32" in result.message for result in results)
@@ -97,3 +88,38 @@ def test_an_error_of_five_percent_at_one_index_is_found_there(function: str, for
         result = audited(function, form, dtype, seed, spoil)
         assert result.verdict is Verdict.FAIL, (seed, result.message)
         assert [found.index for found in result.mismatches] == place, seed
+
+
+def small_difference(x: Any) -> Any:
+    return (np.float32(1) + x.astype(np.float32)).astype(x.dtype)
+
+
+def test_what_computes_in_float32_and_returns_float64_is_told_and_passes() -> None:
+    for seed in range(10):
+        result = only(audit(small_difference, lambda u, x: u, array("x", (20,), 1e-3, 1.0), seed=seed))
+        assert result.verdict is Verdict.PASS, result.message
+        assert result.rtol == 1e-2
+        assert result.message == "differenced in float32: forward does not compute in float64"
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [np.floor, np.sign, lambda x: np.maximum(x, 0), lambda x: np.sort(x)],
+    ids=["floor", "sign", "relu", "sort"],
+)
+def test_round_numbers_are_no_narrower_dtype(forward: Any) -> None:
+    for seed in range(10):
+        x = array("x", (40,), -3, 3, distribution="integers")
+        result = only(audit(forward, lambda u, x: 0 * u, x, seed=seed))
+        assert "float32" not in result.message
+        assert result.rtol == 1e-7
+
+
+def test_a_saturated_softmax_in_float32_leans_on_no_earlier_forward() -> None:
+    def inside(x: Any) -> Any:
+        return softmax(x.astype(np.float32)).astype(x.dtype)
+
+    for seed in range(100, 130):
+        x = array("x", (7,), -22.8, 22.8, dtype="float16")
+        made = audit(inside, softmax_backward, x, dtype="float16", seed=seed)
+        assert "captured-state" not in codes(made)

@@ -57,11 +57,18 @@ def test_kinks_are_measured(name: str) -> None:
     assert not found.down.any()
 
 
+@pytest.mark.parametrize("slope", [1.0, 3.0])
+def test_what_a_curve_turns_by_at_a_kink_is_measured(slope: float) -> None:
+    found = breaks_of(lambda t: t * np.clip(t + 3, 0, 6) / 6, -3.0, slope)
+    np.testing.assert_allclose(found.kink, [-0.25 * slope], rtol=1e-6)
+    np.testing.assert_allclose(found.turn, [slope**2 / 12], rtol=1e-3)
+
+
 @pytest.mark.parametrize("point", [-2.3, 0.0, 1e-3, 0.7, 40.0])
 @pytest.mark.parametrize("function", [np.sin, np.tanh, np.square, lambda t: np.exp(-t * t), lambda t: 1 / (1 + t * t)])
 def test_smooth_functions_have_none(function: Callable[[Any], Any], point: float) -> None:
     found = breaks_of(function, point)
-    assert not any(part.any() for part in (found.up, found.down, found.kink))
+    assert not any(part.any() for part in (found.up, found.down, found.kink, found.turn))
 
 
 def test_the_rounding_of_a_coarser_dtype_is_seldom_taken_for_one() -> None:
@@ -72,7 +79,7 @@ def test_the_rounding_of_a_coarser_dtype_is_seldom_taken_for_one() -> None:
 
 
 def test_what_they_contribute_along_a_line() -> None:
-    found = Breaks(np.array([2.0]), np.array([-1.0]), np.array([0.5]))
-    assert found.along(np.array([-2.0, 0.0, 4.0])).tolist() == [[0.0], [0.0], [4.0]]
+    found = Breaks(np.array([2.0]), np.array([-1.0]), np.array([0.5]), np.array([0.25]))
+    assert found.along(np.array([-2.0, 0.0, 4.0])).tolist() == [[-1.0], [0.0], [8.0]]
     assert found.jumps().along(np.array([-2.0, 0.0, 4.0])).tolist() == [[-1.0], [0.0], [2.0]]
     assert not found.only(np.array([False])).along(np.array([1.0])).any()

@@ -139,7 +139,7 @@ def test_a_missed_expectation_is_said_below_the_table_too(mismatch, result) -> N
 
 
 def test_a_native_difference_is_said_below_the_table_too(mismatch, result) -> None:
-    said = "differenced in float32: forward does not return float64 for float64"
+    said = "differenced in float32: forward does not compute in float64"
     assert block(result("fail", [mismatch()], message=f"1 of 12 indices wrong; {said}"))[-1] == f"  {said}"
 
 

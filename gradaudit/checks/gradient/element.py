@@ -14,13 +14,14 @@ from gradaudit.numerics.decision import settles
 from gradaudit.numerics.derivative import Estimate, Sampler, estimate_at_step, estimate_derivative
 from gradaudit.numerics.kink import compare_sides, suspicious
 from gradaudit.numerics.loss import Axis, Loss
+from gradaudit.numerics.ties import admitted_among_ties
 from gradaudit.spec.case import Tolerance
 
 Array = NDArray[Any]
 
 
-NEARBY = 64.0
-"""Part of the first step at which an estimate is confirmed before a claim is called wrong."""
+NEARBY = (64.0, 8.0)
+"""Parts of the first step at which an estimate is confirmed before a claim is called wrong."""
 
 SAME_SLOPE = 1e-3
 """Part of a slope by which that may differ: a kink inside the step spoils more."""
@@ -99,30 +100,56 @@ def _real(
     element = _along(axis, claimed, tolerance, first, fixed=step is not None)
     if step is not None or not _is_wrong(claimed, element, tolerance):
         return element
+    if element.kink:
+        element = _at_ties(loss, index, unit, claimed, tolerance, element)
+        if not _is_wrong(claimed, element, tolerance):
+            return element
     if abs(claimed) <= tolerance.at(0.0) and axis.is_flat(element.numerical.real):
         # A staircase seen from afar has a slope, and none where one stands: rounding to integers is one, float32 too.
         return Element(element.numerical, math.inf)
-    if not confirm or _is_seen_nearby(axis, first, element):
+    if not confirm or _is_seen_nearby(axis, first, claimed, element, tolerance):
         return element
-    if height := axis.stair(max(abs(claimed), abs(element.numerical))):
-        with loss.rounding_to(height):
+    if stair := axis.stair(max(abs(claimed), abs(element.numerical))):
+        with loss.climbing(stair):
             return _along(loss.along_element(index, unit), claimed, tolerance, loss.step_at(index), fixed=False)
     if element.kink or element.jump:
         return element
     return _beside(cache(axis), first, claimed, tolerance, Estimate(element.numerical.real, element.bound, 0.0))
 
 
+def _at_ties(
+    loss: Loss, index: tuple[int, ...], unit: complex, claimed: float, tolerance: Tolerance, kink: Element
+) -> Element:
+    """Look for other derivatives near a kink whose two sides do not admit the claim."""
+    side = kink.numerical.real
+    admitted = admitted_among_ties(loss, index, unit, claimed, tolerance.at(abs(side)), side)
+    if admitted:
+        return Element(claimed, 0.0, kink=True)
+    return kink if admitted is False else Element(side, math.inf, kink=True)
+
+
 def _is_wrong(claimed: float, element: Element, tolerance: Tolerance) -> bool:
     return abs(claimed - element.numerical) - element.bound > tolerance.at(abs(element.numerical))
 
 
-def _is_seen_nearby(axis: Axis, step: float, element: Element) -> bool:
-    """Whether a difference much closer to the point bears an estimate out: what spoils it may lie inside the step."""
-    near = axis(step / NEARBY)
-    if near is None or element.kink:
-        return near is None
+def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, tolerance: Tolerance) -> bool:
+    """Whether differences closer to the point bear an estimate out: what spoils it may lie inside the step.
+
+    The closest that can tell the claim from the estimate decides, where rounding lets one of them.
+    """
+    if element.kink:
+        return False
     slope = element.numerical.real
-    return abs(near.central - slope) <= element.bound + near.rounding + SAME_SLOPE * abs(slope) and slope != 0.0
+    for part in NEARBY:
+        near = axis(step / part)
+        if near is None:
+            return True
+        doubt = near.rounding + SAME_SLOPE * abs(slope)
+        if abs(near.central - slope) > element.bound + doubt or slope == 0.0:
+            return False
+        if abs(near.central - claimed) > doubt + tolerance.at(abs(slope)):
+            return True
+    return False
 
 
 def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fixed: bool) -> Element:

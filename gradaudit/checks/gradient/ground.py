@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.contract import broken_contract
+from gradaudit.checks.gradient.inside import displace, narrowed, narrowest
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.arrays import Array, cast, copied, dtype_name, joined, lifted, namespace, on_host
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, lifted, namespace, on_host
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -20,6 +21,13 @@ from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
 WIDE = ("float64", "complex128")
+
+NUDGE = 2.0**-14
+"""Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
+changed, though perhaps not all of them."""
+
+MOVED = 0.05
+"""Part of the outputs that must have changed: those that jump from one round number to another are few."""
 
 
 @dataclass
@@ -33,7 +41,8 @@ class Ground:
         upstream: likewise.
         dtype: name of the coarsest dtype that forward returns there.
         kinds: dtypes and shapes of the counted outputs there, as their framework has them.
-        formula: what backward returns there, for the inputs whose gradient is usable; empty where it is not generic.
+        formula: what backward returns there, for the inputs whose gradient is usable, in double precision; empty where
+            it is not generic, or where the case is in that dtype itself.
         evaluations: calls of forward that it took to find this ground.
         findings: what was noticed while forward was called here.
 
@@ -109,7 +118,15 @@ class Ground:
 
 
 def find_ground(subject: Subject) -> Ground:
-    """Return the float64 ground where forward gives float64 for it, else the case's own."""
+    """Return the float64 ground where forward gives float64 for it, else the case's own.
+
+    A forward that returns float64 but computes in a narrower dtype inside is differenced in that.
+    """
+    ground = _declared_ground(subject)
+    return (_ground_inside(ground) or ground) if ground.generic else ground
+
+
+def _declared_ground(subject: Subject) -> Ground:
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
@@ -122,7 +139,7 @@ def find_ground(subject: Subject) -> Ground:
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
-    wide = {made.name: _lifted(subject.inputs[made.name], made.layout) for made in subject.case.inputs}
+    wide = {made.name: _in_dtype(subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs}
     before = Snapshot.of(wide)
     try:
         outputs = subject.op.forward(wide)
@@ -138,6 +155,47 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
     ground.formula = _formula(subject, wide, outputs)
     ground.notice(mutations("backward", before))
     return ground
+
+
+def _ground_inside(ground: Ground) -> Ground | None:
+    """Return the ground in the narrower dtype that forward computes in though it returns float64; None for none.
+
+    All that such a forward returns are numbers of that dtype, also where its inputs are none.
+    """
+    if narrowest(ground.outputs) is None:
+        return None
+    near, far = (_beside(ground, displacement) for displacement in (NUDGE, 2 * NUDGE))
+    moving = (near != ground.outputs) & (near != far)
+    dtype = narrowest(near[moving]) if int(moving.sum()) > MOVED * count(moving) else None
+    if dtype is None:
+        return None
+    subject = ground.subject
+    inputs = {made.name: _in_dtype(ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs}
+    try:
+        outputs = subject.op.forward(inputs)
+        native = tuple(outputs[k] for k in subject.counted)
+    except (OpError, IndexError):
+        return None
+    if [out.shape for out in native] != [kind[1] for kind in ground.kinds if kind]:
+        return None
+    inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
+    inside.evaluations = ground.evaluations + 3
+    if spacing(dtype) < spacing(subject.case.dtype):
+        inside.formula = _formula(subject, inputs, outputs, dtype)
+    return inside
+
+
+def _beside(ground: Ground, displacement: float) -> Array:
+    """Return forward's outputs where all inputs are displaced by about this part of them."""
+    here = {name: copied(x) for name, x in ground.inputs.items()}
+    rng = np.random.default_rng(0)
+    try:
+        for x in ground.inputs.values():
+            displace(x, displacement, rng)
+        return ground.evaluate()
+    finally:
+        for name, x in ground.inputs.items():
+            x[...] = here[name]
 
 
 Kinds = list[tuple[Any, tuple[int, ...]] | None]
@@ -162,22 +220,24 @@ def widened(array: Array) -> Array:
     return array if is_wide(array) else cast(array, WIDE[is_complex(dtype_name(array.dtype))])
 
 
-def _lifted(array: Array, layout: Layout) -> Array:
-    """Return an array of its own in double precision, which lies in memory as the other does."""
-    wide = widened(array)
-    if isinstance(wide, np.ndarray):
-        return laid_out(wide, layout)
-    return copied(wide) if wide is array else wide
+def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
+    """Return an array of its own in a dtype or its complex counterpart, which lies in memory as the other does."""
+    made = narrowed(array, dtype)
+    if isinstance(made, np.ndarray):
+        return laid_out(made, layout)
+    return copied(made) if made is array else made
 
 
-def _formula(subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
-    """Return what backward gives in float64, where it is generic in dtype too."""
+def _formula(
+    subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, ...], dtype: str = "float64"
+) -> dict[str, Array]:
+    """Return what backward gives in a dtype wider than the case's, where it is generic in dtype too."""
     try:
-        gradients = subject.op.backward(tuple(widened(part) for part in subject.upstream), wide, outputs)
+        gradients = subject.op.backward(tuple(narrowed(part, dtype) for part in subject.upstream), wide, outputs)
     except OpError:
         return {}
     return {
-        name: copied(gradient)
+        name: widened(copied(gradient))
         for name, gradient in gradients.items()
         if gradient is not None and broken_contract(name, wide[name], gradient, answered=True) is None
     }

@@ -12,7 +12,7 @@ from gradaudit.numerics.arrays import all_finite, namespace
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
 
 Array = NDArray[Any]
 
@@ -43,7 +43,8 @@ def tolerance_in_force(case: Case, ground: Ground, typical: float) -> Tolerance:
     if ground.generic:
         return DEFAULT_TOLERANCES[case.dtype]
     native = NATIVE_TOLERANCES[ground.dtype]
-    return Tolerance(native.rtol, native.atol * typical)
+    own = DEFAULT_TOLERANCES[case.dtype] if spacing(case.dtype) > spacing(ground.dtype) else Tolerance(0.0, 0.0)
+    return Tolerance(max(native.rtol, own.rtol), max(native.atol * typical, own.atol))
 
 
 def natural_scale(ground: Ground, name: str) -> float:
@@ -76,7 +77,7 @@ def with_ground(message: str, ground: Ground) -> str:
     """Add to a message that forward could not be differenced in float64, where that is so."""
     if ground.generic:
         return message
-    said = f"differenced in {ground.dtype}: forward does not return float64 for float64"
+    said = f"differenced in {ground.dtype}: forward does not compute in float64"
     return f"{message}; {said}" if message else said
 
 

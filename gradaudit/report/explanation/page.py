@@ -111,7 +111,7 @@ def _tolerance(made: ToleranceInForce) -> str:
     where = {
         "spec": "given in the spec or the project",
         "default": "the dtype's default",
-        "native": "what forward's own dtype can decide, since it does not return float64 for float64",
+        "native": "what forward's own dtype can decide, since it does not compute in float64",
     }[made.origin]
     reason = f" ({made.reason})" if made.reason else ""
     allowed = f"rtol={numbers.short(made.rtol)}, atol={numbers.short(made.atol)}"

@@ -1,0 +1,82 @@
+"""Right gradients at kinks: curves that turn there too, and ties of several elements, each with its own derivative."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import array, audit, only
+
+from gradaudit.results import Verdict
+
+METHODS = ("exhaustive", "search")
+
+
+def hard_swish(x: Any) -> Any:
+    return x * np.clip(x + 3, 0, 6) / 6
+
+
+def hard_swish_backward(u: Any, x: Any) -> Any:
+    return u * np.where(x < -3, 0, np.where(x > 3, 1, (2 * x + 3) / 6))
+
+
+def in_float32(x: Any) -> Any:
+    return hard_swish(x.astype(np.float32)).astype(x.dtype)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("forward", [hard_swish, in_float32], ids=["in float64", "in float32 inside"])
+def test_a_curve_that_turns_at_a_kink_is_right_with_either_slope(forward: Any, method: str) -> None:
+    for seed in range(10):
+        x = array("x", (30,), -3, 3, distribution="integers")
+        result = only(audit(forward, hard_swish_backward, x, method=method, seed=seed))
+        assert result.verdict is Verdict.PASS, result.message
+        assert {finding.code for finding in result.findings} <= {"kink"}
+
+
+def test_a_slope_beyond_both_is_wrong() -> None:
+    def beyond(u: Any, x: Any) -> Any:
+        return hard_swish_backward(u, x) + 0.01 * u * np.sign(x) * (np.abs(x) == 3)
+
+    x = array("x", (30,), -3, 3, distribution="integers")
+    for seed in range(5):
+        result = only(audit(hard_swish, beyond, x, method="exhaustive", seed=seed))
+        assert result.verdict is Verdict.FAIL
+
+
+def sort(x: Any) -> Any:
+    return np.sort(x, -1, kind="stable")
+
+
+def sort_backward(u: Any, x: Any) -> Any:
+    ranks = np.argsort(np.argsort(x, -1, kind="stable"), -1)
+    return np.take_along_axis(u, ranks, -1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_of_several_equal_elements_may_take_any_of_their_places(method: str) -> None:
+    for seed in range(10):
+        x = array("x", (2, 9), -2, 2, distribution="integers")
+        result = only(audit(sort, sort_backward, x, method=method, seed=seed))
+        assert result.verdict is Verdict.PASS, result.message
+
+
+def test_what_none_of_the_places_gives_is_wrong() -> None:
+    for seed in range(10):
+        x = array("x", (2, 9), -2, 2, distribution="integers")
+        result = only(audit(sort, lambda u, x: sort_backward(u, x) + 10, x, seed=seed))
+        assert result.verdict is Verdict.FAIL
+        assert result.wrong == 18
+
+
+@pytest.mark.parametrize("size", [1_000, 2_000])
+def test_many_equal_elements_are_not_accused_by_a_search(size: int) -> None:
+    result = only(audit(sort, sort_backward, array("x", (size,), -2, 2, distribution="integers")))
+    assert result.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+
+
+def test_a_search_that_finds_wrong_indices_at_kinks_only_says_so() -> None:
+    x = array("x", (30, 40), -3, 3, distribution="integers")
+    result = only(audit(sort, lambda u, x: 100 + 0 * x, x))
+    assert result.verdict is Verdict.FAIL
