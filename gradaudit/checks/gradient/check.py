@@ -61,25 +61,25 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Co
             claimed[name] = gradient
         results[name] = outcome.blank_result(subject.case, name, broken.message if broken else "")
         results[name] = replace(results[name], findings=(broken,) if broken else ())
-    if claimed and _searches(subject.case, claimed):
-        found, comparisons = search_all(subject, ground, claimed)
+    comparisons: dict[str, Comparison] = {}
+    together = _searched(subject.case, claimed)
+    if together:
+        found, comparisons = search_all(subject, ground, together)
         results |= found
-    else:
-        comparisons = {}
-        for name in claimed:
-            results[name], table = _look_everywhere(subject, ground, name, claimed[name])
-            comparisons |= {name: compared_everywhere(table)} if table is not None else {}
+    for name in (name for name in claimed if name not in together):
+        results[name], table = _look_everywhere(subject, ground, name, claimed[name])
+        comparisons |= {name: compared_everywhere(table)} if table is not None else {}
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)
     return list(results.values()), ground, comparisons
 
 
-def _searches(case: Case, claimed: dict[str, Array]) -> bool:
+def _searched(case: Case, claimed: dict[str, Array]) -> dict[str, Array]:
+    """Return the gradients that are searched, all at once: those that have any elements, or none."""
     elements = sum(count(gradient) for gradient in claimed.values())
-    if case.method == "auto":
-        return case.step is None and elements > EXHAUSTIVE_LIMIT
-    return case.method == "search" and elements > 0
+    searches = case.method == "search" or (case.method == "auto" and case.step is None and elements > EXHAUSTIVE_LIMIT)
+    return {name: gradient for name, gradient in claimed.items() if searches and count(gradient)}
 
 
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
