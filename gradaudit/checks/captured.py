@@ -111,6 +111,9 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     if (error := _error_there(probe, second, here, answer)) == 0.0:
         return None
     same = not any(probe.gradient_change(name, here[name], answer[name]) for name in probe.claimed)
+    # Kinks at the second point can cancel along one direction so that they look like an error, but not along two.
+    if not same and not try_claim(probe, second, answer, "captured again").contradiction():
+        return None
     message = (
         "backward gives the first point's gradient at a second point, where forward's derivative is another: it uses "
         "what an earlier forward left instead of what it is given"
@@ -126,13 +129,8 @@ def _error_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     """Return the relative error at the second point of a gradient that is right at the first, 0 where there is none.
 
     The same direction and step are the control: where they find fault with the first point too, they are to blame.
-    Kinks at the second point can cancel along one direction so that they look like an error, but not along two.
     """
     if probe.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
         return 0.0
-    error = 0.0
-    for direction in ("captured", "captured again"):
-        error = try_claim(probe, second, answer, direction).contradiction()
-        if not error or not try_claim(probe, probe.base, here, direction).borne_out:
-            return 0.0
-    return error
+    error = try_claim(probe, second, answer, "captured").contradiction()
+    return error if error and try_claim(probe, probe.base, here, "captured").borne_out else 0.0

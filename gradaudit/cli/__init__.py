@@ -9,5 +9,7 @@ def main() -> None:
     Worker processes import this module too; only the process that parses arguments pays for the parser.
     """
     from gradaudit.cli.app import app
+    from gradaudit.engine.threads import one_thread_for_linear_algebra
 
+    one_thread_for_linear_algebra()
     app(prog_name="gradaudit")

@@ -12,6 +12,7 @@ from gradaudit.cli.explain import explain
 from gradaudit.cli.guide import guide
 from gradaudit.cli.history import history
 from gradaudit.cli.init import init
+from gradaudit.cli.lint import lint
 from gradaudit.cli.mutate import mutate
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
@@ -27,6 +28,7 @@ app.command()(explain)
 app.command()(guide)
 app.command()(coverage)
 app.command()(mutate)
+app.command()(lint)
 app.command()(init)
 app.command()(history)
 app.command()(diff)

@@ -52,7 +52,7 @@ def discover(
     passes: list[BackwardPass] = []
     troubles: list[Trouble] = []
     count = 0
-    for file in _files(sources, base, ignore):
+    for file in source_files(sources, base, ignore):
         fitting = patterns_for(file.name, patterns)
         if not fitting and file.suffix != ".py":
             continue
@@ -85,7 +85,7 @@ def _search(file: Path, shown: Path, patterns: Sequence[Pattern]) -> list[Backwa
     return pattern_passes(source, shown, patterns) if patterns else python_passes(source, shown)
 
 
-def _files(sources: Sequence[Path], base: Path, ignore: Sequence[str]) -> Iterator[Path]:
+def source_files(sources: Sequence[Path], base: Path, ignore: Sequence[str]) -> Iterator[Path]:
     """Yield each file below the sources once, in a stable order."""
     seen: set[tuple[int, int]] = set()
     for source in sources:

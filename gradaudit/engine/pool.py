@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from gradaudit.engine.threads import one_thread_for_linear_algebra
 from gradaudit.engine.worker import Lost, call_fenced, describe_exit, log_of, start_worker
 
 T = TypeVar("T")
@@ -27,6 +28,10 @@ AHEAD = 4
 
 MAX_RESTARTS = 5
 """How often the pool may break before the tasks that are left are given up."""
+
+LONGEST_FOLDER = 64
+"""Bytes of a folder's name to which a socket in a folder of its own there can be added: systems allow 104 in all, or
+108, and what is added is about 35."""
 
 MEMORY_SHARE = 0.8
 """Share of the machine's memory that all workers together may fill."""
@@ -99,17 +104,27 @@ def process_context() -> BaseContext:
 
     That one starts with the first call and imports on its own: calling this early saves waiting for it later.
     """
-    # A thread pool for linear algebra in each of them would fight over the cores.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    one_thread_for_linear_algebra()
     if not hasattr(os, "fork"):
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.engine.audit"])
     resource_tracker.ensure_running()  # which would unblock the signal, were it started below
-    with _unheard():
+    with _unheard(), _room_for_a_socket():
         forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _room_for_a_socket() -> Iterator[None]:
+    """Let what is made here lie in /tmp where the folder for temporary files has too long a name for a socket in it."""
+    chosen = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = chosen
 
 
 @contextmanager

@@ -21,6 +21,24 @@ DEFAULT_REPORT = Path("reports", "coverage.md")
 
 
 @dataclass(frozen=True)
+class LintSettings:
+    """What ``[tool.gradaudit.lint]`` says.
+
+    Attributes:
+        select: the rules that files are held against; all where there are none.
+        ignore: the rules among them that they are not held against.
+        tensors: what the class of tensors is called; the tool's default where there are none.
+        attributes: the attributes that give a tensor's array; the tool's default where there are none.
+
+    """
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Project:
     """Settings of a project; paths are as seen from the current folder.
 
@@ -33,6 +51,7 @@ class Project:
         tolerances: by dtype, for specs that name none.
         store: where results are recorded.
         report: where the page of the project's coverage is written.
+        lint: what the static rules are told.
 
     """
 
@@ -44,6 +63,7 @@ class Project:
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     store: Path = DEFAULT_STORE
     report: Path = DEFAULT_REPORT
+    lint: LintSettings = LintSettings()
 
 
 def find_project(folder: Path) -> Project:
@@ -94,6 +114,7 @@ def _read(file: Path, folder: Path) -> Project:
         tolerances=_tolerances(known),
         store=seen([known.get("store", _is_word, "a path", str(DEFAULT_STORE))])[0],
         report=seen([known.get("report", _is_word, "a path", str(DEFAULT_REPORT))])[0],
+        lint=_lint_settings(known),
     )
     if known.problems:
         raise SpecError(known.problems)
@@ -103,7 +124,7 @@ def _read(file: Path, folder: Path) -> Project:
 class _Settings:
     """The table, and what is wrong with it."""
 
-    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report")
+    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "lint")
 
     def __init__(self, table: Mapping[str, Any], where: Location) -> None:
         self.table = table
@@ -159,6 +180,23 @@ def _tolerances(known: _Settings) -> dict[str, Tolerance]:
                 float(given.get("rtol", default.rtol)), float(given.get("atol", default.atol))
             )
     return tolerances
+
+
+LINT_KEYS = ("select", "ignore", "tensors", "attributes")
+
+
+def _lint_settings(known: _Settings) -> LintSettings:
+    table = known.get("lint", lambda value: isinstance(value, dict), "a table", {})
+    settings = {}
+    for key, given in table.items():
+        if key not in LINT_KEYS:
+            hint = nearest(key, LINT_KEYS) or f"; expected {', '.join(LINT_KEYS)}"
+            known.note(f"tool.gradaudit.lint: unknown key '{key}'{hint}")
+        elif not _are_words(given):
+            known.expect(f".lint.{key}", "a list of names", given)
+        else:
+            settings[key] = tuple(given)
+    return LintSettings(**settings)
 
 
 def _is_size(value: Any) -> bool:

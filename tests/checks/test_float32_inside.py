@@ -83,7 +83,7 @@ def test_an_error_of_five_percent_at_one_index_is_found_there(function: str, for
         gradient[place[0]] *= 1.05
         return gradient
 
-    for seed in SEEDS:
+    for seed in SEEDS[:6]:
         place.clear()
         result = audited(function, form, dtype, seed, spoil)
         assert result.verdict is Verdict.FAIL, (seed, result.message)

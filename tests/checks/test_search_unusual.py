@@ -335,7 +335,7 @@ class TestRoughForwards:
             return (1 - share) * x + share * np.sin(frequency * x)
 
         for claim in (lambda u, x: 0 * u, lambda u, x: u * (1 - share) * 1.01, lambda u, x: 2 * u):
-            result = only(audit(forward, claim, array("x", (600,)), method="search"))
+            result = only(audit(forward, claim, array("x", (200,)), method="search"))
             assert result.verdict is not Verdict.PASS
 
     @pytest.mark.parametrize("frequency", [1e2, 1e5])

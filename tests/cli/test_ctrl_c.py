@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,9 +28,15 @@ def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
+def short() -> Iterator[Path]:
+    """An empty folder for temporary files, of a short name: the path of a socket may have 108 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="g-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def stuck(project):
     """Three ops that end, then two that never do, then one more: two workers hang with three cases done."""
-    (project / "tmp").mkdir()
     ending = [spec("first"), spec("second", backward="wrong"), spec("third")]
     write_project(project, *ending, spec("stuck", "hangs"), spec("stuck_too", "hangs"), spec("last"))
 
@@ -43,9 +51,9 @@ def stuck(project):
     ],
     ids=["once", "impatiently", "without workers", "politely from elsewhere"],
 )
-def test_it_ends_a_run_that_hangs_and_reports_what_is_done(stuck, jobs: str, press: list) -> None:
+def test_it_ends_a_run_that_hangs_and_reports_what_is_done(stuck, short: Path, jobs: str, press: list) -> None:
     Path("out.json").write_text("old")
-    process = started("-j", jobs, "--json", "out.json", "--junit", "out.xml", TMPDIR=str(Path("tmp").resolve()))
+    process = started("-j", jobs, "--json", "out.json", "--junit", "out.xml", TMPDIR=str(short))
     wait_until(lambda: len(list(Path().glob("hanging-*"))) == max(1, int(jobs)))
     time.sleep(0.2)  # for the results on their way
     pressed = time.monotonic()
@@ -64,7 +72,7 @@ def test_it_ends_a_run_that_hangs_and_reports_what_is_done(stuck, jobs: str, pre
     assert [result["op"] for result in document["results"]] == ["first", "second", "third"]
     assert ElementTree.parse("out.xml").getroot().get("tests") == "3"
     wait_until(lambda: not members_of_session(process.pid), seconds=2)
-    assert list(Path("tmp").iterdir()) == []
+    assert list(short.iterdir()) == []
     assert not list(Path().glob(".out*"))
 
 
@@ -81,9 +89,9 @@ def test_it_ends_a_run_that_hangs_while_it_imports(project) -> None:
     wait_until(lambda: not members_of_session(process.pid), seconds=2)
 
 
-def test_a_run_that_is_killed_leaves_the_old_report_whole(stuck) -> None:
+def test_a_run_that_is_killed_leaves_the_old_report_whole(stuck, short: Path) -> None:
     Path("out.json").write_text("old")
-    process = started("-j", "2", "--json", "out.json", TMPDIR=str(Path("tmp").resolve()))
+    process = started("-j", "2", "--json", "out.json", TMPDIR=str(short))
     wait_until(lambda: len(list(Path().glob("hanging-*"))) == 2)
     os.killpg(process.pid, signal.SIGKILL)
     finished(process)

@@ -20,7 +20,7 @@ from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets import names_to_import, open_op
 
 SEEDS = 200
-SEEDS_AT_A_TIME = 4
+SEEDS_AT_A_TIME = 2
 
 
 def ops() -> pytest.MarkDecorator:

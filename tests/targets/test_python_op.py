@@ -247,7 +247,11 @@ class TestOutputsAreRead:
         op = op_of(lambda x: (x, x * 2.0, x * 3.0), counted=(2, 0))
         assert op.differentiable_outputs(op.forward({"x": X})) == (2, 0)
 
-    @pytest.mark.parametrize("returned", [None, "text", object(), (), (None,), np.array([None])], ids=str)
+    @pytest.mark.parametrize(
+        "returned",
+        [None, "text", object(), (), (None,), np.array([None])],
+        ids=["none", "text", "object", "empty", "tuple", "array"],
+    )
     def test_no_floating_output_is_an_error(self, returned: Any) -> None:
         with pytest.raises(OpError, match="forward returned"):
             op_of(lambda x: returned).forward({"x": X})

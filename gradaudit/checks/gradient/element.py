@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.decision import settles
-from gradaudit.numerics.derivative import Estimate, Sampler, estimate_at_step, estimate_derivative
+from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_at_step, estimate_derivative
 from gradaudit.numerics.kink import compare_sides, suspicious
 from gradaudit.numerics.loss import Axis, Loss
 from gradaudit.numerics.ties import admitted_among_ties
@@ -20,8 +20,11 @@ from gradaudit.spec.case import Tolerance
 Array = NDArray[Any]
 
 
-NEARBY = (64.0, 8.0)
+NEARBY = (64.0, 8.0, 2.0)
 """Parts of the first step at which an estimate is confirmed before a claim is called wrong."""
+
+BY_THE_CLAIM = 1 / 3
+"""How much closer to a claim than to an estimate a difference is that speaks for the claim."""
 
 SAME_SLOPE = 1e-3
 """Part of a slope by which that may differ: a kink inside the step spoils more."""
@@ -114,7 +117,7 @@ def _real(
             return _along(loss.along_element(index, unit), claimed, tolerance, loss.step_at(index), fixed=False)
     if element.kink or element.jump:
         return element
-    return _beside(cache(axis), first, claimed, tolerance, Estimate(element.numerical.real, element.bound, 0.0))
+    return _beside(cache(axis), first, claimed, tolerance, UNKNOWN)
 
 
 def _at_ties(
@@ -135,11 +138,13 @@ def _is_wrong(claimed: float, element: Element, tolerance: Tolerance) -> bool:
 def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, tolerance: Tolerance) -> bool:
     """Whether differences closer to the point bear an estimate out: what spoils it may lie inside the step.
 
-    The closest that can tell the claim from the estimate decides, where rounding lets one of them.
+    The closest that can tell the claim from the estimate decides. Where rounding lets none of them, the estimate
+    stands, unless all of them lie by the claim: a forward with kinks everywhere seems noisier than it is.
     """
     if element.kink:
         return False
     slope = element.numerical.real
+    by_the_claim = 0
     for part in NEARBY:
         near = axis(step / part)
         if near is None:
@@ -149,7 +154,8 @@ def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, t
             return False
         if abs(near.central - claimed) > doubt + tolerance.at(abs(slope)):
             return True
-    return False
+        by_the_claim += abs(near.central - claimed) < BY_THE_CLAIM * abs(near.central - slope)
+    return by_the_claim < len(NEARBY)
 
 
 def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fixed: bool) -> Element:

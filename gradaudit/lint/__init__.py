@@ -1,0 +1,1 @@
+"""Static rules for code on a tape: where a gradient gets lost, seen in the syntax tree alone."""
