@@ -63,6 +63,7 @@ class Probe:
         native = [dtype_name(x.dtype) for x in (*subject.inputs.values(), *subject.upstream) if not is_wide(x)]
         self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
         self.evaluations = 0
+        self._scales: dict[str, float] = {}
 
     def _lifted(self, ground: Ground) -> bool:
         lifted = ground.generic and ground.inputs is not self.subject.inputs
@@ -144,9 +145,15 @@ class Probe:
 
     def natural_scale(self, name: str) -> float:
         """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
+        if name not in self._scales:
+            size = rms(joined((self.subject.inputs[name],)))
+            self._scales[name] = self._loss_scale / (size or 1.0)
+        return self._scales[name]
+
+    @cached_property
+    def _loss_scale(self) -> float:
         outputs = self.subject.outputs
-        size = rms(joined(tuple(outputs[k] for k in self.subject.counted)))
-        return rms(joined(self.subject.upstream)) * size / (rms(joined((self.subject.inputs[name],))) or 1.0)
+        return rms(joined(self.subject.upstream)) * rms(joined(tuple(outputs[k] for k in self.subject.counted)))
 
 
 def _usable(subject: Subject, name: str) -> bool:

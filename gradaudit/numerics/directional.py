@@ -86,6 +86,8 @@ class Directional:
         self._outputs = outputs
         self._signal = rms(upstream * outputs) * math.sqrt(count(outputs))
         self.size = int(self._ends[-1])
+        self._cut = (0, 0)
+        self._kept: list[Piece] = []
         self.evaluations = 0
         self.touched = 1.0
         self.disturbed = False
@@ -179,7 +181,9 @@ class Directional:
             self.disturbed |= not same_bits(x, base)
 
     def _pieces(self, start: int, length: int) -> list[Piece]:
-        """Return the ranges of the inputs that a range of the one vector covers."""
+        """Return the ranges of the inputs that a range of the one vector covers, kept for the next displacement."""
+        if self._cut == (start, length):
+            return self._kept
         pieces = []
         first = 0
         for x, base, end in zip(self._inputs, self._bases, self._ends, strict=True):
@@ -191,6 +195,7 @@ class Directional:
                 within, part = slice(begin - first, stop - first), slice(begin - start, stop - start)
                 pieces.append(Piece(x, as_reals(base), within, part))
             first = int(end)
+        self._cut, self._kept = (start, length), pieces
         return pieces
 
 
