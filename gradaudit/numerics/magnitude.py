@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, largest
+from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, largest, namespace
 
 TINY_SQUARE = 1e-280
 """Sum of squares below which some of them may have been lost."""
@@ -20,7 +20,7 @@ def rms(values: Array) -> float:
     size, square = count(values), 0.0
     if size and dtype_name(values.dtype) in ("float64", "complex128"):
         flat = as_reals(values)
-        square = float(flat @ flat)
+        square = float(namespace(flat).vdot(flat, flat))  # which warns of no overflow, as a product of matrices does
     if TINY_SQUARE < square < math.inf:
         return math.sqrt(square / size)
     scale = largest(values)
