@@ -34,6 +34,9 @@ FAR = (1.0, 128.0)
 ROUNDINGS_SEEN = 64.0
 """Roundings by which a function that has a slope, and computes in the dtype that it returns, must be seen to change."""
 
+TIED = 2
+"""Most equal elements of which each has no other derivatives than those to either side."""
+
 LEAST_STEP = 2.0**-960
 """Least step: closer to the end of the exponents' range, numbers lose digits."""
 
@@ -129,6 +132,10 @@ class Loss:
     def shape(self) -> tuple[int, ...]:
         """That of the input."""
         return self._base.shape
+
+    def is_tied(self, index: tuple[int, ...]) -> bool:
+        """Whether the element at an index equals at least two others."""
+        return int(np.count_nonzero(self._base == self._base[index])) > TIED
 
     def slope_beside(self, displacement: Floats, index: tuple[int, ...], unit: complex, step: float) -> float:
         """Return the central difference in one element, at a point where the input is displaced.

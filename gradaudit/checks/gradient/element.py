@@ -98,15 +98,27 @@ def _real(
     start: float | None,
     confirm: bool,
 ) -> Element:
+    element = _estimated(loss, index, unit, claimed, tolerance, step, start, confirm)
+    if step is None and (element.kink or loss.is_tied(index)) and _is_wrong(claimed, element, tolerance):
+        return _at_ties(loss, index, unit, claimed, tolerance, element)
+    return element
+
+
+def _estimated(
+    loss: Loss,
+    index: tuple[int, ...],
+    unit: complex,
+    claimed: float,
+    tolerance: Tolerance,
+    step: float | None,
+    start: float | None,
+    confirm: bool,
+) -> Element:
     axis = loss.along_element(index, unit)
     first = step or start or loss.step_at(index)
     element = _along(axis, claimed, tolerance, first, fixed=step is not None)
     if step is not None or not _is_wrong(claimed, element, tolerance):
         return element
-    if element.kink:
-        element = _at_ties(loss, index, unit, claimed, tolerance, element)
-        if not _is_wrong(claimed, element, tolerance):
-            return element
     if abs(claimed) <= tolerance.at(0.0) and axis.is_flat(element.numerical.real):
         # A staircase seen from afar has a slope, and none where one stands: rounding to integers is one, float32 too.
         return Element(element.numerical, math.inf)
@@ -123,7 +135,7 @@ def _real(
 def _at_ties(
     loss: Loss, index: tuple[int, ...], unit: complex, claimed: float, tolerance: Tolerance, kink: Element
 ) -> Element:
-    """Look for other derivatives near a kink whose two sides do not admit the claim."""
+    """Look for other derivatives near a kink, or among ties, whose two sides do not admit the claim."""
     side = kink.numerical.real
     admitted = admitted_among_ties(loss, index, unit, claimed, tolerance.at(abs(side)), side)
     if admitted:
