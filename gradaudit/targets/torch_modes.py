@@ -63,7 +63,7 @@ def _forward(call: Call, tensors: Mapping[str, Tensor], upstream: Mapping[int, T
 
 def _columns(call: Call, tensors: Mapping[str, Tensor], name: str, upstream: Mapping[int, Tensor]) -> Tensor:
     x = tensors[name]
-    gradient = torch.zeros(x.numel(), dtype=x.dtype)
+    gradient = torch.zeros(x.numel(), dtype=x.dtype, device=x.device)
     for k in range(x.numel()):
         for unit in (1, 1j) if x.is_complex() else (1,):
             tangent = torch.zeros_like(gradient)

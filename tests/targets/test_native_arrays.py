@@ -199,3 +199,15 @@ def test_faults_are_named_as_they_are_where_arrays_are_small(function: Any, code
     assert verdict(large) is verdict(small) is not Verdict.PASS
     assert code in codes(large)
     assert code in codes(small)
+
+
+@pytest.mark.parametrize("mode", ["second", "batched"])
+def test_other_modes_take_large_arrays_too(mode: Any) -> None:
+    made = audit(torch_op, lambda x, w: torch.tanh(x) * w, array("x", 100, 100), array("w", 100), mode=mode)
+    assert {(result.verdict, result.method) for result in made.results} == {(Verdict.PASS, "search")}
+
+
+def test_a_large_module_is_audited_where_its_parameters_are() -> None:
+    made = audit(torch_op, torch.nn.Linear(120, 100), array("input", 90, 120))
+    assert [result.input for result in made.results] == ["input", "weight", "bias"]
+    assert verdict(made) is Verdict.PASS
