@@ -10,10 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradaudit.api import Audit, GradientMismatch, check, op, process_op
+    from gradaudit.framework_ops import autograd_op, jax_op, tinygrad_op, torch_op
 
-__all__ = ["Audit", "GradientMismatch", "check", "op", "process_op"]
+__all__ = [
+    "Audit",
+    "GradientMismatch",
+    "autograd_op",
+    "check",
+    "jax_op",
+    "op",
+    "process_op",
+    "tinygrad_op",
+    "torch_op",
+]
 
-_HOMES = dict.fromkeys(__all__, "gradaudit.api")
+_HOMES = {
+    **dict.fromkeys(("Audit", "GradientMismatch", "check", "op", "process_op"), "gradaudit.api"),
+    **dict.fromkeys(("autograd_op", "jax_op", "tinygrad_op", "torch_op"), "gradaudit.framework_ops"),
+}
 """Where each name is defined: nothing is imported before it is asked for."""
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from numpy.typing import ArrayLike
 
 from gradaudit.engine.audit import audit_case
+from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.terminal import visible
 from gradaudit.results import Result, Verdict, worst
@@ -17,6 +18,7 @@ from gradaudit.spec.case import Case, Expectation, HeldTarget, Location, Method,
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
+from gradaudit.targets.foreign import as_numpy
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import ProcessOp, open_process
 from gradaudit.targets.python import open_functions
@@ -92,7 +94,7 @@ class Audit:
     """What an audit found.
 
     Attributes:
-        results: one for each differentiable input, in their order.
+        results: one for each differentiable input, in their order; a module's parameters after them.
         shapes: the shape of each input.
         check_evaluations: forwards spent on other checks than the gradient's.
 
@@ -162,15 +164,17 @@ def check(
     """Audit an op at given inputs, as ``gradaudit run`` audits one at those that it draws.
 
     Args:
-        op: what ``gradaudit.op`` and the like return, or any object with the methods of the ``Op`` protocol.
-        inputs: name to array, in the order in which forward takes them; they are copied.
+        op: what ``gradaudit.op``, ``gradaudit.torch_op`` and the like return, or any object with the methods of the
+            ``Op`` protocol.
+        inputs: name to array of NumPy or of a framework, in the order in which forward takes them; they are copied.
         params: keyword arguments of forward, and of backward where it takes them.
         rtol: relative tolerance; default: the dtype's.
         atol: absolute tolerance; default: the dtype's.
         upstream: ``random``, ``ones``, or an array of the output's shape.
         method: ``auto``, ``exhaustive`` or ``search``.
         seed: what random upstreams and directions depend on.
-        differentiable: names of the inputs that gradients are expected for; default: all floating ones.
+        differentiable: names of the inputs that gradients are expected for; default: all floating ones, and the
+            parameters of a module, which are constants otherwise unless they are among the inputs.
 
     Returns:
         The audit, whatever it found: nothing that the op does raises here.
@@ -181,7 +185,9 @@ def check(
 
     """
     target = op if isinstance(op, HeldTarget) else _held(op, params)
-    made = given_inputs(inputs, differentiable)
+    if differentiable is not None:
+        target = with_parameters_constant(target)
+    made = given_inputs({name: _numpy(name, given) for name, given in inputs.items()}, differentiable)
     floating = [one.dtype for one in made if one.differentiable]
     dtype = max(floating, key=spacing)
     case = Case(
@@ -203,7 +209,7 @@ def check(
     )
     audited = audit_case(case)
     results = tuple(replace(result, location="") for result in audited.results)
-    return Audit(results, {one.name: one.shape for one in made}, audited.check_evaluations)
+    return Audit(results, {**{one.name: one.shape for one in made}, **audited.shapes}, audited.check_evaluations)
 
 
 def _held(op: Any, params: Mapping[str, Any] | None) -> HeldTarget:
@@ -228,7 +234,14 @@ def _tolerance(rtol: float | None, atol: float | None, dtype: str) -> Tolerance 
 def _upstream(given: str | ArrayLike) -> Any:
     if isinstance(given, str):
         return _one_of("upstream", given, ("random", "ones"))
-    return given_array("upstream", given).copy()
+    return given_array("upstream", _numpy("upstream", given)).copy()
+
+
+def _numpy(name: str, given: Any) -> Any:
+    try:
+        return as_numpy(given)
+    except Exception as error:  # whatever a framework raises for what NumPy has not
+        raise TypeError(f"{name}: expected an array, found {type(given).__name__}: {error}") from None
 
 
 def _one_of(name: str, value: str, known: Sequence[str]) -> Any:

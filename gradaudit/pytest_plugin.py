@@ -160,17 +160,29 @@ class GradientItem(pytest.Item):
         self.extra_keyword_matches.update({case.op, case.module, case.dtype, about})
 
     def runtest(self) -> None:
-        """Audit the case, unless another input's test did.
+        """Audit the case, unless another input's test did; skip where its framework is not installed.
 
         Raises:
-            UnexpectedEndError: where this input's gradient did not end as the spec expects.
+            UnexpectedEndError: where this input's gradient did not end as the spec expects; for the case's first test
+                also where one did not that the spec does not name: that of a module's parameter.
 
         """
         from gradaudit.report.mismatch import case_blocks
+        from gradaudit.targets.frameworks import install_command, missing_framework
 
-        result = next(result for result in self._audited.audit().results if result.input == self._input)
-        if blocks := case_blocks([result], MAX_ROWS):
-            raise UnexpectedEndError("\n".join(blocks[0]))
+        if framework := missing_framework(self._audited.case.target):
+            pytest.skip(f"{framework} is not installed; {install_command(framework)}")
+        results = [result for result in self._audited.audit().results if result.input in self._about]
+        if blocks := case_blocks(results, MAX_ROWS):
+            raise UnexpectedEndError("\n\n".join("\n".join(block) for block in blocks))
+
+    @property
+    def _about(self) -> set[str]:
+        """The inputs whose gradients this test is about."""
+        named = [made.name for made in self._audited.case.inputs]
+        first = next(made.name for made in self._audited.case.inputs if made.differentiable)
+        others = {result.input for result in self._audited.audit().results}.difference(named)
+        return {self._input} | (others if self._input == first else set())
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the report of a gradient, without the frames that led to it."""

@@ -16,6 +16,7 @@ FAILING_CODES = frozenset(
         "captured-state",
         "upstream-ignored",
         "nonlinear-upstream",
+        "layout-dependent",
         "missing-gradient",
         "shape-mismatch",
         "dtype-mismatch",
@@ -140,7 +141,7 @@ class Result:
             would surely have been reported; ``nan`` where nothing was compared.
         worst_ratio: largest difference over its tolerance among the indices compared one by one; ``nan`` for none.
         rtol, atol: the tolerance in force.
-        message: the cause in words where the verdict is not ``pass``, else empty.
+        message: the cause in words where the verdict is not ``pass``, else a note, or empty.
         mismatches: where the verdict is ``fail`` the wrong indices, where it is ``inconclusive`` the undecided ones,
             worst first, at most ``MAX_MISMATCHES`` of them.
         findings: what else was noticed.

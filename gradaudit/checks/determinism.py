@@ -1,4 +1,4 @@
-"""Whether forward and backward answer the same when they are asked the same again."""
+"""Whether forward and backward answer the same when they are asked the same again, however it lies in memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.layout import layout_changes, layout_raises, spaced
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.op import OpError
 
 SAME_STEP = 1e-3
 """Relative difference below which the increment of a gradient is the gradient, besides rounding."""
@@ -46,12 +48,25 @@ def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
 
 
 def stochastic_backward(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up."""
-    first, second = probe.gradients, probe.backward(probe.base, probe.upstream)
+    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up.
+
+    The second time the upstream lies in memory in another way. Where a third answer is the first again, that is why.
+    """
+    first = probe.gradients
+    try:
+        second = probe.backward(probe.base, spaced(probe.upstream))
+    except OpError as error:
+        probe.backward(probe.base, probe.upstream)  # which raises where it is not for the layout
+        yield layout_raises(error)
+        return
     seen = {name: probe.gradient_change(name, first[name], second[name]) for name in probe.claimed}
     if not any(seen.values()):
         return
-    third, fourth = (probe.backward(probe.base, probe.upstream) for _ in range(2))
+    third = probe.backward(probe.base, probe.upstream)
+    if not any(probe.gradient_change(name, first[name], third[name]) for name in probe.claimed):
+        yield next(layout_changes(name, change) for name, change in seen.items() if change)
+        return
+    fourth = probe.backward(probe.base, probe.upstream)
     for name in (name for name in probe.claimed if seen[name]):
         native = probe.subject.gradients[name]  # the first answer of all
         if _adds_up(second[name], third[name], fourth[name]):

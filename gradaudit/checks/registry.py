@@ -10,6 +10,7 @@ from gradaudit.checks.captured import captured_state
 from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
 from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.linearity import upstream_dependence
+from gradaudit.checks.missing import missing_gradient
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.symmetry import symmetric_inputs
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     upstream_dependence,
     captured_state,
     broadcast_not_reduced,
+    missing_gradient,
 )
 """What is told of a fault is told by the first check that sees it: each relies on what those before it have ruled out.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
@@ -25,12 +25,14 @@ from gradaudit.targets.op import LostOpError, Op, OpError
 class Audit:
     """The results of a case, one for each differentiable input, and the forwards that other checks took.
 
-    ``trace`` is what it executed, where that was noted.
+    ``trace`` is what it executed, where that was noted; ``shapes`` are those of the inputs, where the op could be
+    called.
     """
 
     results: tuple[Result, ...]
     check_evaluations: int = 0
     trace: Trace = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]] = opened) -> Audit:
@@ -56,7 +58,8 @@ def _audited(subject: Subject) -> Audit:
     findings, checking = run_checks(subject, ground, results)
     results, asking = with_likely_causes(subject, results, comparisons, findings)
     evaluations = subject.evaluations + checking + asking
-    return Audit(concluded(subject.case, results, unexplained(findings, results)), evaluations)
+    shapes = {name: array.shape for name, array in subject.inputs.items()}
+    return Audit(concluded(subject.case, results, unexplained(findings, results)), evaluations, shapes=shapes)
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:

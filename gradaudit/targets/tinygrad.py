@@ -7,8 +7,9 @@ to run in Python, slowly. It has no complex numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -76,17 +77,19 @@ class TinygradFunction:
 
     @contextmanager
     def _sealed(self) -> Iterator[None]:
-        with Context(PARALLEL=0), _device():  # no processes of its own for compiling, which nobody would end
+        with Context(PARALLEL=0, **_device()):  # no processes of its own for compiling, which nobody would end
             Tensor.manual_seed(self.seed)
             yield
 
 
-def _device() -> Any:
+@cache
+def _device() -> Mapping[str, str]:
+    """Return the setting that tinygrad runs with, looked for once: it tries all devices anew where it finds none."""
     try:
         assert Device.DEFAULT
     except RuntimeError:  # no compiler for any device
-        return Context(DEV="PYTHON")
-    return nullcontext()
+        return {"DEV": "PYTHON"}
+    return {}
 
 
 def _tensor(array: Array) -> Any:

@@ -7,9 +7,10 @@ of the random number generator and the same buffers, so that dropout is a functi
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ class TorchFunction:
         generator_state: of the generator that it begins with.
         native: makes a tensor of a NumPy array, on the device that the function works on.
         pull: how gradients are had.
+        turns: counts the calls of backward.
 
     """
 
@@ -81,6 +83,7 @@ class TorchFunction:
     generator_state: Tensor
     native: Callable[[Array], Tensor]
     pull: Pull = PULLS["reverse"]
+    turns: Iterator[int] = field(default_factory=partial(count, 1))
 
     def outputs(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> tuple[Any, ...]:
         """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
@@ -95,9 +98,15 @@ class TorchFunction:
         """Call the function and autograd; what autograd knows no path to has the gradient zero."""
         given = {k: self._given(part) for k, part in upstream.items()}
         with generator_at(self.generator_state), torch.enable_grad():
-            made = self.pull(self.call, self._tensors(inputs, wanted), given)
+            made = self.pull(self._called, self._tensors(inputs, wanted), given)
         answered = _answering(inputs.values())
         return {name: answered(gradient) for name, gradient in made.items()}
+
+    def _called(self, tensors: Mapping[str, Tensor]) -> list[Any]:
+        """Call the function, and leave the generator in another state each time: backward must not depend on it."""
+        outputs = self.call(tensors)
+        torch.random.default_generator.manual_seed(next(self.turns))
+        return outputs
 
     def _tensors(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Tensor]:
         return {name: self._given(array).requires_grad_(name in wanted) for name, array in inputs.items()}

@@ -32,6 +32,18 @@ def test_the_test_of_the_python_guide_passes_and_can_fail(monkeypatch: pytest.Mo
         names["test_swish"]()  # type: ignore[operator]
 
 
+def test_the_tests_of_the_python_guide_for_torch_pass_and_can_fail() -> None:
+    torch = pytest.importorskip("torch")
+    (source,) = (text for text in blocks("python", "python") if "import torch" in text)
+    names: dict[str, object] = {}
+    exec(source, names)
+    names["test_swish"]()  # type: ignore[operator]
+    names["test_perceptron"]()  # type: ignore[operator]
+    names["Swish"].backward = staticmethod(lambda ctx, u: u * torch.sigmoid(ctx.saved_tensors[0]))  # type: ignore[attr-defined]
+    with pytest.raises(gradaudit.GradientMismatch):
+        names["test_swish"]()  # type: ignore[operator]
+
+
 def test_the_job_for_github_and_the_hook_can_be_read() -> None:
     job, _ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
     steps = [step["run"] for step in job["jobs"]["audit"]["steps"] if "run" in step]

@@ -70,10 +70,44 @@ def test_an_absolute_part_that_dominates_the_gradient_is_loose(shape: tuple[int,
     """A mean over many elements: its gradient is below what the absolute part of the default allows."""
     x = array("x", shape, dtype="bfloat16")
     slope = 1e-3
-    made = audit(lambda x: x * x.dtype.type(slope), lambda u, x: u * x.dtype.type(slope), x, dtype="bfloat16")
+    forward, backward = (lambda x: x * x.dtype.type(slope)), (lambda u, x: u * x.dtype.type(slope))
+    asked = DEFAULT_TOLERANCES["bfloat16"]
+    made = audit(forward, backward, x, dtype="bfloat16", tolerance=asked)
     found = told(made)
     assert (found.code, only(made).verdict) == ("tolerance-too-loose", Verdict.INCONCLUSIVE)
     assert found.evidence["admitted"] > 1.0
+    unasked = only(audit(forward, backward, x, dtype="bfloat16"))
+    assert (unasked.verdict, unasked.findings) == (Verdict.PASS, ())
+    assert unasked.atol == pytest.approx(asked.atol * slope, rel=1.0)
+    assert unasked.message == f"the gradient is small: decided with atol={unasked.atol:.1e}"
+
+
+@each_size
+def test_a_small_gradient_that_is_wrong_does_not_pass_for_it(shape: tuple[int, ...]) -> None:
+    made = audit(lambda x: 1e-12 * x * x, lambda u, x: 1.9e-12 * x * u, array("x", shape))
+    assert only(made).verdict is Verdict.INCONCLUSIVE
+    right = only(audit(lambda x: 1e-12 * x * x, lambda u, x: 2e-12 * x * u, array("x", shape)))
+    assert (right.verdict, right.resolution < 1e-6) == (Verdict.PASS, True)
+
+
+def cancelling(x):
+    """Return its argument, less what a large number costs it in digits."""
+    return (x + 3e3) ** 2 - 9e6 - 6e3 * x
+
+
+def test_a_forward_that_rounds_coarsely_is_decided_as_finely_as_it_can_be() -> None:
+    made = only(audit(cancelling, lambda u, x: 2 * x * u))
+    assert (made.verdict, made.findings) == (Verdict.PASS, ())
+    assert 1e-9 < made.atol < 1e-3
+    assert made.resolution < 1e-3
+    assert f"decided with atol={made.atol:.1e}, as rounding in forward leaves" in made.message
+
+
+def test_what_is_off_by_more_than_that_does_not_pass_for_it() -> None:
+    wrong = only(audit(cancelling, lambda u, x: 2.001 * x * u))
+    assert wrong.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    asked = only(audit(cancelling, lambda u, x: 2 * x * u, tolerance=DEFAULT_TOLERANCES["float64"]))
+    assert asked.verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_gradient_of_zero_is_not_drowned_by_any_tolerance() -> None:

@@ -23,6 +23,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "factor-per-axis": ("return upstream, (", "return upstream * gamma, ("),
     "input-mutated": ("x *= 2.0", "x = 2.0 * x"),
     "kink": ("[-1.5, 0.0, 0.5]", "[-1.5, 1.0e-6, 0.5]"),
+    "layout-dependent": ("np.frombuffer(upstream.base, x.dtype, x.size)", "np.ascontiguousarray(upstream)"),
     "missing-gradient": ("upstream * w, None", "upstream * w, upstream * x"),
     "missing-term": ("upstream.copy()", "upstream - upstream.mean(axis=-1, keepdims=True)"),
     "noise-dominated": ("rtol: 1.0e-6", "rtol: 1.0e-4"),

@@ -13,6 +13,7 @@ GUIDES = {
     "ci",
     "debugging",
     "kinks",
+    "lint",
     "new-op",
     "precision",
     "process",

@@ -13,6 +13,7 @@ import pytest
 import gradaudit.api
 import gradaudit.spec.load
 import gradaudit.spec.project  # noqa: F401
+from gradaudit.targets import frameworks
 
 pytest_plugins = ["pytester"]
 
@@ -127,6 +128,50 @@ def test_the_projects_tolerances_hold(project: Path, run: Run, pytester: pytest.
     result = run("--gradaudit", "specs/good.yaml")
     result.assert_outcomes(failed=4)
     result.stdout.fnmatch_lines(["*the tolerance is too loose for this gradient*"])
+
+
+class TestFrameworks:
+    LAYER = """
+import torch
+
+
+class Scale(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.by = torch.nn.Parameter(torch.ones(3))
+        self.shift = torch.nn.Parameter(torch.zeros(3))
+
+    def forward(self, x, w):
+        return x * w * (self.by + self.by.detach()) + self.shift
+"""
+
+    def test_one_that_is_not_installed_is_a_skip_that_says_so(
+        self, project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(frameworks, "find_spec", lambda name: None)
+        (project / "bad.yaml").write_text("op: sine\ntarget: {torch: 'torch:sin'}\ninputs: {x: {shape: [3]}}\n")
+        result = run("--gradaudit", "specs", "-rs")
+        result.assert_outcomes(passed=4, skipped=1)
+        result.stdout.fnmatch_lines(["SKIPPED*: torch is not installed; pip install 'gradaudit[[]torch[]]'"])
+
+    def test_a_module_s_parameters_are_told_of_by_the_first_test_of_their_case(
+        self, project: Path, pytester: pytest.Pytester
+    ) -> None:
+        pytest.importorskip("torch")
+        (project / "plugin_layers.py").write_text(self.LAYER)
+        inputs = "{x: {shape: [2, 3]}, w: {shape: [3], range: [1.0, 2.0]}}"
+        target = "{torch: 'plugin_layers:Scale'}"
+        (project / "bad.yaml").write_text(f"op: scale\ntarget: {target}\ninputs: {inputs}\n")
+        # In a process of its own: what PyTorch imports late cannot be imported twice.
+        result = pytester.runpytest_subprocess(*PLUGINS, "--gradaudit", "specs/bad.yaml")
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                "_* scale::default[[]float64-x[]] _*",
+                "scale (float64, case default): gradient mismatch w.r.t. by at index*",
+                "  likely cause: constant-factor.*",
+            ]
+        )
 
 
 def test_junit_xml(project: Path, run: Run, pytester: pytest.Pytester) -> None:

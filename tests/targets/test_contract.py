@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 import yaml
 from contract import VARIANTS, Variant
+from contract_frameworks import Rule, in_autograd, in_jax, in_tinygrad, in_torch
 
 import gradaudit
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Result
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, HeldTarget
 from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.load import load_specs
+
+Audited = Callable[[Variant, Path], Sequence[Result]]
 
 CHILD = Path(__file__).with_name("contract_child.py")
 
@@ -65,8 +68,11 @@ def by_process(variant: Variant, folder: Path) -> Sequence[Result]:
 
 def by_api(variant: Variant, folder: Path) -> Sequence[Result]:
     """Audit the very arrays that the spec of the variant draws."""
+    return by_op(gradaudit.op(*variant.functions, args=variant.args), variant, folder)
+
+
+def by_op(op: HeldTarget, variant: Variant, folder: Path) -> Sequence[Result]:
     case = specified(variant, of_functions(variant, folder), folder)
-    op = gradaudit.op(*variant.functions, args=variant.args)
     fixed = {name for name, made in variant.inputs.items() if made.get("differentiable") is False}
     return gradaudit.check(
         op,
@@ -77,21 +83,48 @@ def by_api(variant: Variant, folder: Path) -> Sequence[Result]:
     ).results
 
 
+def by_framework(make: Callable[..., HeldTarget], written: Callable[[Rule], Any]) -> Audited:
+    return lambda variant, folder: by_op(make(written(Rule(variant)), name=variant.forward), variant, folder)
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind of target: how a variant is audited, and whether what backward returns is seen as it stands."""
+    """A kind of target.
 
-    audit: Callable[[Variant, Path], Sequence[Result]]
+    Attributes:
+        audit: audits a variant.
+        raw: whether what backward returns is seen as it stands.
+        needs: the module that it needs.
+        slow: whether a call takes so long that one dtype has to do.
+
+    """
+
+    audit: Audited
     raw: bool = True
+    needs: str = "numpy"
+    slow: bool = False
+
+    def takes(self, variant: Variant) -> bool:
+        return (self.raw or not variant.raw) and not (self.slow and variant.dtype != "float64")
 
 
-KINDS = {"functions": Kind(by_functions), "process": Kind(by_process), "api": Kind(by_api)}
+KINDS = {
+    "functions": Kind(by_functions),
+    "process": Kind(by_process),
+    "api": Kind(by_api),
+    "torch": Kind(by_framework(gradaudit.torch_op, in_torch), raw=False, needs="torch"),
+    "jax": Kind(by_framework(gradaudit.jax_op, in_jax), raw=False, needs="jax"),
+    "autograd": Kind(by_framework(gradaudit.autograd_op, in_autograd), raw=False, needs="autograd"),
+    "tinygrad": Kind(by_framework(gradaudit.tinygrad_op, in_tinygrad), raw=False, needs="tinygrad", slow=True),
+}
+"""A new kind of target is a line here; one that needs a framework is skipped, visibly, where that is not installed."""
 
-TESTS = [(name, variant) for name, kind in KINDS.items() for variant in VARIANTS if kind.raw or not variant.raw]
+TESTS = [(name, variant) for name, kind in KINDS.items() for variant in VARIANTS if kind.takes(variant)]
 
 
 @pytest.mark.parametrize(("kind", "variant"), TESTS, ids=str)
 def test_the_contract(kind: str, variant: Variant, tmp_path: Path) -> None:
+    pytest.importorskip(KINDS[kind].needs)
     results = KINDS[kind].audit(variant, tmp_path)
     assert {result.input: str(result.verdict) for result in results} == variant.verdicts
     findings = [finding for result in results for finding in result.findings]

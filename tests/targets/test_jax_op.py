@@ -50,12 +50,36 @@ def test_a_right_custom_vjp_passes_in_every_dtype_and_layout(dtype: str, layout:
         (lambda u, x, w: (u * (1 - jnp.tanh(x) ** 2), right(u, x, w)[1]), "factor-per-axis"),
         (lambda u, x, w: right(jnp.ones_like(u), x, w), "upstream-ignored"),
         (lambda u, x, w: right(jnp.clip(u, -0.7, 0.7), x, w), "nonlinear-upstream"),
+        (lambda u, x, w: (right(u, x, w)[0].at[:, -1].set(0.0), right(u, x, w)[1]), "wrong-subset"),
+        (lambda u, x, w: (right(u, x, w)[0] + u, right(u, x, w)[1]), "missing-term"),
+        (lambda u, x, w: (right(u, x, w)[0], None), "missing-gradient"),
     ],
 )
 def test_planted_faults_are_found_and_named(backward: Any, code: str) -> None:
     made = audit(jax_op, with_vjp(backward), X, W)
     assert verdict(made) is Verdict.FAIL
     assert code in codes(made)
+
+
+def test_a_softmax_without_its_sum_lacks_a_term() -> None:
+    @jax.custom_vjp
+    def softmax(x: Any) -> Any:
+        return jax.nn.softmax(x)
+
+    softmax.defvjp(lambda x: (softmax(x), softmax(x)), lambda y, upstream: (upstream * y,))
+    made = audit(jax_op, softmax, X)
+    assert (verdict(made), codes(made)) == (Verdict.FAIL, {"missing-term"})
+
+
+def test_a_gradient_that_is_stopped_is_missing() -> None:
+    made = audit(jax_op, lambda x, w: jnp.sin(x) * jax.lax.stop_gradient(w), X, W)
+    assert [result.verdict for result in made.results] == [Verdict.PASS, Verdict.FAIL]
+    assert codes(made) == {"missing-gradient"}
+
+
+def test_a_nan_out_of_the_branch_that_was_not_taken() -> None:
+    made = audit(jax_op, lambda x: jnp.where(x > 0, jnp.sqrt(x), 0.0), X)
+    assert (verdict(made), codes(made)) == (Verdict.ERROR, {"nonfinite"})
 
 
 def test_a_custom_jvp_with_a_wrong_factor_is_found_through_reverse_mode() -> None:

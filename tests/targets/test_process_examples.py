@@ -100,6 +100,18 @@ def test_planted_mistakes_are_found_and_named(language: str, mistakes: dict[str,
         assert "1.500 is beta" in g.findings[0].message
 
 
+def test_a_term_and_a_half_that_a_child_forgets_are_named(tmp_path: Path) -> None:
+    def planted(source: str) -> str:
+        return source.replace("dx[i] = u[i] * s", "dx[i] = u[i] * (s + 1)").replace(
+            "dg[i] = u[i]", "dg[i] = (i < 6) * u[i]"
+        )
+
+    results = audited(tmp_path, "C++", planted, dtype="float64")
+    x, g = results["float64", "x"], results["float64", "g"]
+    assert (x.verdict, [finding.code for finding in x.findings]) == ("fail", ["missing-term"])
+    assert (g.verdict, g.wrong, [finding.code for finding in g.findings]) == ("fail", 6, ["wrong-subset"])
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_an_example_says_what_it_cannot_do(language: str, tmp_path: Path) -> None:
     results = audited(tmp_path, language, dtype="float16")

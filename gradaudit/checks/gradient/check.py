@@ -19,12 +19,14 @@ from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_everywhere
 from gradaudit.checks.gradient.exhaustive import Table, estimate_all
+from gradaudit.checks.gradient.fitting import WORTHLESS, Fitted, finer, finer_note, fitted
 from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide, widened
 from gradaudit.checks.gradient.search import search_all
+from gradaudit.checks.gradient.searched import typical_magnitude
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import count, on_host
-from gradaudit.numerics.decision import Decision, decide
+from gradaudit.numerics.decision import Decision
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Mismatch, Result, Verdict
@@ -37,9 +39,6 @@ Array = NDArray[Any]
 
 EXHAUSTIVE_LIMIT = 512
 """Most elements, over all inputs, that ``auto`` looks at one by one: a full table is worth more than speed there."""
-
-WORTHLESS = 0.05
-"""A pass that would have let a relative error of this size go unseen is no pass."""
 
 
 def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Comparison]]:
@@ -64,7 +63,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Co
     comparisons: dict[str, Comparison] = {}
     together = _searched(subject.case, claimed)
     if together:
-        found, comparisons = search_all(subject, ground, together)
+        found, comparisons = _search(subject, ground, together)
         results |= found
     for name in (name for name in claimed if name not in together):
         results[name], table = _look_everywhere(subject, ground, name, claimed[name])
@@ -82,6 +81,25 @@ def _searched(case: Case, claimed: dict[str, Array]) -> dict[str, Array]:
     return {name: gradient for name, gradient in claimed.items() if searches and count(gradient)}
 
 
+def _search(
+    subject: Subject, ground: Ground, claimed: dict[str, Array]
+) -> tuple[dict[str, Result], dict[str, Comparison]]:
+    """Search all inputs; again by a finer tolerance those whose gradient disappears in one that nobody asked for."""
+    results, comparisons = search_all(subject, ground, claimed)
+    for name, result in list(results.items()) if subject.case.tolerance is None and ground.generic else ():
+        tolerance = finer(DEFAULT_TOLERANCES[subject.case.dtype], typical_magnitude(widened(claimed[name])))
+        if tolerance is None or result.verdict is not Verdict.INCONCLUSIVE or result.resolution <= WORTHLESS:
+            continue
+        closer = replace(subject, case=replace(subject.case, tolerance=tolerance))
+        found, compared = search_all(closer, ground, {name: claimed[name]})
+        spent = result.evaluations + found[name].evaluations
+        results[name] = replace(result, evaluations=spent)
+        if found[name].verdict is Verdict.PASS:
+            results[name] = replace(found[name], evaluations=spent, message=finer_note(tolerance))
+            comparisons |= compared
+    return results, comparisons
+
+
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
     started = time.perf_counter()
     case = subject.case
@@ -91,23 +109,23 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
     table = None
     try:
         loss.measure_noise(generator(case, "noise"))
-        table = estimate_all(loss, claimed, case.tolerance or DEFAULT_TOLERANCES[case.dtype], case.step)
+        found = fitted(case, ground, name, claimed, lambda tolerance: estimate_all(loss, claimed, tolerance, case.step))
     except OpError as error:
         result = outcome.blank_result(case, name, str(error))
     else:
-        result = _judged(subject, ground, name, claimed, table)
+        table = found.table
+        result = _judged(subject, ground, name, claimed, found)
     if loss.disturbed:
         message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
     return replace(result, evaluations=loss.evaluations, seconds=time.perf_counter() - started), table
 
 
-def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: Table) -> Result:
+def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, found: Fitted) -> Result:
     case = subject.case
-    typical, scale = outcome.nonzero_rms(table.numerical), outcome.natural_scale(ground, name)
-    tolerance = outcome.tolerance_in_force(case, ground, typical)
-    made = decide(claimed, table.numerical, table.bounds, tolerance.rtol, tolerance.atol, scale)
-    verdict, message = _verdict(made, table)
+    table, made, tolerance, typical, scale = found.table, found.made, found.tolerance, found.typical, found.scale
+    verdict, message = _verdict(made, table, claimed)
+    message = message or found.note
     findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(table.outside))
     findings += outcome.upstream_finding(case, name, typical, scale)
     noise = _noise(made, table, ground, name)
@@ -134,7 +152,7 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, table: 
     )
 
 
-def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
+def _verdict(made: Decision, table: Table, claimed: Array) -> tuple[Verdict, str]:
     size = made.wrong.size
     if made.wrong.any():
         return Verdict.FAIL, f"{int(made.wrong.sum())} of {size} indices wrong"
@@ -147,7 +165,7 @@ def _verdict(made: Decision, table: Table) -> tuple[Verdict, str]:
     if made.resolution > WORTHLESS:
         blind = f"a relative error of {made.resolution:.2g} could have gone unseen"
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {blind}"
-    return Verdict.PASS, ""
+    return Verdict.PASS, outcome.zero_note(claimed)
 
 
 def _noise(made: Decision, table: Table, ground: Ground, name: str) -> list[Finding]:

@@ -20,11 +20,11 @@ from gradaudit.spec.case import Tolerance
 Array = NDArray[Any]
 
 
-NEARBY = (64.0, 8.0, 2.0)
-"""Parts of the first step at which an estimate is confirmed before a claim is called wrong."""
+NEARBY = ((64.0, 1 / 3), (8.0, 1.0), (2.0, math.inf))
+"""Parts of the first step at which an estimate is confirmed before a claim is called wrong.
 
-BY_THE_CLAIM = 1 / 3
-"""How much closer to a claim than to an estimate a difference is that speaks for the claim."""
+With each, how far from the claim a difference may lie, in units of how far from the estimate, to speak for the claim.
+"""
 
 SAME_SLOPE = 1e-3
 """Part of a slope by which that may differ: a kink inside the step spoils more."""
@@ -151,13 +151,14 @@ def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, t
     """Whether differences closer to the point bear an estimate out: what spoils it may lie inside the step.
 
     The closest that can tell the claim from the estimate decides. Where rounding lets none of them, the estimate
-    stands, unless all of them lie by the claim: a forward with kinks everywhere seems noisier than it is.
+    stands, unless the closer ones lie by the claim: a forward with kinks everywhere seems noisier than it is, and
+    one whose second derivative is infinite at the point converges more slowly than extrapolation takes for granted.
     """
     if element.kink:
         return False
     slope = element.numerical.real
-    by_the_claim = 0
-    for part in NEARBY:
+    by_the_claim = True
+    for part, share in NEARBY:
         near = axis(step / part)
         if near is None:
             return True
@@ -166,8 +167,8 @@ def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, t
             return False
         if abs(near.central - claimed) > doubt + tolerance.at(abs(slope)):
             return True
-        by_the_claim += abs(near.central - claimed) < BY_THE_CLAIM * abs(near.central - slope)
-    return by_the_claim < len(NEARBY)
+        by_the_claim = by_the_claim and abs(near.central - claimed) <= share * abs(near.central - slope)
+    return not by_the_claim
 
 
 def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fixed: bool) -> Element:

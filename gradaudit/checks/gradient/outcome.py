@@ -48,7 +48,12 @@ def tolerance_in_force(case: Case, ground: Ground, typical: float) -> Tolerance:
 
 
 def natural_scale(ground: Ground, name: str) -> float:
-    """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
+    """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs.
+
+    An output without elements has no scale at all: beside infinity no error is seen, and there can be none.
+    """
+    if not ground.outputs.size:
+        return math.inf
     slope = rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
     return rms(ground.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
 
@@ -79,6 +84,13 @@ def with_ground(message: str, ground: Ground) -> str:
         return message
     said = f"differenced in {ground.dtype}: forward does not compute in float64"
     return f"{message}; {said}" if message else said
+
+
+def zero_note(claimed: Array) -> str:
+    """Return what is said of a gradient that is rightly zero, as that of an input is which forward does not use."""
+    if not claimed.size or claimed.any():
+        return ""
+    return "its gradient is zero at every index: here no output depends on it"
 
 
 def place_findings(kinks: Array, jumps: Array, outside: Array) -> list[Finding]:
@@ -129,7 +141,7 @@ def noise_finding(ground: Ground, name: str, undecided: int, visible: float) -> 
     )
     message = (
         f"rounding in forward ({ground.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
-        f"what mismatch is seen there is not evidence; {seen} have been found"
+        f"what mismatch is seen there is not evidence; {seen}"
     )
     return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]
 

@@ -114,7 +114,7 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
     complete = found.miss_probability < 1.0
     seen = max(tolerance.rtol * searched.typical + tolerance.atol, found.floor)
     resolution = seen / searched.typical if searched.typical else math.inf
-    verdict, message = Verdict.PASS, ""
+    verdict, message = Verdict.PASS, outcome.zero_note(searched.formula)
     if wrong or lost:
         verdict, message = Verdict.FAIL, _extent(len(wrong) + len(lost), searched, found)
     elif not complete:
