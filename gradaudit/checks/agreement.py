@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gradaudit.spec.dtypes import has_derivatives, spacing
-
-Array = NDArray[Any]
+from gradaudit.numerics.arrays import (
+    Array,
+    all_finite,
+    cast,
+    count,
+    dtype_name,
+    has_complex_dtype,
+    largest,
+    namespace,
+    same_bits,
+)
+from gradaudit.spec.dtypes import is_floating, spacing
 
 REORDERED = 8.0
 """Roundings by which a sum of a few terms may change when they are added in another order, as threads may do; a sum of
@@ -44,29 +49,24 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
 
     """
     if first.shape != second.shape or first.dtype != second.dtype:
-        return Change(second.size, second.size, math.inf)
-    if (_bits(first) == _bits(second)).all():
-        return Change(0, second.size, 0.0)
-    kind = np.complex128 if first.dtype.kind == "c" else np.float64
-    was, now = first.astype(kind), second.astype(kind)
-    rounding = spacing(first.dtype.name) if has_derivatives(first.dtype) else 0.0
+        return Change(count(second), count(second), math.inf)
+    if same_bits(first, second):
+        return Change(0, count(second), 0.0)
+    name, kind = dtype_name(first.dtype), "complex128" if has_complex_dtype(first) else "float64"
+    was, now = cast(first, kind), cast(second, kind)
+    rounding = spacing(name) if is_floating(name) else 0.0
     allowed = min(MOST, max(REORDERED, math.sqrt(terms)) * rounding)
     return exceeding(was, now, allowed * max(scale, _largest(was), _largest(now)))
 
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:
     """Return where two arrays of one shape differ by more than a number; NaN and infinities equal themselves."""
-    same = (was == now) | (np.isnan(was) & np.isnan(now))
-    gap = np.where(same, 0.0, np.abs(now - was))
+    same = (was == now) | ((was != was) & (now != now))
+    gap = namespace(now).where(same, 0.0, abs(now - was))
     different = ~(gap <= allowed)
-    return Change(int(different.sum()), now.size, float(gap[different].max(initial=0.0)) if different.any() else 0.0)
-
-
-def _bits(array: Array) -> NDArray[Any]:
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return flat.view(np.uint64 if flat.nbytes % 8 == 0 else np.uint8)
+    exceeded = int(different.sum())
+    return Change(exceeded, count(now), largest(gap[different]) if exceeded else 0.0)
 
 
 def _largest(values: Array) -> float:
-    finite = np.abs(values[np.isfinite(values)])
-    return float(finite.max(initial=0.0))
+    return largest(values if all_finite(values) else values[namespace(values).isfinite(values)])

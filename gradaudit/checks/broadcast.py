@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.trial import try_claim
+from gradaudit.numerics.arrays import Array, all_finite, count, dtype_name, namespace
 from gradaudit.results import Finding
-from gradaudit.spec.dtypes import has_derivatives
-
-Array = NDArray[Any]
+from gradaudit.spec.dtypes import is_floating
 
 MOST_INPUTS = 3
 """Gradients that are tried, two forwards each; the others stay what they are, of the wrong shape."""
@@ -22,8 +17,9 @@ MOST_INPUTS = 3
 def broadcast_not_reduced(probe: Probe) -> Iterator[Finding]:
     """Yield a finding for each gradient that lacks nothing but the sum over its input's broadcast axes."""
     gradients = {name: gradient for name, gradient in probe.subject.gradients.items() if gradient is not None}
-    stretched = {name: gradient for name, gradient in gradients.items() if gradient.size > probe.inputs[name].size > 0}
-    for name, gradient in list(stretched.items())[:MOST_INPUTS]:
+    stretched = [name for name, made in gradients.items() if count(made) > count(probe.inputs[name]) > 0]
+    for name in stretched[:MOST_INPUTS]:
+        gradient = gradients[name]
         reduced = _reduced(gradient, probe.inputs[name].shape)
         if reduced is not None and try_claim(probe, probe.base, {name: reduced}, f"broadcast {name}").borne_out:
             yield _finding(name, gradient.shape, reduced.shape)
@@ -32,13 +28,13 @@ def broadcast_not_reduced(probe: Probe) -> Iterator[Finding]:
 def _reduced(gradient: Array, shape: tuple[int, ...]) -> Array | None:
     """Return the sum over the axes along which an array of a shape was stretched; None where that cannot be."""
     extra = gradient.ndim - len(shape)
-    if extra < 0 or not has_derivatives(gradient.dtype) or not np.isfinite(gradient).all():
+    if extra < 0 or not is_floating(dtype_name(gradient.dtype)) or not all_finite(gradient):
         return None
     pairs = zip(shape, gradient.shape[extra:], strict=True)
     if not all(own in (1, wide) for own, wide in pairs):
         return None
     axes = tuple(range(extra)) + tuple(extra + k for k, own in enumerate(shape) if own != gradient.shape[extra + k])
-    return np.asarray(gradient.sum(axis=axes)).reshape(shape)
+    return namespace(gradient).sum(gradient, axis=axes).reshape(shape)
 
 
 def _finding(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> Finding:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
 from gradaudit.checks.trial import try_claim
+from gradaudit.numerics.arrays import Array, all_finite, dtype_name, on_host
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
 from gradaudit.spec.draw import draw_input, generator, laid_out
+from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.op import OpError
-
-Array = NDArray[Any]
 
 NUDGE = 0.125
 """Relative change of values that a spec gives explicitly, where there is nothing to draw anew."""
@@ -31,7 +31,7 @@ NUDGE = 0.125
 def captured_state(probe: Probe) -> Iterator[Finding]:
     """Yield a finding where backward's answer belongs to other inputs than those it is given."""
     there = second_inputs(probe)
-    if not probe.claimed or all(np.array_equal(there[name], probe.inputs[name]) for name in there):
+    if not probe.claimed or all((there[name] == probe.inputs[name]).all() for name in there):
         return
     here = probe.gradients
     second = Point(there, probe.forward(there))
@@ -53,13 +53,16 @@ def second_inputs(probe: Probe) -> dict[str, Array]:
     for plan in probe.case.inputs:
         rng = generator(other, plan.name)
         array = (
-            _nudged(probe.subject.inputs[plan.name], plan, rng) if plan.values is not None else draw_input(plan, rng)
+            _nudged(on_host(probe.subject.inputs[plan.name]), plan, rng)
+            if plan.values is not None
+            else draw_input(plan, rng)
         )
-        made[plan.name] = laid_out(array.astype(probe.inputs[plan.name].dtype), plan.layout)
+        dtype = dtype_of(dtype_name(probe.inputs[plan.name].dtype))
+        made[plan.name] = probe.subject.placed(laid_out(array.astype(dtype), plan.layout))
     return made
 
 
-def _nudged(array: Array, plan: Input, rng: np.random.Generator) -> Array:
+def _nudged(array: NDArray[Any], plan: Input, rng: np.random.Generator) -> NDArray[Any]:
     if not plan.differentiable:
         return array
     return np.asarray(array * (1 + NUDGE * (2 * rng.random(array.shape) - 1)).astype(array.dtype)).astype(array.dtype)
@@ -68,7 +71,7 @@ def _nudged(array: Array, plan: Input, rng: np.random.Generator) -> Array:
 def _comparable(probe: Probe, second: Point) -> bool:
     """Whether the second point's outputs have the shapes of the first one's and are finite."""
     pairs = zip(probe.counted(second.outputs), probe.counted(probe.base.outputs), strict=True)
-    return all(there.shape == here.shape and np.isfinite(there).all() for there, here in pairs)
+    return all(there.shape == here.shape and all_finite(there) for there, here in pairs)
 
 
 def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:

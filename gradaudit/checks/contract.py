@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
+from gradaudit.numerics.arrays import Array, all_finite, count, dtype_name, namespace, places
 from gradaudit.results import Finding
-
-Array = NDArray[Any]
 
 
 def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bool) -> Finding | None:
@@ -28,21 +22,21 @@ def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bo
     if gradient.shape != x.shape:
         return Finding(
             "shape-mismatch",
-            f"the gradient of {name} has shape {gradient.shape}, the input has shape {x.shape}",
+            f"the gradient of {name} has shape {tuple(gradient.shape)}, the input has shape {tuple(x.shape)}",
             {"expected": list(x.shape), "found": list(gradient.shape)},
         )
     if gradient.dtype != x.dtype:
         return Finding(
             "dtype-mismatch",
-            f"the gradient of {name} is {gradient.dtype}, the input is {x.dtype}",
-            {"expected": str(x.dtype), "found": str(gradient.dtype)},
+            f"the gradient of {name} is {dtype_name(gradient.dtype)}, the input is {dtype_name(x.dtype)}",
+            {"expected": dtype_name(x.dtype), "found": dtype_name(gradient.dtype)},
         )
-    broken = np.argwhere(~np.isfinite(gradient))
-    if len(broken):
+    if not all_finite(gradient):
+        broken = places(~namespace(gradient).isfinite(gradient))
         where = tuple(int(k) for k in broken[0])
         return Finding(
             "nonfinite",
-            f"the gradient of {name} is {gradient[where]} at index {where}; {len(broken)} of {gradient.size} "
+            f"the gradient of {name} is {gradient[where].item()} at index {where}; {len(broken)} of {count(gradient)} "
             "elements are not finite",
             {"index": list(where), "count": len(broken)},
         )

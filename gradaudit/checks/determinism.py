@@ -6,18 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.layout import layout_changes, layout_raises, spaced
 from gradaudit.checks.probe import Probe
-from gradaudit.numerics.loss import lifted
+from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
-
-Array = NDArray[Any]
 
 SAME_STEP = 1e-3
 """Relative difference below which the increment of a gradient is the gradient, besides rounding."""
@@ -71,7 +68,7 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
         return
     fourth = probe.backward(probe.base, probe.upstream)
     for name in (name for name in probe.claimed if seen[name]):
-        native = np.asarray(probe.subject.gradients[name])  # the first answer of all
+        native = probe.subject.gradients[name]  # the first answer of all
         if _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, third[name])
         else:
@@ -82,21 +79,21 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
 def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
     """Whether each answer is the one before plus the same again."""
     increment = widened(third) - widened(second)
-    added, largest = (float(np.abs(widened(each)).max(initial=0.0)) for each in (increment, fourth))
-    rounding = ROUNDINGS * spacing(third.dtype.name) * largest
+    added, whole = (largest(widened(each)) for each in (increment, fourth))
+    rounding = ROUNDINGS * spacing(dtype_name(third.dtype)) * whole
     alike = not exceeding(increment, widened(fourth) - widened(third), SAME_STEP * added + rounding)
     return alike and added > rounding
 
 
 def _accumulated(name: str, first: Array, third: Array) -> Finding:
     wide = widened(first)
-    place = np.unravel_index(int(np.abs(wide).argmax()), wide.shape)
+    place = np.unravel_index(int(namespace(wide).argmax(abs(wide))), wide.shape)
     ratio = float((third[place] / wide[place]).real)
     message = (
         f"backward adds the gradient of {name} to what earlier calls left: the same call now gives {ratio:.3g} times "
         "the first answer; start from zero at every call"
     )
-    return Finding("accumulated", message, {"array": name, "ratio": ratio, "changed": int(np.count_nonzero(first))})
+    return Finding("accumulated", message, {"array": name, "ratio": ratio, "changed": int((first != 0).sum())})
 
 
 def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
@@ -109,7 +106,7 @@ def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
 
 
 def _worst(first: Sequence[Array], second: Sequence[Array], inputs: Any) -> Change:
-    terms = max((array.size for array in inputs.values()), default=1)
+    terms = max((count(array) for array in inputs.values()), default=1)
     made = [change(one, other, 0.0, terms) for one, other in zip(first, second, strict=True)]
     return max(made, key=lambda each: each.count)
 

@@ -6,6 +6,8 @@ a block of consecutive numbers reads others, or raises.
 
 from __future__ import annotations
 
+import numpy as np
+
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.probe import Upstream
 from gradaudit.results import Finding
@@ -17,8 +19,11 @@ MOST_ELEMENTS = 2**16
 
 
 def spaced(upstream: Upstream) -> Upstream:
-    """Return the same upstream, its axes reversed in memory and with gaps between elements; a large one as it is."""
-    if sum(part.size for part in upstream) > MOST_ELEMENTS:
+    """Return the same upstream, its axes reversed in memory and with gaps between elements.
+
+    A large one stays as it is, and one of a framework's own arrays, which only large ops have.
+    """
+    if not all(isinstance(part, np.ndarray) and part.size <= MOST_ELEMENTS for part in upstream):
         return upstream
     return tuple(laid_out(part.T, "strided").T for part in upstream)
 

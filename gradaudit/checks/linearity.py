@@ -10,19 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.agreement import Change, exceeding
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Probe, Upstream
+from gradaudit.numerics.arrays import Array, all_finite, cast, dtype_name, largest, like, namespace
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
-
-Array = NDArray[Any]
 
 ROUNDED = 4.0
 """Tolerances that three answers, each right within one, may miss linearity by."""
@@ -39,7 +36,7 @@ class Answers:
     @property
     def largest(self) -> float:
         """The largest magnitude in any of them."""
-        return max(float(np.abs(answer).max(initial=0.0)) for answer in (self.u, self.v, self.w))
+        return max(largest(answer) for answer in (self.u, self.v, self.w))
 
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
@@ -47,7 +44,7 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
     in_v, in_w = (probe.backward(probe.base, upstream) for upstream in _other_upstreams(probe))
     for name in probe.claimed:
         answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
-        if not all(np.isfinite(answer).all() for answer in (answers.u, answers.v, answers.w)):
+        if not all(all_finite(answer) for answer in (answers.u, answers.v, answers.w)):
             continue
         negligible = math.sqrt(probe.spacing) * probe.natural_scale(name)
         rounding = math.sqrt(probe.spacing) * answers.largest
@@ -61,10 +58,10 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
 
 def _other_upstreams(probe: Probe) -> Iterator[Upstream]:
     rng = generator(probe.case, "linearity")
-    far = [rng.random(u.shape, np.float32) < 0.5 for u in probe.upstream]
+    far = [like(rng.random(tuple(u.shape), np.float32) < 0.5, u) for u in probe.upstream]
     for one, other in ((-1.0, -0.25), (-0.5, 0.25)):
         pairs = zip(probe.upstream, far, strict=True)
-        yield tuple(np.asarray(u * np.where(k, u.dtype.type(one), u.dtype.type(other))) for u, k in pairs)
+        yield tuple(cast(u * namespace(u).where(k, one, other), dtype_name(u.dtype)) for u, k in pairs)
 
 
 def _slack(probe: Probe, answers: Answers) -> float:
@@ -99,5 +96,5 @@ def _nonlinear(name: str, off: Change, answers: Answers) -> Finding:
 
 def _example(answers: Answers) -> dict[str, float]:
     expected = answers.u / 2 + answers.v
-    place = np.unravel_index(int(np.abs(answers.w - expected).argmax()), expected.shape)
+    place = np.unravel_index(int(namespace(expected).argmax(abs(answers.w - expected))), expected.shape)
     return {"expected": float(expected[place].real), "found": float(answers.w[place].real)}

@@ -7,20 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
 from gradaudit.checks.subject import Subject
-from gradaudit.numerics.loss import joined
+from gradaudit.numerics.arrays import Array, copied, count, dtype_name, joined
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import Op, OpError
 
-Array = NDArray[Any]
 Upstream = tuple[Array, ...]
 
 
@@ -63,10 +59,11 @@ class Probe:
         self.upstream = tuple(map(widened, subject.upstream)) if wide else subject.upstream
         self.outputs = ground.outputs if wide else joined(self.counted(subject.outputs))
         formula = ground.formula if wide else subject.gradients
-        self.gradients = {name: np.asarray(formula[name]) for name in self.claimed}
-        native = [array for array in (*subject.inputs.values(), *subject.upstream) if not is_wide(array)]
-        self.spacing = spacing("float64" if wide or not native else max((a.dtype.name for a in native), key=spacing))
+        self.gradients = {name: gradient for name in self.claimed if (gradient := formula[name]) is not None}
+        native = [dtype_name(x.dtype) for x in (*subject.inputs.values(), *subject.upstream) if not is_wide(x)]
+        self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
         self.evaluations = 0
+        self._scales: dict[str, float] = {}
 
     def _lifted(self, ground: Ground) -> bool:
         lifted = ground.generic and ground.inputs is not self.subject.inputs
@@ -102,7 +99,7 @@ class Probe:
         """
         self.evaluations += 1
         # Copies, as an op may reuse its buffers; what is no array stays None.
-        return tuple(out if out is None else out.copy() for out in self.op.forward(inputs))
+        return tuple(out if out is None else copied(out) for out in self.op.forward(inputs))
 
     def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return the outputs that upstream gradients belong to.
@@ -135,7 +132,7 @@ class Probe:
         """
         made = self.op.backward(upstream, point.inputs, point.outputs)
         gradients = {name: made.get(name) for name in self.claimed}
-        copies = {name: gradient.copy() for name, gradient in gradients.items() if gradient is not None}
+        copies = {name: copied(gradient) for name, gradient in gradients.items() if gradient is not None}
         for name in self.claimed:
             if name not in copies or copies[name].shape != point.inputs[name].shape:
                 raise OpError(f"backward gave no gradient of {name} when it was called again")
@@ -143,14 +140,20 @@ class Probe:
 
     def gradient_change(self, name: str, first: Array, second: Array) -> Change:
         """Return where two answers for an input differ by more than the order of summation may make them."""
-        terms = max(out.size for out in self.subject.outputs if out is not None)
+        terms = max(count(out) for out in self.subject.outputs if out is not None)
         return change(first, second, self.natural_scale(name), terms)
 
     def natural_scale(self, name: str) -> float:
         """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
+        if name not in self._scales:
+            size = rms(joined((self.subject.inputs[name],)))
+            self._scales[name] = self._loss_scale / (size or 1.0)
+        return self._scales[name]
+
+    @cached_property
+    def _loss_scale(self) -> float:
         outputs = self.subject.outputs
-        size = rms(joined(tuple(outputs[k] for k in self.subject.counted)))
-        return rms(joined(self.subject.upstream)) * size / (rms(joined((self.subject.inputs[name],))) or 1.0)
+        return rms(joined(self.subject.upstream)) * rms(joined(tuple(outputs[k] for k in self.subject.counted)))
 
 
 def _usable(subject: Subject, name: str) -> bool:

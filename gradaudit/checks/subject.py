@@ -2,53 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import Array, all_finite, copied, count, dtype_name, namespace, places, same_bits
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.op import Op, OpError
 from gradaudit.targets.parameters import completed
 
-Array = NDArray[Any]
-
 LARGE = 2**16
-"""Bytes from which on an array is compared in place rather than copied."""
+"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The bits of some arrays at one moment, to be compared with and restored later."""
 
     arrays: Mapping[str, Array]
-    bits: Mapping[str, bytes]
+    bits: Mapping[str, Any]
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Snapshot:
         """Remember the present contents of the arrays."""
-        return cls(arrays, {name: array.tobytes() for name, array in arrays.items()})
+        return cls(arrays, {name: _bits(array) for name, array in arrays.items()})
+
+    def and_of(self, arrays: Mapping[str, Array]) -> Snapshot:
+        """Remember the present contents of some more arrays."""
+        more = Snapshot.of(arrays)
+        return Snapshot({**self.arrays, **more.arrays}, {**self.bits, **more.bits})
 
     def changed(self) -> list[str]:
         """Return the names of those arrays that are no longer bit-identical."""
         return [name for name, array in self.arrays.items() if not _same_bits(array, self.bits[name])]
 
-    def restore(self) -> None:
-        """Write the remembered contents back."""
-        for name in self.changed():
-            array = self.arrays[name]
-            array[...] = np.frombuffer(self.bits[name], array.dtype).reshape(array.shape)
+    def restore(self, changed: Iterable[str]) -> None:
+        """Write the remembered contents of some arrays back."""
+        for name in changed:
+            self.arrays[name][...] = self.was(name)
+
+    def was(self, name: str) -> Array:
+        """Return the remembered contents of an array."""
+        array, bits = self.arrays[name], self.bits[name]
+        return np.frombuffer(bits, array.dtype).reshape(array.shape) if isinstance(bits, bytes) else bits
 
 
-def _same_bits(array: Array, bits: bytes) -> bool:
-    if array.nbytes < LARGE or not array.flags.c_contiguous or array.nbytes % 8:
-        return array.tobytes() == bits
-    words: NDArray[np.uint64] = array.reshape(-1).view(np.uint64)
-    return bool((words == np.frombuffer(bits, np.uint64)).all())
+def _bits(array: Array) -> Any:
+    """Return the contents of an array: as bytes, which are fastest where it is small, or as another array."""
+    return array.tobytes() if isinstance(array, np.ndarray) and array.nbytes < LARGE else copied(array)
+
+
+def _same_bits(array: Array, bits: Any) -> bool:
+    return array.tobytes() == bits if isinstance(bits, bytes) else same_bits(array, bits)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class Subject:
         gradients: what backward returned, by input; None where it returned None.
         findings: what was noticed on the way.
         evaluations: calls of forward so far.
+        placed: brings an array to where the inputs are: to the op's framework and device, or nowhere.
 
     """
 
@@ -77,6 +89,7 @@ class Subject:
     gradients: Mapping[str, Array | None]
     findings: tuple[Finding, ...]
     evaluations: int
+    placed: Callable[[NDArray[Any]], Array]
 
 
 def examine(case: Case, op: Op) -> Subject:
@@ -88,22 +101,34 @@ def examine(case: Case, op: Op) -> Subject:
 
     """
     case = completed(case, op)
-    inputs = draw_inputs(case)
+    placed = _placing(case, op)
+    inputs = {name: placed(array) for name, array in draw_inputs(case).items()}
     before = Snapshot.of(inputs)
     outputs = op.forward(inputs)
     # Copies: an op may return views of its inputs, which are put back if it changed them, or reuse its buffers.
-    outputs = tuple(out if out is None else out.copy() for out in outputs)
+    outputs = tuple(out if out is None else copied(out) for out in outputs)
     findings = mutations("forward", before)
     counted = op.differentiable_outputs(outputs)
     for k in counted:
         _refuse_nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
-    upstream = tuple(draw_upstream(case, k, outputs[k].shape, outputs[k].dtype) for k in counted)
-    before = Snapshot.of({**inputs, **_upstream_names(upstream), **_output_names(outputs)})
+    upstream = tuple(placed(_upstream(case, k, outputs[k])) for k in counted)
+    before = before.and_of({**_upstream_names(upstream), **_output_names(outputs)})
     gradients = op.backward(upstream, inputs, outputs)
     # Gradients may be views of what backward was given: copies outlast the restoring of it.
-    gradients = {name: None if made is None else made.copy() for name, made in gradients.items()}
+    gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
     findings += mutations("backward", before)
-    return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), evaluations=1)
+    return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), 1, placed)
+
+
+def _upstream(case: Case, k: int, output: Array) -> NDArray[Any]:
+    return draw_upstream(case, k, tuple(output.shape), dtype_of(dtype_name(output.dtype)))
+
+
+def _placing(case: Case, op: Op) -> Callable[[NDArray[Any]], Array]:
+    """Return what brings an array to where the op works: to its framework, where copies at every call would be dear."""
+    large = any(math.prod(made.shape) * dtype_of(made.dtype).itemsize >= LARGE for made in case.inputs)
+    native: Callable[[NDArray[Any]], Array] | None = getattr(op, "native", None)
+    return native if large and native else lambda array: array
 
 
 def _upstream_names(upstream: tuple[Array, ...]) -> dict[str, Array]:
@@ -119,22 +144,24 @@ def _output_names(outputs: tuple[Array | None, ...]) -> dict[str, Array]:
 def mutations(culprit: str, before: Snapshot) -> list[Finding]:
     """Return a finding for each array that is no longer what it was, and restore it."""
     findings = []
-    for name in before.changed():
-        was = np.frombuffer(before.bits[name], before.arrays[name].dtype).reshape(before.arrays[name].shape)
-        now = before.arrays[name]
-        different = np.argwhere(~((was == now) | ((was != was) & (now != now))))
+    changed = before.changed()
+    for name in changed:
+        was, now = before.was(name), before.arrays[name]
+        different = places(~((was == now) | ((was != was) & (now != now))))
         where = tuple(int(k) for k in different[0]) if len(different) else ()
-        message = f"{culprit} changed its {name}: {len(different)} of {was.size} elements, the first at index {where}"
+        message = f"{culprit} changed its {name}: {len(different)} of {count(was)} elements, the first at index {where}"
         evidence = {"by": culprit, "array": name, "changed": len(different), "index": list(where)}
         findings.append(Finding("input-mutated", message, evidence))
-    before.restore()
+    before.restore(changed)
     return findings
 
 
 def _refuse_nonfinite(name: str, array: Array) -> None:
-    broken = np.argwhere(~np.isfinite(array))
-    if len(broken):
+    if not all_finite(array):
+        broken = places(~namespace(array).isfinite(array))
         where = tuple(int(k) for k in broken[0])
-        message = f"{name} is {array[where]} at index {where}; {len(broken)} of {array.size} elements are not finite"
+        message = (
+            f"{name} is {array[where].item()} at index {where}; {len(broken)} of {count(array)} elements are not finite"
+        )
         finding = Finding("nonfinite", message, {"index": list(where), "count": len(broken)})
         raise OpError(message, finding)

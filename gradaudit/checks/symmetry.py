@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradaudit.checks.probe import Probe
+from gradaudit.numerics.arrays import count, dtype_name
 from gradaudit.results import Finding
-from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.spec.dtypes import is_complex, is_floating
 
 
 def symmetric_inputs(probe: Probe) -> Iterator[Finding]:
@@ -17,15 +18,16 @@ def symmetric_inputs(probe: Probe) -> Iterator[Finding]:
     """
     for plan in probe.case.inputs:
         x = probe.subject.inputs[plan.name]
-        if not x.size or not has_derivatives(x.dtype):
+        name, size = dtype_name(x.dtype), count(x)
+        if not size or not is_floating(name):
             continue
-        first = x.reshape(-1)[0] if x.flags.c_contiguous else x[(0,) * x.ndim]
+        first = x[(0,) * x.ndim]
         if not (x == first).all():
             continue
-        evidence = {"array": plan.name, "value": complex(first) if x.dtype.kind == "c" else float(first)}
-        if first == 0 and (plan.differentiable or x.size > 1):
+        evidence = {"array": plan.name, "value": complex(first) if is_complex(name) else float(first)}
+        if first == 0 and (plan.differentiable or size > 1):
             message = f"{plan.name} is zero everywhere: what it is multiplied with, or added to, cannot be seen"
-            yield Finding("zero-input", f"{message}; draw it from a range", {**evidence, "size": x.size})
-        elif plan.differentiable and x.size > 1:
-            message = f"all {x.size:,} values of {plan.name} are {first:.4g}: indices that are mixed up look alike"
-            yield Finding("uniform-input", f"{message}; draw them from a range", {**evidence, "size": x.size})
+            yield Finding("zero-input", f"{message}; draw it from a range", {**evidence, "size": size})
+        elif plan.differentiable and size > 1:
+            message = f"all {size:,} values of {plan.name} are {first:.4g}: indices that are mixed up look alike"
+            yield Finding("uniform-input", f"{message}; draw them from a range", {**evidence, "size": size})

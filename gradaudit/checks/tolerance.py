@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.arrays import Array, cast, count
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
-
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 WORTH_TELLING = 4.0
 """A tolerance is called loose where one that is tighter by more than this factor passes too."""
@@ -26,7 +20,9 @@ ROUNDED = 1e-9
 """What a number may exceed another by that it is meant to be."""
 
 
-def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Floats, numerical: Array) -> list[Finding]:
+def tolerance_too_loose(
+    case: Case, name: str, tolerance: Tolerance, errors: Callable[[], Array], numerical: Array, typical: float
+) -> list[Finding]:
     """Return a finding where a tolerance passes an error that this precision could have caught.
 
     Only a tolerance that the spec sets looser than its dtype's default is judged, and one whose absolute part
@@ -36,19 +32,20 @@ def tolerance_too_loose(case: Case, name: str, tolerance: Tolerance, errors: Flo
         case: the case.
         name: the input's name.
         tolerance: the one in force, which every index keeps.
-        errors: what each index is off by at most, bounds included.
+        errors: returns what each index is off by at most, bounds included.
         numerical: the gradient.
+        typical: its rms.
 
     """
-    default, magnitude = DEFAULT_TOLERANCES[case.dtype], np.abs(numerical).astype(np.float64)
-    typical = rms(magnitude)
+    default = DEFAULT_TOLERANCES[case.dtype]
     looser = case.tolerance is not None and (tolerance.rtol > default.rtol or tolerance.atol > default.atol)
-    if not errors.size or not (looser or tolerance.atol > DOMINANT * typical):
+    if not count(numerical) or not (looser or tolerance.atol > DOMINANT * typical):
         return []
-    share = float((errors / (tolerance.atol + tolerance.rtol * magnitude)).max())
+    magnitude, off = cast(abs(numerical), "float64"), errors()
+    share = float((off / (tolerance.atol + tolerance.rtol * magnitude)).max())
     rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))
     least = spacing(case.dtype) * typical if tolerance.atol > DOMINANT * typical else default.atol
-    atol = min(max(rounded_up(float((errors - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
+    atol = min(max(rounded_up(float((off - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
     if tolerance.rtol <= WORTH_TELLING * rtol and tolerance.atol <= WORTH_TELLING * atol:
         return []
     admitted = tolerance.at(typical) / typical if typical else math.inf

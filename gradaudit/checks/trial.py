@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Point, Probe
+from gradaudit.numerics.arrays import Array, dtype_name, joined, lifted, like, namespace
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.loss import Floats, joined, lifted
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
-
-Array = NDArray[Any]
 
 STEP_FOR_DOUBLE = 2.0**-14
 """Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is heard over
@@ -101,11 +97,12 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     """
     line = _line(probe, point, gradients)
     rng = generator(probe.case, f"direction {direction}")
-    along: Array = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
-    along *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
-    claim = float(np.linalg.norm(line.claims * along))
-    step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale()
-    narrow = max(spacing(gradient.dtype.name) for gradient in gradients.values())
+    drawn = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
+    drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
+    along = like(drawn, line.claims)
+    claim = float(namespace(line.claims).linalg.vector_norm(line.claims * along))
+    step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale
+    narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     return Trial(
         line=line,
         direction=along,
@@ -120,12 +117,12 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
 def _line(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directional:
     outputs = joined(probe.counted(point.outputs))
 
-    def outputs_now() -> Floats:
+    def outputs_now() -> Array:
         with suppress(OpError):
             now = lifted(probe.counted(probe.forward(point.inputs)))
             if now.shape == outputs.shape:
                 return now
-        return np.full_like(outputs, np.nan)
+        return namespace(outputs).full_like(outputs, np.nan)
 
     inputs = [point.inputs[name] for name in gradients]
     claims = [widened(gradient) for gradient in gradients.values()]

@@ -13,6 +13,7 @@ from gradaudit.checks.gradient.comparison import Comparison
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose
+from gradaudit.numerics.arrays import cast, dtype_name, on_host
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.op import OpError
 
@@ -88,15 +89,15 @@ def _evidence(subject: Subject, result: Result, comparison: Comparison) -> Evide
     assert gradient is not None
     return Evidence(
         name=result.input,
-        analytical=widened(gradient),
+        analytical=widened(on_host(gradient)),
         places=comparison.places,
         numerical=comparison.numerical,
         bounds=comparison.bounds,
         rtol=result.rtol,
         atol=result.atol,
-        inputs={name: widened(array) for name, array in subject.inputs.items()},
-        upstream=tuple(widened(array) for array in subject.upstream),
-        outputs=tuple(widened(subject.outputs[k]) for k in subject.counted),
+        inputs={name: widened(on_host(array)) for name, array in subject.inputs.items()},
+        upstream=tuple(widened(on_host(array)) for array in subject.upstream),
+        outputs=tuple(widened(on_host(subject.outputs[k])) for k in subject.counted),
         params=subject.case.params,
         complete=comparison.complete,
     )
@@ -105,15 +106,15 @@ def _evidence(subject: Subject, result: Result, comparison: Comparison) -> Evide
 def _answer(subject: Subject, times: int) -> Gradients:
     """Return what backward answers for a multiple of the upstream, forward just called; nothing where it fails."""
     before = Snapshot.of({**subject.inputs, **{str(k): part for k, part in enumerate(subject.upstream)}})
-    upstream = tuple((times * part).astype(part.dtype) for part in subject.upstream)
+    upstream = tuple(cast(times * part, dtype_name(part.dtype)) for part in subject.upstream)
     try:
         outputs = subject.op.forward(subject.inputs)
         answer = subject.op.backward(upstream, subject.inputs, outputs)
-        return {name: None if made is None else np.array(made) for name, made in answer.items()}
+        return {name: None if made is None else np.array(on_host(made)) for name, made in answer.items()}
     except OpError:
         return {}
     finally:
-        before.restore()
+        before.restore(before.changed())
 
 
 def _usable(answer: Gradients, evidence: Evidence) -> Array | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground, find_ground, widened
 from gradaudit.checks.subject import Subject, examine
+from gradaudit.numerics.arrays import count, on_host
 from gradaudit.numerics.decision import settles
 from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
 from gradaudit.numerics.loss import Loss
@@ -99,7 +100,7 @@ def trace_curve(case: Case, result: Result) -> StepCurve:
         try:
             with opened(case) as op:
                 subject = examine(case, op)
-                return _traced(subject, find_ground(subject), result)
+                return _traced(subject, find_ground(subject).on_host, result)
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             raise UntraceableError(str(error) or "out of memory") from None
 
@@ -134,9 +135,9 @@ def _claim(subject: Subject, result: Result) -> Array:
     claimed = subject.gradients.get(result.input)
     if claimed is None or claimed.shape != subject.inputs[result.input].shape:
         raise UntraceableError(f"backward gave no gradient of {result.input}'s shape")
-    if not claimed.size:
+    if not count(claimed):
         raise UntraceableError(f"{result.input} has no elements")
-    return claimed
+    return on_host(claimed)
 
 
 def _place(claimed: Array, result: Result) -> tuple[int, ...]:

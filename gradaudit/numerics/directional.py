@@ -5,22 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.loss import Floats, as_reals
+from gradaudit.numerics.arrays import (
+    IN_CACHE,
+    Array,
+    as_reals,
+    cast,
+    copied,
+    count,
+    dtype_name,
+    has_complex_dtype,
+    is_contiguous,
+    is_on_processor,
+    joined,
+    namespace,
+    on_host,
+    same_bits,
+)
 from gradaudit.numerics.magnitude import rms
 
-Array = NDArray[Any]
-
+Floats = NDArray[np.float64]
 
 ENOUGH = 2**16
 """Elements whose median is that of all."""
-
-IN_CACHE = 2**15
-"""Elements that are displaced at a time: some arrays of so many fit into a processor's second cache."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Piece:
     """A range of one input's numbers: which input, where in it, and which part of a displacement it is moved by."""
 
     x: Array
-    base: Floats
+    base: Array
     inside: slice
     part: slice
 
@@ -59,22 +71,23 @@ class Directional:
 
     def __init__(
         self,
-        forward: Callable[[], Floats],
+        forward: Callable[[], Array],
         inputs: Sequence[Array],
         claimed: Sequence[Array],
-        upstream: Floats,
-        outputs: Floats,
+        upstream: Array,
+        outputs: Array,
     ) -> None:
         self._forward = forward
         self._inputs = inputs
-        self._bases = [x.copy() for x in inputs]
-        flat = [as_reals(gradient) for gradient in claimed]
-        self.claims = flat[0] if len(flat) == 1 else np.concatenate(flat)
-        self._ends = np.cumsum([part.size for part in flat])
+        self._bases = [copied(x) for x in inputs]
+        self.claims = joined(tuple(claimed))
+        self._ends = np.cumsum([count(x) * (2 if has_complex_dtype(x) else 1) for x in inputs])
         self._upstream = upstream
         self._outputs = outputs
-        self._signal = rms(upstream * outputs) * math.sqrt(outputs.size)
+        self._signal = rms(upstream * outputs) * math.sqrt(count(outputs))
         self.size = int(self._ends[-1])
+        self._cut = (0, 0)
+        self._kept: list[Piece] = []
         self.evaluations = 0
         self.touched = 1.0
         self.disturbed = False
@@ -83,12 +96,13 @@ class Directional:
         """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
         return self._signal
 
+    @cached_property
     def scale(self) -> float:
-        """Return the power of two that steps are measured in: the inputs' typical magnitude, at least one."""
-        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases if base.size)
+        """The power of two that steps are measured in: the inputs' typical magnitude, at least one."""
+        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases if count(base))
         return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
 
-    def excess(self, start: int, direction: Floats, step: float) -> float:
+    def excess(self, start: int, direction: Array, step: float) -> float:
         """Return how much more backward claims than forward does when elements from ``start`` on are displaced.
 
         The displacement that really happens, after rounding to the inputs' dtypes, is what the claim is made for.
@@ -109,10 +123,10 @@ class Directional:
         finally:
             self._restore()
         change -= outputs
-        self.touched = 1.0 if direction.size == self.size else self._share(change)
+        self.touched = 1.0 if count(direction) == self.size else self._share(change)
         return (ahead - behind - float(self._upstream @ change)) / (2 * step)
 
-    def excess_one_sided(self, start: int, direction: Floats, step: float) -> float:
+    def excess_one_sided(self, start: int, direction: Array, step: float) -> float:
         """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart."""
         try:
             claimed, change = self._displaced(start, direction, step)
@@ -121,7 +135,7 @@ class Directional:
         change -= self._outputs
         return (claimed - float(self._upstream @ change)) / step
 
-    def walk(self, start: int, direction: Floats, step: float, points: Sequence[int]) -> Floats:
+    def walk(self, start: int, direction: Array, step: float, points: Sequence[int]) -> Floats:
         """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k, with the elements from ``start`` on displaced.
 
         The claim takes out what the rounding of the displaced elements does to forward: that is no noise of it.
@@ -136,23 +150,25 @@ class Directional:
             self._restore()
         return np.array(values)
 
-    def alike(self, index: int) -> NDArray[np.bool_]:
+    def alike(self, index: int) -> Array:
         """Return where an input holds the same value as it does at this index."""
-        mask = np.zeros(self.size, dtype=bool)
+        xp = namespace(self.claims)
+        mask = xp.zeros_like(self.claims, dtype=xp.bool)
         for first, base in zip((0, *self._ends), self._bases, strict=False):
             values = as_reals(base)
-            if first <= index < first + values.size:
-                mask[first : first + values.size] = values == values[index - first]
+            if first <= index < first + count(values):
+                mask[first : first + count(values)] = values == values[index - first]
         return mask
 
-    def _share(self, change: Floats) -> float:
-        part = rms((self._upstream * self._outputs)[change != 0.0]) * math.sqrt(float(np.count_nonzero(change)))
+    def _share(self, change: Array) -> float:
+        changed = (self._upstream * self._outputs)[change != 0.0]
+        part = rms(changed) * math.sqrt(count(changed))
         return part / self._signal if self._signal and math.isfinite(part) else 1.0
 
-    def _displaced(self, start: int, direction: Floats, step: float) -> tuple[float, Floats]:
+    def _displaced(self, start: int, direction: Array, step: float) -> tuple[float, Array]:
         """Displace elements; return what backward claims of where they really went, and forward's outputs there."""
         claimed = 0.0
-        for piece in self._pieces(start, direction.size):
+        for piece in self._pieces(start, count(direction)):
             moved = _displace(piece, direction[piece.part], step)
             claimed += float(self.claims[start + piece.part.start : start + piece.part.stop] @ moved)
         self.evaluations += 1
@@ -162,45 +178,48 @@ class Directional:
         """Put every input back and make sure that it is what it was, bit by bit."""
         for x, base in zip(self._inputs, self._bases, strict=True):
             x[...] = base
-            self.disturbed |= not np.array_equal(as_reals(x).view(np.uint64), as_reals(base).view(np.uint64))
+            self.disturbed |= not same_bits(x, base)
 
-    def _pieces(self, start: int, count: int) -> list[Piece]:
-        """Return the ranges of the inputs that a range of the one vector covers."""
+    def _pieces(self, start: int, length: int) -> list[Piece]:
+        """Return the ranges of the inputs that a range of the one vector covers, kept for the next displacement."""
+        if self._cut == (start, length):
+            return self._kept
         pieces = []
         first = 0
         for x, base, end in zip(self._inputs, self._bases, self._ends, strict=True):
-            low, high = max(start, first), min(start + count, int(end))
+            low, high = max(start, first), min(start + length, int(end))
             # In ranges that stay in the processor's cache from one operation to the next, where that saves memory.
-            length = IN_CACHE if _is_flat(x) else max(1, high - low)
-            for begin in range(low, high, length):
-                stop = min(begin + length, high)
+            most = IN_CACHE if _is_flat(x) and is_on_processor(x) else max(1, high - low)
+            for begin in range(low, high, most):
+                stop = min(begin + most, high)
                 within, part = slice(begin - first, stop - first), slice(begin - start, stop - start)
                 pieces.append(Piece(x, as_reals(base), within, part))
             first = int(end)
+        self._cut, self._kept = (start, length), pieces
         return pieces
 
 
-def _displace(piece: Piece, direction: Floats, step: float) -> Floats:
+def _displace(piece: Piece, direction: Array, step: float) -> Array:
     """Move some elements of an input and return how far they really went."""
-    moved = direction * step
+    moved = cast(direction, "float64") * step
     moved += piece.base[piece.inside]
     x = piece.x
     if _is_flat(x):
         x.reshape(-1)[piece.inside] = moved
     else:
-        whole = piece.base.copy()
+        whole = copied(piece.base)
         whole[piece.inside] = moved
-        x[...] = (whole.view(np.complex128) if x.dtype.kind == "c" else whole).reshape(x.shape)
-        moved = as_reals(x)[piece.inside].copy()
+        x[...] = (whole.view(namespace(x).complex128) if has_complex_dtype(x) else whole).reshape(x.shape)
+        moved = copied(as_reals(x)[piece.inside])
     moved -= piece.base[piece.inside]
     return moved
 
 
 def _is_flat(x: Array) -> bool:
     """Whether a range of an input's numbers can be written by itself."""
-    return x.dtype == np.float64 and x.flags.c_contiguous
+    return dtype_name(x.dtype) == "float64" and is_contiguous(x)
 
 
-def _some(values: Array) -> Array:
+def _some(values: Array) -> NDArray[Any]:
     """Return values, or some of them from all over where there are many."""
-    return values.reshape(-1)[:: 1 + values.size // ENOUGH]
+    return on_host(values.reshape(-1)[:: 1 + count(values) // ENOUGH])

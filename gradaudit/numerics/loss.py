@@ -44,30 +44,6 @@ WIDEST_STEP = 2.0
 """Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
 
-def lifted(outputs: tuple[Array, ...]) -> Floats:
-    """Return all outputs as one fresh float64 vector; a complex number becomes its real and imaginary parts.
-
-    The copy matters: an op may return a view of its input, or the same buffer at every call.
-    """
-    flat = joined(outputs)
-    return flat.copy() if any(np.may_share_memory(flat, out) for out in outputs) else flat
-
-
-def joined(arrays: tuple[Array, ...]) -> Floats:
-    """Return the numbers of several arrays as one vector, which may be a view of a single one."""
-    return as_reals(arrays[0]) if len(arrays) == 1 else np.concatenate([as_reals(array) for array in arrays])
-
-
-def as_reals(array: Array) -> Floats:
-    """Return the numbers of an array in C order as float64; a complex one becomes its real and imaginary parts.
-
-    A view where the array is in double precision and contiguous already.
-    """
-    if array.dtype.kind == "c":
-        return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1).view(np.float64)
-    return np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
-
-
 class Loss:
     """The scalar ``<u, f(x)>`` around one point, by differences of outputs and never of losses.
 
@@ -212,6 +188,7 @@ class Axis:
         self._centre = self._number(self._value)
         self._widest = WIDEST_STEP * float(loss._survey.scale[index])
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
+        self._known = 0
         self._noise_of_dependent = 0.0
         self._samples = 0
         self._gone_far = False
@@ -287,10 +264,10 @@ class Axis:
 
     def _notice(self, *changes: Array) -> None:
         """Take outputs that change for dependent on the element."""
-        known = np.count_nonzero(self._dependent)
         for change in changes:
             np.logical_or(self._dependent, change, out=self._dependent)
-        if np.count_nonzero(self._dependent) != known:
+        if (known := int(np.count_nonzero(self._dependent))) != self._known:
+            self._known = known
             self._noise_of_dependent = self._loss.noise_of(self._dependent)
 
     def _go_far(self) -> None:

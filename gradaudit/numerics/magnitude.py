@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
+from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, largest, namespace
 
 TINY_SQUARE = 1e-280
 """Sum of squares below which some of them may have been lost."""
@@ -21,11 +17,13 @@ def power_of_two(value: float) -> float:
 
 def rms(values: Array) -> float:
     """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
-    flat = values.reshape(-1)
-    square = float(np.vdot(flat, flat).real) if flat.size and flat.dtype in (np.float64, np.complex128) else 0.0
+    size, square = count(values), 0.0
+    if size and dtype_name(values.dtype) in ("float64", "complex128"):
+        flat = as_reals(values)
+        square = float(namespace(flat).vdot(flat, flat))  # which warns of no overflow, as a product of matrices does
     if TINY_SQUARE < square < math.inf:
-        return math.sqrt(square / flat.size)
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest == 0.0 or not math.isfinite(largest):
-        return largest
-    return largest * math.sqrt(float(np.mean(np.abs(values / largest) ** 2)))
+        return math.sqrt(square / size)
+    scale = largest(values)
+    if scale == 0.0 or not math.isfinite(scale):
+        return scale
+    return scale * math.sqrt(float((abs(values / scale) ** 2).mean()))

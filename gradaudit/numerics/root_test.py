@@ -23,16 +23,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.directional import IN_CACHE, Directional
-from gradaudit.numerics.loss import Floats
+from gradaudit.numerics.arrays import IN_CACHE, Array, cast, count, is_on_processor, like, namespace
+from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
 
-THRESHOLDS = (0.03, 0.1, 0.25)
-"""Thresholds of the root test, in units of the tolerance; the first needs 4 rounds, the last 10."""
+GRID = 2.0**-16
+"""Mass that an interval may hold beside its share, as random magnitudes have 16 bits."""
+
+THRESHOLDS = (0.03, 0.0999, 0.25)
+"""Thresholds of the root test, in units of the tolerance; they need 4, 6 and 10 rounds."""
 
 FINE_RESOLUTION = 1e-3
 """Resolution, relative to the typical gradient, that is worth more rounds."""
@@ -96,7 +99,12 @@ class Gauge:
     @property
     def rounds(self) -> int:
         """Rounds after which a wrong index is missed with probability ``MISS_PROBABILITY`` at most."""
-        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self.threshold))
+        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self.threshold + GRID))
+
+    @property
+    def miss_probability(self) -> float:
+        """Bound on the chance that all rounds miss a wrong index."""
+        return (self.threshold + GRID) ** self.rounds
 
 
 @dataclass
@@ -108,7 +116,7 @@ class RootTest:
     """
 
     start: int
-    direction: Floats
+    direction: Array
     unit: float
     result: float = math.nan
     share: float = 1.0
@@ -179,35 +187,43 @@ class RootTester:
         self._declared_coarse = spacing > COARSE
         self.calm: Calm | None = None
         self._noise_seen = False
-        self._excluded: NDArray[np.bool_] | None = None
+        self._excluded: Array | None = None
+        self._least_known: dict[tuple[int, int], float] = {}
 
-    def exclude(self, elements: int | NDArray[np.bool_]) -> None:
+    def exclude(self, elements: int | Array) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
         if self._excluded is None:
-            self._excluded = np.zeros(self.line.size, dtype=bool)
+            xp = namespace(self.line.claims)
+            self._excluded = xp.zeros_like(self.line.claims, dtype=xp.bool)
         self._excluded[elements] = True
 
-    def is_excluded(self, elements: NDArray[np.bool_]) -> bool:
+    def is_excluded(self, elements: Array) -> bool:
         """Whether all elements where a mask is true are left out already."""
         return self._excluded is not None and bool(self._excluded[elements].all())
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
-        direction = self._rng.random(stop - start)
-        unit = max(self._rtol * float(np.abs(self.line.claims[start:stop]).min()) + self._atol, floor)
-        for first in range(0, stop - start, IN_CACHE):
-            part = direction[first : first + IN_CACHE]
-            part *= 2.0
-            part -= 1.0
-            part += np.copysign(0.5, part)
-            tolerances = np.abs(self.line.claims[start + first : start + first + part.size])
+        claims = self.line.claims[start:stop]
+        xp = namespace(claims)
+        unit = max(self._rtol * self._least(start, stop) + self._atol, floor)
+        bits, direction = like(random_bits(self._rng, stop - start), claims), xp.empty_like(claims)
+        length = IN_CACHE if is_on_processor(claims) else stop - start
+        for first in range(0, stop - start, length):
+            part = slice(first, first + length)
+            tolerances = abs(claims[part])
             tolerances *= self._rtol
             tolerances += self._atol
-            np.clip(tolerances, floor, MAX_SPREAD * unit, out=tolerances)
-            part *= np.divide(unit, tolerances, out=tolerances)
+            weights = unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
+            direction[part] = signed_magnitudes(bits[part]) * weights
         if self._excluded is not None:
             direction[self._excluded[start:stop]] = 0.0
         return RootTest(start, direction, unit)
+
+    def _least(self, start: int, stop: int) -> float:
+        """Return the least magnitude of the claims from ``start`` to ``stop``, which are tested again and again."""
+        if (start, stop) not in self._least_known:
+            self._least_known = {(start, stop): float(abs(self.line.claims[start:stop]).min())}
+        return self._least_known[start, stop]
 
     def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""
@@ -286,7 +302,7 @@ class RootTester:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self.line.signal() or 1.0)
-        return self.line.scale() * math.cbrt(max(relative, 1e-18)) / 2
+        return self.line.scale * math.cbrt(max(relative, 1e-18)) / 2
 
     def _gauge(self, step: float, noise: float) -> Gauge:
         """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best."""
@@ -332,7 +348,7 @@ class RootTester:
         edges = np.linspace(0, size, count + 1).astype(int)
         return [(int(low), int(high)) for low, high in pairwise(edges)]
 
-    def matches_one_side(self, elements: NDArray[np.bool_], step: float) -> bool:
+    def matches_one_side(self, elements: Array, step: float) -> bool:
         """Whether the claims for some elements are all derivatives to the left, or all derivatives to the right.
 
         Differences to one side see no kink: with a fixed sign and random magnitudes they are a root test of their own.
@@ -344,11 +360,34 @@ class RootTester:
             for side in (-1.0, 1.0)
         )
 
-    def _one_sided(self, elements: NDArray[np.bool_], side: float, step: float) -> float:
-        direction = np.where(elements, side * (0.5 + self._rng.random(elements.size)), 0.0)
+    def _one_sided(self, elements: Array, side: float, step: float) -> float:
+        direction = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements)), elements)))
+        direction[~elements] = 0.0
         near = self.line.excess_one_sided(0, direction, step)
         far = self.line.excess_one_sided(0, direction, 2 * step)
         return float(2 * near - far)
+
+
+def random_bits(rng: np.random.Generator, length: int) -> NDArray[np.int16]:
+    """Draw 16 bits for each element of a direction.
+
+    They come from NumPy's generator whatever framework tests them and on whatever device, so that a seed gives the same
+    directions and verdicts everywhere; two bytes an element are sent there for a root test.
+    """
+    words: NDArray[np.uint64] = np.asarray(rng.bit_generator.random_raw(-(-length // 4)))
+    return words.view(np.int16)[:length]
+
+
+def signed_magnitudes(bits: Array) -> Array:
+    """Return ``s_i a_i`` in float64: fair signs, magnitudes uniform on the middles of 2^15 parts of [1/2, 3/2].
+
+    So fine a grid adds 2^-16 at most to the mass of an interval.
+    """
+    made = cast(bits, "float64")
+    made += 0.5
+    made *= 2.0**-15
+    made += 0.5 * namespace(made).sign(made)
+    return made
 
 
 def _balancing_move(truncation: float, rounding: float) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import Array, count
 from gradaudit.numerics.root_test import THRESHOLDS, Calm, Culprits, Gauge, RootTest, RootTester, TooMuchError
 
 MANY_FORKS = 8
@@ -125,7 +125,7 @@ class Search:
         except TooMuchError:
             self._give_up()
 
-    def _set_aside(self, kinks: NDArray[np.bool_], reason: TooMuchError) -> None:
+    def _set_aside(self, kinks: Array, reason: TooMuchError) -> None:
         """Exclude elements at which forward has the same kink, if the claims there are one-sided derivatives."""
         if not self._tester.is_excluded(kinks):
             if not self._tester.matches_one_side(kinks, reason.step):
@@ -163,7 +163,7 @@ class Search:
                 break
             test = self._tester.test(start, stop, gauge)
         outcome.floor = max(outcome.floor, gauge.floor)
-        outcome.miss_probability = max(outcome.miss_probability, gauge.threshold**gauge.rounds)
+        outcome.miss_probability = max(outcome.miss_probability, gauge.miss_probability)
 
     def _halve(self, test: RootTest, gauge: Gauge, most: int = MAX_SETTLED) -> list[Judgement]:
         """Settle the elements that make a root test fail, at most so many, and return what they are.
@@ -175,7 +175,7 @@ class Search:
         found: list[Judgement] = []
         while pending and len(found) < most:
             block = pending.pop()
-            if block.direction.size == 1:
+            if count(block.direction) == 1:
                 found.append(self._settle(block.start))
                 continue
             left, right = _halves(block)
@@ -209,7 +209,7 @@ class Search:
 
 
 def _halves(test: RootTest) -> tuple[RootTest, RootTest]:
-    middle = test.direction.size // 2
+    middle = count(test.direction) // 2
     return (
         RootTest(test.start, test.direction[:middle], test.unit),
         RootTest(test.start + middle, test.direction[middle:], test.unit),

@@ -75,16 +75,22 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
         if case.upstream == "ones":
             return np.ones(shape, dtype)
         rng = generator(case, f"upstream[{index}]")
-        parts = [(0.5 + rng.random(shape)) * np.where(rng.random(shape) < 0.5, -1.0, 1.0) for _ in range(2)]
-        if dtype.kind == "c":
-            return np.asarray(parts[0] + 1j * parts[1]).astype(dtype)
-        return np.asarray(parts[0]).astype(dtype)
+        drawn = _signed_magnitudes(rng, shape)
+        return np.asarray(drawn + 1j * _signed_magnitudes(rng, shape) if dtype.kind == "c" else drawn).astype(dtype)
     if dtype.kind != "c" and np.iscomplexobj(case.upstream):
         raise UndrawableError("the upstream given is complex, the output is real")
     given = _given(case.upstream, dtype)
     if given.shape != shape:
         raise UndrawableError(f"the given upstream has shape {given.shape}, the output has shape {shape}")
     return given
+
+
+def _signed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    magnitudes: Floats = np.asarray(rng.random(shape))
+    magnitudes += 0.5
+    signs: Floats = np.asarray(rng.random(shape))
+    signs -= 0.5
+    return np.asarray(np.copysign(magnitudes, signs))
 
 
 def _given(values: Any, dtype: np.dtype[Any]) -> Array:
@@ -168,6 +174,9 @@ def _uniform(made: Input, rng: np.random.Generator) -> Floats:
     position = rng.random(count) * slack
     if made.gap:
         position = (np.sort(position) + gap * np.arange(count))[_shuffled(count, rng)]
+    if len(segments) == 1:
+        position += segments[0][0]
+        return np.asarray(np.minimum(position, segments[0][1], out=position))
     starts, ends = np.array(segments).T
     before = np.concatenate(([0.0], np.cumsum(ends - starts)[:-1]))
     segment = np.searchsorted(before, position, side="right") - 1
@@ -232,7 +241,9 @@ _DRAWERS: dict[str, Callable[[Input, np.random.Generator], Array]] = {
 
 def _representable(made: Input, drawn: Floats) -> Array:
     """Round to the dtype without leaving the range or entering the margins around avoided points."""
-    rounded = drawn.astype(real_dtype(dtype_of(made.dtype)))
+    rounded = drawn.astype(real_dtype(dtype_of(made.dtype)), copy=False)
+    if rounded is drawn:  # nothing was rounded
+        return drawn
     for lo, hi in _segments(made):
         inside = (drawn >= lo) & (drawn <= hi)
         least, most = np.array(_held(made.dtype, lo, hi)).astype(rounded.dtype)

@@ -1,24 +1,22 @@
 """Ops that are functions of a framework, whose own reverse mode is the analytical gradient.
 
-Everything around an op speaks NumPy; a framework's arrays exist only inside a call, and share memory with NumPy's
-where the framework can. Backward calls forward anew, so that no state of an earlier call can be the answer.
+What an op is called with it answers in kind. Of NumPy's arrays the framework makes its own inside a call, in the same
+memory where it can. Arrays of the framework, which ``native`` makes, stay what and where they are: large ones are not
+copied at every call. Backward calls forward anew, so that no state of an earlier call can be the answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.numerics.arrays import Array, dtype_name
+from gradaudit.spec.dtypes import is_floating
 from gradaudit.targets.op import OpError, raised
-
-Array = NDArray[Any]
-
 
 MOST_COLUMNS = 2048
 """Elements that forward mode is asked about, each with a tangent of its own."""
@@ -44,7 +42,7 @@ class Differentiable(Protocol):
     """What a framework does for an op: its function called, and its reverse mode."""
 
     def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
-        """Call the function and return its outputs in a fixed order.
+        """Call the function and return its outputs in a fixed order, as arrays of the inputs' kind.
 
         An output that the framework holds for a constant, or that is no array, is None.
 
@@ -82,16 +80,19 @@ class FrameworkOp:
         constants: names of the inputs of floating dtype whose gradients are not asked for.
         counted: positions of the outputs that count; None for all that are floating and no constants.
         parameters: inputs that the function brings along, by name: a module's parameters.
+        native: makes of NumPy's arrays such as the function works on, where it works; they may be written to and are
+            taken for inputs. None where it takes NumPy's only.
 
     """
 
     function: Differentiable
     constants: frozenset[str] = frozenset()
     counted: tuple[int, ...] | None = None
-    parameters: Mapping[str, Array] = field(default_factory=dict)
+    parameters: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    native: Callable[[NDArray[Any]], Array] | None = None
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
-        """Return the outputs as NumPy arrays, None for those that cannot be differentiated though floating.
+        """Return the outputs as arrays of the inputs' kind, None for those that are constants though floating.
 
         Raises:
             OpError: where the function raises, or returns nothing that can be differentiated.
@@ -107,11 +108,12 @@ class FrameworkOp:
             if k >= len(outputs):
                 raise OpError(f"forward returned {len(outputs)} outputs; the spec counts on output {k}")
             output = outputs[k]
-            if output is None or not has_derivatives(output.dtype):
-                found = "constant to the framework" if output is None else f"an array of {output.dtype}"
+            if output is None or not _is_floating(output):
+                found = "constant to the framework" if output is None else f"an array of {dtype_name(output.dtype)}"
                 raise OpError(f"the spec counts on output {k}, but it is {found}")
         if not self.differentiable_outputs(outputs):
-            found = ", ".join("a constant" if out is None else f"an array of {out.dtype}" for out in outputs)
+            kinds = ("a constant" if out is None else f"an array of {dtype_name(out.dtype)}" for out in outputs)
+            found = ", ".join(kinds)
             raise OpError(
                 f"forward returned no output that depends on a differentiable input; found {found or 'nothing'}"
             )
@@ -119,8 +121,9 @@ class FrameworkOp:
 
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs that are no constants."""
-        floating = (k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype))
-        return self.counted if self.counted is not None else tuple(floating)
+        if self.counted is not None:
+            return self.counted
+        return tuple([k for k, out in enumerate(outputs) if out is not None and _is_floating(out)])
 
     def backward(
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]
@@ -141,5 +144,8 @@ class FrameworkOp:
             raise raised("backward", error) from None
 
     def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
-        floating = frozenset(name for name, array in inputs.items() if has_derivatives(np.asarray(array).dtype))
-        return floating - self.constants
+        return frozenset(name for name, x in inputs.items() if _is_floating(x) and name not in self.constants)
+
+
+def _is_floating(array: Array) -> bool:
+    return is_floating(dtype_name(array.dtype))

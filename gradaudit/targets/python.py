@@ -48,7 +48,7 @@ class PythonOp:
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
         members = list(members_of(returned).values())
-        outputs = tuple(_array(member) for member in members)
+        outputs = tuple([_array(member) for member in members])
         for k in self.counted if self.counted is not None else range(len(outputs)):
             if k >= len(outputs):
                 raise OpError(f"forward returned {len(outputs)} outputs; the spec counts on output {k}")
@@ -63,8 +63,9 @@ class PythonOp:
 
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs."""
-        floating = (k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype))
-        return self.counted if self.counted is not None else tuple(floating)
+        if self.counted is not None:
+            return self.counted
+        return tuple([k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype)])
 
     def backward(
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]

@@ -9,6 +9,8 @@ from typing import Any
 
 def members_of(returned: Any) -> dict[Any, Any]:
     """Return what a function returned as its members: those of a tuple, list, dict or dataclass, or itself."""
+    if hasattr(type(returned), "__array__"):
+        return {0: returned}
     if dataclasses.is_dataclass(returned) and not isinstance(returned, type):
         return {field.name: getattr(returned, field.name) for field in dataclasses.fields(returned)}
     if isinstance(returned, Mapping):

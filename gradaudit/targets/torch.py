@@ -1,14 +1,13 @@
 """Ops in PyTorch: functions, ``Function.apply``, and modules, whose parameters are inputs by their names.
 
-Tensors share memory with the NumPy arrays that they are made from. Every call begins with the same state of the random
-number generator and the same buffers, so that dropout is a function and a running mean does not run.
+Tensors share memory with the NumPy arrays that they are made from, on the CPU. Every call begins with the same state
+of the random number generator and the same buffers, so that dropout is a function and a running mean does not run.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from itertools import count
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import Module
 
+from gradaudit.numerics.arrays import dtype_name
 from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError
@@ -59,9 +59,11 @@ def torch_op(
         module = _module(function)
     call = _call(_taking_keywords(function), params or {}) if module is None else ModuleCall(module, params or {})
     parameters = {} if module is None else _trained(module)
+    native = partial(_tensor, device=_device(module))
     if mode == "second":
-        return FrameworkOp(TorchFunction(backward_of(call), state), constants, parameters=parameters)
-    return FrameworkOp(TorchFunction(call, state, PULLS[mode]), constants, counted, parameters)
+        held = TorchFunction(backward_of(call), state, native)
+        return FrameworkOp(held, constants, parameters=parameters, native=native)
+    return FrameworkOp(TorchFunction(call, state, native, PULLS[mode]), constants, counted, parameters, native)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class TorchFunction:
     Attributes:
         call: takes the tensors and returns its outputs in order.
         generator_state: of the generator that it begins with.
+        native: makes a tensor of a NumPy array, on the device that the function works on.
         pull: how gradients are had.
         turns: counts the calls of backward.
 
@@ -78,23 +81,26 @@ class TorchFunction:
 
     call: Call
     generator_state: Tensor
+    native: Callable[[Array], Tensor]
     pull: Pull = PULLS["reverse"]
     turns: Iterator[int] = field(default_factory=partial(count, 1))
 
-    def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
+    def outputs(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> tuple[Any, ...]:
         """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
-        with self._sealed():
-            outputs = self.call(_tensors(inputs, wanted))
-        return tuple(_array(out) if _counts(out) else None for out in outputs)
+        with generator_at(self.generator_state), torch.enable_grad():
+            outputs = self.call(self._tensors(inputs, wanted))
+        answered = _answering(inputs.values())
+        return tuple(answered(out) if _counts(out) else None for out in outputs)
 
     def gradients(
-        self, upstream: Mapping[int, Array], inputs: Mapping[str, Array], wanted: frozenset[str]
-    ) -> dict[str, Array]:
+        self, upstream: Mapping[int, Any], inputs: Mapping[str, Any], wanted: frozenset[str]
+    ) -> dict[str, Any]:
         """Call the function and autograd; what autograd knows no path to has the gradient zero."""
-        given = {k: _tensor(part) for k, part in upstream.items()}
-        with self._sealed():
-            made = self.pull(self._called, _tensors(inputs, wanted), given)
-        return {name: _array(gradient) for name, gradient in made.items()}
+        given = {k: self._given(part) for k, part in upstream.items()}
+        with generator_at(self.generator_state), torch.enable_grad():
+            made = self.pull(self._called, self._tensors(inputs, wanted), given)
+        answered = _answering(inputs.values())
+        return {name: answered(gradient) for name, gradient in made.items()}
 
     def _called(self, tensors: Mapping[str, Tensor]) -> list[Any]:
         """Call the function, and leave the generator in another state each time: backward must not depend on it."""
@@ -102,10 +108,12 @@ class TorchFunction:
         torch.random.default_generator.manual_seed(next(self.turns))
         return outputs
 
-    @contextmanager
-    def _sealed(self) -> Iterator[None]:
-        with generator_at(self.generator_state), torch.enable_grad():
-            yield
+    def _tensors(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Tensor]:
+        return {name: self._given(array).requires_grad_(name in wanted) for name, array in inputs.items()}
+
+    def _given(self, array: Any) -> Tensor:
+        """Return a tensor for autograd's own use, in the memory of what is given where that can be."""
+        return self.native(array) if isinstance(array, np.ndarray) else array.detach()
 
 
 def _call(function: Callable[..., Any], params: Mapping[str, Any]) -> Call:
@@ -200,15 +208,22 @@ def _needs_nothing(function: Any) -> bool:
     )
 
 
-def _tensors(inputs: Mapping[str, Array], wanted: frozenset[str]) -> dict[str, Tensor]:
-    return {name: _tensor(array).requires_grad_(name in wanted) for name, array in inputs.items()}
+def _device(module: Module | None) -> Any:
+    """Return where a module's parameters are, else where tensors are made."""
+    first = None if module is None else next(module.parameters(), None)
+    return torch.get_default_device() if first is None else first.device
 
 
-def _tensor(array: Array) -> Tensor:
-    """Return a tensor in the array's memory; in its own where torch cannot use that."""
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
+def _tensor(array: Array, device: Any) -> Tensor:
+    """Return a tensor in the array's memory; in its own where torch cannot use that, or on another device."""
+    made = _shared(array)
+    return made if device.type == "cpu" else made.to(device)
+
+
+def _shared(array: Array) -> Tensor:
+    if not array.flags.writeable or min(array.strides, default=0) < 0:
         array = array.copy()
-    if array.dtype.name == "bfloat16":  # which NumPy has from elsewhere, and torch does not know by name
+    if dtype_name(array.dtype) == "bfloat16":  # which NumPy has from elsewhere, and torch does not know by name
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -221,12 +236,22 @@ def _counts(output: Any) -> bool:
     return bool(output.requires_grad) if floating else True
 
 
-def _array(tensor: Tensor) -> Array:
-    """Return an array in a tensor's memory."""
+def _answering(given: Iterable[Any]) -> Callable[[Tensor], Any]:
+    """Return what makes an answer of a tensor, to those who called with such arrays."""
+    return _array if any(isinstance(array, np.ndarray) for array in given) else _dense
+
+
+def _dense(tensor: Tensor) -> Tensor:
     if tensor.layout is not torch.strided:
         raise UnusableError(f"gave a tensor of layout {tensor.layout}; expected a dense one")
+    return tensor.detach().resolve_conj().resolve_neg()
+
+
+def _array(tensor: Tensor) -> Array:
+    """Return an array in a tensor's memory."""
+    tensor = _dense(tensor)
     if tensor.dtype is torch.bfloat16:
-        return np.asarray(tensor.detach().view(torch.int16).numpy(force=True).view(dtype_of("bfloat16")))
+        return np.asarray(tensor.view(torch.int16).numpy(force=True).view(dtype_of("bfloat16")))
     try:
         return np.asarray(tensor.numpy(force=True))
     except TypeError:

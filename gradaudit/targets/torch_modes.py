@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -64,7 +63,7 @@ def _forward(call: Call, tensors: Mapping[str, Tensor], upstream: Mapping[int, T
 
 def _columns(call: Call, tensors: Mapping[str, Tensor], name: str, upstream: Mapping[int, Tensor]) -> Tensor:
     x = tensors[name]
-    gradient = torch.zeros(x.numel(), dtype=x.dtype)
+    gradient = torch.zeros(x.numel(), dtype=x.dtype, device=x.device)
     for k in range(x.numel()):
         for unit in (1, 1j) if x.is_complex() else (1,):
             tangent = torch.zeros_like(gradient)
@@ -96,12 +95,15 @@ def backward_of(call: Call) -> Call:
     return backward
 
 
-@contextmanager
-def generator_at(state: Tensor) -> Iterator[None]:
+class generator_at:  # noqa: N801 (a context, called as one)
     """Draw random numbers from this state on, and leave the generator as it was found."""
-    before = torch.get_rng_state()
-    torch.set_rng_state(state)
-    try:
-        yield
-    finally:
-        torch.set_rng_state(before)
+
+    def __init__(self, state: Tensor) -> None:
+        self._state = state
+
+    def __enter__(self) -> None:
+        self._before = torch.get_rng_state()
+        torch.set_rng_state(self._state)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self._before)

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import lifted
 from gradaudit.numerics.decision import settles
 from gradaudit.numerics.derivative import Estimate, estimate_derivative
-from gradaudit.numerics.loss import Floats, Loss, lifted
+from gradaudit.numerics.loss import Floats, Loss
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, dtype_of, floating_info, spacing
 
 Array = NDArray[Any]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradaudit.numerics.arrays import lifted
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.loss import lifted
 
 
 class LinearMap:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.root_test import Gauge, RootTester
+from gradaudit.numerics.root_test import THRESHOLDS, Gauge, RootTester, signed_magnitudes
 from gradaudit.numerics.search import Judgement, Outcome, Search
 
 RTOL, ATOL = 1e-6, 1e-8
@@ -147,10 +147,22 @@ def test_tests_are_independent_of_each_other() -> None:
     assert len(set(measured.tolist())) == len(measured)
 
 
-@pytest.mark.parametrize("threshold", [0.03, 0.1, 0.25])
+@pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_enough_rounds_bound_the_miss_probability(threshold: float) -> None:
-    rounds = Gauge(STEP, 0.0, threshold).rounds
-    assert threshold**rounds <= 1e-6 * (1 + 1e-9) < threshold ** (rounds - 1)
+    gauge = Gauge(STEP, 0.0, threshold)
+    assert threshold**gauge.rounds <= gauge.miss_probability <= 1e-6 < threshold ** (gauge.rounds - 1)
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_no_interval_of_twice_the_threshold_holds_more_than_a_round_may_miss(threshold: float) -> None:
+    """All 2^16 values that an element may be displaced by, each as likely as any other."""
+    values = np.sort(signed_magnitudes(np.arange(-(2**15), 2**15).astype(np.int16)))
+    assert (values == -values[::-1]).all()
+    assert 0.5 < np.abs(values).min() < np.abs(values).max() < 1.5
+    held = np.searchsorted(values, values + 2 * threshold, side="right") - np.arange(values.size)
+    assert held.max() / values.size <= Gauge(STEP, 0.0, threshold).miss_probability ** (
+        1 / Gauge(STEP, 0.0, threshold).rounds
+    ) * (1 + 1e-12)
 
 
 def test_the_same_seed_searches_the_same_way() -> None:

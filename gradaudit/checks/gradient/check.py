@@ -25,8 +25,10 @@ from gradaudit.checks.gradient.search import search_all
 from gradaudit.checks.gradient.searched import typical_magnitude
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
+from gradaudit.numerics.arrays import count, on_host
 from gradaudit.numerics.decision import Decision
 from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import generator
@@ -44,7 +46,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Co
 
     Returns:
         One result for each, in their order; where forward was differenced, with what was noticed there; and by input's
-        name what each gradient was compared with.
+        name what each gradient was compared with, at least where it is wrong.
 
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
@@ -58,25 +60,25 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Co
             claimed[name] = gradient
         results[name] = outcome.blank_result(subject.case, name, broken.message if broken else "")
         results[name] = replace(results[name], findings=(broken,) if broken else ())
-    if claimed and _searches(subject.case, claimed):
-        found, comparisons = _search(subject, ground, claimed)
+    comparisons: dict[str, Comparison] = {}
+    together = _searched(subject.case, claimed)
+    if together:
+        found, comparisons = _search(subject, ground, together)
         results |= found
-    else:
-        comparisons = {}
-        for name in claimed:
-            results[name], table = _look_everywhere(subject, ground, name, claimed[name])
-            comparisons |= {name: compared_everywhere(table)} if table is not None else {}
+    for name in (name for name in claimed if name not in together):
+        results[name], table = _look_everywhere(subject, ground, name, claimed[name])
+        comparisons |= {name: compared_everywhere(table)} if table is not None else {}
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + ground.evaluations)
     return list(results.values()), ground, comparisons
 
 
-def _searches(case: Case, claimed: dict[str, Array]) -> bool:
-    elements = sum(gradient.size for gradient in claimed.values())
-    if case.method == "auto":
-        return case.step is None and elements > EXHAUSTIVE_LIMIT
-    return case.method == "search" and elements > 0
+def _searched(case: Case, claimed: dict[str, Array]) -> dict[str, Array]:
+    """Return the gradients that are searched, all at once: those that have any elements, or none."""
+    elements = sum(count(gradient) for gradient in claimed.values())
+    searches = case.method == "search" or (case.method == "auto" and case.step is None and elements > EXHAUSTIVE_LIMIT)
+    return {name: gradient for name, gradient in claimed.items() if searches and count(gradient)}
 
 
 def _search(
@@ -101,7 +103,8 @@ def _search(
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
     started = time.perf_counter()
     case = subject.case
-    claimed = widened(gradient)
+    ground = ground.on_host
+    claimed = widened(on_host(gradient))
     loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))
     table = None
     try:
@@ -128,8 +131,9 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, found: 
     noise = _noise(made, table, ground, name)
     findings += noise
     if made.right.all() and typical > outcome.VANISHING * scale:
-        errors = made.difference + table.bounds
-        findings += tolerance_too_loose(case, name, tolerance, errors, table.numerical)
+        findings += tolerance_too_loose(
+            case, name, tolerance, lambda: made.difference + table.bounds, table.numerical, rms(table.numerical)
+        )
     visible = max((finding.evidence["visible"] for finding in noise), default=0.0)
     findings += tolerance_too_tight(case, name, tolerance, typical, int(made.undecided.sum()), visible)
     findings += _precision(made, table, ground, case, name)

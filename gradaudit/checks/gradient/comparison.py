@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.exhaustive import Table
+from gradaudit.numerics.arrays import Array, has_complex_dtype
 from gradaudit.numerics.loss import Floats
-
-Array = NDArray[Any]
 
 CLEARED = 512
 """Indices that a search has cleared without looking at them which a comparison holds at random, as a background."""
@@ -44,7 +42,7 @@ def compared_everywhere(table: Table) -> Comparison:
 
 
 def compared_closely(
-    known: Mapping[tuple[int, ...], tuple[complex, float]], formula: Array, bounds: Floats | None
+    known: Mapping[tuple[int, ...], tuple[complex, float]], formula: Array, bounds: Array | None
 ) -> Comparison:
     """Return the comparison that knowledge of single indices makes.
 
@@ -62,7 +60,7 @@ def compared_closely(
     values = np.array(numerical, np.complex128)
     return Comparison(
         np.array([*rows, *cleared], np.intp).reshape(len(numerical), formula.ndim),
-        values if formula.dtype.kind == "c" else values.real,
+        values if has_complex_dtype(formula) else values.real,
         np.array(off, np.float64),
         complete=bounds is not None,
     )

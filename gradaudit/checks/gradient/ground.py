@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.contract import broken_contract
+from gradaudit.checks.gradient.inside import displace, narrowed, narrowest
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.loss import Floats, joined, lifted
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, lifted, namespace, on_host
 from gradaudit.results import Finding
+from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
-from gradaudit.spec.dtypes import dtype_of, has_derivatives, is_complex, spacing
+from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
-Array = NDArray[Any]
-
-NARROW = ("bfloat16", "float16", "float32")
-"""Dtypes that a forward which returns float64 may compute in, the coarsest first."""
+WIDE = ("float64", "complex128")
 
 NUDGE = 2.0**-14
-"""Relative displacement at which such a forward's outputs have changed, though perhaps not all of them."""
+"""Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
+changed, though perhaps not all of them."""
 
 MOVED = 0.05
 """Part of the outputs that must have changed: those that jump from one round number to another are few."""
-
-WIDE = (np.dtype(np.float64), np.dtype(np.complex128))
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Ground:
         outputs: the counted outputs there, as ``lifted`` returns them.
         upstream: likewise.
         dtype: name of the coarsest dtype that forward returns there.
-        kinds: dtypes and shapes of the counted outputs there.
+        kinds: dtypes and shapes of the counted outputs there, as their framework has them.
         formula: what backward returns there, for the inputs whose gradient is usable, in double precision; empty where
             it is not generic, or where the case is in that dtype itself.
         evaluations: calls of forward that it took to find this ground.
@@ -51,8 +50,8 @@ class Ground:
 
     subject: Subject
     inputs: Mapping[str, Array]
-    outputs: Floats
-    upstream: Floats
+    outputs: Array
+    upstream: Array
     dtype: str
     kinds: Kinds
     formula: Mapping[str, Array] = field(default_factory=dict)
@@ -64,7 +63,7 @@ class Ground:
         """Whether forward gives float64 for float64, so that it is differenced there."""
         return self.dtype == "float64"
 
-    def evaluate(self) -> Floats:
+    def evaluate(self) -> Array:
         """Call forward on the present inputs and return its counted outputs, NaN where it raises.
 
         Inputs that forward changes are put back and reported, so that the next call sees what it should.
@@ -77,13 +76,28 @@ class Ground:
         try:
             return self.evaluate_trusting()
         finally:
-            self.notice(mutations("forward", before))
+            if before.changed():
+                self.notice(mutations("forward", before))
 
-    def evaluate_trusting(self) -> Floats:
+    def evaluate_trusting(self) -> Array:
         """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
         outputs = self._counted_outputs()
         # While the inputs are as forward left them: its outputs may be views of them.
-        return np.full_like(self.outputs, np.nan) if outputs is None else lifted(outputs)
+        return namespace(self.outputs).full_like(self.outputs, math.nan) if outputs is None else lifted(outputs)
+
+    @cached_property
+    def on_host(self) -> Ground:
+        """The same point in NumPy's arrays: for what is small, such as a close look at a single index."""
+        if isinstance(self.outputs, np.ndarray):
+            return self
+        return replace(
+            self,
+            inputs={name: on_host(x) for name, x in self.inputs.items()},
+            outputs=on_host(self.outputs),
+            upstream=on_host(self.upstream),
+            kinds=[kind and (dtype_of(dtype_name(kind[0])), tuple(kind[1])) for kind in self.kinds],
+            formula={name: on_host(gradient) for name, gradient in self.formula.items()},
+        )
 
     def notice(self, findings: list[Finding]) -> None:
         """Keep findings about the case, one of each kind."""
@@ -96,11 +110,11 @@ class Ground:
             outputs = self.subject.op.forward(self.inputs)
         except OpError:
             return None
-        counted = tuple(outputs[k] if k < len(outputs) else None for k in self.subject.counted)
+        counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
         if (kinds := _kinds(counted)) != self.kinds:
             found, before = _in_words(kinds), _in_words(self.kinds)
             raise OpError(f"forward returned {found} at a perturbed input, {before} before")
-        return tuple(out for out in counted if out is not None)
+        return tuple([out for out in counted if out is not None])
 
 
 def find_ground(subject: Subject) -> Ground:
@@ -115,24 +129,26 @@ def find_ground(subject: Subject) -> Ground:
 def _declared_ground(subject: Subject) -> Ground:
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
-    arrays = [array for array in (*subject.inputs.values(), *native) if has_derivatives(array.dtype)]
+    arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     dtype = "float64"
     if not all(is_wide(array) for array in arrays):
         if generic := _generic_ground(subject, native, upstream):
             return generic
-        dtype = max((array.dtype.name for array in arrays), key=spacing)
+        dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
     return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
 
 
-def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Floats) -> Ground | None:
-    wide = {made.name: laid_out(widened(subject.inputs[made.name]), made.layout) for made in subject.case.inputs}
+def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
+    wide = {made.name: _in_dtype(subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs}
     before = Snapshot.of(wide)
     try:
         outputs = subject.op.forward(wide)
         lifts = tuple(outputs[k] for k in subject.counted)
     except (OpError, IndexError):
         return None
-    if not all(out.dtype in WIDE for out in lifts) or [out.shape for out in lifts] != [out.shape for out in native]:
+    if not all(dtype_name(out.dtype) in WIDE for out in lifts) or [out.shape for out in lifts] != [
+        out.shape for out in native
+    ]:
         return None
     ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
     ground.notice(mutations("forward", before))
@@ -146,17 +162,15 @@ def _ground_inside(ground: Ground) -> Ground | None:
 
     All that such a forward returns are numbers of that dtype, also where its inputs are none.
     """
-    if _narrowest(ground.outputs) is None:
+    if narrowest(ground.outputs) is None:
         return None
     near, far = (_beside(ground, displacement) for displacement in (NUDGE, 2 * NUDGE))
     moving = (near != ground.outputs) & (near != far)
-    dtype = _narrowest(near[moving]) if np.count_nonzero(moving) > MOVED * moving.size else None
+    dtype = narrowest(near[moving]) if int(moving.sum()) > MOVED * count(moving) else None
     if dtype is None:
         return None
     subject = ground.subject
-    inputs = {
-        made.name: laid_out(narrowed(ground.inputs[made.name], dtype), made.layout) for made in subject.case.inputs
-    }
+    inputs = {made.name: _in_dtype(ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs}
     try:
         outputs = subject.op.forward(inputs)
         native = tuple(outputs[k] for k in subject.counted)
@@ -171,57 +185,47 @@ def _ground_inside(ground: Ground) -> Ground | None:
     return inside
 
 
-def _beside(ground: Ground, displacement: float) -> Floats:
-    """Return forward's outputs where all inputs are displaced, by this part of them and half as much again or less."""
-    here = {name: x.copy() for name, x in ground.inputs.items()}
+def _beside(ground: Ground, displacement: float) -> Array:
+    """Return forward's outputs where all inputs are displaced by about this part of them."""
+    here = {name: copied(x) for name, x in ground.inputs.items()}
     rng = np.random.default_rng(0)
     try:
         for x in ground.inputs.values():
-            if has_derivatives(x.dtype):
-                x[...] = x * (1.0 + displacement * rng.uniform(0.5, 1.5, x.shape))
+            displace(x, displacement, rng)
         return ground.evaluate()
     finally:
         for name, x in ground.inputs.items():
             x[...] = here[name]
 
 
-def _narrowest(numbers: Floats) -> str | None:
-    """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
-    numbers = numbers[np.isfinite(numbers) & (numbers != 0.0)]
-    for name in NARROW if numbers.size else ():
-        if (numbers.astype(dtype_of(name)).astype(np.float64) == numbers).all():
-            return name
-    return None
+Kinds = list[tuple[Any, tuple[int, ...]] | None]
 
 
-def narrowed(array: Array, dtype: str) -> Array:
-    """Return a floating array in this real dtype or its complex counterpart, another as it is."""
-    if not has_derivatives(array.dtype):
-        return array
-    if array.dtype.kind == "c":
-        return array.astype(np.complex128 if dtype == "float64" else np.complex64)
-    return array.astype(dtype_of(dtype))
-
-
-Kinds = tuple[tuple[np.dtype[Any], tuple[int, ...]] | None, ...]
-
-
-def _kinds(outputs: tuple[Array | None, ...]) -> Kinds:
-    return tuple(None if out is None else (out.dtype, out.shape) for out in outputs)
+def _kinds(outputs: Iterable[Array | None]) -> Kinds:
+    return [None if out is None else (out.dtype, out.shape) for out in outputs]
 
 
 def _in_words(kinds: Kinds) -> str:
-    return ", ".join(f"{kind[0]} of shape {kind[1]}" if kind else "nothing" for kind in kinds)
+    return ", ".join(f"{dtype_name(kind[0])} of shape {tuple(kind[1])}" if kind else "nothing" for kind in kinds)
 
 
 def is_wide(array: Array) -> bool:
     """Whether an array is in double precision already, or has no derivatives anyway."""
-    return array.dtype in WIDE or not has_derivatives(array.dtype)
+    name = dtype_name(array.dtype)
+    return name in WIDE or not is_floating(name)
 
 
 def widened(array: Array) -> Array:
     """Return a floating array in double precision, another as it is."""
-    return array if is_wide(array) else array.astype(WIDE[is_complex(array.dtype.name)])
+    return array if is_wide(array) else cast(array, WIDE[is_complex(dtype_name(array.dtype))])
+
+
+def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
+    """Return an array of its own in a dtype or its complex counterpart, which lies in memory as the other does."""
+    made = narrowed(array, dtype)
+    if isinstance(made, np.ndarray):
+        return laid_out(made, layout)
+    return copied(made) if made is array else made
 
 
 def _formula(
@@ -233,7 +237,7 @@ def _formula(
     except OpError:
         return {}
     return {
-        name: widened(gradient.copy())
+        name: widened(copied(gradient))
         for name, gradient in gradients.items()
         if gradient is not None and broken_contract(name, wide[name], gradient, answered=True) is None
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradaudit.checks.gradient.searched import Searched
+from gradaudit.numerics.arrays import count
 from gradaudit.numerics.root_test import Calm
 from gradaudit.numerics.search import Judgement
 
@@ -32,7 +33,7 @@ def look_around(searched: Searched, calm: Calm | None, rng: np.random.Generator)
 def _look_along(searched: Searched, index: tuple[int, ...], calm: Calm | None, rng: np.random.Generator) -> None:
     """Look beside a wrong index, along each axis: whether a row or a column is wrong a random sample hardly shows."""
     shape = searched.formula.shape
-    parts = searched.numbers // searched.formula.size
+    parts = searched.numbers // count(searched.formula)
     for axis, size in enumerate(shape):
         for other in rng.choice(size, min(size, BESIDE), replace=False):
             place = np.ravel_multi_index((*index[:axis], int(other), *index[axis + 1 :]), shape)

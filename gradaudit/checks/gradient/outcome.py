@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
+from gradaudit.numerics.arrays import all_finite, namespace
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
@@ -71,10 +71,11 @@ def ranked(mismatches: list[Mismatch]) -> tuple[Mismatch, ...]:
 
 def worst_ratio(difference: Array, allowed: Array) -> float:
     """Return the largest ratio of a difference to the tolerance at its index, NaN where there is none to be had."""
-    ratios = np.divide(difference, allowed, out=np.full(np.shape(difference), np.nan), where=np.asarray(allowed) > 0)
-    ratios = np.where((allowed == 0) & (difference == 0), 0.0, ratios)
-    finite = ratios[np.isfinite(ratios)]
-    return float(finite.max()) if finite.size else math.nan
+    xp = namespace(difference)
+    known = xp.isfinite(difference) & ((allowed > 0) | (difference == 0))
+    ratios = xp.where(known & (allowed > 0), difference, 0.0) / xp.where(allowed > 0, allowed, 1.0)
+    known &= xp.isfinite(ratios)
+    return float(xp.where(known, ratios, 0.0).max()) if known.any() else math.nan
 
 
 def with_ground(message: str, ground: Ground) -> str:
@@ -156,4 +157,4 @@ def precision_finding(name: str, dtype: str, lost: int, size: int, largest: floa
 
 def nonzero_rms(values: Array) -> float:
     """Return the rms of the finite values."""
-    return rms(values[np.isfinite(values)])
+    return rms(values if all_finite(values) else values[namespace(values).isfinite(values)])

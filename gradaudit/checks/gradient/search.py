@@ -10,19 +10,19 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_closely
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.look_around import look_around
-from gradaudit.checks.gradient.searched import Look, Searched, typical_magnitude
+from gradaudit.checks.gradient.searched import Look, Searched
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
+from gradaudit.numerics.arrays import Array, count, places
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.root_test import Calm, RootTester
 from gradaudit.numerics.search import WORTHLESS, Judgement, Outcome, Search
 from gradaudit.results import Finding, Mismatch, Result, Verdict
@@ -30,8 +30,6 @@ from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
-
-Array = NDArray[Any]
 
 LISTED = 512
 """Wrong indices that a comparison holds at most beside those looked at."""
@@ -50,7 +48,7 @@ RULE_OF_THREE = 3.0
 def search_all(
     subject: Subject, ground: Ground, claimed: Mapping[str, Array]
 ) -> tuple[dict[str, Result], dict[str, Comparison]]:
-    """Search all inputs at once and return a result for each, and what it was compared with."""
+    """Search all inputs at once and return a result for each, and what those that are wrong were compared with."""
     started = time.perf_counter()
     inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
     suspect = subject.findings or ground.findings
@@ -89,7 +87,8 @@ def search_all(
         ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
     seconds = (time.perf_counter() - started) / len(inputs)
     results = {searched.name: _result(searched, found, seconds) for searched in inputs}
-    comparisons = {made.name: _comparison(made, found, results[made.name]) for made in inputs}
+    wrong = [searched for searched in inputs if results[searched.name].verdict is Verdict.FAIL]
+    comparisons = {searched.name: _comparison(searched, found, results[searched.name]) for searched in wrong}
     first = results[inputs[0].name]  # the root tests belong to all inputs: they are counted once
     results[first.input] = replace(first, evaluations=first.evaluations + line.evaluations)
     unseen = [name for name, result in results.items() if _was_not_seen(result, found)]
@@ -129,7 +128,7 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
     return replace(
         outcome.blank_result(case, searched.name),
         verdict=verdict,
-        checked=searched.formula.size if complete else len(searched.looks),
+        checked=count(searched.formula) if complete else len(searched.looks),
         wrong=len(wrong) + len(lost),
         evaluations=searched.evaluations,
         seconds=seconds,
@@ -151,12 +150,12 @@ def _comparison(searched: Searched, found: Outcome, result: Result) -> Compariso
         known[look.index] = look.element.numerical, math.inf if look.element.kink else look.element.bound
     if found.miss_probability == 1.0:
         return compared_closely(known, searched.formula, None)
-    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula)
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * abs(searched.formula)
     return compared_closely(known, searched.formula, FORMULA_SHARE * allowed if searched.split else allowed)
 
 
 def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
-    size = searched.formula.size
+    size = count(searched.formula)
     sampled = [position for position in found.sample if position in searched.positions]
     if found.miss_probability < 1.0 or not sampled:
         return f"{wrong:,} of {size:,} indices wrong"
@@ -176,10 +175,12 @@ def _lost(searched: Searched) -> list[Mismatch]:
     if not searched.split:
         return []
     wide, tolerance = widened(searched.claimed), searched.tolerance
-    difference = np.abs(wide - searched.formula)
-    allowed = tolerance.atol + tolerance.rtol * np.abs(searched.formula)
+    difference = abs(wide - searched.formula)
+    allowed = tolerance.atol + tolerance.rtol * abs(searched.formula)
+    exceeded = difference > (1 - FORMULA_SHARE) * allowed
+    if not exceeded.any():
+        return []
     seen = {look.index for look in searched.looks}
-    places = [tuple(int(k) for k in row) for row in np.argwhere(difference > (1 - FORMULA_SHARE) * allowed)]
     return [
         Mismatch(
             index=index,
@@ -189,7 +190,7 @@ def _lost(searched: Searched) -> list[Mismatch]:
             difference=float(difference[index]),
             tolerance=float(allowed[index]),
         )
-        for index in places
+        for index in (tuple(int(k) for k in row) for row in places(exceeded))
         if index not in seen
     ]
 
@@ -204,9 +205,9 @@ def _spoilt(searched: Searched, wrong: list[Look]) -> list[Mismatch]:
 
 def _admitted(searched: Searched) -> Array:
     """Return what each index of a gradient that passed is off by at most, as far as root tests can tell."""
-    allowed = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula)
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * abs(searched.formula)
     unseen = UNSEEN * (FORMULA_SHARE if searched.split else 1.0)
-    return np.asarray(unseen * allowed + np.abs(widened(searched.claimed) - searched.formula))
+    return unseen * allowed + abs(widened(searched.claimed) - searched.formula)
 
 
 def _mismatch(look: Look, tolerance: Tolerance) -> Mismatch:
@@ -225,12 +226,11 @@ def _worst_ratio(searched: Searched) -> float:
     """Return the worst ratio of difference to tolerance where indices were looked at, or compared with the formula."""
     seen = [_mismatch(look, searched.tolerance) for look in searched.looks]
     difference = np.array([mismatch.difference for mismatch in seen])
-    allowed = np.array([mismatch.tolerance for mismatch in seen])
-    if searched.split:
-        lost = np.abs(widened(searched.claimed) - searched.formula).reshape(-1)
-        allowed_lost = searched.tolerance.atol + searched.tolerance.rtol * np.abs(searched.formula).reshape(-1)
-        difference, allowed = np.concatenate([difference, lost]), np.concatenate([allowed, allowed_lost])
-    return outcome.worst_ratio(difference, allowed)
+    ratio = outcome.worst_ratio(difference, np.array([mismatch.tolerance for mismatch in seen]))
+    if not searched.split:
+        return ratio
+    allowed = searched.tolerance.atol + searched.tolerance.rtol * abs(searched.formula)
+    return float(np.fmax(ratio, outcome.worst_ratio(abs(widened(searched.claimed) - searched.formula), allowed)))
 
 
 def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecided: list[Look]) -> list[Finding]:
@@ -244,17 +244,23 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
         evidence = {"count": found.kinks, "index": list(where)}
         findings[0] = Finding("kink", message + "one-sided derivatives", evidence)
     scale = outcome.natural_scale(searched.ground, searched.name)
-    vanishing = typical_magnitude(searched.formula)
-    findings += outcome.upstream_finding(searched.case, searched.name, vanishing, scale)
+    findings += outcome.upstream_finding(searched.case, searched.name, searched.magnitude, scale)
     noisy = [look for look in undecided if not (look.element.jump or look.element.outside)]
     visible = max((2 * look.element.bound for look in noisy), default=0.0)
     findings += outcome.noise_finding(searched.ground, searched.name, len(noisy), visible)
     tolerance, typical = searched.tolerance, searched.typical
-    if not lost and found.flawless and found.miss_probability < 1.0 and vanishing > outcome.VANISHING * scale:
-        findings += tolerance_too_loose(searched.case, searched.name, tolerance, _admitted(searched), searched.formula)
+    if not lost and found.flawless and found.miss_probability < 1.0 and searched.magnitude > outcome.VANISHING * scale:
+        findings += tolerance_too_loose(
+            searched.case,
+            searched.name,
+            tolerance,
+            lambda: _admitted(searched),
+            searched.formula,
+            rms(searched.formula),
+        )
     findings += tolerance_too_tight(searched.case, searched.name, tolerance, typical, len(noisy), visible)
     if lost:
         largest = max(mismatch.difference for mismatch in lost)
-        size = searched.formula.size
+        size = count(searched.formula)
         findings.append(outcome.precision_finding(searched.name, searched.case.dtype, len(lost), size, largest))
     return findings

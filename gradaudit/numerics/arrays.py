@@ -1,0 +1,150 @@
+"""What audits ask of arrays, whatever framework they are of and wherever they lie.
+
+Arrays are NumPy's, or another framework's that can be written to: PyTorch's, on whatever device. What the array API
+has is called in the array's own namespace; the rest, and what NumPy is faster at in its own way, is here.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.spec.dtypes import dtype_of, is_complex
+
+Array = Any
+"""An array of any framework; all arrays of one audit are of the same."""
+
+NUMPY = (np.ndarray, np.generic)
+"""NumPy's arrays, and the scalars that its arithmetic makes of arrays without axes."""
+
+IN_CACHE = 2**15
+"""Elements that are worked on at a time: some arrays of so many fit into a processor's second cache."""
+
+
+def namespace(array: Array) -> Any:
+    """Return the functions that the array API has, for an array's framework."""
+    return np if isinstance(array, NUMPY) else array_api_compat.array_namespace(array)
+
+
+@cache
+def dtype_name(dtype: Any) -> str:
+    """Return what a spec calls a dtype of any framework."""
+    return str(dtype.name) if isinstance(dtype, np.dtype) else str(dtype).rpartition(".")[2]
+
+
+def count(array: Array) -> int:
+    """Return the number of elements."""
+    made: int = array.size if isinstance(array, NUMPY) else array_api_compat.size(array)
+    return made
+
+
+def has_complex_dtype(array: Array) -> bool:
+    """Whether an array's elements are complex."""
+    return array.dtype.kind == "c" if isinstance(array, NUMPY) else is_complex(dtype_name(array.dtype))
+
+
+def is_on_processor(array: Array) -> bool:
+    """Whether an array lies in the memory of the processor that this runs on."""
+    return isinstance(array, NUMPY) or str(array_api_compat.device(array)) == "cpu"
+
+
+def is_contiguous(array: Array) -> bool:
+    """Whether an array's elements lie in memory one after the other in C order."""
+    return bool(array.flags.c_contiguous if isinstance(array, NUMPY) else array.is_contiguous())
+
+
+def cast(array: Array, name: str) -> Array:
+    """Return an array in the dtype of a name; itself where it has that already."""
+    if isinstance(array, NUMPY):
+        return array.astype(dtype_of(name), copy=False)
+    xp = namespace(array)
+    return xp.astype(array, getattr(xp, name), copy=False)
+
+
+def copied(array: Array) -> Array:
+    """Return an array of its own with the same contents."""
+    return array.copy() if isinstance(array, NUMPY) else namespace(array).asarray(array, copy=True)
+
+
+def like(host: NDArray[Any], array: Array) -> Array:
+    """Return the contents of a NumPy array as one of another's framework, on its device."""
+    if isinstance(array, NUMPY):
+        return host
+    return namespace(array).asarray(host, device=array_api_compat.device(array))
+
+
+def on_host(array: Array) -> NDArray[Any]:
+    """Return the contents of an array as NumPy's, in the same memory where that can be."""
+    if isinstance(array, NUMPY):
+        return np.asarray(array)
+    there = array_api_compat.to_device(array, "cpu")
+    if dtype_name(array.dtype) != "bfloat16":
+        return np.asarray(there)
+    return np.asarray(there.view(namespace(there).int16)).view(dtype_of("bfloat16"))  # which NumPy knows by ml_dtypes
+
+
+def as_reals(array: Array) -> Array:
+    """Return the numbers of an array in C order as float64; a complex one becomes its real and imaginary parts.
+
+    A view where the array is in double precision and contiguous already.
+    """
+    if isinstance(array, NUMPY):
+        if array.dtype.kind == "c":
+            return np.ascontiguousarray(array, dtype=np.complex128).reshape(-1).view(np.float64)
+        return np.ascontiguousarray(array, dtype=np.float64).reshape(-1)
+    wide = "complex128" if has_complex_dtype(array) else "float64"
+    return _flat(cast(array, wide)).view(namespace(array).float64)
+
+
+def joined(arrays: tuple[Array, ...]) -> Array:
+    """Return the numbers of several arrays as one vector of float64, which may be a view of a single one."""
+    if len(arrays) == 1:
+        return as_reals(arrays[0])
+    parts = [as_reals(array) for array in arrays]
+    return namespace(parts[0]).concat(parts)
+
+
+def lifted(outputs: tuple[Array, ...]) -> Array:
+    """Return all outputs as one fresh float64 vector; a complex number becomes its real and imaginary parts.
+
+    The copy matters: an op may return a view of its input, or the same buffer at every call.
+    """
+    flat = joined(outputs)
+    fresh = isinstance(flat, NUMPY) and not any(np.may_share_memory(flat, out) for out in outputs)
+    return flat if fresh else copied(flat)
+
+
+def all_finite(array: Array) -> bool:
+    """Whether no element is NaN or infinite."""
+    return bool(namespace(array).isfinite(array).all())
+
+
+def largest(values: Array) -> float:
+    """Return the largest magnitude; 0 for no values."""
+    return float(abs(values).max()) if count(values) else 0.0
+
+
+def places(mask: Array) -> NDArray[np.intp]:
+    """Return the indices at which a mask is true, one a row."""
+    return np.argwhere(on_host(mask))
+
+
+def same_bits(first: Array, second: Array) -> bool:
+    """Whether two arrays of one shape and dtype are the same, bit by bit."""
+    return bool((_words(first) == _words(second)).all())
+
+
+def _flat(array: Array) -> Array:
+    """Return an array's elements in C order, one after the other in memory."""
+    flat = array.reshape(-1)
+    return flat if is_contiguous(flat) else copied(flat)
+
+
+def _words(array: Array) -> Array:
+    """Return the bits of an array in C order, as integers of the elements' width or of half of it."""
+    flat = _flat(array)
+    return flat.view(getattr(namespace(array), f"int{8 * min(flat.itemsize, 8)}"))

@@ -1,0 +1,136 @@
+"""What is asked of arrays has one answer, whether they are NumPy's or PyTorch's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradaudit.checks.gradient.inside import narrowed, narrowest
+from gradaudit.numerics.arrays import (
+    all_finite,
+    as_reals,
+    cast,
+    copied,
+    dtype_name,
+    joined,
+    largest,
+    lifted,
+    like,
+    on_host,
+    places,
+    same_bits,
+)
+from gradaudit.numerics.magnitude import rms
+from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of
+
+Make = Callable[[Any], Any]
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def made(request: pytest.FixtureRequest) -> Make:
+    """Return what makes an array of the framework of a NumPy array that is its own."""
+    if request.param == "numpy":
+        return lambda array: array.copy(order="K")
+    torch = pytest.importorskip("torch")
+    return lambda array: torch.from_numpy(array.copy(order="K"))
+
+
+VALUES = np.array([[1.5, -2.0, 0.25], [0.0, 3.0, -0.5]])
+
+
+class TestNumbersOfAnArray:
+    def test_they_are_in_c_order_whatever_the_layout(self, made: Make) -> None:
+        for x in (made(VALUES), made(np.asfortranarray(VALUES)), made(np.repeat(VALUES, 2, axis=1))[:, ::2]):
+            assert on_host(as_reals(x)).tolist() == VALUES.reshape(-1).tolist()
+
+    def test_a_complex_one_counts_as_two(self, made: Make) -> None:
+        x = made(VALUES[:1] + 1j * VALUES[1:])
+        assert on_host(as_reals(x)).tolist() == [1.5, 0.0, -2.0, 3.0, 0.25, -0.5]
+        assert on_host(as_reals(x[:, ::2])).tolist() == [1.5, 0.0, 0.25, -0.5]
+
+    def test_several_arrays_are_joined(self, made: Make) -> None:
+        numbers = joined((made(VALUES[0].astype(np.float32)), made(VALUES[1:])))
+        assert dtype_name(numbers.dtype) == "float64"
+        assert on_host(numbers).tolist() == VALUES.reshape(-1).tolist()
+
+    def test_what_is_lifted_is_fresh(self, made: Make) -> None:
+        x = made(VALUES)
+        numbers = lifted((x,))
+        numbers[0] = 7.0
+        assert float(x[0, 0]) == 1.5
+
+
+class TestSameBits:
+    def test_nan_is_itself_and_minus_zero_is_not_zero(self, made: Make) -> None:
+        assert same_bits(made(np.array([np.nan, 1.0])), made(np.array([np.nan, 1.0])))
+        assert not same_bits(made(np.array([0.0])), made(np.array([-0.0])))
+
+    @pytest.mark.parametrize("name", ["float16", "float32", "float64", "complex64", "complex128", "int8", "bool"])
+    def test_the_last_bit_counts_in_every_dtype_and_layout(self, made: Make, name: str) -> None:
+        x = np.ones((3, 5), dtype_of(name))
+        other = x.copy()
+        other.view(np.uint8)[-1, -1] ^= 1
+        for part in (slice(None), slice(None, None, 2)):
+            assert same_bits(made(x)[:, part], made(x)[:, part])
+            assert not same_bits(made(x)[:, part], made(other)[:, part])
+
+    def test_an_array_without_axes_or_elements_has_some_too(self, made: Make) -> None:
+        assert same_bits(made(np.array(2.0)), made(np.array(2.0)))
+        assert not same_bits(made(np.array(2.0)), made(np.array(3.0)))
+        assert same_bits(made(np.empty((0, 3))), made(np.empty((0, 3))))
+
+
+@pytest.mark.parametrize("name", FLOATING_NAMES)
+def test_an_array_comes_back_from_any_dtype_as_it_went(made: Make, name: str) -> None:
+    there = cast(made(VALUES), name) if not name.startswith("complex") else cast(made(VALUES * (1 + 2j)), name)
+    assert dtype_name(there.dtype) == name
+    back = on_host(there)
+    assert back.dtype == dtype_of(name)
+    assert (back.astype(complex) == VALUES * (1 + 2j * name.startswith("complex"))).all()
+
+
+def test_a_copy_is_of_its_own(made: Make) -> None:
+    x = made(VALUES)
+    copied(x)[0, 0] = 9.0
+    assert float(x[0, 0]) == 1.5
+
+
+def test_sizes_places_and_finiteness(made: Make) -> None:
+    x = made(VALUES)
+    assert largest(x) == 3.0
+    assert largest(x[:0]) == 0.0
+    assert rms(x) == pytest.approx(math.sqrt((VALUES**2).mean()), rel=1e-15)
+    assert rms(1e300 * x) == pytest.approx(1e300 * math.sqrt((VALUES**2).mean()), rel=1e-14)
+    assert places(x == -2.0).tolist() == [[0, 1]]
+    assert all_finite(x)
+    x[1, 2] = math.inf
+    assert not all_finite(x)
+
+
+def test_numpy_s_contents_go_to_where_another_array_is(made: Make) -> None:
+    x = made(VALUES)
+    sent = like(np.array([3, -1], np.int8), x)
+    assert type(sent) is type(x)
+    assert on_host(sent).tolist() == [3, -1]
+
+
+class TestDtypesInside:
+    @pytest.mark.parametrize("name", ["bfloat16", "float16", "float32"])
+    def test_numbers_of_a_narrower_dtype_are_told(self, made: Make, name: str) -> None:
+        numbers = np.linspace(0.1, 1.0, 500).astype(dtype_of(name)).astype(np.float64)
+        assert narrowest(made(numbers)) == name
+
+    def test_a_single_number_of_float64_is_enough(self, made: Make) -> None:
+        numbers = np.linspace(0.1, 1.0, 500).astype(np.float32).astype(np.float64)
+        numbers[400] = 0.1
+        assert narrowest(made(numbers)) is None
+        assert narrowest(made(np.zeros(500))) is None
+
+    def test_narrowing_keeps_complex_numbers_complex_and_integers_as_they_are(self, made: Make) -> None:
+        assert dtype_name(narrowed(made(VALUES + 0j), "float32").dtype) == "complex64"
+        assert dtype_name(narrowed(made(VALUES.astype(np.float32)), "float64").dtype) == "float64"
+        assert dtype_name(narrowed(made(np.arange(3)), "float32").dtype) == "int64"
