@@ -1,6 +1,7 @@
 """PyTorch's own database of ops, audited sample by sample beside its slow gradcheck.
 
-    python tests/benchmarks/torch_ops.py [--first N] [--only NAME] [--samples 3] [--json FILE] [--output FILE]
+    python tests/benchmarks/torch_ops.py [--first N] [--only NAME] [--samples 3] [--method search] [--json FILE]
+        [--output FILE]
 
 Every op of ``op_db`` that supports float64 and autograd is audited at its first samples, in the variant that takes the
 sample's tensors as inputs, and so it is by slow ``torch.autograd.gradcheck``. What both do not pass is printed, and in
@@ -17,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
@@ -25,6 +26,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch_ops_report import Outcome, Pair, differs, report, unexplained
 
 import gradaudit
+from gradaudit.spec.case import Method
 
 MOST_ELEMENTS = 300
 """Elements of a sample, inputs and outputs, above which slow gradcheck is not asked: it would take minutes."""
@@ -64,12 +66,12 @@ def samples(op: Any, most: int) -> Iterator[Sample]:
             return
 
 
-def audited(sample: Sample) -> Outcome:
+def audited(sample: Sample, method: Method = "auto") -> Outcome:
     """Audit a sample at its own values, whatever they are."""
     started = time.perf_counter()
     op = gradaudit.torch_op(sample.function, name=sample.name)
     try:
-        audit = gradaudit.check(op, {f"t{k}": tensor for k, tensor in enumerate(sample.tensors)})
+        audit = gradaudit.check(op, {f"t{k}": tensor for k, tensor in enumerate(sample.tensors)}, method=method)
     except Exception as error:
         return Outcome(sample.name, "crash", f"{type(error).__name__}: {error}", time.perf_counter() - started)
     gravest = [result for result in audit.results if result.verdict is audit.verdict]
@@ -104,7 +106,7 @@ def auditable_ops() -> list[Any]:
     return [op for op in op_db if op.supports_autograd and torch.float64 in op.supported_dtypes("cpu")]
 
 
-def compared(ops: Sequence[Any], most: int) -> tuple[list[Pair], dict[str, str]]:
+def compared(ops: Sequence[Any], most: int, method: Method) -> tuple[list[Pair], dict[str, str]]:
     """Audit and gradcheck the first samples of ops, and print what both do not pass; tell which ops have none."""
     pairs: list[Pair] = []
     unmade: dict[str, str] = {}
@@ -115,7 +117,7 @@ def compared(ops: Sequence[Any], most: int) -> tuple[list[Pair], dict[str, str]]
             unmade[op.name] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             continue
         for sample in drawn:
-            pair = audited(sample), gradchecked(sample)
+            pair = audited(sample, method), gradchecked(sample)
             pairs.append(pair)
             if differs(pair):
                 ours, theirs = pair
@@ -132,13 +134,14 @@ def main() -> int:
     parser.add_argument("--skip", type=int, default=0, help="ops left out at the start")
     parser.add_argument("--only", default="", help="ops whose name contains this")
     parser.add_argument("--samples", type=int, default=3, help="of each op")
+    parser.add_argument("--method", choices=get_args(Method), default="auto", help="search takes the fewest forwards")
     parser.add_argument("--json", type=Path, help="every outcome, for tools")
     parser.add_argument("--output", type=Path, help="the report")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     chosen = [op for op in auditable_ops() if args.only in op.name][args.skip :]
-    pairs, unmade = compared(chosen[: args.first] if args.first else chosen, args.samples)
+    pairs, unmade = compared(chosen[: args.first] if args.first else chosen, args.samples, args.method)
     if args.json:
         rows = [{"ours": ours.__dict__, "gradcheck": theirs.__dict__} for ours, theirs in pairs]
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
