@@ -89,7 +89,7 @@ class Subject:
     gradients: Mapping[str, Array | None]
     findings: tuple[Finding, ...]
     evaluations: int
-    placed: Callable[[NDArray[Any]], Array]
+    placed: Callable[[NDArray[Any]], Array] = np.asarray
 
 
 def examine(case: Case, op: Op) -> Subject:
