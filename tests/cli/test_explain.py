@@ -169,6 +169,13 @@ def test_a_code_is_explained(gradaudit) -> None:
     assert json.loads(gradaudit("explain", "input-mutated", "--format", "json").stdout)["code"] == "input-mutated"
 
 
+def test_a_lint_rule_is_explained(gradaudit) -> None:
+    told = gradaudit("explain", "saved-mutated", "--format", "markdown").stdout
+    assert told.startswith("# saved-mutated: a rule of gradaudit lint")
+    assert "changed in place" in told
+    assert "What is left alone" not in told
+
+
 def test_guides_are_listed_and_printed(gradaudit) -> None:
     listed = gradaudit("guide").stdout
     for line in listed.splitlines():
