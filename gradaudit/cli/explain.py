@@ -21,7 +21,7 @@ FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 def explain(
     name: Annotated[
         str,
-        typer.Argument(metavar="OP|CODE", help="The name of an op or a model, the code of a finding, or a lint rule."),
+        typer.Argument(metavar="OP|CODE", help="The name of an op or a model, the code of a finding, a lint rule."),
     ],
     case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
     specs: Annotated[
@@ -38,7 +38,7 @@ def explain(
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
 ) -> None:
-    """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a finding or a lint rule means.
+    """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a code or rule means.
 
     Of a model, its graph is drawn with the size of each gradient and where it is cut, and how it learned.
 

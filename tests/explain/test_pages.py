@@ -7,12 +7,15 @@ import re
 import pytest
 
 from gradaudit.guides import finding_names, finding_page, guide, guide_names
-from gradaudit.results import FINDING_CODES
+from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
     "ci",
+    "coverage",
     "debugging",
+    "findings",
     "flow",
+    "frameworks",
     "kinks",
     "learning",
     "lint",
@@ -34,6 +37,12 @@ def test_there_is_a_page_for_each_code_and_no_other() -> None:
 
 def test_the_guides() -> None:
     assert set(guide_names()) == GUIDES
+
+
+def test_the_guide_to_findings_has_each_code_in_a_table_and_those_in_bold_that_fail() -> None:
+    rows = [line.split("|")[1] for line in guide("findings").text.splitlines() if line.startswith("| ")]
+    assert {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)} == FINDING_CODES
+    assert {code for row in rows for code in re.findall(r"\*\*`([a-z-]+)`\*\*", row)} == FAILING_CODES
 
 
 @pytest.mark.parametrize("code", sorted(FINDING_CODES))
