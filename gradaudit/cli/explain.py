@@ -20,7 +20,8 @@ FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 
 def explain(
     name: Annotated[
-        str, typer.Argument(metavar="OP|CODE", help="The name of an op or a model, or the code of a finding.")
+        str,
+        typer.Argument(metavar="OP|CODE", help="The name of an op or a model, the code of a finding, a lint rule."),
     ],
     case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
     specs: Annotated[
@@ -37,7 +38,7 @@ def explain(
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
 ) -> None:
-    """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a finding means.
+    """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a code or rule means.
 
     Of a model, its graph is drawn with the size of each gradient and where it is cut, and how it learned.
 
@@ -46,14 +47,18 @@ def explain(
     from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError, cases_of
     from gradaudit.explain.explain import explain as explained
+    from gradaudit.guides import finding_page, guide
     from gradaudit.report.files import AtomicFile, UnwritableError
     from gradaudit.results import FINDING_CODES
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs
 
-    if name in FINDING_CODES and not (case or specs or dtype or plot):
-        return _explain_code(name, format)
+    if not (case or specs or dtype or plot):
+        if name in FINDING_CODES:
+            return _explain_code(name, finding_page(name).text, format)
+        if rule := guide("lint").section(name):
+            return _explain_code(name, f"# {name}: a rule of gradaudit lint\n\n{rule}\n", format)
     project = project_settings()
     dtypes = tuple(str(each) for each in dtype) if dtype else None
     overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances)
@@ -80,19 +85,15 @@ def explain(
     return None
 
 
-def _explain_code(code: str, form: FormatOption) -> None:
+def _explain_code(code: str, text: str, form: FormatOption) -> None:
     import json
 
-    from gradaudit.guides import finding_page
     from gradaudit.report.console import open_console, print_markdown
 
-    page = finding_page(code)
     if form is FormatOption.terminal:
-        print_markdown(page.text, open_console())
+        print_markdown(text, open_console())
     else:
-        typer.echo(
-            page.text if form is FormatOption.markdown else json.dumps({"code": code, "text": page.text}), nl=False
-        )
+        typer.echo(text if form is FormatOption.markdown else json.dumps({"code": code, "text": text}), nl=False)
 
 
 def _write(explanation: Explanation, form: FormatOption, max_rows: int) -> None:

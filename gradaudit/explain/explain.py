@@ -20,7 +20,7 @@ from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
 from gradaudit.guides import Page, finding_names, finding_page, guide
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.level import Level, level_of
@@ -229,12 +229,18 @@ def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
     for case, result in pairs:
         if result.verdict is not Verdict.ERROR and not result.training:
             given, default = case.tolerance, DEFAULT_TOLERANCES[case.dtype]
-            is_default = (result.rtol, result.atol) == (default.rtol, default.atol)
-            origin: Origin = "spec" if given else "default" if is_default else "native"
+            origin: Origin = "spec" if given else _origin_unasked(result, default)
             key = (result.rtol, result.atol, origin, given.reason if given else "")
             used.setdefault(key, []).append(place_of(result))
     for (rtol, atol, origin, reason), places in used.items():
         yield ToleranceInForce(rtol, atol, origin, reason, tuple(places))
+
+
+def _origin_unasked(result: Result, default: Tolerance) -> Origin:
+    """Return where a tolerance is from that nobody asked for: a fitted one differs in its absolute part alone."""
+    if result.rtol != default.rtol:
+        return "native"
+    return "default" if result.atol == default.atol else "fitted"
 
 
 def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:

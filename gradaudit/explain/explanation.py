@@ -13,8 +13,9 @@ from gradaudit.guides import Page
 from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case
 
-Origin = Literal["spec", "default", "native"]
-"""Where a tolerance is from: the spec or the project, the dtype's default, or what forward's own dtype can decide."""
+Origin = Literal["spec", "default", "fitted", "native"]
+"""Where a tolerance is from: the spec or the project, the dtype's default, as it is or with an ``atol`` that fits the
+gradient, or what forward's own dtype can decide."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gradaudit.spec.document import Strict
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
 from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
+from gradaudit.spec.project import DEFAULT_SPECS
 from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
 
@@ -107,9 +108,14 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names if name.endswith(SUFFIXES) and not name.startswith("."))
 
 
+NOTHING_NAMED = ": give files or folders with --specs, or name them in pyproject.toml"
+"""Who runs the tool for the first time has not heard of the folder that is looked for."""
+
+
 def _nearest_path(path: Path) -> str:
     parent = path.parent
-    return nearest(path.name, os.listdir(parent)) if os.path.isdir(parent) else ""
+    near = nearest(path.name, os.listdir(parent)) if os.path.isdir(parent) else ""
+    return near or (NOTHING_NAMED if path == DEFAULT_SPECS else "")
 
 
 def _kind(source: Document, problems: list[Problem]) -> Kind | None:

@@ -60,7 +60,7 @@ def test_exit_status_is_that_of_a_run(gradaudit, arguments: list[str], status: i
         (["explain", "right", "--format", "html"], "--format"),
         (["explain"], "Missing argument"),
         (["guide", "tolerence"], "there is no guide 'tolerence'; did you mean 'tolerance'?"),
-        (["guide", "zzz"], "there is no guide 'zzz'; there are ci, debugging"),
+        (["guide", "zzz"], "there is no guide 'zzz'; there are ci, coverage, debugging"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -167,6 +167,13 @@ def test_a_code_is_explained(gradaudit) -> None:
     assert "#" not in text.splitlines()[0]
     assert gradaudit("explain", "input-mutated", "--format", "markdown").stdout.startswith("# input-mutated: ")
     assert json.loads(gradaudit("explain", "input-mutated", "--format", "json").stdout)["code"] == "input-mutated"
+
+
+def test_a_lint_rule_is_explained(gradaudit) -> None:
+    told = gradaudit("explain", "saved-mutated", "--format", "markdown").stdout
+    assert told.startswith("# saved-mutated: a rule of gradaudit lint")
+    assert "changed in place" in told
+    assert "What is left alone" not in told
 
 
 def test_guides_are_listed_and_printed(gradaudit) -> None:

@@ -84,4 +84,4 @@ def test_a_file_with_nothing_for_us(gradaudit, project) -> None:
 def test_no_specs_at_all(gradaudit, project) -> None:
     found = gradaudit("run")
     assert found.exit_code == 2
-    assert "specs:1:1: does not exist" in found.stderr
+    assert "specs:1:1: does not exist: give files or folders with --specs" in found.stderr

@@ -7,12 +7,15 @@ import re
 import pytest
 
 from gradaudit.guides import finding_names, finding_page, guide, guide_names
-from gradaudit.results import FINDING_CODES
+from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
     "ci",
+    "coverage",
     "debugging",
+    "findings",
     "flow",
+    "frameworks",
     "kinks",
     "learning",
     "lint",
@@ -34,6 +37,13 @@ def test_there_is_a_page_for_each_code_and_no_other() -> None:
 
 def test_the_guides() -> None:
     assert set(guide_names()) == GUIDES
+
+
+def test_the_guide_to_findings_has_each_code_in_a_table_and_says_which_fail() -> None:
+    rows = [line.split("|")[1:3] for line in guide("findings").text.splitlines() if line.startswith("| ")]
+    assert {code for codes, _ in rows for code in re.findall(r"`([a-z-]+)`", codes)} == FINDING_CODES
+    failing = {code for codes, fails in rows if fails == " yes " for code in re.findall(r"`([a-z-]+)`", codes)}
+    assert failing == FAILING_CODES
 
 
 @pytest.mark.parametrize("code", sorted(FINDING_CODES))
