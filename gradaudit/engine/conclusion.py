@@ -42,7 +42,7 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
         about = finding.evidence.get("array")
         place = next((k for k, result in enumerate(results) if result.input == about), 0)
         results[place] = _with_finding(results[place], finding)
-    results = [_failed_by_findings(_without_superseded(result)) for result in results]
+    results = [_failed_by_findings(_doubted(_without_superseded(result))) for result in results]
     return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
 
 
@@ -68,6 +68,14 @@ def _without_superseded(result: Result) -> Result:
         message = finding.message if any(result.message == known.message for known in old) else result.message
         result = replace(result, message=message, findings=tuple(f for f in result.findings if f not in old))
     return result
+
+
+def _doubted(result: Result) -> Result:
+    """Return a pass that means nothing as what it is: undecided."""
+    doubts = [finding for finding in result.findings if finding.code == "degenerate-upstream"]
+    if not doubts or result.verdict is not Verdict.PASS:
+        return result
+    return replace(result, verdict=Verdict.INCONCLUSIVE, message=doubts[0].message)
 
 
 def _failed_by_findings(result: Result) -> Result:

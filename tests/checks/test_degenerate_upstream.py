@@ -60,7 +60,14 @@ def test_ones_into_what_sums_to_zero_mean_nothing(name: str, upstream: str, shap
     given = "ones" if upstream == "ones" else np.full(shape, 2.0).tolist()
     made = audit(*SUM_TO_ZERO[name], array("x", shape, dtype=dtype), dtype=dtype, upstream=given)
     assert codes(made) == {"degenerate-upstream"}
-    assert only(made).verdict is not Verdict.FAIL
+    assert only(made).verdict is Verdict.INCONCLUSIVE
+
+
+@each_size
+def test_a_wrong_factor_does_not_pass_where_it_is_hidden(shape: tuple[int, ...]) -> None:
+    made = audit(softmax, lambda u, x: 2 * softmax_backward(u, x), array("x", shape), upstream="ones")
+    assert only(made).verdict is Verdict.INCONCLUSIVE
+    assert "use a random upstream" in only(made).message
 
 
 @each_size
