@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from gradaudit.flow.attribution import last_right
@@ -32,12 +32,30 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
     if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
         said = _said(graph.nodes[found].name, places.get(found, ""))
-        return f"gradients are right up to the output of {said} and wrong behind it: its backward is wrong"
+        hooked = [*_hooked(subject, suspects - {found}), *_hooked_leaves(subject, wrong)]
+        why = f"{hooked[0]} changes them, or its backward is wrong" if hooked else "its backward is wrong"
+        return f"gradients are right up to the output of {said} and wrong behind it: {why}"
+    if leaves := _hooked_leaves(subject, wrong):
+        return f"{leaves[0]} may change its gradient"
     if not 0 < len(ordered) <= MOST_NAMED:
         return ""
     said = " or ".join(_said(graph.nodes[key].name, places.get(key, "")) for key in ordered)
     which = "the wrong gradient passes" if len(wrong) == 1 else f"all {len(wrong)} wrong gradients pass"
     return f"{which} through {said}, and no right one does so"
+
+
+def _hooked(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
+    """Yield in words each hook on what one of these steps made."""
+    for made in subject.base.creations:
+        node = subject.op.tape.node(made.tensor)
+        if node is not None and node.identity in steps and subject.op.tape.hooked(made.tensor):
+            yield f"the hook on what {_said(node.name, made.place)} made"
+
+
+def _hooked_leaves(subject: FlowSubject, wrong: Sequence[str]) -> list[str]:
+    """Return in words the hook on each of these parameters, where all of them have one."""
+    hooked = [name for name in wrong if subject.op.tape.hooked(subject.tensor(name))]
+    return [f"the hook on {name}" for name in hooked] if len(hooked) == len(wrong) else []
 
 
 def _only(ways: Mapping[str, frozenset[T]], wrong: Sequence[str], right: Sequence[str]) -> frozenset[T]:

@@ -196,6 +196,10 @@ class DescribedTape:
         with after_making(self.kind, move):
             yield
 
+    def hooked(self, tensor: Tensor) -> bool:
+        """Return false: nothing is known of hooks."""
+        return False
+
     def retain(self, tensors: Iterable[Tensor]) -> None:
         """Do nothing: a tape keeps the gradients that it keeps."""
 

@@ -152,6 +152,10 @@ class Tape(Protocol):
         """Add to the values of the tensor that comes to be at this position of a recording, as it comes to be."""
         ...
 
+    def hooked(self, tensor: Tensor) -> bool:
+        """Whether a function of the user's own is called with a tensor's gradient, and may change it on its way."""
+        ...
+
     def retain(self, tensors: Iterable[Tensor]) -> None:
         """Have tensors that are no leaves keep their gradients, where the framework lets them."""
         ...

@@ -27,6 +27,10 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "cycle": ({}, "the graph has a cycle: a tensor is computed from itself, "),
     "not_a_model": ({}, "parameters"),
     "build": ({"loss": "odd_models:vector"}, "the loss has shape (5, 2); expected a scalar"),
+    "returns_array": (
+        {"loss": "odd_models:mean_of_tensor"},
+        "the model returned ndarray, no tensor of the tape; the loss",
+    ),
     "build with an array as loss": ({"loss": "odd_models:array_loss"}, "the loss is float64; expected a scalar tensor"),
     "build with wrong data": ({"data": "odd_models:no_data", "inputs": {}}, "expected (inputs, targets), two tuples"),
 }
