@@ -45,8 +45,10 @@ class TorchTape:
         return isinstance(value, torch.Tensor)
 
     def array(self, tensor: Tensor) -> Array:
-        """Return the values."""
-        return np.asarray(tensor.detach().numpy(force=True))
+        """Return the values: in full where the tensor is sparse, in float32 where NumPy lacks its dtype."""
+        plain = tensor.detach()
+        plain = plain if plain.layout is torch.strided else plain.to_dense()
+        return np.asarray((plain.float() if plain.dtype is torch.bfloat16 else plain).numpy(force=True))
 
     def assign(self, tensor: Tensor, array: Array) -> None:
         """Put other values, of whatever dtype, behind the tensor."""

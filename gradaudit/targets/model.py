@@ -237,7 +237,8 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
         second=second_batch(target, case, data, batch),
         unregistered=unregistered,
     )
-    op.initial  # noqa: B018 (read before anything is assigned)
+    with in_words("reading the model's parameters"):
+        op.initial  # noqa: B018 (before anything is assigned)
     return op
 
 

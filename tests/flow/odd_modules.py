@@ -179,3 +179,21 @@ def imaginary_part_off() -> Any:
     made = complex_weight()
     made.weight.register_hook(lambda gradient: torch.complex(gradient.real, 1.01 * gradient.imag))
     return made
+
+
+@module
+def sparse_rows() -> Any:
+    def compute(m: Any, x: Any) -> Any:
+        return m.table((x[:, 0].abs() * 3).long()) @ m.weight
+
+    return Computing(compute, table=nn.Embedding(8, 4, sparse=True), weight=drawn(4, 3))
+
+
+@module
+def half_precision() -> Any:
+    return nn.Linear(6, 3).bfloat16()
+
+
+@module
+def lazy() -> Any:
+    return nn.Sequential(nn.LazyLinear(3))

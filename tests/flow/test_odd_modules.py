@@ -87,7 +87,7 @@ def test_a_model_that_casts_is_told_how_to_be_audited_as_it_is(tmp_path: Path) -
 RIGHT = ["hook_that_looks_on", "used_twice", "zero_biases", "in_place", "bias_before_norm", "complex_weight"]
 
 
-@pytest.mark.parametrize("kind", [*RIGHT, "frozen_in_a_list"])
+@pytest.mark.parametrize("kind", [*RIGHT, "frozen_in_a_list", "sparse_rows", "half_precision"])
 def test_a_right_module_is_left_in_peace(tmp_path: Path, kind: str) -> None:
     made = odd(tmp_path, kind)
     assert {result.verdict for result in made.results} == {Verdict.PASS}, said(made)
@@ -99,3 +99,9 @@ def test_both_parts_of_a_complex_weight_are_audited(tmp_path: Path) -> None:
     made = of(odd(tmp_path, "imaginary_part_off"), "weight")
     assert made.verdict is Verdict.FAIL
     assert made.wrong == made.size
+
+
+def test_a_module_that_has_no_values_yet_is_told_in_words(tmp_path: Path) -> None:
+    made = odd(tmp_path, "lazy")
+    assert said(made).startswith("loss: reading the model's parameters raised ValueError: Attempted to use an uninit")
+    assert "audit.py" not in said(made)
