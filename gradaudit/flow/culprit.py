@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from gradaudit.flow.attribution import last_right
 from gradaudit.flow.subject import FlowSubject
 
@@ -12,6 +14,9 @@ T = TypeVar("T")
 
 MOST_TRIED = 64
 """Steps among which the one is looked for whose backward is wrong."""
+
+REWRITTEN = 1e-3
+"""Share of its largest value by which an array that was changed differs, not one that was rounded as it was made."""
 
 MOST_NAMED = 5
 """Steps that are named; where more of them are in question, little is known."""
@@ -32,8 +37,10 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
     if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
         said = _said(graph.nodes[found].name, places.get(found, ""))
-        hooked = [*_hooked(subject, suspects - {found}), *_hooked_leaves(subject, wrong)]
-        why = f"{hooked[0]} changes them, or its backward is wrong" if hooked else "its backward is wrong"
+        behind = suspects - {found}
+        others = [f"{hook} changes them" for hook in (*_hooked(subject, behind), *_hooked_leaves(subject, wrong))]
+        others += _rewritten(subject, {found, *behind, *graph.parents[found]})
+        why = " or ".join([*others[:1], "its backward is wrong"])
         return f"gradients are right up to the output of {said} and wrong behind it: {why}"
     if leaves := _hooked_leaves(subject, wrong):
         return f"{leaves[0]} may change its gradient"
@@ -50,6 +57,17 @@ def _hooked(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
         node = subject.op.tape.node(made.tensor)
         if node is not None and node.identity in steps and subject.op.tape.hooked(made.tensor):
             yield f"the hook on what {_said(node.name, made.place)} made"
+
+
+def _rewritten(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
+    """Yield in words what these steps made whose array was changed in place afterwards, past the tape."""
+    for made, value in zip(subject.base.creations, subject.base.values, strict=True):
+        if made.first is None or value is None or _identity(subject, made.tensor) not in steps:
+            continue
+        off = np.abs(value - made.first).max(initial=0.0) if value.shape == made.first.shape else np.inf
+        if off > REWRITTEN * np.abs(made.first).max(initial=0.0):
+            node = subject.op.tape.node(made.tensor)
+            yield f"the array of what {_said(node.name if node else '', made.place)} made was changed in place"
 
 
 def _hooked_leaves(subject: FlowSubject, wrong: Sequence[str]) -> list[str]:

@@ -177,7 +177,9 @@ class DescribedTape:
 
         def note(tensor: Any, *args: Any, **kwargs: Any) -> None:
             place, within = model_line()
-            noted.append(Creation(tensor, place, within))
+            held = getattr(tensor, self.description.data, None)
+            first = held.copy() if isinstance(held, np.ndarray) else None
+            noted.append(Creation(tensor, place, within, first=first))
 
         with after_making(self.kind, note):
             yield noted

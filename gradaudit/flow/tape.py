@@ -64,6 +64,7 @@ class Creation:
         within: the function that this line is in.
         given: the tensors that it was made from, where the framework tells.
         watched: whether the framework was recording steps then: within a step of the user's own it is not.
+        first: what it held then, where no step of the framework's is allowed to change that later.
 
     """
 
@@ -72,6 +73,7 @@ class Creation:
     within: str
     given: tuple[Tensor, ...] = ()
     watched: bool = True
+    first: Array | None = None
 
 
 class Tape(Protocol):

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -164,11 +165,17 @@ class TorchTape:
 
         def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
             place, within = model_line()
-            noted.append(Creation(made, place, within, given, watched=torch.is_grad_enabled()))
+            first = self.array(made).copy()
+            versions.append(_version(made))
+            noted.append(Creation(made, place, within, given, torch.is_grad_enabled(), first))
             return made
 
+        versions: list[int] = []
         with _EachResult(note):
             yield noted
+        for k, (made, version) in enumerate(zip(noted, versions, strict=True)):
+            if _version(made.tensor) != version:  # by an operation in place, which torch knows of
+                noted[k] = replace(made, first=None)
 
     @contextmanager
     def displaced(self, position: int, displacement: Array) -> Iterator[None]:
@@ -219,6 +226,11 @@ class _EachResult(TorchFunctionMode):  # type: ignore[misc] # Any where torch is
             if isinstance(each, torch.Tensor) and not any(each is one for one in given):
                 self.treat(each, given)
         return made
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often torch saw a tensor change; it does not count where nothing can be differentiated."""
+    return -1 if tensor.is_inference() else int(tensor._version)
 
 
 def _among(tensor: Tensor, others: Iterable[Tensor]) -> bool:

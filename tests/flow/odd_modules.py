@@ -197,3 +197,13 @@ def half_precision() -> Any:
 @module
 def lazy() -> Any:
     return nn.Sequential(nn.LazyLinear(3))
+
+
+@module
+def changed_in_place() -> Any:
+    def between(h: Any) -> Any:
+        h = torch.tanh(h)
+        h.data.clamp_(min=0.0)
+        return h
+
+    return two_layers(between)

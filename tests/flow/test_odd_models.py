@@ -121,3 +121,9 @@ def test_data_gives_a_batch(tmp_path: Path) -> None:
     made = odd(tmp_path, "build", inputs={}, data="odd_models:data")
     assert [(result.input, result.verdict) for result in made.results] == [("weight", Verdict.PASS)]
     assert of(made, "weight").size == 6
+
+
+def test_an_array_that_is_changed_in_place_is_told_beside_the_step_that_saved_it(tmp_path: Path) -> None:
+    message = of(odd(tmp_path, "changed_in_place"), "second").message
+    assert "the array of what TanhBackward" in message
+    assert "was changed in place or its backward is wrong" in message

@@ -105,3 +105,9 @@ def test_a_module_that_has_no_values_yet_is_told_in_words(tmp_path: Path) -> Non
     made = odd(tmp_path, "lazy")
     assert said(made).startswith("loss: reading the model's parameters raised ValueError: Attempted to use an uninit")
     assert "audit.py" not in said(made)
+
+
+def test_values_that_are_changed_past_the_tape_are_told(tmp_path: Path) -> None:
+    message = of(odd(tmp_path, "changed_in_place"), "first.weight").message
+    assert "the array of what TanhBackward0" in message
+    assert "was changed in place" in message
