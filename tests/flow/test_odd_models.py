@@ -9,6 +9,7 @@ import pytest
 from flow_audits import audit, codes, of, said
 
 from gradaudit.engine.conclusion import Audit
+from gradaudit.flow import place
 from gradaudit.results import Verdict
 
 
@@ -127,3 +128,9 @@ def test_an_array_that_is_changed_in_place_is_told_beside_the_step_that_saved_it
     message = of(odd(tmp_path, "changed_in_place"), "second").message
     assert "the array of what TanhBackward" in message
     assert "was changed in place or its backward is wrong" in message
+
+
+def test_a_model_that_is_installed_is_named_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "_LIBRARIES", (*place._LIBRARIES, str(Path(__file__).parent)))
+    made = odd(tmp_path, "build", loss="odd_models:detached_loss")
+    assert "odd_models.py" in said(made)
