@@ -71,9 +71,9 @@ def _without_superseded(result: Result) -> Result:
 
 
 def _doubted(result: Result) -> Result:
-    """Return a pass that means nothing as what it is: undecided."""
+    """Return a pass that means nothing as what it is, undecided, and say why."""
     doubts = [finding for finding in result.findings if finding.code == "degenerate-upstream"]
-    if not doubts or result.verdict is not Verdict.PASS:
+    if not doubts or result.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
         return result
     return replace(result, verdict=Verdict.INCONCLUSIVE, message=doubts[0].message)
 

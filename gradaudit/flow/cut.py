@@ -59,7 +59,8 @@ class Cut:
         if self.node:
             said = f"{self.node}{where} computes from it and does not name it among its parents"
         else:
-            said = f"the tensor made{where} is computed from it and is attached to nothing"
+            what = f"the tensor made{where}" if where else "a buffer or another tensor that the model keeps"
+            said = f"{what} is computed from it and is attached to nothing"
         return said + (f"; the last step that still leads to it is {self.last}" if self.last else "")
 
     def evidence(self) -> dict[str, Any]:
@@ -109,7 +110,8 @@ def find_cut(op: ModelOp, arrays: Mapping[str, Array], names: Collection[str], b
     loss = base.run.loss
     depends = not _alike(op.tape.array(loss), op.tape.array(moved.run.loss))
     with in_words("reading the tape"):
-        return _cut(op.tape, walk(op.tape, loss), loss, changed, lost, depends=depends)
+        noted = {_key(op.tape, made.tensor) for made in base.creations}
+        return _cut(op.tape, _Named(walk(op.tape, loss), noted), loss, changed, lost, depends=depends)
 
 
 def _tensors(op: ModelOp, run: Run, names: Collection[str]) -> list[Tensor]:
@@ -117,16 +119,38 @@ def _tensors(op: ModelOp, run: Run, names: Collection[str]) -> list[Tensor]:
     return [held[name] for name in names]
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A walk, and the keys of what was noted as it came to be: of some steps nobody sees a tensor."""
+
+    walk: Walk
+    noted: Collection[int]
+
+    def holds(self, key: int) -> bool:
+        return key in self.walk.nodes or key in self.walk.leaves
+
+    def parents(self, key: int) -> set[int]:
+        """Return what a step was computed from: what it names, and what is named by steps that were not noted."""
+        found: set[int] = set()
+        waiting = [*self.walk.parents.get(key, ())]
+        while waiting:
+            parent = waiting.pop()
+            if parent not in found:
+                found.add(parent)
+                waiting += () if parent in self.noted else self.walk.parents.get(parent, ())
+        return found
+
+
 def _cut(
-    tape: Tape, from_loss: Walk, loss: Tensor, changed: list[Creation], lost: list[Tensor], *, depends: bool
+    tape: Tape, from_loss: _Named, loss: Tensor, changed: list[Creation], lost: list[Tensor], *, depends: bool
 ) -> Cut:
     keys = {_key(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
     for position, made in enumerate(changed):
         key = _key(tape, made.tensor)
-        on_tape = made.tensor is loss or key in from_loss.nodes or key in from_loss.leaves
+        on_tape = made.tensor is loss or from_loss.holds(key)
         source = _detached_source(tape, made, changed)
         lost_in_part = source is not made and made.watched
-        if not on_tape or (set(from_loss.parents.get(key, ())) & keys and not lost_in_part):
+        if not on_tape or (from_loss.parents(key) & keys and not lost_in_part):
             continue
         before = ((k, said) for k in reversed(range(position)) if (said := _leads(tape, changed[k], lost)))
         after, last = next(before, (-1, ""))

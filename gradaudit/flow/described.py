@@ -177,7 +177,9 @@ class DescribedTape:
 
         def note(tensor: Any, *args: Any, **kwargs: Any) -> None:
             place, within = model_line()
-            noted.append(Creation(tensor, place, within))
+            held = getattr(tensor, self.description.data, None)
+            first = held.copy() if isinstance(held, np.ndarray) else None
+            noted.append(Creation(tensor, place, within, first=first))
 
         with after_making(self.kind, note):
             yield noted
@@ -195,6 +197,10 @@ class DescribedTape:
 
         with after_making(self.kind, move):
             yield
+
+    def hooked(self, tensor: Tensor) -> bool:
+        """Return false: nothing is known of hooks."""
+        return False
 
     def retain(self, tensors: Iterable[Tensor]) -> None:
         """Do nothing: a tape keeps the gradients that it keeps."""

@@ -1,4 +1,7 @@
-"""Where in a model's source something happens: the innermost line that is neither ours nor a library's."""
+"""Where in a model's source something happens: the innermost line that is neither ours nor a library's.
+
+A model that is installed is a library itself: of that, the outermost line is named, which the audit calls.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,32 @@ import sysconfig
 from pathlib import Path
 from types import FrameType
 
-_OURS = tuple(f"{Path(__file__).parent.parent / name}/" for name in ("flow", "targets", "engine", "checks", "numerics"))
+_PACKAGE = Path(__file__).parent.parent
+_OURS = tuple(f"{_PACKAGE / name}/" for name in ("flow", "targets", "engine", "checks", "numerics", "tape"))
+_CALLER = str(_PACKAGE / "targets" / "model.py")
+"""Where models and losses are called from: what lies beyond is no line of theirs."""
+
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
+
+_FRAMEWORKS = tuple(f"{folder}/{name}/" for folder in _LIBRARIES for name in ("torch", "tinygrad"))
+"""Lines of these say nothing about a model that is installed beside them."""
 
 
 def model_line() -> tuple[str, str]:
     """Return ``file:line`` of the line that called, and the function that it is in."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
+    outermost: FrameType | None = None
+    while frame is not None and not (file := frame.f_code.co_filename).startswith(_CALLER):
         if not file.startswith((*_OURS, *_LIBRARIES, "<")):
-            return f"{_shown(file)}:{frame.f_lineno}", frame.f_code.co_qualname
+            return _told(frame)
+        if not file.startswith((*_OURS, *_FRAMEWORKS, "<")):
+            outermost = frame
         frame = frame.f_back
-    return "", ""
+    return ("", "") if outermost is None else _told(outermost)
+
+
+def _told(frame: FrameType) -> tuple[str, str]:
+    return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno}", frame.f_code.co_qualname
 
 
 def _shown(file: str) -> str:

@@ -64,6 +64,7 @@ class Creation:
         within: the function that this line is in.
         given: the tensors that it was made from, where the framework tells.
         watched: whether the framework was recording steps then: within a step of the user's own it is not.
+        first: what it held then, where no step of the framework's is allowed to change that later.
 
     """
 
@@ -72,6 +73,7 @@ class Creation:
     within: str
     given: tuple[Tensor, ...] = ()
     watched: bool = True
+    first: Array | None = None
 
 
 class Tape(Protocol):
@@ -150,6 +152,10 @@ class Tape(Protocol):
 
     def displaced(self, position: int, displacement: Array) -> AbstractContextManager[None]:
         """Add to the values of the tensor that comes to be at this position of a recording, as it comes to be."""
+        ...
+
+    def hooked(self, tensor: Tensor) -> bool:
+        """Whether a function of the user's own is called with a tensor's gradient, and may change it on its way."""
         ...
 
     def retain(self, tensors: Iterable[Tensor]) -> None:

@@ -111,6 +111,10 @@ class TinygradTape:
         """Do nothing: there are no positions where nothing is noted."""
         return nullcontext()
 
+    def hooked(self, tensor: AnyTensor) -> bool:
+        """Return false: there are no hooks."""
+        return False
+
     def retain(self, tensors: Iterable[AnyTensor]) -> None:
         """Do nothing."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from gradaudit.targets.structure import leaves
 
 Array = NDArray[Any]
 
+_from_array = torch.from_numpy
+"""The function itself, which a recording replaces by one that is noted."""
+
 
 class TorchTape:
     """Modules, or functions with a bare list of parameters, on PyTorch's tensors.
@@ -30,7 +35,7 @@ class TorchTape:
 
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a tensor of a copy of the array."""
-        return torch.from_numpy(np.array(array, order="C")).requires_grad_(tracked)
+        return _from_array(np.array(array, order="C")).requires_grad_(tracked)
 
     def target(self, array: Array) -> Tensor:
         """Return a tensor."""
@@ -41,13 +46,15 @@ class TorchTape:
         return isinstance(value, torch.Tensor)
 
     def array(self, tensor: Tensor) -> Array:
-        """Return the values."""
-        return np.asarray(tensor.detach().numpy(force=True))
+        """Return the values: in full where the tensor is sparse, in float32 where NumPy lacks its dtype."""
+        plain = tensor.detach()
+        plain = plain if plain.layout is torch.strided else plain.to_dense()
+        return np.asarray((plain.float() if plain.dtype is torch.bfloat16 else plain).numpy(force=True))
 
     def assign(self, tensor: Tensor, array: Array) -> None:
         """Put other values, of whatever dtype, behind the tensor."""
         with torch.no_grad():
-            tensor.data = torch.from_numpy(np.array(array, order="C"))
+            tensor.data = _from_array(np.array(array, order="C"))
 
     def tracked(self, tensor: Tensor) -> bool:
         """Whether it requires a gradient."""
@@ -98,21 +105,29 @@ class TorchTape:
         return function(*inputs)
 
     def _settle_constants(self, model: Any, inputs: Sequence[Tensor]) -> None:
-        """Put buffers back to what they were at the first call, and them and frozen parameters in the others' dtype."""
+        """Put buffers back to what they were at the first call, and all that is no parameter in the parameters' dtype.
+
+        That is buffers, frozen parameters, and what lies in the module unregistered.
+        """
         if not hasattr(self, "_initial"):
             self._initial = [
                 (module, name, tensor.detach().clone())
                 for module in model.modules()
                 for name, tensor in module.named_buffers(recurse=False)
             ]
+            others = [*self.parameters(model).values(), *model.buffers()]
+            self._constants = [
+                tensor
+                for tensor in self.tensors(model).values()
+                if tensor.is_leaf and tensor.is_floating_point() and not _among(tensor, others)
+            ]
         trained = [each for each in model.parameters() if each.requires_grad]
         dtypes = [each.dtype for each in (*trained, *inputs) if each.is_floating_point()]
         for module, name, value in self._initial:
             settled = value.to(dtypes[0], copy=True) if dtypes and value.is_floating_point() else value.clone()
             setattr(module, name, settled)
-        for frozen in (each for each in model.parameters() if not each.requires_grad):
-            if dtypes and frozen.is_floating_point():
-                frozen.data = frozen.data.to(dtypes[0])
+        for constant in self._constants if dtypes else ():
+            constant.data = constant.data.to(dtypes[0])
 
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return a module's named parameters that require gradients, or the second part of a pair."""
@@ -150,11 +165,17 @@ class TorchTape:
 
         def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
             place, within = model_line()
-            noted.append(Creation(made, place, within, given, watched=torch.is_grad_enabled()))
+            first = self.array(made).copy()
+            versions.append(_version(made))
+            noted.append(Creation(made, place, within, given, torch.is_grad_enabled(), first))
             return made
 
+        versions: list[int] = []
         with _EachResult(note):
             yield noted
+        for k, (made, version) in enumerate(zip(noted, versions, strict=True)):
+            if _version(made.tensor) != version:  # by an operation in place, which torch knows of
+                noted[k] = replace(made, first=None)
 
     @contextmanager
     def displaced(self, position: int, displacement: Array) -> Iterator[None]:
@@ -165,10 +186,14 @@ class TorchTape:
             if next(made) != position or not tensor.is_floating_point():
                 return tensor
             with torch._C.DisableTorchFunction():
-                return tensor + torch.from_numpy(displacement).to(tensor.dtype)
+                return tensor + _from_array(displacement).to(tensor.dtype)
 
         with _EachResult(move):
             yield
+
+    def hooked(self, tensor: Tensor) -> bool:
+        """Whether a hook is registered on it."""
+        return bool(tensor._backward_hooks)
 
     def retain(self, tensors: Iterable[Tensor]) -> None:
         """Call ``retain_grad``."""
@@ -184,6 +209,14 @@ class _EachResult(TorchFunctionMode):  # type: ignore[misc] # Any where torch is
         super().__init__()
         self.treat = treat
 
+    def __enter__(self) -> Any:
+        torch.from_numpy = lambda array: self.treat(_from_array(array), ())  # which torch tells no mode of
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        torch.from_numpy = _from_array
+        super().__exit__(*raised)
+
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
         given = tuple(each for each in leaves([*args, *(kwargs or {}).values()]) if isinstance(each, torch.Tensor))
@@ -193,6 +226,15 @@ class _EachResult(TorchFunctionMode):  # type: ignore[misc] # Any where torch is
             if isinstance(each, torch.Tensor) and not any(each is one for one in given):
                 self.treat(each, given)
         return made
+
+
+def _version(tensor: Tensor) -> int:
+    """Return how often torch saw a tensor change; it does not count where nothing can be differentiated."""
+    return -1 if tensor.is_inference() else int(tensor._version)
+
+
+def _among(tensor: Tensor, others: Iterable[Tensor]) -> bool:
+    return any(tensor is other for other in others)
 
 
 def _node(made: Any) -> Node:
@@ -211,5 +253,5 @@ def _parent(made: Any) -> Any:
 def _without_registries(path: str) -> str:
     """Return a path through a module's attributes without those that hold what it has registered."""
     for registry in ("_modules", "_parameters", "_buffers"):
-        path = path.replace(f"{registry}['", "").replace(f".{registry}", "")
-    return path.replace("']", "").lstrip(".")
+        path = re.sub(rf"(^|\.){registry}\['([^']*)'\]", r"\1\2", path)
+    return path.lstrip(".")

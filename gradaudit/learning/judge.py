@@ -61,7 +61,7 @@ def _loss(course: Course, falls_by: float | None) -> Iterator[Finding]:
         return
     share = f" by {abs(first - last) / abs(first):.1%}" if first else ""
     went = f"fell{share}" if last < first else f"rose{share}" if last > first else "stayed where it was"
-    wanted = f"fall by at least {falls_by:.0%}" if falls_by else "fall"
+    wanted = f"fall by at least {100 * falls_by:g}%" if falls_by else "fall"
     message = (
         f"the loss {went} in {_epochs(course.measured)}, from {_shown(first)} to {_shown(last)}; it should {wanted}"
     )

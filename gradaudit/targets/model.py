@@ -23,6 +23,7 @@ from gradaudit.targets.batch import batch_of, second_batch, targets_in
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError
+from gradaudit.targets.structure import leaves
 from gradaudit.targets.words import in_words, tape_in_words
 
 __all__ = [
@@ -107,6 +108,17 @@ class ModelOp:
             OpError: where the model or the loss raises, the loss is no scalar tensor, or the tape is not as described.
 
         """
+        try:
+            return self._run(arrays)
+        except OpError as error:
+            made, now = self._dtypes(arrays)
+            if "dtype" not in str(error) or made == now:
+                raise
+            said, *places = str(error).splitlines()
+            hint = f" (the model was made in {made} and is audited in {now}: 'dtype: {made}' audits it as it is)"
+            raise OpError("\n".join([said + hint, *places])) from None
+
+    def _run(self, arrays: Mapping[str, Array]) -> Run:
         self.passes += 1
         with seeded(0), in_words("forward"), self.tape.exact():
             for name, tensor in self.trained.items():
@@ -119,9 +131,21 @@ class ModelOp:
                 if made.name not in self.targets
             }
             output = self.tape.call(self.model, inputs.values())
-            loss = self.loss(output, *(arrays[name] for name in self.targets))
+            with in_words(self._loss_of(output)):
+                loss = self.loss(output, *(arrays[name] for name in self.targets))
             self._refuse_no_scalar(loss)
         return Run(inputs, output, loss)
+
+    def _loss_of(self, output: Any) -> str:
+        """Return what to call the loss where it raises, with what it was given where that is no tensor."""
+        tensors = any(self.tape.is_tensor(each) for each in leaves(output))
+        return "the loss" if tensors else f"the model returned {type(output).__name__}, no tensor of the tape; the loss"
+
+    def _dtypes(self, arrays: Mapping[str, Array]) -> tuple[str, str]:
+        """Return in which floating dtypes the parameters were made and are now, each once."""
+        pairs = [(self.initial[name].dtype, arrays[name].dtype) for name in self.trained if name in arrays]
+        made, now = ({dtype.name for dtype in dtypes if dtype.kind == "f"} for dtypes in zip(*pairs, strict=True))
+        return " and ".join(sorted(made)), " and ".join(sorted(now))
 
     def _refuse_no_scalar(self, loss: Any) -> None:
         if not self.tape.is_tensor(loss):
@@ -213,7 +237,8 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
         second=second_batch(target, case, data, batch),
         unregistered=unregistered,
     )
-    op.initial  # noqa: B018 (read before anything is assigned)
+    with in_words("reading the model's parameters"):
+        op.initial  # noqa: B018 (before anything is assigned)
     return op
 
 
@@ -262,10 +287,13 @@ def _parameter(name: str, tensor: Tensor, case: Case, op: ModelOp) -> Input:
     if initial.size and (initial == initial.flat[0]).all():
         initial = initial + AROUND * (2 * generator(case, name).random(initial.shape) - 1)
     with in_words("the tape"):
-        op.tape.assign(tensor, initial.astype(dtype_of(case.dtype)))
+        dtype = (
+            np.result_type(dtype_of(case.dtype), np.complex64) if initial.dtype.kind == "c" else dtype_of(case.dtype)
+        )
+        op.tape.assign(tensor, initial.astype(dtype))
         kept = op.tape.array(tensor).dtype
         op.tape.assign(tensor, op.initial[name])
-    dtype = kept if has_derivatives(kept) else dtype_of(case.dtype)
+    dtype = kept if has_derivatives(kept) else dtype
     return Input(name, initial.shape, dtype.name, values=initial.astype(dtype))
 
 

@@ -69,6 +69,10 @@ def returns_array() -> Model:
     return Model(lambda model, x: (x @ model.weight).data, weight=drawn(3, 2))
 
 
+def mean_of_tensor(output: Tensor) -> Tensor:
+    return (output + Tensor(-output.data)).mean()
+
+
 def detached_loss(output: Any) -> Tensor:
     return Tensor(np.mean(output.data if isinstance(output, Tensor) else output))
 
@@ -160,3 +164,15 @@ def data(seed: int) -> Any:
 
 def no_data(seed: int) -> Any:
     return np.zeros((4, 3))
+
+
+def changed_in_place() -> Model:
+    """The product saved what is doubled afterwards."""
+
+    def compute(model: Any, x: Tensor) -> Tensor:
+        hidden = functions.tanh(x @ model.first)
+        made = hidden @ model.second
+        hidden.data *= 2
+        return made
+
+    return Model(compute, first=drawn(3, 4), second=drawn(4, 2))

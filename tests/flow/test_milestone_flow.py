@@ -40,16 +40,21 @@ def test_all_parameters_of_the_transformer_take_at_most_twenty_forwards() -> Non
     assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 20
 
 
-@pytest.mark.parametrize("number", [0, 5, 11, 18])
-def test_one_entry_of_one_weight_of_the_transformer_is_found(number: int) -> None:
+SHARES = (0.0, 0.5, 1.0)
+"""Which entry is off: that with the smallest gradient that is not zero, the middle one, the largest."""
+
+
+@pytest.mark.parametrize("number", range(19))
+def test_one_entry_of_any_weight_of_the_transformer_is_found_in_some_fifty_forwards(number: int) -> None:
     name = [result.input for result in milestone("transformer").results][number]
     right = reverse.reverse
 
     def wrong(output: tensor.Tensor, upstream: object = None) -> None:
         right(output, upstream)
         parameter = lookup[name]
-        place = np.unravel_index(int(np.abs(parameter.grad).argmax()), parameter.grad.shape)
-        parameter.grad[place] *= 1.01
+        sizes = np.abs(parameter.grad).ravel()
+        ordered = [index for index in sizes.argsort() if sizes[index] > 0.0]
+        parameter.grad.flat[ordered[int(SHARES[number % 3] * (len(ordered) - 1))]] *= 1.01
 
     from gradaudit.milestones import transformer
 
@@ -65,3 +70,4 @@ def test_one_entry_of_one_weight_of_the_transformer_is_found(number: int) -> Non
         made = milestone("transformer")
     assert {result.input for result in made.results if result.verdict is Verdict.FAIL} == {name}, said(made)
     assert of(made, name).wrong == 1
+    assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 70

@@ -9,6 +9,7 @@ import pytest
 from flow_audits import audit, codes, of, said
 
 from gradaudit.engine.conclusion import Audit
+from gradaudit.flow import place
 from gradaudit.results import Verdict
 
 
@@ -27,6 +28,10 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
     "cycle": ({}, "the graph has a cycle: a tensor is computed from itself, "),
     "not_a_model": ({}, "parameters"),
     "build": ({"loss": "odd_models:vector"}, "the loss has shape (5, 2); expected a scalar"),
+    "returns_array": (
+        {"loss": "odd_models:mean_of_tensor"},
+        "the model returned ndarray, no tensor of the tape; the loss",
+    ),
     "build with an array as loss": ({"loss": "odd_models:array_loss"}, "the loss is float64; expected a scalar tensor"),
     "build with wrong data": ({"data": "odd_models:no_data", "inputs": {}}, "expected (inputs, targets), two tuples"),
 }
@@ -117,3 +122,15 @@ def test_data_gives_a_batch(tmp_path: Path) -> None:
     made = odd(tmp_path, "build", inputs={}, data="odd_models:data")
     assert [(result.input, result.verdict) for result in made.results] == [("weight", Verdict.PASS)]
     assert of(made, "weight").size == 6
+
+
+def test_an_array_that_is_changed_in_place_is_told_beside_the_step_that_saved_it(tmp_path: Path) -> None:
+    message = of(odd(tmp_path, "changed_in_place"), "second").message
+    assert "the array of what TanhBackward" in message
+    assert "was changed in place or its backward is wrong" in message
+
+
+def test_a_model_that_is_installed_is_named_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "_LIBRARIES", (*place._LIBRARIES, str(Path(__file__).parent)))
+    made = odd(tmp_path, "build", loss="odd_models:detached_loss")
+    assert "odd_models.py" in said(made)

@@ -53,6 +53,9 @@ class TestLoss:
         assert finding.message == "the loss fell by 74.5% in 10 epochs, from 2 to 0.51; it should fall by at least 75%"
         assert finding.evidence["losses"] == [2.0, 0.51]
 
+    def test_that_falls_by_almost_all_says_how_much_was_expected(self) -> None:
+        assert "it should fall by at least 99.99%" in found(course(2.0, 0.01), loss_falls_by=0.9999)[0].message
+
     def test_that_rises_or_stays(self) -> None:
         assert "rose by 50.0%" in found(course(2.0, 3.0))[0].message
         assert "stayed where it was" in found(course(2.0, 2.0))[0].message

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradaudit.flow.subject import FlowSubject
+from gradaudit.flow.tape import Node
 from gradaudit.results import Finding
 
 
@@ -23,18 +24,45 @@ def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:
     elif cut.made is not None:
         message = f"no gradient reaches {name}: {cut.in_words()}; nor does the loss change with it"
     else:
-        message = f"no gradient reaches {name}: the loss is not computed from it"
+        why = "the model puts another tensor in its place when it is called"
+        message = (
+            f"no gradient reaches {name}: {why if _replaced(subject, name) else 'the loss is not computed from it'}"
+        )
     return Finding("unreached-parameter", message, cut.evidence())
+
+
+def _replaced(subject: FlowSubject, name: str) -> bool:
+    """Whether the model has another tensor now where this parameter was."""
+    op = subject.op
+    now = op.tape.parameters(op.model)
+    path = name if name in now else name.removeprefix("model.")
+    return path in now and name in op.trained and now[path] is not op.trained[name]
 
 
 def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:
     """Return a finding where the tape leads to a parameter or input, and reverse mode leaves it no gradient."""
     if subject.gradients[name] is not None:
         return None
-    steps = sorted({node.name for node in subject.from_loss.children(subject.tensor(name))})
+    given = {node.identity: node.name for node in subject.from_loss.children(subject.tensor(name))}
+    last, place = _last_with_gradient(subject, name)
+    if last is not None and last.identity not in given:
+        by = f"{last.name} ({place})" if place else last.name
+        message = f"the tape leads to {name} and its gradient is None; the last step on the way that was handed one is "
+        message += f"{by}: does its backward return one for each input?"
+        return Finding("missing-gradient", message, {"steps": [last.name]})
+    steps = sorted({*given.values()})
     by = f"; the step that was given it is {' or '.join(steps)}" if steps else ""
     message = f"the tape leads to {name} and its gradient is None{by}: does its backward return one for each input?"
     return Finding("missing-gradient", message, {"steps": steps})
+
+
+def _last_with_gradient(subject: FlowSubject, name: str) -> tuple[Node | None, str]:
+    """Return the step furthest from the loss whose output holds a gradient, of those on the ways to a tensor."""
+    graph, tape = subject.from_loss, subject.op.tape
+    on_way = {above for above, _ in graph.edges_from(subject.tensor(name))}
+    held = [made for made in subject.base.creations if tape.gradient(made.tensor) is not None]
+    found = [(node, made.place) for made in held if (node := tape.node(made.tensor)) and node.identity in on_way]
+    return max(found, key=lambda step: graph.ranks[step[0].identity], default=(None, ""))
 
 
 def unregistered_parameters(subject: FlowSubject) -> Iterator[tuple[str, int, Finding]]:
