@@ -1,4 +1,4 @@
-"""Tests of targets: functions compiled by JAX are tiny here, and compiling them well would take longer than all else."""
+"""Tests of targets: JAX compiles tiny functions here, and to do it well would take longer than all else."""
 
 from __future__ import annotations
 
