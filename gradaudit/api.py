@@ -15,7 +15,7 @@ from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.terminal import visible
 from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation, HeldTarget, Location, Method, ProcessTarget, Tolerance
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
+from gradaudit.spec.dtypes import DEFAULT_DTYPE, DEFAULT_TOLERANCES, spacing
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
 from gradaudit.targets.foreign import as_numpy
@@ -187,9 +187,9 @@ def check(
     target = op if isinstance(op, HeldTarget) else _held(op, params)
     if differentiable is not None:
         target = with_parameters_constant(target)
-    made = given_inputs({name: _numpy(name, given) for name, given in inputs.items()}, differentiable)
-    floating = [one.dtype for one in made if one.differentiable]
-    dtype = max(floating, key=spacing)
+    arrays = {name: _numpy(name, given) for name, given in inputs.items()}
+    made = given_inputs(arrays, differentiable, needed=not target.brings_inputs)
+    dtype = max((one.dtype for one in made if one.differentiable), key=spacing, default=DEFAULT_DTYPE)
     case = Case(
         op=target.name,
         module="",

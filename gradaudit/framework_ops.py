@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from gradaudit.spec.case import Case, Framework, HeldTarget, Mode
+from gradaudit.spec.case import WITH_MODULES, Case, Framework, HeldTarget, Mode
 from gradaudit.spec.errors import nearest
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
 from gradaudit.targets.frameworks import install_command, is_installed, op_of, opener
@@ -121,7 +121,7 @@ def _framework_op(
         except UnusableError as error:
             raise OpError(f"{called} {error}") from None
 
-    return HeldTarget(opened, called)
+    return HeldTarget(opened, called, brings_inputs=framework in WITH_MODULES)
 
 
 def with_parameters_constant(target: HeldTarget) -> HeldTarget:
@@ -134,7 +134,7 @@ def with_parameters_constant(target: HeldTarget) -> HeldTarget:
         _, upstreams = split_upstream(op.parameters)  # which the second order brings along too
         return replace(op, parameters={upstream_name(k): array for k, array in upstreams.items()})
 
-    return replace(target, open=opened)
+    return replace(target, open=opened, brings_inputs=False)
 
 
 def _name_of(function: Any) -> str:

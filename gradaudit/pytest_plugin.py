@@ -97,7 +97,8 @@ def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]
 
     for case in cases:
         audited = _Audited(case)
-        if isinstance(case.target, ModelTarget):  # whose parameters are known when it has been made
+        model = isinstance(case.target, ModelTarget)  # whose parameters are known when it has been made
+        if model or not any(made.differentiable for made in case.inputs):  # likewise an embedding's
             yield GradientItem.from_parent(parent, name=f"{case.name}[{case.dtype}]", audited=audited, about="")
             continue
         for made in case.inputs:

@@ -101,6 +101,8 @@ def examine(case: Case, op: Op) -> Subject:
 
     """
     case = completed(case, op)
+    if not any(made.differentiable for made in case.inputs):
+        raise OpError("none of its inputs is differentiable, so there is no gradient to audit")
     placed = _placing(case, op)
     inputs = {name: placed(array) for name, array in draw_inputs(case).items()}
     before = Snapshot.of(inputs)

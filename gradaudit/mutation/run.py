@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
 from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
+from gradaudit.targets.frameworks import missing_framework
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds that a mutant may take, all cases together: ten times what the slowest needs; those that loop wait for it."""
@@ -65,7 +66,7 @@ def mutate_specs(
     interrupted = False
     try:
         with workers(cores() if jobs is None else jobs, timeout) as tasks:
-            if problems := unimportable(specs, tasks.map):
+            if problems := unimportable(_installed(specs), tasks.map):
                 raise SpecError(problems)
             for case, audit in _audited([case for plan in plans for case in plan.cases], tasks):
                 audits[case.id] = audit
@@ -80,6 +81,11 @@ def mutate_specs(
     tried = Counter(op for op, _ in trials)
     done = [plan for plan in plans if 0 < tried[plan.op] == len(plan.mutants)]
     return Mutation(tuple(_mutation(plan, audits, trials) for plan in done), skipped, interrupted)
+
+
+def _installed(specs: Specs) -> Specs:
+    """Return the specs without those of frameworks that are not there, which are not mutated anyway."""
+    return replace(specs, cases=tuple(case for case in specs.cases if missing_framework(case.target) is None))
 
 
 def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan], tuple[tuple[str, str], ...]]:

@@ -143,8 +143,8 @@ class Surveyor:
             along[index] = self._line[index]
             self._line = along
         self._relative = np.where(self._sizes > 0.0, self._sizes, rms(self._sizes) or 1.0)
-        self._size = float(np.linalg.norm(self._outputs))
         values = self._values(self._absolute, self._start)
+        self._size = self._size_of_outputs(values)
         walk = None if values is None else read_walk(values, IRREGULAR)
         if values is not None and self._is_noisy(walk):
             self._breaks = self._find_breaks(values)
@@ -152,6 +152,11 @@ class Surveyor:
         if walk is None or self._is_noisy(walk):
             return self._confirmed(walk) or self._climbed(walk)
         return self._expected_noise(walk)
+
+    def _size_of_outputs(self, values: Floats | None) -> float:
+        """Return the norm of the outputs; where all are zero, of the largest along the line: those are rounded."""
+        size = float(np.linalg.norm(self._outputs))
+        return size if size or values is None else float(np.linalg.norm(np.abs(values).max(axis=0)))
 
     def _is_noisy(self, walk: Walk | None) -> bool:
         """Whether a walk shows more than the rounding that is taken for granted."""
@@ -293,7 +298,8 @@ class Surveyor:
         if values is None:
             return None
         if self._breaks is not None:
-            breaks = self._breaks if scale is self._absolute else self._breaks.jumps()
+            same = np.array_equal(scale, self._absolute)  # as at an input of zeros, which has no scale but one
+            breaks = self._breaks if same else self._breaks.jumps()
             values -= breaks.along(spacing * np.array(IRREGULAR))
         return read_walk(values, IRREGULAR)
 

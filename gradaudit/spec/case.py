@@ -133,6 +133,7 @@ class HeldTarget:
         name: what it is called.
         close: lets go of what the op that was made holds besides memory.
         folder: where its functions would be looked up by name, which they are not.
+        brings_inputs: whether the op may have inputs that nobody names: the parameters of a module.
 
     """
 
@@ -140,10 +141,14 @@ class HeldTarget:
     name: str
     close: Callable[[Any], None] = _keep
     folder: Path = Path()
+    brings_inputs: bool = False
 
 
 Framework = Literal["torch", "jax", "autograd", "tinygrad"]
 Mode = Literal["reverse", "forward", "second", "batched"]
+
+WITH_MODULES: frozenset[Framework] = frozenset({"torch"})
+"""The frameworks whose targets may be modules, which bring their parameters along as inputs."""
 
 
 @dataclass(frozen=True)

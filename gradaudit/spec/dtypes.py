@@ -15,6 +15,9 @@ InputDtypeName = Literal[FloatingName, DiscreteName]
 
 FLOATING_NAMES: tuple[str, ...] = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
+DEFAULT_DTYPE: FloatingName = "float64"
+"""Of a case where nobody names one: in it differences are the sharpest."""
+
 DEFAULT_TOLERANCES = {
     "float16": Tolerance(5e-3, 1e-3),
     "bfloat16": Tolerance(1.6e-2, 4e-3),

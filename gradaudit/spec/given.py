@@ -18,12 +18,15 @@ KNOWN_DTYPES: tuple[str, ...] = tuple(
 )
 
 
-def given_inputs(arrays: Mapping[str, ArrayLike], differentiable: Collection[str] | None = None) -> tuple[Input, ...]:
+def given_inputs(
+    arrays: Mapping[str, ArrayLike], differentiable: Collection[str] | None = None, *, needed: bool = True
+) -> tuple[Input, ...]:
     """Return how inputs are made of copies of these arrays, in their memory layouts.
 
     Args:
         arrays: by name, in the order in which forward takes them.
         differentiable: names of those that gradients are expected for; None for all floating ones.
+        needed: whether one of them must be differentiable; not where the op brings inputs along that are.
 
     Raises:
         TypeError: where one is no array of numbers.
@@ -34,7 +37,7 @@ def given_inputs(arrays: Mapping[str, ArrayLike], differentiable: Collection[str
         if name not in arrays:
             raise ValueError(f"differentiable: there is no input '{name}'{nearest(name, arrays)}")
     made = tuple(_input(name, array, differentiable) for name, array in arrays.items())
-    if not any(one.differentiable for one in made):
+    if needed and not any(one.differentiable for one in made):
         found = ", ".join(f"{one.name}: {one.dtype}" for one in made) or "none"
         raise ValueError(f"inputs: expected at least one that is differentiable, found {found}")
     return made

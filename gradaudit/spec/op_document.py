@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradaudit.spec.case import Input, Target
+from gradaudit.spec.case import WITH_MODULES, FrameworkTarget, Input, Target
 from gradaudit.spec.document import InputModel, TargetModel
 from gradaudit.spec.inputs import check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
@@ -20,11 +20,17 @@ def op_parts(
     given = {name: InputModel.model_validate(own) for name, own in merged["inputs"].items()}
     made = [expanded_input(name, model, dtype, mistakes) for name, model in given.items()]
     inputs = tuple(entry for entry in made if entry is not None)
+    model = TargetModel.model_validate(merged["target"])
+    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes)
     if not given:
         mistakes.append(InvalidCaseError(("inputs",), "expected at least one input, found none"))
-    elif len(inputs) == len(given) and not any(entry.differentiable for entry in inputs):
+    elif len(inputs) == len(given) and not any(entry.differentiable for entry in inputs) and not _brings_inputs(target):
         message = "none of the inputs is differentiable, so there is no gradient to audit"
         mistakes.append(InvalidCaseError(("inputs",), message))
     mistakes.noting(check_upstream, merged["upstream"], dtype)
-    model = TargetModel.model_validate(merged["target"])
-    return expanded_target(model, mode, inputs, tuple(given), folder, mistakes), inputs
+    return target, inputs
+
+
+def _brings_inputs(target: Target | None) -> bool:
+    """Whether a target may be a module, as an embedding is: its parameters are known when it has been made."""
+    return isinstance(target, FrameworkTarget) and target.framework in WITH_MODULES

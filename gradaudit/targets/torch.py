@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import Module
+from torch.nn.parameter import is_lazy
 
 from gradaudit.numerics.arrays import dtype_name
 from gradaudit.spec.case import Mode
@@ -183,15 +184,18 @@ def _taking_keywords(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _module(function: Any) -> Module | None:
     """Return the module that is given, or made by what needs no arguments; None for a function of inputs."""
-    if isinstance(function, Module):
-        return function
-    if not _needs_nothing(function):
+    if not isinstance(function, Module) and not _needs_nothing(function):
         return None
-    made = function()
+    made = function if isinstance(function, Module) else function()
     if not isinstance(made, Module):
         found = type(made).__name__
         raise UnusableError(
             f"needs no inputs and returned {found}; expected a function of inputs, or a torch.nn.Module"
+        )
+    lazy = [name for name, held in (*made.named_parameters(), *made.named_buffers()) if is_lazy(held)]
+    if lazy:
+        raise UnusableError(
+            f"has no shape yet for {', '.join(lazy)}, made at the first call; expected a module that was called once"
         )
     return made
 

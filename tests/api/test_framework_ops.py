@@ -181,6 +181,37 @@ class TestTorch:
         with pytest.raises(TypeError, match="x: expected an array, found Tensor"):
             gradaudit.check(gradaudit.torch_op(self.torch.sin), {"x": self.torch.eye(3).to_sparse()})
 
+    def test_a_module_of_integers_or_of_nothing_has_its_parameters_audited(self) -> None:
+        embedding = gradaudit.check(gradaudit.torch_op(self.torch.nn.Embedding(5, 3)), {"i": np.array([1, 1, 4])})
+        assert verdicts(embedding) == {"weight": "pass"}
+
+        class Alone(self.torch.nn.Module):  # type: ignore[misc,name-defined]
+            def __init__(self, torch: Any) -> None:
+                super().__init__()
+                self.weight = torch.nn.Parameter(torch.linspace(-1.0, 1.0, 4))
+
+            def forward(self) -> Any:
+                return self.weight.sin() + 0 * self.weight.detach()
+
+        assert verdicts(gradaudit.check(gradaudit.torch_op(Alone(self.torch)), {})) == {"weight": "pass"}
+
+    def test_a_padding_row_of_an_embedding_has_no_gradient_of_its_own_and_is_named(self) -> None:
+        layer = self.torch.nn.Embedding(5, 3, padding_idx=1)
+        (result,) = gradaudit.check(gradaudit.torch_op(layer), {"i": np.array([1, 1, 4])}).results
+        assert {mismatch.index[0] for mismatch in result.mismatches} == {1}
+
+    def test_a_function_of_integers_has_nothing_to_audit(self) -> None:
+        audit = gradaudit.check(gradaudit.torch_op(lambda i: 2 * i), {"i": np.array([1, 2])})
+        assert (str(audit.verdict), "none of its inputs is differentiable" in audit.report) == ("error", True)
+
+    def test_a_lazy_module_is_refused_in_words(self) -> None:
+        nn = self.torch.nn
+        for made in (nn.LazyLinear(2), lambda: nn.Sequential(nn.LazyLinear(2))):
+            audit = gradaudit.check(gradaudit.torch_op(made), {"x": X})
+            assert str(audit.verdict) == "error"
+            assert "weight, " in audit.report
+            assert "expected a module that was called once" in " ".join(audit.report.split())
+
     def test_what_makes_no_module_is_an_error_by_name(self) -> None:
         audit = gradaudit.check(gradaudit.torch_op(lambda: 3, name="three"), {"x": X})
         assert audit.results[0].message.startswith("three needs no inputs and returned int; expected")

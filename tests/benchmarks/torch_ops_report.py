@@ -123,12 +123,6 @@ REASONS = (
         "by its step, here nothing was tested at them. All finite elements are right",
     ),
     Reason(
-        ("linalg.norm.subgradients_at_zero[[]0[]]", "linalg.norm.subgradients_at_zero[[]2[]]"),
-        ("inconclusive",),
-        "a norm at the zero vector, of order 2 or 1/2: there is a kink or a cusp, the input and the output are zero, "
-        "and so there is no scale to choose steps by; gradcheck's central difference is zero by symmetry",
-    ),
-    Reason(
         ("linalg.norm.subgradients_at_zero[[]1[]]",),
         ("inconclusive",),
         "the count of elements that are not zero, at the zero vector: a jump on both sides, by as much",

@@ -80,3 +80,32 @@ def test_a_search_that_finds_wrong_indices_at_kinks_only_says_so() -> None:
     x = array("x", (30, 40), -3, 3, distribution="integers")
     result = only(audit(sort, lambda u, x: 100 + 0 * x, x))
     assert result.verdict is Verdict.FAIL
+
+
+def norm(x: Any) -> Any:
+    return np.sqrt((x * x).sum())
+
+
+def zero_at_zero(u: Any, x: Any) -> Any:
+    return u * (x / norm(x) if x.any() else np.zeros_like(x))
+
+
+AT_ZERO: dict[str, tuple[Any, Any]] = {
+    "norm": (norm, zero_at_zero),
+    "absolute value": (np.abs, lambda u, x: u * np.sign(x)),
+    "relu": (lambda x: np.maximum(x, 0), lambda u, x: u * (x > 0)),
+}
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize(("forward", "backward"), AT_ZERO.values(), ids=AT_ZERO)
+def test_where_input_and_output_are_zero_the_two_slopes_are_seen(forward: Any, backward: Any, size: int) -> None:
+    def beyond(u: Any, x: Any) -> Any:
+        return backward(u, x) + 1.5 * np.abs(u) * np.ones_like(x)
+
+    zeros = array("x", (size,), values=np.zeros(size))
+    right, wrong = (only(audit(forward, made, zeros)) for made in (backward, beyond))
+    assert right.verdict is Verdict.PASS, right.message
+    assert "kink" in {finding.code for finding in right.findings}
+    assert wrong.verdict is Verdict.FAIL
+    assert all(np.isfinite(mismatch.error_bound) for mismatch in wrong.mismatches)

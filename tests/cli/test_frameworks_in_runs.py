@@ -47,6 +47,15 @@ class TestMissing:
         gradaudit("run", "specs", "--json", "results.json")
         assert [row["op"] for row in json.loads((project / "results.json").read_text())["results"]] == ["good"]
 
+    def test_mutate_passes_them_over(self, gradaudit: Command, project: Path) -> None:
+        ops = "import no_such_framework\n\n\ndef sine(x):\n    return no_such_framework.sin(x)\n"
+        (project / "in_torch.py").write_text(ops)
+        write_project(project, spec("good"), {**SINE, "target": {"torch": "in_torch:sine"}})
+        found = gradaudit("mutate", "--specs", "specs", "-j", "1", "--no-store")
+        assert found.exit_code in (0, 1), found.output
+        assert "no_such_framework" not in found.output
+        assert "good" in found.output
+
     def test_explain_says_how_to_install_it(self, gradaudit: Command, project: Path) -> None:
         write_project(project, SINE)
         found = gradaudit("explain", "sine", "--specs", "specs")

@@ -191,6 +191,16 @@ class Scale(torch.nn.Module):
         )
 
 
+def test_a_module_of_integers_is_one_test(project: Path, run: Run) -> None:
+    pytest.importorskip("torch")
+    (project / "embedded.py").write_text("import torch\n\n\ndef rows():\n    return torch.nn.Embedding(5, 3)\n")
+    inputs = "inputs:\n  i: {shape: [4], distribution: integers, range: [0, 4]}\n"
+    (project / "rows.yaml").write_text("op: rows\ntarget: {torch: embedded:rows}\n" + inputs)
+    found = run("--gradaudit", "specs/rows.yaml", "-v")
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines(["*rows.yaml::default?float64? PASSED*"])
+
+
 def test_junit_xml(project: Path, run: Run, pytester: pytest.Pytester) -> None:
     run("--gradaudit", "specs", "--junitxml", "out.xml")
     tests = ElementTree.parse(pytester.path / "out.xml").findall(".//testcase")
