@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.flow.graph import Walk, walk
-from gradaudit.flow.tape import Creation, Node, Tape, TapeError, Tensor
 from gradaudit.targets.model import ModelOp, Run, in_words
+from gradaudit.targets.tapes.tape import Creation, Node, Tape, TapeError, Tensor
 
 Array = NDArray[Any]
 

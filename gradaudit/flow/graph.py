@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradaudit.flow.tape import Node, Tape, TapeError, Tensor
+from gradaudit.targets.tapes.tape import Node, Tape, TapeError, Tensor
 
 MAX_NODES = 1_000_000
 """Most steps that are walked: a graph without end comes from a tape that makes new nodes whenever it is asked."""

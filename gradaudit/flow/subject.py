@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from gradaudit.flow.cut import Cut, Recorded, find_cut, recorded
 from gradaudit.flow.graph import Walk, walk
-from gradaudit.flow.tape import Tensor
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs
@@ -19,6 +18,7 @@ from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
 from gradaudit.targets.model import ModelOp, in_words
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import leaves
+from gradaudit.targets.tapes.tape import Tensor
 
 Array = NDArray[Any]
 

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.presets import tape_of
-from gradaudit.flow.tape import Tape, Tensor
 from gradaudit.spec.case import Case, Input, ModelTarget
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
@@ -23,6 +21,8 @@ from gradaudit.targets.batch import batch_of, second_batch, targets_in
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError
+from gradaudit.targets.tapes.presets import tape_of
+from gradaudit.targets.tapes.tape import Tape, Tensor
 from gradaudit.targets.words import in_words, tape_in_words
 
 __all__ = [

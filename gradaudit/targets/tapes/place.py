@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 from types import FrameType
 
-_OURS = tuple(f"{Path(__file__).parent.parent / name}/" for name in ("flow", "targets", "engine", "checks", "numerics"))
+_OURS = tuple(f"{Path(__file__).parents[2] / name}/" for name in ("flow", "targets", "engine", "checks", "numerics"))
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
 
