@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from gradaudit.audit.conclusion import Audit, concluded
 from gradaudit.checks.gradient.outcome import blank_result
-from gradaudit.engine.conclusion import Audit, concluded
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.course import Course
 from gradaudit.learning.judge import LOSS, judge

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes, only
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 
 Function = Callable[..., Any]

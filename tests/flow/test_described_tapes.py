@@ -12,7 +12,7 @@ import tiny
 from flow_audits import audit, codes, loaded, of, said
 from teaching import Value
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.flow.graph import walk
 from gradaudit.results import Verdict
 from gradaudit.spec.errors import SpecError

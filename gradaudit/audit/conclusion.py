@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gradaudit.checks.gradient.outcome import blank_result
-from gradaudit.engine.events import Trace
-from gradaudit.results import Finding, Result, Verdict, worst
+from gradaudit.results import Finding, Result, Trace, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 
 
