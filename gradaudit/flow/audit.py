@@ -29,9 +29,10 @@ from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
-from gradaudit.targets.model import ModelOp, tape_in_words
+from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
+from gradaudit.targets.words import tape_in_words
 
 Array = NDArray[Any]
 

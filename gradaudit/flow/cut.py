@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.flow.graph import Walk, walk
-from gradaudit.targets.model import ModelOp, Run, in_words
+from gradaudit.targets.model import ModelOp, Run
 from gradaudit.targets.tapes.tape import Creation, Node, Tape, TapeError, Tensor
+from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]
 

@@ -15,10 +15,11 @@ from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
-from gradaudit.targets.model import ModelOp, in_words
+from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import leaves
 from gradaudit.targets.tapes.tape import Tensor
+from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]
 

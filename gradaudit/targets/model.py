@@ -25,18 +25,6 @@ from gradaudit.targets.tapes.presets import tape_of
 from gradaudit.targets.tapes.tape import Tape, Tensor
 from gradaudit.targets.words import in_words, tape_in_words
 
-__all__ = [
-    "BATCH",
-    "ModelOp",
-    "Run",
-    "batch_of",
-    "in_words",
-    "model_names",
-    "open_model",
-    "tape_in_words",
-    "with_parameters",
-]
-
 Array = NDArray[Any]
 
 
