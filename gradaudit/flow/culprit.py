@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from gradaudit.flow.attribution import last_right
+from gradaudit.flow.graph import key_of
 from gradaudit.flow.subject import FlowSubject
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
     suspects = {above for above, _ in _only(edges, wrong, right)} | _only(passed, wrong, right)
     ordered = sorted(suspects, key=lambda key: graph.ranks[key])
-    places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
+    places = {key_of(subject.op.tape, made.tensor): made.place for made in subject.base.creations}
     if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
         said = _said(graph.nodes[found].name, places.get(found, ""))
         return f"gradients are right up to the output of {said} and wrong behind it: its backward is wrong"
@@ -47,8 +48,3 @@ def _only(ways: Mapping[str, frozenset[T]], wrong: Sequence[str], right: Sequenc
 
 def _said(name: str, place: str) -> str:
     return f"{name} ({place})" if place else name
-
-
-def _identity(subject: FlowSubject, tensor: object) -> int:
-    node = subject.op.tape.node(tensor)
-    return node.identity if node else 0

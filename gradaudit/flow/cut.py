@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.graph import Walk, walk
+from gradaudit.flow.graph import Walk, key_of, walk
+from gradaudit.numerics.magnitude import rms
 from gradaudit.targets.model import ModelOp, Run
 from gradaudit.targets.tapes.tape import Creation, Node, Tape, TapeError, Tensor
 from gradaudit.targets.words import in_words
@@ -121,9 +122,9 @@ def _tensors(op: ModelOp, run: Run, names: Collection[str]) -> list[Tensor]:
 def _cut(
     tape: Tape, from_loss: Walk, loss: Tensor, changed: list[Creation], lost: list[Tensor], *, depends: bool
 ) -> Cut:
-    keys = {_key(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
+    keys = {key_of(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
     for position, made in enumerate(changed):
-        key = _key(tape, made.tensor)
+        key = key_of(tape, made.tensor)
         on_tape = made.tensor is loss or key in from_loss.nodes or key in from_loss.leaves
         source = _detached_source(tape, made, changed)
         lost_in_part = source is not made and made.watched
@@ -151,11 +152,6 @@ def _detached_source(tape: Tape, made: Creation, changed: list[Creation]) -> Cre
     return next((each for each in changed if id(each.tensor) in given), made)
 
 
-def _key(tape: Tape, tensor: Tensor) -> int:
-    node = tape.node(tensor)
-    return id(tensor) if node is None else node.identity
-
-
 def _leads(tape: Tape, made: Creation, lost: list[Tensor]) -> str:
     """Return the step that made a tensor, where the tape leads from it to what is lost; else nothing."""
     node: Node | None = tape.node(made.tensor)
@@ -165,9 +161,8 @@ def _leads(tape: Tape, made: Creation, lost: list[Tensor]) -> str:
 
 
 def _nudged(array: Array) -> Array:
-    scale = float(np.sqrt(np.mean(np.abs(array) ** 2))) if array.size else 0.0
     signs = np.where(np.arange(array.size).reshape(array.shape) % 3 == 1, -1.0, 1.0)  # no symmetry that cancels
-    return np.asarray(array + (NUDGE * (scale or 1.0) * signs)).astype(array.dtype)
+    return np.asarray(array + (NUDGE * (rms(array) or 1.0) * signs)).astype(array.dtype)
 
 
 def _alike(one: Array, other: Array) -> bool:
