@@ -24,13 +24,13 @@ class Audit:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-UNKNOWN = "loss"
-"""What the result of a model is about whose parameters are not known."""
+LOSS = "loss"
+"""What the result of a model is about that is none of a parameter: where these are not known, and of its training."""
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:
     """Return the audit of a case that could not be carried out."""
-    names = [made.name for made in case.inputs if made.differentiable] or [UNKNOWN]
+    names = [made.name for made in case.inputs if made.differentiable] or [LOSS]
     results = [replace(blank_result(case, name, message), findings=findings) for name in names]
     return Audit(concluded(case, results, ()))
 
