@@ -57,26 +57,26 @@ def test_a_right_module_is_left_in_peace(tmp_path: Path) -> None:
 
 
 def test_an_embedding_that_is_detached(tmp_path: Path) -> None:
-    results = audited(tmp_path, **TRANSFORMER | {"model": "torch_planted:detached_embedding"})
+    results = audited(tmp_path, **TRANSFORMER | {"model": "torch_broken_models:detached_embedding"})
     assert list(findings(results, "unreached-parameter")) == ["symbols.weight"]
 
 
 def test_an_attention_gradient_that_is_scaled(tmp_path: Path) -> None:
-    results = audited(tmp_path, **TRANSFORMER | {"model": "torch_planted:scaled_attention_gradient"})
+    results = audited(tmp_path, **TRANSFORMER | {"model": "torch_broken_models:scaled_attention_gradient"})
     assert results["loss"].verdict is Verdict.PASS
     assert "2" in findings(results, "constant-factor")["blocks.0.attention.query.bias"].message
     assert results["blocks.0.attention.value.weight"].verdict is Verdict.PASS
 
 
 def test_a_bias_that_is_not_registered(tmp_path: Path) -> None:
-    spec = TRANSFORMER | {"model": "torch_planted:unregistered_bias", "expected": {"parameters": 19}}
+    spec = TRANSFORMER | {"model": "torch_broken_models:unregistered_bias", "expected": {"parameters": 19}}
     results = audited(tmp_path, **spec)
     (name,) = findings(results, "unregistered-parameter")
     assert "aside" in name
     assert failing(results) == {"unregistered-parameter", "parameter-count"}
 
 
-ORDINARY = {**milestone("mlp"), "tape": "torch", "model": "torch_planted:ordinary"}
+ORDINARY = {**milestone("mlp"), "tape": "torch", "model": "torch_broken_models:ordinary"}
 ORDINARY |= {"loss": "gradaudit.milestones.torch:mlp_loss", "batch_size": 50, "epochs": 8}
 
 
@@ -98,7 +98,7 @@ def test_weights_follow_from_the_seed(tmp_path: Path) -> None:
 def test_dropout_draws_anew_at_every_step(tmp_path: Path) -> None:
     import torch_planted
 
-    spec = of_torch("perceptron", model="torch_planted:Masked", epochs=5)
+    spec = of_torch("perceptron", model="torch_broken_models:Masked", epochs=5)
     audited(tmp_path, **spec)
     masks = torch_planted.MASKS[-5:]
     assert len({mask.tobytes() for mask in masks}) == 5

@@ -20,7 +20,7 @@ from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets import names_to_import, open_op
 
 SEEDS = 200
-SEEDS_AT_A_TIME = 2
+SEEDS_AT_A_TIME = 1
 
 
 def ops() -> pytest.MarkDecorator:
