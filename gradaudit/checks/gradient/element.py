@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def look_at(
     question = _Question(loss, index, 1.0, float(claimed.real), tolerance, step, start, confirm)
     if not np.iscomplexobj(claimed):
         return _real(question)
-    real, imaginary = _real(question), _real(replace(question, unit=1j, claimed=float(claimed.imag)))
+    real, imaginary = _real(question), _real(question._replace(unit=1j, claimed=float(claimed.imag)))
     return Element(
         numerical=complex(real.numerical.real, imaginary.numerical.real),
         bound=math.hypot(real.bound, imaginary.bound),
@@ -88,12 +88,11 @@ def look_at(
     )
 
 
-@dataclass(frozen=True)
-class _Question:
-    """What is asked about one real number of the gradient; as ``look_at`` has it, but for the unit of the axis."""
+class _Question(NamedTuple):
+    """What is asked about one real number of the gradient, along the axis of a unit; the rest is as for ``look_at``."""
 
     loss: Loss
-    index: tuple[int, ...]
+    where: tuple[int, ...]
     unit: complex
     claimed: float
     tolerance: Tolerance
@@ -104,7 +103,7 @@ class _Question:
     @property
     def axis(self) -> Axis:
         """The loss along the element, as it is differenced now."""
-        return self.loss.along_element(self.index, self.unit)
+        return self.loss.along_element(self.where, self.unit)
 
     def is_wrong(self, element: Element) -> bool:
         """Whether what is known of the true gradient contradicts the claim."""
@@ -114,14 +113,14 @@ class _Question:
 
 def _real(asked: _Question) -> Element:
     element = _estimated(asked)
-    if asked.step is None and (element.kink or asked.loss.is_tied(asked.index)) and asked.is_wrong(element):
+    if asked.step is None and (element.kink or asked.loss.is_tied(asked.where)) and asked.is_wrong(element):
         return _at_ties(asked, element)
     return element
 
 
 def _estimated(asked: _Question) -> Element:
     loss, claimed, tolerance, axis = asked.loss, asked.claimed, asked.tolerance, asked.axis
-    first = asked.step or asked.start or loss.step_at(asked.index)
+    first = asked.step or asked.start or loss.step_at(asked.where)
     element = _along(axis, claimed, tolerance, first, fixed=asked.step is not None)
     if asked.step is not None or not asked.is_wrong(element):
         return element
@@ -132,7 +131,7 @@ def _estimated(asked: _Question) -> Element:
         return element
     if stair := axis.stair(max(abs(claimed), abs(element.numerical))):
         with loss.climbing(stair):
-            return _along(asked.axis, claimed, tolerance, loss.step_at(asked.index), fixed=False)
+            return _along(asked.axis, claimed, tolerance, loss.step_at(asked.where), fixed=False)
     if element.kink or element.jump:
         return element
     return _beside(cache(axis), first, claimed, tolerance, UNKNOWN)
@@ -142,7 +141,7 @@ def _at_ties(asked: _Question, kink: Element) -> Element:
     """Look for other derivatives near a kink, or among ties, whose two sides do not admit the claim."""
     side = kink.numerical.real
     allowed = asked.tolerance.at(abs(side))
-    admitted = admitted_among_ties(asked.loss, asked.index, asked.unit, asked.claimed, allowed, side)
+    admitted = admitted_among_ties(asked.loss, asked.where, asked.unit, asked.claimed, allowed, side)
     if admitted:
         return Element(asked.claimed, 0.0, kink=True)
     return kink if admitted is False else Element(side, math.inf, kink=True)
