@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradaudit.engine.conclusion import Audit
+    from gradaudit.audit.conclusion import Audit
     from gradaudit.spec.case import Case
     from gradaudit.spec.expand import Overrides
 

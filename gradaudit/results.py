@@ -230,6 +230,9 @@ class MutantCounts:
 Branch = tuple[int, int]
 """A step from one line to another; a negative line leaves the function."""
 
+Trace = Mapping[str, frozenset[Branch]]
+"""The steps from line to line that were taken in each file."""
+
 
 @dataclass(frozen=True)
 class FunctionDepth:

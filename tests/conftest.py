@@ -1,5 +1,25 @@
-"""One thread for linear algebra, as the engine's workers have: set before anything imports NumPy."""
+"""One thread for linear algebra, as the engine's workers have: set before anything imports NumPy. And a folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from gradaudit.engine.threads import one_thread_for_linear_algebra
 
 one_thread_for_linear_algebra()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder, current while the test lasts; modules imported from it are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    yield tmp_path
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(tmp_path):
+            del sys.modules[name]

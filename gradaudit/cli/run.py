@@ -13,7 +13,7 @@ import typer
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
-    from gradaudit.engine.conclusion import Audit
+    from gradaudit.audit.conclusion import Audit
     from gradaudit.engine.events import Handler
     from gradaudit.report.record import Recorder
     from gradaudit.spec.case import Case

@@ -11,8 +11,8 @@ from typing import Any
 
 from gradaudit.depth.implementation import Function
 from gradaudit.depth.trace import new_coverage
-from gradaudit.engine.events import CaseDone, DepthMeasured, Event, Handler, RunFinished, Trace
-from gradaudit.results import Branch, FunctionDepth
+from gradaudit.engine.events import CaseDone, DepthMeasured, Event, Handler, RunFinished
+from gradaudit.results import Branch, FunctionDepth, Trace
 from gradaudit.spec.case import Case
 
 COMPLAINTS = r"^\s*raise\b"

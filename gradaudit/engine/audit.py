@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from gradaudit.audit.conclusion import Audit, concluded, failed_audit
+from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
-from gradaudit.engine.conclusion import Audit, concluded, failed_audit
-from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.audit import audit_learning
 from gradaudit.spec.case import Case, FlowTarget, LearningTarget

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gradaudit.results import Branch, FunctionDepth, Result
-
-Trace = Mapping[str, frozenset[Branch]]
-"""The steps from line to line that were taken in each file."""
+from gradaudit.results import FunctionDepth, Result, Trace
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
+from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit, failed_audit
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, Handler, RunFinished, RunStarted
 from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import workers

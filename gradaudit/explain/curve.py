@@ -79,11 +79,6 @@ class StepCurve:
     points: tuple[Point, ...]
 
     @property
-    def noise_floor(self) -> float:
-        """The least that rounding lets any of these differences be off by, together with its truncation."""
-        return min(point.rounding + point.error for point in self.points)
-
-    @property
     def difference(self) -> float:
         """What the claim and the estimate differ by."""
         return abs(self.analytical - self.estimate)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradaudit.flow.subject import FlowSubject, examine_flow
-from gradaudit.flow.tape import Node, Tensor
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import UndrawableError
@@ -16,6 +15,7 @@ from gradaudit.targets import opened
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import LostOpError, OpError
 from gradaudit.targets.parameters import completed
+from gradaudit.targets.tapes.tape import Node, Tensor
 
 MAX_CUTS = 8
 """Most parameters that are traced to where the graph is cut, each of which takes a run of the model."""

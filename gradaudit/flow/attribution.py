@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.flow.graph import key_of
 from gradaudit.flow.subject import FlowSubject
 from gradaudit.numerics.magnitude import rms
 from gradaudit.targets.op import OpError
@@ -39,11 +40,8 @@ def last_right(subject: FlowSubject, steps: Sequence[int]) -> int | None:
         None where the framework leaves no gradients on the way, or all of them are wrong.
 
     """
-    made_by = {
-        node.identity: position
-        for position, made in enumerate(subject.base.creations)
-        if (node := subject.op.tape.node(made.tensor)) is not None
-    }
+    tape = subject.op.tape
+    made_by = {key_of(tape, made.tensor): position for position, made in enumerate(subject.base.creations)}
     first, end = -1, len(steps)
     while end - first > 1:
         middle = (first + end) // 2
@@ -74,7 +72,5 @@ def _is_right(subject: FlowSubject, position: int | None) -> bool | None:
 
 
 def _loss(subject: FlowSubject, position: int, displacement: Array) -> float:
-    tape = subject.op.tape
-    with tape.displaced(position, displacement):
-        run = subject.op.run(subject.arrays)
-    return float(np.ravel(tape.array(run.loss))[0])
+    with subject.op.tape.displaced(position, displacement):
+        return float(subject.op.forward(subject.arrays)[0])

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.audit.conclusion import Audit, concluded, failed_audit
+from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.determinism import stochastic_forward
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
-from gradaudit.engine.conclusion import Audit, concluded, failed_audit
-from gradaudit.engine.likely_causes import unexplained, with_likely_causes
 from gradaudit.flow.checks.accumulation import accumulation
 from gradaudit.flow.checks.attachment import detached_output, wrong_backward
 from gradaudit.flow.checks.magnitude import magnitudes
@@ -29,9 +29,10 @@ from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
-from gradaudit.targets.model import ModelOp, tape_in_words
+from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
+from gradaudit.targets.words import tape_in_words
 
 Array = NDArray[Any]
 

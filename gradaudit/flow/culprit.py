@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from gradaudit.flow.attribution import last_right
+from gradaudit.flow.graph import key_of
 from gradaudit.flow.subject import FlowSubject
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) ->
     passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
     suspects = {above for above, _ in _only(edges, wrong, right)} | _only(passed, wrong, right)
     ordered = sorted(suspects, key=lambda key: graph.ranks[key])
-    places = {_identity(subject, made.tensor): made.place for made in subject.base.creations}
+    places = {key_of(subject.op.tape, made.tensor): made.place for made in subject.base.creations}
     if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
         said = _said(graph.nodes[found].name, places.get(found, ""))
         behind = suspects - {found}
@@ -62,7 +63,7 @@ def _hooked(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
 def _rewritten(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
     """Yield in words what these steps made whose array was changed in place afterwards, past the tape."""
     for made, value in zip(subject.base.creations, subject.base.values, strict=True):
-        if made.first is None or value is None or _identity(subject, made.tensor) not in steps:
+        if made.first is None or value is None or key_of(subject.op.tape, made.tensor) not in steps:
             continue
         off = np.abs(value - made.first).max(initial=0.0) if value.shape == made.first.shape else np.inf
         if off > REWRITTEN * np.abs(made.first).max(initial=0.0):
@@ -83,8 +84,3 @@ def _only(ways: Mapping[str, frozenset[T]], wrong: Sequence[str], right: Sequenc
 
 def _said(name: str, place: str) -> str:
     return f"{name} ({place})" if place else name
-
-
-def _identity(subject: FlowSubject, tensor: object) -> int:
-    node = subject.op.tape.node(tensor)
-    return node.identity if node else 0

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.graph import Walk, walk
-from gradaudit.flow.tape import Creation, Node, Tape, TapeError, Tensor
-from gradaudit.targets.model import ModelOp, Run, in_words
+from gradaudit.flow.graph import Walk, key_of, walk
+from gradaudit.numerics.magnitude import rms
+from gradaudit.targets.model import ModelOp, Run
+from gradaudit.targets.tapes.tape import Creation, Node, Tape, TapeError, Tensor
+from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]
 
@@ -110,7 +112,7 @@ def find_cut(op: ModelOp, arrays: Mapping[str, Array], names: Collection[str], b
     loss = base.run.loss
     depends = not _alike(op.tape.array(loss), op.tape.array(moved.run.loss))
     with in_words("reading the tape"):
-        noted = {_key(op.tape, made.tensor) for made in base.creations}
+        noted = {key_of(op.tape, made.tensor) for made in base.creations}
         return _cut(op.tape, _Named(walk(op.tape, loss), noted), loss, changed, lost, depends=depends)
 
 
@@ -144,9 +146,9 @@ class _Named:
 def _cut(
     tape: Tape, from_loss: _Named, loss: Tensor, changed: list[Creation], lost: list[Tensor], *, depends: bool
 ) -> Cut:
-    keys = {_key(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
+    keys = {key_of(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
     for position, made in enumerate(changed):
-        key = _key(tape, made.tensor)
+        key = key_of(tape, made.tensor)
         on_tape = made.tensor is loss or from_loss.holds(key)
         source = _detached_source(tape, made, changed)
         lost_in_part = source is not made and made.watched
@@ -174,11 +176,6 @@ def _detached_source(tape: Tape, made: Creation, changed: list[Creation]) -> Cre
     return next((each for each in changed if id(each.tensor) in given), made)
 
 
-def _key(tape: Tape, tensor: Tensor) -> int:
-    node = tape.node(tensor)
-    return id(tensor) if node is None else node.identity
-
-
 def _leads(tape: Tape, made: Creation, lost: list[Tensor]) -> str:
     """Return the step that made a tensor, where the tape leads from it to what is lost; else nothing."""
     node: Node | None = tape.node(made.tensor)
@@ -188,9 +185,8 @@ def _leads(tape: Tape, made: Creation, lost: list[Tensor]) -> str:
 
 
 def _nudged(array: Array) -> Array:
-    scale = float(np.sqrt(np.mean(np.abs(array) ** 2))) if array.size else 0.0
     signs = np.where(np.arange(array.size).reshape(array.shape) % 3 == 1, -1.0, 1.0)  # no symmetry that cancels
-    return np.asarray(array + (NUDGE * (scale or 1.0) * signs)).astype(array.dtype)
+    return np.asarray(array + (NUDGE * (rms(array) or 1.0) * signs)).astype(array.dtype)
 
 
 def _alike(one: Array, other: Array) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from gradaudit.flow.tape import Node, Tape, TapeError, Tensor
+from gradaudit.targets.tapes.tape import Node, Tape, TapeError, Tensor
 
 MAX_NODES = 1_000_000
 """Most steps that are walked: a graph without end comes from a tape that makes new nodes whenever it is asked."""
@@ -67,7 +66,7 @@ def walk(tape: Tape, tensor: Tensor) -> Walk:
         TapeError: where the graph has a cycle, with the steps that it leads through, or has no end.
 
     """
-    start: Any = tape.node(tensor) or tensor
+    start: Node | Tensor = tape.node(tensor) or tensor
     nodes: dict[int, Node] = {}
     leaves: dict[int, Tensor] = {}
     parents: dict[int, tuple[int, ...]] = {}
@@ -93,7 +92,12 @@ def walk(tape: Tape, tensor: Tensor) -> Walk:
     return Walk(nodes, leaves, depths, parents, _ranks(nodes, parents, _key(start)))
 
 
-def _key(each: Any) -> int:
+def key_of(tape: Tape, tensor: Tensor) -> int:
+    """Return what a walk knows a tensor by: the identity of the step that made it, its ``id`` where it is a leaf."""
+    return _key(tape.node(tensor) or tensor)
+
+
+def _key(each: Node | Tensor) -> int:
     return each.identity if isinstance(each, Node) else id(each)
 
 

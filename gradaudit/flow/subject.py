@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from gradaudit.flow.cut import Cut, Recorded, find_cut, recorded
 from gradaudit.flow.graph import Walk, walk
-from gradaudit.flow.tape import Tensor
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
-from gradaudit.targets.model import ModelOp, in_words
+from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import leaves
+from gradaudit.targets.tapes.tape import Tensor
+from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from gradaudit.audit.conclusion import LOSS, Audit, concluded
 from gradaudit.checks.gradient.outcome import blank_result
-from gradaudit.engine.conclusion import Audit, concluded
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.course import Course
-from gradaudit.learning.judge import LOSS, judge
+from gradaudit.learning.judge import judge
 from gradaudit.learning.lesson import lesson_of
 from gradaudit.learning.optimise import opened_optimiser
 from gradaudit.learning.train import Lesson, train

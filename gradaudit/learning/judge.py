@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from statistics import median
 
+from gradaudit.audit.conclusion import LOSS
 from gradaudit.learning.course import Course, Passage
 from gradaudit.results import Finding, Measured
 from gradaudit.spec.case import Attainment
-
-LOSS = "loss"
-"""What the result of a training as a whole is called, beside those of its parameters."""
 
 MAX_NAMED = 8
 """Parameters that a message names one by one."""

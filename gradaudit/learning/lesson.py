@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from gradaudit.learning.train import Lesson
 from gradaudit.spec.case import Case, Input, LearningTarget
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
+from gradaudit.targets.batch import batch_of
 from gradaudit.targets.importing import import_function
-from gradaudit.targets.model import batch_of, in_words, open_model
+from gradaudit.targets.model import open_model
 from gradaudit.targets.op import OpError
+from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradaudit.flow.tape import Tape, Tensor
 from gradaudit.learning.train import Step
 from gradaudit.milestones.optimisers import SGD, Adam
 from gradaudit.spec.case import Optimiser
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
+from gradaudit.targets.tapes.tape import Tape, Tensor
 
 
 def opened_optimiser(optimiser: Optimiser, tape: Tape, parameters: Mapping[str, Tensor], folder: Path) -> Step:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.tape import Model, Tape, Tensor
 from gradaudit.learning.course import Course, Moment, Passage
 from gradaudit.results import Measured
 from gradaudit.targets.op import OpError
+from gradaudit.targets.tapes.tape import Model, Tape, Tensor
 from gradaudit.targets.words import in_words
 
 Array = NDArray[Any]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.coverage.reach import reach_finder
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit, failed_audit
 from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import Workers, workers
 from gradaudit.engine.run import cores

@@ -11,8 +11,8 @@ from functools import partial
 from math import inf, isnan, prod
 from typing import Any
 
+from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit
 from gradaudit.mutation.compiled import compiled
 from gradaudit.mutation.difference import equivalent, error_over_tolerance, gradients
 from gradaudit.mutation.mutants import Mutant

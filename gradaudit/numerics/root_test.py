@@ -21,18 +21,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import IN_CACHE, Array, cast, count, is_on_processor, like, namespace
+from gradaudit.numerics.arrays import IN_CACHE, Array, count, is_on_processor, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
+from gradaudit.numerics.random_signs import GRID, random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
-
-GRID = 2.0**-16
-"""Mass that an interval may hold beside its share, as random magnitudes have 16 bits."""
 
 THRESHOLDS = (0.03, 0.0999, 0.25)
 """Thresholds of the root test, in units of the tolerance; they need 4, 6 and 10 rounds."""
@@ -366,28 +363,6 @@ class RootTester:
         near = self.line.excess_one_sided(0, direction, step)
         far = self.line.excess_one_sided(0, direction, 2 * step)
         return float(2 * near - far)
-
-
-def random_bits(rng: np.random.Generator, length: int) -> NDArray[np.int16]:
-    """Draw 16 bits for each element of a direction.
-
-    They come from NumPy's generator whatever framework tests them and on whatever device, so that a seed gives the same
-    directions and verdicts everywhere; two bytes an element are sent there for a root test.
-    """
-    words: NDArray[np.uint64] = np.asarray(rng.bit_generator.random_raw(-(-length // 4)))
-    return words.view(np.int16)[:length]
-
-
-def signed_magnitudes(bits: Array) -> Array:
-    """Return ``s_i a_i`` in float64: fair signs, magnitudes uniform on the middles of 2^15 parts of [1/2, 3/2].
-
-    So fine a grid adds 2^-16 at most to the mass of an interval.
-    """
-    made = cast(bits, "float64")
-    made += 0.5
-    made *= 2.0**-15
-    made += 0.5 * namespace(made).sign(made)
-    return made
 
 
 def _balancing_move(truncation: float, rounding: float) -> float:

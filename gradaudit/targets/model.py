@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.presets import tape_of
-from gradaudit.flow.tape import Tape, Tensor
 from gradaudit.spec.case import Case, Input, ModelTarget
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
@@ -24,19 +22,9 @@ from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import leaves
+from gradaudit.targets.tapes.presets import tape_of
+from gradaudit.targets.tapes.tape import Tape, Tensor
 from gradaudit.targets.words import in_words, tape_in_words
-
-__all__ = [
-    "BATCH",
-    "ModelOp",
-    "Run",
-    "batch_of",
-    "in_words",
-    "model_names",
-    "open_model",
-    "tape_in_words",
-    "with_parameters",
-]
 
 Array = NDArray[Any]
 

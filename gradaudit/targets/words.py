@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gradaudit.flow.tape import TapeError
 from gradaudit.targets.op import OpError, raised
+from gradaudit.targets.tapes.tape import TapeError
 
 
 @contextmanager

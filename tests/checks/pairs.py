@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit
 from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case, Expectation, Input, Location, Tolerance
 from gradaudit.targets import TARGET_KINDS, TargetKind

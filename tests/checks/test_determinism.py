@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes, only
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Finding, Verdict
 
 Function = Callable[..., Any]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pairs import array, audit, case_of
 
+from gradaudit.audit.conclusion import concluded, failed_audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import concluded, failed_audit
 from gradaudit.results import ADVISORY_CODES, FAILING_CODES, Finding, Result, Verdict
 from gradaudit.spec.case import Avoid, BackwardCall, Expectation, PythonTarget
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import array, audit, case_of, codes, only
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.draw import draw_inputs
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, audit_of, case_of, only
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.ops.activation import gelu, gelu_backward, softmax, softmax_backward
 from gradaudit.ops.conv import conv2d, conv2d_backward
 from gradaudit.ops.normalization import layer_norm, layer_norm_backward

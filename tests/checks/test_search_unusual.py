@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes, only
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 
 Function = Callable[..., Any]
@@ -453,3 +453,8 @@ def test_an_empty_input_beside_one_that_is_searched_has_nothing_to_be_wrong_abou
     full, empty = audit(lambda x, y: np.sin(x) + y.sum(), backward, *inputs, method=method).results
     assert (full.verdict, full.method, full.checked) == (Verdict.PASS, "search", SIZE)
     assert (empty.verdict, empty.size, empty.wrong) == (Verdict.PASS, 0, 0)
+
+
+def test_an_output_without_elements_leaves_nothing_to_be_wrong_about() -> None:
+    result = only(searched(lambda x: x[:0].copy(), lambda u, x: np.zeros_like(x)))
+    assert (result.verdict, result.resolution) == (Verdict.PASS, 0.0)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes, only
 
+from gradaudit.audit.conclusion import Audit
 from gradaudit.checks.tolerance import rounded_up
-from gradaudit.engine.conclusion import Audit
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +13,9 @@ from gradaudit.cli.app import app
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder, current while the test lasts; modules imported from it are forgotten afterwards."""
-    monkeypatch.chdir(tmp_path)
-    path = list(sys.path)
-    yield tmp_path
-    sys.path[:] = path
-    sys.modules.pop("kernels", None)
+def project(folder: Path) -> Path:
+    """The empty folder that the command line is called in."""
+    return folder
 
 
 @pytest.fixture

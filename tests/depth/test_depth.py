@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +59,10 @@ GENERAL, LINEAR = "return power * u * x ** (power - 1)", "gradient = u"
 
 
 @pytest.fixture
-def powers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    path = list(sys.path)
-    (tmp_path / "powers_by_depth.py").write_text(textwrap.dedent(OPS))
-    (tmp_path / "pyproject.toml").write_text('[tool.gradaudit]\nsources = ["powers_by_depth.py"]\n')
-    yield tmp_path
-    sys.path[:] = path
-    sys.modules.pop("powers_by_depth", None)
+def powers(folder: Path) -> Path:
+    (folder / "powers_by_depth.py").write_text(textwrap.dedent(OPS))
+    (folder / "pyproject.toml").write_text('[tool.gradaudit]\nsources = ["powers_by_depth.py"]\n')
+    return folder
 
 
 def write_spec(folder: Path, *powers: int) -> None:

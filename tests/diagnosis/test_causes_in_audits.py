@@ -13,19 +13,9 @@ sys.path.append(str(Path(__file__).parents[1] / "checks"))
 
 from pairs import array, audit, only
 from planted import causes
+from softmax_pair import softmax, softmax_backward
 
 from gradaudit.results import Verdict
-
-
-def softmax(x: Any) -> Any:
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def softmax_backward(u: Any, x: Any) -> Any:
-    y = softmax(x)
-    return y * (u - (u * y).sum(axis=-1, keepdims=True))
-
 
 LARGE = array("x", (200, 300))
 

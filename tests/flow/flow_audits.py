@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit
 from gradaudit.results import Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs

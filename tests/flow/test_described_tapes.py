@@ -12,13 +12,13 @@ import tiny
 from flow_audits import audit, codes, loaded, of, said
 from teaching import Value
 
-from gradaudit.engine.conclusion import Audit
-from gradaudit.flow.described import described
+from gradaudit.audit.conclusion import Audit
 from gradaudit.flow.graph import walk
-from gradaudit.flow.tape import Node, TapeError
 from gradaudit.results import Verdict
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.tape import TapeDescription
+from gradaudit.targets.tapes.described import described
+from gradaudit.targets.tapes.tape import Node, TapeError
 
 TINY = {"tensor": "tiny:Tensor", "parents": "saved_tensors", "targets": "tensors", "setup": "tiny:enable_autograd"}
 SCALAR = {

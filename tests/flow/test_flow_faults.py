@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flow_audits import audit, codes, of, said
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 
 each_tape = pytest.mark.parametrize("tape", ["gradaudit", "teaching", "torch"])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flow_audits import codes, of, said
 
+from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit
 from gradaudit.results import Verdict
 from gradaudit.spec.load import load_specs
 from gradaudit.tape import reverse, tensor

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flow_audits import audit, codes, of, said
 
-from gradaudit.engine.conclusion import Audit
-from gradaudit.flow import place
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
+from gradaudit.targets.tapes import place
 
 
 def odd(folder: Path, model: str, **more: Any) -> Audit:

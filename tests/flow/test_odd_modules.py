@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flow_audits import audit, codes, of, said
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 
 pytest.importorskip("torch")

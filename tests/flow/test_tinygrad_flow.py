@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flow_audits import audit, codes, said
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 
 pytest.importorskip("tinygrad")

@@ -86,7 +86,8 @@ class TestOptimiser:
     def test_that_raises_leaves_what_is_known_of_gradients(self, tmp_path: Path) -> None:
         results = audited(tmp_path, **PERCEPTRON | {"optimiser": "broken_models:Broken"})
         assert results["loss"].verdict is Verdict.ERROR
-        assert "a step of the optimiser broken_models:Broken raised RuntimeError: no step today" in results["loss"].message
+        said = "a step of the optimiser broken_models:Broken raised RuntimeError: no step today"
+        assert said in results["loss"].message
         assert results["linear.weight"].verdict is Verdict.PASS
 
     def test_with_a_rate_that_is_too_large(self, tmp_path: Path) -> None:

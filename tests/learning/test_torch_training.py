@@ -96,9 +96,9 @@ def test_weights_follow_from_the_seed(tmp_path: Path) -> None:
 
 
 def test_dropout_draws_anew_at_every_step(tmp_path: Path) -> None:
-    import torch_planted
+    import torch_broken_models
 
     spec = of_torch("perceptron", model="torch_broken_models:Masked", epochs=5)
     audited(tmp_path, **spec)
-    masks = torch_planted.MASKS[-5:]
+    masks = torch_broken_models.MASKS[-5:]
     assert len({mask.tobytes() for mask in masks}) == 5

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.flow.tape import Array, Node
 from gradaudit.learning.train import Lesson
+from gradaudit.targets.tapes.tape import Array, Node
 
 
 @dataclass

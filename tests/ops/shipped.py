@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.conclusion import Audit
 from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.load import load_specs
 from gradaudit.targets.op import Op

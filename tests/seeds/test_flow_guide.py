@@ -9,7 +9,7 @@ import pytest
 from replays import array, audit, in_peace, told, verdicts
 from tape import Layer, Tensor, backward_of, forward_of
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 from gradaudit.spec.case import Input
 

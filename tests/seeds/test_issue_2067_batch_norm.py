@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from replays import array, audit, in_peace, told, verdicts
 
-from gradaudit.engine.conclusion import Audit
+from gradaudit.audit.conclusion import Audit
 from gradaudit.ops.normalization import batch_norm2d, batch_norm2d_backward
 from gradaudit.results import Result, Verdict
 from gradaudit.spec.case import Tolerance

@@ -141,6 +141,11 @@ def test_the_verdict_is_that_of_the_same_formula_in_numpy() -> None:
     assert ours.miss_probability == theirs.miss_probability
 
 
+def test_an_output_without_elements_leaves_nothing_to_be_wrong_about() -> None:
+    (result,) = audit(torch_op, lambda x: x[:0], array("x", SIZE)).results
+    assert (result.verdict, result.method, result.resolution) == (Verdict.PASS, "search", 0.0)
+
+
 class Disturbed(torch.autograd.Function):
     """It changes what it is given."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +75,10 @@ def look_at(
         confirm: whether a claim is called wrong only after a look much closer to the point.
 
     """
+    question = _Question(loss, index, 1.0, float(claimed.real), tolerance, step, start, confirm)
     if not np.iscomplexobj(claimed):
-        return _real(loss, index, 1.0, float(claimed.real), tolerance, step, start, confirm)
-    real = _real(loss, index, 1.0, claimed.real, tolerance, step, start, confirm)
-    imaginary = _real(loss, index, 1j, claimed.imag, tolerance, step, start, confirm)
+        return _real(question)
+    real, imaginary = _real(question), _real(question._replace(unit=1j, claimed=float(claimed.imag)))
     return Element(
         numerical=complex(real.numerical.real, imaginary.numerical.real),
         bound=math.hypot(real.bound, imaginary.bound),
@@ -88,63 +88,63 @@ def look_at(
     )
 
 
-def _real(
-    loss: Loss,
-    index: tuple[int, ...],
-    unit: complex,
-    claimed: float,
-    tolerance: Tolerance,
-    step: float | None,
-    start: float | None,
-    confirm: bool,
-) -> Element:
-    element = _estimated(loss, index, unit, claimed, tolerance, step, start, confirm)
-    if step is None and (element.kink or loss.is_tied(index)) and _is_wrong(claimed, element, tolerance):
-        return _at_ties(loss, index, unit, claimed, tolerance, element)
+class _Question(NamedTuple):
+    """What is asked about one real number of the gradient, along the axis of a unit; the rest is as for ``look_at``."""
+
+    loss: Loss
+    where: tuple[int, ...]
+    unit: complex
+    claimed: float
+    tolerance: Tolerance
+    step: float | None
+    start: float | None
+    confirm: bool
+
+    @property
+    def axis(self) -> Axis:
+        """The loss along the element, as it is differenced now."""
+        return self.loss.along_element(self.where, self.unit)
+
+    def is_wrong(self, element: Element) -> bool:
+        """Whether what is known of the true gradient contradicts the claim."""
+        numerical = element.numerical
+        return abs(self.claimed - numerical) - element.bound > self.tolerance.at(abs(numerical))
+
+
+def _real(asked: _Question) -> Element:
+    element = _estimated(asked)
+    if asked.step is None and (element.kink or asked.loss.is_tied(asked.where)) and asked.is_wrong(element):
+        return _at_ties(asked, element)
     return element
 
 
-def _estimated(
-    loss: Loss,
-    index: tuple[int, ...],
-    unit: complex,
-    claimed: float,
-    tolerance: Tolerance,
-    step: float | None,
-    start: float | None,
-    confirm: bool,
-) -> Element:
-    axis = loss.along_element(index, unit)
-    first = step or start or loss.step_at(index)
-    element = _along(axis, claimed, tolerance, first, fixed=step is not None)
-    if step is not None or not _is_wrong(claimed, element, tolerance):
+def _estimated(asked: _Question) -> Element:
+    loss, claimed, tolerance, axis = asked.loss, asked.claimed, asked.tolerance, asked.axis
+    first = asked.step or asked.start or loss.step_at(asked.where)
+    element = _along(axis, claimed, tolerance, first, fixed=asked.step is not None)
+    if asked.step is not None or not asked.is_wrong(element):
         return element
     if abs(claimed) <= tolerance.at(0.0) and axis.is_flat(element.numerical.real):
         # A staircase seen from afar has a slope, and none where one stands: rounding to integers is one, float32 too.
         return Element(element.numerical, math.inf)
-    if not confirm or _is_seen_nearby(axis, first, claimed, element, tolerance):
+    if not asked.confirm or _is_seen_nearby(axis, first, claimed, element, tolerance):
         return element
     if stair := axis.stair(max(abs(claimed), abs(element.numerical))):
         with loss.climbing(stair):
-            return _along(loss.along_element(index, unit), claimed, tolerance, loss.step_at(index), fixed=False)
+            return _along(asked.axis, claimed, tolerance, loss.step_at(asked.where), fixed=False)
     if element.kink or element.jump:
         return element
     return _beside(cache(axis), first, claimed, tolerance, UNKNOWN)
 
 
-def _at_ties(
-    loss: Loss, index: tuple[int, ...], unit: complex, claimed: float, tolerance: Tolerance, kink: Element
-) -> Element:
+def _at_ties(asked: _Question, kink: Element) -> Element:
     """Look for other derivatives near a kink, or among ties, whose two sides do not admit the claim."""
     side = kink.numerical.real
-    admitted = admitted_among_ties(loss, index, unit, claimed, tolerance.at(abs(side)), side)
+    allowed = asked.tolerance.at(abs(side))
+    admitted = admitted_among_ties(asked.loss, asked.where, asked.unit, asked.claimed, allowed, side)
     if admitted:
-        return Element(claimed, 0.0, kink=True)
+        return Element(asked.claimed, 0.0, kink=True)
     return kink if admitted is False else Element(side, math.inf, kink=True)
-
-
-def _is_wrong(claimed: float, element: Element, tolerance: Tolerance) -> bool:
-    return abs(claimed - element.numerical) - element.bound > tolerance.at(abs(element.numerical))
 
 
 def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, tolerance: Tolerance) -> bool:

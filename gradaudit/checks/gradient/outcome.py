@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
-from gradaudit.numerics.arrays import all_finite, namespace
+from gradaudit.numerics.arrays import all_finite, count, namespace
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
@@ -52,7 +52,7 @@ def natural_scale(ground: Ground, name: str) -> float:
 
     An output without elements has no scale at all: beside infinity no error is seen, and there can be none.
     """
-    if not ground.outputs.size:
+    if not count(ground.outputs):
         return math.inf
     slope = rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
     return rms(ground.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
@@ -88,7 +88,7 @@ def with_ground(message: str, ground: Ground) -> str:
 
 def zero_note(claimed: Array) -> str:
     """Return what is said of a gradient that is rightly zero, as that of an input is which forward does not use."""
-    if not claimed.size or claimed.any():
+    if not count(claimed) or claimed.any():
         return ""
     return "its gradient is zero at every index: here no output depends on it"
 

@@ -112,8 +112,7 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
     wrong = [look for look in searched.looks if look.judgement is Judgement.WRONG]
     undecided = [look for look in searched.looks if look.judgement is Judgement.UNDECIDED]
     complete = found.miss_probability < 1.0
-    seen = max(tolerance.rtol * searched.typical + tolerance.atol, found.floor)
-    resolution = seen / searched.typical if searched.typical else math.inf
+    resolution = _resolution(searched, found)
     verdict, message = Verdict.PASS, outcome.zero_note(searched.formula)
     if wrong or lost:
         verdict, message = Verdict.FAIL, _extent(len(wrong) + len(lost), searched, found)
@@ -220,6 +219,15 @@ def _mismatch(look: Look, tolerance: Tolerance) -> Mismatch:
         difference=abs(look.claimed - numerical),
         tolerance=tolerance.at(abs(numerical)),
     )
+
+
+def _resolution(searched: Searched, found: Outcome) -> float:
+    """Return the least error that surely shows, relative to the gradient's typical magnitude."""
+    typical = searched.typical
+    if not typical:
+        return math.inf
+    seen = max(searched.tolerance.rtol * typical + searched.tolerance.atol, found.floor)
+    return seen / typical if math.isfinite(typical) else 0.0  # without outputs, beside which any error is none
 
 
 def _worst_ratio(searched: Searched) -> float:

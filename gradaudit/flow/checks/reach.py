@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradaudit.flow.subject import FlowSubject
-from gradaudit.flow.tape import Node
 from gradaudit.results import Finding
+from gradaudit.targets.tapes.tape import Node
 
 
 def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:

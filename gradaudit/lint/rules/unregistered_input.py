@@ -33,13 +33,13 @@ REGISTERS = re.compile(r"_?(saved\w*|inputs?|parents?|prev|children|tensors|depe
 
 def _check(source: SourceFile) -> Iterator[Breach]:
     for unit in source.units:
-        yield from _left_out_of_record(source, unit)
+        yield from _left_out_of_record(unit)
     for owner in source.classes():
         if is_function_class(owner):
             yield from _left_out_of_init(source, owner)
 
 
-def _left_out_of_record(source: SourceFile, unit: Unit) -> Iterator[Breach]:
+def _left_out_of_record(unit: Unit) -> Iterator[Breach]:
     """Yield the outputs whose record on the tape names some of the tensors that they were computed from, not all."""
     if any(LOSS.search(around.name) for around in unit.path):
         return

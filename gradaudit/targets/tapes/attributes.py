@@ -7,8 +7,8 @@ import re
 import sys
 from typing import Any
 
-from gradaudit.flow.tape import TapeError
 from gradaudit.spec.errors import nearest
+from gradaudit.targets.tapes.tape import TapeError
 
 
 def read(owner: Any, name: str, what: str, *, call: bool = True) -> Any:

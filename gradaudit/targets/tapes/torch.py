@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
-from gradaudit.flow.described import is_pair
-from gradaudit.flow.found import paths_of, tensors_in
-from gradaudit.flow.place import model_line
-from gradaudit.flow.tape import Creation, Model, Node, TapeError, Tensor
 from gradaudit.targets.structure import leaves
+from gradaudit.targets.tapes.described import is_pair
+from gradaudit.targets.tapes.found import paths_of, tensors_in
+from gradaudit.targets.tapes.place import model_line
+from gradaudit.targets.tapes.tape import Creation, Model, Node, TapeError, Tensor
 
 Array = NDArray[Any]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from gradaudit.flow.described import described
-from gradaudit.flow.tape import Tape
 from gradaudit.spec.tape import TapeDescription, TapePreset
+from gradaudit.targets.tapes.described import described
+from gradaudit.targets.tapes.tape import Tape
 
 ADAPTERS: Mapping[str, str] = {
-    "torch": "gradaudit.flow.torch_tape:TorchTape",
-    "tinygrad": "gradaudit.flow.tinygrad_tape:TinygradTape",
+    "torch": "gradaudit.targets.tapes.torch:TorchTape",
+    "tinygrad": "gradaudit.targets.tapes.tinygrad:TinygradTape",
 }
 """By preset, the class of a tape that is code; its module imports the framework."""
 

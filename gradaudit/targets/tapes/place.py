@@ -10,8 +10,8 @@ import sysconfig
 from pathlib import Path
 from types import FrameType
 
-_PACKAGE = Path(__file__).parent.parent
-_OURS = tuple(f"{_PACKAGE / name}/" for name in ("flow", "targets", "engine", "checks", "numerics", "tape"))
+_PACKAGE = Path(__file__).parents[2]
+_OURS = tuple(f"{_PACKAGE / name}/" for name in ("audit", "flow", "targets", "engine", "checks", "numerics", "tape"))
 _CALLER = str(_PACKAGE / "targets" / "model.py")
 """Where models and losses are called from: what lies beyond is no line of theirs."""
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gradaudit.checks.gradient.outcome import blank_result
-from gradaudit.engine.events import Trace
-from gradaudit.results import Finding, Result, Verdict, worst
+from gradaudit.results import Finding, Result, Trace, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 
 
@@ -25,13 +24,13 @@ class Audit:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-UNKNOWN = "loss"
-"""What the result of a model is about whose parameters are not known."""
+LOSS = "loss"
+"""What the result of a model is about that is none of a parameter: where these are not known, and of its training."""
 
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:
     """Return the audit of a case that could not be carried out."""
-    names = [made.name for made in case.inputs if made.differentiable] or [UNKNOWN]
+    names = [made.name for made in case.inputs if made.differentiable] or [LOSS]
     results = [replace(blank_result(case, name, message), findings=findings) for name in names]
     return Audit(concluded(case, results, ()))
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.attributes import is_mentioned, read, write
-from gradaudit.flow.constructor import after_making, unrounded
-from gradaudit.flow.found import paths_of, tensors_in
-from gradaudit.flow.place import model_line
-from gradaudit.flow.tape import Creation, Model, Node, TapeError, Tensor
 from gradaudit.spec.tape import SELF, TapeDescription
+from gradaudit.targets.tapes.attributes import is_mentioned, read, write
+from gradaudit.targets.tapes.constructor import after_making, unrounded
+from gradaudit.targets.tapes.found import paths_of, tensors_in
+from gradaudit.targets.tapes.place import model_line
+from gradaudit.targets.tapes.tape import Creation, Model, Node, TapeError, Tensor
 
 Array = NDArray[Any]
 

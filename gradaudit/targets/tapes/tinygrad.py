@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tinygrad import Device, Tensor, nn
 from tinygrad.helpers import Context
 
-from gradaudit.flow.described import is_pair
-from gradaudit.flow.tape import Creation, Model, Node
-from gradaudit.flow.tape import Tensor as AnyTensor
+from gradaudit.targets.tapes.described import is_pair
+from gradaudit.targets.tapes.tape import Creation, Model, Node
+from gradaudit.targets.tapes.tape import Tensor as AnyTensor
 
 Array = NDArray[Any]
 
