@@ -137,11 +137,18 @@ class TestFindings:
         result = self.result_with(Finding(code, "what was seen"))
         assert (result.verdict, result.message, result.expected) == (Verdict.FAIL, "what was seen", False)
 
-    @pytest.mark.parametrize("code", sorted(ADVISORY_CODES))
+    @pytest.mark.parametrize("code", sorted(ADVISORY_CODES - {"degenerate-upstream"}))
     def test_one_that_informs_leaves_the_verdict_alone(self, code: str) -> None:
         result = self.result_with(Finding(code, "what was seen"))
         assert (result.verdict, result.message, result.expected) == (Verdict.PASS, "", True)
         assert [finding.code for finding in result.findings] == [code]
+
+    @pytest.mark.parametrize("verdict", list(Verdict))
+    def test_an_upstream_that_hides_everything_leaves_nothing_decided(self, verdict: Verdict) -> None:
+        result = self.result_with(Finding("degenerate-upstream", "what was seen"), verdict=verdict)
+        assert result.verdict is (Verdict.INCONCLUSIVE if verdict is Verdict.PASS else verdict)
+        undecided = result.verdict is Verdict.INCONCLUSIVE
+        assert (result.message, result.expected) == ("what was seen" if undecided else "", False)
 
     @pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.ERROR])
     def test_none_makes_a_verdict_milder(self, verdict: Verdict) -> None:
