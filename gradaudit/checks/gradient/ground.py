@@ -22,6 +22,9 @@ from gradaudit.targets.op import OpError
 
 WIDE = ("float64", "complex128")
 
+FORMULA_SHARE = 0.1
+"""Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
+
 NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
 changed, though perhaps not all of them."""
@@ -152,7 +155,7 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
         return None
     ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
     ground.notice(mutations("forward", before))
-    ground.formula = _formula(subject, wide, outputs)
+    ground.formula = formula_at(subject, _narrowed(subject.upstream, "float64"), wide, outputs)
     ground.notice(mutations("backward", before))
     return ground
 
@@ -181,7 +184,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
     inside.evaluations = ground.evaluations + 3
     if spacing(dtype) < spacing(subject.case.dtype):
-        inside.formula = _formula(subject, inputs, outputs, dtype)
+        inside.formula = formula_at(subject, _narrowed(subject.upstream, dtype), inputs, outputs)
     return inside
 
 
@@ -228,16 +231,20 @@ def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
     return copied(made) if made is array else made
 
 
-def _formula(
-    subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, ...], dtype: str = "float64"
+def _narrowed(arrays: Iterable[Array], dtype: str) -> tuple[Array, ...]:
+    return tuple(narrowed(array, dtype) for array in arrays)
+
+
+def formula_at(
+    subject: Subject, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
 ) -> dict[str, Array]:
-    """Return what backward gives in a dtype wider than the case's, where it is generic in dtype too."""
+    """Return what backward gives where inputs are wider than the case's, for those gradients that can be used."""
     try:
-        gradients = subject.op.backward(tuple(narrowed(part, dtype) for part in subject.upstream), wide, outputs)
+        gradients = subject.op.backward(upstream, inputs, outputs)
     except OpError:
         return {}
     return {
         name: widened(copied(gradient))
         for name, gradient in gradients.items()
-        if gradient is not None and broken_contract(name, wide[name], gradient, answered=True) is None
+        if gradient is not None and broken_contract(name, inputs[name], gradient, answered=True) is None
     }
