@@ -102,6 +102,22 @@ class Ground:
             formula={name: on_host(gradient) for name, gradient in self.formula.items()},
         )
 
+    def claims(
+        self, upstream: Iterable[Array], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+    ) -> dict[str, Array]:
+        """Return what backward gives in this ground's dtype, in double precision, as far as it can be used."""
+        try:
+            gradients = self.subject.op.backward(
+                tuple(narrowed(part, self.dtype) for part in upstream), inputs, outputs
+            )
+        except OpError:
+            return {}
+        return {
+            name: widened(copied(gradient))
+            for name, gradient in gradients.items()
+            if gradient is not None and broken_contract(name, inputs[name], gradient, answered=True) is None
+        }
+
     def notice(self, findings: list[Finding]) -> None:
         """Keep findings about the case, one of each kind."""
         known = {finding.code for finding in self.findings}
@@ -155,7 +171,7 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
         return None
     ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
     ground.notice(mutations("forward", before))
-    ground.formula = formula_at(subject, _narrowed(subject.upstream, "float64"), wide, outputs)
+    ground.formula = ground.claims(subject.upstream, wide, outputs)
     ground.notice(mutations("backward", before))
     return ground
 
@@ -184,7 +200,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
     inside.evaluations = ground.evaluations + 3
     if spacing(dtype) < spacing(subject.case.dtype):
-        inside.formula = formula_at(subject, _narrowed(subject.upstream, dtype), inputs, outputs)
+        inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside
 
 
@@ -229,22 +245,3 @@ def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
     if isinstance(made, np.ndarray):
         return laid_out(made, layout)
     return copied(made) if made is array else made
-
-
-def _narrowed(arrays: Iterable[Array], dtype: str) -> tuple[Array, ...]:
-    return tuple(narrowed(array, dtype) for array in arrays)
-
-
-def formula_at(
-    subject: Subject, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
-) -> dict[str, Array]:
-    """Return what backward gives where inputs are wider than the case's, for those gradients that can be used."""
-    try:
-        gradients = subject.op.backward(upstream, inputs, outputs)
-    except OpError:
-        return {}
-    return {
-        name: widened(copied(gradient))
-        for name, gradient in gradients.items()
-        if gradient is not None and broken_contract(name, inputs[name], gradient, answered=True) is None
-    }

@@ -7,7 +7,7 @@ Stability of Numerical Algorithms, 2002, section 1.5); here such inputs are trie
 
 from __future__ import annotations
 
-from gradaudit.checks.gradient.ground import FORMULA_SHARE, Ground, formula_at, widened
+from gradaudit.checks.gradient.ground import FORMULA_SHARE, Ground, widened
 from gradaudit.checks.gradient.inside import displace
 from gradaudit.numerics.arrays import Array, copied, namespace
 from gradaudit.spec.case import Case, Tolerance
@@ -74,7 +74,7 @@ def _change(ground: Ground, name: str) -> Array:
             continue
         finally:
             ground.evaluations += 1
-        there = formula_at(ground.subject, tuple(map(rounded, ground.subject.upstream)), inputs, outputs)
+        there = ground.claims([rounded(widened(part)) for part in ground.subject.upstream], inputs, outputs)
         if name in there:
             squares += abs(there[name] - ground.formula[name]) ** 2
     return (squares / DRAWS) ** 0.5
