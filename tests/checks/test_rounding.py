@@ -65,6 +65,24 @@ class TestSumsThatCancel:
         )
         assert found.results[0].verdict is Verdict.PASS
 
+    @each_method
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_saturated_softmax_is_right(self, seed: int, method: str) -> None:
+        """Where one probability is nearly one, its upstream is taken from itself, with the digits of that left."""
+
+        def probabilities(x: Any) -> Any:
+            powers = np.exp(40 * (x - x.max(axis=1, keepdims=True)))
+            return powers / powers.sum(axis=1, keepdims=True)
+
+        def backward(u: Any, x: Any) -> Any:
+            p = probabilities(x)
+            return 40 * p * (u - (u * p).sum(axis=1, keepdims=True))
+
+        found = audit(
+            probabilities, backward, array("x", (24, 20), dtype="float32"), dtype="float32", seed=seed, method=method
+        )
+        assert verdict(found) is Verdict.PASS
+
     def test_a_product_of_small_matrices_takes_no_forwards_more(self) -> None:
         few = [sum(result.evaluations for result in product(8, seed).results) for seed in range(4)]
         assert len(set(few)) == 1

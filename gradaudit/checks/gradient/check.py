@@ -105,9 +105,8 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
     started = time.perf_counter()
     case, rounded = subject.case, 0
     if case.tolerance is None and name in ground.formula:
-        typical = rms(ground.formula[name])
-        tolerance = outcome.tolerance_in_force(case, ground, typical)
-        gradient, rounded = without_rounding(ground, name, gradient, tolerance, typical)
+        tolerance = outcome.tolerance_in_force(case, ground, rms(ground.formula[name]))
+        gradient, rounded = without_rounding(ground, name, gradient, tolerance)
     ground = ground.on_host
     claimed = widened(on_host(gradient))
     loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))

@@ -10,10 +10,14 @@ from __future__ import annotations
 from gradaudit.checks.gradient.ground import FORMULA_SHARE, Ground, widened
 from gradaudit.checks.gradient.inside import displace
 from gradaudit.numerics.arrays import Array, copied, namespace
+from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
+
+ROUNDINGS = 32.0
+"""Roundings of a gradient's typical element that small ones may be off by: what a saturated softmax takes."""
 
 DRAWS = 8
 """Roundings tried: all of them change a gradient by less than a sixth of the usual once in 100,000 times."""
@@ -22,17 +26,17 @@ STABLE = 512.0
 """How many times that change an error may be: what 30,000 terms come to that are added one after the other."""
 
 
-def without_rounding(
-    ground: Ground, name: str, claimed: Array, tolerance: Tolerance, typical: float
-) -> tuple[Array, int]:
+def without_rounding(ground: Ground, name: str, claimed: Array, tolerance: Tolerance) -> tuple[Array, int]:
     """Return a claimed gradient with what backward gives in float64 where no more than rounding separates the two.
+
+    Up to ``ROUNDINGS`` of the gradient's rms is rounding. So is more, up to its relative tolerance, where rounded
+    inputs change the gradient as well.
 
     Args:
         ground: where backward's formula is known in float64.
         name: the input.
         claimed: its gradient in the case's dtype.
         tolerance: what is allowed; nothing is tried where every index keeps within it.
-        typical: magnitude of the gradient. Rounding may use up the relative tolerance of that, and no more.
 
     Returns:
         The gradient, and at how many indices it was replaced.
@@ -42,10 +46,13 @@ def without_rounding(
     wide = widened(claimed)
     difference = abs(wide - formula)
     exceeding = difference > (1 - FORMULA_SHARE) * (tolerance.atol + tolerance.rtol * abs(formula))
-    exceeding &= difference <= tolerance.rtol * typical
     if not exceeding.any():
         return claimed, 0
-    exceeding &= difference <= STABLE * _change(ground, name)
+    typical = rms(formula)
+    most = tolerance.rtol * typical
+    few = difference <= min(ROUNDINGS * spacing(ground.subject.case.dtype) * typical, most)
+    if (exceeding & ~few).any():
+        exceeding &= few | ((difference <= most) & (difference <= STABLE * _change(ground, name)))
     return namespace(wide).where(exceeding, formula, wide), int(exceeding.sum())
 
 

@@ -56,7 +56,7 @@ class Searched:
         self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
         self.rounded = 0
         if self.split and subject.case.tolerance is None:
-            self.claimed, self.rounded = without_rounding(ground, name, gradient, self.tolerance, self.typical)
+            self.claimed, self.rounded = without_rounding(ground, name, gradient, self.tolerance)
         self.positions = range(0)
         self.looks: list[Look] = []
         self.evaluations = 0
