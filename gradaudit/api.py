@@ -20,7 +20,8 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
 from gradaudit.targets.foreign import as_numpy
 from gradaudit.targets.op import Op
-from gradaudit.targets.process import ProcessOp, open_process
+from gradaudit.targets.process import open_process
+from gradaudit.targets.process_op import ProcessOp
 from gradaudit.targets.python import open_functions
 
 MAX_ROWS = 10

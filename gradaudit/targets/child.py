@@ -53,13 +53,16 @@ class Child:
         folder: its current folder, which relative paths in the command are seen from.
         seconds: how long it may take for an answer.
 
+    Attributes:
+        seconds: the same.
+
     Raises:
         OpError: where there is no such program, or the system has no pipes that can be waited at together.
 
     """
 
     def __init__(self, command: Sequence[str], folder: Path, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._said = bytearray()
         self._trouble = ""
         self._process = _started(command, folder)
@@ -84,7 +87,7 @@ class Child:
         try:
             return self._exchange(request)
         except _SilentError as error:
-            self._lose(f"the process gave no answer to {call} within {self._seconds:g} s{error}")
+            self._lose(f"the process gave no answer to {call} within {self.seconds:g} s{error}")
         except _EndedError as error:
             self._lose(f"the process {self._how_it_ended()} instead of answering {call}{error}")
         except MessageError as error:
@@ -114,7 +117,7 @@ class Child:
         if unasked := self._unasked():
             raise MessageError(f"before it was asked for, {unasked!r} was on standard output already")
         answer = _Answer()
-        end = time.monotonic() + self._seconds
+        end = time.monotonic() + self.seconds
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
         while request or not answer.complete:
             ready = {key.fd for key, _ in self._selector.select(max(0.0, end - time.monotonic()))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
 
@@ -81,9 +81,18 @@ class Ground:
 
     def evaluate_trusting(self) -> Array:
         """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
-        outputs = self._counted_outputs()
-        # While the inputs are as forward left them: its outputs may be views of them.
-        return namespace(self.outputs).full_like(self.outputs, math.nan) if outputs is None else lifted(outputs)
+        try:
+            outputs = self.subject.op.forward(self.inputs)
+        except OpError:
+            outputs = None
+        return self._flat(outputs)  # while the inputs are as forward left them: its outputs may be views of them
+
+    def together(self, name: str) -> Callable[[Array], list[Array]] | None:
+        """Return what evaluates forward for several contents of an input at once; None where the op takes one point."""
+        op = self.subject.op
+        if not isinstance(op, OpOfMany):
+            return None
+        return lambda points: [self._flat(outputs) for outputs in op.forward_many(self.inputs, name, points)]
 
     @cached_property
     def on_host(self) -> Ground:
@@ -104,17 +113,20 @@ class Ground:
         known = {finding.code for finding in self.findings}
         self.findings += [finding for finding in findings if finding.code not in known]
 
-    def _counted_outputs(self) -> tuple[Array, ...] | None:
-        """Return forward's outputs; None where it raises: a perturbed value may have left its domain."""
-        try:
-            outputs = self.subject.op.forward(self.inputs)
-        except OpError:
-            return None
+    def _flat(self, outputs: tuple[Array, ...] | None) -> Array:
+        """Return forward's counted outputs as ``lifted`` does; NaN for none, as where forward raises beside the point.
+
+        Raises:
+            OpError: where they have other shapes or dtypes than at the unperturbed point.
+
+        """
+        if outputs is None:
+            return namespace(self.outputs).full_like(self.outputs, math.nan)
         counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
         if (kinds := _kinds(counted)) != self.kinds:
             found, before = _in_words(kinds), _in_words(self.kinds)
             raise OpError(f"forward returned {found} at a perturbed input, {before} before")
-        return tuple([out for out in counted if out is not None])
+        return lifted(tuple([out for out in counted if out is not None]))
 
 
 def find_ground(subject: Subject) -> Ground:
