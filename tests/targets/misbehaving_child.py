@@ -113,7 +113,12 @@ DESCRIPTIONS = {
     "layer": {"protocol": "1", "args": '["upstream"]'},
     "counts output -1": {"protocol": "1", "differentiable": "[-1]"},
     "counts output 4": {"protocol": "1", "differentiable": "[4]"},
+    "no points": {"protocol": "1", "points": "0"},
+    "points in words": {"protocol": "1", "points": "as many as you like"},
 }
+
+SEVERAL = "several, "
+"""How the names of ops begin that take several points in one message; the rest is how they err then."""
 
 
 def forward(op: str, count: int, x: Any) -> None:
@@ -126,6 +131,34 @@ def forward(op: str, count: int, x: Any) -> None:
     if deed and (count > BEYOND if op.endswith(" later") else count == 1):
         deed()
     write(named("output[0]", [value * value for value in x]))
+
+
+def forward_of_several(how: str, points: int, x: Any) -> None:
+    """Answer for several points of three elements each."""
+    shape = [points, len(x) // points]
+    squares = [value * value for value in x]
+    if how in DEEDS:
+        DEEDS[how]()
+    elif how == "an error":
+        write(message({"__metadata__": {"error": "one at a time, please"}}))
+    elif how == "nothing":
+        write(message({}))
+    elif how == "the first only":
+        write(named("output[0]", squares[: shape[1]]))
+    elif how == "the first axis last":
+        write(named("output[0]", squares, shape=shape[::-1]))
+    elif how == "one too few":
+        write(named("output[0]", squares[: -shape[1]], shape=[points - 1, shape[1]]))
+    elif how == "float32":
+        raw = array.array("f", squares).tobytes()
+        write(message({"output[0]": {"dtype": "F32", "shape": shape, "data_offsets": [0, len(raw)]}}, raw))
+    elif how == "half":
+        write(named("output[0]", squares, shape=shape)[:-9])
+        sys.exit()
+    elif how == "zeros":
+        write(named("output[0]", [0.0] * len(x), shape=shape))
+    else:
+        write(named("output[0]", squares, shape=shape))
 
 
 def backward(op: str, x: Any, upstream: Any) -> None:
@@ -147,7 +180,14 @@ def main() -> None:
             Path("told to exit").touch()
             return
         if texts["call"] == "describe":
-            write(message({"__metadata__": DESCRIPTIONS.get(texts["op"], {"protocol": "1"})}))
+            several = {"points": "8"} if texts["op"].startswith(SEVERAL) else {}
+            write(message({"__metadata__": DESCRIPTIONS.get(texts["op"], {"protocol": "1"}) | several}))
+        elif "points" in texts:
+            with Path("points").open("a") as asked:
+                asked.write(texts["points"] + texts["varied"] + " ")
+            forward_of_several(
+                texts["op"].removeprefix(SEVERAL), int(texts["points"]), numbers(header, data, texts["varied"])
+            )
         elif texts["call"] == "forward":
             count += 1
             x = numbers(header, data, "x")

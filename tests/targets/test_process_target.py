@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from gradaudit.results import Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
-from gradaudit.targets import open_op
+from gradaudit.targets import open_op, process_points
 from gradaudit.targets.op import LostOpError, OpError
+from gradaudit.targets.process_points import ProcessOpOfMany
 
 CHILD = [sys.executable, "-S", str(Path(__file__).with_name("misbehaving_child.py"))]
 X = np.array([1.0, -2.0, 3.0])
@@ -103,6 +105,16 @@ ERRORS = {
     "no list": "the process describes the op with args 'upstream'; expected a JSON list such as",
     "counts output -1": "the process says that output -1 counts; positions begin at 0",
     "counts output 4": "output 4 counts, but forward answered output[0]: float64",
+    "no points": "the process describes the op with points '0'; expected a whole number such as 64",
+    "points in words": "the process describes the op with points 'as many as you like'; expected a whole number",
+    "several, crash": "the process crashed with SIGSEGV instead of answering forward",
+    "several, leave": "the process ended with exit status 3 instead of answering forward\n  it wrote last to stderr:",
+    "several, half": "exit status 0 instead of answering forward: 183 of 192 bytes of the answer's data came",
+    "several, nothing": "forward's answer has no floating array output[0] to differentiate; found nothing",
+    "several, the first only": "for 8 points and answered output[0] of shape (3,); expected a first axis of 8",
+    "several, the first axis last": "answered output[0] of shape (3, 8); expected a first axis of 8",
+    "several, one too few": "answered output[0] of shape (7, 3); expected a first axis of 8",
+    "several, float32": "forward returned float32 of shape (3,) at a perturbed input, float64 of shape (3,) before",
 }
 
 
@@ -114,7 +126,7 @@ def test_what_goes_wrong_is_an_error_in_words(tmp_path: Path, op: str) -> None:
     assert gone(tmp_path)
 
 
-@pytest.mark.parametrize("op", ["hang", "hang later"])
+@pytest.mark.parametrize("op", ["hang", "hang later", "several, hang"])
 def test_a_child_that_hangs_is_given_up(tmp_path: Path, op: str) -> None:
     result = result_of(tmp_path, op, seconds=0.5)
     assert result.verdict == "error"
@@ -125,6 +137,47 @@ def test_a_child_that_hangs_is_given_up(tmp_path: Path, op: str) -> None:
 def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
     assert result_of(tmp_path, "start another", seconds=0.5).verdict == "error"
     assert gone(tmp_path, "grandchild")
+
+
+def same(first: Result, second: Result) -> bool:
+    """Whether two results say the same, but for the op's name, the time, and the two points that were confirmed."""
+    spared = {"op": "", "seconds": 0.0, "evaluations": 0}
+    assert first.evaluations == second.evaluations + 2
+    return repr(replace(first, **spared)) == repr(replace(second, **spared))
+
+
+def test_several_points_in_a_message_change_nothing_but_the_number_of_messages(tmp_path: Path) -> None:
+    alone = result_of(tmp_path, "right")
+    assert same(result_of(tmp_path, "several, right", seconds=3600.0), alone)
+    assert (tmp_path / "points").read_text() == "8x 6x 6x "  # of a survey's nine the last one goes alone
+
+
+def test_a_child_that_takes_only_one_point_after_all_is_asked_for_one_at_a_time(tmp_path: Path) -> None:
+    alone = result_of(tmp_path, "right")
+    assert same(result_of(tmp_path, "several, an error"), alone)
+    zeros = result_of(tmp_path, "several, zeros")
+    assert zeros.message.startswith("asked for one point at a time: forward's outputs at several points at once")
+    assert (zeros.verdict, zeros.findings) == (alone.verdict, alone.findings)
+
+
+def test_points_are_as_many_as_there_is_time_and_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    op = open_op(case_of(tmp_path, "several, right", seconds=3600.0))
+    assert isinstance(op, ProcessOpOfMany)
+    points = np.arange(60.0).reshape(20, 3)
+    squares = [(point.tolist(),) for point in points**2]
+
+    def asked_for() -> str:
+        (tmp_path / "points").unlink(missing_ok=True)
+        made = op.forward_many({"x": X}, "x", points)
+        assert [tuple(out.tolist() for out in outputs or ()) for outputs in made] == squares
+        return (tmp_path / "points").read_text()
+
+    op.forward({"x": X})
+    assert asked_for() == "8x 8x 4x "
+    monkeypatch.setattr(process_points, "MESSAGE", 5 * X.nbytes)
+    assert asked_for() == "5x 5x 5x 5x "
+    op.pace.seconds = 200.0  # of an hour that an answer may take: one by itself shows that it has become faster
+    assert asked_for() == "5x 5x 5x 4x "
 
 
 def test_a_child_that_hangs_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:

@@ -142,12 +142,12 @@ def _declared_ground(subject: Subject) -> Ground:
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
-    dtype = "float64"
-    if not all(is_wide(array) for array in arrays):
-        if generic := _generic_ground(subject, native, upstream):
-            return generic
-        dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+    if all(is_wide(array) for array in arrays):
+        return Ground(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
+    if generic := _generic_ground(subject, native, upstream):
+        return generic
+    dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
+    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native), evaluations=1)
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
@@ -183,6 +183,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
         return None
     subject = ground.subject
     inputs = {made.name: _in_dtype(ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs}
+    ground.evaluations += 1
     try:
         outputs = subject.op.forward(inputs)
         native = tuple(outputs[k] for k in subject.counted)
@@ -191,7 +192,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
     if [out.shape for out in native] != [kind[1] for kind in ground.kinds if kind]:
         return None
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
-    inside.evaluations = ground.evaluations + 3
+    inside.evaluations = ground.evaluations
     if spacing(dtype) < spacing(subject.case.dtype):
         inside.formula = _formula(subject, inputs, outputs, dtype)
     return inside
@@ -204,6 +205,7 @@ def _beside(ground: Ground, displacement: float) -> Array:
     try:
         for x in ground.inputs.values():
             displace(x, displacement, rng)
+        ground.evaluations += 1
         return ground.evaluate()
     finally:
         for name, x in ground.inputs.items():
