@@ -41,6 +41,9 @@ SHOWN_LINES = 8
 SHOWN_BYTES = 60
 """Bytes that are shown of what is no message."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds to wait before the clock is looked at again; a selector does not take any number of them."""
+
 GRACE = 0.5
 """Seconds that a child has to end by itself."""
 
@@ -120,7 +123,7 @@ class Child:
         end = time.monotonic() + self.seconds
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
         while request or not answer.complete:
-            ready = {key.fd for key, _ in self._selector.select(max(0.0, end - time.monotonic()))}
+            ready = {key.fd for key, _ in self._selector.select(min(max(0.0, end - time.monotonic()), LONGEST_WAIT))}
             if time.monotonic() > end:
                 raise _SilentError(answer.progress)
             if self._stderr in ready:
@@ -236,6 +239,8 @@ def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     found = shutil.which(program if os.sep not in program else str(folder / program))
     if found is None:
         where = f"in {folder}" if os.sep in program else "on the path"
+        if os.sep not in program and shutil.which(str(folder / program)):
+            where += f"; did you mean './{program}'?"
         raise OpError(f"the process cannot be started: there is no program '{program}' {where}")
     words = [found, *command[1:]]
     if sys.platform == "linux":
@@ -248,6 +253,8 @@ def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise OpError(f"the process cannot be started: {program}: {error.strerror}") from None
+    except ValueError as error:  # no text that a system takes: a null byte, half of a character
+        raise OpError(f"the process cannot be started: {' '.join(command)!r}: {error}") from None
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> list[IO[bytes]]:

@@ -54,7 +54,12 @@ def _args(description: Mapping[str, str], case: Case) -> tuple[str, ...] | None:
 
 def _counted(description: Mapping[str, str]) -> tuple[int, ...] | None:
     counted = _listed(description, "differentiable", int)
-    if counted and min(counted) < 0:
+    if counted is None:
+        return None
+    if not counted or len(set(counted)) < len(counted):
+        found = f"outputs {list(counted)}" if counted else "no output"
+        raise OpError(f"the process counts {found}; expected each position once, and at least one")
+    if min(counted) < 0:
         raise OpError(f"the process says that output {min(counted)} counts; positions begin at 0")
     return counted
 
@@ -70,7 +75,7 @@ def _most(description: Mapping[str, str]) -> int:
 def _as_json(params: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(params), allow_nan=False, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise OpError(f"the params cannot be sent to a process, which gets them as JSON: {error}") from None
 
 
@@ -80,7 +85,7 @@ def _listed(description: Mapping[str, str], key: str, kind: type) -> tuple[Any, 
         return None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(type(item) is kind for item in found):
         expected = '["upstream", "x"]' if kind is str else "[0]"

@@ -42,7 +42,7 @@ class ProcessOp:
         return self._outputs(self._ask("forward", inputs))
 
     def _outputs(self, answer: Mapping[str, Array]) -> tuple[Array, ...]:
-        names = takewhile(answer.__contains__, (f"output[{k}]" for k in count()))
+        names = list(takewhile(answer.__contains__, (f"output[{k}]" for k in count())))
         outputs = tuple(answer[name] for name in names)
         for k in self.counted or ():
             if k >= len(outputs) or not has_derivatives(outputs[k].dtype):
@@ -50,6 +50,8 @@ class ProcessOp:
         if not self.differentiable_outputs(outputs):
             found = f"found {_in_words(answer)}"
             raise OpError(f"forward's answer has no floating array output[0] to differentiate; {found}")
+        if unknown := [name for name in answer if name not in names]:
+            raise OpError(f"forward answered '{unknown[0]}'; expected {', '.join(names)} and output[{len(names)}] next")
         return outputs
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
@@ -95,7 +97,7 @@ def ask(
     except MessageError as error:
         raise OpError(f"{call} cannot be asked for: {error}") from None
     if (error_text := answer.texts.get("error")) is not None:
-        raise OpError(f"{call} answered with an error: {error_text}")
+        raise OpError(f"{call} answered with an error: {error_text or 'without a word'}")
     return answer
 
 

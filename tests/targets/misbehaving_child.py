@@ -92,12 +92,21 @@ ANSWERS = {
     "no dtype": named("output[0]", [1.0], dtype="F8_E4M3"),
     "wrong offsets": named("output[0]", [1.0], data_offsets=[0, 4]),
     "a gap": named("output[0]", [1.0], data_offsets=[8, 16]),
+    "elements beyond number": named("output[0]", [], shape=[0, 10**30]),
+    "axes beyond number": named("output[0]", [1.0], shape=[1] * 65),
     "no shape": message({"output[0]": {"dtype": "F64"}}),
     "half": named("output[0]", [1.0, 2.0])[:-9],
     "numbers in metadata": message({"__metadata__": {"error": 3}}),
     "nothing": message({}),
     "misnamed": named("y", [1.0]),
     "integers": named("output[0]", [1.0], dtype="I64"),
+    "a gap in names": message(
+        {
+            "output[0]": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
+            "output[2]": {"dtype": "F64", "shape": [1], "data_offsets": [8, 16]},
+        },
+        b"\0" * 16,
+    ),
     "two": named("output[0]", [1.0, 2.0, 3.0]) + named("output[0]", [1.0, 2.0, 3.0]),
     "an error": message({"__metadata__": {"error": "the weights are gone"}}),
 }
@@ -113,6 +122,10 @@ DESCRIPTIONS = {
     "layer": {"protocol": "1", "args": '["upstream"]'},
     "counts output -1": {"protocol": "1", "differentiable": "[-1]"},
     "counts output 4": {"protocol": "1", "differentiable": "[4]"},
+    "counts output 0 twice": {"protocol": "1", "differentiable": "[0, 0]"},
+    "counts nothing": {"protocol": "1", "differentiable": "[]"},
+    "lists in lists": {"protocol": "1", "args": "[" * 100_000},
+    "no word": {"error": ""},
     "no points": {"protocol": "1", "points": "0"},
     "points in words": {"protocol": "1", "points": "as many as you like"},
 }

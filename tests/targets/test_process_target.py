@@ -105,6 +105,13 @@ ERRORS = {
     "no list": "the process describes the op with args 'upstream'; expected a JSON list such as",
     "counts output -1": "the process says that output -1 counts; positions begin at 0",
     "counts output 4": "output 4 counts, but forward answered output[0]: float64",
+    "counts output 0 twice": "the process counts outputs [0, 0]; expected each position once",
+    "counts nothing": "the process counts no output; expected each position once, and at least one",
+    "lists in lists": "the process describes the op with args '[[[[",
+    "no word": "describe answered with an error: without a word",
+    "elements beyond number": "output[0] has the shape [0, 1000000000000000000000000000000], more than any array",
+    "axes beyond number": "output[0] has the shape [1, 1, 1, 1, 1, 1,",
+    "a gap in names": "forward answered 'output[2]'; expected output[0] and output[1] next",
     "no points": "the process describes the op with points '0'; expected a whole number such as 64",
     "points in words": "the process describes the op with points 'as many as you like'; expected a whole number",
     "several, crash": "the process crashed with SIGSEGV instead of answering forward",
@@ -206,6 +213,8 @@ def test_no_program(tmp_path: Path) -> None:
     assert "no program 'no-such-program' on the path" in result_of(tmp_path, "right", ["no-such-program"]).message
     (tmp_path / "serve").write_bytes(b"\x7fELF that is none")
     (tmp_path / "serve").chmod(0o755)
+    assert "on the path; did you mean './serve'?" in result_of(tmp_path, "right", ["serve"]).message
+    assert "embedded null byte" in result_of(tmp_path, "right", ["./serve", "\0"]).message
     assert "serve: " in result_of(tmp_path, "right", ["./serve"]).message
 
 
@@ -259,6 +268,39 @@ def test_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gradaudit.check(gradaudit.process_op(CHILD, "right"), {"x": X}).assert_ok()
     with pytest.raises(gradaudit.GradientMismatch, match="there is no op unknown"):
         gradaudit.check(gradaudit.process_op(CHILD, "unknown"), {"x": X}).assert_ok()
+
+
+def test_from_python_with_what_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    op = gradaudit.process_op(CHILD, "right")
+    (halved,) = gradaudit.check(op, {"x": X}, params={"scale": "\ud83d"}).results
+    assert "'\\ud83d' is no character: texts and names are sent in UTF-8" in halved.message
+    (named,) = gradaudit.check(op, {"x": X, "__metadata__": X}, differentiable=["x"]).results
+    assert "an array cannot be named __metadata__, which holds the texts" in named.message
+
+
+def test_from_python_with_any_time_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [Path(CHILD[0]), *CHILD[1:]]
+    for seconds in (1e10, np.inf):
+        gradaudit.check(gradaudit.process_op(command, "right", timeout=seconds), {"x": X}).assert_ok()
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds", "message"),
+    [
+        ("./serve", 30.0, "command: expected a list of the program and its arguments, found './serve'"),
+        (["./serve", 3], 30.0, "command: expected a list of the program and its arguments, found"),
+        ([], 30.0, "command: expected a list of the program and its arguments, found an empty one"),
+        (["./serve"], 0.0, "timeout: expected a number greater than 0, found 0.0"),
+        (["./serve"], np.nan, "timeout: expected a number greater than 0, found nan"),
+    ],
+    ids=["a text", "a number", "nothing", "no time", "no number"],
+)
+def test_from_python_with_what_cannot_be(command: Any, seconds: float, message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        gradaudit.process_op(command, "right", timeout=seconds)
+    assert message in str(caught.value)
 
 
 def test_a_process_that_was_opened_elsewhere_is_left_to_its_owner(tmp_path: Path) -> None:
