@@ -222,6 +222,8 @@ class _Answer:
     @property
     def progress(self) -> str:
         """How much of the answer has come, in words; empty where none has."""
+        if self.complete:
+            return ": the whole answer came, but the message was not read to its end"
         if not self._text_length:
             return f": it wrote {bytes(self._part)!r} to standard output" if self._part else ""
         part = "data" if self._header else "header"

@@ -141,6 +141,17 @@ def test_a_child_that_hangs_is_given_up(tmp_path: Path, op: str) -> None:
     assert gone(tmp_path)
 
 
+def test_a_child_that_answers_before_it_has_read_the_message_is_told_so(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "unread", seconds=1.0, inputs={"x": {"shape": [300_000]}})
+    assert "within 1 s: the whole answer came, but the message was not read to its end" in result.message
+
+
+def test_a_child_that_has_forked_and_left_answers_on(tmp_path: Path) -> None:
+    command = [CHILD[0], "-c", f"import os; os.fork() and os._exit(0); os.execv({CHILD[0]!r}, {CHILD!r})"]
+    assert result_of(tmp_path, "right", command).verdict == "pass"
+    assert gone(tmp_path)
+
+
 def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
     assert result_of(tmp_path, "start another", seconds=0.5).verdict == "error"
     assert gone(tmp_path, "grandchild")
