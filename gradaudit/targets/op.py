@@ -66,7 +66,10 @@ class Op(Protocol):
 
 @runtime_checkable
 class OpOfMany(Op, Protocol):
-    """An op that evaluates forward at several points faster than one after the other."""
+    """An op that evaluates forward at several points faster than one after the other.
+
+    What it is given then, it leaves as it is: nobody watches.
+    """
 
     def forward_many(
         self, inputs: Mapping[str, Array], varied: str, points: Array
@@ -76,7 +79,7 @@ class OpOfMany(Op, Protocol):
         Args:
             inputs: those of one point.
             varied: the input that differs from point to point.
-            points: its contents at each, along a first axis.
+            points: its contents at each, along a first axis and in C order, whatever the input's own layout.
 
         Raises:
             OpError: where the implementation returns something else than the outputs of so many points.

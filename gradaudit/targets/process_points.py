@@ -56,7 +56,7 @@ class ProcessOpOfMany(ProcessOp):
     def _at_once(self, size: int) -> int:
         in_bytes = MESSAGE // max(size, self.pace.size, 1)
         in_time = SHARE * self.child.seconds / max(self.pace.seconds, 1e-9)
-        return max(1, min(self.most, in_bytes, int(in_time)))
+        return max(1, int(min(self.most, in_bytes, in_time)))
 
     def _together(self, inputs: Mapping[str, Array], varied: str, points: Array) -> list[tuple[Array, ...] | None]:
         try:

@@ -294,7 +294,8 @@ def test_from_python_with_any_time_and_paths(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     command = [Path(CHILD[0]), *CHILD[1:]]
     for seconds in (1e10, np.inf):
-        gradaudit.check(gradaudit.process_op(command, "right", timeout=seconds), {"x": X}).assert_ok()
+        for op in ("right", "several, right"):
+            gradaudit.check(gradaudit.process_op(command, op, timeout=seconds), {"x": X}).assert_ok()
 
 
 @pytest.mark.parametrize(
