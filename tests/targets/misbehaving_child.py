@@ -20,7 +20,7 @@ def receive() -> tuple[dict[str, str], dict[str, Any], bytes]:
     (length,) = struct.unpack("<Q", sys.stdin.buffer.read(8))
     header = json.loads(sys.stdin.buffer.read(length))
     texts = header.pop("__metadata__")
-    if texts["op"] == "unread" and texts["call"] == "forward":
+    if texts.get("op") == "unread" and texts["call"] == "forward":
         return texts, header, bytes(max(entry["data_offsets"][1] for entry in header.values()))
     return texts, header, sys.stdin.buffer.read(max((e["data_offsets"][1] for e in header.values()), default=0))
 
