@@ -33,7 +33,7 @@ class Vicinity:
     """Forward around a point, by way of one input.
 
     Where it takes several points at a time it has to answer for them as it does for each alone, bit by bit. That is
-    seen to at two of the first ones that are asked for together; a forward that does not is asked for one at a time.
+    seen to at two of them whenever they are more than before; a forward that does not is asked for one at a time.
 
     Args:
         forward: returns the outputs for the present contents of ``x``; an array of its own.
@@ -54,7 +54,7 @@ class Vicinity:
         self._bits = x.tobytes()
         self._most = min(MOST, HELD // max(x.size, size, 1))
         self._together = together if self._most > 1 else None
-        self._trusted = False
+        self._trusted = 0
         self._look: _Look | None = None
         self.base = x.copy()
         self.evaluations = 0
@@ -110,7 +110,8 @@ class Vicinity:
             points[(k, *index)] = value
         self.evaluations += len(places)
         outputs = self._together(points)
-        if self._trusted or self._confirmed(places, outputs):
+        if len(places) <= self._trusted or self._confirmed(places, outputs):
+            self._trusted = max(self._trusted, len(places))
             return outputs
         self._together, self.at_odds = None, True
         return self._one_by_one(places)
@@ -118,10 +119,8 @@ class Vicinity:
     def _confirmed(self, places: Sequence[Place], outputs: list[Floats]) -> bool:
         """Whether forward answers for the first and the last of several points as it did for all together."""
         first, last = self._one_by_one([places[0], places[-1]])
-        self._trusted = all(
-            np.array_equal(alone, among, equal_nan=True) for alone, among in ((first, outputs[0]), (last, outputs[-1]))
-        )
-        return self._trusted
+        pairs = ((first, outputs[0]), (last, outputs[-1]))
+        return all(np.array_equal(alone, together, equal_nan=True) for alone, together in pairs)
 
     def _one_by_one(self, places: Iterable[Place]) -> list[Floats]:
         try:

@@ -121,7 +121,7 @@ def test_an_example_answers_for_several_points_as_for_each_alone(
     several = audited(tmp_path, language)
     monkeypatch.setattr(process, "_most", lambda description: 1)
     for key, alone in audited(tmp_path, language).items():
-        assert several[key].evaluations == alone.evaluations + 2  # points that are evaluated by themselves as well
+        assert several[key].evaluations == alone.evaluations + 4  # two of a survey's nine, and two of the differences'
         assert replace(several[key], seconds=0.0, evaluations=0) == replace(alone, seconds=0.0, evaluations=0)
 
 
