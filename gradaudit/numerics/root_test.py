@@ -17,7 +17,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +36,7 @@ THRESHOLDS = (0.03, 0.0999, 0.25)
 FINE_RESOLUTION = 1e-3
 """Resolution, relative to the typical gradient, that is worth more rounds."""
 
-COARSE_RESOLUTION = 0.045
+COARSE_RESOLUTION = 0.032
 """Resolution that is worth testing smaller blocks apart."""
 
 EXPECTED_NOISE = 4.0
@@ -45,6 +44,9 @@ EXPECTED_NOISE = 4.0
 
 KNOWN_STEP_NOISE = 1.5
 """The same at a step at which truncation was measured before."""
+
+WORTH_ANOTHER = 1.5
+"""How much finer a block must be testable than it was for another test at the same step."""
 
 TRUNCATION_MARGIN = 3.0
 """How much larger the truncation error may be along another random direction than along the one it was measured on."""
@@ -253,6 +255,7 @@ class RootTester:
         margin = KNOWN_STEP_NOISE if step else EXPECTED_NOISE
         step = step or self._starting_step()
         expected = margin * self._noise * math.sqrt((stop - start) / self.line.size) / step
+        most = math.inf
         unexplained = True
         for _ in range(MAX_CALIBRATIONS):
             gauge = self._gauge(step, expected)
@@ -264,8 +267,8 @@ class RootTester:
                 continue
             truncation = TRUNCATION_MARGIN * abs(wide - test.result) * test.unit / 3
             rounding = self._noise * test.share / step
-            quiet = truncation + rounding <= gauge.threshold * test.unit
-            if quiet and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
+            allowed = gauge.threshold * test.unit
+            if truncation + rounding <= allowed and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
                 self._settle_down(step)
                 return gauge, test
@@ -282,11 +285,14 @@ class RootTester:
                 step = self._starting_step()
                 expected = EXPECTED_NOISE * self._noise / step
                 continue
-            move = _balancing_move(truncation, rounding)
-            if quiet and move == 1.0:
+            rounding = self._noise * test.share / step  # as measured by now
+            move = min(_balancing_move(truncation, rounding), most / step)
+            told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
+            if move == 1.0 and truncation + rounding <= allowed and not told < expected / WORTH_ANOTHER:
                 return gauge, test
-            step *= move
-            expected = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
+            if move < 1.0:  # along another direction a step that was too large may not seem so
+                most = step / 2
+            step, expected = step * move, told
         raise TooMuchError(step)
 
     def _settle_down(self, step: float) -> None:
@@ -327,23 +333,22 @@ class RootTester:
         self._noise = max(assumed / MOST_TAKEN_BACK, NOISE_MARGIN * measured / (test.share or 1.0))
         return not 1 / MOST_TAKEN_BACK < self._noise / assumed <= 4.0
 
-    def blocks(self, gauge: Gauge) -> list[tuple[int, int]]:
-        """Return blocks so small that the noise of each allows a useful resolution: it grows as their square root.
+    def parts(self, start: int, stop: int, gauge: Gauge) -> int:
+        """Return into how many parts the noise of a block asks to cut it, so that each has a useful resolution.
+
+        Noise grows as the square root of the size.
 
         Raises:
             TooMuchError: where looking at each element by itself is no dearer.
 
         """
-        size = self.line.size
         coarse = COARSE_RESOLUTION * self.typical
         excess = gauge.floor / coarse if coarse else math.inf
         if gauge.floor <= self._atol or excess <= 1.0:
-            return [(0, size)]
-        if not excess <= math.sqrt(size / (gauge.rounds + 1)):
+            return 1
+        if not excess <= math.sqrt((stop - start) / (gauge.rounds + 1)):
             raise TooMuchError(gauge.step)
-        count = math.ceil(excess**2)
-        edges = np.linspace(0, size, count + 1).astype(int)
-        return [(int(low), int(high)) for low, high in pairwise(edges)]
+        return math.ceil(excess**2)
 
     def matches_one_side(self, elements: Array, step: float) -> bool:
         """Whether the claims for some elements are all derivatives to the left, or all derivatives to the right.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,6 +27,9 @@ SAMPLE = 48
 
 MAX_FRUITLESS = 2
 """Failing root tests in a row that halving finds no culprit for."""
+
+MAX_SPLITS = 3
+"""How often blocks are tested in parts: the noise of a whole tells roughly how many parts are quiet enough."""
 
 WORTHLESS = 0.05
 """Resolution at which a pass says nothing."""
@@ -99,13 +103,23 @@ class Search:
         return self._outcome
 
     def _test_everything(self) -> None:
-        gauge, first = self._tester.calibrate(0, self._size, self._culprits)
-        blocks = self._tester.blocks(gauge)
-        if len(blocks) == 1:
-            self._clear(0, self._size, gauge, first)
-            return
-        for start, stop in blocks:
-            self._clear(start, stop, *self._tester.calibrate(start, stop, self._culprits, gauge.step))
+        self._clear_block(0, self._size)
+
+    def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = MAX_SPLITS) -> None:
+        """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
+        try:
+            gauge, first = self._tester.calibrate(start, stop, self._culprits, step)
+            step, parts = gauge.step, self._tester.parts(start, stop, gauge) if splits else 1
+            if parts == 1:
+                self._clear(start, stop, gauge, first)
+                return
+        except TooMuchError:
+            if not splits or splits == MAX_SPLITS or not self._outcome.flawless:
+                raise
+            parts = 2
+        edges = np.linspace(start, stop, parts + 1).astype(int)
+        for low, high in pairwise(map(int, edges)):
+            self._clear_block(low, high, step, splits - 1)
 
     def _test_again(self, reason: TooMuchError) -> None:
         """Test once more where all that was looked at is right: without kinks, or with errors that add up."""

@@ -21,6 +21,7 @@ from gradaudit.checks.gradient.comparison import Comparison, compared_everywhere
 from gradaudit.checks.gradient.exhaustive import Table, estimate_all
 from gradaudit.checks.gradient.fitting import WORTHLESS, Fitted, finer, finer_note, fitted
 from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide, widened
+from gradaudit.checks.gradient.rounding import rounding_note, without_rounding
 from gradaudit.checks.gradient.search import search_all
 from gradaudit.checks.gradient.searched import typical_magnitude
 from gradaudit.checks.subject import Snapshot, Subject, mutations
@@ -105,7 +106,11 @@ def _search(
 
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
     started = time.perf_counter()
-    case = subject.case
+    case, rounded = subject.case, 0
+    if case.tolerance is None and name in ground.formula:
+        typical = rms(ground.formula[name])
+        tolerance = outcome.tolerance_in_force(case, ground, typical)
+        gradient, rounded = without_rounding(ground, name, gradient, tolerance, typical)
     ground = ground.on_host
     claimed = widened(on_host(gradient))
     x, together = ground.inputs[name], ground.together(name)
@@ -119,6 +124,8 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
     else:
         table = found.table
         result = _judged(subject, ground, name, claimed, found)
+        if result.verdict is Verdict.PASS and rounded:
+            result = replace(result, message=rounding_note(case, rounded))
     if loss.vicinity.at_odds:
         result = replace(result, message=outcome.added(result.message, AT_ODDS))
     if loss.vicinity.disturbed:

@@ -22,6 +22,9 @@ from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
 
+FORMULA_SHARE = 0.1
+"""Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
+
 NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
 changed, though perhaps not all of them."""
@@ -108,6 +111,22 @@ class Ground:
             formula={name: on_host(gradient) for name, gradient in self.formula.items()},
         )
 
+    def claims(
+        self, upstream: Iterable[Array], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+    ) -> dict[str, Array]:
+        """Return what backward gives in this ground's dtype, in double precision, as far as it can be used."""
+        try:
+            gradients = self.subject.op.backward(
+                tuple(narrowed(part, self.dtype) for part in upstream), inputs, outputs
+            )
+        except OpError:
+            return {}
+        return {
+            name: widened(copied(gradient))
+            for name, gradient in gradients.items()
+            if gradient is not None and broken_contract(name, inputs[name], gradient, answered=True) is None
+        }
+
     def notice(self, findings: list[Finding]) -> None:
         """Keep findings about the case, one of each kind."""
         known = {finding.code for finding in self.findings}
@@ -164,7 +183,7 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
         return None
     ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
     ground.notice(mutations("forward", before))
-    ground.formula = _formula(subject, wide, outputs)
+    ground.formula = ground.claims(subject.upstream, wide, outputs)
     ground.notice(mutations("backward", before))
     return ground
 
@@ -194,7 +213,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
     inside.evaluations = ground.evaluations
     if spacing(dtype) < spacing(subject.case.dtype):
-        inside.formula = _formula(subject, inputs, outputs, dtype)
+        inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside
 
 
@@ -240,18 +259,3 @@ def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
     if isinstance(made, np.ndarray):
         return laid_out(made, layout)
     return copied(made) if made is array else made
-
-
-def _formula(
-    subject: Subject, wide: Mapping[str, Array], outputs: tuple[Array, ...], dtype: str = "float64"
-) -> dict[str, Array]:
-    """Return what backward gives in a dtype wider than the case's, where it is generic in dtype too."""
-    try:
-        gradients = subject.op.backward(tuple(narrowed(part, dtype) for part in subject.upstream), wide, outputs)
-    except OpError:
-        return {}
-    return {
-        name: widened(copied(gradient))
-        for name, gradient in gradients.items()
-        if gradient is not None and broken_contract(name, wide[name], gradient, answered=True) is None
-    }

@@ -15,8 +15,9 @@ import numpy as np
 
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_closely
-from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.gradient.ground import FORMULA_SHARE, Ground, widened
 from gradaudit.checks.gradient.look_around import look_around
+from gradaudit.checks.gradient.rounding import rounding_note
 from gradaudit.checks.gradient.searched import Look, Searched
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
@@ -33,9 +34,6 @@ from gradaudit.targets.op import OpError
 
 LISTED = 512
 """Wrong indices that a comparison holds at most beside those looked at."""
-
-FORMULA_SHARE = 0.1
-"""Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
 
 UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
@@ -113,7 +111,8 @@ def _result(searched: Searched, found: Outcome, seconds: float) -> Result:
     undecided = [look for look in searched.looks if look.judgement is Judgement.UNDECIDED]
     complete = found.miss_probability < 1.0
     resolution = _resolution(searched, found)
-    verdict, message = Verdict.PASS, outcome.zero_note(searched.formula)
+    verdict = Verdict.PASS
+    message = outcome.zero_note(searched.formula) or rounding_note(case, searched.rounded)
     if wrong or lost:
         verdict, message = Verdict.FAIL, _extent(len(wrong) + len(lost), searched, found)
     elif not complete:

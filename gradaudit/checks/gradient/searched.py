@@ -10,6 +10,7 @@ import numpy as np
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.gradient.rounding import without_rounding
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import Array, count, has_complex_dtype, like, namespace, on_host
 from gradaudit.numerics.loss import Loss
@@ -53,6 +54,9 @@ class Searched:
         self.magnitude = typical_magnitude(self.formula)
         self.typical = self.magnitude or outcome.natural_scale(ground, name)
         self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
+        self.rounded = 0
+        if self.split and subject.case.tolerance is None:
+            self.claimed, self.rounded = without_rounding(ground, name, gradient, self.tolerance, self.typical)
         self.positions = range(0)
         self.looks: list[Look] = []
         self.evaluations = 0

@@ -1,0 +1,110 @@
+"""Right gradients in narrow dtypes whose sums cancel, and wrong ones beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import array, audit, codes
+
+from gradaudit.audit.conclusion import Audit
+from gradaudit.results import Verdict
+from gradaudit.spec.case import Tolerance
+
+ROUNDED = "off by no more than rounding to float32"
+
+each_method = pytest.mark.parametrize("method", ["exhaustive", "search"])
+
+
+def times(a: Any, b: Any) -> Any:
+    return a @ b
+
+
+def times_backward(u: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    return u @ b.T, a.T @ u
+
+
+def product(size: int, seed: int, backward: Any = times_backward, **case: Any) -> Audit:
+    factors = array("a", (size, size), dtype="float32"), array("b", (size, size), dtype="float32")
+    return audit(times, backward, *factors, dtype="float32", seed=seed, **case)
+
+
+def verdict(found: Audit) -> Verdict:
+    return max((result.verdict for result in found.results), key=[Verdict.PASS, Verdict.FAIL].index)
+
+
+class TestSumsThatCancel:
+    """Elements of a product that are small beside their terms have the rounding of the terms."""
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_product_of_matrices_is_right(self, seed: int) -> None:
+        found = product(192, seed)
+        assert [result.verdict for result in found.results] == [Verdict.PASS] * 2
+        assert codes(found) == set()
+        assert any(ROUNDED in result.message for result in found.results)
+
+    @each_method
+    @pytest.mark.parametrize("seed", range(8))
+    def test_terms_that_cancel_are_right_one_by_one_and_together(self, seed: int, method: str) -> None:
+        """For one element in eight the two halves of the terms are each other's negative up to 1e-6."""
+
+        def backward(u: Any, x: Any) -> Any:
+            return (u * weights.astype(x.dtype)).sum(axis=0)
+
+        rng = np.random.default_rng(seed)
+        half = rng.uniform(1, 10, (20, 8))
+        weights = np.concatenate([half, np.where(np.arange(8) == 3, -half * (1 + 1e-6), half)]).astype(np.float32)
+        found = audit(
+            lambda x: x * weights.astype(x.dtype),
+            backward,
+            array("x", (8,), dtype="float32"),
+            dtype="float32",
+            upstream="ones",
+            method=method,
+        )
+        assert found.results[0].verdict is Verdict.PASS
+
+    def test_a_product_of_small_matrices_takes_no_forwards_more(self) -> None:
+        few = [sum(result.evaluations for result in product(8, seed).results) for seed in range(4)]
+        assert len(set(few)) == 1
+
+
+class TestWhatRoundingDoesNotExplain:
+    def test_a_tolerance_that_was_asked_for_holds(self) -> None:
+        assert verdict(product(192, 0)) is Verdict.PASS
+        found = product(192, 0, tolerance=Tolerance(1e-4, 1e-6))
+        assert (verdict(found), codes(found)) == (Verdict.FAIL, {"precision-loss"})
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_a_wrong_element_of_a_product_is_found_among_the_rounded_ones(self, seed: int) -> None:
+        def backward(u: Any, a: Any, b: Any) -> tuple[Any, Any]:
+            of_a, of_b = times_backward(u, a, b)
+            of_b[17, 29] *= 1.01
+            return of_a, of_b
+
+        found = product(192, seed, backward)
+        assert found.results[0].verdict is Verdict.PASS
+        assert [mismatch.index for mismatch in found.results[1].mismatches] == [(17, 29)]
+
+    @each_method
+    def test_digits_that_the_formula_loses_are_lost(self, method: str) -> None:
+        """The offset of 10^4 takes with it four of the seven digits, though the gradient itself is exact."""
+
+        def backward(u: Any, x: Any) -> Any:
+            offset = x.dtype.type(1e4)
+            return u * ((x + offset) - offset)
+
+        point = array("x", (400,), 0.1, 1, dtype="float32")
+        found = audit(lambda x: x * x / 2, backward, point, dtype="float32", method=method)
+        assert (verdict(found), codes(found)) == (Verdict.FAIL, {"precision-loss"})
+
+    @each_method
+    def test_a_constant_in_half_precision_is_found(self, method: str) -> None:
+        def backward(u: Any, x: Any) -> Any:
+            third = np.float16(1 / 3) if x.dtype == np.float32 else 1 / 3
+            return u * x.dtype.type(third)
+
+        point = array("x", (400,), 0.1, 1, dtype="float32")
+        found = audit(lambda x: x / 3, backward, point, dtype="float32", method=method)
+        assert verdict(found) is Verdict.FAIL
