@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,8 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
 from gradaudit.targets.foreign import as_numpy
 from gradaudit.targets.op import Op
-from gradaudit.targets.process import ProcessOp, open_process
+from gradaudit.targets.process import open_process
+from gradaudit.targets.process_op import ProcessOp
 from gradaudit.targets.python import open_functions
 
 MAX_ROWS = 10
@@ -65,7 +67,7 @@ def op(
 
 
 def process_op(
-    command: Sequence[str], op: str, *, outputs: Sequence[int] | None = None, timeout: float = 30.0
+    command: Sequence[str | PathLike[str]], op: str, *, outputs: Sequence[int] | None = None, timeout: float = 30.0
 ) -> HeldTarget:
     """Return an op that a child process answers for, in any language; ``gradaudit guide process`` says how.
 
@@ -75,9 +77,19 @@ def process_op(
         outputs: positions of forward's outputs that count; default: what the process says, else all floating ones.
         timeout: seconds that the process may take for an answer.
 
+    Raises:
+        TypeError: where the command is no list of texts and paths.
+        ValueError: where it is empty, or there is no time for an answer.
+
     """
+    if isinstance(command, str) or not all(isinstance(word, (str, PathLike)) for word in command):
+        raise TypeError(f"command: expected a list of the program and its arguments, found {command!r}")
+    if not command:
+        raise ValueError("command: expected a list of the program and its arguments, found an empty one")
+    if not timeout > 0:
+        raise ValueError(f"timeout: expected a number greater than 0, found {timeout}")
     counted = None if outputs is None else tuple(outputs)
-    target = ProcessTarget(tuple(command), op, timeout, counted, Path.cwd())
+    target = ProcessTarget(tuple([fspath(word) for word in command]), op, timeout, counted, Path.cwd())
     return HeldTarget(lambda case: open_process(target, case), op, ProcessOp.close)
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
+from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
 
 SEEN = 30.0
 """Where the loss changes by this factor more than its noise, outputs that do not change do not depend on the element;
@@ -56,31 +56,38 @@ class Loss:
         upstream: as ``lifted`` returns it.
         outputs: ``forward()`` at the unperturbed point.
         spacing: distance from 1 to the next number of the dtype that forward computes in.
+        together: the same as ``forward`` for several contents of ``x``; None where it takes one point at a time.
 
     Attributes:
-        evaluations: calls of forward so far.
-        disturbed: whether ``x`` was ever not bit-identical after a perturbation was undone.
+        vicinity: forward around the point.
         blind: whether measuring found nothing but noise at any scale, so that no difference means anything.
 
     """
 
     def __init__(
-        self, forward: Callable[[], Floats], x: Array, upstream: Floats, outputs: Floats, spacing: float
+        self,
+        forward: Callable[[], Floats],
+        x: Array,
+        upstream: Floats,
+        outputs: Floats,
+        spacing: float,
+        together: Together | None = None,
     ) -> None:
-        self._forward = forward
-        self._x = x
-        self._base = x.copy()
-        self._bits = x.tobytes()
+        self.vicinity = Vicinity(forward, x, outputs.size, together)
+        self._base = self.vicinity.base
         self._upstream = upstream
         self._outputs = outputs
-        self.evaluations = 0
-        self.disturbed = False
         sizes = np.abs(self._base).astype(np.float64)
         grid = float(ml_dtypes.finfo(x.dtype).eps)  # type: ignore[no-untyped-call]
         self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, grid)
         self._use(self._surveyor.assumed())
 
-    def measure_noise(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> None:
+    @property
+    def evaluations(self) -> int:
+        """Calls of forward so far: a point is one, however many were evaluated at a time."""
+        return self.vicinity.evaluations
+
+    def measure_noise(self, rng: np.random.Generator, index: Index | None = None) -> None:
         """Find out how noisy each output really is, and at what scale, from values along a line.
 
         The line is a random one, or runs along the element at an index.
@@ -120,11 +127,11 @@ class Loss:
         """What the rounding of outputs to the input's dtype may add up to in the loss."""
         return self._surveyor.grid * float(np.linalg.norm(self._upstream * self._outputs))
 
-    def step_at(self, index: tuple[int, ...]) -> float:
+    def step_at(self, index: Index) -> float:
         """Return the power of two to start from at an index."""
         return max(power_of_two(self._survey.reach[index]), LEAST_STEP)
 
-    def along_element(self, index: tuple[int, ...], unit: complex = 1.0) -> Axis:
+    def along_element(self, index: Index, unit: complex = 1.0) -> Axis:
         """Return the sampler of differences in one element, along its real or imaginary axis."""
         return Axis(self, index, unit)
 
@@ -133,11 +140,11 @@ class Loss:
         """That of the input."""
         return self._base.shape
 
-    def is_tied(self, index: tuple[int, ...]) -> bool:
+    def is_tied(self, index: Index) -> bool:
         """Whether the element at an index equals at least two others."""
         return int(np.count_nonzero(self._base == self._base[index])) > TIED
 
-    def slope_beside(self, displacement: Floats, index: tuple[int, ...], unit: complex, step: float) -> float:
+    def slope_beside(self, displacement: Floats, index: Index, unit: complex, step: float) -> float:
         """Return the central difference in one element, at a point where the input is displaced.
 
         NaN where rounding leaves too little of the step.
@@ -148,26 +155,12 @@ class Loss:
         distance = abs(complex(ends[0]) - complex(ends[1]))
         if abs(distance - 2 * step) > UNEVEN * step:
             return math.nan
-        change = self._displaced(displacement + moved)
-        change -= self._displaced(displacement - moved)
+        change, below = self._displaced(displacement + moved, displacement - moved)
+        change -= below
         return float(self._upstream @ change) / distance
 
-    def _displaced(self, displacement: Floats) -> Floats:
-        try:
-            self._x[...] = self._base + displacement
-            return self._evaluate()
-        finally:
-            self._x[...] = self._base
-            self._verify_restored()
-
-    def _verify_restored(self) -> None:
-        if self._x.tobytes() != self._bits:
-            self.disturbed = True
-            self._x[...] = self._base
-
-    def _evaluate(self) -> Floats:
-        self.evaluations += 1
-        return self._forward()
+    def _displaced(self, *displacements: Floats) -> list[Floats]:
+        return self.vicinity.outputs_at(*(((), self._base + displacement) for displacement in displacements))
 
 
 class Axis:
@@ -178,7 +171,7 @@ class Axis:
 
     """
 
-    def __init__(self, loss: Loss, index: tuple[int, ...], unit: complex) -> None:
+    def __init__(self, loss: Loss, index: Index, unit: complex) -> None:
         self._loss = loss
         self._index = index
         self._value = loss._base[index]
@@ -287,12 +280,4 @@ class Axis:
         return self._number(self._cast(self._centre + displacement * self._unit))
 
     def _outputs_at(self, *values: float | complex) -> list[Floats]:
-        x, outputs = self._loss._x, []
-        try:
-            for value in values:
-                x[self._index] = value
-                outputs.append(self._loss._evaluate())
-        finally:
-            x[self._index] = self._value
-            self._loss._verify_restored()
-        return outputs
+        return self._loss.vicinity.outputs_at(*((self._index, value) for value in values))

@@ -99,7 +99,7 @@ class Surveyor:
     """Walks along a line through a point.
 
     Args:
-        outputs_at: the function's outputs, for given displacements of its elements.
+        outputs_at: the function's outputs, for each of some displacements of its elements.
         sizes: magnitudes of the elements.
         outputs: those at the point itself.
         spacing: distance from 1 to the next number of the dtype that the function is said to compute in.
@@ -111,7 +111,7 @@ class Surveyor:
     """
 
     def __init__(
-        self, outputs_at: Callable[[Floats], Floats], sizes: Floats, outputs: Floats, spacing: float, grid: float
+        self, outputs_at: Callable[..., list[Floats]], sizes: Floats, outputs: Floats, spacing: float, grid: float
     ) -> None:
         self._outputs_at = outputs_at
         self._sizes = sizes
@@ -165,7 +165,7 @@ class Surveyor:
     def _find_breaks(self, values: Floats) -> Breaks:
         """Return the jumps and kinks at the point itself without which values along the line are far less noisy."""
         found = find_breaks(
-            lambda displacement: self._outputs_at(displacement) - self._outputs,
+            lambda displacement: self._outputs_at(displacement)[0] - self._outputs,
             tiny=self.grid * self._relative * self._line,
             line=self._absolute * self._line,
             step=self._start / RUNG,
@@ -275,7 +275,7 @@ class Surveyor:
         calm = self._start * max(IRREGULAR)
         while calm < STAIRS:
             for side in direction, -direction:
-                outputs = self._outputs_at(2 * calm * side)
+                (outputs,) = self._outputs_at(2 * calm * side)
                 if not np.isfinite(outputs).all():
                     return 0.0, np.zeros_like(self._outputs)
                 if (outputs != self._outputs).any():
@@ -285,7 +285,7 @@ class Surveyor:
 
     def _stair_between(self, calm: float, changed: float, direction: Floats, outputs: Floats) -> tuple[float, Floats]:
         while calm < (middle := (calm + changed) / 2) < changed:
-            made = self._outputs_at(middle * direction)
+            (made,) = self._outputs_at(middle * direction)
             if (made == self._outputs).all():
                 calm = middle
             else:
@@ -306,7 +306,7 @@ class Surveyor:
     def _values(self, scale: Floats, spacing: float) -> Floats | None:
         """Return changes of the outputs along the line; None where one is not finite."""
         step = spacing * scale * self._line
-        values = np.array([self._outputs_at(point * step) for point in IRREGULAR]) - self._outputs
+        values = np.array(self._outputs_at(*(point * step for point in IRREGULAR))) - self._outputs
         return values if np.isfinite(values).all() else None
 
     def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:

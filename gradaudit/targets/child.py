@@ -41,6 +41,9 @@ SHOWN_LINES = 8
 SHOWN_BYTES = 60
 """Bytes that are shown of what is no message."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds to wait before the clock is looked at again; a selector does not take any number of them."""
+
 GRACE = 0.5
 """Seconds that a child has to end by itself."""
 
@@ -53,13 +56,16 @@ class Child:
         folder: its current folder, which relative paths in the command are seen from.
         seconds: how long it may take for an answer.
 
+    Attributes:
+        seconds: the same.
+
     Raises:
         OpError: where there is no such program, or the system has no pipes that can be waited at together.
 
     """
 
     def __init__(self, command: Sequence[str], folder: Path, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._said = bytearray()
         self._trouble = ""
         self._process = _started(command, folder)
@@ -84,7 +90,7 @@ class Child:
         try:
             return self._exchange(request)
         except _SilentError as error:
-            self._lose(f"the process gave no answer to {call} within {self._seconds:g} s{error}")
+            self._lose(f"the process gave no answer to {call} within {self.seconds:g} s{error}")
         except _EndedError as error:
             self._lose(f"the process {self._how_it_ended()} instead of answering {call}{error}")
         except MessageError as error:
@@ -114,10 +120,10 @@ class Child:
         if unasked := self._unasked():
             raise MessageError(f"before it was asked for, {unasked!r} was on standard output already")
         answer = _Answer()
-        end = time.monotonic() + self._seconds
+        end = time.monotonic() + self.seconds
         self._selector.register(self._stdin, selectors.EVENT_WRITE)
         while request or not answer.complete:
-            ready = {key.fd for key, _ in self._selector.select(max(0.0, end - time.monotonic()))}
+            ready = {key.fd for key, _ in self._selector.select(min(max(0.0, end - time.monotonic()), LONGEST_WAIT))}
             if time.monotonic() > end:
                 raise _SilentError(answer.progress)
             if self._stderr in ready:
@@ -216,6 +222,8 @@ class _Answer:
     @property
     def progress(self) -> str:
         """How much of the answer has come, in words; empty where none has."""
+        if self.complete:
+            return ": the whole answer came, but the message was not read to its end"
         if not self._text_length:
             return f": it wrote {bytes(self._part)!r} to standard output" if self._part else ""
         part = "data" if self._header else "header"
@@ -233,6 +241,8 @@ def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     found = shutil.which(program if os.sep not in program else str(folder / program))
     if found is None:
         where = f"in {folder}" if os.sep in program else "on the path"
+        if os.sep not in program and shutil.which(str(folder / program)):
+            where += f"; did you mean './{program}'?"
         raise OpError(f"the process cannot be started: there is no program '{program}' {where}")
     words = [found, *command[1:]]
     if sys.platform == "linux":
@@ -245,6 +255,8 @@ def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise OpError(f"the process cannot be started: {program}: {error.strerror}") from None
+    except ValueError as error:  # no text that a system takes: a null byte, half of a character
+        raise OpError(f"the process cannot be started: {' '.join(command)!r}: {error}") from None
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> list[IO[bytes]]:

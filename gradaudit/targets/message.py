@@ -52,6 +52,12 @@ ALIGNMENT = 8
 
 METADATA = "__metadata__"
 
+MAX_AXES = 64
+"""Most axes of an array: as many as NumPy's have."""
+
+MAX_ELEMENTS = 2**59
+"""Most elements of an array with the axes that have none left out; NumPy counts its bytes in 63 bits."""
+
 
 class MessageError(ValueError):
     """What was received is no message; the text says what was found instead of what."""
@@ -69,7 +75,7 @@ def encoded(message: Message) -> list[memoryview]:
     """Return a message as the pieces of its buffer, without a copy of what is contiguous already.
 
     Raises:
-        MessageError: where the format has no dtype for an array.
+        MessageError: where the format has no dtype for an array, or a text is none.
 
     """
     header: dict[str, Any] = {METADATA: dict(message.texts)}
@@ -79,11 +85,17 @@ def encoded(message: Message) -> list[memoryview]:
     for name, array in sorted(message.arrays.items(), key=lambda entry: -entry[1].dtype.itemsize):
         if (code := _NAMES.get(array.dtype.name)) is None:
             raise MessageError(f"{name} is {array.dtype}, which the format of messages does not have")
+        if name == METADATA:
+            raise MessageError(f"an array cannot be named {METADATA}, which holds the texts")
         start, end = end, end + array.nbytes
         header[name] = {"dtype": code, "shape": list(array.shape), "data_offsets": [start, end]}
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         pieces.append(little.reshape(-1).view(np.uint8).data)
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        found = error.object[error.start : error.end]
+        raise MessageError(f"{found!a} is no character: texts and names are sent in UTF-8") from None
     text += b" " * (-len(text) % ALIGNMENT)
     return [memoryview(len(text).to_bytes(PREFIX, "little") + text), *(piece for piece in pieces if piece.nbytes)]
 
@@ -161,6 +173,8 @@ def _place(name: str, entry: Any) -> _Place:
         raise MessageError(f"{name} has the dtype {code!r}; expected one of {', '.join(DTYPES)}")
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise MessageError(f"{name} has shape {shape} and data_offsets {[start, end]}; expected whole numbers")
+    if len(shape) > MAX_AXES or math.prod(filter(None, shape)) > MAX_ELEMENTS:
+        raise MessageError(f"{name} has the shape {str(shape)[:60]}, more than any array")
     dtype = dtype_of(DTYPES[code])
     if end - start != math.prod(shape) * dtype.itemsize:
         needed = f"{code} of shape {shape} takes {math.prod(shape) * dtype.itemsize:,} bytes"

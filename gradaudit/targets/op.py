@@ -6,9 +6,9 @@ import importlib
 import linecache
 import sysconfig
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gradaudit.results import Finding
 
@@ -58,6 +58,31 @@ class Op(Protocol):
 
         Raises:
             OpError: where the implementation raises or returns another number of gradients.
+            LostOpError: where it cannot be called any more.
+
+        """
+        ...
+
+
+@runtime_checkable
+class OpOfMany(Op, Protocol):
+    """An op that evaluates forward at several points faster than one after the other.
+
+    What it is given then, it leaves as it is: nobody watches.
+    """
+
+    def forward_many(
+        self, inputs: Mapping[str, Array], varied: str, points: Array
+    ) -> Sequence[tuple[Array, ...] | None]:
+        """Return all outputs at each of several points, as ``forward`` does bit by bit, None where that would raise.
+
+        Args:
+            inputs: those of one point.
+            varied: the input that differs from point to point.
+            points: its contents at each, along a first axis and in C order, whatever the input's own layout.
+
+        Raises:
+            OpError: where the implementation returns something else than the outputs of so many points.
             LostOpError: where it cannot be called any more.
 
         """

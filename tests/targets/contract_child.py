@@ -51,14 +51,23 @@ def answered(texts: dict[str, str], arrays: dict[str, Any], inputs: list[str], a
     return {name: gradient for name, gradient in zip(inputs, made, strict=False) if gradient is not None}
 
 
-def main(inputs: list[str], args: list[str] | None) -> None:
+def answered_each(texts: dict[str, str], arrays: dict[str, Any], inputs: list[str], args: list[str] | None) -> Any:
+    """Answer for several points one after the other: a point that raises spoils them all."""
+    varied = texts["varied"]
+    made = [answered(texts, arrays | {varied: point}, inputs, args) for point in arrays[varied]]
+    return {name: np.stack([outputs[name] for outputs in made]) for name in made[0]}
+
+
+def main(inputs: list[str], args: list[str] | None, points: str | None = None) -> None:
     while True:
         texts, arrays = receive()
         if texts["call"] == "exit":
             return
         try:
             if texts["call"] == "describe":
-                send({"protocol": "1"}, {})
+                send({"protocol": "1"} | ({"points": points} if points else {}), {})
+            elif "points" in texts:
+                send({}, answered_each(texts, arrays, inputs, args))
             else:
                 send({}, answered(texts, arrays, inputs, args))
         except Exception as error:
@@ -66,4 +75,4 @@ def main(inputs: list[str], args: list[str] | None) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]), json.loads(sys.argv[2]))
+    main(json.loads(sys.argv[1]), json.loads(sys.argv[2]), *sys.argv[3:])

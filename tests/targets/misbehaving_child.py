@@ -20,6 +20,8 @@ def receive() -> tuple[dict[str, str], dict[str, Any], bytes]:
     (length,) = struct.unpack("<Q", sys.stdin.buffer.read(8))
     header = json.loads(sys.stdin.buffer.read(length))
     texts = header.pop("__metadata__")
+    if texts.get("op") == "unread" and texts["call"] == "forward":
+        return texts, header, bytes(max(entry["data_offsets"][1] for entry in header.values()))
     return texts, header, sys.stdin.buffer.read(max((e["data_offsets"][1] for e in header.values()), default=0))
 
 
@@ -92,12 +94,21 @@ ANSWERS = {
     "no dtype": named("output[0]", [1.0], dtype="F8_E4M3"),
     "wrong offsets": named("output[0]", [1.0], data_offsets=[0, 4]),
     "a gap": named("output[0]", [1.0], data_offsets=[8, 16]),
+    "elements beyond number": named("output[0]", [], shape=[0, 10**30]),
+    "axes beyond number": named("output[0]", [1.0], shape=[1] * 65),
     "no shape": message({"output[0]": {"dtype": "F64"}}),
     "half": named("output[0]", [1.0, 2.0])[:-9],
     "numbers in metadata": message({"__metadata__": {"error": 3}}),
     "nothing": message({}),
     "misnamed": named("y", [1.0]),
     "integers": named("output[0]", [1.0], dtype="I64"),
+    "a gap in names": message(
+        {
+            "output[0]": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
+            "output[2]": {"dtype": "F64", "shape": [1], "data_offsets": [8, 16]},
+        },
+        b"\0" * 16,
+    ),
     "two": named("output[0]", [1.0, 2.0, 3.0]) + named("output[0]", [1.0, 2.0, 3.0]),
     "an error": message({"__metadata__": {"error": "the weights are gone"}}),
 }
@@ -113,7 +124,16 @@ DESCRIPTIONS = {
     "layer": {"protocol": "1", "args": '["upstream"]'},
     "counts output -1": {"protocol": "1", "differentiable": "[-1]"},
     "counts output 4": {"protocol": "1", "differentiable": "[4]"},
+    "counts output 0 twice": {"protocol": "1", "differentiable": "[0, 0]"},
+    "counts nothing": {"protocol": "1", "differentiable": "[]"},
+    "lists in lists": {"protocol": "1", "args": "[" * 100_000},
+    "no word": {"error": ""},
+    "no points": {"protocol": "1", "points": "0"},
+    "points in words": {"protocol": "1", "points": "as many as you like"},
 }
+
+SEVERAL = "several, "
+"""How the names of ops begin that take several points in one message; the rest is how they err then."""
 
 
 def forward(op: str, count: int, x: Any) -> None:
@@ -126,6 +146,36 @@ def forward(op: str, count: int, x: Any) -> None:
     if deed and (count > BEYOND if op.endswith(" later") else count == 1):
         deed()
     write(named("output[0]", [value * value for value in x]))
+    if op == "unread":
+        hang()
+
+
+def forward_of_several(how: str, points: int, x: Any) -> None:
+    """Answer for several points of three elements each."""
+    shape = [points, len(x) // points]
+    squares = [value * value for value in x]
+    if how in DEEDS:
+        DEEDS[how]()
+    elif how == "an error":
+        write(message({"__metadata__": {"error": "one at a time, please"}}))
+    elif how == "nothing":
+        write(message({}))
+    elif how == "the first only":
+        write(named("output[0]", squares[: shape[1]]))
+    elif how == "the first axis last":
+        write(named("output[0]", squares, shape=shape[::-1]))
+    elif how == "one too few":
+        write(named("output[0]", squares[: -shape[1]], shape=[points - 1, shape[1]]))
+    elif how == "float32":
+        raw = array.array("f", squares).tobytes()
+        write(message({"output[0]": {"dtype": "F32", "shape": shape, "data_offsets": [0, len(raw)]}}, raw))
+    elif how == "half":
+        write(named("output[0]", squares, shape=shape)[:-9])
+        sys.exit()
+    elif how == "zeros":
+        write(named("output[0]", [0.0] * len(x), shape=shape))
+    else:
+        write(named("output[0]", squares, shape=shape))
 
 
 def backward(op: str, x: Any, upstream: Any) -> None:
@@ -147,7 +197,14 @@ def main() -> None:
             Path("told to exit").touch()
             return
         if texts["call"] == "describe":
-            write(message({"__metadata__": DESCRIPTIONS.get(texts["op"], {"protocol": "1"})}))
+            several = {"points": "8"} if texts["op"].startswith(SEVERAL) else {}
+            write(message({"__metadata__": DESCRIPTIONS.get(texts["op"], {"protocol": "1"}) | several}))
+        elif "points" in texts:
+            with Path("points").open("a") as asked:
+                asked.write(texts["points"] + texts["varied"] + " ")
+            forward_of_several(
+                texts["op"].removeprefix(SEVERAL), int(texts["points"]), numbers(header, data, texts["varied"])
+            )
         elif texts["call"] == "forward":
             count += 1
             x = numbers(header, data, "x")

@@ -60,10 +60,14 @@ def by_functions(variant: Variant, folder: Path) -> Sequence[Result]:
     return audit_case(specified(variant, of_functions(variant, folder), folder)).results
 
 
-def by_process(variant: Variant, folder: Path) -> Sequence[Result]:
-    command = [sys.executable, str(CHILD), json.dumps(list(variant.inputs)), json.dumps(variant.args)]
+def by_process(variant: Variant, folder: Path, *points: str) -> Sequence[Result]:
+    command = [sys.executable, str(CHILD), json.dumps(list(variant.inputs)), json.dumps(variant.args), *points]
     target = {"process": {"command": command, "op": f"{variant.forward}/{variant.backward}"}}
     return audit_case(specified(variant, target, folder)).results
+
+
+def by_process_of_many(variant: Variant, folder: Path) -> Sequence[Result]:
+    return by_process(variant, folder, "64")
 
 
 def by_api(variant: Variant, folder: Path) -> Sequence[Result]:
@@ -111,6 +115,7 @@ class Kind:
 KINDS = {
     "functions": Kind(by_functions),
     "process": Kind(by_process),
+    "process of many": Kind(by_process_of_many),
     "api": Kind(by_api),
     "torch": Kind(by_framework(gradaudit.torch_op, in_torch), raw=False, needs="torch"),
     "jax": Kind(by_framework(gradaudit.jax_op, in_jax), raw=False, needs="jax"),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gradaudit.engine.audit import audit_case
 from gradaudit.guides import guide
 from gradaudit.results import Result
 from gradaudit.spec.load import load_specs
+from gradaudit.targets import process
 
 TEXT = guide("process").text
 
@@ -110,6 +112,17 @@ def test_a_term_and_a_half_that_a_child_forgets_are_named(tmp_path: Path) -> Non
     x, g = results["float64", "x"], results["float64", "g"]
     assert (x.verdict, [finding.code for finding in x.findings]) == ("fail", ["missing-term"])
     assert (g.verdict, g.wrong, [finding.code for finding in g.findings]) == ("fail", 6, ["wrong-subset"])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_example_answers_for_several_points_as_for_each_alone(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = audited(tmp_path, language)
+    monkeypatch.setattr(process, "_most", lambda description: 1)
+    for key, alone in audited(tmp_path, language).items():
+        assert several[key].evaluations == alone.evaluations + 4  # two of a survey's nine, and two of the differences'
+        assert replace(several[key], seconds=0.0, evaluations=0) == replace(alone, seconds=0.0, evaluations=0)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from gradaudit.results import Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
-from gradaudit.targets import open_op
+from gradaudit.targets import open_op, process_points
 from gradaudit.targets.op import LostOpError, OpError
+from gradaudit.targets.process_points import ProcessOpOfMany
 
 CHILD = [sys.executable, "-S", str(Path(__file__).with_name("misbehaving_child.py"))]
 X = np.array([1.0, -2.0, 3.0])
@@ -103,6 +105,23 @@ ERRORS = {
     "no list": "the process describes the op with args 'upstream'; expected a JSON list such as",
     "counts output -1": "the process says that output -1 counts; positions begin at 0",
     "counts output 4": "output 4 counts, but forward answered output[0]: float64",
+    "counts output 0 twice": "the process counts outputs [0, 0]; expected each position once",
+    "counts nothing": "the process counts no output; expected each position once, and at least one",
+    "lists in lists": "the process describes the op with args '[[[[",
+    "no word": "describe answered with an error: without a word",
+    "elements beyond number": "output[0] has the shape [0, 1000000000000000000000000000000], more than any array",
+    "axes beyond number": "output[0] has the shape [1, 1, 1, 1, 1, 1,",
+    "a gap in names": "forward answered 'output[2]'; expected output[0] and output[1] next",
+    "no points": "the process describes the op with points '0'; expected a whole number such as 64",
+    "points in words": "the process describes the op with points 'as many as you like'; expected a whole number",
+    "several, crash": "the process crashed with SIGSEGV instead of answering forward",
+    "several, leave": "the process ended with exit status 3 instead of answering forward\n  it wrote last to stderr:",
+    "several, half": "exit status 0 instead of answering forward: 183 of 192 bytes of the answer's data came",
+    "several, nothing": "forward's answer has no floating array output[0] to differentiate; found nothing",
+    "several, the first only": "for 8 points and answered output[0] of shape (3,); expected a first axis of 8",
+    "several, the first axis last": "answered output[0] of shape (3, 8); expected a first axis of 8",
+    "several, one too few": "answered output[0] of shape (7, 3); expected a first axis of 8",
+    "several, float32": "forward returned float32 of shape (3,) at a perturbed input, float64 of shape (3,) before",
 }
 
 
@@ -114,7 +133,7 @@ def test_what_goes_wrong_is_an_error_in_words(tmp_path: Path, op: str) -> None:
     assert gone(tmp_path)
 
 
-@pytest.mark.parametrize("op", ["hang", "hang later"])
+@pytest.mark.parametrize("op", ["hang", "hang later", "several, hang"])
 def test_a_child_that_hangs_is_given_up(tmp_path: Path, op: str) -> None:
     result = result_of(tmp_path, op, seconds=0.5)
     assert result.verdict == "error"
@@ -122,9 +141,61 @@ def test_a_child_that_hangs_is_given_up(tmp_path: Path, op: str) -> None:
     assert gone(tmp_path)
 
 
+def test_a_child_that_answers_before_it_has_read_the_message_is_told_so(tmp_path: Path) -> None:
+    result = result_of(tmp_path, "unread", seconds=1.0, inputs={"x": {"shape": [300_000]}})
+    assert "within 1 s: the whole answer came, but the message was not read to its end" in result.message
+
+
+def test_a_child_that_has_forked_and_left_answers_on(tmp_path: Path) -> None:
+    command = [CHILD[0], "-c", f"import os; os.fork() and os._exit(0); os.execv({CHILD[0]!r}, {CHILD!r})"]
+    assert result_of(tmp_path, "right", command).verdict == "pass"
+    assert gone(tmp_path)
+
+
 def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
     assert result_of(tmp_path, "start another", seconds=0.5).verdict == "error"
     assert gone(tmp_path, "grandchild")
+
+
+def same(first: Result, second: Result) -> bool:
+    """Whether two results say the same, but for the op's name, the time, and the points that were confirmed."""
+    spared = {"op": "", "seconds": 0.0, "evaluations": 0}
+    assert first.evaluations == second.evaluations + 2  # six points at each step are no more than the survey's nine
+    return repr(replace(first, **spared)) == repr(replace(second, **spared))
+
+
+def test_several_points_in_a_message_change_nothing_but_the_number_of_messages(tmp_path: Path) -> None:
+    alone = result_of(tmp_path, "right")
+    assert same(result_of(tmp_path, "several, right", seconds=3600.0), alone)
+    assert (tmp_path / "points").read_text() == "8x 6x 6x "  # of a survey's nine the last one goes alone
+
+
+def test_a_child_that_takes_only_one_point_after_all_is_asked_for_one_at_a_time(tmp_path: Path) -> None:
+    alone = result_of(tmp_path, "right")
+    assert same(result_of(tmp_path, "several, an error"), alone)
+    zeros = result_of(tmp_path, "several, zeros")
+    assert zeros.message.startswith("asked for one point at a time: forward's outputs at several points at once")
+    assert (zeros.verdict, zeros.findings) == (alone.verdict, alone.findings)
+
+
+def test_points_are_as_many_as_there_is_time_and_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    op = open_op(case_of(tmp_path, "several, right", seconds=3600.0))
+    assert isinstance(op, ProcessOpOfMany)
+    points = np.arange(60.0).reshape(20, 3)
+    squares = [(point.tolist(),) for point in points**2]
+
+    def asked_for() -> str:
+        (tmp_path / "points").unlink(missing_ok=True)
+        made = op.forward_many({"x": X}, "x", points)
+        assert [tuple(out.tolist() for out in outputs or ()) for outputs in made] == squares
+        return (tmp_path / "points").read_text()
+
+    op.forward({"x": X})
+    assert asked_for() == "8x 8x 4x "
+    monkeypatch.setattr(process_points, "MESSAGE", 5 * X.nbytes)
+    assert asked_for() == "5x 5x 5x 5x "
+    op.pace.seconds = 200.0  # of an hour that an answer may take: one by itself shows that it has become faster
+    assert asked_for() == "5x 5x 5x 4x "
 
 
 def test_a_child_that_hangs_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
@@ -153,6 +224,8 @@ def test_no_program(tmp_path: Path) -> None:
     assert "no program 'no-such-program' on the path" in result_of(tmp_path, "right", ["no-such-program"]).message
     (tmp_path / "serve").write_bytes(b"\x7fELF that is none")
     (tmp_path / "serve").chmod(0o755)
+    assert "on the path; did you mean './serve'?" in result_of(tmp_path, "right", ["serve"]).message
+    assert "embedded null byte" in result_of(tmp_path, "right", ["./serve", "\0"]).message
     assert "serve: " in result_of(tmp_path, "right", ["./serve"]).message
 
 
@@ -206,6 +279,40 @@ def test_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gradaudit.check(gradaudit.process_op(CHILD, "right"), {"x": X}).assert_ok()
     with pytest.raises(gradaudit.GradientMismatch, match="there is no op unknown"):
         gradaudit.check(gradaudit.process_op(CHILD, "unknown"), {"x": X}).assert_ok()
+
+
+def test_from_python_with_what_cannot_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    op = gradaudit.process_op(CHILD, "right")
+    (halved,) = gradaudit.check(op, {"x": X}, params={"scale": "\ud83d"}).results
+    assert "'\\ud83d' is no character: texts and names are sent in UTF-8" in halved.message
+    (named,) = gradaudit.check(op, {"x": X, "__metadata__": X}, differentiable=["x"]).results
+    assert "an array cannot be named __metadata__, which holds the texts" in named.message
+
+
+def test_from_python_with_any_time_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [Path(CHILD[0]), *CHILD[1:]]
+    for seconds in (1e10, np.inf):
+        for op in ("right", "several, right"):
+            gradaudit.check(gradaudit.process_op(command, op, timeout=seconds), {"x": X}).assert_ok()
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds", "message"),
+    [
+        ("./serve", 30.0, "command: expected a list of the program and its arguments, found './serve'"),
+        (["./serve", 3], 30.0, "command: expected a list of the program and its arguments, found"),
+        ([], 30.0, "command: expected a list of the program and its arguments, found an empty one"),
+        (["./serve"], 0.0, "timeout: expected a number greater than 0, found 0.0"),
+        (["./serve"], np.nan, "timeout: expected a number greater than 0, found nan"),
+    ],
+    ids=["a text", "a number", "nothing", "no time", "no number"],
+)
+def test_from_python_with_what_cannot_be(command: Any, seconds: float, message: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        gradaudit.process_op(command, "right", timeout=seconds)
+    assert message in str(caught.value)
 
 
 def test_a_process_that_was_opened_elsewhere_is_left_to_its_owner(tmp_path: Path) -> None:

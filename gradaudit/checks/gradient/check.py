@@ -41,6 +41,9 @@ Array = NDArray[Any]
 EXHAUSTIVE_LIMIT = 512
 """Most elements, over all inputs, that ``auto`` looks at one by one: a full table is worth more than speed there."""
 
+AT_ODDS = "asked for one point at a time: forward's outputs at several points at once are not those at each alone"
+"""What is said of an op that claims to evaluate several points at once and does it otherwise."""
+
 
 def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Comparison]]:
     """Audit the gradient of every differentiable input.
@@ -109,7 +112,8 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
         gradient, rounded = without_rounding(ground, name, gradient, tolerance)
     ground = ground.on_host
     claimed = widened(on_host(gradient))
-    loss = Loss(ground.evaluate, ground.inputs[name], ground.upstream, ground.outputs, spacing(ground.dtype))
+    x, together = ground.inputs[name], ground.together(name)
+    loss = Loss(ground.evaluate, x, ground.upstream, ground.outputs, spacing(ground.dtype), together)
     table = None
     try:
         loss.measure_noise(generator(case, "noise"))
@@ -121,7 +125,9 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
         result = _judged(subject, ground, name, claimed, found)
         if result.verdict is Verdict.PASS and rounded:
             result = replace(result, message=rounding_note(case, rounded))
-    if loss.disturbed:
+    if loss.vicinity.at_odds:
+        result = replace(result, message=outcome.added(result.message, AT_ODDS))
+    if loss.vicinity.disturbed:
         message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
     return replace(result, evaluations=loss.evaluations, seconds=time.perf_counter() - started), table

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.exhaustive import Table
 from gradaudit.numerics.arrays import Array, has_complex_dtype
-from gradaudit.numerics.loss import Floats
+from gradaudit.numerics.vicinity import Floats
 
 CLEARED = 512
 """Indices that a search has cleared without looking at them which a comparison holds at random, as a background."""

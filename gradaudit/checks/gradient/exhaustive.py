@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.element import look_at
-from gradaudit.numerics.loss import Floats, Loss
+from gradaudit.checks.gradient.element import Element, look_at
+from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.vicinity import Floats, Index
 from gradaudit.spec.case import Tolerance
 
 Array = NDArray[Any]
@@ -40,8 +41,11 @@ def estimate_all(loss: Loss, claimed: Array, tolerance: Tolerance, step: float |
     shape = claimed.shape
     marks = (np.zeros(shape, dtype=bool) for _ in range(3))
     table = Table(np.zeros_like(claimed), np.zeros(shape), *marks)
-    for index in np.ndindex(shape):
-        element = look_at(loss, index, claimed[index].item(), tolerance, step)
+
+    def look(index: Index) -> Element:
+        return look_at(loss, index, claimed[index].item(), tolerance, step)
+
+    for index, element in loss.vicinity.side_by_side(look, np.ndindex(shape)):
         table.numerical[index] = element.numerical if claimed.dtype.kind == "c" else element.numerical.real
         table.bounds[index] = element.bound
         table.kinks[index] = element.kink

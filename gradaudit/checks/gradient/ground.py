@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
 
@@ -84,9 +84,18 @@ class Ground:
 
     def evaluate_trusting(self) -> Array:
         """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
-        outputs = self._counted_outputs()
-        # While the inputs are as forward left them: its outputs may be views of them.
-        return namespace(self.outputs).full_like(self.outputs, math.nan) if outputs is None else lifted(outputs)
+        try:
+            outputs = self.subject.op.forward(self.inputs)
+        except OpError:
+            outputs = None
+        return self._flat(outputs)  # while the inputs are as forward left them: its outputs may be views of them
+
+    def together(self, name: str) -> Callable[[Array], list[Array]] | None:
+        """Return what evaluates forward for several contents of an input at once; None where the op takes one point."""
+        op = self.subject.op
+        if not isinstance(op, OpOfMany):
+            return None
+        return lambda points: [self._flat(outputs) for outputs in op.forward_many(self.inputs, name, points)]
 
     @cached_property
     def on_host(self) -> Ground:
@@ -123,17 +132,20 @@ class Ground:
         known = {finding.code for finding in self.findings}
         self.findings += [finding for finding in findings if finding.code not in known]
 
-    def _counted_outputs(self) -> tuple[Array, ...] | None:
-        """Return forward's outputs; None where it raises: a perturbed value may have left its domain."""
-        try:
-            outputs = self.subject.op.forward(self.inputs)
-        except OpError:
-            return None
+    def _flat(self, outputs: tuple[Array, ...] | None) -> Array:
+        """Return forward's counted outputs as ``lifted`` does; NaN for none, as where forward raises beside the point.
+
+        Raises:
+            OpError: where they have other shapes or dtypes than at the unperturbed point.
+
+        """
+        if outputs is None:
+            return namespace(self.outputs).full_like(self.outputs, math.nan)
         counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
         if (kinds := _kinds(counted)) != self.kinds:
             found, before = _in_words(kinds), _in_words(self.kinds)
             raise OpError(f"forward returned {found} at a perturbed input, {before} before")
-        return tuple([out for out in counted if out is not None])
+        return lifted(tuple([out for out in counted if out is not None]))
 
 
 def find_ground(subject: Subject) -> Ground:
@@ -149,12 +161,12 @@ def _declared_ground(subject: Subject) -> Ground:
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
-    dtype = "float64"
-    if not all(is_wide(array) for array in arrays):
-        if generic := _generic_ground(subject, native, upstream):
-            return generic
-        dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+    if all(is_wide(array) for array in arrays):
+        return Ground(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
+    if generic := _generic_ground(subject, native, upstream):
+        return generic
+    dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
+    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native), evaluations=1)
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
@@ -190,6 +202,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
         return None
     subject = ground.subject
     inputs = {made.name: _in_dtype(ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs}
+    ground.evaluations += 1
     try:
         outputs = subject.op.forward(inputs)
         native = tuple(outputs[k] for k in subject.counted)
@@ -198,7 +211,7 @@ def _ground_inside(ground: Ground) -> Ground | None:
     if [out.shape for out in native] != [kind[1] for kind in ground.kinds if kind]:
         return None
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
-    inside.evaluations = ground.evaluations + 3
+    inside.evaluations = ground.evaluations
     if spacing(dtype) < spacing(subject.case.dtype):
         inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside
@@ -211,6 +224,7 @@ def _beside(ground: Ground, displacement: float) -> Array:
     try:
         for x in ground.inputs.values():
             displace(x, displacement, rng)
+        ground.evaluations += 1
         return ground.evaluate()
     finally:
         for name, x in ground.inputs.items():

@@ -82,7 +82,11 @@ def with_ground(message: str, ground: Ground) -> str:
     """Add to a message that forward could not be differenced in float64, where that is so."""
     if ground.generic:
         return message
-    said = f"differenced in {ground.dtype}: forward does not compute in float64"
+    return added(message, f"differenced in {ground.dtype}: forward does not compute in float64")
+
+
+def added(message: str, said: str) -> str:
+    """Add something else that is to be said to a message."""
     return f"{message}; {said}" if message else said
 
 
