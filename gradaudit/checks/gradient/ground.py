@@ -74,16 +74,18 @@ class Ground:
         """
         before = Snapshot.of(self.inputs)
         try:
-            return self.evaluate_trusting()
+            return lifted((self.evaluate_trusting(),))  # while the inputs are as forward left them: it may be a view
         finally:
             if before.changed():
                 self.notice(mutations("forward", before))
 
     def evaluate_trusting(self) -> Array:
-        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
+        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them.
+
+        What it returns may be a view of the inputs, or a buffer that the next call writes to.
+        """
         outputs = self._counted_outputs()
-        # While the inputs are as forward left them: its outputs may be views of them.
-        return namespace(self.outputs).full_like(self.outputs, math.nan) if outputs is None else lifted(outputs)
+        return namespace(self.outputs).full_like(self.outputs, math.nan) if outputs is None else joined(outputs)
 
     @cached_property
     def on_host(self) -> Ground:
