@@ -133,8 +133,12 @@ def all_finite(array: Array) -> bool:
 
 
 def largest(values: Array) -> float:
-    """Return the largest magnitude; 0 for no values."""
-    return float(abs(values).max()) if count(values) else 0.0
+    """Return the largest magnitude; 0 for no values, and NaN where there is a NaN."""
+    if not count(values):
+        return 0.0
+    if has_complex_dtype(values):
+        return float(abs(values).max())
+    return max(float(values.max()), -float(values.min()))  # without an array of magnitudes
 
 
 def places(mask: Array) -> NDArray[np.intp]:

@@ -25,7 +25,7 @@ from gradaudit.numerics.arrays import (
     on_host,
     same_bits,
 )
-from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.magnitude import norm_of_product
 
 Floats = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ class Directional:
         self._ends = np.cumsum([count(x) * (2 if has_complex_dtype(x) else 1) for x in inputs])
         self._upstream = upstream
         self._outputs = outputs
-        self._signal = math.hypot(*(_norm(upstream[part] * outputs[part]) for part in in_cache(outputs)))
+        self._signal = norm_of_product(upstream, outputs)
         self.size = int(self._ends[-1])
         self._cut = (0, 0)
         self._kept: list[Piece] = []
@@ -153,7 +153,7 @@ class Directional:
         return mask
 
     def _share(self, changed: Array) -> float:
-        part = _norm((self._upstream * self._outputs)[changed])
+        part = norm_of_product(self._upstream[changed], self._outputs[changed])
         return part / self._signal if self._signal and math.isfinite(part) else 1.0
 
     def _off(self, start: int, direction: Array, step: float, changed: Array | None = None) -> float:
@@ -214,11 +214,6 @@ def _displace(piece: Piece, direction: Array, step: float) -> Array:
         x[...] = (numbers.view(namespace(x).complex128) if has_complex_dtype(x) else numbers).reshape(x.shape)
         here = as_reals(x)[piece.inside]
     return here - base
-
-
-def _norm(values: Array) -> float:
-    """Return the root of the sum of squares, without overflow."""
-    return rms(values) * math.sqrt(count(values))
 
 
 def _is_flat(x: Array) -> bool:
