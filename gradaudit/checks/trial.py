@@ -98,8 +98,8 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     """
     line = _line(probe, point, gradients)
     rng = generator(probe.case, f"direction {direction}")
-    drawn = rng.integers(-FARTHEST, FARTHEST, line.size, np.int8)  # a byte for each element
-    drawn += drawn >= 0
+    drawn = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
+    drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = like(drawn, line.claims)
     claim = norm_of_product(line.claims, along)
     step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale

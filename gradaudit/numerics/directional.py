@@ -162,11 +162,12 @@ class Directional:
         Outputs that forward changed are marked in ``changed``.
         """
         claimed = measured = 0.0
-        for piece in self._pieces(start, count(direction)):
+        # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
+        for piece in reversed(self._pieces(start, count(direction))):
             claimed += float(piece.claims @ _displace(piece, direction[piece.part], step))
         self.evaluations += 1
         outputs = self._forward()
-        for part in in_cache(outputs):
+        for part in reversed(list(in_cache(outputs))):
             change = outputs[part] - self._outputs[part]
             measured += float(self._upstream[part] @ change)
             if changed is not None:

@@ -76,7 +76,7 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
             return np.ones(shape, dtype)
         rng = generator(case, f"upstream[{index}]")
         drawn = _signed_magnitudes(rng, shape)
-        drawn = drawn + 1j * _signed_magnitudes(rng, shape) if dtype.kind == "c" else drawn
+        drawn = np.asarray(drawn + 1j * _signed_magnitudes(rng, shape)) if dtype.kind == "c" else drawn
         return drawn.astype(dtype, copy=False)
     if dtype.kind != "c" and np.iscomplexobj(case.upstream):
         raise UndrawableError("the upstream given is complex, the output is real")
