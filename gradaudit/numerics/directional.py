@@ -119,8 +119,8 @@ class Directional:
             the direction; NaN where forward is not finite.
 
         """
-        part = count(direction) < self.size
-        changed = namespace(self._outputs).zeros_like(self._outputs, dtype=bool) if part else None
+        xp = namespace(self._outputs)
+        changed = xp.zeros_like(self._outputs, dtype=xp.bool) if count(direction) < self.size else None
         try:
             ahead, behind = [self._off(start, direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
