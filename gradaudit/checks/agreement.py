@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from gradaudit.numerics.arrays import (
     Array,
@@ -12,6 +15,7 @@ from gradaudit.numerics.arrays import (
     count,
     dtype_name,
     has_complex_dtype,
+    in_cache,
     largest,
     namespace,
     same_bits,
@@ -61,11 +65,28 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:
     """Return where two arrays of one shape differ by more than a number; NaN and infinities equal themselves."""
-    same = (was == now) | ((was != was) & (now != now))
-    gap = namespace(now).where(same, 0.0, abs(now - was))
-    different = ~(gap <= allowed)
-    exceeded = int(different.sum())
-    return Change(exceeded, count(now), largest(gap[different]) if exceeded else 0.0)
+    exceeded, furthest = 0, 0.0
+    for gap in _gaps(was, now):
+        if not (within := gap <= allowed).all():
+            exceeded += count(gap) - int(within.sum())
+            furthest = float(np.maximum(furthest, largest(gap[~within])))
+    return Change(exceeded, count(now), furthest)
+
+
+def alike(was: Array, now: Array, allowed: float) -> bool:
+    """Whether two arrays of one shape differ by no more than a number at any element, as ``exceeding`` tells it."""
+    return all(bool((gap <= allowed).all()) for gap in _gaps(was, now))
+
+
+def _gaps(was: Array, now: Array) -> Iterator[Array]:
+    """Yield how far two arrays of one shape are apart, part by part; NaN and infinities are none from themselves."""
+    was, now = was.reshape(-1), now.reshape(-1)
+    for part in in_cache(now):
+        gap = abs(now[part] - was[part])
+        if not all_finite(gap):
+            same = (was[part] == now[part]) | ((was[part] != was[part]) & (now[part] != now[part]))
+            gap = namespace(gap).where(same, 0.0, gap)
+        yield gap
 
 
 def _largest(values: Array) -> float:

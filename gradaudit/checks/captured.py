@@ -58,14 +58,19 @@ def second_inputs(probe: Probe) -> dict[str, Array]:
             else draw_input(plan, rng)
         )
         dtype = dtype_of(dtype_name(probe.inputs[plan.name].dtype))
-        made[plan.name] = probe.subject.placed(laid_out(array.astype(dtype), plan.layout))
+        made[plan.name] = probe.subject.placed(laid_out(array.astype(dtype, copy=False), plan.layout))
     return made
 
 
 def _nudged(array: NDArray[Any], plan: Input, rng: np.random.Generator) -> NDArray[Any]:
     if not plan.differentiable:
         return array
-    return np.asarray(array * (1 + NUDGE * (2 * rng.random(array.shape) - 1)).astype(array.dtype)).astype(array.dtype)
+    factors = np.asarray(rng.random(array.shape))
+    factors *= 2 * NUDGE
+    factors += 1 - NUDGE
+    nudged = factors.astype(array.dtype, copy=False)
+    nudged *= array
+    return nudged
 
 
 def _comparable(probe: Probe, second: Point) -> bool:

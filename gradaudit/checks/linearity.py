@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from gradaudit.checks.agreement import Change, exceeding
+from gradaudit.checks.agreement import Change, alike, exceeding
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Probe, Upstream
-from gradaudit.numerics.arrays import Array, all_finite, cast, dtype_name, largest, like, namespace
+from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like, namespace
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
@@ -33,10 +34,17 @@ class Answers:
     v: Array
     w: Array
 
-    @property
+    @cached_property
     def largest(self) -> float:
-        """The largest magnitude in any of them."""
-        return max(largest(answer) for answer in (self.u, self.v, self.w))
+        """The largest magnitude in any of them, NaN where there is a NaN."""
+        return float(np.max([largest(answer) for answer in (self.u, self.v, self.w)]))
+
+    @property
+    def expected(self) -> Array:
+        """What the answer to w should be."""
+        expected = self.u / 2
+        expected += self.v
+        return expected
 
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
@@ -44,7 +52,7 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
     in_v, in_w = (probe.backward(probe.base, upstream) for upstream in _other_upstreams(probe))
     for name in probe.claimed:
         answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
-        if not all(all_finite(answer) for answer in (answers.u, answers.v, answers.w)):
+        if not math.isfinite(answers.largest):
             continue
         negligible = math.sqrt(probe.spacing) * probe.natural_scale(name)
         rounding = math.sqrt(probe.spacing) * answers.largest
@@ -52,7 +60,7 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
             continue
         if _ignores(answers, rounding):
             yield _ignored(name, answers)
-        elif off := exceeding(answers.u / 2 + answers.v, answers.w, rounding + negligible + _slack(probe, answers)):
+        elif off := exceeding(answers.expected, answers.w, rounding + negligible + _slack(probe, answers)):
             yield _nonlinear(name, off, answers)
 
 
@@ -60,8 +68,16 @@ def _other_upstreams(probe: Probe) -> Iterator[Upstream]:
     rng = generator(probe.case, "linearity")
     far = [like(rng.random(tuple(u.shape), np.float32) < 0.5, u) for u in probe.upstream]
     for one, other in ((-1.0, -0.25), (-0.5, 0.25)):
-        pairs = zip(probe.upstream, far, strict=True)
-        yield tuple(cast(u * namespace(u).where(k, one, other), dtype_name(u.dtype)) for u, k in pairs)
+        yield tuple(_scaled(u, k, one, other) for u, k in zip(probe.upstream, far, strict=True))
+
+
+def _scaled(u: Array, far: Array, one: float, other: float) -> Array:
+    """Return an upstream times one number where a mask is true, and another elsewhere."""
+    made = cast(far, dtype_name(u.dtype))
+    made *= one - other
+    made += other
+    made *= u
+    return made
 
 
 def _slack(probe: Probe, answers: Answers) -> float:
@@ -72,7 +88,7 @@ def _slack(probe: Probe, answers: Answers) -> float:
 
 
 def _ignores(answers: Answers, rounding: float) -> bool:
-    return not exceeding(answers.u, answers.v, rounding) and not exceeding(answers.u, answers.w, rounding)
+    return alike(answers.u, answers.v, rounding) and alike(answers.u, answers.w, rounding)
 
 
 def _ignored(name: str, answers: Answers) -> Finding:
@@ -95,6 +111,6 @@ def _nonlinear(name: str, off: Change, answers: Answers) -> Finding:
 
 
 def _example(answers: Answers) -> dict[str, float]:
-    expected = answers.u / 2 + answers.v
+    expected = answers.expected
     place = np.unravel_index(int(namespace(expected).argmax(abs(answers.w - expected))), expected.shape)
     return {"expected": float(expected[place].real), "found": float(answers.w[place].real)}

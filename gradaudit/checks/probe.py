@@ -97,9 +97,18 @@ class Probe:
             OpError: where forward gives nothing usable.
 
         """
+        # What is no array stays None.
+        return tuple(out if out is None else copied(out) for out in self.answer(inputs))
+
+    def answer(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
+        """Return all outputs of forward, which may be views of its inputs, or buffers that the next call writes to.
+
+        Raises:
+            OpError: where forward gives nothing usable.
+
+        """
         self.evaluations += 1
-        # Copies, as an op may reuse its buffers; what is no array stays None.
-        return tuple(out if out is None else copied(out) for out in self.op.forward(inputs))
+        return self.op.forward(inputs)
 
     def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return the outputs that upstream gradients belong to.

@@ -10,8 +10,9 @@ import numpy as np
 
 from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Point, Probe
-from gradaudit.numerics.arrays import Array, dtype_name, joined, lifted, like, namespace
+from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
@@ -100,7 +101,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     drawn = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = like(drawn, line.claims)
-    claim = float(namespace(line.claims).linalg.vector_norm(line.claims * along))
+    claim = norm_of_product(line.claims, along)
     step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     return Trial(
@@ -119,7 +120,7 @@ def _line(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directi
 
     def outputs_now() -> Array:
         with suppress(OpError):
-            now = lifted(probe.counted(probe.forward(point.inputs)))
+            now = joined(probe.counted(probe.answer(point.inputs)))
             if now.shape == outputs.shape:
                 return now
         return namespace(outputs).full_like(outputs, np.nan)

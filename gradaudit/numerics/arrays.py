@@ -6,6 +6,7 @@ has is called in the array's own namespace; the rest, and what NumPy is faster a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -50,6 +51,14 @@ def has_complex_dtype(array: Array) -> bool:
 def is_on_processor(array: Array) -> bool:
     """Whether an array lies in the memory of the processor that this runs on."""
     return isinstance(array, NUMPY) or str(array_api_compat.device(array)) == "cpu"
+
+
+def in_cache(vector: Array) -> Iterator[slice]:
+    """Yield the ranges of a vector to work on one after the other: all of it at once where it lies on a device."""
+    size = count(vector)
+    most = IN_CACHE if is_on_processor(vector) else max(1, size)
+    for first in range(0, size, most):
+        yield slice(first, min(first + most, size))
 
 
 def is_contiguous(array: Array) -> bool:
@@ -124,8 +133,12 @@ def all_finite(array: Array) -> bool:
 
 
 def largest(values: Array) -> float:
-    """Return the largest magnitude; 0 for no values."""
-    return float(abs(values).max()) if count(values) else 0.0
+    """Return the largest magnitude; 0 for no values, and NaN where there is a NaN."""
+    if not count(values):
+        return 0.0
+    if has_complex_dtype(values):
+        return float(abs(values).max())
+    return max(float(values.max()), -float(values.min()))  # without an array of magnitudes
 
 
 def places(mask: Array) -> NDArray[np.intp]:

@@ -12,22 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import (
-    IN_CACHE,
     Array,
     as_reals,
-    cast,
     copied,
     count,
     dtype_name,
     has_complex_dtype,
+    in_cache,
     is_contiguous,
-    is_on_processor,
     joined,
     namespace,
     on_host,
     same_bits,
 )
-from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.magnitude import norm_of_product
 
 Floats = NDArray[np.float64]
 
@@ -37,10 +35,14 @@ ENOUGH = 2**16
 
 @dataclass(frozen=True)
 class Piece:
-    """A range of one input's numbers: which input, where in it, and which part of a displacement it is moved by."""
+    """A range of one input's numbers: what is claimed of them, and which part of a displacement they are moved by.
+
+    ``base`` holds all numbers of the input, as they were, and ``inside`` says which of them these are.
+    """
 
     x: Array
     base: Array
+    claims: Array
     inside: slice
     part: slice
 
@@ -49,11 +51,11 @@ class Directional:
     """The claim ``<g, d>`` and the measurement ``<u, f(x + d) - f(x - d)>`` for displacements of several inputs.
 
     All inputs together are one vector of real numbers, in C order, a complex number counting as two; for complex
-    inputs the claim is ``Re(conj(g) d)``. Memory beside what it is given: a copy of the inputs, and what two sets of
-    outputs and two of the displaced elements take.
+    inputs the claim is ``Re(conj(g) d)``. Memory beside what it is given: a copy of the inputs.
 
     Args:
-        forward: returns the outputs for the present contents of the inputs, as ``lifted`` does.
+        forward: returns the outputs for the present contents of the inputs, as ``joined`` does: they are done with
+            before the inputs change or forward is called again.
         inputs: the arrays to displace, of any shape and layout; changed in place and restored bit by bit.
         claimed: the gradient of each, in double precision.
         upstream: as ``lifted`` returns it.
@@ -84,7 +86,7 @@ class Directional:
         self._ends = np.cumsum([count(x) * (2 if has_complex_dtype(x) else 1) for x in inputs])
         self._upstream = upstream
         self._outputs = outputs
-        self._signal = rms(upstream * outputs) * math.sqrt(count(outputs))
+        self._signal = norm_of_product(upstream, outputs)
         self.size = int(self._ends[-1])
         self._cut = (0, 0)
         self._kept: list[Piece] = []
@@ -117,38 +119,28 @@ class Directional:
             the direction; NaN where forward is not finite.
 
         """
+        xp = namespace(self._outputs)
+        changed = xp.zeros_like(self._outputs, dtype=xp.bool) if count(direction) < self.size else None
         try:
-            ahead, change = self._displaced(start, direction, step)
-            behind, outputs = self._displaced(start, direction, -step)
+            ahead, behind = [self._off(start, direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
             self._restore()
-        change -= outputs
-        self.touched = 1.0 if count(direction) == self.size else self._share(change)
-        return (ahead - behind - float(self._upstream @ change)) / (2 * step)
+        self.touched = 1.0 if changed is None else self._share(changed)
+        return (ahead - behind) / (2 * step)
 
     def excess_one_sided(self, start: int, direction: Array, step: float) -> float:
         """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart."""
-        try:
-            claimed, change = self._displaced(start, direction, step)
-        finally:
-            self._restore()
-        change -= self._outputs
-        return (claimed - float(self._upstream @ change)) / step
+        return float(self.walk(start, direction, step, [1])[0]) / step
 
     def walk(self, start: int, direction: Array, step: float, points: Sequence[int]) -> Floats:
         """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k, with the elements from ``start`` on displaced.
 
         The claim takes out what the rounding of the displaced elements does to forward: that is no noise of it.
         """
-        values = []
         try:
-            for k in points:
-                claimed, change = self._displaced(start, direction, k * step)
-                change -= self._outputs
-                values.append(claimed - float(self._upstream @ change))
+            return np.array([self._off(start, direction, k * step) for k in points])
         finally:
             self._restore()
-        return np.array(values)
 
     def alike(self, index: int) -> Array:
         """Return where an input holds the same value as it does at this index."""
@@ -160,25 +152,36 @@ class Directional:
                 mask[first : first + count(values)] = values == values[index - first]
         return mask
 
-    def _share(self, change: Array) -> float:
-        changed = (self._upstream * self._outputs)[change != 0.0]
-        part = rms(changed) * math.sqrt(count(changed))
+    def _share(self, changed: Array) -> float:
+        part = norm_of_product(self._upstream[changed], self._outputs[changed])
         return part / self._signal if self._signal and math.isfinite(part) else 1.0
 
-    def _displaced(self, start: int, direction: Array, step: float) -> tuple[float, Array]:
-        """Displace elements; return what backward claims of where they really went, and forward's outputs there."""
-        claimed = 0.0
-        for piece in self._pieces(start, count(direction)):
-            moved = _displace(piece, direction[piece.part], step)
-            claimed += float(self.claims[start + piece.part.start : start + piece.part.stop] @ moved)
+    def _off(self, start: int, direction: Array, step: float, changed: Array | None = None) -> float:
+        """Displace elements; return what backward claims of where they really went, less what forward makes of it.
+
+        Outputs that forward changed are marked in ``changed``.
+        """
+        claimed = measured = 0.0
+        # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
+        for piece in reversed(self._pieces(start, count(direction))):
+            claimed += float(piece.claims @ _displace(piece, direction[piece.part], step))
         self.evaluations += 1
-        return claimed, self._forward()
+        outputs = self._forward()
+        for part in reversed(list(in_cache(outputs))):
+            change = outputs[part] - self._outputs[part]
+            measured += float(self._upstream[part] @ change)
+            if changed is not None:
+                changed[part] |= change != 0.0
+        return claimed - measured
 
     def _restore(self) -> None:
         """Put every input back and make sure that it is what it was, bit by bit."""
         for x, base in zip(self._inputs, self._bases, strict=True):
-            x[...] = base
-            self.disturbed |= not same_bits(x, base)
+            flat = is_contiguous(x)
+            here, was = (x.reshape(-1), base.reshape(-1)) if flat else (x, base)
+            for part in in_cache(here) if flat else (...,):
+                here[part] = was[part]
+                self.disturbed |= not same_bits(here[part], was[part])
 
     def _pieces(self, start: int, length: int) -> list[Piece]:
         """Return the ranges of the inputs that a range of the one vector covers, kept for the next displacement."""
@@ -187,13 +190,13 @@ class Directional:
         pieces = []
         first = 0
         for x, base, end in zip(self._inputs, self._bases, self._ends, strict=True):
-            low, high = max(start, first), min(start + length, int(end))
-            # In ranges that stay in the processor's cache from one operation to the next, where that saves memory.
-            most = IN_CACHE if _is_flat(x) and is_on_processor(x) else max(1, high - low)
-            for begin in range(low, high, most):
-                stop = min(begin + most, high)
-                within, part = slice(begin - first, stop - first), slice(begin - start, stop - start)
-                pieces.append(Piece(x, as_reals(base), within, part))
+            low, high = max(start, first), max(start, first, min(start + length, int(end)))
+            claims, was = self.claims[low:high], as_reals(base)
+            # What can be written range by range is, so that each stays in cache from one operation to the next.
+            for part in in_cache(claims) if _is_flat(x) else [slice(0, high - low)] if low < high else []:
+                inside = slice(low - first + part.start, low - first + part.stop)
+                moved_by = slice(low - start + part.start, low - start + part.stop)
+                pieces.append(Piece(x, was, claims[part], inside, moved_by))
             first = int(end)
         self._cut, self._kept = (start, length), pieces
         return pieces
@@ -201,18 +204,17 @@ class Directional:
 
 def _displace(piece: Piece, direction: Array, step: float) -> Array:
     """Move some elements of an input and return how far they really went."""
-    moved = cast(direction, "float64") * step
-    moved += piece.base[piece.inside]
-    x = piece.x
-    if _is_flat(x):
-        x.reshape(-1)[piece.inside] = moved
-    else:
-        whole = copied(piece.base)
-        whole[piece.inside] = moved
-        x[...] = (whole.view(namespace(x).complex128) if has_complex_dtype(x) else whole).reshape(x.shape)
-        moved = copied(as_reals(x)[piece.inside])
-    moved -= piece.base[piece.inside]
-    return moved
+    base, x = piece.base[piece.inside], piece.x
+    in_place = _is_flat(x)
+    numbers = x.reshape(-1) if in_place else copied(piece.base)
+    here = numbers[piece.inside]
+    here[...] = direction
+    here *= step
+    here += base
+    if not in_place:
+        x[...] = (numbers.view(namespace(x).complex128) if has_complex_dtype(x) else numbers).reshape(x.shape)
+        here = as_reals(x)[piece.inside]
+    return here - base
 
 
 def _is_flat(x: Array) -> bool:

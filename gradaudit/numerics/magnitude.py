@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, largest, namespace
+from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, in_cache, largest, namespace
 
 TINY_SQUARE = 1e-280
 """Sum of squares below which some of them may have been lost."""
@@ -27,3 +27,13 @@ def rms(values: Array) -> float:
     if scale == 0.0 or not math.isfinite(scale):
         return scale
     return scale * math.sqrt(float((abs(values / scale) ** 2).mean()))
+
+
+def norm_of_product(first: Array, second: Array) -> float:
+    """Return the root sum of squares of the products of two vectors, without overflow and without an array of them."""
+    return math.hypot(*(norm(first[part] * second[part]) for part in in_cache(first)))
+
+
+def norm(values: Array) -> float:
+    """Return the root sum of squares of the magnitudes, without overflow."""
+    return rms(values) * math.sqrt(count(values))

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradaudit.numerics.arrays import IN_CACHE, Array, count, is_on_processor, like, namespace
+from gradaudit.numerics.arrays import Array, count, in_cache, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.random_signs import GRID, random_bits, signed_magnitudes
@@ -187,7 +187,7 @@ class RootTester:
         self.calm: Calm | None = None
         self._noise_seen = False
         self._excluded: Array | None = None
-        self._least_known: dict[tuple[int, int], float] = {}
+        self._weighed: tuple[int, int, float] | None = None
 
     def exclude(self, elements: int | Array) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
@@ -202,27 +202,32 @@ class RootTester:
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
+        if self._weighed != (start, stop, floor):
+            self._weighed, self._unit, self._weights = (start, stop, floor), *self._weigh(start, stop, floor)
+        bits = like(random_bits(self._rng, stop - start), self._weights)
+        direction = namespace(bits).empty_like(self._weights)
+        for part in in_cache(bits):
+            direction[part] = signed_magnitudes(bits[part]) * self._weights[part]
+        if self._excluded is not None:
+            direction[self._excluded[start:stop]] = 0.0
+        return RootTest(start, direction, self._unit)
+
+    def _weigh(self, start: int, stop: int, floor: float) -> tuple[float, Array]:
+        """Return the least tolerance of the elements from ``start`` to ``stop``, and the weight of each.
+
+        They are kept for the next rounds in float32, as directions are: none is far from one.
+        """
         claims = self.line.claims[start:stop]
         xp = namespace(claims)
-        unit = max(self._rtol * self._least(start, stop) + self._atol, floor)
-        bits, direction = like(random_bits(self._rng, stop - start), claims), xp.empty_like(claims)
-        length = IN_CACHE if is_on_processor(claims) else stop - start
-        for first in range(0, stop - start, length):
-            part = slice(first, first + length)
+        least = min(float(abs(claims[part]).min()) for part in in_cache(claims))
+        unit = max(self._rtol * least + self._atol, floor)
+        weights = xp.empty_like(claims, dtype=xp.float32)
+        for part in in_cache(claims):
             tolerances = abs(claims[part])
             tolerances *= self._rtol
             tolerances += self._atol
-            weights = unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
-            direction[part] = signed_magnitudes(bits[part]) * weights
-        if self._excluded is not None:
-            direction[self._excluded[start:stop]] = 0.0
-        return RootTest(start, direction, unit)
-
-    def _least(self, start: int, stop: int) -> float:
-        """Return the least magnitude of the claims from ``start`` to ``stop``, which are tested again and again."""
-        if (start, stop) not in self._least_known:
-            self._least_known = {(start, stop): float(abs(self.line.claims[start:stop]).min())}
-        return self._least_known[start, stop]
+            weights[part] = unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
+        return unit, weights
 
     def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""

@@ -76,13 +76,14 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
             return np.ones(shape, dtype)
         rng = generator(case, f"upstream[{index}]")
         drawn = _signed_magnitudes(rng, shape)
-        return np.asarray(drawn + 1j * _signed_magnitudes(rng, shape) if dtype.kind == "c" else drawn).astype(dtype)
+        drawn = np.asarray(drawn + 1j * _signed_magnitudes(rng, shape)) if dtype.kind == "c" else drawn
+        return drawn.astype(dtype, copy=False)
     if dtype.kind != "c" and np.iscomplexobj(case.upstream):
         raise UndrawableError("the upstream given is complex, the output is real")
     given = _given(case.upstream, dtype)
     if given.shape != shape:
         raise UndrawableError(f"the given upstream has shape {given.shape}, the output has shape {shape}")
-    return given
+    return given.copy()
 
 
 def _signed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -90,14 +91,14 @@ def _signed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floa
     magnitudes += 0.5
     signs: Floats = np.asarray(rng.random(shape))
     signs -= 0.5
-    return np.asarray(np.copysign(magnitudes, signs))
+    return np.asarray(np.copysign(magnitudes, signs, out=magnitudes))
 
 
 def _given(values: Any, dtype: np.dtype[Any]) -> Array:
-    """Return explicit values, which are nested lists or an array already, in a dtype."""
+    """Return explicit values, which are nested lists or an array already, in a dtype; the array itself if it can be."""
     if not isinstance(values, np.ndarray):
         values = np.asarray(values, dtype=np.float64 if dtype.kind not in "iu" else dtype)
-    return np.asarray(values).astype(dtype)
+    return np.asarray(values).astype(dtype, copy=False)
 
 
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

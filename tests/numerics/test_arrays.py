@@ -11,6 +11,7 @@ import pytest
 
 from gradaudit.checks.gradient.inside import narrowed, narrowest
 from gradaudit.numerics.arrays import (
+    IN_CACHE,
     all_finite,
     as_reals,
     cast,
@@ -24,7 +25,7 @@ from gradaudit.numerics.arrays import (
     places,
     same_bits,
 )
-from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of
 
 Make = Callable[[Any], Any]
@@ -40,6 +41,25 @@ def made(request: pytest.FixtureRequest) -> Make:
 
 
 VALUES = np.array([[1.5, -2.0, 0.25], [0.0, 3.0, -0.5]])
+
+
+def test_the_largest_magnitude_of_any_dtype(made: Make) -> None:
+    for dtype in (np.float64, np.float32, np.int8, np.bool_, np.complex128):
+        assert largest(made(np.array([[0, 1], [1, 0]]).astype(dtype))) == 1.0
+    assert largest(made(np.array([-128, 3], np.int8))) == 128.0
+    assert largest(made(np.array([3.0, -math.inf]))) == math.inf
+    assert largest(made(np.array([-5.0, 4.0]))) == 5.0
+    assert largest(made(np.array([3 - 4j, 1.0]))) == 5.0
+    assert largest(made(np.empty((0, 2)))) == 0.0
+    assert math.isnan(largest(made(np.array([1.0, math.nan, 2.0]))))
+
+
+@pytest.mark.parametrize("size", [0, 1, 2 * IN_CACHE + 1])
+def test_a_norm_of_a_product_is_that_of_all_of_it(made: Make, size: int) -> None:
+    first, second = np.random.default_rng(0).uniform(-1, 1, (2, size))
+    expected = float(np.linalg.norm(first * second))
+    assert norm_of_product(made(first), made(second)) == pytest.approx(expected, rel=1e-12)
+    assert norm_of_product(made(1e200 * first), made(second)) == pytest.approx(1e200 * expected, rel=1e-12)
 
 
 class TestNumbersOfAnArray:

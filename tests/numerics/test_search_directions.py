@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradaudit.numerics.arrays import lifted
+from gradaudit.numerics.arrays import IN_CACHE, lifted
 from gradaudit.numerics.directional import Directional
 
 
@@ -205,3 +205,33 @@ def test_a_forward_that_is_not_finite_gives_no_number() -> None:
     with np.errstate(invalid="ignore"):
         line = Directional(lambda: np.sqrt(x - 0.5), [x], [np.ones(2)], np.ones(2), np.zeros(2))
         assert math.isnan(line.excess(0, np.ones(2), 0.25))
+
+
+def test_outputs_may_be_the_displaced_input_itself() -> None:
+    x = np.array([0.5, -0.25, 2.0])
+    line = Directional(lambda: x, [x], [np.array([1.0, 1.0, 3.0])], np.ones(3), x.copy())
+    assert line.excess(0, np.array([0.25, -0.5, 1.0]), 0.5) == pytest.approx(2.0, abs=1e-15)
+    assert line.excess_one_sided(2, np.ones(1), 0.5) == pytest.approx(2.0, abs=1e-15)
+
+
+def test_more_elements_than_are_worked_on_at_a_time() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(1, 2, 2 * IN_CACHE + 5)
+    errors, upstream = rng.uniform(-1, 1, x.size), rng.uniform(-1, 1, x.size)
+    line = Directional(lambda: x**2, [x], [2 * x * upstream + errors], upstream, x**2)
+    direction = np.where(rng.random(x.size) < 0.5, -1.0, 1.0)
+    before = x.tobytes()
+    assert line.excess(0, direction, 2.0**-10) == pytest.approx(errors @ direction, abs=1e-8)
+    part = direction[: x.size - 7]
+    assert line.excess(7, part, 2.0**-10) == pytest.approx(errors[7:] @ part, abs=1e-8)
+    assert x.tobytes() == before
+
+
+def test_the_share_of_noise_is_that_of_the_outputs_which_changed() -> None:
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    upstream = np.array([1.0, -1.0, 2.0, 1.0])
+    line = Directional(lambda: x * x, [x], [2 * x * upstream], upstream, x * x)
+    line.excess(1, np.ones(2), 2.0**-10)
+    assert line.touched == pytest.approx(math.hypot(4.0, 18.0) / math.hypot(1.0, 4.0, 18.0, 16.0))
+    line.excess(0, np.ones(4), 2.0**-10)
+    assert line.touched == 1.0

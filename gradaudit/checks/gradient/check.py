@@ -91,8 +91,10 @@ def _search(
     """Search all inputs; again by a finer tolerance those whose gradient disappears in one that nobody asked for."""
     results, comparisons = search_all(subject, ground, claimed)
     for name, result in list(results.items()) if subject.case.tolerance is None and ground.generic else ():
+        if result.verdict is not Verdict.INCONCLUSIVE or result.resolution <= WORTHLESS:
+            continue
         tolerance = finer(DEFAULT_TOLERANCES[subject.case.dtype], typical_magnitude(widened(claimed[name])))
-        if tolerance is None or result.verdict is not Verdict.INCONCLUSIVE or result.resolution <= WORTHLESS:
+        if tolerance is None:
             continue
         closer = replace(subject, case=replace(subject.case, tolerance=tolerance))
         found, compared = search_all(closer, ground, {name: claimed[name]})

@@ -77,25 +77,28 @@ class Ground:
         """
         before = Snapshot.of(self.inputs)
         try:
-            return self.evaluate_trusting()
+            return lifted((self.evaluate_trusting(),))  # while the inputs are as forward left them: it may be a view
         finally:
             if before.changed():
                 self.notice(mutations("forward", before))
 
     def evaluate_trusting(self) -> Array:
-        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
+        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them.
+
+        What it returns may be a view of the inputs, or a buffer that the next call writes to.
+        """
         try:
             outputs = self.subject.op.forward(self.inputs)
         except OpError:
             outputs = None
-        return self._flat(outputs)  # while the inputs are as forward left them: its outputs may be views of them
+        return self._flat(outputs)
 
     def together(self, name: str) -> Callable[[Array], list[Array]] | None:
         """Return what evaluates forward for several contents of an input at once; None where the op takes one point."""
         op = self.subject.op
         if not isinstance(op, OpOfMany):
             return None
-        return lambda points: [self._flat(outputs) for outputs in op.forward_many(self.inputs, name, points)]
+        return lambda points: [lifted((self._flat(outputs),)) for outputs in op.forward_many(self.inputs, name, points)]
 
     @cached_property
     def on_host(self) -> Ground:
@@ -133,7 +136,7 @@ class Ground:
         self.findings += [finding for finding in findings if finding.code not in known]
 
     def _flat(self, outputs: tuple[Array, ...] | None) -> Array:
-        """Return forward's counted outputs as ``lifted`` does; NaN for none, as where forward raises beside the point.
+        """Return forward's counted outputs as ``joined`` does; NaN for none, as where forward raises beside the point.
 
         Raises:
             OpError: where they have other shapes or dtypes than at the unperturbed point.
@@ -145,7 +148,7 @@ class Ground:
         if (kinds := _kinds(counted)) != self.kinds:
             found, before = _in_words(kinds), _in_words(self.kinds)
             raise OpError(f"forward returned {found} at a perturbed input, {before} before")
-        return lifted(tuple([out for out in counted if out is not None]))
+        return joined(tuple([out for out in counted if out is not None]))
 
 
 def find_ground(subject: Subject) -> Ground:

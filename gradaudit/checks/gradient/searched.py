@@ -12,9 +12,9 @@ from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.rounding import without_rounding
 from gradaudit.checks.subject import Subject
-from gradaudit.numerics.arrays import Array, count, has_complex_dtype, like, namespace, on_host
+from gradaudit.numerics.arrays import Array, count, has_complex_dtype, in_cache, like, namespace, on_host
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.magnitude import norm, rms
 from gradaudit.numerics.root_test import Calm
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.case import Tolerance
@@ -89,17 +89,22 @@ class Searched:
 
 def typical_magnitude(gradient: Array) -> float:
     """Return the rms of a gradient without its largest hundredth: a few absurd claims must not set the scale."""
-    magnitudes = abs(gradient).reshape(-1)
-    if (size := count(magnitudes)) <= MANY:
-        return rms(magnitudes)
+    claims = gradient.reshape(-1)
+    if (size := count(claims)) <= MANY:
+        return rms(claims)
     if size <= ENOUGH:
-        some = on_host(magnitudes)
+        some = on_host(abs(claims))
         return rms(np.partition(some, -(size // MANY))[: -(size // MANY)])
     drawn = np.random.default_rng(0).integers(0, size, ENOUGH)
-    some = on_host(magnitudes[like(drawn, magnitudes)])
+    some = on_host(abs(claims[like(drawn, claims)]))
     largest = float(np.partition(some, -(ENOUGH // MANY))[-(ENOUGH // MANY)])
-    kept = magnitudes <= largest
-    return rms(namespace(kept).where(kept, magnitudes, 0.0)) * math.sqrt(size / max(1, int(kept.sum())))
+    norms, kept = [], 0
+    for part in in_cache(claims):
+        magnitudes = abs(claims[part])
+        small = magnitudes <= largest
+        norms.append(norm(namespace(small).where(small, magnitudes, 0.0)))
+        kept += int(small.sum())
+    return math.hypot(*norms) / math.sqrt(max(1, kept))
 
 
 def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judgement:
