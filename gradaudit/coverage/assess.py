@@ -19,6 +19,7 @@ from gradaudit.results import worst
 from gradaudit.spec.case import Case, FrameworkTarget
 from gradaudit.spec.level import Level, level_of, model_of
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of
+from gradaudit.targets.frameworks import missing_framework
 
 TOTAL = "TOTAL"
 """Name of the row of all modules."""
@@ -160,6 +161,7 @@ def _op(
         audited=max((record.recorded for own in current.values() for record in own), default=None),
         audit=hashed(json.dumps(about))[:SHOWN_AUDIT] if about else "",
         stale=tuple(_staleness(cases, provenances, current)),
+        needs=next(filter(None, (missing_framework(case.target) for case in cases)), None),
     )
 
 
