@@ -77,7 +77,9 @@ def try_mutant(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Endi
     try:
         return _trial(mutant, cases, endings, own)
     finally:
-        if _bits(_answers(cases)) != bits:  # the mutant wrote into what its module holds, which is imported anew for the next
+        if (
+            _bits(_answers(cases)) != bits
+        ):  # the mutant wrote into what its module holds, which is imported anew for the next
             sys.modules.pop(mutant.source.module, None)
 
 
@@ -112,7 +114,7 @@ def _trial(
 def _most_promising_first(
     cases: Sequence[Case], own: Mapping[str, Gradients | None], opened: Opener
 ) -> Iterator[tuple[Case, float]]:
-    """Yield cases with their error over tolerance: where it is above 1 first, the cheapest of those, found as needed."""
+    """Yield cases with their error over tolerance, those where it is above 1 as they are found, the cheapest first."""
     others = []
     for case in sorted(cases, key=_cost):
         ratio = error_over_tolerance(case, own[case.id], opened)

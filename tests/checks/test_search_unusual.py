@@ -262,7 +262,7 @@ LATER: dict[str, Function] = {
 }
 
 
-@pytest.mark.parametrize("calls", [1, 3, 8])
+@pytest.mark.parametrize("calls", [1, 8])
 @pytest.mark.parametrize("name", LATER)
 def test_a_forward_that_becomes_another_never_passes(name: str, calls: int) -> None:
     result = only(searched(Changing(LATER[name], calls), slope_of_sine))
@@ -335,7 +335,7 @@ class TestRoughForwards:
             return (1 - share) * x + share * np.sin(frequency * x)
 
         for claim in (lambda u, x: 0 * u, lambda u, x: u * (1 - share) * 1.01, lambda u, x: 2 * u):
-            result = only(audit(forward, claim, array("x", (200,)), method="search"))
+            result = only(audit(forward, claim, array("x", (50,)), method="search"))
             assert result.verdict is not Verdict.PASS
 
     @pytest.mark.parametrize("frequency", [1e2, 1e5])
