@@ -12,6 +12,7 @@ from gradaudit.coverage.match import match_passes
 from gradaudit.coverage.model import Coverage
 from gradaudit.coverage.passes import Progress
 from gradaudit.coverage.pattern_passes import compiled_patterns
+from gradaudit.coverage.reach import reach_finder
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.level import ABOVE_UNIT, Level, level_of
 from gradaudit.spec.load import load_specs
@@ -36,17 +37,17 @@ def survey(
 
     """
     home = (project.folder or Path()).resolve()
-    folders = (Path.cwd(), home)
+    find = reach_finder((Path.cwd(), home))
     patterns = compiled_patterns(project.patterns)
     there = [path for path in specs if path.exists() or path not in project.specs]
     cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
     found = discover(sources, patterns, project.ignore, home, progress)
     matching = {
-        level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], folders, home)
+        level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], find, home)
         for level in Level
     }
     in_models = {level: matching[level] for level in ABOVE_UNIT}
-    return assess(found, matching[Level.UNIT], in_models, cases, provenances(cases, folders), _recorded(store), home)
+    return assess(found, matching[Level.UNIT], in_models, cases, provenances(cases, find), _recorded(store), home)
 
 
 def _recorded(store: Path) -> Recorded:
