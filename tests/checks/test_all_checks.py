@@ -13,7 +13,7 @@ from gradaudit.checks.registry import MOST_EVALUATIONS
 from gradaudit.results import Verdict
 
 Function = Callable[..., Any]
-DTYPES = ["float64", "float32", "float16"]
+DTYPES = ["float64", "float16"]
 
 
 class Op:

@@ -116,7 +116,11 @@ def test_the_snippet_runs_as_printed(gradaudit, project: Path) -> None:
 
 def test_in_a_pipe_it_is_plain_and_80_columns_wide(project: Path) -> None:
     with subprocess.Popen(
-        command("explain", "wrong"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        command("explain", "wrong", "-j", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     ) as process:
         out, err = finished(process)
     assert err == ""
@@ -127,7 +131,10 @@ def test_in_a_pipe_it_is_plain_and_80_columns_wide(project: Path) -> None:
 
 def test_ascii_is_enough(project: Path) -> None:
     with subprocess.Popen(
-        command("explain", "wrong"), stdout=subprocess.PIPE, text=True, env=environment(PYTHONIOENCODING="ascii")
+        command("explain", "wrong", "-j", "0"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONIOENCODING="ascii"),
     ) as process:
         out, _ = finished(process)
     assert out.isascii()
