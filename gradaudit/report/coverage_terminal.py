@@ -145,8 +145,8 @@ def _lists(coverage: Coverage) -> Iterator[Text]:
     if coverage.stale:
         yield Text(f"\n{numbers.counted(len(coverage.stale), 'op')} stale:")
         yield from (Text(visible(f"  {op.op}: {'; '.join(op.stale)}")) for op in coverage.stale)
-    for framework, count in Counter(op.needs for op in coverage.skipped if op.needs).items():
-        skipped = f"{numbers.counted(count, 'op')}; {install_command(framework)}"
+    for framework, skipped_ops in Counter(op.needs for op in coverage.skipped if op.needs).items():
+        skipped = f"{numbers.counted(skipped_ops, 'op')}; {install_command(framework)}"
         yield Text(f"skipped: {framework} is not installed ({skipped})", style="yellow")
     for trouble in coverage.troubles:
         yield Text(visible(f"not searched: {trouble}"))
