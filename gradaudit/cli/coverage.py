@@ -66,6 +66,7 @@ def coverage(
 
 def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | None, store: Path | None) -> Coverage:
     from gradaudit.coverage.survey import survey
+    from gradaudit.targets.frameworks import missing_framework
 
     with _searching() as progress:
         return survey(
@@ -73,6 +74,7 @@ def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | N
             sources=tuple(source or project.sources),
             specs=tuple(specs or project.specs),
             store=store or project.store,
+            needs=missing_framework,
             progress=progress,
         )
 

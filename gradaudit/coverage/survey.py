@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradaudit.coverage.assess import assess
+from gradaudit.coverage.assess import Needs, assess
 from gradaudit.coverage.discover import discover
 from gradaudit.coverage.fingerprint import provenances
 from gradaudit.coverage.match import match_passes
@@ -23,11 +23,12 @@ from gradaudit.store.schema import open_to_read
 
 
 def survey(
-    project: Project, *, sources: Sequence[Path], specs: Sequence[Path], store: Path, progress: Progress
+    project: Project, *, sources: Sequence[Path], specs: Sequence[Path], store: Path, needs: Needs, progress: Progress
 ) -> Coverage:
     """Return the coverage of a project: its backward passes, which specs audit them, and what was recorded of those.
 
-    Specs that are not there are none; a store that is not there holds nothing.
+    Specs that are not there are none; a store that is not there holds nothing. ``needs`` says which framework a target
+    lacks here.
 
     Raises:
         FileNotFoundError: where a source does not exist.
@@ -47,7 +48,8 @@ def survey(
         for level in Level
     }
     in_models = {level: matching[level] for level in ABOVE_UNIT}
-    return assess(found, matching[Level.UNIT], in_models, cases, provenances(cases, find), _recorded(store), home)
+    about = provenances(cases, find)
+    return assess(found, matching[Level.UNIT], in_models, cases, about, _recorded(store), needs, home)
 
 
 def _recorded(store: Path) -> Recorded:

@@ -22,7 +22,6 @@ from gradaudit.report.coverage_levels import (
 )
 from gradaudit.report.terminal import COLOURS, visible
 from gradaudit.results import Verdict
-from gradaudit.targets.frameworks import install_command
 
 SHOWN_MISSING = 50
 """Backward passes without a spec that are listed; the page lists them all."""
@@ -145,9 +144,8 @@ def _lists(coverage: Coverage) -> Iterator[Text]:
     if coverage.stale:
         yield Text(f"\n{numbers.counted(len(coverage.stale), 'op')} stale:")
         yield from (Text(visible(f"  {op.op}: {'; '.join(op.stale)}")) for op in coverage.stale)
-    for framework, skipped_ops in Counter(op.needs for op in coverage.skipped if op.needs).items():
-        skipped = f"{numbers.counted(skipped_ops, 'op')}; {install_command(framework)}"
-        yield Text(f"skipped: {framework} is not installed ({skipped})", style="yellow")
+    for framework, ops in Counter(op.needs for op in coverage.skipped).items():
+        yield Text(f"skipped: {framework} is not installed ({numbers.counted(ops, 'op')})", style="yellow")
     for trouble in coverage.troubles:
         yield Text(visible(f"not searched: {trouble}"))
     if not coverage.total.passes:

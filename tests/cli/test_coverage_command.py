@@ -209,7 +209,7 @@ class TestOpsOfAMissingFramework:
 
     def test_are_skipped_in_every_format(self, gradaudit: Command, jax: Path) -> None:
         printed = gradaudit("coverage")
-        assert "skipped: jax is not installed (1 op; pip install 'gradaudit[jax]')" in printed.stdout
+        assert "skipped: jax is not installed (1 op)" in printed.stdout
         assert "| `square` | `specs/square.yaml:1` | jax |" in jax.read_text()
         assert "| **skipped** |" in jax.read_text()
         assert "## Stale" not in jax.read_text()
