@@ -328,7 +328,7 @@ class TestRoughForwards:
                 x = array("x", (SIZE,), -largest, largest, dtype=dtype)
                 assert only(audit(forward, lambda u, x: 0 * u, x, dtype=dtype, seed=seed)).wrong == 0
 
-    @pytest.mark.parametrize("frequency", [1e7, 1e12, 1e17])
+    @pytest.mark.parametrize("frequency", [1e7, 1e17])
     @pytest.mark.parametrize("share", [1.0, 1e-3])
     def test_oscillations_faster_than_any_step_never_pass_a_wrong_claim(self, frequency: float, share: float) -> None:
         def forward(x: Any) -> Any:
