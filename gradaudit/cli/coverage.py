@@ -46,7 +46,6 @@ def coverage(
     """
     from gradaudit.cli.settings import project_settings
     from gradaudit.coverage.pattern_passes import PatternError
-    from gradaudit.report.coverage_files import write_page
     from gradaudit.report.files import UnwritableError
     from gradaudit.spec.errors import SpecError
     from gradaudit.store.schema import StoreError
@@ -55,7 +54,7 @@ def coverage(
     try:
         found = _coverage(project, source, specs, store)
         if not no_output:
-            write_page(found, output or project.report)
+            _write(found, output, project)
     except (SpecError, StoreError, PatternError, UnwritableError, FileNotFoundError) as error:
         leave(str(error))
     _print(found, format_)
@@ -67,6 +66,7 @@ def coverage(
 
 def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | None, store: Path | None) -> Coverage:
     from gradaudit.coverage.survey import survey
+    from gradaudit.targets.frameworks import missing_framework
 
     with _searching() as progress:
         return survey(
@@ -74,6 +74,7 @@ def _coverage(project: Project, source: list[Path] | None, specs: list[Path] | N
             sources=tuple(source or project.sources),
             specs=tuple(specs or project.specs),
             store=store or project.store,
+            needs=missing_framework,
             progress=progress,
         )
 
@@ -94,6 +95,22 @@ def _searching() -> Iterator[Callable[[int], None]]:
                 status.update(f"searching: {files:,} files")
 
         yield show
+
+
+def _write(found: Coverage, output: Path | None, project: Project) -> None:
+    """Write the page; the project's own is left as it is where it would forget what only other machines can audit."""
+    from gradaudit.report.coverage_files import known_elsewhere, write_page
+    from gradaudit.report.numbers import counted
+
+    if output is None and (kept := known_elsewhere(found, project.report)):
+        missing = ", ".join(dict.fromkeys(str(op.needs) for op in kept))
+        typer.echo(
+            f"{project.report} is left as it is: it tells of {counted(len(kept), 'op')} that cannot be audited here "
+            f"(not installed: {missing}); --output FILE writes what is known here",
+            err=True,
+        )
+        return
+    write_page(found, output or project.report)
 
 
 STEP = 100

@@ -108,12 +108,13 @@ def _record(mutation: Mutation, loaded: Specs, project: Project, path: Path) -> 
     import sqlite3
 
     from gradaudit.coverage.fingerprint import provenances, states
+    from gradaudit.coverage.reach import reach_finder
     from gradaudit.store.records import MutationRecord
     from gradaudit.store.schema import StoreError, open_to_write
     from gradaudit.store.write import add_mutations
 
     home = (project.folder or Path()).resolve()
-    about = states(loaded.cases, provenances(loaded.cases, (Path.cwd(), home)))
+    about = states(loaded.cases, provenances(loaded.cases, reach_finder((Path.cwd(), home))))
     try:
         with open_to_write(path) as connection:
             add_mutations(connection, [MutationRecord(op.op, about[op.op], op.counts) for op in mutation.ops])

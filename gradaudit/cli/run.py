@@ -146,6 +146,7 @@ def _recorders(
 ) -> list[Recorder]:
     """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
     from gradaudit.coverage.fingerprint import provenances, states
+    from gradaudit.coverage.reach import reach_finder
     from gradaudit.report.record import Recorder
     from gradaudit.store.circumstances import current_circumstances
 
@@ -154,7 +155,7 @@ def _recorders(
         return []
     everything = {path.resolve() for path in where} == {path.resolve() for path in project.specs}
     circumstances = current_circumstances(home, narrowed=narrowed or not everything)
-    about = provenances(loaded.cases, (Path.cwd(), home))
+    about = provenances(loaded.cases, reach_finder((Path.cwd(), home)))
     return [Recorder(store or project.store, circumstances, about, states(loaded.cases, about))]
 
 

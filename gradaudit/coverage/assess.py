@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutan
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.coverage.reach import hashed
 from gradaudit.results import worst
-from gradaudit.spec.case import Case, FrameworkTarget
+from gradaudit.spec.case import Case, Framework, FrameworkTarget, Target
 from gradaudit.spec.level import Level, level_of, model_of
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of
 
@@ -25,6 +25,9 @@ TOTAL = "TOTAL"
 
 SHOWN_AUDIT = 8
 """Digits of the hash that tells one audited state of an op from another."""
+
+Needs = Callable[[Target], Framework | None]
+"""Which framework the audit of a target needs that is not installed; None where nothing is missing."""
 
 Key = tuple[str, str, str]
 """A case of an op in a dtype."""
@@ -37,6 +40,7 @@ def assess(
     cases: Sequence[Case],
     provenances: Mapping[str, Provenance],
     recorded: Recorded,
+    needs: Needs,
     base: Path,
 ) -> Coverage:
     """Return the coverage of a project.
@@ -48,6 +52,7 @@ def assess(
         cases: those of all its specs.
         provenances: what each case is about now, by its id.
         recorded: what the store holds of them.
+        needs: which framework a target lacks here.
         base: the folder that the files of specs are told from.
 
     """
@@ -57,7 +62,7 @@ def assess(
     by_op: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
         by_op[case.op].append(case)
-    ops = [_op(own, matching, provenances, latest, base) for own in by_op.values()]
+    ops = [_op(own, matching, provenances, latest, needs, base) for own in by_op.values()]
     about = states(cases, provenances)
     ops = [replace(op, depth=_depth(recorded, op.op, about), mutants=_mutants(recorded, op.op, about)) for op in ops]
     modules = _modules(found.passes, matching, {op: own[0].module for op, own in by_op.items()})
@@ -131,6 +136,7 @@ def _op(
     matching: Matching,
     provenances: Mapping[str, Provenance],
     latest: Mapping[Key, Sequence[Record]],
+    needs: Needs,
     base: Path,
 ) -> OpCoverage:
     first = cases[0]
@@ -160,6 +166,7 @@ def _op(
         audited=max((record.recorded for own in current.values() for record in own), default=None),
         audit=hashed(json.dumps(about))[:SHOWN_AUDIT] if about else "",
         stale=tuple(_staleness(cases, provenances, current)),
+        needs=next(filter(None, (needs(case.target) for case in cases)), None),
     )
 
 

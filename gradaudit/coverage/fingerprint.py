@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gradaudit.coverage.reach import hashed, reach_finder
+from gradaudit.coverage.reach import ReachFinder, hashed
 from gradaudit.spec.case import Case, Target
 from gradaudit.store.records import Provenance
 
@@ -48,15 +48,15 @@ def hash_case(case: Case) -> str:
     return hashed(json.dumps(said, sort_keys=True, default=str))
 
 
-def provenances(cases: Sequence[Case], folders: Sequence[Path]) -> dict[str, Provenance]:
+def provenances(cases: Sequence[Case], find: ReachFinder) -> dict[str, Provenance]:
     """Return what the results of each case are about, by the case's id.
 
     Args:
         cases: the cases.
-        folders: where the project's modules are, besides the folder of each spec.
+        find: where the functions of their targets are looked up.
 
     """
-    hash_source = source_hasher(folders)
+    hash_source = source_hasher(find)
     return {case.id: Provenance(hash_source(case), hash_case(case), case.seed) for case in cases}
 
 
@@ -74,12 +74,11 @@ def states(cases: Sequence[Case], about: Mapping[str, Provenance]) -> dict[str, 
     return {op: hashed(json.dumps(sorted(own))) for op, own in parts.items()}
 
 
-def source_hasher(folders: Sequence[Path]) -> Callable[[Case], str]:
-    """Return a function that hashes the implementation of a case's op, modules being looked for in some folders.
+def source_hasher(find: ReachFinder) -> Callable[[Case], str]:
+    """Return a function that hashes the implementation of a case's op.
 
     It returns an empty text where the source of none of the op's functions is found.
     """
-    find = reach_finder(folders)
 
     @cache
     def of_target(functions: tuple[str, ...], spec_folder: Path) -> str:

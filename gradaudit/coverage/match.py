@@ -10,7 +10,7 @@ from pathlib import Path
 from gradaudit.coverage.fingerprint import functions_of
 from gradaudit.coverage.modules import Module
 from gradaudit.coverage.passes import BackwardPass, Kind
-from gradaudit.coverage.reach import Reach, reach_finder
+from gradaudit.coverage.reach import Reach, ReachFinder
 from gradaudit.spec.case import Case
 
 
@@ -32,9 +32,7 @@ class Matching:
         return tuple(one for one, ops in self.ops.items() if op in ops)
 
 
-def match_passes(
-    passes: Sequence[BackwardPass], cases: Sequence[Case], folders: Sequence[Path], base: Path
-) -> Matching:
+def match_passes(passes: Sequence[BackwardPass], cases: Sequence[Case], find: ReachFinder, base: Path) -> Matching:
     """Match backward passes with the specs that audit them.
 
     A target's function may be the pass, be imported from elsewhere under another name, or call the pass without being
@@ -44,12 +42,12 @@ def match_passes(
     Args:
         passes: what was found.
         cases: those of all specs.
-        folders: where the project's modules are, besides the folder of each spec.
+        find: where the functions of targets are looked up.
         base: the folder that the files of passes are told from.
 
     """
     ops: dict[BackwardPass, list[str]] = {one: [] for one in passes}
-    index, find = _Index(passes, base), reach_finder(folders)
+    index = _Index(passes, base)
     targets = {(case.op, functions_of(case.target), case.target.folder) for case in cases}
     for op, functions, spec_folder in sorted(targets, key=lambda entry: (entry[0], entry[1])):
         for one in index.audited(functions, find(functions, spec_folder)):

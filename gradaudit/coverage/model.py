@@ -9,6 +9,7 @@ from datetime import datetime
 from gradaudit.coverage.levels import CaseCounts, LevelRow, ModelRow
 from gradaudit.coverage.passes import BackwardPass, Trouble
 from gradaudit.results import FunctionDepth, MutantCounts, Verdict
+from gradaudit.spec.case import Framework
 from gradaudit.spec.level import Level
 
 
@@ -87,6 +88,7 @@ class OpCoverage:
         audited: when it was last audited; None for never.
         audit: a short hash of the sources and the spec that the results are about; empty for never.
         stale: why the results are not about what is there now, in words; none where they are.
+        needs: the framework that an audit needs and that is not installed here; None where nothing is missing.
         depth: how deep its cases went into its implementation; None where that was not measured.
         mutants: how its mutants fared; None where none were tried.
 
@@ -105,6 +107,7 @@ class OpCoverage:
     audited: datetime | None
     audit: str
     stale: tuple[str, ...]
+    needs: Framework | None = None
     depth: Depth | None = None
     mutants: Mutants | None = None
 
@@ -112,6 +115,11 @@ class OpCoverage:
     def expected(self) -> bool:
         """Whether every case that was audited ended as its spec says."""
         return not self.cases.unexpected
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing is known of what is there now, and cannot be here, for want of a framework."""
+        return bool(self.stale) and self.needs is not None
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,13 @@ class Coverage:
 
     @property
     def stale(self) -> tuple[OpCoverage, ...]:
-        """The ops whose results are not about what is there now."""
-        return tuple(op for op in self.ops if op.stale)
+        """The ops whose results are not about what is there now, and could be."""
+        return tuple(op for op in self.ops if op.stale and not op.skipped)
+
+    @property
+    def skipped(self) -> tuple[OpCoverage, ...]:
+        """The ops that could not be audited here, for want of a framework."""
+        return tuple(op for op in self.ops if op.skipped)
 
     @property
     def mutants(self) -> MutantCounts | None:

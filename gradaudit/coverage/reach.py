@@ -36,6 +36,7 @@ class Reach:
     def __init__(self, modules: Modules) -> None:
         self.modules = modules
         self._parts: dict[tuple[str, str], Part] = {}
+        self._behind: dict[tuple[str, str], list[tuple[Module, str]]] = {}
 
     def everything(self, function: str) -> set[tuple[str, str, str]]:
         """Return module, name and hash of each definition that a function reaches, itself included."""
@@ -67,6 +68,12 @@ class Reach:
 
     def behind(self, module: Module, chain: str) -> list[tuple[Module, str]]:
         """Return the definition in the project that a chain of names leads to, if it leads to one."""
+        key = (module.name, chain)
+        if key not in self._behind:
+            self._behind[key] = self._followed(module, chain)
+        return self._behind[key]
+
+    def _followed(self, module: Module, chain: str) -> list[tuple[Module, str]]:
         first, _, rest = chain.partition(".")
         if first in module.definitions:
             return [(module, first)]

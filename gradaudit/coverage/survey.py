@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradaudit.coverage.assess import assess
+from gradaudit.coverage.assess import Needs, assess
 from gradaudit.coverage.discover import discover
 from gradaudit.coverage.fingerprint import provenances
 from gradaudit.coverage.match import match_passes
 from gradaudit.coverage.model import Coverage
 from gradaudit.coverage.passes import Progress
 from gradaudit.coverage.pattern_passes import compiled_patterns
+from gradaudit.coverage.reach import reach_finder
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.level import ABOVE_UNIT, Level, level_of
 from gradaudit.spec.load import load_specs
@@ -22,11 +23,12 @@ from gradaudit.store.schema import open_to_read
 
 
 def survey(
-    project: Project, *, sources: Sequence[Path], specs: Sequence[Path], store: Path, progress: Progress
+    project: Project, *, sources: Sequence[Path], specs: Sequence[Path], store: Path, needs: Needs, progress: Progress
 ) -> Coverage:
     """Return the coverage of a project: its backward passes, which specs audit them, and what was recorded of those.
 
-    Specs that are not there are none; a store that is not there holds nothing.
+    Specs that are not there are none; a store that is not there holds nothing. ``needs`` says which framework a target
+    lacks here.
 
     Raises:
         FileNotFoundError: where a source does not exist.
@@ -36,17 +38,18 @@ def survey(
 
     """
     home = (project.folder or Path()).resolve()
-    folders = (Path.cwd(), home)
+    find = reach_finder((Path.cwd(), home))
     patterns = compiled_patterns(project.patterns)
     there = [path for path in specs if path.exists() or path not in project.specs]
     cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
     found = discover(sources, patterns, project.ignore, home, progress)
     matching = {
-        level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], folders, home)
+        level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], find, home)
         for level in Level
     }
     in_models = {level: matching[level] for level in ABOVE_UNIT}
-    return assess(found, matching[Level.UNIT], in_models, cases, provenances(cases, folders), _recorded(store), home)
+    about = provenances(cases, find)
+    return assess(found, matching[Level.UNIT], in_models, cases, about, _recorded(store), needs, home)
 
 
 def _recorded(store: Path) -> Recorded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from gradaudit.explain.heat_map import heat_map
 from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
 from gradaudit.guides import Page, finding_names, finding_page, guide
+from gradaudit.lint.rules import RULES
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
@@ -34,7 +36,7 @@ Pair = tuple[Case, Result]
 
 
 class UnknownNameError(ValueError):
-    """There is no op, or no case, of the name that was asked for; the message names the nearest."""
+    """Nothing, or no case, has the name that was asked for; the message names the nearest."""
 
 
 def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
@@ -47,7 +49,7 @@ def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
     found = tuple(made for made in specs.cases if made.op == op)
     if not found:
         known = sorted({made.op for made in specs.cases})
-        hint = _did_you_mean(op, [*known, *finding_names()]) or f"; the specs hold {_listed(known)}"
+        hint = _did_you_mean(op, [*known, *finding_names(), *RULES]) or f"; the specs hold {_listed(known)}"
         raise UnknownNameError(f"there is no op '{op}'{hint}")
     chosen = tuple(made for made in found if case in (None, made.name))
     if not chosen:
@@ -57,11 +59,12 @@ def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return a hint at the known words that are near, or contain the word."""
+    """Return a hint at the known word that is near, else at those that contain the word, or one near to it."""
     if hint := nearest(word, known):
         return hint
-    containing = [name for name in known if word.lower() in name.lower()]
-    return f"; did you mean {_listed(containing, 'or')}?" if word and containing else ""
+    containing = [name for name in known if word.lower() in name.lower()] if word else []
+    containing = containing or [name for name in known if nearest(word, re.split("[-_]", name))]
+    return f"; did you mean {_listed(containing, 'or')}?" if containing else ""
 
 
 def _listed(names: Sequence[str], last: str = "and", most: int = 8) -> str:

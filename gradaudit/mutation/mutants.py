@@ -8,13 +8,13 @@ from __future__ import annotations
 import ast
 import difflib
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradaudit.coverage.modules import Module, assigned_names, statements
 from gradaudit.coverage.reach import ReachFinder
-from gradaudit.mutation.faults import FAULTS
+from gradaudit.mutation.faults import FAULTS, Planter
 from gradaudit.mutation.source_text import Edit, SourceText, decoded
 from gradaudit.spec.case import PythonTarget
 
@@ -106,18 +106,19 @@ def _mentioned(node: ast.AST) -> set[str]:
     return {below.id for below in ast.walk(node) if isinstance(below, ast.Name)}
 
 
-def mutants_of(backward: Backward, base: Path) -> Iterator[Mutant]:
+def mutants_of(backward: Backward, base: Path, faults: Mapping[str, Planter] = FAULTS) -> Iterator[Mutant]:
     """Yield every mutant, by line.
 
     Args:
         backward: the source.
         base: the folder that diffs name files from.
+        faults: what is planted, by its kind.
 
     """
     text, seen = SourceText(backward.text), {backward.text}
     for top in definitions(ast.parse(backward.text), backward.names):
         for function, node in sorted(_parts(top, backward.attribute), key=lambda found: _line(found[1])):
-            for fault, plant in FAULTS.items():
+            for fault, plant in faults.items():
                 for edit in plant(node, text):
                     changed = text.edited(edit)
                     if changed not in seen and _is_python(text, top, edit):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -14,7 +14,7 @@ from typing import Any
 from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
 from gradaudit.mutation.compiled import compiled
-from gradaudit.mutation.difference import equivalent, error_over_tolerance, gradients
+from gradaudit.mutation.difference import Gradients, Opener, equivalent, error_over_tolerance, gradients
 from gradaudit.mutation.mutants import Mutant
 from gradaudit.results import Verdict
 from gradaudit.spec.case import Case, PythonTarget
@@ -73,26 +73,35 @@ def try_mutant(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Endi
     assert isinstance(target, PythonTarget)  # mutants are of those alone
     import_function(target.backward.call, target.folder)  # which puts its module within reach
     own = _answers(cases)
+    bits = _bits(own)
     try:
-        return _trial(mutant, cases, endings)
+        return _trial(mutant, cases, endings, own)
     finally:
-        if _answers(cases) != own:  # the mutant wrote into what its module holds, which is imported anew for the next
+        if (
+            _bits(_answers(cases)) != bits
+        ):  # the mutant wrote into what its module holds, which is imported anew for the next
             sys.modules.pop(mutant.source.module, None)
 
 
-def _answers(cases: Sequence[Case]) -> list[dict[str, bytes]]:
-    """Return the bits of what the op itself answers."""
-    made = [gradients(case, open_op) or {} for case in cases]
+def _answers(cases: Sequence[Case]) -> dict[str, Gradients | None]:
+    """Return what the op itself answers, by case."""
+    return {case.id: gradients(case, open_op) for case in cases}
+
+
+def _bits(answers: Mapping[str, Gradients | None]) -> list[dict[str, bytes]]:
+    made = [one or {} for one in answers.values()]
     return [{name: array.tobytes() for name, array in one.items() if array is not None} for one in made]
 
 
-def _trial(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending]) -> Trial:
+def _trial(
+    mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending], own: Mapping[str, Gradients | None]
+) -> Trial:
     try:
         opened = partial(_opened, compiled(mutant.source))
     except Exception as error:
         return Trial(Fate.KILLED, cause=f"cannot be defined: {type(error).__name__}: {error}")
-    ratios = {case.id: error_over_tolerance(case, opened) for case in cases}
-    for case in sorted(cases, key=lambda case: (not ratios[case.id] > 1.0, _cost(case))):
+    ratios = {}
+    for case, ratios[case.id] in _most_promising_first(cases, own, opened):
         audit = audit_case(case, lambda case: nullcontext(opened(case)))
         if _noticed(audit, endings[case.id]):
             return Trial(Fate.KILLED, case.id, ratios[case.id], audit.results[0].message)
@@ -100,6 +109,20 @@ def _trial(mutant: Mutant, cases: Sequence[Case], endings: Mapping[str, Ending])
         return Trial(Fate.EQUIVALENT)
     nearest = max(ratios, key=lambda id_: -1.0 if isnan(ratios[id_]) else ratios[id_])
     return Trial(Fate.SURVIVED, nearest, ratios[nearest])
+
+
+def _most_promising_first(
+    cases: Sequence[Case], own: Mapping[str, Gradients | None], opened: Opener
+) -> Iterator[tuple[Case, float]]:
+    """Yield cases with their error over tolerance, those where it is above 1 as they are found, the cheapest first."""
+    others = []
+    for case in sorted(cases, key=_cost):
+        ratio = error_over_tolerance(case, own[case.id], opened)
+        if ratio > 1.0:
+            yield case, ratio
+        else:
+            others.append((case, ratio))
+    yield from others
 
 
 def _opened(backward: Callable[..., Any], case: Case) -> PythonOp:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
-from rich.markdown import Markdown
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -30,4 +29,6 @@ def open_console_for_tables() -> Console:
 
 def print_markdown(text: str, console: Console) -> None:
     """Write Markdown as the console can show it."""
+    from rich.markdown import Markdown  # which takes a tenth of the time that a command takes to start
+
     console.print(Markdown(text, code_theme="bw" if console.color_system is None else "ansi_dark"))

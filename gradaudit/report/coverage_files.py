@@ -5,10 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from gradaudit.coverage.model import Coverage
-from gradaudit.report.coverage_markdown import coverage_page, plot_names
+from gradaudit.coverage.model import Coverage, OpCoverage
+from gradaudit.report.coverage_markdown import coverage_page, known_only_to, plot_names
 from gradaudit.report.coverage_plots import errors_plot, modules_plot
 from gradaudit.report.files import AtomicFile
+
+
+def known_elsewhere(coverage: Coverage, page: Path) -> list[OpCoverage]:
+    """Return the ops that the page there tells of and that a new one could not, for want of a framework here."""
+    try:
+        return known_only_to(page.read_text(encoding="utf-8"), coverage)
+    except (OSError, UnicodeDecodeError):  # there is none, or none of ours
+        return []
 
 
 def write_page(coverage: Coverage, page: Path) -> None:

@@ -25,6 +25,7 @@ def coverage_document(coverage: Coverage) -> dict[str, Any]:
         "ops": [_op(op) for op in coverage.ops],
         "missing": [{**_pass(one), "module": module} for module, one in coverage.missing],
         "stale": [op.op for op in coverage.stale],
+        "skipped": {op.op: op.needs for op in coverage.skipped},
         "files": coverage.files,
         "not_searched": [{"file": one.file.as_posix(), "reason": one.reason} for one in coverage.troubles],
     }

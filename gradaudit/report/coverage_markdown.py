@@ -7,6 +7,7 @@ a few steps, so that neither a new run nor another machine's last bits show.
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -58,7 +59,7 @@ def coverage_page(coverage: Coverage, plots: Sequence[tuple[str, str]] = ()) -> 
     lines = ["# Gradient coverage", "", *module_table(coverage), ""]
     for caption, name in plots:
         lines += [f"![{caption}]({name})", ""]
-    lines += [*_levels(coverage), *_missing(coverage), *_stale(coverage), *_ops(coverage)]
+    lines += [*_levels(coverage), *_missing(coverage), *_stale(coverage), *_skipped(coverage), *_ops(coverage)]
     lines += [*_unreached(coverage), *_troubles(coverage)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -106,6 +107,13 @@ def _stale(coverage: Coverage) -> Iterator[str]:
         yield from ("## Stale", "", "What was audited last is not what is there now.", "")
         rows = [[code(op.op), code(op.location), escaped("; ".join(op.stale))] for op in coverage.stale]
         yield from (*table(["Op", "Spec", "Why"], rows), "")
+
+
+def _skipped(coverage: Coverage) -> Iterator[str]:
+    if coverage.skipped:
+        yield from ("## Skipped", "", "What these need is not installed where this page was written.", "")
+        rows = [[code(op.op), code(op.location), escaped(str(op.needs))] for op in coverage.skipped]
+        yield from (*table(["Op", "Spec", "Needs"], rows), "")
 
 
 def _ops(coverage: Coverage) -> Iterator[str]:
@@ -175,8 +183,18 @@ def _name(op: OpCoverage) -> str:
 
 def _audit(op: OpCoverage) -> str:
     if not op.audit:
-        return "**never**"
+        return "**skipped**" if op.skipped else "**never**"
     return f"`{op.audit}` **stale**" if op.stale else f"`{op.audit}`"
+
+
+def known_only_to(page: str, coverage: Coverage) -> list[OpCoverage]:
+    """Return the ops that could not be audited here, and whose audits an earlier page tells, written elsewhere."""
+    told = dict(_AUDITED_ROW.findall(page))
+    return [op for op in coverage.skipped if told.get(code(op.op), op.audit) != op.audit]
+
+
+_AUDITED_ROW = re.compile(r"^\| (`[^`]*`|<code>.*?</code>) .*\| `([0-9a-f]+)`(?: \*\*stale\*\*)? \|$", re.MULTILINE)
+"""The first row of an op that was audited, as ``_row`` writes it: the op's name as code, and its audit."""
 
 
 def _unreached(coverage: Coverage) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -122,7 +123,7 @@ def _verdicts(op: OpCoverage) -> Text:
 
 def _audited(op: OpCoverage) -> Text:
     if op.audited is None:
-        return Text("never", style="yellow")
+        return Text("skipped" if op.skipped else "never", style="yellow")
     text = Text(f"{op.audited.astimezone():%Y-%m-%d %H:%M}")
     return text.append(" stale", style="yellow") if op.stale else text
 
@@ -143,6 +144,8 @@ def _lists(coverage: Coverage) -> Iterator[Text]:
     if coverage.stale:
         yield Text(f"\n{numbers.counted(len(coverage.stale), 'op')} stale:")
         yield from (Text(visible(f"  {op.op}: {'; '.join(op.stale)}")) for op in coverage.stale)
+    for framework, ops in Counter(op.needs for op in coverage.skipped).items():
+        yield Text(f"skipped: {framework} is not installed ({numbers.counted(ops, 'op')})", style="yellow")
     for trouble in coverage.troubles:
         yield Text(visible(f"not searched: {trouble}"))
     if not coverage.total.passes:

@@ -53,8 +53,8 @@ class Calibrated:
 
 def calibrate(dtype: str, seed: int) -> Calibrated:
     """Estimate all derivatives of the function of a seed."""
-    complete, _ = measure(*draw_usable(dtype, seed), audited=False)
-    audited, evaluations = measure(*draw_usable(dtype, seed), audited=True)
+    complete, _, _ = measure(*draw_usable(dtype, seed), audited=False)
+    audited, _, evaluations = measure(*draw_usable(dtype, seed), audited=True)
     return Calibrated(complete, audited, evaluations)
 
 

@@ -35,7 +35,6 @@ def single_precision_only(f: Function) -> Function:
 FORMS: dict[str, Callable[[Function], Function]] = {
     "returns float32": lambda f: lambda x: f(x.astype(np.float32)),
     "returns float64": lambda f: lambda x: f(x.astype(np.float32)).astype(np.float64),
-    "returns what it was given": lambda f: lambda x: f(x.astype(np.float32)).astype(x.dtype),
     "refuses other dtypes": single_precision_only,
 }
 FORMS_AND_DTYPES = [

@@ -63,7 +63,7 @@ def assert_passes_cheaply(result: Result) -> None:
 
 class TestForwardsThatComputeInFloat32:
     @each_dtype
-    @pytest.mark.parametrize(("name", "seed"), [("sine", 0), ("sine", 1), ("gelu", 2)])
+    @pytest.mark.parametrize(("name", "seed"), [("sine", 0), ("gelu", 2)])
     def test_a_right_gradient_passes_at_a_fiftieth_of_the_forwards(
         self, name: str, seed: int, returns: str, dtype: str
     ) -> None:
@@ -112,8 +112,8 @@ class TestPrecisionLadder:
         def backward(u: Any, x: Any) -> Any:
             return (u * np.cos(x)).astype(x.dtype)
 
-        result = only(audit(np.sin, backward, array("x", (10**6,), dtype=dtype), dtype=dtype))
-        assert (result.verdict, result.method, result.checked) == (Verdict.PASS, "search", 10**6)
+        result = only(audit(np.sin, backward, array("x", (10**5,), dtype=dtype), dtype=dtype))
+        assert (result.verdict, result.method, result.checked) == (Verdict.PASS, "search", 10**5)
         assert result.evaluations <= 12
         assert result.miss_probability <= 1e-6
 

@@ -126,7 +126,7 @@ OTHER_KINKS: dict[str, tuple[Function, Function]] = {
 @pytest.mark.parametrize("width", [3, 50])
 def test_other_kinks_on_a_grid_pass(name: str, width: int) -> None:
     forward, backward = OTHER_KINKS[name]
-    verdicts = {audited_grid(backward, 10**4, width, seed, forward).verdict for seed in range(4)}
+    verdicts = {audited_grid(backward, 10**4, width, seed, forward).verdict for seed in range(3)}
     # Two kinks, each at an element in a hundred: a sample of all may meet only one of them, and leave it undecided.
     assert verdicts <= ({Verdict.PASS} if width == 3 else {Verdict.PASS, Verdict.INCONCLUSIVE})
     assert Verdict.PASS in verdicts

@@ -262,7 +262,7 @@ LATER: dict[str, Function] = {
 }
 
 
-@pytest.mark.parametrize("calls", [1, 3, 8])
+@pytest.mark.parametrize("calls", [1, 8])
 @pytest.mark.parametrize("name", LATER)
 def test_a_forward_that_becomes_another_never_passes(name: str, calls: int) -> None:
     result = only(searched(Changing(LATER[name], calls), slope_of_sine))
@@ -328,14 +328,14 @@ class TestRoughForwards:
                 x = array("x", (SIZE,), -largest, largest, dtype=dtype)
                 assert only(audit(forward, lambda u, x: 0 * u, x, dtype=dtype, seed=seed)).wrong == 0
 
-    @pytest.mark.parametrize("frequency", [1e7, 1e12, 1e17])
+    @pytest.mark.parametrize("frequency", [1e7, 1e17])
     @pytest.mark.parametrize("share", [1.0, 1e-3])
     def test_oscillations_faster_than_any_step_never_pass_a_wrong_claim(self, frequency: float, share: float) -> None:
         def forward(x: Any) -> Any:
             return (1 - share) * x + share * np.sin(frequency * x)
 
         for claim in (lambda u, x: 0 * u, lambda u, x: u * (1 - share) * 1.01, lambda u, x: 2 * u):
-            result = only(audit(forward, claim, array("x", (200,)), method="search"))
+            result = only(audit(forward, claim, array("x", (50,)), method="search"))
             assert result.verdict is not Verdict.PASS
 
     @pytest.mark.parametrize("frequency", [1e2, 1e5])

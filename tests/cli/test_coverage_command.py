@@ -196,6 +196,47 @@ class TestStaleness:
         assert staleness(gradaudit) == []
 
 
+class TestOpsOfAMissingFramework:
+    @pytest.fixture(autouse=True)
+    def _nothing_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gradaudit.targets.frameworks.is_installed", lambda framework: False)
+
+    @pytest.fixture
+    def jax(self, powers: Path) -> Path:
+        """The page of a project whose only op is one of JAX."""
+        (powers / "specs" / "square.yaml").write_text(yaml.safe_dump(square_spec(target={"jax": "powers:square"})))
+        return powers / "reports" / "coverage.md"
+
+    def test_are_skipped_in_every_format(self, gradaudit: Command, jax: Path) -> None:
+        printed = gradaudit("coverage")
+        assert "skipped: jax is not installed (1 op)" in printed.stdout
+        assert "| `square` | `specs/square.yaml:1` | jax |" in jax.read_text()
+        assert "| **skipped** |" in jax.read_text()
+        assert "## Stale" not in jax.read_text()
+        found = document(gradaudit)
+        assert (found["skipped"], found["stale"]) == ({"square": "jax"}, [])
+
+    def test_stay_on_the_page_that_tells_of_their_audit(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("run", "-q")
+        gradaudit("coverage")
+        page = powers / "reports" / "coverage.md"
+        told = page.read_text()
+        (powers / "reports" / "audit.db").unlink()
+        (powers / "specs" / "square.yaml").write_text(yaml.safe_dump(square_spec(target={"jax": "powers:square"})))
+        left = gradaudit("coverage")
+        assert left.exit_code == 0
+        assert "reports/coverage.md is left as it is: it tells of 1 op that cannot be audited here" in left.stderr
+        assert page.read_text() == told
+        assert gradaudit("coverage", "--output", "here.md").stderr == ""
+        assert "| **skipped** |" in (powers / "here.md").read_text()
+
+    def test_are_written_anew_on_a_page_that_knew_no_more(self, gradaudit: Command, jax: Path) -> None:
+        gradaudit("coverage")
+        (jax.parents[1] / "powers.py").write_text(OPS.replace("cube", "third"))
+        assert gradaudit("coverage").stderr == ""
+        assert "third_backward" in jax.read_text()
+
+
 def test_a_verdict_that_is_no_pass_is_on_the_page(gradaudit: Command, powers: Path) -> None:
     (powers / "powers.py").write_text(OPS.replace("2 * x * u", "3 * x * u"))
     gradaudit("run", "-q")

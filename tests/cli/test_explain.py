@@ -50,6 +50,9 @@ def test_exit_status_is_that_of_a_run(gradaudit, arguments: list[str], status: i
         (["explain", "rais"], "there is no op 'rais'; did you mean 'raising'?"),
         (["explain", "zzz"], "there is no op 'zzz'; the specs hold 'known'"),
         (["explain", "kinks"], "there is no op 'kinks'; did you mean 'kink'?"),
+        (["explain", "broadcst"], "there is no op 'broadcst'; did you mean 'broadcast-not-reduced'?"),
+        (["explain", "detached-otput"], "there is no op 'detached-otput'; did you mean 'detached-output'?"),
+        (["explain", "savd"], "there is no op 'savd'; did you mean 'saved-mutated'?"),
         (["explain", "wrong", "--case", "othr"], "wrong has no case 'othr'; did you mean 'other'?"),
         (["explain", "wrong", "--case", "q"], "wrong has no case 'q'; it has 'default' and 'other'"),
         (["explain", "right", "--specs", "nowhere"], "nowhere:1:1: does not exist"),
@@ -113,7 +116,11 @@ def test_the_snippet_runs_as_printed(gradaudit, project: Path) -> None:
 
 def test_in_a_pipe_it_is_plain_and_80_columns_wide(project: Path) -> None:
     with subprocess.Popen(
-        command("explain", "wrong"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        command("explain", "wrong", "-j", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
     ) as process:
         out, err = finished(process)
     assert err == ""
@@ -124,7 +131,10 @@ def test_in_a_pipe_it_is_plain_and_80_columns_wide(project: Path) -> None:
 
 def test_ascii_is_enough(project: Path) -> None:
     with subprocess.Popen(
-        command("explain", "wrong"), stdout=subprocess.PIPE, text=True, env=environment(PYTHONIOENCODING="ascii")
+        command("explain", "wrong", "-j", "0"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONIOENCODING="ascii"),
     ) as process:
         out, _ = finished(process)
     assert out.isascii()

@@ -161,7 +161,7 @@ def test_two_runs_at_once(settled: Path) -> None:
     assert verdicts(settled) == [{"good": "pass", "bad": "fail"}] * 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_stopped_keeps_what_it_finished(settled: Path, number: signal.Signals) -> None:
     write_project(settled, spec("endless", forward="hangs"), spec("good"), spec("bad", backward="wrong"))
 
@@ -177,7 +177,6 @@ def test_a_run_that_is_stopped_keeps_what_it_finished(settled: Path, number: sig
         env=environment(),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         wait_until(lambda: kept() == {"good", "bad"})

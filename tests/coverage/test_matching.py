@@ -12,6 +12,7 @@ from gradaudit.coverage.discover import discover
 from gradaudit.coverage.fingerprint import hash_case, source_hasher
 from gradaudit.coverage.match import Matching, match_passes
 from gradaudit.coverage.pattern_passes import compiled_patterns
+from gradaudit.coverage.reach import reach_finder
 from gradaudit.spec.load import load_specs
 
 KERNELS = {
@@ -75,7 +76,7 @@ def specify(tree: Path, **backwards: str) -> None:
 def matched(tree: Path) -> tuple[dict[str, tuple[str, ...]], Matching]:
     """Return the ops of each pass that has any, by the pass's place and name."""
     passes = discover([tree], compiled_patterns({}), base=tree).passes
-    matching = match_passes(passes, load_specs([tree / "specs"]).cases, [tree], tree)
+    matching = match_passes(passes, load_specs([tree / "specs"]).cases, reach_finder([tree]), tree)
     return {f"{one.file.stem}:{one.name}": ops for one, ops in matching.ops.items() if ops}, matching
 
 
@@ -121,7 +122,7 @@ class TestHashes:
 
     def hash(self, tree: Path) -> str:
         (case,) = load_specs([tree / "specs"]).cases
-        return source_hasher([tree])(case)
+        return source_hasher(reach_finder([tree]))(case)
 
     def changed(self, tree: Path, file: str, old: str, new: str) -> bool:
         before = self.hash(tree)

@@ -13,7 +13,7 @@ from planted import audit_planted, causes, failed, occasions
 from gradaudit.diagnosis.score import EXPLAINS
 
 OCCASIONS = list(occasions())
-EACH = 20
+EACH = 12
 
 
 def named(code: str, each: int) -> list[str]:

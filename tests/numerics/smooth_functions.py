@@ -154,8 +154,10 @@ class Measured:
         return self.bound / self.error if self.error else np.inf
 
 
-def measure(function: SmoothFunction, rng: np.random.Generator, *, audited: bool) -> tuple[list[Measured], int]:
-    """Estimate every derivative of a function, and return how good the bounds are and the evaluations it took.
+def measure(
+    function: SmoothFunction, rng: np.random.Generator, *, audited: bool
+) -> tuple[list[Measured], list[Measured], int]:
+    """Estimate every derivative of a function.
 
     Args:
         function: the function and its point.
@@ -163,20 +165,31 @@ def measure(function: SmoothFunction, rng: np.random.Generator, *, audited: bool
         audited: whether to stop as soon as a right claim is settled at default tolerances, as an audit does; else the
             effort goes on to its end.
 
+    Returns:
+        How good the bounds are at the end, and where a right claim was settled first; the evaluations it took.
+
     """
-    made = []
+    made, first = [], []
     with np.errstate(all="ignore"):
         loss = function.loss()
         loss.measure_noise(rng)
         for i, truth in enumerate(function.gradient):
             claimed = float(truth)
+            settling: list[Estimate] = []
 
-            def settled(estimate: Estimate, claimed: float = claimed) -> bool:
-                return audited and settles(claimed, estimate.value, estimate.bound, rtol_of(function.dtype), 0.0)
+            def settled(estimate: Estimate, claimed: float = claimed, settling: list[Estimate] = settling) -> bool:
+                if settles(claimed, estimate.value, estimate.bound, rtol_of(function.dtype), 0.0):
+                    settling.append(estimate)
+                return audited and bool(settling)
 
-            estimate = estimate_derivative(cache(loss.along_element((i,))), loss.step_at((i,)), settled)
-            made.append(Measured(estimate.bound, float(abs(np.longdouble(estimate.value) - truth))))
-    return made, loss.evaluations
+            last = estimate_derivative(cache(loss.along_element((i,))), loss.step_at((i,)), settled)
+            made.append(_measured(last, truth))
+            first.append(_measured(settling[0] if settling else last, truth))
+    return made, first, loss.evaluations
+
+
+def _measured(estimate: Estimate, truth: np.longdouble) -> Measured:
+    return Measured(estimate.bound, float(abs(np.longdouble(estimate.value) - truth)))
 
 
 def rtol_of(dtype: str) -> float:

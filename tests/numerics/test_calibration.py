@@ -16,25 +16,28 @@ MOST_OUTSIDE = 3
 
 
 @cache
-def measured(dtype: str, *, audited: bool) -> list[Measured]:
+def measured(dtype: str) -> tuple[list[Measured], list[Measured]]:
+    """Return how good bounds are with full effort, and where an audit of a right claim stops on the way."""
     drawn = (draw_usable(dtype, seed) for seed in range(FUNCTIONS))
-    return [one for function, rng in drawn for one in measure(function, rng, audited=audited)[0]]
+    made = [measure(function, rng, audited=False) for function, rng in drawn]
+    return [one for complete, _, _ in made for one in complete], [one for _, first, _ in made for one in first]
 
 
-@pytest.mark.parametrize("audited", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_truth_lies_within_the_bound(dtype: str, audited: bool) -> None:
-    assert sum(not one.inside for one in measured(dtype, audited=audited)) <= MOST_OUTSIDE
+def test_the_truth_lies_within_the_bound(dtype: str) -> None:
+    for found in measured(dtype):
+        assert sum(not one.inside for one in found) <= MOST_OUTSIDE
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bounds_are_within_a_hundred_times_the_true_error_for_half_of_them(dtype: str) -> None:
-    assert np.median([one.ratio for one in measured(dtype, audited=False) if one.known]) <= 100
+    complete, _ = measured(dtype)
+    assert np.median([one.ratio for one in complete if one.known]) <= 100
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_few_derivatives_are_beyond_estimation(dtype: str) -> None:
-    made = measured(dtype, audited=False)
+    made, _ = measured(dtype)
     # Hidden float32 may be so ill-conditioned here that its stairs could as well be the function's own.
     least = 0.75 if dtype == "float32 inside" else 0.9
     assert sum(one.known for one in made) >= least * len(made)
