@@ -23,7 +23,7 @@ from gradaudit.targets.op import OpError, OpOfMany
 WIDE = ("float64", "complex128")
 
 FORMULA_SHARE = 0.1
-"""Share of the tolerance that the formula may use up where the implementation in a narrower dtype has the rest."""
+"""Share of the tolerance that the formula may be off by beside what the implementation in a narrower dtype is."""
 
 NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have

@@ -45,7 +45,7 @@ def without_rounding(ground: Ground, name: str, claimed: Array, tolerance: Toler
     formula = ground.formula[name]
     wide = widened(claimed)
     difference = abs(wide - formula)
-    exceeding = difference > (1 - FORMULA_SHARE) * (tolerance.atol + tolerance.rtol * abs(formula))
+    exceeding = difference > (1 - FORMULA_SHARE) * (tolerance.atol + tolerance.rtol * abs(formula))  # perhaps too much
     if not exceeding.any():
         return claimed, 0
     typical = rms(formula)

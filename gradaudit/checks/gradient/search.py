@@ -169,13 +169,13 @@ def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
 
 
 def _lost(searched: Searched) -> list[Mismatch]:
-    """Return where the implementation in the case's dtype leaves what the formula allows it."""
+    """Return where the implementation in the case's dtype is wrong, whatever the formula is off by."""
     if not searched.split:
         return []
     wide, tolerance = widened(searched.claimed), searched.tolerance
     difference = abs(wide - searched.formula)
     allowed = tolerance.atol + tolerance.rtol * abs(searched.formula)
-    exceeded = difference > (1 - FORMULA_SHARE) * allowed
+    exceeded = difference > (1 + FORMULA_SHARE) * allowed
     if not exceeded.any():
         return []
     seen = {look.index for look in searched.looks}
