@@ -58,9 +58,9 @@ def is_contiguous(array: Array) -> bool:
 
 
 def cast(array: Array, name: str) -> Array:
-    """Return an array in the dtype of a name; itself where it has that already."""
+    """Return an array in the dtype of a name, itself where it has that already; an array of a scalar of NumPy's too."""
     if isinstance(array, NUMPY):
-        return array.astype(dtype_of(name), copy=False)
+        return np.asarray(array).astype(dtype_of(name), copy=False)
     xp = namespace(array)
     return xp.astype(array, getattr(xp, name), copy=False)
 
@@ -113,9 +113,12 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
 
     The copy matters: an op may return a view of its input, or the same buffer at every call.
     """
-    flat = joined(outputs)
-    fresh = isinstance(flat, NUMPY) and not any(np.may_share_memory(flat, out) for out in outputs)
-    return flat if fresh else copied(flat)
+    if len(outputs) > 1 and isinstance(outputs[0], NUMPY):
+        return joined(outputs)
+    if len(outputs) == 1 and isinstance(outputs[0], NUMPY):
+        wide = np.complex128 if outputs[0].dtype.kind == "c" else np.float64
+        return np.array(outputs[0], wide, order="C").reshape(-1).view(np.float64)
+    return copied(joined(outputs))
 
 
 def all_finite(array: Array) -> bool:
