@@ -25,6 +25,10 @@ IN_CACHE = 2**15
 """Elements that are worked on at a time: some arrays of so many fit into a processor's second cache."""
 
 
+LARGE = 2**16
+"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
+
+
 def namespace(array: Array) -> Any:
     """Return the functions that the array API has, for an array's framework."""
     return np if isinstance(array, NUMPY) else array_api_compat.array_namespace(array)
@@ -134,6 +138,16 @@ def largest(values: Array) -> float:
 def places(mask: Array) -> NDArray[np.intp]:
     """Return the indices at which a mask is true, one a row."""
     return np.argwhere(on_host(mask))
+
+
+def bits_of(array: Array) -> Any:
+    """Return the contents of an array: as bytes, which are fastest where it is small, or as another array."""
+    return array.tobytes() if isinstance(array, np.ndarray) and array.nbytes < LARGE else copied(array)
+
+
+def has_bits(array: Array, bits: Any) -> bool:
+    """Whether the contents of an array are what ``bits_of`` returned."""
+    return array.tobytes() == bits if isinstance(bits, bytes) else same_bits(array, bits)
 
 
 def same_bits(first: Array, second: Array) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import LARGE, bits_of, has_bits
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
@@ -70,7 +72,7 @@ class Loss:
         self._forward = forward
         self._x = x
         self._base = x.copy()
-        self._bits = x.tobytes()
+        self._bits = bits_of(x) if x.nbytes < LARGE else self._base
         self._upstream = upstream
         self._outputs = outputs
         self.evaluations = 0
@@ -78,7 +80,7 @@ class Loss:
         sizes = np.abs(self._base).astype(np.float64)
         grid = float(ml_dtypes.finfo(x.dtype).eps)  # type: ignore[no-untyped-call]
         self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, grid)
-        self._use(self._surveyor.assumed())
+        self.assume_noise()
 
     def measure_noise(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> None:
         """Find out how noisy each output really is, and at what scale, from values along a line.
@@ -88,7 +90,19 @@ class Loss:
         An output near zero that is the difference of large numbers shows here, and so does a function that returns
         float64 and computes in float32 inside, or one whose scale is far below its argument's magnitude.
         """
-        self._use(self._surveyor.survey(rng, index))
+        if index is None:
+            self._use(self._surveyor.survey(rng))
+            return
+        axis = self._surveyor.of_element(index, lambda displacement: self._displaced_at(index, displacement))
+        found = axis.survey(rng)
+        self._use(found and replace(found, reach=self._everywhere(found.reach), scale=self._everywhere(found.scale)))
+
+    def assume_noise(self) -> None:
+        """Take it again that the outputs are rounded to what forward computes in, and no more."""
+        self._use(self._surveyor.assumed())
+
+    def _everywhere(self, number: Floats) -> Floats:
+        return np.broadcast_to(number, self.shape)
 
     def _use(self, survey: Survey | None) -> None:
         self.blind = survey is None
@@ -158,10 +172,27 @@ class Loss:
             return self._evaluate()
         finally:
             self._x[...] = self._base
-            self._verify_restored()
+            self.verify_restored()
 
-    def _verify_restored(self) -> None:
-        if self._x.tobytes() != self._bits:
+    def _displaced_at(self, index: tuple[int, ...], displacement: Floats) -> Floats:
+        return self.outputs_with(index, self._base[index] + displacement)[0]
+
+    def outputs_with(self, index: tuple[int, ...], *values: Any) -> list[Floats]:
+        """Return the outputs for each of some values of one element."""
+        outputs = []
+        try:
+            for value in values:
+                self._x[index] = value
+                outputs.append(self._evaluate())
+        finally:
+            self._x[index] = self._base[index]
+            if self._base.nbytes < LARGE:
+                self.verify_restored()
+        return outputs
+
+    def verify_restored(self) -> None:
+        """Make sure that the input is what it was, bit by bit; nobody else does for elements of a large one."""
+        if not has_bits(self._x, self._bits):
             self.disturbed = True
             self._x[...] = self._base
 
@@ -181,11 +212,10 @@ class Axis:
     def __init__(self, loss: Loss, index: tuple[int, ...], unit: complex) -> None:
         self._loss = loss
         self._index = index
-        self._value = loss._base[index]
         self._cast = loss._base.dtype.type
         self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
         self._unit = unit if self._number is complex else unit.real
-        self._centre = self._number(self._value)
+        self._centre = self._number(loss._base[index])
         self._widest = WIDEST_STEP * float(loss._survey.scale[index])
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
         self._known = 0
@@ -287,12 +317,4 @@ class Axis:
         return self._number(self._cast(self._centre + displacement * self._unit))
 
     def _outputs_at(self, *values: float | complex) -> list[Floats]:
-        x, outputs = self._loss._x, []
-        try:
-            for value in values:
-                x[self._index] = value
-                outputs.append(self._loss._evaluate())
-        finally:
-            x[self._index] = self._value
-            self._loss._verify_restored()
-        return outputs
+        return self._loss.outputs_with(self._index, *values)

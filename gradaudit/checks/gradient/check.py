@@ -115,6 +115,7 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
     else:
         table = found.table
         result = _judged(subject, ground, name, claimed, found)
+    loss.verify_restored()
     if loss.disturbed:
         message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
