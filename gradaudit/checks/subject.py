@@ -10,16 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array, all_finite, copied, count, dtype_name, namespace, places, same_bits
+from gradaudit.numerics.arrays import (
+    LARGE,
+    Array,
+    all_finite,
+    bits_of,
+    copied,
+    count,
+    dtype_name,
+    has_bits,
+    namespace,
+    places,
+)
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.op import Op, OpError
 from gradaudit.targets.parameters import completed
-
-LARGE = 2**16
-"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
 
 
 class Snapshot(NamedTuple):
@@ -31,7 +39,7 @@ class Snapshot(NamedTuple):
     @classmethod
     def of(cls, arrays: Mapping[str, Array]) -> Snapshot:
         """Remember the present contents of the arrays."""
-        return cls(arrays, {name: _bits(array) for name, array in arrays.items()})
+        return cls(arrays, {name: bits_of(array) for name, array in arrays.items()})
 
     def and_of(self, arrays: Mapping[str, Array]) -> Snapshot:
         """Remember the present contents of some more arrays."""
@@ -40,7 +48,7 @@ class Snapshot(NamedTuple):
 
     def changed(self) -> list[str]:
         """Return the names of those arrays that are no longer bit-identical."""
-        return [name for name, array in self.arrays.items() if not _same_bits(array, self.bits[name])]
+        return [name for name, array in self.arrays.items() if not has_bits(array, self.bits[name])]
 
     def restore(self, changed: Iterable[str]) -> None:
         """Write the remembered contents of some arrays back."""
@@ -51,15 +59,6 @@ class Snapshot(NamedTuple):
         """Return the remembered contents of an array."""
         array, bits = self.arrays[name], self.bits[name]
         return np.frombuffer(bits, array.dtype).reshape(array.shape) if isinstance(bits, bytes) else bits
-
-
-def _bits(array: Array) -> Any:
-    """Return the contents of an array: as bytes, which are fastest where it is small, or as another array."""
-    return array.tobytes() if isinstance(array, np.ndarray) and array.nbytes < LARGE else copied(array)
-
-
-def _same_bits(array: Array, bits: Any) -> bool:
-    return array.tobytes() == bits if isinstance(bits, bytes) else same_bits(array, bits)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ IN_CACHE = 2**15
 """Elements that are worked on at a time: some arrays of so many fit into a processor's second cache."""
 
 
+LARGE = 2**16
+"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
+
+
 def namespace(array: Array) -> Any:
     """Return the functions that the array API has, for an array's framework."""
     return np if isinstance(array, NUMPY) else array_api_compat.array_namespace(array)
@@ -67,9 +71,9 @@ def is_contiguous(array: Array) -> bool:
 
 
 def cast(array: Array, name: str) -> Array:
-    """Return an array in the dtype of a name; itself where it has that already."""
+    """Return an array in the dtype of a name, itself where it has that already; an array of a scalar of NumPy's too."""
     if isinstance(array, NUMPY):
-        return array.astype(dtype_of(name), copy=False)
+        return np.asarray(array).astype(dtype_of(name), copy=False)
     xp = namespace(array)
     return xp.astype(array, getattr(xp, name), copy=False)
 
@@ -122,9 +126,12 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
 
     The copy matters: an op may return a view of its input, or the same buffer at every call.
     """
-    flat = joined(outputs)
-    fresh = isinstance(flat, NUMPY) and not any(np.may_share_memory(flat, out) for out in outputs)
-    return flat if fresh else copied(flat)
+    if len(outputs) > 1 and isinstance(outputs[0], NUMPY):
+        return joined(outputs)
+    if len(outputs) == 1 and isinstance(outputs[0], NUMPY):
+        wide = np.complex128 if outputs[0].dtype.kind == "c" else np.float64
+        return np.array(outputs[0], wide, order="C").reshape(-1).view(np.float64)
+    return copied(joined(outputs))
 
 
 def all_finite(array: Array) -> bool:
@@ -144,6 +151,16 @@ def largest(values: Array) -> float:
 def places(mask: Array) -> NDArray[np.intp]:
     """Return the indices at which a mask is true, one a row."""
     return np.argwhere(on_host(mask))
+
+
+def bits_of(array: Array) -> Any:
+    """Return the contents of an array: as bytes, which are fastest where it is small, or as another array."""
+    return array.tobytes() if isinstance(array, np.ndarray) and array.nbytes < LARGE else copied(array)
+
+
+def has_bits(array: Array, bits: Any) -> bool:
+    """Whether the contents of an array are what ``bits_of`` returned."""
+    return array.tobytes() == bits if isinstance(bits, bytes) else same_bits(array, bits)
 
 
 def same_bits(first: Array, second: Array) -> bool:

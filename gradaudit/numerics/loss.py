@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ml_dtypes
@@ -80,7 +82,7 @@ class Loss:
         sizes = np.abs(self._base).astype(np.float64)
         grid = float(ml_dtypes.finfo(x.dtype).eps)  # type: ignore[no-untyped-call]
         self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, grid)
-        self._use(self._surveyor.assumed())
+        self.assume_noise()
 
     @property
     def evaluations(self) -> int:
@@ -95,7 +97,19 @@ class Loss:
         An output near zero that is the difference of large numbers shows here, and so does a function that returns
         float64 and computes in float32 inside, or one whose scale is far below its argument's magnitude.
         """
-        self._use(self._surveyor.survey(rng, index))
+        if index is None:
+            self._use(self._surveyor.survey(rng))
+            return
+        axis = self._surveyor.of_element(index, partial(self._displaced_at, index))
+        found = axis.survey(rng)
+        self._use(found and replace(found, reach=self._everywhere(found.reach), scale=self._everywhere(found.scale)))
+
+    def assume_noise(self) -> None:
+        """Take it again that the outputs are rounded to what forward computes in, and no more."""
+        self._use(self._surveyor.assumed())
+
+    def _everywhere(self, number: Floats) -> Floats:
+        return np.broadcast_to(number, self.shape)
 
     def _use(self, survey: Survey | None) -> None:
         self.blind = survey is None
@@ -162,6 +176,9 @@ class Loss:
     def _displaced(self, *displacements: Floats) -> list[Floats]:
         return self.vicinity.outputs_at(*(((), self._base + displacement) for displacement in displacements))
 
+    def _displaced_at(self, index: Index, *displacements: Floats) -> list[Floats]:
+        return self.vicinity.outputs_at(*((index, self._base[index] + displacement) for displacement in displacements))
+
 
 class Axis:
     """The sampler of differences in one element of the input, moved along its real or imaginary axis.
@@ -174,11 +191,10 @@ class Axis:
     def __init__(self, loss: Loss, index: Index, unit: complex) -> None:
         self._loss = loss
         self._index = index
-        self._value = loss._base[index]
         self._cast = loss._base.dtype.type
         self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
         self._unit = unit if self._number is complex else unit.real
-        self._centre = self._number(self._value)
+        self._centre = self._number(loss._base[index])
         self._widest = WIDEST_STEP * float(loss._survey.scale[index])
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
         self._known = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -118,9 +119,24 @@ class Surveyor:
         self._outputs = outputs
         self._expected = ROUNDINGS * spacing
         self._absolute = np.maximum(sizes, 1.0)
+        self._typical = rms(sizes) or 1.0
+        self._largest = float(sizes.max(initial=0.0))
+        self._others: tuple[int, int] | None = None
         self.grid = grid
         self._breaks: Breaks | None = None
         self._start = max(math.cbrt(self._expected) / 4, NARROWEST * grid)
+
+    def of_element(self, index: tuple[int, ...], outputs_at: Callable[..., list[Floats]]) -> Surveyor:
+        """Return the surveyor of a line that runs along one element, for whose displacement outputs are given.
+
+        What it is beside the other elements is kept in mind.
+        """
+        one = copy(self)
+        one._outputs_at = outputs_at
+        one._sizes, one._absolute = np.asarray(self._sizes[index]), np.asarray(self._absolute[index])
+        place = int(np.ravel_multi_index(index, self._sizes.shape)) if index else 0
+        one._others = place, self._sizes.size - 1
+        return one
 
     def assumed(self) -> Survey:
         """Return what holds of a function that rounds its outputs only, and has a scale of one or of its elements."""
@@ -133,16 +149,12 @@ class Surveyor:
         reach = min(WIDEST, math.cbrt(stair.relative)) * self._absolute
         return self._surveyed(noise, stair.relative, reach, np.zeros(noise.shape, dtype=bool))
 
-    def survey(self, rng: np.random.Generator, index: tuple[int, ...] | None = None) -> Survey | None:
-        """Return what walks along a line show, random or that of one element; None where none can be trusted."""
+    def survey(self, rng: np.random.Generator) -> Survey | None:
+        """Return what walks along a random line show; None where none can be trusted."""
         if not self._sizes.size:
             return self.assumed()
-        self._line = np.where(rng.random(self._sizes.shape) < 0.5, -1.0, 1.0) * rng.uniform(0.5, 1.5, self._sizes.shape)
-        if index is not None:
-            along = np.zeros_like(self._line)
-            along[index] = self._line[index]
-            self._line = along
-        self._relative = np.where(self._sizes > 0.0, self._sizes, rms(self._sizes) or 1.0)
+        self._line = self._drawn(rng)
+        self._relative = np.where(self._sizes > 0.0, self._sizes, self._typical)
         values = self._values(self._absolute, self._start)
         self._size = self._size_of_outputs(values)
         walk = None if values is None else read_walk(values, IRREGULAR)
@@ -152,6 +164,17 @@ class Surveyor:
         if walk is None or self._is_noisy(walk):
             return self._confirmed(walk) or self._climbed(walk)
         return self._expected_noise(walk)
+
+    def _drawn(self, rng: np.random.Generator) -> Floats:
+        """Return a random line; along one element by itself, the part that it has in a line of all."""
+        stream: Any = rng.bit_generator
+        before, between = self._others or (0, 0)
+        if before:
+            stream.advance(before)
+        signs = np.where(rng.random(self._sizes.shape) < 0.5, -1.0, 1.0)
+        if between:
+            stream.advance(between)
+        return signs * rng.uniform(0.5, 1.5, self._sizes.shape)
 
     def _size_of_outputs(self, values: Floats | None) -> float:
         """Return the norm of the outputs; where all are zero, of the largest along the line: those are rounded."""
@@ -188,7 +211,7 @@ class Surveyor:
 
     def _starts_inside(self) -> bool:
         """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
-        return float(self._sizes.max()) * WIDEST >= self._start
+        return self._largest * WIDEST >= self._start
 
     def _confirmed(self, walk: Walk | None) -> Survey | None:
         """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
@@ -273,6 +296,8 @@ class Surveyor:
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
         """Return the least distance at which the outputs change, and by how much; zeros where they do not."""
         calm = self._start * max(IRREGULAR)
+        if self._others is not None and self._is_idle(direction):
+            return 0.0, np.zeros_like(self._outputs)
         while calm < STAIRS:
             for side in direction, -direction:
                 (outputs,) = self._outputs_at(2 * calm * side)
@@ -282,6 +307,11 @@ class Surveyor:
                     return self._stair_between(calm, 2 * calm, side, outputs)
             calm *= 2
         return 0.0, np.zeros_like(self._outputs)
+
+    def _is_idle(self, direction: Floats) -> bool:
+        """Whether the outputs are the same at both far ends of a line: hardly any depends on an element like that."""
+        ends = self._outputs_at(STAIRS * direction, -STAIRS * direction)
+        return all((outputs == self._outputs).all() for outputs in ends)
 
     def _stair_between(self, calm: float, changed: float, direction: Floats, outputs: Floats) -> tuple[float, Floats]:
         while calm < (middle := (calm + changed) / 2) < changed:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import LARGE, bits_of, has_bits
+
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]
@@ -51,12 +53,13 @@ class Vicinity:
     def __init__(self, forward: Callable[[], Floats], x: Array, size: int, together: Together | None = None) -> None:
         self._forward = forward
         self._x = x
-        self._bits = x.tobytes()
+        self.base = x.copy()
+        self._is_small = x.nbytes < LARGE
+        self._bits = bits_of(x) if self._is_small else self.base
         self._most = min(MOST, HELD // max(x.size, size, 1))
         self._together = together if self._most > 1 else None
         self._trusted = 0
         self._look: _Look | None = None
-        self.base = x.copy()
         self.evaluations = 0
         self.disturbed = False
         self.at_odds = False
@@ -122,13 +125,18 @@ class Vicinity:
         pairs = ((first, outputs[0]), (last, outputs[-1]))
         return all(np.array_equal(alone, together, equal_nan=True) for alone, together in pairs)
 
+    def verify_restored(self) -> None:
+        """Make sure that ``x`` is what it was, bit by bit; nobody else does for single elements of a large one."""
+        if not has_bits(self._x, self._bits):
+            self.disturbed = True
+            self._x[...] = self.base
+
     def _one_by_one(self, places: Iterable[Place]) -> list[Floats]:
         try:
             return [self._at(index, value) for index, value in places]
         finally:
-            if self._x.tobytes() != self._bits:
-                self.disturbed = True
-                self._x[...] = self.base
+            if self._is_small:
+                self.verify_restored()
 
     def _at(self, index: Index, value: Any) -> Floats:
         self.evaluations += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -144,8 +145,13 @@ class FrameworkOp:
             raise raised("backward", error) from None
 
     def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
-        return frozenset(name for name, x in inputs.items() if _is_floating(x) and name not in self.constants)
+        return frozenset([name for name, x in inputs.items() if _is_floating(x) and name not in self.constants])
 
 
 def _is_floating(array: Array) -> bool:
-    return is_floating(dtype_name(array.dtype))
+    return _has_derivatives(array.dtype)
+
+
+@cache
+def _has_derivatives(dtype: Any) -> bool:
+    return is_floating(dtype_name(dtype))

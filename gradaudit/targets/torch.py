@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from itertools import count
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from torch.nn import Module
 from torch.nn.parameter import is_lazy
 
-from gradaudit.numerics.arrays import dtype_name
 from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError
@@ -28,6 +28,9 @@ from gradaudit.targets.torch_modes import PULLS, Call, Pull, backward_of, genera
 
 Array = NDArray[Any]
 Tensor = Any
+
+BFLOAT16 = dtype_of("bfloat16")
+"""Which NumPy has from elsewhere, and torch does not know by name."""
 
 
 def torch_op(
@@ -88,17 +91,17 @@ class TorchFunction:
 
     def outputs(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> tuple[Any, ...]:
         """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
-        with generator_at(self.generator_state), torch.enable_grad():
+        with generator_at(self.generator_state), _recording():
             outputs = self.call(self._tensors(inputs, wanted))
         answered = _answering(inputs.values())
-        return tuple(answered(out) if _counts(out) else None for out in outputs)
+        return tuple([answered(out) if _counts(out) else None for out in outputs])
 
     def gradients(
         self, upstream: Mapping[int, Any], inputs: Mapping[str, Any], wanted: frozenset[str]
     ) -> dict[str, Any]:
         """Call the function and autograd; what autograd knows no path to has the gradient zero."""
         given = {k: self._given(part) for k, part in upstream.items()}
-        with generator_at(self.generator_state), torch.enable_grad():
+        with generator_at(self.generator_state), _recording():
             made = self.pull(self._called, self._tensors(inputs, wanted), given)
         answered = _answering(inputs.values())
         return {name: answered(gradient) for name, gradient in made.items()}
@@ -115,6 +118,14 @@ class TorchFunction:
     def _given(self, array: Any) -> Tensor:
         """Return a tensor for autograd's own use, in the memory of what is given where that can be."""
         return self.native(array) if isinstance(array, np.ndarray) else array.detach()
+
+
+def _recording() -> AbstractContextManager[Any]:
+    """Let autograd record what is called, which costs nothing where it does anyway."""
+    return _RECORDS_ALREADY if torch.is_grad_enabled() else torch.enable_grad()
+
+
+_RECORDS_ALREADY: AbstractContextManager[Any] = nullcontext()
 
 
 def _call(function: Callable[..., Any], params: Mapping[str, Any]) -> Call:
@@ -225,9 +236,9 @@ def _tensor(array: Array, device: Any) -> Tensor:
 
 
 def _shared(array: Array) -> Tensor:
-    if not array.flags.writeable or min(array.strides, default=0) < 0:
+    if not array.flags.writeable or (array.ndim and min(array.strides) < 0):
         array = array.copy()
-    if dtype_name(array.dtype) == "bfloat16":  # which NumPy has from elsewhere, and torch does not know by name
+    if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -242,21 +253,30 @@ def _counts(output: Any) -> bool:
 
 def _answering(given: Iterable[Any]) -> Callable[[Tensor], Any]:
     """Return what makes an answer of a tensor, to those who called with such arrays."""
-    return _array if any(isinstance(array, np.ndarray) for array in given) else _dense
+    for array in given:
+        if isinstance(array, np.ndarray):
+            return _array
+    return _dense
 
 
 def _dense(tensor: Tensor) -> Tensor:
+    """Return a tensor for others than autograd."""
+    _refuse_sparse(tensor)
+    return tensor.detach().resolve_conj().resolve_neg()
+
+
+def _refuse_sparse(tensor: Tensor) -> None:
     if tensor.layout is not torch.strided:
         raise UnusableError(f"gave a tensor of layout {tensor.layout}; expected a dense one")
-    return tensor.detach().resolve_conj().resolve_neg()
 
 
 def _array(tensor: Tensor) -> Array:
     """Return an array in a tensor's memory."""
-    tensor = _dense(tensor)
+    _refuse_sparse(tensor)
     if tensor.dtype is torch.bfloat16:
-        return np.asarray(tensor.view(torch.int16).numpy(force=True).view(dtype_of("bfloat16")))
+        return np.asarray(_dense(tensor).view(torch.int16).numpy(force=True).view(BFLOAT16))
     try:
-        return np.asarray(tensor.numpy(force=True))
+        made: Array = tensor.numpy(force=True)  # which detaches it, and does what conjugation it put off
+        return made
     except TypeError:
         raise UnusableError(f"gave a tensor of {tensor.dtype}, which NumPy does not have") from None

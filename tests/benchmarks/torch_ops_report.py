@@ -13,7 +13,7 @@ import torch
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said of a sample, in how many seconds."""
+    """What was said of a sample, in how many seconds of processor time."""
 
     name: str
     verdict: str
@@ -30,7 +30,7 @@ Pair = tuple[Outcome, Outcome]
 """What gradaudit and gradcheck said of a sample."""
 
 OURS = ("pass", "inconclusive", "fail", "error", "crash")
-THEIRS = ("pass", "fail", "not asked")
+THEIRS = ("pass", "fail", "gave up")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ REASONS = (
 
 
 def differs(pair: Pair) -> bool:
-    """Whether the two did not both pass a sample, or one passed it that the other was not asked about."""
+    """Whether the two did not both pass a sample, or one passed it that the other gave up."""
     ours, theirs = pair
     return ours.verdict != "pass" or theirs.verdict == "fail"
 
@@ -169,13 +169,13 @@ def unexplained(pairs: Sequence[Pair]) -> list[Pair]:
     return [pair for pair in pairs if differs(pair) and reason_for(pair[0]) is None]
 
 
-def report(pairs: Sequence[Pair], unmade: Mapping[str, str], most_elements: int) -> Iterator[str]:
+def report(pairs: Sequence[Pair], unmade: Mapping[str, str], patience: float) -> Iterator[str]:
     """Yield the lines of the report.
 
     Args:
         pairs: what was said of each sample.
         unmade: by op, why it has no samples here.
-        most_elements: of a sample that gradcheck is asked about.
+        patience: seconds after which gradcheck gives a sample up.
 
     """
     ops = len({ours.name.rpartition("[")[0] for ours, _ in pairs})
@@ -183,8 +183,8 @@ def report(pairs: Sequence[Pair], unmade: Mapping[str, str], most_elements: int)
     yield from ("Written by `python tests/benchmarks/torch_ops.py --output reports/torch_ops.md`; do not edit.", "")
     yield f"torch {torch.__version__}, Python {sys.version.partition(' ')[0]}. The first samples of every op in `op_db`"
     yield "that autograd supports in float64, each audited by `gradaudit.check(gradaudit.torch_op(op), tensors)` at the"
-    yield "default settings, and by `torch.autograd.gradcheck(..., fast_mode=False)`, which is asked about samples of"
-    yield f"up to {most_elements} elements, inputs and outputs. {ops} ops, {len(pairs):,} samples."
+    yield "default settings, and by `torch.autograd.gradcheck(..., fast_mode=False)`, which gives up where it takes"
+    yield f"more than {patience:g} s, or a Jacobian more than 4 GiB. {ops} ops, {len(pairs):,} samples."
     yield from ("", *_table(pairs), "", *_times(pairs), "")
     yield from ("## Where they differ", "", "Every sample that is not passed by both, by the reason why.", "")
     yield from _differences(pairs)
@@ -203,10 +203,19 @@ def _table(pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _times(pairs: Sequence[Pair]) -> Iterator[str]:
-    asked = [(ours, theirs) for ours, theirs in pairs if theirs.verdict != "not asked"]
-    spent = [sum(outcome.seconds for outcome in outcomes) for outcomes in zip(*asked, strict=True)] or [0.0, 0.0]
-    yield f"On the {len(asked):,} samples that both were asked about gradaudit took {spent[0]:.0f} s and gradcheck"
-    yield f"{spent[1]:.0f} s, one after the other, sample by sample."
+    ended = [pair for pair in pairs if pair[1].verdict != "gave up"]
+    (ours, theirs), (ours_there, theirs_there) = _spent(pairs), _spent(ended)
+    yield f"Seconds of one processor, one after the other, sample by sample: gradaudit took {ours:.0f} s and gradcheck"
+    yield f"{theirs:.0f} s ({_ratio(ours, theirs)}). On the {len(ended):,} samples that gradcheck came to an end with,"
+    yield f"it was {ours_there:.0f} s and {theirs_there:.0f} s ({_ratio(ours_there, theirs_there)})."
+
+
+def _spent(pairs: Sequence[Pair]) -> tuple[float, float]:
+    return sum(ours.seconds for ours, _ in pairs), sum(theirs.seconds for _, theirs in pairs)
+
+
+def _ratio(ours: float, theirs: float) -> str:
+    return f"{ours / theirs:.2f} of it" if theirs else "nothing to compare with"
 
 
 def _differences(pairs: Sequence[Pair]) -> Iterator[str]:

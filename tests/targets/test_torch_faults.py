@@ -175,6 +175,19 @@ class Pointed(Viewed):
         return 2 * x * torch.as_strided(upstream, x.shape, x.stride())
 
 
+class LossWithoutUpstream(torch.autograd.Function):
+    """A single number without axes comes out, and its backward takes the upstream for 1."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return (x**2).sum()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        return 2 * ctx.saved_tensors[0]
+
+
 class SavedOutsideTheGraph(torch.autograd.Function):
     """Right, but what its backward computes with is a constant to autograd."""
 
@@ -196,6 +209,7 @@ FAULTS = [
     (Dropout, (X,), "stochastic-backward"),
     (Viewed, (X,), "layout-dependent"),
     (Pointed, (X,), "layout-dependent"),
+    (LossWithoutUpstream, (X,), "upstream-ignored"),
     (WrongNeed, (X, array("w", 3, 4, lo=0.5, differentiable=False)), "missing-gradient"),
 ]
 

@@ -129,6 +129,7 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
             result = replace(result, message=rounding_note(case, rounded))
     if loss.vicinity.at_odds:
         result = replace(result, message=outcome.added(result.message, AT_ODDS))
+    loss.vicinity.verify_restored()
     if loss.vicinity.disturbed:
         message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
         ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))

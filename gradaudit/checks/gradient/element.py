@@ -113,7 +113,7 @@ class _Question(NamedTuple):
 
 def _real(asked: _Question) -> Element:
     element = _estimated(asked)
-    if asked.step is None and (element.kink or asked.loss.is_tied(asked.where)) and asked.is_wrong(element):
+    if asked.step is None and asked.is_wrong(element) and (element.kink or asked.loss.is_tied(asked.where)):
         return _at_ties(asked, element)
     return element
 
