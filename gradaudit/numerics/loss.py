@@ -137,8 +137,10 @@ class Loss:
         """Whether the element at an index equals at least two others."""
         return int(np.count_nonzero(self._base == self._base[index])) > TIED
 
-    def slope_beside(self, displacement: Floats, index: tuple[int, ...], unit: complex, step: float) -> float:
-        """Return the central difference in one element, at a point where the input is displaced.
+    def slope_beside(
+        self, displacement: Floats, index: tuple[int, ...], unit: complex, step: float
+    ) -> tuple[float, float]:
+        """Return the central difference in one element, where the input is displaced, and what rounding does to it.
 
         NaN where rounding leaves too little of the step.
         """
@@ -147,10 +149,11 @@ class Loss:
         ends = [(self._base + displacement + side * moved).astype(self._base.dtype)[index] for side in (1.0, -1.0)]
         distance = abs(complex(ends[0]) - complex(ends[1]))
         if abs(distance - 2 * step) > UNEVEN * step:
-            return math.nan
+            return math.nan, math.inf
         change = self._displaced(displacement + moved)
         change -= self._displaced(displacement - moved)
-        return float(self._upstream @ change) / distance
+        slope = float(self._upstream @ change) / distance
+        return slope, 2 * self.noise_of(change != 0.0) / distance + self._survey.relative * abs(slope)
 
     def _displaced(self, displacement: Floats) -> Floats:
         try:
