@@ -234,7 +234,7 @@ class Surveyor:
     def _climbed(self, nominal: Walk | None) -> Survey | None:
         """Return what ever wider walks show, from the narrowest on that can make sense."""
         rungs = [(self._relative, spacing) for spacing in self._rungs()]
-        if not self._starts_inside():
+        if float(self._sizes[self._line != 0.0].max()) * WIDEST < self._start:
             rungs.append((self._absolute, self._start))
 
         @cache

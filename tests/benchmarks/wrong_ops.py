@@ -193,7 +193,8 @@ def main() -> int:
         try:
             result, excess = audited(made)
         except Exception as e:
-            if type(e).__name__ == "OpError": continue
+            if type(e).__name__ == "OpError":
+                continue
             ended[fault]["raised"] += 1
             print(made.what)
             traceback.print_exc()
@@ -202,11 +203,15 @@ def main() -> int:
             ended[fault]["too small"] += 1
         elif result.verdict is Verdict.PASS:
             ended[fault]["hidden"] += 1
-            print(f"HIDDEN {made.what}: {excess:.3g} times; {result.rtol:g} {result.atol:g} {result.resolution:.3g} {result.method} {result.message}")
+            print(
+                f"HIDDEN {made.what}: {excess:.3g} times; {result.rtol:g} {result.atol:g} {result.resolution:.3g} {result.method} {result.message}"
+            )
         else:
             ended[fault][str(result.verdict)] += 1
             if result.verdict is Verdict.INCONCLUSIVE:
-                print(f"INC {made.what}: {excess:.3g} times; {result.rtol:g} {result.atol:g} {result.resolution:.3g} {result.method} {result.message}")
+                print(
+                    f"INC {made.what}: {excess:.3g} times; {result.rtol:g} {result.atol:g} {result.resolution:.3g} {result.method} {result.message}"
+                )
     for fault, counts in ended.items():
         print(f"{fault}: " + ", ".join(f"{count:,} {end}" for end, count in counts.most_common()))
     total = sum(ended.values(), Counter())
