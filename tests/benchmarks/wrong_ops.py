@@ -18,20 +18,22 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "checks"))
+
+from pairs import array, case_of, open_pair
 from right_ops import OPS, SHAPES, Function, drawn, in_float32
 
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.subject import examine
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict
-from gradaudit.spec.case import Tolerance
-
-sys.path.insert(0, "")
-
-from pairs import array, case_of, open_pair
+from gradaudit.spec.case import Case, Tolerance
+from gradaudit.targets.op import OpError
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "complex128")
 
@@ -40,6 +42,9 @@ COMPLEX_OPS: dict[str, tuple[Function, Function]] = {
     "sine": (np.sin, lambda u, z: u * np.conj(np.cos(z))),
     "times its conjugate": (lambda z: z * np.conj(z), lambda u, z: 2 * u.real * z),
 }
+
+NOTICEABLE = 1.01
+"""Times what can be seen that a fault must come to at some index."""
 
 Fault = Callable[[Any, Any, np.random.Generator], Any]
 """Takes the right gradient, the input and a random stream that is always in the same state; returns a wrong one."""
@@ -103,10 +108,18 @@ FAULTS: dict[str, Fault] = {
 
 @dataclass(frozen=True)
 class Trial:
-    """An op with a fault, and what is asked of it."""
+    """An op with a fault.
+
+    Attributes:
+        what: what is printed of it.
+        case: its case, which carries the wrong backward.
+        backward: the right one.
+        coarse: whether forward computes in float32 inside, so that what is closer is the same point to it.
+
+    """
 
     what: str
-    case: Any
+    case: Case
     backward: Function
     coarse: bool
 
@@ -140,15 +153,20 @@ def trial(rng: np.random.Generator) -> tuple[str, Trial]:
     return fault, Trial(what, case, backward, inside)
 
 
-def audited(made: Trial) -> tuple[Result, Any]:
-    """Return how the audit of the gradient ended, and the largest excess over what it says that it can see."""
-    op = open_pair(made.case.target, made.case)
+def verdict_of(made: Trial) -> tuple[str, str]:
+    """Return how the audit of a gradient ended, or what is wrong with that; and what was seen."""
     with np.errstate(all="ignore"):
-        subject = examine(made.case, op)
+        try:
+            subject = examine(made.case, open_pair(made.case.target, made.case))
+        except OpError as error:  # the output itself is not finite
+            return "error", str(error)
         (result,), _, _ = check_gradient(subject)
-        x, u = subject.inputs["x"], subject.upstream[0]
         claim = subject.gradients["x"]
-        return result, hidden(result, wide(claim), *around(made, wide(u), wide(x)))
+        assert claim is not None
+        off = excess(result, wide(claim), *around(made, wide(subject.upstream[0]), wide(subject.inputs["x"])))
+    if off <= NOTICEABLE:
+        return "too small", ""
+    return "hidden" if result.verdict is Verdict.PASS else str(result.verdict), f"{off:.3g} times: {result}"
 
 
 def wide(values: Any) -> Any:
@@ -166,12 +184,10 @@ def around(made: Trial, u: Any, x: Any) -> tuple[Any, Any]:
     return np.min(there, 0), np.max(there, 0)
 
 
-def hidden(result: Result, claim: Any, low: Any, high: Any) -> float:
+def excess(result: Result, claim: Any, low: Any, high: Any) -> float:
     """Return how many times what can be seen a claim is off by, at the worst index."""
-    if claim.dtype.kind == "c":
-        off = np.abs(claim - low)
-    else:
-        off = np.maximum(np.maximum(low - claim, claim - high), 0.0)
+    real = claim.dtype.kind != "c"
+    off = np.maximum(np.maximum(low - claim, claim - high), 0.0) if real else np.abs(claim - low)
     magnitude = np.maximum(np.abs(low), np.abs(high))
     allowed = result.atol + result.rtol * magnitude
     if result.method == "search":
@@ -191,31 +207,16 @@ def main() -> int:
     while time.monotonic() < until:
         fault, made = trial(rng)
         try:
-            result, excess = audited(made)
-        except Exception as e:
-            if type(e).__name__ == "OpError":
-                continue
-            ended[fault]["raised"] += 1
-            print(made.what)
-            traceback.print_exc()
-            continue
-        if excess <= 1.01:
-            ended[fault]["too small"] += 1
-        elif result.verdict is Verdict.PASS:
-            ended[fault]["hidden"] += 1
-            print(
-                f"HIDDEN {made.what}: {excess:.3g} times; {result.rtol:g} {result.atol:g} {result.resolution:.3g} {result.method} {result.message}"
-            )
-        else:
-            ended[fault][str(result.verdict)] += 1
-            if result.verdict is Verdict.INCONCLUSIVE:
-                print(
-                    f"INC {made.what}: {excess:.3g} times; {result.rtol:g} {result.atol:g} {result.resolution:.3g} {result.method} {result.message}"
-                )
+            end, seen = verdict_of(made)
+        except Exception:
+            end, seen = "raised", traceback.format_exc()
+        ended[fault][end] += 1
+        if end in ("hidden", "raised"):
+            print(f"{made.what}: {end}, {seen}")
     for fault, counts in ended.items():
         print(f"{fault}: " + ", ".join(f"{count:,} {end}" for end, count in counts.most_common()))
     total = sum(ended.values(), Counter())
-    print(total)
+    print("all: " + ", ".join(f"{count:,} {end}" for end, count in total.most_common()))
     return int(bool(total["hidden"] or total["raised"]))
 
 
