@@ -178,8 +178,8 @@ class Surveyor:
         """Return what follows from a walk that shows no more noise than expected."""
         stairs = walk.constant and self._breaks is None
         found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
-        if walk.clear or self._starts_inside():
-            return found
+        if walk.clear or self._starts_inside() or (self._breaks is not None and self._breaks.kink.any()):
+            return found  # a kink shows as clearly as any shape, though nothing is left of it in the walk
         near = self._walk(self._relative, WIDEST)
         if near is None or near.shape > SAME * near.level:
             return self._climbed(walk)

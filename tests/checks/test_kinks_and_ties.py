@@ -92,6 +92,7 @@ def zero_at_zero(u: Any, x: Any) -> Any:
 
 AT_ZERO: dict[str, tuple[Any, Any]] = {
     "norm": (norm, zero_at_zero),
+    "norm and one": (lambda x: norm(x) + 1, zero_at_zero),
     "absolute value": (np.abs, lambda u, x: u * np.sign(x)),
     "relu": (lambda x: np.maximum(x, 0), lambda u, x: u * (x > 0)),
 }
