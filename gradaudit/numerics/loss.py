@@ -43,6 +43,9 @@ LEAST_STEP = 2.0**-960
 WIDEST_STEP = 2.0
 """Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
+LARGEST_STEP = 2.0**1022
+"""No step is larger than this, whatever the element: twice as much has an end."""
+
 
 class Loss:
     """The scalar ``<u, f(x)>`` around one point, by differences of outputs and never of losses.
@@ -189,7 +192,7 @@ class Axis:
         self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
         self._unit = unit if self._number is complex else unit.real
         self._centre = self._number(self._value)
-        self._widest = WIDEST_STEP * float(loss._survey.scale[index])
+        self._widest = min(WIDEST_STEP * float(loss._survey.scale[index]), LARGEST_STEP)
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
         self._known = 0
         self._noise_of_dependent = 0.0
