@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradaudit.numerics.decision import is_right
 from gradaudit.numerics.loss import Floats, Loss
 
 APART = 2.0**-3
@@ -84,7 +85,7 @@ class _Nearby:
         coarser, coarse = 2 * two - four, 2 * one - two
         limit = (4 * coarse - coarser) / 3
         off, bound = abs(limit - claimed), abs(limit - coarse) + EXTRAPOLATED * rounding
-        if off + bound <= allowed:
+        if is_right(off, bound, allowed):
             return True
         return False if off - bound > allowed else None
 
