@@ -126,3 +126,11 @@ def test_a_claim_close_to_a_slope_among_ties_and_beyond_them_all_is_wrong(factor
     first = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     assert only(audit(np.max, lambda u, x: u * first, x)).verdict is Verdict.PASS
     assert only(audit(np.max, lambda u, x: u * first * factor, x)).verdict is Verdict.FAIL
+
+
+def test_a_slope_beyond_a_kink_by_less_than_its_differences_are_off_does_not_pass() -> None:
+    x = array("x", (2,), values=np.zeros(2))
+    forward = lambda x: np.exp(5 * np.abs(x))  # noqa: E731
+    right, beyond = (only(audit(forward, lambda u, x, k=k: 5 * k * u, x, method="search")) for k in (1, 1 + 1e-6))
+    assert right.verdict is Verdict.PASS
+    assert beyond.verdict is not Verdict.PASS
