@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ class Decision:
     Attributes:
         difference: ``|claimed - numerical|``.
         allowed: ``atol + rtol |numerical|``.
-        right: where ``difference + bound <= allowed``.
+        right: where ``difference + bound <= allowed``, and these are finite.
         wrong: where ``difference - bound > allowed``.
         resolution: the least error, relative to the larger of the gradient at its index and the rms gradient, that
             would surely have been called wrong at every index; 0 where there is no index.
@@ -43,7 +44,12 @@ class Decision:
 def settles(claimed: float, value: float, bound: float, rtol: float, atol: float) -> bool:
     """Whether an estimate with its bound decides about a claim, one way or the other."""
     difference, allowed = abs(claimed - value), atol + rtol * abs(value)
-    return difference + bound <= allowed or difference - bound > allowed
+    return is_right(difference, bound, allowed) or difference - bound > allowed
+
+
+def is_right(difference: float, bound: float, allowed: float) -> bool:
+    """Whether a difference is within what is allowed for sure: infinity is not within infinity."""
+    return difference + bound <= allowed and math.isfinite(difference + bound)
 
 
 def decide(claimed: Array, numerical: Array, bounds: Floats, rtol: float, atol: float, scale: float) -> Decision:
@@ -72,7 +78,7 @@ def decide(claimed: Array, numerical: Array, bounds: Floats, rtol: float, atol: 
     return Decision(
         difference=difference,
         allowed=allowed,
-        right=difference + bounds <= allowed,
+        right=finite & np.isfinite(difference) & (difference + bounds <= allowed),
         wrong=difference - bounds > allowed,
         resolution=resolution,
     )

@@ -326,6 +326,8 @@ def _out_of_range(fine: Entry, coarse: Entry) -> bool:
 
 def _estimate(fine: Entry, coarse: Entry, factor: float, trust: float, contraction: float) -> Estimate:
     new = _combined(fine, coarse, factor)
+    if not math.isfinite(new.value):  # beyond the largest number
+        return replace(UNKNOWN, step=new.step)
     bent = fine.step * abs(fine.curvature - coarse.curvature) * factor / (factor - 1.0)
     truncation = trust * abs(new.value - fine.value) + BEND * bent
     if truncation > 0.0:

@@ -39,9 +39,12 @@ class Sides:
         return abs(self.below.value - self.above.value) > 2 * (self.below.bound + self.above.bound)
 
     def admit(self, claimed: float, allowed: float) -> bool:
-        """Whether a claim lies between the two, in Clarke's subdifferential, give or take what is allowed."""
+        """Whether a claim lies between the two, in Clarke's subdifferential, give or take what is allowed.
+
+        So does rounding excuse it, but not truncation: a claim beyond them by less than that is undecided.
+        """
         low, high = sorted((self.below, self.above), key=lambda side: side.value)
-        return low.value - low.bound - allowed <= claimed <= high.value + high.bound + allowed
+        return low.value - low.rounding - allowed <= claimed <= high.value + high.rounding + allowed
 
 
 def suspicious(sample: Sampler, step: float) -> bool:

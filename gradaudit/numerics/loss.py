@@ -45,6 +45,9 @@ LEAST_STEP = 2.0**-960
 WIDEST_STEP = 2.0
 """Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
+LARGEST_STEP = 2.0**1022
+"""No step is larger than this, whatever the element: twice as much has an end."""
+
 
 class Loss:
     """The scalar ``<u, f(x)>`` around one point, by differences of outputs and never of losses.
@@ -158,8 +161,8 @@ class Loss:
         """Whether the element at an index equals at least two others."""
         return int(np.count_nonzero(self._base == self._base[index])) > TIED
 
-    def slope_beside(self, displacement: Floats, index: Index, unit: complex, step: float) -> float:
-        """Return the central difference in one element, at a point where the input is displaced.
+    def slope_beside(self, displacement: Floats, index: Index, unit: complex, step: float) -> tuple[float, float]:
+        """Return the central difference in one element, where the input is displaced, and what rounding does to it.
 
         NaN where rounding leaves too little of the step.
         """
@@ -168,10 +171,11 @@ class Loss:
         ends = [(self._base + displacement + side * moved).astype(self._base.dtype)[index] for side in (1.0, -1.0)]
         distance = abs(complex(ends[0]) - complex(ends[1]))
         if abs(distance - 2 * step) > UNEVEN * step:
-            return math.nan
+            return math.nan, math.inf
         change, below = self._displaced(displacement + moved, displacement - moved)
         change -= below
-        return float(self._upstream @ change) / distance
+        slope = float(self._upstream @ change) / distance
+        return slope, 2 * self.noise_of(change != 0.0) / distance + self._survey.relative * abs(slope)
 
     def _displaced(self, *displacements: Floats) -> list[Floats]:
         return self.vicinity.outputs_at(*(((), self._base + displacement) for displacement in displacements))
@@ -195,7 +199,7 @@ class Axis:
         self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
         self._unit = unit if self._number is complex else unit.real
         self._centre = self._number(loss._base[index])
-        self._widest = WIDEST_STEP * float(loss._survey.scale[index])
+        self._widest = min(WIDEST_STEP * float(loss._survey.scale[index]), LARGEST_STEP)
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
         self._known = 0
         self._noise_of_dependent = 0.0

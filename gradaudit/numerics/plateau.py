@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import median
 
 from gradaudit.numerics.noise import GROWTH, SAME, Walk
+
+LEAP = 64.0
+"""Growth of noise from one walk to the next that is no smooth function's."""
+
+WATCHED = 6
+"""Walks over which noise that leaps must stay."""
+
+FEWEST = 4
+"""How many of those there must be, and how many of the widest are the same where it is one jump beside the point."""
+
+EVEN = 0.1
+"""Part by which the noise of those may differ."""
+
+MOST = 1.5
+"""Walks for each one whose noise is about that of most, at least, where it is noise."""
 
 
 def widest_plateau(
@@ -27,11 +43,14 @@ def widest_plateau(
     while (walk := walk_at(k)) is not None:
         if widest is None and k > 0 and not may_be_rounding(walk):
             break
-        if widest is None or (walk.level <= SAME * level and not walk.repeats(widest)):
+        if widest is None or (walk.level <= SAME * level and (walk.clear or not walk.repeats(widest))):
             if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
                 break
             level = max(level, walk.level)
         elif walk.flat and (_steady(walk_at, k) or _steady(walk_at, k + 1)):
+            level = walk.level
+        elif (later := _onset(walk_at, k)) is not None:
+            k, walk = later
             level = walk.level
         else:
             break
@@ -46,3 +65,33 @@ def _steady(walk_at: Callable[[int], Walk | None], k: int) -> bool:
     levels = [walk.level for walk in walks]
     alike = any(wide.repeats(narrow) for narrow, wide in pairwise(walks))
     return len(levels) == 3 and max(levels) <= SAME * min(levels) and not alike
+
+
+def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | None:
+    """Return the walk, from one on, at which noise sets in; None where it does not.
+
+    That of a single output scatters, and two walks of it look alike now and then; but it leaps, which shape cannot, and
+    stays. Without this a sawtooth, which cancellation makes of any function, would have the slope of its teeth.
+    """
+    before = walk_at(k - 1)
+    while before is not None and (walk := walk_at(k)) is not None:
+        if walk.level > SAME * before.level and not walk.flat:  # shape came into view
+            return None
+        if walk.level > LEAP * before.level and _goes_on(walk_at, k):
+            return k, walk
+        before, k = walk, k + 1
+    return None
+
+
+def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
+    """Whether most of the next walks show about the same noise, and not the same jump beside the point."""
+    walks = [walk for walk in map(walk_at, range(k, k + WATCHED)) if walk is not None]
+    typical = median(walk.level for walk in walks)
+    same = sum(typical <= SAME * walk.level <= SAME**2 * typical for walk in walks)
+    return len(walks) >= FEWEST and MOST * same >= len(walks) and not _is_one_jump(walks[-FEWEST:])
+
+
+def _is_one_jump(walks: list[Walk]) -> bool:
+    """Whether walks are the same one over again: two of a single output's noise look alike now and then."""
+    pairs = list(pairwise(walks))
+    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < EVEN * wide.level for narrow, wide in pairs)

@@ -201,8 +201,8 @@ class Surveyor:
         """Return what follows from a walk that shows no more noise than expected."""
         stairs = walk.constant and self._breaks is None
         found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
-        if walk.clear or self._starts_inside():
-            return found
+        if walk.clear or self._starts_inside() or (self._breaks is not None and self._breaks.kink.any()):
+            return found  # a kink shows as clearly as any shape, though nothing is left of it in the walk
         near = self._walk(self._relative, WIDEST)
         if near is None or near.shape > SAME * near.level:
             return self._climbed(walk)
@@ -257,7 +257,7 @@ class Surveyor:
     def _climbed(self, nominal: Walk | None) -> Survey | None:
         """Return what ever wider walks show, from the narrowest on that can make sense."""
         rungs = [(self._relative, spacing) for spacing in self._rungs()]
-        if not self._starts_inside():
+        if float(self._sizes[self._line != 0.0].max()) * WIDEST < self._start:
             rungs.append((self._absolute, self._start))
 
         @cache

@@ -54,6 +54,20 @@ def ranks(x: Any) -> Any:
     return np.argsort(np.argsort(x, -1, kind="stable"), -1)
 
 
+def scales(x: Any) -> Any:
+    return np.logspace(-8, 8, x.shape[-1]).astype(x.dtype)
+
+
+def standardised(x: Any) -> Any:
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+
+def standardised_backward(u: Any, x: Any) -> Any:
+    y = standardised(x)
+    inner = u - u.mean(-1, keepdims=True) - y * (u * y).mean(-1, keepdims=True)
+    return inner / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+
 OPS: dict[str, tuple[Function, Function]] = {
     "relu": (lambda x: np.maximum(x, 0), lambda u, x: u * (x > 0)),
     "leaky relu": (lambda x: np.where(x > 0, x, 0.1 * x), lambda u, x: u * np.where(x > 0, 1, 0.1)),
@@ -77,6 +91,22 @@ OPS: dict[str, tuple[Function, Function]] = {
     "a constant": (lambda x: 0 * x + 3, lambda u, x: 0 * u),
     "bell": (lambda x: 1 / (x * x + 1), lambda u, x: -2 * u * x / (x * x + 1) ** 2),
     "a small part": (lambda x: 1000 + np.sin(x), lambda u, x: u * np.cos(x)),
+    "what is left of large numbers": (lambda x: (x + 3e3) ** 2 - 9e6 - 6e3 * x, lambda u, x: 2 * u * x),
+    "a mean of few digits": (lambda x: ((x + 100) ** 2 - 1e4).mean(), lambda u, x: u * 2 * (x + 100) / x.size),
+    "something tiny": (lambda x: 1e-9 * x * x, lambda u, x: u * 2e-9 * x),
+    "something huge": (lambda x: 1e30 * np.sin(x), lambda u, x: u * 1e30 * np.cos(x)),
+    "a fast wave": (lambda x: np.sin(50 * x), lambda u, x: u * 50 * np.cos(50 * x)),
+    "many scales": (lambda x: x * scales(x), lambda u, x: u * scales(x)),
+    "products of many scales": (lambda x: np.sin(x) * scales(x), lambda u, x: u * np.cos(x) * scales(x)),
+    "norm": (lambda x: np.sqrt((x * x).sum()), lambda u, x: u * (x / np.sqrt((x * x).sum()) if x.any() else 0 * x)),
+    "running sum": (lambda x: x.cumsum(-1), lambda u, x: u[..., ::-1].cumsum(-1)[..., ::-1]),
+    "products of neighbours": (
+        lambda x: x * np.roll(x, 1, -1),
+        lambda u, x: u * np.roll(x, 1, -1) + np.roll(u, -1, -1) * np.roll(x, -1, -1),
+    ),
+    "x times its magnitude": (lambda x: x * np.abs(x), lambda u, x: 2 * u * np.abs(x)),
+    "logarithm of one more": (lambda x: np.log1p(np.abs(x)), lambda u, x: u * np.sign(x) / (1 + np.abs(x))),
+    "standardised": (standardised, standardised_backward),
 }
 
 

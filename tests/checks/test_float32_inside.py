@@ -113,3 +113,17 @@ def test_a_saturated_softmax_in_float32_leans_on_no_earlier_forward() -> None:
         x = array("x", (7,), -22.8, 22.8, dtype="float16")
         made = audit(inside, softmax_backward, x, dtype="float16", seed=seed)
         assert "captured-state" not in codes(made)
+
+
+@pytest.mark.parametrize("far", [3e2, 3e3])
+@pytest.mark.parametrize("method", ["exhaustive", "search"])
+def test_a_sawtooth_that_cancellation_makes_of_a_function_does_not_speak_against_its_gradient(
+    far: float, method: str
+) -> None:
+    """What is left of large numbers rises along the teeth that rounding cuts, a thousand times steeper than it does."""
+    forward = FORMS["returns what it was given"](lambda x: (x + far) ** 2 - far * far - 2 * far * x)
+    ended = [
+        only(audit(forward, lambda u, x: 2 * u * x, array("x", (2, 3, 5)), method=method, seed=seed)).verdict
+        for seed in range(4)
+    ]
+    assert ended.count(Verdict.FAIL) <= (0 if method == "exhaustive" else 1), ended

@@ -92,6 +92,7 @@ def zero_at_zero(u: Any, x: Any) -> Any:
 
 AT_ZERO: dict[str, tuple[Any, Any]] = {
     "norm": (norm, zero_at_zero),
+    "norm and one": (lambda x: norm(x) + 1, zero_at_zero),
     "absolute value": (np.abs, lambda u, x: u * np.sign(x)),
     "relu": (lambda x: np.maximum(x, 0), lambda u, x: u * (x > 0)),
 }
@@ -109,3 +110,27 @@ def test_where_input_and_output_are_zero_the_two_slopes_are_seen(forward: Any, b
     assert "kink" in {finding.code for finding in right.findings}
     assert wrong.verdict is Verdict.FAIL
     assert all(np.isfinite(mismatch.error_bound) for mismatch in wrong.mismatches)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("factor", [1.0005, 1.00001])
+def test_equal_elements_excuse_no_slope_of_a_smooth_function(factor: float, method: str) -> None:
+    x = array("x", (3, 4), -3, 3, distribution="integers")
+    result = only(audit(np.sin, lambda u, x: u * np.cos(x) * factor, x, method=method))
+    assert (result.verdict, result.wrong) == (Verdict.FAIL, 12)
+
+
+@pytest.mark.parametrize("factor", [1.0005, 1.00001])
+def test_a_claim_close_to_a_slope_among_ties_and_beyond_them_all_is_wrong(factor: float) -> None:
+    x = array("x", (6,), values=np.array([1.0, 1.0, 1.0, 0.0, -1.0, -2.0]))
+    first = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert only(audit(np.max, lambda u, x: u * first, x)).verdict is Verdict.PASS
+    assert only(audit(np.max, lambda u, x: u * first * factor, x)).verdict is Verdict.FAIL
+
+
+def test_a_slope_beyond_a_kink_by_less_than_its_differences_are_off_does_not_pass() -> None:
+    x = array("x", (2,), values=np.zeros(2))
+    forward = lambda x: np.exp(5 * np.abs(x))  # noqa: E731
+    right, beyond = (only(audit(forward, lambda u, x, k=k: 5 * k * u, x, method="search")) for k in (1, 1 + 1e-6))
+    assert right.verdict is Verdict.PASS
+    assert beyond.verdict is not Verdict.PASS

@@ -158,3 +158,21 @@ def test_a_shape_that_depends_on_the_values_of_another_input_is_an_error_for_tha
         array("y", (2,), values=[1.0, 1.0]),
     )
     assert [result.verdict for result in audited.results] == [Verdict.PASS, Verdict.ERROR]
+
+
+@pytest.mark.parametrize("method", ["exhaustive", "search"])
+def test_a_number_beside_which_no_step_is_too_large_comes_to_an_end(method: str) -> None:
+    x = array("x", (2,), values=np.array([1.0, 1e308]))
+    result = only(audit(lambda x: np.full(x.shape, 3.0), lambda u, x: 1e-3 * u, x, method=method))
+    assert result.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("method", ["exhaustive", "search"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_numbers_at_the_end_of_the_range_hide_no_error(size: int, method: str) -> None:
+    """What is extrapolated there is infinite, and no error is larger than a part of that."""
+    x = array("x", (size,), 0.1, 1.0)
+    wrong = only(audit(lambda x: 1e308 * np.sin(x), lambda u, x: 1.01e308 * u * np.cos(x), x, method=method))
+    right = only(audit(lambda x: 1e308 * np.sin(x), lambda u, x: 1e308 * u * np.cos(x), x, method=method))
+    assert wrong.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    assert right.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)

@@ -180,7 +180,7 @@ def _verdict(made: Decision, table: Table, claimed: Array) -> tuple[Verdict, str
     if made.resolution > WORTHLESS:
         blind = f"a relative error of {made.resolution:.2g} could have gone unseen"
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {blind}"
-    return Verdict.PASS, outcome.zero_note(claimed)
+    return Verdict.PASS, "" if table.kinks.any() else outcome.zero_note(claimed)
 
 
 def _noise(made: Decision, table: Table, ground: Ground, name: str) -> list[Finding]:

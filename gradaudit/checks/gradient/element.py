@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.decision import settles
+from gradaudit.numerics.decision import is_right, settles
 from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_at_step, estimate_derivative
 from gradaudit.numerics.kink import compare_sides, suspicious
 from gradaudit.numerics.loss import Axis, Loss
@@ -179,7 +179,7 @@ def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fix
 
     sample = cache(axis)
     estimate = estimate_at_step(sample, step) if fixed else estimate_derivative(sample, step, settled)
-    if abs(claimed - estimate.value) + estimate.bound <= tolerance.at(abs(estimate.value)):
+    if is_right(abs(claimed - estimate.value), estimate.bound, tolerance.at(abs(estimate.value))):
         return Element(estimate.value, estimate.bound)
     if not suspicious(sample, step):
         return Element(estimate.value, estimate.bound, outside=axis.outside and math.isinf(estimate.bound))

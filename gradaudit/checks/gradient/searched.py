@@ -13,6 +13,7 @@ from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.rounding import without_rounding
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import LARGE, Array, count, has_complex_dtype, in_cache, like, namespace, on_host
+from gradaudit.numerics.decision import is_right
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import norm, rms
 from gradaudit.numerics.root_test import Calm
@@ -124,6 +125,6 @@ def typical_magnitude(gradient: Array) -> float:
 
 def _judgement(claimed: complex, element: Element, tolerance: Tolerance) -> Judgement:
     difference, allowed = abs(claimed - element.numerical), tolerance.at(abs(element.numerical))
-    if difference + element.bound <= allowed:
+    if is_right(difference, element.bound, allowed):
         return Judgement.KINK if element.kink else Judgement.RIGHT
     return Judgement.WRONG if difference - element.bound > allowed else Judgement.UNDECIDED
