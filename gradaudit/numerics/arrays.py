@@ -1,11 +1,13 @@
 """What audits ask of arrays, whatever framework they are of and wherever they lie.
 
-Arrays are NumPy's, or another framework's that can be written to: PyTorch's, on whatever device. What the array API
-has is called in the array's own namespace; the rest, and what NumPy is faster at in its own way, is here.
+Arrays are NumPy's, or another framework's on whatever device: PyTorch's, which can be written to, or JAX's, which
+cannot. What the array API has is called in the array's own namespace; the rest, and what NumPy is faster at in its own
+way, is here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -22,7 +24,7 @@ NUMPY = (np.ndarray, np.generic)
 """NumPy's arrays, and the scalars that its arithmetic makes of arrays without axes."""
 
 IN_CACHE = 2**15
-"""Elements that are worked on at a time: some arrays of so many fit into a processor's second cache."""
+"""Elements of which some arrays fit into a processor's second cache."""
 
 
 def namespace(array: Array) -> Any:
@@ -47,14 +49,55 @@ def has_complex_dtype(array: Array) -> bool:
     return array.dtype.kind == "c" if isinstance(array, NUMPY) else is_complex(dtype_name(array.dtype))
 
 
-def is_on_processor(array: Array) -> bool:
-    """Whether an array lies in the memory of the processor that this runs on."""
-    return isinstance(array, NUMPY) or str(array_api_compat.device(array)) == "cpu"
+def at_a_time(array: Array) -> int:
+    """Return how many elements of an array to work on at a time, so that they stay in the processor's cache.
+
+    All, where they lie elsewhere, or where their framework fuses what is done to them.
+    """
+    near = isinstance(array, NUMPY) or (is_writable(array) and str(array_api_compat.device(array)) == "cpu")
+    return IN_CACHE if near else max(1, count(array))
 
 
 def is_contiguous(array: Array) -> bool:
     """Whether an array's elements lie in memory one after the other in C order."""
-    return bool(array.flags.c_contiguous if isinstance(array, NUMPY) else array.is_contiguous())
+    if isinstance(array, NUMPY):
+        return bool(array.flags.c_contiguous)
+    return not is_writable(array) or bool(array.is_contiguous())
+
+
+def is_writable(array: Array) -> bool:
+    """Whether elements of arrays of this framework can be written to; JAX's stay what they were made."""
+    return isinstance(array, NUMPY) or not array_api_compat.is_jax_array(array)
+
+
+def written(array: Array, place: Any, values: Any) -> Array:
+    """Return an array with other values at an index, in a range or where a mask is true.
+
+    The array itself, written to, where that can be; else another.
+    """
+    if is_writable(array):
+        array[place] = values
+        return array
+    return array.at[place].set(values)
+
+
+def fused(function: Callable[..., Any], array: Array) -> Callable[..., Any]:
+    """Return a function of arrays as the framework of one runs it fastest: JAX compiles it, once for their shapes.
+
+    Args:
+        function: of a module, without effects but on arrays that it is given and that can be written to.
+        array: of the framework.
+
+    """
+    return function if is_writable(array) else _compiled(function)
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    import jax
+
+    compiled: Callable[..., Any] = jax.jit(function)
+    return compiled
 
 
 def cast(array: Array, name: str) -> Array:
@@ -66,8 +109,10 @@ def cast(array: Array, name: str) -> Array:
 
 
 def copied(array: Array) -> Array:
-    """Return an array of its own with the same contents."""
-    return array.copy() if isinstance(array, NUMPY) else namespace(array).asarray(array, copy=True)
+    """Return an array of its own with the same contents; itself where nobody can write to it."""
+    if isinstance(array, NUMPY):
+        return array.copy()
+    return namespace(array).asarray(array, copy=True) if is_writable(array) else array
 
 
 def like(host: NDArray[Any], array: Array) -> Array:
@@ -79,7 +124,7 @@ def like(host: NDArray[Any], array: Array) -> Array:
 
 def on_host(array: Array) -> NDArray[Any]:
     """Return the contents of an array as NumPy's, in the same memory where that can be."""
-    if isinstance(array, NUMPY):
+    if isinstance(array, NUMPY) or not is_writable(array):
         return np.asarray(array)
     there = array_api_compat.to_device(array, "cpu")
     if dtype_name(array.dtype) != "bfloat16":
@@ -135,7 +180,7 @@ def places(mask: Array) -> NDArray[np.intp]:
 
 def same_bits(first: Array, second: Array) -> bool:
     """Whether two arrays of one shape and dtype are the same, bit by bit."""
-    return bool((_words(first) == _words(second)).all())
+    return first is second or bool((_words(first) == _words(second)).all())
 
 
 def _flat(array: Array) -> Array:

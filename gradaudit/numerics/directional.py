@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import (
-    IN_CACHE,
-    Array,
-    as_reals,
-    cast,
-    copied,
-    count,
-    dtype_name,
-    has_complex_dtype,
-    is_contiguous,
-    is_on_processor,
-    joined,
-    namespace,
-    on_host,
-    same_bits,
-)
+from gradaudit.numerics.arrays import Array, as_reals, copied, count, fused, joined, namespace, on_host, written
+from gradaudit.numerics.displacing import Direction, displacing, spans
 from gradaudit.numerics.magnitude import rms
 
 Floats = NDArray[np.float64]
@@ -35,27 +20,18 @@ ENOUGH = 2**16
 """Elements whose median is that of all."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A range of one input's numbers: which input, where in it, and which part of a displacement it is moved by."""
-
-    x: Array
-    base: Array
-    inside: slice
-    part: slice
-
-
 class Directional:
     """The claim ``<g, d>`` and the measurement ``<u, f(x + d) - f(x - d)>`` for displacements of several inputs.
 
-    All inputs together are one vector of real numbers, in C order, a complex number counting as two; for complex
-    inputs the claim is ``Re(conj(g) d)``. Memory beside what it is given: a copy of the inputs, and what two sets of
-    outputs and two of the displaced elements take.
+    All inputs together are one vector, as ``displacing`` has it; for complex inputs the claim is ``Re(conj(g) d)``.
+    Memory beside what it is given: a copy of the inputs, and what two sets of outputs and two of the displaced elements
+    take.
 
     Args:
         forward: returns the outputs for the present contents of the inputs, as ``lifted`` does.
-        inputs: the arrays to displace, of any shape and layout; changed in place and restored bit by bit.
-        claimed: the gradient of each, in double precision.
+        inputs: what forward takes, by name, of any shape and layout; changed in place, or exchanged in this mapping
+            where arrays cannot be written to, and restored bit by bit.
+        claimed: the gradients of those to displace, in double precision.
         upstream: as ``lifted`` returns it.
         outputs: ``forward()`` at the undisplaced point.
 
@@ -72,22 +48,19 @@ class Directional:
     def __init__(
         self,
         forward: Callable[[], Array],
-        inputs: Sequence[Array],
-        claimed: Sequence[Array],
+        inputs: MutableMapping[str, Array],
+        claimed: Mapping[str, Array],
         upstream: Array,
         outputs: Array,
     ) -> None:
         self._forward = forward
-        self._inputs = inputs
-        self._bases = [copied(x) for x in inputs]
-        self.claims = joined(tuple(claimed))
-        self._ends = np.cumsum([count(x) * (2 if has_complex_dtype(x) else 1) for x in inputs])
+        self._bases = {name: copied(inputs[name]) for name in claimed}
+        self.claims = joined(tuple(claimed.values()))
+        self._inputs = displacing(inputs, self._bases, self.claims)
         self._upstream = upstream
         self._outputs = outputs
         self._signal = rms(upstream * outputs) * math.sqrt(count(outputs))
-        self.size = int(self._ends[-1])
-        self._cut = (0, 0)
-        self._kept: list[Piece] = []
+        self.size = count(self.claims)
         self.evaluations = 0
         self.touched = 1.0
         self.disturbed = False
@@ -99,18 +72,17 @@ class Directional:
     @cached_property
     def scale(self) -> float:
         """The power of two that steps are measured in: the inputs' typical magnitude, at least one."""
-        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases if count(base))
+        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases.values() if count(base))
         return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
 
-    def excess(self, start: int, direction: Array, step: float) -> float:
-        """Return how much more backward claims than forward does when elements from ``start`` on are displaced.
+    def drawn_for(self, start: int, stop: int) -> slice:
+        """Return the range of elements that a direction for those from one to another should be drawn of."""
+        return self._inputs.drawn_for(start, stop)
+
+    def excess(self, direction: Direction, step: float) -> float:
+        """Return how much more backward claims than forward does when elements are displaced.
 
         The displacement that really happens, after rounding to the inputs' dtypes, is what the claim is made for.
-
-        Args:
-            start: the first element to displace.
-            direction: the displacement at step 1, of as many elements as there are to displace.
-            step: what to multiply it with.
 
         Returns:
             ``(<g, d> - <u, f(x + d) - f(x - d)> / 2)`` over the step: the sum of the gradient's errors weighted with
@@ -118,34 +90,31 @@ class Directional:
 
         """
         try:
-            ahead, change = self._displaced(start, direction, step)
-            behind, outputs = self._displaced(start, direction, -step)
+            ahead, outputs_ahead = self._displaced(direction, step)
+            behind, outputs_behind = self._displaced(direction, -step)
         finally:
             self._restore()
-        change -= outputs
-        self.touched = 1.0 if count(direction) == self.size else self._share(change)
-        return (ahead - behind - float(self._upstream @ change)) / (2 * step)
+        self.touched = 1.0 if direction.size == self.size else self._share(outputs_ahead != outputs_behind)
+        return (ahead - behind - self._change(outputs_ahead, outputs_behind)) / (2 * step)
 
-    def excess_one_sided(self, start: int, direction: Array, step: float) -> float:
+    def excess_one_sided(self, direction: Direction, step: float) -> float:
         """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart."""
         try:
-            claimed, change = self._displaced(start, direction, step)
+            claimed, outputs = self._displaced(direction, step)
         finally:
             self._restore()
-        change -= self._outputs
-        return (claimed - float(self._upstream @ change)) / step
+        return (claimed - self._change(outputs, self._outputs)) / step
 
-    def walk(self, start: int, direction: Array, step: float, points: Sequence[int]) -> Floats:
-        """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k, with the elements from ``start`` on displaced.
+    def walk(self, direction: Direction, step: float, points: Sequence[int]) -> Floats:
+        """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k.
 
         The claim takes out what the rounding of the displaced elements does to forward: that is no noise of it.
         """
         values = []
         try:
             for k in points:
-                claimed, change = self._displaced(start, direction, k * step)
-                change -= self._outputs
-                values.append(claimed - float(self._upstream @ change))
+                claimed, outputs = self._displaced(direction, k * step)
+                values.append(claimed - self._change(outputs, self._outputs))
         finally:
             self._restore()
         return np.array(values)
@@ -154,70 +123,35 @@ class Directional:
         """Return where an input holds the same value as it does at this index."""
         xp = namespace(self.claims)
         mask = xp.zeros_like(self.claims, dtype=xp.bool)
-        for first, base in zip((0, *self._ends), self._bases, strict=False):
-            values = as_reals(base)
-            if first <= index < first + count(values):
-                mask[first : first + count(values)] = values == values[index - first]
+        for name, span in spans(self._bases).items():
+            values = as_reals(self._bases[name])
+            if span.start <= index < span.stop:
+                mask = written(mask, span, values == values[index - span.start])
         return mask
 
-    def _share(self, change: Array) -> float:
-        changed = (self._upstream * self._outputs)[change != 0.0]
-        part = rms(changed) * math.sqrt(count(changed))
+    def _share(self, changed: Array) -> float:
+        noisy = namespace(changed).where(changed, self._upstream * self._outputs, 0.0)
+        part = rms(noisy) * math.sqrt(count(noisy))
         return part / self._signal if self._signal and math.isfinite(part) else 1.0
 
-    def _displaced(self, start: int, direction: Array, step: float) -> tuple[float, Array]:
+    def _displaced(self, direction: Direction, step: float) -> tuple[float, Array]:
         """Displace elements; return what backward claims of where they really went, and forward's outputs there."""
-        claimed = 0.0
-        for piece in self._pieces(start, count(direction)):
-            moved = _displace(piece, direction[piece.part], step)
-            claimed += float(self.claims[start + piece.part.start : start + piece.part.stop] @ moved)
+        claimed = self._inputs.displace(direction, step)
         self.evaluations += 1
         return claimed, self._forward()
 
+    def _change(self, outputs: Array, before: Array) -> float:
+        """Return by how much the loss changed; the outputs may be lost thereby."""
+        return float(fused(_change, outputs)(self._upstream, outputs, before))
+
     def _restore(self) -> None:
-        """Put every input back and make sure that it is what it was, bit by bit."""
-        for x, base in zip(self._inputs, self._bases, strict=True):
-            x[...] = base
-            self.disturbed |= not same_bits(x, base)
-
-    def _pieces(self, start: int, length: int) -> list[Piece]:
-        """Return the ranges of the inputs that a range of the one vector covers, kept for the next displacement."""
-        if self._cut == (start, length):
-            return self._kept
-        pieces = []
-        first = 0
-        for x, base, end in zip(self._inputs, self._bases, self._ends, strict=True):
-            low, high = max(start, first), min(start + length, int(end))
-            # In ranges that stay in the processor's cache from one operation to the next, where that saves memory.
-            most = IN_CACHE if _is_flat(x) and is_on_processor(x) else max(1, high - low)
-            for begin in range(low, high, most):
-                stop = min(begin + most, high)
-                within, part = slice(begin - first, stop - first), slice(begin - start, stop - start)
-                pieces.append(Piece(x, as_reals(base), within, part))
-            first = int(end)
-        self._cut, self._kept = (start, length), pieces
-        return pieces
+        """Put every input back and note whether it is what it was, bit by bit."""
+        self.disturbed |= not self._inputs.restore()
 
 
-def _displace(piece: Piece, direction: Array, step: float) -> Array:
-    """Move some elements of an input and return how far they really went."""
-    moved = cast(direction, "float64") * step
-    moved += piece.base[piece.inside]
-    x = piece.x
-    if _is_flat(x):
-        x.reshape(-1)[piece.inside] = moved
-    else:
-        whole = copied(piece.base)
-        whole[piece.inside] = moved
-        x[...] = (whole.view(namespace(x).complex128) if has_complex_dtype(x) else whole).reshape(x.shape)
-        moved = copied(as_reals(x)[piece.inside])
-    moved -= piece.base[piece.inside]
-    return moved
-
-
-def _is_flat(x: Array) -> bool:
-    """Whether a range of an input's numbers can be written by itself."""
-    return dtype_name(x.dtype) == "float64" and is_contiguous(x)
+def _change(upstream: Array, outputs: Array, before: Array) -> Array:
+    outputs -= before
+    return upstream @ outputs
 
 
 def _some(values: Array) -> NDArray[Any]:

@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradaudit.numerics.arrays import IN_CACHE, Array, count, is_on_processor, like, namespace
+from gradaudit.numerics.arrays import Array, at_a_time, count, fused, like, namespace, written
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.random_signs import GRID, random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
@@ -112,8 +113,7 @@ class RootTest:
     of errors in units of it, and ``share`` that of forward's noise which the block's outputs carry.
     """
 
-    start: int
-    direction: Array
+    direction: Direction
     unit: float
     result: float = math.nan
     share: float = 1.0
@@ -192,7 +192,7 @@ class RootTester:
         if self._excluded is None:
             xp = namespace(self.line.claims)
             self._excluded = xp.zeros_like(self.line.claims, dtype=xp.bool)
-        self._excluded[elements] = True
+        self._excluded = written(self._excluded, elements, True)
 
     def is_excluded(self, elements: Array) -> bool:
         """Whether all elements where a mask is true are left out already."""
@@ -200,21 +200,25 @@ class RootTester:
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
-        claims = self.line.claims[start:stop]
-        xp = namespace(claims)
         unit = max(self._rtol * self._least(start, stop) + self._atol, floor)
-        bits, direction = like(random_bits(self._rng, stop - start), claims), xp.empty_like(claims)
-        length = IN_CACHE if is_on_processor(claims) else stop - start
-        for first in range(0, stop - start, length):
-            part = slice(first, first + length)
-            tolerances = abs(claims[part])
-            tolerances *= self._rtol
-            tolerances += self._atol
-            weights = unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
-            direction[part] = signed_magnitudes(bits[part]) * weights
+        drawn = self.line.drawn_for(start, stop)
+        claims, bits = self.line.claims[drawn], random_bits(self._rng, stop - start)
+        if len(bits) < count(claims):
+            bits = np.pad(bits, (start - drawn.start, drawn.stop - stop))
+        along = self._weighed(like(bits, claims), claims, unit, floor)
         if self._excluded is not None:
-            direction[self._excluded[start:stop]] = 0.0
-        return RootTest(start, direction, unit)
+            along = written(along, self._excluded[drawn], 0.0)
+        return RootTest(Direction(along, drawn.start, start, stop), unit)
+
+    def _weighed(self, bits: Array, claims: Array, unit: float, floor: float) -> Array:
+        length, weigh = at_a_time(claims), fused(_weigh, claims)
+        if count(claims) <= length:
+            return weigh(bits, claims, self._rtol, self._atol, unit, floor)
+        along = namespace(claims).empty_like(claims)
+        for first in range(0, count(claims), length):
+            part = slice(first, first + length)
+            along[part] = weigh(bits[part], claims[part], self._rtol, self._atol, unit, floor)
+        return along
 
     def _least(self, start: int, stop: int) -> float:
         """Return the least magnitude of the claims from ``start`` to ``stop``, which are tested again and again."""
@@ -231,7 +235,7 @@ class RootTester:
 
     def measure(self, test: RootTest, step: float) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
-        return self.line.excess(test.start, test.direction, step) / test.unit
+        return self.line.excess(test.direction, step) / test.unit
 
     def calibrate(
         self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
@@ -314,7 +318,7 @@ class RootTester:
         self._noise_seen = True
         measured = math.inf
         for shrink in NOISE_STEPS:
-            values = self.line.walk(test.start, test.direction, step / shrink, range(-middle, middle + 1))
+            values = self.line.walk(test.direction, step / shrink, range(-middle, middle + 1))
             noise, flat = noise_along_line(values[:, None])
             if not noise[0] * FALL < measured:
                 break
@@ -358,11 +362,20 @@ class RootTester:
         )
 
     def _one_sided(self, elements: Array, side: float, step: float) -> float:
-        direction = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements)), elements)))
-        direction[~elements] = 0.0
-        near = self.line.excess_one_sided(0, direction, step)
-        far = self.line.excess_one_sided(0, direction, 2 * step)
+        away = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements)), elements)))
+        direction = Direction.of(written(away, ~elements, 0.0))
+        near = self.line.excess_one_sided(direction, step)
+        far = self.line.excess_one_sided(direction, 2 * step)
         return float(2 * near - far)
+
+
+def _weigh(bits: Array, claims: Array, rtol: float, atol: float, unit: float, floor: float) -> Array:
+    """Return ``s_i a_i w_i``."""
+    tolerances = abs(claims)
+    tolerances *= rtol
+    tolerances += atol
+    weights = unit / namespace(claims).clip(tolerances, floor, MAX_SPREAD * unit)
+    return signed_magnitudes(bits) * weights
 
 
 def _balancing_move(truncation: float, rounding: float) -> float:

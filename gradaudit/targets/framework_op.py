@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ from gradaudit.targets.op import OpError, raised
 
 MOST_COLUMNS = 2048
 """Elements that forward mode is asked about, each with a tangent of its own."""
+
+LARGE = 2**16
+"""Bytes from which on an input is worth keeping in its framework, where that takes no preparation."""
 
 
 def upstream_name(k: int) -> str:
@@ -80,8 +84,10 @@ class FrameworkOp:
         constants: names of the inputs of floating dtype whose gradients are not asked for.
         counted: positions of the outputs that count; None for all that are floating and no constants.
         parameters: inputs that the function brings along, by name: a module's parameters.
-        native: makes of NumPy's arrays such as the function works on, where it works; they may be written to and are
-            taken for inputs. None where it takes NumPy's only.
+        native: makes of NumPy's arrays such as the function works on, where it works; they are taken for inputs. None
+            where it takes NumPy's only.
+        large: bytes of an input from which on that is worth it.
+        within: a context that such arrays are worked with in.
 
     """
 
@@ -90,6 +96,8 @@ class FrameworkOp:
     counted: tuple[int, ...] | None = None
     parameters: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     native: Callable[[NDArray[Any]], Array] | None = None
+    large: int = LARGE
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return the outputs as arrays of the inputs' kind, None for those that are constants though floating.

@@ -7,6 +7,7 @@ on inside calls only: JAX as a whole stays as it was found.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,7 +22,11 @@ from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets.framework_op import FrameworkOp
 from gradaudit.targets.jax_modes import PULLS, Pull, backward_of
 
-Array = NDArray[Any]
+Array = Any
+
+LARGE = 2**20
+"""Bytes of an input from which on it is worth keeping in JAX, which compiles all that is done to arrays once for each
+of their shapes."""
 
 UNTRACEABLE = (
     jax.errors.ConcretizationTypeError,
@@ -59,12 +64,24 @@ def jax_op(
     """
     bound = partial(function, **(params or {}))
 
-    def call(names: tuple[str, ...], arrays: Sequence[Any]) -> list[Any]:
+    def forward(names: tuple[str, ...], arrays: Sequence[Any]) -> list[Any]:
         return [jnp.asarray(leaf) for leaf in jax.tree_util.tree_leaves(bound(*arrays))]
 
-    if mode == "second":
-        return FrameworkOp(JaxFunction(backward_of(call, constants)), constants)
-    return FrameworkOp(JaxFunction(call, PULLS[mode]), constants, counted)
+    held = JaxFunction(forward, PULLS[mode]) if mode != "second" else JaxFunction(backward_of(forward, constants))
+    return FrameworkOp(
+        held,
+        constants,
+        counted if mode != "second" else None,
+        native=_native,
+        large=LARGE,
+        within=double_precision,
+    )
+
+
+def double_precision() -> AbstractContextManager[Any]:
+    """Return a context in which JAX has 64-bit numbers, in this thread."""
+    within: AbstractContextManager[Any] = jax.enable_x64(True)
+    return within
 
 
 @dataclass(frozen=True)
@@ -85,9 +102,9 @@ class JaxFunction:
     def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
         """Call the function; an output that is no array of numbers, such as a key, is None."""
         names = tuple(inputs)
-        with jax.enable_x64(True):
+        with double_precision():
             made = self._called(names, lambda arrays: self.call(names, arrays), _arrays(inputs.values()))
-            return tuple(_output(leaf) for leaf in made)
+            return tuple(map(_answering(inputs.values()), map(_output, made)))
 
     def gradients(
         self, upstream: Mapping[int, Array], inputs: Mapping[str, Array], wanted: frozenset[str]
@@ -106,11 +123,11 @@ class JaxFunction:
 
             return self.pull(counted, [arrays[place] for place in asked], given)
 
-        with jax.enable_x64(True):
+        with double_precision():
             # Which inputs are asked for and which outputs count is traced into what is compiled.
             key = (names, tuple(asked), positions)
             made = self._called(key, pull, _arrays(inputs.values()), _arrays(upstream.values()))
-            return {name: np.asarray(gradient) for name, gradient in zip(asked.values(), made, strict=True)}
+            return dict(zip(asked.values(), map(_answering(inputs.values()), made), strict=True))
 
     def _called(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, compiled where it can be, and wait for what it gives."""
@@ -123,18 +140,25 @@ class JaxFunction:
 
 
 def _arrays(arrays: Iterable[Array]) -> list[Any]:
-    return [_array(array) for array in arrays]
+    return [_native(array) if isinstance(array, np.ndarray) else array for array in arrays]
 
 
-def _array(array: Array) -> Any:
+def _native(array: NDArray[Any]) -> Any:
     """Return a JAX array, in the NumPy array's memory where its alignment and dtype allow."""
-    if array.flags.c_contiguous and array.flags.writeable and array.dtype.kind in "fiuc":
-        return jax.dlpack.from_dlpack(array)
-    return jnp.asarray(array)
+    with double_precision():
+        if array.flags.c_contiguous and array.flags.writeable and array.dtype.kind in "fiuc":
+            return jax.dlpack.from_dlpack(array)
+        return jnp.asarray(array)
 
 
-def _output(leaf: Any) -> Array | None:
+def _output(leaf: Any) -> Any:
+    """Return an output as it is; None for one that is no array of numbers."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
         return None
-    array = np.asarray(leaf)
-    return array if array.dtype.kind != "V" or has_derivatives(array.dtype) else None
+    return leaf if leaf.dtype.kind != "V" or has_derivatives(leaf.dtype) else None
+
+
+def _answering(given: Iterable[Array]) -> Callable[[Any], Any]:
+    """Return what makes an answer of an array, or of None, to those who called with such arrays."""
+    called_by_numpy = any(isinstance(array, np.ndarray) for array in given)
+    return lambda made: made if made is None or not called_by_numpy else np.asarray(made)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.contract import broken_contract
-from gradaudit.checks.gradient.inside import displace, narrowed, narrowest
+from gradaudit.checks.gradient.inside import displaced, narrowed, narrowest
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, lifted, namespace, on_host
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, lifted, namespace, on_host, written
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -49,7 +49,7 @@ class Ground:
     """
 
     subject: Subject
-    inputs: Mapping[str, Array]
+    inputs: dict[str, Array]
     outputs: Array
     upstream: Array
     dtype: str
@@ -92,7 +92,7 @@ class Ground:
             return self
         return replace(
             self,
-            inputs={name: on_host(x) for name, x in self.inputs.items()},
+            inputs={name: np.require(on_host(x), requirements="W") for name, x in self.inputs.items()},
             outputs=on_host(self.outputs),
             upstream=on_host(self.upstream),
             kinds=[kind and (dtype_of(dtype_name(kind[0])), tuple(kind[1])) for kind in self.kinds],
@@ -190,12 +190,12 @@ def _beside(ground: Ground, displacement: float) -> Array:
     here = {name: copied(x) for name, x in ground.inputs.items()}
     rng = np.random.default_rng(0)
     try:
-        for x in ground.inputs.values():
-            displace(x, displacement, rng)
+        for name, x in here.items():
+            ground.inputs[name] = written(ground.inputs[name], ..., displaced(x, displacement, rng))
         return ground.evaluate()
     finally:
-        for name, x in ground.inputs.items():
-            x[...] = here[name]
+        for name, x in here.items():
+            ground.inputs[name] = written(ground.inputs[name], ..., x)
 
 
 Kinds = list[tuple[Any, tuple[int, ...]] | None]

@@ -37,7 +37,8 @@ def narrowed(array: Array, dtype: str) -> Array:
     return cast(array, dtype)
 
 
-def displace(x: Array, displacement: float, rng: np.random.Generator) -> None:
-    """Displace the elements of a floating array by this part of them, or by half as much again or less."""
-    if is_floating(dtype_name(x.dtype)):
-        x[...] = x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x))
+def displaced(x: Array, displacement: float, rng: np.random.Generator) -> Array:
+    """Return a floating array with its elements displaced by this part of them, or by half as much again or less."""
+    if not is_floating(dtype_name(x.dtype)):
+        return x
+    return cast(x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x)), dtype_name(x.dtype))

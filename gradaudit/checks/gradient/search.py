@@ -54,8 +54,8 @@ def search_all(
     suspect = subject.findings or ground.findings
     line = Directional(
         ground.evaluate if suspect else ground.evaluate_trusting,
-        [ground.inputs[searched.name] for searched in inputs],
-        [searched.formula for searched in inputs],
+        ground.inputs,
+        {searched.name: searched.formula for searched in inputs},
         ground.upstream,
         ground.outputs,
     )
