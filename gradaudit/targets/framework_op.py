@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -150,6 +150,11 @@ class FrameworkOp:
             raise OpError(f"backward {error}") from None
         except (Exception, SystemExit) as error:
             raise raised("backward", error) from None
+
+    def anew(self) -> FrameworkOp | None:
+        """Return the op without what its framework keeps of earlier calls; None where it keeps nothing."""
+        made: Callable[[], Differentiable] | None = getattr(self.function, "anew", None)
+        return replace(self, function=made()) if made else None
 
     def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
         return frozenset(name for name, x in inputs.items() if _is_floating(x) and name not in self.constants)

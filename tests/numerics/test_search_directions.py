@@ -155,7 +155,9 @@ def test_a_complex_element_counts_as_two_numbers(kind: Any) -> None:
     assert right.excess(Direction.of(direction), 1.0) == pytest.approx(0.0, abs=1e-12)
     wrong = line_of(forward, [x], [gradient + errors], upstream, forward())
     displacement = direction.view(complex)
-    assert wrong.excess(Direction.of(direction), 1.0) == pytest.approx(float((np.conj(errors) * displacement).sum().real))
+    assert wrong.excess(Direction.of(direction), 1.0) == pytest.approx(
+        float((np.conj(errors) * displacement).sum().real)
+    )
     assert wrong.excess(Direction.of(direction[:1], 1), 1.0) == pytest.approx(-0.25 * 0.5)  # the imaginary part alone
 
 

@@ -13,7 +13,18 @@ import numpy as np
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.inside import displaced, narrowed, narrowest
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, lifted, namespace, on_host, written
+from gradaudit.numerics.arrays import (
+    Array,
+    cast,
+    copied,
+    count,
+    dtype_name,
+    joined,
+    lifted,
+    namespace,
+    on_host,
+    written,
+)
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
