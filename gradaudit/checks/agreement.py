@@ -65,8 +65,9 @@ def exceeding(was: Array, now: Array, allowed: float) -> Change:
     gap = namespace(now).where(same, 0.0, abs(now - was))
     different = ~(gap <= allowed)
     exceeded = int(different.sum())
-    return Change(exceeded, count(now), largest(gap[different]) if exceeded else 0.0)
+    return Change(exceeded, count(now), largest(namespace(now).where(different, gap, 0.0)) if exceeded else 0.0)
 
 
 def _largest(values: Array) -> float:
-    return largest(values if all_finite(values) else values[namespace(values).isfinite(values)])
+    xp = namespace(values)
+    return largest(values if all_finite(values) else xp.where(xp.isfinite(values), values, 0.0))

@@ -196,7 +196,7 @@ class RootTester:
 
     def is_excluded(self, elements: Array) -> bool:
         """Whether all elements where a mask is true are left out already."""
-        return self._excluded is not None and bool(self._excluded[elements].all())
+        return self._excluded is not None and bool((self._excluded | ~elements).all())
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""

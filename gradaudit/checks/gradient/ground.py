@@ -177,7 +177,8 @@ def _ground_inside(ground: Ground) -> Ground | None:
         return None
     near, far = (_beside(ground, displacement) for displacement in (NUDGE, 2 * NUDGE))
     moving = (near != ground.outputs) & (near != far)
-    dtype = narrowest(near[moving]) if int(moving.sum()) > MOVED * count(moving) else None
+    changed = namespace(near).where(moving, near, 0.0)
+    dtype = narrowest(changed) if int(moving.sum()) > MOVED * count(moving) else None
     if dtype is None:
         return None
     subject = ground.subject

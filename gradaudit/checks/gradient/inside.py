@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, cast, count, dtype_name, like, namespace
+from gradaudit.numerics.arrays import Array, cast, dtype_name, like, namespace
 from gradaudit.spec.dtypes import is_complex, is_floating
 
 NARROW = ("bfloat16", "float16", "float32")
@@ -18,8 +18,9 @@ def narrowest(numbers: Array) -> str | None:
     """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
     if not _are_of(numbers[:TELLING], NARROW[-1]):
         return None
-    numbers = numbers[namespace(numbers).isfinite(numbers) & (numbers != 0.0)]
-    return next((name for name in NARROW if _are_of(numbers, name)), None) if count(numbers) else None
+    if not (namespace(numbers).isfinite(numbers) & (numbers != 0.0)).any():
+        return None
+    return next((name for name in NARROW if _are_of(numbers, name)), None)
 
 
 def _are_of(numbers: Array, name: str) -> bool:
