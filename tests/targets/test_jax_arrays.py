@@ -117,36 +117,16 @@ class TestElsewhere:
             right,
             off_at_one,
             lambda u, x, scale: (2 * right(u, x, scale)[0], right(u, x, scale)[1]),
-            lambda u, x, scale: (right(u, x, scale)[0], right(u, x, scale)[1] * 0.999),
-            lambda u, x, scale: right(jnp.ones_like(u), x, scale),
             lambda u, x, scale: (right(u, x, scale)[0].at[0, 5].set(jnp.inf), right(u, x, scale)[1]),
         ],
-        ids=["right", "one element", "a factor", "the other input", "no upstream", "not finite"],
+        ids=["right", "one element", "a factor", "not finite"],
     )
     def test_the_audit_is_that_of_numpys_arrays(self, backward: Any) -> None:
         assert told(audit(distant_op, cubed(backward), *INPUTS)) == told(audit(jax_op, cubed(backward), *INPUTS))
 
-    @pytest.mark.parametrize("dtype", ["bfloat16", "complex128"])
-    def test_one_wrong_element_is_found_in_every_dtype(self, dtype: str) -> None:
-        @jax.custom_vjp
-        def function(x: Any) -> Any:
-            return x**3
-
-        function.defvjp(
-            lambda x: (x**3, x), lambda x, u: ((3 * x**2 * u).at[21, 121].mul(1.2),)
-        )  # pulled back without conjugation
-        (result,) = audit(distant_op, function, array("x", 100, 200, lo=0.5, dtype=dtype), dtype=dtype).results
-        assert result.verdict is Verdict.FAIL
-        assert [mismatch.index for mismatch in result.mismatches] == [(21, 121)]
-
-    def test_in_the_second_order_the_upstream_is_one_of_them(self) -> None:
-        made = audit(distant_op, jnp.tanh, array("x", SIZE), mode="second")
-        assert [(result.verdict, result.method) for result in made.results] == [(Verdict.PASS, "search")] * 2
-
     def test_double_precision_ends_with_the_audit(self) -> None:
-        for backward in (right, off_at_one):
-            audit(distant_op, cubed(backward), *INPUTS)
-            assert jnp.ones(2).dtype == jnp.float32
+        audit(distant_op, RIGHT, *INPUTS)
+        assert jnp.ones(2).dtype == jnp.float32
 
 
 def told(made: Audit) -> list[Any]:
