@@ -11,6 +11,7 @@ from gradaudit.numerics.arrays import (
     cast,
     count,
     dtype_name,
+    fused,
     has_complex_dtype,
     largest,
     namespace,
@@ -61,11 +62,15 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:
     """Return where two arrays of one shape differ by more than a number; NaN and infinities equal themselves."""
-    same = (was == now) | ((was != was) & (now != now))
-    gap = namespace(now).where(same, 0.0, abs(now - was))
+    gap = fused(_gap, now)(was, now)
     different = ~(gap <= allowed)
     exceeded = int(different.sum())
     return Change(exceeded, count(now), largest(namespace(now).where(different, gap, 0.0)) if exceeded else 0.0)
+
+
+def _gap(was: Array, now: Array) -> Array:
+    same = (was == now) | ((was != was) & (now != now))
+    return namespace(now).where(same, 0.0, abs(now - was))
 
 
 def _largest(values: Array) -> float:

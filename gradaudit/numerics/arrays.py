@@ -165,12 +165,12 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
 
 def all_finite(array: Array) -> bool:
     """Whether no element is NaN or infinite."""
-    return bool(namespace(array).isfinite(array).all())
+    return bool(fused(_all_finite, array)(array))
 
 
 def largest(values: Array) -> float:
     """Return the largest magnitude; 0 for no values."""
-    return float(abs(values).max()) if count(values) else 0.0
+    return float(fused(_largest, values)(values)) if count(values) else 0.0
 
 
 def places(mask: Array) -> NDArray[np.intp]:
@@ -180,7 +180,19 @@ def places(mask: Array) -> NDArray[np.intp]:
 
 def same_bits(first: Array, second: Array) -> bool:
     """Whether two arrays of one shape and dtype are the same, bit by bit."""
-    return first is second or bool((_words(first) == _words(second)).all())
+    return first is second or bool(fused(_same_bits, first)(first, second))
+
+
+def _all_finite(array: Array) -> Array:
+    return namespace(array).isfinite(array).all()
+
+
+def _largest(values: Array) -> Array:
+    return abs(values).max()
+
+
+def _same_bits(first: Array, second: Array) -> Array:
+    return (_words(first) == _words(second)).all()
 
 
 def _flat(array: Array) -> Array:
