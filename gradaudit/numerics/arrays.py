@@ -159,8 +159,8 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
     The copy matters: an op may return a view of its input, or the same buffer at every call.
     """
     flat = joined(outputs)
-    fresh = isinstance(flat, NUMPY) and not any(np.may_share_memory(flat, out) for out in outputs)
-    return flat if fresh else copied(flat)
+    own = isinstance(flat, NUMPY) and not any(np.may_share_memory(flat, out) for out in outputs)
+    return flat if own and flat.flags.writeable else copied(flat)  # JAX's without elements share nothing
 
 
 def all_finite(array: Array) -> bool:

@@ -24,7 +24,7 @@ from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets.framework_op import LARGE, FrameworkOp
 from gradaudit.targets.jax_modes import PULLS, Pull, backward_of
-from gradaudit.targets.jax_traces import UNTRACEABLE, is_traced_alike
+from gradaudit.targets.jax_traces import UNTRACEABLE, kept_or_anew
 
 Array = Any
 
@@ -134,14 +134,11 @@ class JaxFunction:
             made = self._called(key, pull, _arrays(inputs.values()), _arrays(upstream.values()))
             return dict(zip(asked.values(), map(_answering(inputs.values()), made), strict=True))
 
-    def _kept(self, key: Any, function: Callable[..., Any], arguments: Sequence[Any]) -> Callable[..., Any] | None:
-        before = self.before.get(key)
-        return before if before is not None and is_traced_alike(before, function, arguments) else None
-
     def _called(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, compiled where it can be, and wait for what it gives."""
         if key not in self.compiled:
-            self.compiled[key] = self._kept(key, function, arguments) or jax.jit(function)
+            before = self.before.get(key)
+            self.compiled[key] = jax.jit(function) if before is None else kept_or_anew(before, function, arguments)
         try:
             return jax.block_until_ready(self.compiled[key](*arguments))
         except UNTRACEABLE:

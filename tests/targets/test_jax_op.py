@@ -121,9 +121,10 @@ class TestWhatIsDrawnWhenAFunctionIsTraced:
             drawing(lambda shape: np.random.default_rng().random(shape)),
             drawing(lambda shape: jax.random.uniform(jax.random.key(np.random.default_rng().integers(2**30)), shape)),
             lambda x: jax.jit(drawing(lambda shape: np.random.default_rng().random(shape)))(x),
+            jax.jit(drawing(lambda shape: np.random.default_rng().random(shape))),
             lambda x: jax.lax.fori_loop(0, 2, lambda k, y: y * np.random.default_rng().random(y.shape), x),
         ],
-        ids=["a number", "an array", "a key", "inside jit", "inside a loop"],
+        ids=["a number", "an array", "a key", "inside jit", "under jit", "inside a loop"],
     )
     def test_it_is_named_and_no_factor_is_made_of_it(self, function: Any, dtype: str) -> None:
         made = audit(jax_op, function, array("x", 6, dtype=dtype), dtype=dtype)
