@@ -122,7 +122,9 @@ class TestWhatIsDrawnWhenAFunctionIsTraced:
             drawing(lambda shape: jax.random.uniform(jax.random.key(np.random.default_rng().integers(2**30)), shape)),
             lambda x: jax.jit(drawing(lambda shape: np.random.default_rng().random(shape)))(x),
             jax.jit(drawing(lambda shape: np.random.default_rng().random(shape))),
-            lambda x: jax.lax.fori_loop(0, 2, lambda k, y: y * np.random.default_rng().random(y.shape), x),
+            lambda x: jax.lax.fori_loop(
+                0, 2, lambda k, y: y * np.random.default_rng().random(y.shape).astype(y.dtype), x
+            ),
         ],
         ids=["a number", "an array", "a key", "inside jit", "under jit", "inside a loop"],
     )

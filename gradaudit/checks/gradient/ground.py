@@ -150,7 +150,9 @@ def _declared_ground(subject: Subject) -> Ground:
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
-    wide = {made.name: _in_dtype(subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs}
+    wide = {
+        made.name: _in_dtype(subject, subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs
+    }
     before = Snapshot.of(wide)
     try:
         outputs = subject.op.forward(wide)
@@ -182,7 +184,9 @@ def _ground_inside(ground: Ground) -> Ground | None:
     if dtype is None:
         return None
     subject = ground.subject
-    inputs = {made.name: _in_dtype(ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs}
+    inputs = {
+        made.name: _in_dtype(subject, ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs
+    }
     try:
         outputs = subject.op.forward(inputs)
         native = tuple(outputs[k] for k in subject.counted)
@@ -232,11 +236,11 @@ def widened(array: Array) -> Array:
     return array if is_wide(array) else cast(array, WIDE[is_complex(dtype_name(array.dtype))])
 
 
-def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
+def _in_dtype(subject: Subject, array: Array, dtype: str, layout: Layout) -> Array:
     """Return an array of its own in a dtype or its complex counterpart, which lies in memory as the other does."""
     made = narrowed(array, dtype)
     if isinstance(made, np.ndarray):
-        return laid_out(made, layout)
+        return subject.placed(laid_out(made, layout))
     return copied(made) if made is array else made
 
 
