@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -65,13 +65,15 @@ def jax_op(
     def forward(names: tuple[str, ...], arrays: Sequence[Any]) -> list[Any]:
         return [jnp.asarray(leaf) for leaf in jax.tree_util.tree_leaves(bound(*arrays))]
 
-    near = _platform() == "cpu"
-    held = JaxFunction(forward, PULLS[mode]) if mode != "second" else JaxFunction(backward_of(forward, constants))
+    (device,) = jnp.zeros(()).devices()
+    near = device.platform == "cpu"
+    second = mode == "second"
+    call: Call = backward_of(forward, constants) if second else forward
     return FrameworkOp(
-        held,
+        JaxFunction(call, _shared if near else _sent, PULLS["reverse" if second else mode]),
         constants,
-        counted if mode != "second" else None,
-        native=_aligned if near else _array,
+        None if second else counted,
+        native=_aligned if near else _sent,
         large=LARGE if near else DISTANT,
         within=double_precision,
     )
@@ -89,6 +91,7 @@ class JaxFunction:
 
     Attributes:
         call: takes names and arrays and returns its outputs in order.
+        native: makes a JAX array of NumPy's, where JAX works.
         pull: how gradients are had.
         compiled: what has been compiled of it.
         before: what had been compiled of it before it was made anew.
@@ -96,19 +99,20 @@ class JaxFunction:
     """
 
     call: Call
+    native: Callable[[NDArray[Any]], Array]
     pull: Pull = PULLS["reverse"]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     before: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
 
     def anew(self) -> JaxFunction:
         """Return the function as if it was called for the first time, compiled again where its trace is another."""
-        return JaxFunction(self.call, self.pull, before=self.compiled)
+        return replace(self, compiled={}, before=self.compiled)
 
     def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
         """Call the function; an output that is no array of numbers, such as a key, is None."""
         names = tuple(inputs)
         with double_precision():
-            made = self._called(names, lambda arrays: self.call(names, arrays), _arrays(inputs.values()))
+            made = self._called(names, lambda arrays: self.call(names, arrays), self._arrays(inputs.values()))
             return tuple(map(_answering(inputs.values()), map(_output, made)))
 
     def gradients(
@@ -131,7 +135,7 @@ class JaxFunction:
         with double_precision():
             # Which inputs are asked for and which outputs count is traced into what is compiled.
             key = (names, tuple(asked), positions)
-            made = self._called(key, pull, _arrays(inputs.values()), _arrays(upstream.values()))
+            made = self._called(key, pull, self._arrays(inputs.values()), self._arrays(upstream.values()))
             return dict(zip(asked.values(), map(_answering(inputs.values()), made), strict=True))
 
     def _called(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -145,16 +149,21 @@ class JaxFunction:
             self.compiled[key] = function
             return jax.block_until_ready(function(*arguments))
 
+    def _arrays(self, arrays: Iterable[Array]) -> list[Any]:
+        return [self.native(array) if isinstance(array, np.ndarray) else array for array in arrays]
 
-def _arrays(arrays: Iterable[Array]) -> list[Any]:
-    return [_array(array) if isinstance(array, np.ndarray) else array for array in arrays]
 
-
-def _array(array: NDArray[Any]) -> Any:
-    """Return a JAX array; on the processor in the NumPy array's memory where its alignment and dtype allow."""
-    if array.flags.c_contiguous and array.flags.writeable and array.dtype.kind in "fiuc" and _platform() == "cpu":
+def _shared(array: NDArray[Any]) -> Any:
+    """Return a JAX array in a NumPy array's memory where its alignment and dtype allow."""
+    if array.flags.c_contiguous and array.flags.writeable and array.dtype.kind in "fiuc":
         return jax.dlpack.from_dlpack(array)
     return jnp.asarray(array)
+
+
+def _sent(array: NDArray[Any]) -> Any:
+    """Return a JAX array on the device that JAX works on."""
+    with double_precision():
+        return jnp.asarray(array)
 
 
 def _aligned(array: NDArray[Any]) -> NDArray[Any]:
@@ -166,12 +175,6 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
     made = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
     made[...] = array
     return made
-
-
-def _platform() -> str:
-    """Return where JAX makes arrays: ``cpu``, ``gpu`` or ``tpu``."""
-    (device,) = jnp.zeros(()).devices()
-    return str(device.platform)
 
 
 def _output(leaf: Any) -> Any:
