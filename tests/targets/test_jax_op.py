@@ -194,3 +194,8 @@ def test_one_wrong_element_of_a_large_op_is_found() -> None:
     (of_x, of_w) = audit(jax_op, wrong, array("x", 2, 3000), array("w", 3000, lo=0.5)).results
     assert [mismatch.index for mismatch in of_x.mismatches] == [(1, 1234)]
     assert of_w.verdict is Verdict.PASS
+
+
+def test_an_output_without_elements_leaves_nothing_to_be_wrong_about() -> None:
+    made = audit(jax_op, lambda x: jnp.sin(x)[:0], array("x", 4))
+    assert verdict(made) is Verdict.PASS
