@@ -69,7 +69,7 @@ def exceeding(was: Array, now: Array, allowed: float) -> Change:
     for gap in _gaps(was, now):
         if not (within := gap <= allowed).all():
             exceeded += count(gap) - int(within.sum())
-            furthest = float(np.maximum(furthest, largest(gap[~within])))
+            furthest = float(np.maximum(furthest, largest(gap)))
     return Change(exceeded, count(now), furthest)
 
 
@@ -90,4 +90,5 @@ def _gaps(was: Array, now: Array) -> Iterator[Array]:
 
 
 def _largest(values: Array) -> float:
-    return largest(values if all_finite(values) else values[namespace(values).isfinite(values)])
+    xp = namespace(values)
+    return largest(values if all_finite(values) else xp.where(xp.isfinite(values), values, 0.0))

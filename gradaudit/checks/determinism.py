@@ -27,15 +27,17 @@ def stochastic_forward(probe: Probe) -> Iterator[Finding]:
     """Yield a finding where forward gives other outputs for the same inputs."""
     subject = probe.subject
     first, again = probe.counted(subject.outputs), probe.counted(probe.forward(subject.inputs))
-    if seen := _worst(first, again, subject.inputs):
+    if seen := worst_change(first, again, subject.inputs):
         once_more = probe.counted(probe.forward(subject.inputs))
-        yield _stochastic_forward(seen, drawn=bool(_worst(again, once_more, subject.inputs)))
-    elif probe.wide and (seen := _worst([probe.outputs], [lifted(probe.counted(probe.base.outputs))], subject.inputs)):
+        yield _stochastic_forward(seen, drawn=bool(worst_change(again, once_more, subject.inputs)))
+    elif probe.wide and (
+        seen := worst_change([probe.outputs], [lifted(probe.counted(probe.base.outputs))], subject.inputs)
+    ):
         yield _stochastic_forward(seen, drawn=True)  # few outputs may be drawn alike once
 
 
 def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
-    message = f"forward gives other outputs for the same inputs, at {_extent(seen)}: "
+    message = f"forward gives other outputs for the same inputs, at {extent(seen)}: "
     if drawn:
         message += (
             "randomness is drawn anew at each call instead of once, so that the numerical gradient means nothing; "
@@ -97,7 +99,7 @@ def _accumulated(name: str, first: Array, third: Array) -> Finding:
 
 
 def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
-    message = f"backward gives another gradient of {name} for the same arguments, at {_extent(seen)}: "
+    message = f"backward gives another gradient of {name} for the same arguments, at {extent(seen)}: "
     message += (
         "randomness is drawn anew instead of taken from forward" if drawn else "its answer depends on the calls before"
     )
@@ -105,11 +107,13 @@ def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
     return Finding("stochastic-backward", message, evidence)
 
 
-def _worst(first: Sequence[Array], second: Sequence[Array], inputs: Any) -> Change:
+def worst_change(first: Sequence[Array], second: Sequence[Array], inputs: Any) -> Change:
+    """Return where that of several outputs changed that did so at the most elements."""
     terms = max((count(array) for array in inputs.values()), default=1)
     made = [change(one, other, 0.0, terms) for one, other in zip(first, second, strict=True)]
     return max(made, key=lambda each: each.count)
 
 
-def _extent(seen: Change) -> str:
+def extent(seen: Change) -> str:
+    """Say how many elements changed, and by how much."""
     return f"{seen.count:,} of {seen.size:,} elements, by up to {seen.largest:.2g}"

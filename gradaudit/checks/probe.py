@@ -24,7 +24,7 @@ Upstream = tuple[Array, ...]
 class Point:
     """Inputs, and all outputs that forward gave for them."""
 
-    inputs: Mapping[str, Array]
+    inputs: dict[str, Array]
     outputs: tuple[Any, ...]
 
 

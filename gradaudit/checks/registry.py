@@ -12,6 +12,7 @@ from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.linearity import upstream_dependence
 from gradaudit.checks.missing import missing_gradient
 from gradaudit.checks.probe import Probe
+from gradaudit.checks.retraced import retraced
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.symmetry import symmetric_inputs
 from gradaudit.results import Finding, Result
@@ -26,6 +27,7 @@ LOOKS: tuple[Check, ...] = (symmetric_inputs,)
 CHECKS: tuple[Check, ...] = (
     stochastic_forward,
     stochastic_backward,
+    retraced,
     upstream_dependence,
     captured_state,
     broadcast_not_reduced,

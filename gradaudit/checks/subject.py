@@ -81,7 +81,7 @@ class Subject:
 
     case: Case
     op: Op
-    inputs: Mapping[str, Array]
+    inputs: dict[str, Array]
     outputs: tuple[Array, ...]
     counted: tuple[int, ...]
     upstream: tuple[Array, ...]
@@ -127,9 +127,9 @@ def _upstream(case: Case, k: int, output: Array) -> NDArray[Any]:
 
 def _placing(case: Case, op: Op) -> Callable[[NDArray[Any]], Array]:
     """Return what brings an array to where the op works: to its framework, where copies at every call would be dear."""
-    large = any(math.prod(made.shape) * dtype_of(made.dtype).itemsize >= LARGE for made in case.inputs)
     native: Callable[[NDArray[Any]], Array] | None = getattr(op, "native", None)
-    return native if large and native else lambda array: array
+    largest = max((math.prod(made.shape) * dtype_of(made.dtype).itemsize for made in case.inputs), default=0)
+    return native if native and largest >= getattr(op, "large", LARGE) else lambda array: array
 
 
 def _upstream_names(upstream: tuple[Array, ...]) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Point, Probe
 from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
@@ -62,7 +63,7 @@ class Trial:
     """
 
     line: Directional
-    direction: Array
+    direction: Direction
     step: float
     claim: float
     excess: float
@@ -79,7 +80,7 @@ class Trial:
         hidden = HIDDEN * self.line.signal() / self.step  # what float32 inside a forward in float64 may swallow
         if not abs(self.excess) > self.allowed + max(self.noise, hidden):  # or NaN
             return 0.0
-        closer = self.line.excess_one_sided(0, self.direction, self.step / CLOSER)
+        closer = self.line.excess_one_sided(self.direction, self.step / CLOSER)
         if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
             return 0.0
         error = abs(self.excess) / (self.claim or abs(self.excess))
@@ -106,10 +107,10 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     return Trial(
         line=line,
-        direction=along,
+        direction=Direction.of(along),
         step=step,
         claim=claim,
-        excess=line.excess(0, along, step),
+        excess=line.excess(Direction.of(along), step),
         noise=ROUNDINGS * probe.spacing * line.signal() / step,
         allowed=max(AGREED, ROUNDINGS * narrow) * claim,
     )
@@ -125,6 +126,5 @@ def _line(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directi
                 return now
         return namespace(outputs).full_like(outputs, np.nan)
 
-    inputs = [point.inputs[name] for name in gradients]
-    claims = [widened(gradient) for gradient in gradients.values()]
-    return Directional(outputs_now, inputs, claims, joined(probe.upstream), outputs)
+    claims = {name: widened(gradient) for name, gradient in gradients.items()}
+    return Directional(outputs_now, point.inputs, claims, joined(probe.upstream), outputs)

@@ -133,7 +133,7 @@ def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
     return Subject(
         case=replace(subject.case, inputs=inputs),
         op=subject.op,
-        inputs=subject.arrays,
+        inputs=dict(subject.arrays),
         outputs=(loss,),
         counted=(0,),
         upstream=(np.ones((), loss.dtype),),

@@ -1,12 +1,13 @@
 """What audits ask of arrays, whatever framework they are of and wherever they lie.
 
-Arrays are NumPy's, or another framework's that can be written to: PyTorch's, on whatever device. What the array API
-has is called in the array's own namespace; the rest, and what NumPy is faster at in its own way, is here.
+Arrays are NumPy's, or another framework's on whatever device: PyTorch's, which can be written to, or JAX's, which
+cannot. What the array API has is called in the array's own namespace; the rest, and what NumPy is faster at in its own
+way, is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -52,22 +53,67 @@ def has_complex_dtype(array: Array) -> bool:
     return array.dtype.kind == "c" if isinstance(array, NUMPY) else is_complex(dtype_name(array.dtype))
 
 
-def is_on_processor(array: Array) -> bool:
-    """Whether an array lies in the memory of the processor that this runs on."""
-    return isinstance(array, NUMPY) or str(array_api_compat.device(array)) == "cpu"
-
-
 def in_cache(vector: Array) -> Iterator[slice]:
-    """Yield the ranges of a vector to work on one after the other: all of it at once where it lies on a device."""
+    """Yield the ranges of a vector to work on one after the other, so that they stay in the processor's cache.
+
+    All of it at once where it lies on a device, or where its framework compiles what is done to arrays of one size.
+    """
     size = count(vector)
-    most = IN_CACHE if is_on_processor(vector) else max(1, size)
+    near = isinstance(vector, NUMPY) or (is_writable(vector) and str(array_api_compat.device(vector)) == "cpu")
+    most = IN_CACHE if near else max(1, size)
     for first in range(0, size, most):
         yield slice(first, min(first + most, size))
 
 
 def is_contiguous(array: Array) -> bool:
     """Whether an array's elements lie in memory one after the other in C order."""
-    return bool(array.flags.c_contiguous if isinstance(array, NUMPY) else array.is_contiguous())
+    if isinstance(array, NUMPY):
+        return bool(array.flags.c_contiguous)
+    return not is_writable(array) or bool(array.is_contiguous())
+
+
+def is_writable(array: Array) -> bool:
+    """Whether elements of arrays of this framework can be written to; JAX's stay what they were made."""
+    return isinstance(array, NUMPY) or not array_api_compat.is_jax_array(array)
+
+
+def written(array: Array, place: Any, values: Any) -> Array:
+    """Return an array with other values at an index, in a range or where a mask is true.
+
+    The array itself, written to, where that can be; else another.
+    """
+    if is_writable(array):
+        array[place] = values
+        return array
+    return array.at[place].set(values)
+
+
+@cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of a module as JAX compiles it, once for each shape of the arrays that it is called with."""
+    import jax
+
+    made: Callable[..., Any] = jax.jit(function)
+    return made
+
+
+def elementwise(function: Callable[..., Array], name: str, vectors: tuple[Array, ...], *numbers: float) -> Array:
+    """Return what a function of elements gives for vectors of one length, range by range where they are written to.
+
+    Args:
+        function: of a module: takes ranges of the vectors, and the numbers.
+        name: the dtype of what is returned.
+        vectors: of one framework.
+        numbers: what the function takes besides.
+
+    """
+    if not is_writable(vectors[0]):
+        return cast(compiled(function)(*vectors, *numbers), name)
+    xp = namespace(vectors[0])
+    made = xp.empty_like(vectors[0], dtype=getattr(xp, name))
+    for part in in_cache(made):
+        made[part] = function(*(vector[part] for vector in vectors), *numbers)
+    return made
 
 
 def cast(array: Array, name: str) -> Array:
@@ -79,8 +125,10 @@ def cast(array: Array, name: str) -> Array:
 
 
 def copied(array: Array) -> Array:
-    """Return an array of its own with the same contents."""
-    return array.copy() if isinstance(array, NUMPY) else namespace(array).asarray(array, copy=True)
+    """Return an array of its own with the same contents; itself where nobody can write to it."""
+    if isinstance(array, NUMPY):
+        return array.copy()
+    return namespace(array).asarray(array, copy=True) if is_writable(array) else array
 
 
 def like(host: NDArray[Any], array: Array) -> Array:
@@ -92,7 +140,7 @@ def like(host: NDArray[Any], array: Array) -> Array:
 
 def on_host(array: Array) -> NDArray[Any]:
     """Return the contents of an array as NumPy's, in the same memory where that can be."""
-    if isinstance(array, NUMPY):
+    if isinstance(array, NUMPY) or not is_writable(array):
         return np.asarray(array)
     there = array_api_compat.to_device(array, "cpu")
     if dtype_name(array.dtype) != "bfloat16":
@@ -165,7 +213,7 @@ def has_bits(array: Array, bits: Any) -> bool:
 
 def same_bits(first: Array, second: Array) -> bool:
     """Whether two arrays of one shape and dtype are the same, bit by bit."""
-    return bool((_words(first) == _words(second)).all())
+    return first is second or bool((_words(first) == _words(second)).all())
 
 
 def _flat(array: Array) -> Array:

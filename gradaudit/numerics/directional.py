@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import (
-    Array,
-    as_reals,
-    copied,
-    count,
-    dtype_name,
-    has_complex_dtype,
-    in_cache,
-    is_contiguous,
-    joined,
-    namespace,
-    on_host,
-    same_bits,
-)
-from gradaudit.numerics.magnitude import norm_of_product
+from gradaudit.numerics.arrays import Array, as_reals, copied, count, in_cache, joined, namespace, on_host, written
+from gradaudit.numerics.displacing import Direction, displacing, spans
+from gradaudit.numerics.magnitude import norm, norm_of_product
 
 Floats = NDArray[np.float64]
 
@@ -33,31 +20,18 @@ ENOUGH = 2**16
 """Elements whose median is that of all."""
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A range of one input's numbers: what is claimed of them, and which part of a displacement they are moved by.
-
-    ``base`` holds all numbers of the input, as they were, and ``inside`` says which of them these are.
-    """
-
-    x: Array
-    base: Array
-    claims: Array
-    inside: slice
-    part: slice
-
-
 class Directional:
     """The claim ``<g, d>`` and the measurement ``<u, f(x + d) - f(x - d)>`` for displacements of several inputs.
 
-    All inputs together are one vector of real numbers, in C order, a complex number counting as two; for complex
-    inputs the claim is ``Re(conj(g) d)``. Memory beside what it is given: a copy of the inputs.
+    All inputs together are one vector, as ``displacing`` has it; for complex inputs the claim is ``Re(conj(g) d)``.
+    Memory beside what it is given: a copy of the inputs.
 
     Args:
         forward: returns the outputs for the present contents of the inputs, as ``joined`` does: they are done with
             before the inputs change or forward is called again.
-        inputs: the arrays to displace, of any shape and layout; changed in place and restored bit by bit.
-        claimed: the gradient of each, in double precision.
+        inputs: what forward takes, by name, of any shape and layout; changed in place, or exchanged in this mapping
+            where arrays cannot be written to, and restored bit by bit.
+        claimed: the gradients of those to displace, in double precision.
         upstream: as ``lifted`` returns it.
         outputs: ``forward()`` at the undisplaced point.
 
@@ -74,22 +48,19 @@ class Directional:
     def __init__(
         self,
         forward: Callable[[], Array],
-        inputs: Sequence[Array],
-        claimed: Sequence[Array],
+        inputs: MutableMapping[str, Array],
+        claimed: Mapping[str, Array],
         upstream: Array,
         outputs: Array,
     ) -> None:
         self._forward = forward
-        self._inputs = inputs
-        self._bases = [copied(x) for x in inputs]
-        self.claims = joined(tuple(claimed))
-        self._ends = np.cumsum([count(x) * (2 if has_complex_dtype(x) else 1) for x in inputs])
+        self._bases = {name: copied(inputs[name]) for name in claimed}
+        self.claims = joined(tuple(claimed.values()))
+        self._inputs = displacing(inputs, self._bases, self.claims)
         self._upstream = upstream
         self._outputs = outputs
         self._signal = norm_of_product(upstream, outputs)
-        self.size = int(self._ends[-1])
-        self._cut = (0, 0)
-        self._kept: list[Piece] = []
+        self.size = count(self.claims)
         self.evaluations = 0
         self.touched = 1.0
         self.disturbed = False
@@ -101,44 +72,42 @@ class Directional:
     @cached_property
     def scale(self) -> float:
         """The power of two that steps are measured in: the inputs' typical magnitude, at least one."""
-        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases if count(base))
+        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases.values() if count(base))
         return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
 
-    def excess(self, start: int, direction: Array, step: float) -> float:
-        """Return how much more backward claims than forward does when elements from ``start`` on are displaced.
+    def drawn_for(self, start: int, stop: int) -> slice:
+        """Return the range of elements that a direction for those from one to another should be drawn of."""
+        return self._inputs.drawn_for(start, stop)
+
+    def excess(self, direction: Direction, step: float) -> float:
+        """Return how much more backward claims than forward does when elements are displaced.
 
         The displacement that really happens, after rounding to the inputs' dtypes, is what the claim is made for.
-
-        Args:
-            start: the first element to displace.
-            direction: the displacement at step 1, of as many elements as there are to displace.
-            step: what to multiply it with.
 
         Returns:
             ``(<g, d> - <u, f(x + d) - f(x - d)> / 2)`` over the step: the sum of the gradient's errors weighted with
             the direction; NaN where forward is not finite.
 
         """
-        xp = namespace(self._outputs)
-        changed = xp.zeros_like(self._outputs, dtype=xp.bool) if count(direction) < self.size else None
+        changed: dict[int, Array] | None = {} if direction.size < self.size else None
         try:
-            ahead, behind = [self._off(start, direction, side * step, changed) for side in (1.0, -1.0)]
+            ahead, behind = [self._off(direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
             self._restore()
         self.touched = 1.0 if changed is None else self._share(changed)
         return (ahead - behind) / (2 * step)
 
-    def excess_one_sided(self, start: int, direction: Array, step: float) -> float:
+    def excess_one_sided(self, direction: Direction, step: float) -> float:
         """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart."""
-        return float(self.walk(start, direction, step, [1])[0]) / step
+        return float(self.walk(direction, step, [1])[0]) / step
 
-    def walk(self, start: int, direction: Array, step: float, points: Sequence[int]) -> Floats:
-        """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k, with the elements from ``start`` on displaced.
+    def walk(self, direction: Direction, step: float, points: Sequence[int]) -> Floats:
+        """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k.
 
         The claim takes out what the rounding of the displaced elements does to forward: that is no noise of it.
         """
         try:
-            return np.array([self._off(start, direction, k * step) for k in points])
+            return np.array([self._off(direction, k * step) for k in points])
         finally:
             self._restore()
 
@@ -146,80 +115,37 @@ class Directional:
         """Return where an input holds the same value as it does at this index."""
         xp = namespace(self.claims)
         mask = xp.zeros_like(self.claims, dtype=xp.bool)
-        for first, base in zip((0, *self._ends), self._bases, strict=False):
-            values = as_reals(base)
-            if first <= index < first + count(values):
-                mask[first : first + count(values)] = values == values[index - first]
+        for name, span in spans(self._bases).items():
+            values = as_reals(self._bases[name])
+            if span.start <= index < span.stop:
+                mask = written(mask, span, values == values[index - span.start])
         return mask
 
-    def _share(self, changed: Array) -> float:
-        part = norm_of_product(self._upstream[changed], self._outputs[changed])
-        return part / self._signal if self._signal and math.isfinite(part) else 1.0
+    def _share(self, changed: Mapping[int, Array]) -> float:
+        xp = namespace(self._outputs)
+        parts = [(changed[part.start], self._upstream[part], self._outputs[part]) for part in in_cache(self._outputs)]
+        share = math.hypot(*(norm(xp.where(mask, upstream * outputs, 0.0)) for mask, upstream, outputs in parts))
+        return share / self._signal if self._signal and math.isfinite(share) else 1.0
 
-    def _off(self, start: int, direction: Array, step: float, changed: Array | None = None) -> float:
+    def _off(self, direction: Direction, step: float, changed: dict[int, Array] | None = None) -> float:
         """Displace elements; return what backward claims of where they really went, less what forward makes of it.
 
-        Outputs that forward changed are marked in ``changed``.
+        Outputs that forward changed are marked in ``changed``, range by range.
         """
-        claimed = measured = 0.0
-        # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
-        for piece in reversed(self._pieces(start, count(direction))):
-            claimed += float(piece.claims @ _displace(piece, direction[piece.part], step))
+        claimed, measured = self._inputs.displace(direction, step), 0.0
         self.evaluations += 1
         outputs = self._forward()
+        # From the end, as inputs are displaced: what forward wrote last is still in cache.
         for part in reversed(list(in_cache(outputs))):
             change = outputs[part] - self._outputs[part]
             measured += float(self._upstream[part] @ change)
             if changed is not None:
-                changed[part] |= change != 0.0
+                changed[part.start] = changed.get(part.start, False) | (change != 0.0)
         return claimed - measured
 
     def _restore(self) -> None:
-        """Put every input back and make sure that it is what it was, bit by bit."""
-        for x, base in zip(self._inputs, self._bases, strict=True):
-            flat = is_contiguous(x)
-            here, was = (x.reshape(-1), base.reshape(-1)) if flat else (x, base)
-            for part in in_cache(here) if flat else (...,):
-                here[part] = was[part]
-                self.disturbed |= not same_bits(here[part], was[part])
-
-    def _pieces(self, start: int, length: int) -> list[Piece]:
-        """Return the ranges of the inputs that a range of the one vector covers, kept for the next displacement."""
-        if self._cut == (start, length):
-            return self._kept
-        pieces = []
-        first = 0
-        for x, base, end in zip(self._inputs, self._bases, self._ends, strict=True):
-            low, high = max(start, first), max(start, first, min(start + length, int(end)))
-            claims, was = self.claims[low:high], as_reals(base)
-            # What can be written range by range is, so that each stays in cache from one operation to the next.
-            for part in in_cache(claims) if _is_flat(x) else [slice(0, high - low)] if low < high else []:
-                inside = slice(low - first + part.start, low - first + part.stop)
-                moved_by = slice(low - start + part.start, low - start + part.stop)
-                pieces.append(Piece(x, was, claims[part], inside, moved_by))
-            first = int(end)
-        self._cut, self._kept = (start, length), pieces
-        return pieces
-
-
-def _displace(piece: Piece, direction: Array, step: float) -> Array:
-    """Move some elements of an input and return how far they really went."""
-    base, x = piece.base[piece.inside], piece.x
-    in_place = _is_flat(x)
-    numbers = x.reshape(-1) if in_place else copied(piece.base)
-    here = numbers[piece.inside]
-    here[...] = direction
-    here *= step
-    here += base
-    if not in_place:
-        x[...] = (numbers.view(namespace(x).complex128) if has_complex_dtype(x) else numbers).reshape(x.shape)
-        here = as_reals(x)[piece.inside]
-    return here - base
-
-
-def _is_flat(x: Array) -> bool:
-    """Whether a range of an input's numbers can be written by itself."""
-    return dtype_name(x.dtype) == "float64" and is_contiguous(x)
+        """Put every input back and note whether it is what it was, bit by bit."""
+        self.disturbed |= not self._inputs.restore()
 
 
 def _some(values: Array) -> NDArray[Any]:

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count, in_cache, like, namespace
+from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like, namespace, written
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.random_signs import GRID, random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
@@ -114,8 +115,7 @@ class RootTest:
     of errors in units of it, and ``share`` that of forward's noise which the block's outputs carry.
     """
 
-    start: int
-    direction: Array
+    direction: Direction
     unit: float
     result: float = math.nan
     share: float = 1.0
@@ -194,40 +194,35 @@ class RootTester:
         if self._excluded is None:
             xp = namespace(self.line.claims)
             self._excluded = xp.zeros_like(self.line.claims, dtype=xp.bool)
-        self._excluded[elements] = True
+        self._excluded = written(self._excluded, elements, True)
 
     def is_excluded(self, elements: Array) -> bool:
         """Whether all elements where a mask is true are left out already."""
-        return self._excluded is not None and bool(self._excluded[elements].all())
+        return self._excluded is not None and bool((self._excluded | ~elements).all())
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
         if self._weighed != (start, stop, floor):
             self._weighed, self._unit, self._weights = (start, stop, floor), *self._weigh(start, stop, floor)
-        bits = like(random_bits(self._rng, stop - start), self._weights)
-        direction = namespace(bits).empty_like(self._weights)
-        for part in in_cache(bits):
-            direction[part] = signed_magnitudes(bits[part]) * self._weights[part]
+        drawn = self.line.drawn_for(start, stop)
+        bits = random_bits(self._rng, stop - start)
+        if len(bits) < count(self._weights):
+            bits = np.pad(bits, (start - drawn.start, drawn.stop - stop))
+        along = elementwise(_along, "float32", (like(bits, self._weights), self._weights))
         if self._excluded is not None:
-            direction[self._excluded[start:stop]] = 0.0
-        return RootTest(start, direction, self._unit)
+            along = written(along, self._excluded[drawn], 0.0)
+        return RootTest(Direction(along, drawn.start, start, stop), self._unit)
 
     def _weigh(self, start: int, stop: int, floor: float) -> tuple[float, Array]:
-        """Return the least tolerance of the elements from ``start`` to ``stop``, and the weight of each.
+        """Return the least tolerance of the elements from ``start`` to ``stop``, and the weights to draw them with.
 
         They are kept for the next rounds in float32, as directions are: none is far from one.
         """
         claims = self.line.claims[start:stop]
-        xp = namespace(claims)
         least = min(float(abs(claims[part]).min()) for part in in_cache(claims))
         unit = max(self._rtol * least + self._atol, floor)
-        weights = xp.empty_like(claims, dtype=xp.float32)
-        for part in in_cache(claims):
-            tolerances = abs(claims[part])
-            tolerances *= self._rtol
-            tolerances += self._atol
-            weights[part] = unit / xp.clip(tolerances, floor, MAX_SPREAD * unit)
-        return unit, weights
+        drawn = self.line.claims[self.line.drawn_for(start, stop)]
+        return unit, elementwise(_weights, "float32", (drawn,), self._rtol, self._atol, unit, floor)
 
     def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""
@@ -238,7 +233,7 @@ class RootTester:
 
     def measure(self, test: RootTest, step: float) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
-        return self.line.excess(test.start, test.direction, step) / test.unit
+        return self.line.excess(test.direction, step) / test.unit
 
     def calibrate(
         self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
@@ -325,7 +320,7 @@ class RootTester:
         self._noise_seen = True
         measured = math.inf
         for shrink in NOISE_STEPS:
-            values = self.line.walk(test.start, test.direction, step / shrink, range(-middle, middle + 1))
+            values = self.line.walk(test.direction, step / shrink, range(-middle, middle + 1))
             noise, flat = noise_along_line(values[:, None])
             if not noise[0] * FALL < measured:
                 break
@@ -368,11 +363,26 @@ class RootTester:
         )
 
     def _one_sided(self, elements: Array, side: float, step: float) -> float:
-        direction = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements)), elements)))
-        direction[~elements] = 0.0
-        near = self.line.excess_one_sided(0, direction, step)
-        far = self.line.excess_one_sided(0, direction, 2 * step)
+        away = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements)), elements)))
+        direction = Direction.of(written(away, ~elements, 0.0))
+        near = self.line.excess_one_sided(direction, step)
+        far = self.line.excess_one_sided(direction, 2 * step)
         return float(2 * near - far)
+
+
+def _weights(claims: Array, rtol: float, atol: float, unit: float, floor: float) -> Array:
+    """Return ``w_i``: the unit over the tolerance of each claim."""
+    tolerances = abs(claims)
+    tolerances *= rtol
+    tolerances += atol
+    return unit / namespace(claims).clip(tolerances, floor, MAX_SPREAD * unit)
+
+
+def _along(bits: Array, weights: Array) -> Array:
+    """Return ``s_i a_i w_i``."""
+    along = signed_magnitudes(bits)
+    along *= weights
+    return along
 
 
 def _balancing_move(truncation: float, rounding: float) -> float:

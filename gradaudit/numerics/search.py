@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count
+from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.root_test import THRESHOLDS, Calm, Culprits, Gauge, RootTest, RootTester, TooMuchError
 
 MANY_FORKS = 8
@@ -189,10 +189,10 @@ class Search:
         found: list[Judgement] = []
         while pending and len(found) < most:
             block = pending.pop()
-            if count(block.direction) == 1:
-                found.append(self._settle(block.start))
+            if block.direction.size == 1:
+                found.append(self._settle(block.direction.start))
                 continue
-            left, right = _halves(block)
+            left, right = (RootTest(half, block.unit) for half in block.direction.halves())
             left.result = self._tester.measure(left, gauge.step)
             right.result = block.result - left.result
             suspicious = [half for half in (left, right) if not abs(half.result) <= gauge.threshold]
@@ -220,11 +220,3 @@ class Search:
             if index not in outcome.settled:
                 self._settle(index)
             outcome.sample.append(index)
-
-
-def _halves(test: RootTest) -> tuple[RootTest, RootTest]:
-    middle = count(test.direction) // 2
-    return (
-        RootTest(test.start, test.direction[:middle], test.unit),
-        RootTest(test.start + middle, test.direction[middle:], test.unit),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +71,14 @@ def open_op(case: Case) -> Op:
 
 @contextmanager
 def opened(case: Case) -> Iterator[Op]:
-    """Open the op of a case as ``open_op`` does; the process that it may hold ends with the context."""
+    """Open the op of a case as ``open_op`` does; the process that it may hold ends with the context.
+
+    Within it that framework computes as audits need it: JAX in double precision.
+    """
     op = open_op(case)
     try:
-        yield op
+        with getattr(op, "within", nullcontext)():
+            yield op
     finally:
         TARGET_KINDS[type(case.target)].close(case.target, op)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array, dtype_name
+from gradaudit.numerics.arrays import LARGE, Array, dtype_name
 from gradaudit.spec.dtypes import is_floating
 from gradaudit.targets.op import OpError, raised
 
@@ -81,8 +82,10 @@ class FrameworkOp:
         constants: names of the inputs of floating dtype whose gradients are not asked for.
         counted: positions of the outputs that count; None for all that are floating and no constants.
         parameters: inputs that the function brings along, by name: a module's parameters.
-        native: makes of NumPy's arrays such as the function works on, where it works; they may be written to and are
-            taken for inputs. None where it takes NumPy's only.
+        native: makes of NumPy's arrays such as the function works on, where it works; they are taken for inputs. None
+            where it takes NumPy's only.
+        large: bytes of an input from which on that is worth it.
+        within: a context that such arrays are worked with in.
 
     """
 
@@ -91,6 +94,8 @@ class FrameworkOp:
     counted: tuple[int, ...] | None = None
     parameters: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     native: Callable[[NDArray[Any]], Array] | None = None
+    large: int = LARGE
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return the outputs as arrays of the inputs' kind, None for those that are constants though floating.
@@ -143,6 +148,11 @@ class FrameworkOp:
             raise OpError(f"backward {error}") from None
         except (Exception, SystemExit) as error:
             raise raised("backward", error) from None
+
+    def anew(self) -> FrameworkOp | None:
+        """Return the op without what its framework keeps of earlier calls; None where it keeps nothing."""
+        made: Callable[[], Differentiable] | None = getattr(self.function, "anew", None)
+        return replace(self, function=made()) if made else None
 
     def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
         return frozenset([name for name, x in inputs.items() if _is_floating(x) and name not in self.constants])

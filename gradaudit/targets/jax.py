@@ -1,13 +1,17 @@
 """Ops in JAX: functions, whatever ``custom_vjp``, ``custom_jvp`` and ``jit`` they use inside.
 
 They are compiled, once for each dtype; those that look at values are called as they are. Double precision is switched
-on inside calls only: JAX as a whole stays as it was found.
+on inside audits only: JAX as a whole stays as it was found.
+
+On an accelerator large arrays stay there. In the processor's memory they are NumPy's, aligned so that JAX works on them
+where they are: what NumPy does with them there takes it half the time and needs no compiling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,21 +20,21 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import LARGE
 from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets.framework_op import FrameworkOp
 from gradaudit.targets.jax_modes import PULLS, Pull, backward_of
+from gradaudit.targets.jax_traces import UNTRACEABLE, kept_or_anew
 
-Array = NDArray[Any]
+Array = Any
 
-UNTRACEABLE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
-"""What functions raise under ``jit`` that look at the values of their inputs."""
+DISTANT = 2**24
+"""Bytes of an input from which on it stays on an accelerator: for each shape of arrays JAX compiles a hundred small
+functions there, which takes seconds, as long as NumPy takes for an audit of that size."""
 
+ALIGNMENT = 64
+"""Bytes that the address of memory must be a multiple of for JAX to take it as it is."""
 
 Call = Callable[[tuple[str, ...], Sequence[Any]], list[Any]]
 """A function of arrays and their names that returns its outputs in order."""
@@ -59,12 +63,27 @@ def jax_op(
     """
     bound = partial(function, **(params or {}))
 
-    def call(names: tuple[str, ...], arrays: Sequence[Any]) -> list[Any]:
+    def forward(names: tuple[str, ...], arrays: Sequence[Any]) -> list[Any]:
         return [jnp.asarray(leaf) for leaf in jax.tree_util.tree_leaves(bound(*arrays))]
 
-    if mode == "second":
-        return FrameworkOp(JaxFunction(backward_of(call, constants)), constants)
-    return FrameworkOp(JaxFunction(call, PULLS[mode]), constants, counted)
+    (device,) = jnp.zeros(()).devices()
+    near = device.platform == "cpu"
+    second = mode == "second"
+    call: Call = backward_of(forward, constants) if second else forward
+    return FrameworkOp(
+        JaxFunction(call, _shared if near else _sent, PULLS["reverse" if second else mode]),
+        constants,
+        None if second else counted,
+        native=_aligned if near else _sent,
+        large=LARGE if near else DISTANT,
+        within=double_precision,
+    )
+
+
+def double_precision() -> AbstractContextManager[Any]:
+    """Return a context in which JAX has 64-bit numbers, in this thread."""
+    within: AbstractContextManager[Any] = jax.enable_x64(True)
+    return within
 
 
 @dataclass(frozen=True)
@@ -73,21 +92,29 @@ class JaxFunction:
 
     Attributes:
         call: takes names and arrays and returns its outputs in order.
+        native: makes a JAX array of NumPy's, where JAX works.
         pull: how gradients are had.
         compiled: what has been compiled of it.
+        before: what had been compiled of it before it was made anew.
 
     """
 
     call: Call
+    native: Callable[[NDArray[Any]], Array]
     pull: Pull = PULLS["reverse"]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    before: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
+
+    def anew(self) -> JaxFunction:
+        """Return the function as if it was called for the first time, compiled again where its trace is another."""
+        return replace(self, compiled={}, before=self.compiled)
 
     def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
         """Call the function; an output that is no array of numbers, such as a key, is None."""
         names = tuple(inputs)
-        with jax.enable_x64(True):
-            made = self._called(names, lambda arrays: self.call(names, arrays), _arrays(inputs.values()))
-            return tuple(_output(leaf) for leaf in made)
+        with double_precision():
+            made = self._called(names, lambda arrays: self.call(names, arrays), self._arrays(inputs.values()))
+            return tuple(map(_answering(inputs.values()), map(_output, made)))
 
     def gradients(
         self, upstream: Mapping[int, Array], inputs: Mapping[str, Array], wanted: frozenset[str]
@@ -106,35 +133,59 @@ class JaxFunction:
 
             return self.pull(counted, [arrays[place] for place in asked], given)
 
-        with jax.enable_x64(True):
+        with double_precision():
             # Which inputs are asked for and which outputs count is traced into what is compiled.
             key = (names, tuple(asked), positions)
-            made = self._called(key, pull, _arrays(inputs.values()), _arrays(upstream.values()))
-            return {name: np.asarray(gradient) for name, gradient in zip(asked.values(), made, strict=True)}
+            made = self._called(key, pull, self._arrays(inputs.values()), self._arrays(upstream.values()))
+            return dict(zip(asked.values(), map(_answering(inputs.values()), made), strict=True))
 
     def _called(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, compiled where it can be, and wait for what it gives."""
-        known = self.compiled.setdefault(key, jax.jit(function))
+        if key not in self.compiled:
+            before = self.before.get(key)
+            self.compiled[key] = jax.jit(function) if before is None else kept_or_anew(before, function, arguments)
         try:
-            return jax.block_until_ready(known(*arguments))
+            return jax.block_until_ready(self.compiled[key](*arguments))
         except UNTRACEABLE:
             self.compiled[key] = function
             return jax.block_until_ready(function(*arguments))
 
+    def _arrays(self, arrays: Iterable[Array]) -> list[Any]:
+        return [self.native(array) if isinstance(array, np.ndarray) else array for array in arrays]
 
-def _arrays(arrays: Iterable[Array]) -> list[Any]:
-    return [_array(array) for array in arrays]
 
-
-def _array(array: Array) -> Any:
-    """Return a JAX array, in the NumPy array's memory where its alignment and dtype allow."""
+def _shared(array: NDArray[Any]) -> Any:
+    """Return a JAX array in a NumPy array's memory where its alignment and dtype allow."""
     if array.flags.c_contiguous and array.flags.writeable and array.dtype.kind in "fiuc":
         return jax.dlpack.from_dlpack(array)
     return jnp.asarray(array)
 
 
-def _output(leaf: Any) -> Array | None:
+def _sent(array: NDArray[Any]) -> Any:
+    """Return a JAX array on the device that JAX works on."""
+    with double_precision():
+        return jnp.asarray(array)
+
+
+def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a contiguous array in memory that JAX takes as it is; another as it is."""
+    if not array.flags.c_contiguous:
+        return array
+    room = np.empty(array.nbytes + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    made = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    made[...] = array
+    return made
+
+
+def _output(leaf: Any) -> Any:
+    """Return an output as it is; None for one that is no array of numbers."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
         return None
-    array = np.asarray(leaf)
-    return array if array.dtype.kind != "V" or has_derivatives(array.dtype) else None
+    return leaf if leaf.dtype.kind != "V" or has_derivatives(leaf.dtype) else None
+
+
+def _answering(given: Iterable[Array]) -> Callable[[Any], Any]:
+    """Return what makes an answer of an array, or of None, to those who called with such arrays."""
+    called_by_numpy = any(isinstance(array, np.ndarray) for array in given)
+    return lambda made: made if made is None or not called_by_numpy else np.asarray(made)

@@ -11,6 +11,7 @@ import pytest
 from pairs import array, audit, codes, only
 
 from gradaudit.audit.conclusion import Audit
+from gradaudit.numerics.arrays import LARGE
 from gradaudit.results import Verdict
 
 Function = Callable[..., Any]
@@ -429,19 +430,28 @@ def test_a_forward_that_changes_its_input_is_reported() -> None:
     assert "input-mutated" in codes(audited)
 
 
-def test_a_forward_that_returns_its_input_itself() -> None:
-    assert only(searched(lambda x: x, lambda u, x: u.copy())).verdict is Verdict.PASS
-    assert only(searched(lambda x: x, lambda u, x: 1.01 * u)).verdict is Verdict.FAIL
+class TestOutputsThatDoNotLast:
+    """Whether forward is watched at every call, as for small inputs, or trusted."""
 
+    @pytest.mark.parametrize("size", [SIZE, LARGE // 8])
+    def test_a_forward_that_returns_its_input_itself(self, size: int) -> None:
+        def right(u: Any, x: Any) -> Any:
+            return u.copy()
 
-def test_a_forward_that_fills_the_same_buffer_at_every_call() -> None:
-    buffer = np.empty(SIZE)
+        x = array("x", (size,))
+        assert only(audit(lambda x: x, right, x, method="search")).verdict is Verdict.PASS
+        assert only(audit(lambda x: x, with_one_wrong(right), x, method="search")).wrong == 1
 
-    def forward(x: Any) -> Any:
-        return np.sin(x, out=buffer)
+    @pytest.mark.parametrize("size", [SIZE, LARGE // 8])
+    def test_a_forward_that_fills_the_same_buffer_at_every_call(self, size: int) -> None:
+        buffer = np.empty(size)
 
-    assert only(searched(forward, slope_of_sine)).verdict is Verdict.PASS
-    assert only(searched(forward, with_one_wrong(slope_of_sine))).wrong == 1
+        def forward(x: Any) -> Any:
+            return np.sin(x, out=buffer)
+
+        x = array("x", (size,))
+        assert only(audit(forward, slope_of_sine, x, method="search")).verdict is Verdict.PASS
+        assert only(audit(forward, with_one_wrong(slope_of_sine), x, method="search")).wrong == 1
 
 
 @pytest.mark.parametrize("method", ["auto", "search"])

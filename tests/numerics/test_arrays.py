@@ -1,9 +1,9 @@
-"""What is asked of arrays has one answer, whether they are NumPy's or PyTorch's."""
+"""What is asked of arrays has one answer, whether they are NumPy's, PyTorch's or JAX's."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gradaudit.numerics.arrays import (
     cast,
     copied,
     dtype_name,
+    is_writable,
     joined,
     largest,
     lifted,
@@ -24,6 +25,7 @@ from gradaudit.numerics.arrays import (
     on_host,
     places,
     same_bits,
+    written,
 )
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of
@@ -31,13 +33,18 @@ from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of
 Make = Callable[[Any], Any]
 
 
-@pytest.fixture(params=["numpy", "torch"])
-def made(request: pytest.FixtureRequest) -> Make:
+@pytest.fixture(params=["numpy", "torch", "jax"])
+def made(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Return what makes an array of the framework of a NumPy array that is its own."""
     if request.param == "numpy":
-        return lambda array: array.copy(order="K")
-    torch = pytest.importorskip("torch")
-    return lambda array: torch.from_numpy(array.copy(order="K"))
+        yield lambda array: array.copy(order="K")
+    elif request.param == "torch":
+        torch = pytest.importorskip("torch")
+        yield lambda array: torch.from_numpy(array.copy(order="K"))
+    else:
+        jax = pytest.importorskip("jax")
+        with jax.enable_x64(True):
+            yield lambda array: jax.numpy.array(array)
 
 
 VALUES = np.array([[1.5, -2.0, 0.25], [0.0, 3.0, -0.5]])
@@ -79,8 +86,7 @@ class TestNumbersOfAnArray:
 
     def test_what_is_lifted_is_fresh(self, made: Make) -> None:
         x = made(VALUES)
-        numbers = lifted((x,))
-        numbers[0] = 7.0
+        written(lifted((x,)), 0, 7.0)
         assert float(x[0, 0]) == 1.5
 
 
@@ -115,8 +121,16 @@ def test_an_array_comes_back_from_any_dtype_as_it_went(made: Make, name: str) ->
 
 def test_a_copy_is_of_its_own(made: Make) -> None:
     x = made(VALUES)
-    copied(x)[0, 0] = 9.0
+    written(copied(x), (0, 0), 9.0)
     assert float(x[0, 0]) == 1.5
+
+
+def test_an_array_is_written_to_where_it_can_be(made: Make) -> None:
+    x = made(VALUES)
+    other = written(x, x == -2.0, 4.0)
+    assert on_host(other).tolist() == [[1.5, 4.0, 0.25], [0.0, 3.0, -0.5]]
+    assert (other is x) == is_writable(x)
+    assert on_host(written(other, slice(1, 2), 0.0)).tolist() == [[1.5, 4.0, 0.25], [0.0, 0.0, 0.0]]
 
 
 def test_sizes_places_and_finiteness(made: Make) -> None:
@@ -127,8 +141,7 @@ def test_sizes_places_and_finiteness(made: Make) -> None:
     assert rms(1e300 * x) == pytest.approx(1e300 * math.sqrt((VALUES**2).mean()), rel=1e-14)
     assert places(x == -2.0).tolist() == [[0, 1]]
     assert all_finite(x)
-    x[1, 2] = math.inf
-    assert not all_finite(x)
+    assert not all_finite(written(x, (1, 2), math.inf))
 
 
 def test_numpy_s_contents_go_to_where_another_array_is(made: Make) -> None:

@@ -31,7 +31,7 @@ class Planted:
         for place, error in errors.items():
             claims[place] += error * (ATOL + RTOL * abs(claims[place]))
         self.looks: list[int] = []
-        self.line = Directional(self.forward, [self.x], [claims], np.ones(size), self.forward())
+        self.line = Directional(self.forward, {"x": self.x}, {"x": claims}, np.ones(size), self.forward())
         self.tester = RootTester(
             self.line,
             rtol=RTOL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,58 @@ def test_a_trace_is_compiled_once_for_many_forwards() -> None:
     (result,) = audit(jax_op, function, array("x", 4, 5)).results
     assert result.evaluations > 20
     assert all(traced)
-    assert len(traced) <= 3
+    assert len(traced) <= 4  # forward and backward, and once more to see that they are the same again
+
+
+def drawing(draw: Callable[[Any], Any]) -> Any:
+    return lambda x: jnp.sin(x) * draw(x.shape)
+
+
+class TestWhatIsDrawnWhenAFunctionIsTraced:
+    """It is the same at every call then, and another in the backward."""
+
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize(
+        "function",
+        [
+            drawing(lambda shape: np.random.rand()),
+            drawing(lambda shape: np.random.default_rng().random(shape)),
+            drawing(lambda shape: jax.random.uniform(jax.random.key(np.random.default_rng().integers(2**30)), shape)),
+            lambda x: jax.jit(drawing(lambda shape: np.random.default_rng().random(shape)))(x),
+            jax.jit(drawing(lambda shape: np.random.default_rng().random(shape))),
+            lambda x: jax.lax.fori_loop(
+                0, 2, lambda k, y: y * np.random.default_rng().random(y.shape).astype(y.dtype), x
+            ),
+        ],
+        ids=["a number", "an array", "a key", "inside jit", "under jit", "inside a loop"],
+    )
+    def test_it_is_named_and_no_factor_is_made_of_it(self, function: Any, dtype: str) -> None:
+        made = audit(jax_op, function, array("x", 6, dtype=dtype), dtype=dtype)
+        assert (verdict(made), codes(made)) == (Verdict.FAIL, {"stochastic-forward"})
+
+    def test_a_backward_that_draws_is_named_too(self) -> None:
+        noisy = with_vjp(lambda u, x, w: (right(u, x, w)[0] * np.random.default_rng().random(4), right(u, x, w)[1]))
+        made = audit(jax_op, noisy, X, W)
+        assert verdict(made) is Verdict.FAIL
+        assert codes(made) == {"stochastic-backward"}
+
+    def test_a_key_that_stays_is_left_in_peace(self) -> None:
+        held = drawing(lambda shape: jax.random.uniform(jax.random.key(3), shape))
+        fixed = drawing(lambda shape: np.random.default_rng(3).random(shape))
+        for function in (held, fixed):
+            assert (verdict(made := audit(jax_op, function, X)), codes(made)) == (Verdict.PASS, set())
+
+    def test_a_trace_that_reads_otherwise_and_is_the_same_is_left_in_peace(self) -> None:
+        names = iter(range(100))
+
+        def function(x: Any) -> Any:
+            def inner(y: Any) -> Any:
+                return jnp.sin(y)
+
+            inner.__name__ = f"turn_{next(names)}"
+            return jax.jit(inner)(x)
+
+        assert (verdict(made := audit(jax_op, function, X)), codes(made)) == (Verdict.PASS, set())
 
 
 def test_what_looks_at_values_is_called_without_jit() -> None:
@@ -142,3 +194,8 @@ def test_one_wrong_element_of_a_large_op_is_found() -> None:
     (of_x, of_w) = audit(jax_op, wrong, array("x", 2, 3000), array("w", 3000, lo=0.5)).results
     assert [mismatch.index for mismatch in of_x.mismatches] == [(1, 1234)]
     assert of_w.verdict is Verdict.PASS
+
+
+def test_an_output_without_elements_leaves_nothing_to_be_wrong_about() -> None:
+    made = audit(jax_op, lambda x: jnp.sin(x)[:0], array("x", 4))
+    assert verdict(made) is Verdict.PASS

@@ -11,9 +11,20 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.contract import broken_contract
-from gradaudit.checks.gradient.inside import displace, narrowed, narrowest
+from gradaudit.checks.gradient.inside import displaced, narrowed, narrowest
 from gradaudit.checks.subject import Snapshot, Subject, mutations
-from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, lifted, namespace, on_host
+from gradaudit.numerics.arrays import (
+    Array,
+    cast,
+    copied,
+    count,
+    dtype_name,
+    joined,
+    lifted,
+    namespace,
+    on_host,
+    written,
+)
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -52,7 +63,7 @@ class Ground:
     """
 
     subject: Subject
-    inputs: Mapping[str, Array]
+    inputs: dict[str, Array]
     outputs: Array
     upstream: Array
     dtype: str
@@ -77,13 +88,17 @@ class Ground:
         """
         before = Snapshot.of(self.inputs)
         try:
-            return lifted((self.evaluate_trusting(),))  # while the inputs are as forward left them: it may be a view
+            return self.evaluate_trusting()
         finally:
             if before.changed():
                 self.notice(mutations("forward", before))
 
     def evaluate_trusting(self) -> Array:
-        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them.
+        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
+        return lifted((self.evaluate_fleeting(),))  # while the inputs are as forward left them: it may be a view
+
+    def evaluate_fleeting(self) -> Array:
+        """Call forward as ``evaluate_trusting`` does, for outputs that are done with before anything else happens.
 
         What it returns may be a view of the inputs, or a buffer that the next call writes to.
         """
@@ -107,7 +122,7 @@ class Ground:
             return self
         return replace(
             self,
-            inputs={name: on_host(x) for name, x in self.inputs.items()},
+            inputs={name: np.require(on_host(x), requirements="W") for name, x in self.inputs.items()},
             outputs=on_host(self.outputs),
             upstream=on_host(self.upstream),
             kinds=[kind and (dtype_of(dtype_name(kind[0])), tuple(kind[1])) for kind in self.kinds],
@@ -173,7 +188,9 @@ def _declared_ground(subject: Subject) -> Ground:
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
-    wide = {made.name: _in_dtype(subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs}
+    wide = {
+        made.name: _in_dtype(subject, subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs
+    }
     before = Snapshot.of(wide)
     try:
         outputs = subject.op.forward(wide)
@@ -200,11 +217,14 @@ def _ground_inside(ground: Ground) -> Ground | None:
         return None
     near, far = (_beside(ground, displacement) for displacement in (NUDGE, 2 * NUDGE))
     moving = (near != ground.outputs) & (near != far)
-    dtype = narrowest(near[moving]) if int(moving.sum()) > MOVED * count(moving) else None
+    changed = namespace(near).where(moving, near, 0.0)
+    dtype = narrowest(changed) if int(moving.sum()) > MOVED * count(moving) else None
     if dtype is None:
         return None
     subject = ground.subject
-    inputs = {made.name: _in_dtype(ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs}
+    inputs = {
+        made.name: _in_dtype(subject, ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs
+    }
     ground.evaluations += 1
     try:
         outputs = subject.op.forward(inputs)
@@ -225,13 +245,13 @@ def _beside(ground: Ground, displacement: float) -> Array:
     here = {name: copied(x) for name, x in ground.inputs.items()}
     rng = np.random.default_rng(0)
     try:
-        for x in ground.inputs.values():
-            displace(x, displacement, rng)
+        for name, x in here.items():
+            ground.inputs[name] = written(ground.inputs[name], ..., displaced(x, displacement, rng))
         ground.evaluations += 1
         return ground.evaluate()
     finally:
-        for name, x in ground.inputs.items():
-            x[...] = here[name]
+        for name, x in here.items():
+            ground.inputs[name] = written(ground.inputs[name], ..., x)
 
 
 Kinds = list[tuple[Any, tuple[int, ...]] | None]
@@ -256,9 +276,9 @@ def widened(array: Array) -> Array:
     return array if is_wide(array) else cast(array, WIDE[is_complex(dtype_name(array.dtype))])
 
 
-def _in_dtype(array: Array, dtype: str, layout: Layout) -> Array:
+def _in_dtype(subject: Subject, array: Array, dtype: str, layout: Layout) -> Array:
     """Return an array of its own in a dtype or its complex counterpart, which lies in memory as the other does."""
     made = narrowed(array, dtype)
     if isinstance(made, np.ndarray):
-        return laid_out(made, layout)
+        return subject.placed(laid_out(made, layout))
     return copied(made) if made is array else made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, cast, count, dtype_name, like, namespace
+from gradaudit.numerics.arrays import Array, cast, copied, dtype_name, like, namespace
 from gradaudit.spec.dtypes import is_complex, is_floating
 
 NARROW = ("bfloat16", "float16", "float32")
@@ -18,8 +18,9 @@ def narrowest(numbers: Array) -> str | None:
     """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
     if not _are_of(numbers[:TELLING], NARROW[-1]):
         return None
-    numbers = numbers[namespace(numbers).isfinite(numbers) & (numbers != 0.0)]
-    return next((name for name in NARROW if _are_of(numbers, name)), None) if count(numbers) else None
+    if not (namespace(numbers).isfinite(numbers) & (numbers != 0.0)).any():
+        return None
+    return next((name for name in NARROW if _are_of(numbers, name)), None)
 
 
 def _are_of(numbers: Array, name: str) -> bool:
@@ -37,7 +38,8 @@ def narrowed(array: Array, dtype: str) -> Array:
     return cast(array, dtype)
 
 
-def displace(x: Array, displacement: float, rng: np.random.Generator) -> None:
-    """Displace the elements of a floating array by this part of them, or by half as much again or less."""
-    if is_floating(dtype_name(x.dtype)):
-        x[...] = x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x))
+def displaced(x: Array, displacement: float, rng: np.random.Generator) -> Array:
+    """Return a copy; a floating array's is displaced by this part of each element, or by half as much again or less."""
+    if not is_floating(dtype_name(x.dtype)):
+        return copied(x)
+    return cast(x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x)), dtype_name(x.dtype))

@@ -8,8 +8,8 @@ Stability of Numerical Algorithms, 2002, section 1.5); here such inputs are trie
 from __future__ import annotations
 
 from gradaudit.checks.gradient.ground import FORMULA_SHARE, Ground, widened
-from gradaudit.checks.gradient.inside import displace
-from gradaudit.numerics.arrays import Array, copied, namespace
+from gradaudit.checks.gradient.inside import displaced
+from gradaudit.numerics.arrays import Array, namespace
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.draw import generator
@@ -68,9 +68,7 @@ def _change(ground: Ground, name: str) -> Array:
     rng, unit = generator(case, "rounding"), spacing(case.dtype)
 
     def rounded(array: Array) -> Array:
-        near = copied(array)
-        displace(near, -unit, rng)  # towards zero: to where the op is defined too, as a rule
-        return near
+        return displaced(array, -unit, rng)  # towards zero: to where the op is defined too, as a rule
 
     squares = namespace(ground.formula[name]).zeros_like(abs(ground.formula[name]))
     for _ in range(DRAWS):

@@ -51,9 +51,9 @@ def search_all(
     inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
     suspect = subject.findings or ground.findings
     line = Directional(
-        ground.evaluate if suspect else ground.evaluate_trusting,
-        [ground.inputs[searched.name] for searched in inputs],
-        [searched.formula for searched in inputs],
+        ground.evaluate if suspect else ground.evaluate_fleeting,
+        ground.inputs,
+        {searched.name: searched.formula for searched in inputs},
         ground.upstream,
         ground.outputs,
     )

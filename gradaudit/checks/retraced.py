@@ -1,0 +1,42 @@
+"""Whether an op is the same when its framework traces it anew, where it keeps what it traced.
+
+What a function draws by other means than its framework's is a constant of its trace: the same at every call, and
+another in its backward, which is traced by itself. No call tells, and the gradient is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gradaudit.checks.agreement import Change
+from gradaudit.checks.determinism import extent, worst_change
+from gradaudit.checks.probe import Probe
+from gradaudit.results import Finding
+from gradaudit.targets.op import Op
+
+
+def retraced(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding where forward is another when it is traced anew, else for each input whose gradient is."""
+    subject = probe.subject
+    make: Callable[[], Op | None] | None = getattr(probe.op, "anew", None)
+    if make is None or (op := make()) is None:
+        return
+    outputs = op.forward(subject.inputs)
+    probe.evaluations += 1
+    if seen := worst_change(probe.counted(subject.outputs), probe.counted(outputs), subject.inputs):
+        yield _finding("forward", "outputs", seen)
+        return
+    again = op.backward(subject.upstream, subject.inputs, subject.outputs)
+    for name in probe.claimed:
+        first, second = subject.gradients[name], again.get(name)
+        if first is not None and second is not None and (seen := probe.gradient_change(name, first, second)):
+            yield _finding("backward", f"gradients of {name}", seen, array=name)
+
+
+def _finding(which: str, what: str, seen: Change, **about: str) -> Finding:
+    message = (
+        f"{which} gives other {what} when it is traced anew, at {extent(seen)}: what it draws is a constant of each "
+        "trace, and backward is traced by itself; draw the mask or noise once and make it an input"
+    )
+    evidence = {"changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": True, **about}
+    return Finding(f"stochastic-{which}", message, evidence)

@@ -1,0 +1,245 @@
+"""Inputs displaced along a direction and put back: in place, or exchanged for others where nothing can be written to.
+
+All inputs together are one vector of real numbers, in C order, a complex number counting as two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Protocol
+
+from gradaudit.numerics.arrays import (
+    Array,
+    as_reals,
+    cast,
+    compiled,
+    copied,
+    count,
+    dtype_name,
+    has_complex_dtype,
+    in_cache,
+    is_contiguous,
+    is_writable,
+    namespace,
+    same_bits,
+)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """How the elements from ``start`` to ``stop`` are displaced at step 1; others that were drawn for stay.
+
+    Attributes:
+        drawn: displacements of the elements from ``first`` on.
+        first: the element that they begin with.
+        start: the first element that is displaced.
+        stop: the one after the last.
+
+    """
+
+    drawn: Array
+    first: int
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, drawn: Array, first: int = 0) -> Direction:
+        """Return the direction that displaces every element which a displacement is given for."""
+        return cls(drawn, first, first, first + count(drawn))
+
+    @property
+    def size(self) -> int:
+        """Elements that are displaced."""
+        return self.stop - self.start
+
+    def halves(self) -> tuple[Direction, Direction]:
+        """Return the direction for the first half of its elements, and for the others."""
+        middle = self.start + self.size // 2
+        first, stop = (self.drawn, self.first, self.start, middle), (self.drawn, self.first, middle, self.stop)
+        return Direction(*first), Direction(*stop)
+
+
+class Displacing(Protocol):
+    """Inputs that can be displaced."""
+
+    def drawn_for(self, start: int, stop: int) -> slice:
+        """Return the range of elements that a direction for some of them should be drawn of."""
+        ...
+
+    def displace(self, direction: Direction, step: float) -> float:
+        """Displace the inputs; return what is claimed of where they really went, after rounding to their dtypes.
+
+        Args:
+            direction: drawn for what ``drawn_for`` says, or for all elements.
+            step: what to multiply it with.
+
+        """
+        ...
+
+    def restore(self) -> bool:
+        """Put every input back; return whether each is what it was, bit by bit."""
+        ...
+
+
+def displacing(inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array) -> Displacing:
+    """Return what displaces some inputs.
+
+    Args:
+        inputs: by name; arrays that cannot be written to are exchanged in it.
+        bases: the undisplaced ones of those to displace, which nobody else writes to.
+        claims: the claimed gradients of these as one vector.
+
+    """
+    kind = InPlace if all(is_writable(base) for base in bases.values()) else Exchanging
+    return kind(inputs, bases, claims)
+
+
+def spans(arrays: Mapping[str, Array]) -> dict[str, slice]:
+    """Return the range of the one vector that each array's numbers are."""
+    sizes = (count(x) * (2 if has_complex_dtype(x) else 1) for x in arrays.values())
+    return dict(zip(arrays, (slice(*ends) for ends in pairwise(accumulate(sizes, initial=0))), strict=True))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A range of one input's numbers: what is claimed of them, and which part of what was drawn they are moved by.
+
+    ``base`` holds all numbers of the input, as they were, and ``inside`` says which of them these are.
+    """
+
+    x: Array
+    base: Array
+    claims: Array
+    inside: slice
+    drawn: slice
+
+
+class InPlace:
+    """Inputs that are written to, range by range where that can be. Memory: a copy of an input that is not flat."""
+
+    def __init__(self, inputs: Mapping[str, Array], bases: Mapping[str, Array], claims: Array) -> None:
+        self._inputs = inputs
+        self._bases = bases
+        self._claims = claims
+        self._spans = spans(bases)
+        self._cut = (0, 0, 0)
+        self._kept: list[Piece] = []
+
+    def drawn_for(self, start: int, stop: int) -> slice:
+        """Return the range of the elements themselves."""
+        return slice(start, stop)
+
+    def displace(self, direction: Direction, step: float) -> float:
+        """Write to the elements that the direction is for."""
+        claimed = 0.0
+        # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
+        for piece in reversed(self._pieces(direction)):
+            claimed += float(piece.claims @ _write(piece, direction.drawn[piece.drawn], step))
+        return claimed
+
+    def restore(self) -> bool:
+        """Write the bases back; forward may have kept an input and write to it meanwhile."""
+        same = True
+        for name, base in self._bases.items():
+            x = self._inputs[name]
+            flat = is_contiguous(x)
+            here, was = (x.reshape(-1), base.reshape(-1)) if flat else (x, base)
+            for part in in_cache(here) if flat else (...,):
+                here[part] = was[part]
+                same &= same_bits(here[part], was[part])
+        return same
+
+    def _pieces(self, direction: Direction) -> list[Piece]:
+        """Return the ranges of the inputs that a direction covers, kept for the next displacement."""
+        cut = (direction.first, direction.start, direction.stop)
+        if self._cut == cut:
+            return self._kept
+        pieces = []
+        for name, span in self._spans.items():
+            x, base = self._inputs[name], as_reals(self._bases[name])
+            low = max(direction.start, span.start)
+            claims = self._claims[low : max(low, min(direction.stop, span.stop))]
+            # What can be written range by range is, so that each stays in cache from one operation to the next.
+            for part in in_cache(claims) if _is_flat(x) else [slice(0, count(claims))] if count(claims) else []:
+                places = [_shifted(part, low - first) for first in (span.start, direction.first)]
+                pieces.append(Piece(x, base, claims[part], *places))
+        self._cut, self._kept = cut, pieces
+        return pieces
+
+
+class Exchanging:
+    """Inputs of which displaced ones are made anew each time, all of the same shapes so that they are compiled once."""
+
+    def __init__(self, inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array) -> None:
+        self._inputs = inputs
+        self._bases = bases
+        self._size = count(claims)
+        self._spans = spans(bases)
+        self._claims = {name: self._part(claims, name) for name in bases}
+
+    def drawn_for(self, start: int, stop: int) -> slice:
+        """Return the range of all elements."""
+        return slice(0, self._size)
+
+    def displace(self, direction: Direction, step: float) -> float:
+        """Exchange all inputs; those that the direction is not for, for the same."""
+        claimed = 0.0
+        for name, base in self._bases.items():
+            first = self._spans[name].start
+            ends = direction.start - first, direction.stop - first
+            x = compiled(_displaced)(base, self._part(direction.drawn, name), *ends, step)
+            claimed += float(compiled(_claimed)(self._claims[name], x, base))
+            self._inputs[name] = x
+        return claimed
+
+    def restore(self) -> bool:
+        """Exchange all inputs for their bases, which nobody can have written to."""
+        self._inputs.update(self._bases)
+        return True
+
+    def _part(self, vector: Array, name: str) -> Array:
+        return vector if len(self._spans) == 1 else vector[self._spans[name]]
+
+
+def _shifted(places: slice, by: int) -> slice:
+    return slice(places.start + by, places.stop + by)
+
+
+def _write(piece: Piece, drawn: Array, step: float) -> Array:
+    """Move some elements of an input and return how far they really went."""
+    x, base = piece.x, piece.base[piece.inside]
+    in_place = _is_flat(x)
+    numbers = x.reshape(-1) if in_place else copied(piece.base)
+    here = numbers[piece.inside]
+    here[...] = drawn
+    here *= step
+    here += base
+    if not in_place:
+        x[...] = _shaped_as(x, numbers)
+        here = as_reals(x)[piece.inside]
+    return here - base
+
+
+def _displaced(x: Array, drawn: Array, start: int, stop: int, step: float) -> Array:
+    """Return an input with its numbers from one place to another displaced."""
+    xp, base = namespace(x), as_reals(x)
+    places = xp.arange(count(base))
+    moved = xp.where((start <= places) & (places < stop), base + step * cast(drawn, "float64"), base)
+    return cast(_shaped_as(x, moved), dtype_name(x.dtype))
+
+
+def _claimed(claims: Array, x: Array, base: Array) -> Array:
+    """Return what is claimed of an input that was displaced; apart from that, so that its rounding is none here."""
+    return claims @ (as_reals(x) - as_reals(base))
+
+
+def _shaped_as(x: Array, reals: Array) -> Array:
+    """Return numbers in double precision as elements of an input's shape."""
+    return (reals.view(namespace(x).complex128) if has_complex_dtype(x) else reals).reshape(x.shape)
+
+
+def _is_flat(x: Array) -> bool:
+    """Whether a range of an input's numbers can be written by itself."""
+    return dtype_name(x.dtype) == "float64" and is_contiguous(x)

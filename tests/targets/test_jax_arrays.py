@@ -1,0 +1,140 @@
+"""Large arrays are not copied between NumPy and JAX: on the processor they share memory, elsewhere they stay in JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from framework_audits import array, audit, codes
+
+from gradaudit.audit.conclusion import Audit
+from gradaudit.results import Verdict
+
+jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
+
+from gradaudit.targets.jax import jax_op  # noqa: E402
+
+SIZE = 2 * 10**5
+INPUTS = array("x", 100, SIZE // 100, lo=0.5), array("scale", SIZE // 100, lo=0.5, hi=1.5)
+
+
+def distant_op(*given: Any, **more: Any) -> Any:
+    """Return an op as it is where JAX works on an accelerator: its arrays are JAX's own."""
+    return replace(jax_op(*given, **more), native=jnp.array, large=0)
+
+
+@dataclass
+class Crossings:
+    """Dtypes of the large arrays that went from NumPy to JAX and back, and how many lay in other memory then."""
+
+    to_jax: list[str] = field(default_factory=list)
+    to_numpy: list[str] = field(default_factory=list)
+    copies: int = 0
+
+
+@contextmanager
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crossings]:
+    """Note each crossing of as many elements as an input has."""
+    seen = Crossings()
+
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def crossing(given: Any, *more: Any, **how: Any) -> Any:
+            made = function(given, *more, **how)
+            pair = {isinstance(each, jax.Array): each for each in (given, made)}
+            concrete = not any(isinstance(each, jax.core.Tracer) for each in pair.values())
+            if len(pair) == 2 and concrete and np.size(pair[False]) >= SIZE // 2:
+                (seen.to_numpy if given is pair[True] else seen.to_jax).append(str(given.dtype))
+                seen.copies += pair[True].unsafe_buffer_pointer() != pair[False].ctypes.data
+            return made
+
+        return crossing
+
+    with monkeypatch.context() as patch:
+        for module, name in ((jnp, "asarray"), (jnp, "array"), (jax.dlpack, "from_dlpack"), (jax, "device_put")):
+            patch.setattr(module, name, noting(getattr(module, name)))
+        for name in ("asarray", "array", "ascontiguousarray", "copy"):
+            patch.setattr(np, name, noting(getattr(np, name)))
+        yield seen
+
+
+def cubed(backward: Callable[..., Any]) -> Any:
+    """Return ``x^3 scale`` with a hand-written backward, which gets the upstream, x and the scale."""
+
+    @jax.custom_vjp
+    def function(x: Any, scale: Any) -> Any:
+        return x**3 * scale
+
+    function.defvjp(lambda x, scale: (function(x, scale), (x, scale)), lambda kept, u: backward(u, *kept))
+    return function
+
+
+def right(u: Any, x: Any, scale: Any) -> Any:
+    return 3 * x**2 * scale * u, (x**3 * u).sum(0)
+
+
+def off_at_one(u: Any, x: Any, scale: Any) -> Any:
+    of_x, of_scale = right(u, x, scale)
+    return of_x.at[4, 321].mul(1.2), of_scale
+
+
+RIGHT = cubed(right)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_on_the_processor_jax_works_in_the_memory_of_numpys_arrays(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    with watched(monkeypatch) as seen:
+        made = audit(jax_op, lambda x: x**3, array("x", SIZE, lo=0.5, dtype=dtype), dtype=dtype)
+    assert {(result.verdict, result.method) for result in made.results} == {(Verdict.PASS, "search")}
+    assert len(seen.to_jax) > 20
+    assert len(seen.to_numpy) > 20
+    assert seen.copies <= 6  # upstreams that checks make for their few calls of backward
+
+
+class TestElsewhere:
+    def test_nothing_large_comes_back_and_little_goes_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with watched(monkeypatch) as seen:
+            made = audit(distant_op, RIGHT, *INPUTS)
+        assert {(result.verdict, result.method) for result in made.results} == {(Verdict.PASS, "search")}
+        assert seen.to_numpy == []
+        assert seen.to_jax.count("float64") == 3  # x, the upstream, and x at a second point
+        assert set(seen.to_jax) == {"float64", "int16", "int8", "bool"}  # the others are random bits
+        assert seen.to_jax.count("int16") <= sum(result.evaluations for result in made.results) / 2
+
+    @pytest.mark.parametrize(
+        "backward",
+        [
+            right,
+            off_at_one,
+            lambda u, x, scale: (2 * right(u, x, scale)[0], right(u, x, scale)[1]),
+            lambda u, x, scale: (right(u, x, scale)[0].at[0, 5].set(jnp.inf), right(u, x, scale)[1]),
+        ],
+        ids=["right", "one element", "a factor", "not finite"],
+    )
+    def test_the_audit_is_that_of_numpys_arrays(self, backward: Any) -> None:
+        assert told(audit(distant_op, cubed(backward), *INPUTS)) == told(audit(jax_op, cubed(backward), *INPUTS))
+
+    def test_double_precision_ends_with_the_audit(self) -> None:
+        audit(distant_op, RIGHT, *INPUTS)
+        assert jnp.ones(2).dtype == jnp.float32
+
+
+def told(made: Audit) -> list[Any]:
+    """Return what an audit says, but for how long it took."""
+    return [
+        (
+            result.verdict,
+            result.method,
+            result.checked,
+            result.wrong,
+            result.evaluations,
+            result.message,
+            [mismatch.index for mismatch in result.mismatches],
+            codes(made),
+        )
+        for result in made.results
+    ]
