@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from framework_arrays import ALL, WRITABLE, Make, making
 
 from gradaudit.checks.gradient.inside import narrowed, narrowest
 from gradaudit.numerics.arrays import (
@@ -30,21 +30,19 @@ from gradaudit.numerics.arrays import (
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of
 
-Make = Callable[[Any], Any]
 
-
-@pytest.fixture(params=["numpy", "torch", "jax"])
+@pytest.fixture(params=WRITABLE)
 def made(request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Return what makes an array of the framework of a NumPy array that is its own."""
-    if request.param == "numpy":
-        yield lambda array: array.copy(order="K")
-    elif request.param == "torch":
-        torch = pytest.importorskip("torch")
-        yield lambda array: torch.from_numpy(array.copy(order="K"))
-    else:
-        jax = pytest.importorskip("jax")
-        with jax.enable_x64(True):
-            yield lambda array: jax.numpy.array(array)
+    """Return what makes an array of a framework that can be written to."""
+    with making(request.param) as make:
+        yield make
+
+
+@pytest.fixture(params=ALL)
+def placed(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Return what makes an array of any framework."""
+    with making(request.param) as make:
+        yield make
 
 
 VALUES = np.array([[1.5, -2.0, 0.25], [0.0, 3.0, -0.5]])
@@ -70,8 +68,8 @@ def test_a_norm_of_a_product_is_that_of_all_of_it(made: Make, size: int) -> None
 
 
 class TestNumbersOfAnArray:
-    def test_they_are_in_c_order_whatever_the_layout(self, made: Make) -> None:
-        for x in (made(VALUES), made(np.asfortranarray(VALUES)), made(np.repeat(VALUES, 2, axis=1))[:, ::2]):
+    def test_they_are_in_c_order_whatever_the_layout(self, placed: Make) -> None:
+        for x in (placed(VALUES), placed(np.asfortranarray(VALUES)), placed(np.repeat(VALUES, 2, axis=1))[:, ::2]):
             assert on_host(as_reals(x)).tolist() == VALUES.reshape(-1).tolist()
 
     def test_a_complex_one_counts_as_two(self, made: Make) -> None:
@@ -84,16 +82,16 @@ class TestNumbersOfAnArray:
         assert dtype_name(numbers.dtype) == "float64"
         assert on_host(numbers).tolist() == VALUES.reshape(-1).tolist()
 
-    def test_what_is_lifted_is_fresh(self, made: Make) -> None:
-        x = made(VALUES)
+    def test_what_is_lifted_is_fresh(self, placed: Make) -> None:
+        x = placed(VALUES)
         written(lifted((x,)), 0, 7.0)
         assert float(x[0, 0]) == 1.5
 
 
 class TestSameBits:
-    def test_nan_is_itself_and_minus_zero_is_not_zero(self, made: Make) -> None:
-        assert same_bits(made(np.array([np.nan, 1.0])), made(np.array([np.nan, 1.0])))
-        assert not same_bits(made(np.array([0.0])), made(np.array([-0.0])))
+    def test_nan_is_itself_and_minus_zero_is_not_zero(self, placed: Make) -> None:
+        assert same_bits(placed(np.array([np.nan, 1.0])), placed(np.array([np.nan, 1.0])))
+        assert not same_bits(placed(np.array([0.0])), placed(np.array([-0.0])))
 
     @pytest.mark.parametrize("name", ["float16", "float32", "float64", "complex64", "complex128", "int8", "bool"])
     def test_the_last_bit_counts_in_every_dtype_and_layout(self, made: Make, name: str) -> None:
@@ -111,22 +109,22 @@ class TestSameBits:
 
 
 @pytest.mark.parametrize("name", FLOATING_NAMES)
-def test_an_array_comes_back_from_any_dtype_as_it_went(made: Make, name: str) -> None:
-    there = cast(made(VALUES), name) if not name.startswith("complex") else cast(made(VALUES * (1 + 2j)), name)
+def test_an_array_comes_back_from_any_dtype_as_it_went(placed: Make, name: str) -> None:
+    there = cast(placed(VALUES), name) if not name.startswith("complex") else cast(placed(VALUES * (1 + 2j)), name)
     assert dtype_name(there.dtype) == name
     back = on_host(there)
     assert back.dtype == dtype_of(name)
     assert (back.astype(complex) == VALUES * (1 + 2j * name.startswith("complex"))).all()
 
 
-def test_a_copy_is_of_its_own(made: Make) -> None:
-    x = made(VALUES)
+def test_a_copy_is_of_its_own(placed: Make) -> None:
+    x = placed(VALUES)
     written(copied(x), (0, 0), 9.0)
     assert float(x[0, 0]) == 1.5
 
 
-def test_an_array_is_written_to_where_it_can_be(made: Make) -> None:
-    x = made(VALUES)
+def test_an_array_is_written_to_where_it_can_be(placed: Make) -> None:
+    x = placed(VALUES)
     other = written(x, x == -2.0, 4.0)
     assert on_host(other).tolist() == [[1.5, 4.0, 0.25], [0.0, 3.0, -0.5]]
     assert (other is x) == is_writable(x)

@@ -113,17 +113,24 @@ def drawing(draw: Callable[[Any], Any]) -> Any:
 class TestWhatIsDrawnWhenAFunctionIsTraced:
     """It is the same at every call then, and another in the backward."""
 
-    @pytest.mark.parametrize("dtype", ["float64", "float32"])
     @pytest.mark.parametrize(
-        "function",
+        ("dtype", "function"),
         [
-            drawing(lambda shape: np.random.rand()),
-            drawing(lambda shape: np.random.default_rng().random(shape)),
-            drawing(lambda shape: jax.random.uniform(jax.random.key(np.random.default_rng().integers(2**30)), shape)),
-            lambda x: jax.jit(drawing(lambda shape: np.random.default_rng().random(shape)))(x),
-            jax.jit(drawing(lambda shape: np.random.default_rng().random(shape))),
-            lambda x: jax.lax.fori_loop(
-                0, 2, lambda k, y: y * np.random.default_rng().random(y.shape).astype(y.dtype), x
+            ("float64", drawing(lambda shape: np.random.rand())),
+            ("float32", drawing(lambda shape: np.random.default_rng().random(shape))),
+            (
+                "float64",
+                drawing(
+                    lambda shape: jax.random.uniform(jax.random.key(np.random.default_rng().integers(2**30)), shape)
+                ),
+            ),
+            ("float32", lambda x: jax.jit(drawing(lambda shape: np.random.default_rng().random(shape)))(x)),
+            ("float64", jax.jit(drawing(lambda shape: np.random.default_rng().random(shape)))),
+            (
+                "float32",
+                lambda x: jax.lax.fori_loop(
+                    0, 2, lambda k, y: y * np.random.default_rng().random(y.shape).astype(y.dtype), x
+                ),
             ),
         ],
         ids=["a number", "an array", "a key", "inside jit", "under jit", "inside a loop"],
