@@ -190,7 +190,8 @@ class Search:
         while pending and len(found) < most:
             block = pending.pop()
             if count(block.direction) == 1:
-                found.append(self._settle(block.start))
+                if block.start not in self._outcome.settled:  # what several do together no single one is to blame for
+                    found.append(self._settle(block.start))
                 continue
             left, right = _halves(block)
             left.result = self._tester.measure(left, gauge.step)
