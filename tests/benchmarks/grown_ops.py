@@ -22,6 +22,7 @@ from pathlib import Path
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict
 from gradaudit.spec.case import Case
+from gradaudit.spec.dtypes import spacing
 from gradaudit.spec.load import load_specs
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -45,9 +46,16 @@ class Ended:
     worst_ratio: float
 
 
+def holds(dtype: str, span: tuple[float, float]) -> bool:
+    """Whether a range is wide enough to hold numbers of a dtype."""
+    return span[1] - span[0] > spacing(dtype) * max(abs(span[0]), abs(span[1]))
+
+
 def grown(case: Case, dtype: str, elements: int) -> Case | None:
-    """Return a case in a dtype with axes as long as so many elements allow; None where its values are fixed."""
+    """Return a case in a dtype with axes as long as so many elements allow; None where its values do not fit."""
     found = None
+    if any(made.range and not holds(dtype, made.range) for made in case.inputs):
+        return None
     for factor in FACTORS if not any(made.values is not None for made in case.inputs) else ():
         inputs = tuple(
             replace(
