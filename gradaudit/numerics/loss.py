@@ -157,9 +157,17 @@ class Loss:
         """That of the input."""
         return self._base.shape
 
+    def equals(self, index: Index) -> NDArray[np.bool_]:
+        """Return where the input holds what it holds at an index."""
+        return np.asarray(self._base == self._base[index])
+
+    def gap_beside(self, index: Index) -> float:
+        """Return the distance of the element at an index to the nearest that does not equal it."""
+        return float(np.abs(self._base - self._base[index]).min(where=~self.equals(index), initial=math.inf))
+
     def is_tied(self, index: Index) -> bool:
         """Whether the element at an index equals at least two others."""
-        return int(np.count_nonzero(self._base == self._base[index])) > TIED
+        return int(np.count_nonzero(self.equals(index))) > TIED
 
     def slope_beside(self, displacement: Floats, index: Index, unit: complex, step: float) -> tuple[float, float]:
         """Return the central difference in one element, where the input is displaced, and what rounding does to it.

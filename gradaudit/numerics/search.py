@@ -190,7 +190,9 @@ class Search:
         while pending and len(found) < most:
             block = pending.pop()
             if block.direction.size == 1:
-                found.append(self._settle(block.direction.start))
+                place = block.direction.start
+                if place not in self._outcome.settled:  # what several do together no single one is to blame for
+                    found.append(self._settle(place))
                 continue
             left, right = (RootTest(half, block.unit) for half in block.direction.halves())
             left.result = self._tester.measure(left, gauge.step)

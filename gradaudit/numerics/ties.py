@@ -11,19 +11,35 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradaudit.numerics.decision import is_right
 from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.numerics.vicinity import Floats
 
 APART = 2.0**-3
-"""How far the others move, in units of the first step."""
+"""How far the others move, in units of the step."""
 
 WITHIN = 2.0**-4
 """How far the element itself is moved among them, in the same units: not so far that it meets one."""
 
 DRAWN = 6
 """Ways for the others to move that are drawn at random, after those by position."""
+
+RANKS = 64
+"""Places among its equals that an element is given where no way that was drawn admits the claim.
+
+Of several equal ones an order statistic depends on the one at its rank alone.
+"""
+
+WIDER = 8.0
+"""The step in units of that of a single difference: twice extrapolated, truncation is far less and leaves rounding."""
+
+CLEAR = 4.0
+"""How far from the next other value the element's equals stay, in units of the step: four times it is taken too."""
+
+CLOSEST = 2.0**-12
+"""Least part of the step that a close other value, which may have nothing to do with it, reduces the step to."""
 
 ALIKE = 1e-3
 """Part of the slopes by which one at a point nearby may differ from the one that it stands for."""
@@ -51,20 +67,22 @@ def admitted_among_ties(
 
     """
     nearby = _Nearby(loss, index, unit)
-    found = [(slope, signs) for signs in _ways(loss.shape, index) if math.isfinite(slope := nearby.slope(signs))]
-    slopes = [slope for slope, _ in found]
-    low, high = min([side, *slopes]), max([side, *slopes])
-    margin = allowed + ALIKE * max(map(abs, slopes), default=0.0)
-    if high - low <= margin:  # the others do not matter: there is one derivative
+    found: list[tuple[float, Floats]] = []
+    for ways in (_ways(loss.shape, index), _ranks(loss.equals(index), index)):
+        found += [(slope, signs) for signs in ways if math.isfinite(slope := nearby.slope(signs))]
+        slopes = [side, *(slope for slope, _ in found)]
+        low, high = min(slopes), max(slopes)
+        margin = allowed + ALIKE * max(map(abs, slopes))
+        if high - low <= margin:  # the others do not matter, or not as they have been moved: there is one derivative
+            continue
+        (lowest, below), (highest, above) = (nearby.limit(most(found, key=_slope)[1]) for most in (min, max))
+        if min(side, lowest + below) - allowed <= claimed <= max(side, highest - above) + allowed:
+            return True
+    if high - low <= margin:
         return False
-    admitted = [nearby.admits(signs, claimed, allowed) for slope, signs in found if abs(slope - claimed) <= margin]
-    if any(admitted):
-        return True
-    between = any(min(slope - low, high - slope) > margin for slope in slopes)
-    if between and low <= claimed <= high:
-        return True
-    near = between and low - (high - low) <= claimed <= high + (high - low)
-    return None if near or None in admitted else False
+    beyond = high - low if any(min(slope - low, high - slope) > margin for slope in slopes) else 0.0
+    low, high = min(side, lowest - below), max(side, highest + above)
+    return None if low - beyond - allowed <= claimed <= high + beyond + allowed else False
 
 
 class _Nearby:
@@ -74,25 +92,28 @@ class _Nearby:
         self._loss = loss
         self._index = index
         self._unit = unit
-        self._step = loss.step_at(index)
+        step = WIDER * loss.step_at(index)
+        clear = min(step, loss.gap_beside(index) / CLEAR)
+        self._step = max(CLOSEST * step, power_of_two(clear))
 
     def slope(self, signs: Floats) -> float:
         """Return the derivative where the others have moved that way."""
         return self._difference(signs, 1.0)[0]
 
-    def admits(self, signs: Floats, claimed: float, allowed: float) -> bool | None:
-        """Whether a claim is what the derivative tends to as the others move back; None where there is no telling."""
+    def limit(self, signs: Floats) -> tuple[float, float]:
+        """Return what the derivative tends to as the others move back, and what that may be off by."""
         (one, rounding), (two, _), (four, _) = (self._difference(signs, times) for times in (1.0, 2.0, 4.0))
         coarser, coarse = 2 * two - four, 2 * one - two
         limit = (4 * coarse - coarser) / 3
-        off, bound = abs(limit - claimed), abs(limit - coarse) + EXTRAPOLATED * rounding
-        if is_right(off, bound, allowed):
-            return True
-        return False if off - bound > allowed else None
+        return limit, abs(limit - coarse) + EXTRAPOLATED * rounding
 
     def _difference(self, signs: Floats, times: float) -> tuple[float, float]:
         step = times * self._step
         return self._loss.slope_beside(APART * step * signs, self._index, self._unit, WITHIN * step)
+
+
+def _slope(found: tuple[float, Floats]) -> float:
+    return found[0]
 
 
 def _ways(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[Floats]:
@@ -103,5 +124,15 @@ def _ways(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[Floats]:
     yield -by_position
     for share in rng.random(DRAWN):
         signs = np.where(rng.random(shape) < share, -1.0, 1.0)
+        signs[index] = 0.0
+        yield signs
+
+
+def _ranks(equals: NDArray[np.bool_], index: tuple[int, ...]) -> Iterator[Floats]:
+    """Yield ways that take the element to places among its equals, all of them or some from the first to the last."""
+    places = np.flatnonzero(equals)
+    for first_above in np.unique(np.linspace(0, places.size, RANKS).astype(int)):
+        signs = np.where(equals, -1.0, 0.0)
+        signs.flat[places[first_above:]] = 1.0
         signs[index] = 0.0
         yield signs

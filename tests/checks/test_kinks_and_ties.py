@@ -134,3 +134,36 @@ def test_a_slope_beyond_a_kink_by_less_than_its_differences_are_off_does_not_pas
     right, beyond = (only(audit(forward, lambda u, x, k=k: 5 * k * u, x, method="search")) for k in (1, 1 + 1e-6))
     assert right.verdict is Verdict.PASS
     assert beyond.verdict is not Verdict.PASS
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_percentiles_of_rounded_numbers_are_right_at_whichever_equal_element(seed: int, method: str) -> None:
+    """Half of the numbers equal one that a percentile falls on, and each of those may be the one at its rank."""
+    rng = np.random.default_rng(seed)
+    values = np.round(rng.normal(size=(20, 2)) * 2) / 4
+
+    def share(x: Any) -> Any:
+        weight = np.zeros(20)
+        weight[7:9] = 0.4, 0.6  # position 7.6
+        return weight[x.argsort(axis=0).argsort(axis=0)]
+
+    result = only(
+        audit(
+            lambda x: np.percentile(x, 40.0, axis=0),
+            lambda u, x: u * share(x),
+            array("x", (20, 2), values=values),
+            method=method,
+            seed=seed,
+        )
+    )
+    assert result.verdict is Verdict.PASS, result.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_median_of_equal_numbers_has_no_slope_twice_its_upstream(method: str) -> None:
+    values = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, -1.0, -3.0])
+    first = (np.arange(9) == 1) * 2.0
+    result = only(audit(np.median, lambda u, x: u * first, array("x", (9,), values=values), method=method))
+    assert result.verdict is Verdict.FAIL
+    assert [mismatch.index for mismatch in result.mismatches] == [(1,)]
