@@ -88,7 +88,11 @@ def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
     walks = [walk for walk in map(walk_at, range(k, k + WATCHED)) if walk is not None]
     typical = median(walk.level for walk in walks)
     same = sum(typical <= SAME * walk.level <= SAME**2 * typical for walk in walks)
-    return len(walks) >= FEWEST and MOST * same >= len(walks) and not _is_one_jump(walks[-FEWEST:])
+    if len(walks) < FEWEST or MOST * same < len(walks) or _is_one_jump(walks[-FEWEST:]):
+        return False
+    return any(
+        wide.level <= narrow.level for narrow, wide in pairwise(walks)
+    )  # the shape of a function goes on growing
 
 
 def _is_one_jump(walks: list[Walk]) -> bool:

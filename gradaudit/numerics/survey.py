@@ -328,8 +328,8 @@ class Surveyor:
         if values is None:
             return None
         if self._breaks is not None:
-            same = np.array_equal(scale, self._absolute)  # as at an input of zeros, which has no scale but one
-            breaks = self._breaks if same else self._breaks.jumps()
+            nominal = scale is self._absolute or not self._sizes.any()  # an input of zeros has no scale but one
+            breaks = self._breaks if nominal else self._breaks.jumps()
             values -= breaks.along(spacing * np.array(IRREGULAR))
         return read_walk(values, IRREGULAR)
 
