@@ -247,7 +247,12 @@ def test_backward_passes_without_a_check_are_listed(tmp_path: Path, monkeypatch:
     )
     project = Project(folder=tmp_path)
     found = survey(
-        project, sources=[tmp_path], specs=[Path("exp.yaml")], store=tmp_path / "none", progress=lambda _: None
+        project,
+        sources=[tmp_path],
+        specs=[Path("exp.yaml")],
+        store=tmp_path / "none",
+        needs=lambda _: None,
+        progress=lambda _: None,
     )
     assert [each.name for _, each in found.missing] == [f"{name}_backward" for name in names if name != "exp"]
     assert (found.total.passes, found.total.checked) == (5, 1)
