@@ -24,21 +24,10 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like, namespace, written
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
+from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
-from gradaudit.numerics.random_signs import GRID, random_bits, signed_magnitudes
+from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
-
-MISS_PROBABILITY = 1e-6
-"""Bound on the chance that a wrong index is missed."""
-
-THRESHOLDS = (0.03, 0.0999, 0.25)
-"""Thresholds of the root test, in units of the tolerance; they need 4, 6 and 10 rounds."""
-
-FINE_RESOLUTION = 1e-3
-"""Resolution, relative to the typical gradient, that is worth more rounds."""
-
-COARSE_RESOLUTION = 0.032
-"""Resolution that is worth testing smaller blocks apart."""
 
 EXPECTED_NOISE = 4.0
 """How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
@@ -79,32 +68,6 @@ SHRINK = 32.0
 
 MAX_CALIBRATIONS = 7
 """Steps tried for the root test."""
-
-
-@dataclass(frozen=True)
-class Gauge:
-    """How a block is tested.
-
-    Attributes:
-        step: the step along each direction.
-        floor: least tolerance; smaller ones drown in the noise of the block.
-        threshold: largest result of a root test that passes, in units of the least tolerance.
-
-    """
-
-    step: float
-    floor: float
-    threshold: float
-
-    @property
-    def rounds(self) -> int:
-        """Rounds after which a wrong index is missed with probability ``MISS_PROBABILITY`` at most."""
-        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self.threshold + GRID))
-
-    @property
-    def miss_probability(self) -> float:
-        """Bound on the chance that all rounds miss a wrong index."""
-        return (self.threshold + GRID) ** self.rounds
 
 
 @dataclass
@@ -258,7 +221,7 @@ class RootTester:
         most = math.inf
         unexplained = True
         for _ in range(MAX_CALIBRATIONS):
-            gauge = self._gauge(step, expected)
+            gauge = finest_gauge(step, expected, self._atol, self.typical)
             test = self.test(start, stop, gauge)
             wide = self.measure(test, 2 * step)
             if not math.isfinite(test.result + wide):
@@ -306,13 +269,6 @@ class RootTester:
         """
         relative = self._noise / (self.line.signal() or 1.0)
         return self.line.scale * math.cbrt(max(relative, 1e-18)) / 2
-
-    def _gauge(self, step: float, noise: float) -> Gauge:
-        """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best."""
-        for threshold in THRESHOLDS:
-            if noise / threshold <= max(self._atol, FINE_RESOLUTION * self.typical):
-                return Gauge(step, noise / threshold, threshold)
-        return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
         """Measure forward's noise along a direction; return whether it is far from what was taken for granted."""

@@ -11,7 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from gradaudit.numerics.arrays import Array
-from gradaudit.numerics.root_test import THRESHOLDS, Calm, Culprits, Gauge, RootTest, RootTester, TooMuchError
+from gradaudit.numerics.gauge import THRESHOLDS, Gauge
+from gradaudit.numerics.root_test import Calm, Culprits, RootTest, RootTester, TooMuchError
 
 MANY_FORKS = 8
 """Where this many halvings in a row find both halves suspicious, much is wrong: sampling tells more than halving."""
