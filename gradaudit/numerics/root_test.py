@@ -219,7 +219,7 @@ class RootTester:
         step = step or self._starting_step()
         expected = margin * self._noise * math.sqrt((stop - start) / self.line.size) / step
         most = math.inf
-        unexplained = True
+        unexplained, worthwhile = True, WORTH_ANOTHER
         for _ in range(MAX_CALIBRATIONS):
             gauge = finest_gauge(step, expected, self._atol, self.typical)
             test = self.test(start, stop, gauge)
@@ -251,8 +251,10 @@ class RootTester:
             rounding = self._noise * test.share / step  # as measured by now
             move = min(_balancing_move(truncation, rounding), most / step)
             told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
-            if move == 1.0 and truncation + rounding <= allowed and not told < expected / WORTH_ANOTHER:
+            quiet = move == 1.0 and truncation + rounding <= allowed
+            if quiet and not told < expected / worthwhile:
                 return gauge, test
+            worthwhile = math.inf if quiet else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so
                 most = step / 2
             step, expected = step * move, told
