@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from gradaudit.lint.rules import RULES
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
-from gradaudit.spec.errors import Problem, SpecError, nearest
+from gradaudit.spec.errors import Problem, SpecError, closest, nearest
 from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
 from gradaudit.targets import open_op
@@ -59,11 +60,13 @@ def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return a hint at the known word that is near, else at those that contain the word, or one near to it."""
+    """Return a hint at the known word that is near, else at those that contain the word, or the part nearest to it."""
     if hint := nearest(word, known):
         return hint
     containing = [name for name in known if word.lower() in name.lower()] if word else []
-    containing = containing or [name for name in known if nearest(word, re.split("[-_]", name))]
+    parts = {name: re.split("[-_]", name) for name in known}
+    part = closest(word, chain.from_iterable(parts.values()))
+    containing = containing or [name for name in known if part in parts[name]]
     return f"; did you mean {_listed(containing, 'or')}?" if containing else ""
 
 
