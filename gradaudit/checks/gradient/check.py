@@ -96,8 +96,7 @@ def _search(
         tolerance = finer(DEFAULT_TOLERANCES[subject.case.dtype], typical_magnitude(widened(claimed[name])))
         if tolerance is None:
             continue
-        closer = replace(subject, case=replace(subject.case, tolerance=tolerance))
-        found, compared = search_all(closer, ground, {name: claimed[name]})
+        found, compared = search_all(subject, ground, {name: claimed[name]}, tolerance)
         spent = result.evaluations + found[name].evaluations
         results[name] = replace(result, evaluations=spent)
         if found[name].verdict is Verdict.PASS:

@@ -44,11 +44,19 @@ RULE_OF_THREE = 3.0
 
 
 def search_all(
-    subject: Subject, ground: Ground, claimed: Mapping[str, Array]
+    subject: Subject, ground: Ground, claimed: Mapping[str, Array], tolerance: Tolerance | None = None
 ) -> tuple[dict[str, Result], dict[str, Comparison]]:
-    """Search all inputs at once and return a result for each, and what those that are wrong were compared with."""
+    """Search all inputs at once and return a result for each, and what those that are wrong were compared with.
+
+    Args:
+        subject: the op and its case.
+        ground: where its forward is differenced.
+        claimed: the gradients to judge.
+        tolerance: what fits them better than what nobody asked for; None for the one in force.
+
+    """
     started = time.perf_counter()
-    inputs = [Searched(subject, ground, name, gradient) for name, gradient in claimed.items()]
+    inputs = [Searched(subject, ground, name, gradient, tolerance) for name, gradient in claimed.items()]
     suspect = subject.findings or ground.findings
     line = Directional(
         ground.evaluate if suspect else ground.evaluate_fleeting,
@@ -93,7 +101,7 @@ def search_all(
     if len(inputs) > 1 and unseen:
         # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
         for names in [unseen] if len(unseen) < len(inputs) else [[name] for name in unseen]:
-            again, compared = search_all(subject, ground, {name: claimed[name] for name in names})
+            again, compared = search_all(subject, ground, {name: claimed[name] for name in names}, tolerance)
             results, comparisons = results | again, comparisons | compared
     return results, comparisons
 

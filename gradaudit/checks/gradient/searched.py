@@ -45,7 +45,9 @@ class Look:
 class Searched:
     """One input within a search: its claims, and what was seen where it was looked at closely."""
 
-    def __init__(self, subject: Subject, ground: Ground, name: str, gradient: Array) -> None:
+    def __init__(
+        self, subject: Subject, ground: Ground, name: str, gradient: Array, tolerance: Tolerance | None = None
+    ) -> None:
         self.name = name
         self.ground = ground
         self.case = subject.case
@@ -54,7 +56,7 @@ class Searched:
         self.split = name in ground.formula
         self.magnitude = typical_magnitude(self.formula)
         self.typical = self.magnitude or outcome.natural_scale(ground, name)
-        self.tolerance = outcome.tolerance_in_force(subject.case, ground, self.typical)
+        self.tolerance = tolerance or outcome.tolerance_in_force(subject.case, ground, self.typical)
         self.rounded = 0
         if self.split and subject.case.tolerance is None:
             self.claimed, self.rounded = without_rounding(ground, name, gradient, self.tolerance)
