@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,16 +141,22 @@ def one_of_them(rng: np.random.Generator) -> tuple[str, Result]:
     return what, only(audit(function, in_its_dtype(backward), x, dtype=dtype, method=method, seed=seed))
 
 
-def main() -> int:
-    """Audit until the time is over, print what was accused, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def drawing(description: str | None) -> Iterator[np.random.Generator]:
+    """Yield one random stream again and again, as long and from the seed that the command line asks for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     rng = np.random.default_rng(chosen.seed)
-    ended: Counter[str] = Counter()
     until = time.monotonic() + chosen.seconds
     while time.monotonic() < until:
+        yield rng
+
+
+def main() -> int:
+    """Audit until the time is over, print what was accused, and return the exit status."""
+    ended: Counter[str] = Counter()
+    for rng in drawing(__doc__):
         try:
             what, result = one_of_them(rng)
         except Exception:

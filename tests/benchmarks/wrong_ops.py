@@ -11,9 +11,7 @@ than its resolution. Only the gradient is judged: the other checks would notice 
 
 from __future__ import annotations
 
-import argparse
 import sys
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "checks"))
 
 from pairs import array, case_of, open_pair
-from right_ops import OPS, SHAPES, Function, drawn, in_float32
+from right_ops import OPS, SHAPES, Function, drawing, drawn, in_float32
 
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.subject import examine
@@ -197,14 +195,8 @@ def excess(result: Result, claim: Any, low: Any, high: Any) -> float:
 
 def main() -> int:
     """Audit until the time is over, print what passed, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
-    rng = np.random.default_rng(chosen.seed)
     ended: dict[str, Counter[str]] = {name: Counter() for name in FAULTS}
-    until = time.monotonic() + chosen.seconds
-    while time.monotonic() < until:
+    for rng in drawing(__doc__):
         fault, made = trial(rng)
         try:
             end, seen = verdict_of(made)
