@@ -131,6 +131,18 @@ class TestWhatRoundingDoesNotExplain:
         assert (verdict(found), codes(found)) == (Verdict.FAIL, {"precision-loss"})
 
     @each_method
+    @pytest.mark.parametrize(("share", "expected"), [(0.95, Verdict.PASS), (1.05, Verdict.FAIL)])
+    def test_a_pass_keeps_the_tolerance(self, share: float, expected: Verdict, method: str) -> None:
+        def backward(u: Any, x: Any) -> Any:
+            return u * x.dtype.type(1 + share * 1e-2 * (x.dtype == np.float32))
+
+        point = array("x", (600,), dtype="float32")
+        settings = {"dtype": "float32", "method": method, "tolerance": Tolerance(1e-2, 0.0)}
+        found = audit(lambda x: 1 * x, backward, point, **settings)
+        assert verdict(found) is expected
+        assert (found.results[0].worst_ratio > 1) == (expected is Verdict.FAIL)
+
+    @each_method
     def test_a_constant_in_half_precision_is_found(self, method: str) -> None:
         def backward(u: Any, x: Any) -> Any:
             third = np.float16(1 / 3) if x.dtype == np.float32 else 1 / 3

@@ -177,13 +177,13 @@ def _extent(wrong: int, searched: Searched, found: Outcome) -> str:
 
 
 def _lost(searched: Searched) -> list[Mismatch]:
-    """Return where the implementation in the case's dtype is wrong, whatever the formula is off by."""
+    """Return where the implementation in the case's dtype is off from the formula by more than the tolerance."""
     if not searched.split:
         return []
     wide, tolerance = widened(searched.claimed), searched.tolerance
     difference = abs(wide - searched.formula)
     allowed = tolerance.atol + tolerance.rtol * abs(searched.formula)
-    exceeded = difference > (1 + FORMULA_SHARE) * allowed
+    exceeded = difference > allowed
     if not exceeded.any():
         return []
     seen = {look.index for look in searched.looks}
