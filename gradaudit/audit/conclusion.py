@@ -41,6 +41,8 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
         about = finding.evidence.get("array")
         place = next((k for k, result in enumerate(results) if result.input == about), 0)
         results[place] = _with_finding(results[place], finding)
+    if any(finding.code == "stochastic-forward" and finding.evidence.get("drawn_anew") for finding in findings):
+        results = [_unheard(result) for result in results]
     results = [_failed_by_findings(_doubted(_without_superseded(result))) for result in results]
     return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
 
@@ -67,6 +69,14 @@ def _without_superseded(result: Result) -> Result:
         message = finding.message if any(result.message == known.message for known in old) else result.message
         result = replace(result, message=message, findings=tuple(f for f in result.findings if f not in old))
     return result
+
+
+def _unheard(result: Result) -> Result:
+    """Return a result of differences between random numbers as what it is: undecided, with no index to show."""
+    if result.verdict not in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        return result
+    message = "forward draws anew at each call: there is no numerical gradient to compare with"
+    return replace(result, verdict=Verdict.INCONCLUSIVE, wrong=0, mismatches=(), message=message)
 
 
 def _doubted(result: Result) -> Result:

@@ -59,8 +59,12 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
     name, kind = dtype_name(first.dtype), "complex128" if has_complex_dtype(first) else "float64"
     was, now = cast(first, kind), cast(second, kind)
     rounding = spacing(name) if is_floating(name) else 0.0
-    allowed = min(MOST, max(REORDERED, math.sqrt(terms)) * rounding)
-    return exceeding(was, now, allowed * max(scale, _largest(was), _largest(now)))
+    return exceeding(was, now, reordering(terms, rounding) * max(scale, _largest(was), _largest(now)))
+
+
+def reordering(terms: int, rounding: float) -> float:
+    """Return the relative change of a sum whose terms are added in another order, at most, given one rounding's."""
+    return min(MOST, max(REORDERED, math.sqrt(terms)) * rounding)
 
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:

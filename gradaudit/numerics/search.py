@@ -80,13 +80,16 @@ class Search:
     Args:
         tester: measures root tests.
         judge: decides about one index by itself.
+        repeats: whether forward answers the same once more; asked where no test of many is to be had, as where it does
+            not, no look at one says anything either.
         rng: random stream for samples.
 
     """
 
-    def __init__(self, tester: RootTester, judge: Judge, rng: np.random.Generator) -> None:
+    def __init__(self, tester: RootTester, judge: Judge, repeats: Callable[[], bool], rng: np.random.Generator) -> None:
         self._tester = tester
         self._judge = judge
+        self._repeats = repeats
         self._rng = rng
         self._size = tester.line.size
         self._outcome = Outcome()
@@ -96,6 +99,9 @@ class Search:
         try:
             self._test_everything()
         except TooMuchError as reason:
+            if not self._repeats():
+                self._give_up()
+                return self._outcome
             self._survey()
             if self._outcome.flawless:
                 self._test_again(reason)

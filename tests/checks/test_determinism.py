@@ -46,6 +46,27 @@ def test_a_mask_drawn_anew_is_stochastic(shape: tuple[int, ...], dtype: str) -> 
     assert "out-of-domain" not in codes(audited)
 
 
+@each_dtype
+@each_size
+def test_differences_of_random_numbers_accuse_no_index(shape: tuple[int, ...], dtype: str) -> None:
+    x, y = array("x", shape, dtype=dtype), array("y", shape, dtype=dtype)
+    rng = np.random.default_rng(0)
+
+    def forward(x: Any, y: Any) -> Any:
+        return ((x + y) * (rng.random(x.shape) < 0.7)).astype(x.dtype)
+
+    audited = audit(forward, lambda u, x, y: (u, u), x, y, dtype=dtype)
+    assert {result.verdict for result in audited.results} == {Verdict.FAIL, Verdict.INCONCLUSIVE}
+    assert all(not result.wrong and not result.mismatches for result in audited.results)
+    assert all("anew" in result.message for result in audited.results)
+
+
+def test_a_search_ends_where_forward_is_another_one_at_every_call() -> None:
+    audited = audit(dropout_drawn_anew(0), lambda u, x: u, array("x", (100, 1000)))
+    assert failing(audited).code == "stochastic-forward"
+    assert only(audited).evaluations <= 100
+
+
 def test_noise_far_above_rounding_is_stochastic_however_small() -> None:
     rng = np.random.default_rng(0)
     audited = audit(lambda x: np.sin(x) * (1 + 1e-9 * rng.random(x.shape)), slope_of_sin)

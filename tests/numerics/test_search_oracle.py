@@ -51,7 +51,7 @@ class Planted:
         return Judgement.WRONG if place in self.wrong else Judgement.RIGHT
 
     def search(self) -> Outcome:
-        return Search(self.tester, self.judge, self._samples).run()
+        return Search(self.tester, self.judge, lambda: True, self._samples).run()
 
     def found(self) -> set[int]:
         return {place for place, made in self.search().settled.items() if made is Judgement.WRONG}

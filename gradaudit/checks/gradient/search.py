@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradaudit.checks.agreement import alike, reordering
 from gradaudit.checks.gradient import outcome
 from gradaudit.checks.gradient.comparison import Comparison, compared_closely
 from gradaudit.checks.gradient.ground import FORMULA_SHARE, Ground, widened
@@ -21,7 +22,7 @@ from gradaudit.checks.gradient.rounding import rounding_note
 from gradaudit.checks.gradient.searched import Look, Searched
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
-from gradaudit.numerics.arrays import Array, count, places
+from gradaudit.numerics.arrays import Array, count, largest, places
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.root_test import Calm, RootTester
@@ -73,6 +74,11 @@ def search_all(
         searched = inputs[int(np.searchsorted(ends, position, side="right"))]
         return searched.look(position - searched.positions.start, calm)
 
+    def repeats() -> bool:
+        line.evaluations += 1
+        rounding = reordering(line.size, spacing(ground.dtype))
+        return alike(ground.outputs, ground.evaluate(), rounding * largest(ground.outputs))
+
     share = FORMULA_SHARE if all(searched.split for searched in inputs) else 1.0
     tester = RootTester(
         line,
@@ -83,7 +89,7 @@ def search_all(
         rng=generator(subject.case, "directions"),
     )
     try:
-        found = Search(tester, judge, generator(subject.case, "sample")).run()
+        found = Search(tester, judge, repeats, generator(subject.case, "sample")).run()
         for searched in inputs if found.miss_probability == 1.0 else ():
             look_around(searched, tester.calm, generator(subject.case, "around"))
     except OpError as error:
