@@ -10,6 +10,7 @@ from gradaudit.checks.captured import captured_state
 from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
 from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.linearity import upstream_dependence
+from gradaudit.checks.miscounted import ties_miscounted
 from gradaudit.checks.missing import missing_gradient
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.retraced import retraced
@@ -32,11 +33,12 @@ CHECKS: tuple[Check, ...] = (
     captured_state,
     broadcast_not_reduced,
     missing_gradient,
+    ties_miscounted,
 )
 """What is told of a fault is told by the first check that sees it: each relies on what those before it have ruled out.
 
 A new check is a file with a function like these, and a line here. Together they may call forward
-``MOST_EVALUATIONS`` times, which a test holds them to.
+``MOST_EVALUATIONS`` times, which a test holds them to; where there are kinks, four times more for each value at one.
 """
 
 MOST_EVALUATIONS = 12

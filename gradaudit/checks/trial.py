@@ -97,7 +97,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         direction: a name for the direction; another name is another direction.
 
     """
-    line = _line(probe, point, gradients)
+    line = line_at(probe, point, gradients)
     rng = generator(probe.case, f"direction {direction}")
     drawn = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
@@ -116,7 +116,8 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     )
 
 
-def _line(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directional:
+def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directional:
+    """Return claims about a point and what forward does there, for displacements of the inputs they are about."""
     outputs = joined(probe.counted(point.outputs))
 
     def outputs_now() -> Array:

@@ -140,7 +140,8 @@ def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, found: 
     table, made, tolerance, typical, scale = found.table, found.made, found.tolerance, found.typical, found.scale
     verdict, message = _verdict(made, table, claimed)
     message = message or found.note
-    findings = outcome.place_findings(np.argwhere(table.kinks), np.argwhere(table.jumps), np.argwhere(table.outside))
+    places = (np.argwhere(marked) for marked in (table.kinks, table.jumps, table.outside))
+    findings = outcome.place_findings(ground.inputs[name], *places)
     findings += outcome.upstream_finding(case, name, typical, scale)
     noise = _noise(made, table, ground, name)
     findings += noise

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
-from gradaudit.numerics.arrays import all_finite, count, namespace
+from gradaudit.numerics.arrays import all_finite, count, has_complex_dtype, namespace
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
@@ -97,14 +98,17 @@ def zero_note(claimed: Array) -> str:
     return "its gradient is zero at every index: here no output depends on it"
 
 
-def place_findings(kinks: Array, jumps: Array, outside: Array) -> list[Finding]:
-    """Return findings for indices at which forward is not smooth, given as rows of indices."""
+def place_findings(x: Array, kinks: Array, jumps: Array, outside: Array) -> list[Finding]:
+    """Return findings for indices of an input at which forward is not smooth, given as rows of indices."""
     return [
-        Finding(code, _PLACES[code].format(n=_indices(places), where=_first(places)), _evidence(places))
+        Finding(code, _PLACES[code].format(n=_indices(places), where=_first(places)), _evidence(x, places))
         for code, places in (("kink", kinks), ("discontinuity", jumps), ("out-of-domain", outside))
         if len(places)
     ]
 
+
+VALUES = 16
+"""Different values of an input, at indices where forward is not smooth, that a finding tells of."""
 
 _PLACES = {
     "kink": "the op is not differentiable at {n}, the first {where}; claims were held against one-sided derivatives",
@@ -121,8 +125,10 @@ def _first(places: Array) -> tuple[int, ...]:
     return tuple(int(k) for k in places[0])
 
 
-def _evidence(places: Array) -> dict[str, Any]:
-    return {"count": len(places), "index": list(_first(places))}
+def _evidence(x: Array, places: Array) -> dict[str, Any]:
+    there = x[tuple(places.T)]
+    values = [] if has_complex_dtype(x) else np.unique(there.astype(np.float64))[:VALUES].tolist()
+    return {"count": len(places), "index": list(_first(places)), "values": values}
 
 
 def upstream_finding(case: Case, name: str, typical: float, scale: float) -> list[Finding]:

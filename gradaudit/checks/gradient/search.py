@@ -258,11 +258,12 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
     kinks = [look.index for look in searched.looks if look.element.kink]
     jumps = [look.index for look in searched.looks if look.element.jump]
     outside = [look.index for look in searched.looks if look.element.outside]
-    findings = outcome.place_findings(np.array(kinks), np.array(jumps), np.array(outside))
+    x = searched.ground.on_host.inputs[searched.name]
+    findings = outcome.place_findings(x, np.array(kinks), np.array(jumps), np.array(outside))
     if found.kinks and kinks:
         where = kinks[0]
         message = f"the op is not differentiable at {found.kinks:,} indices, such as {where}; the claims there are "
-        evidence = {"count": found.kinks, "index": list(where)}
+        evidence = {**findings[0].evidence, "count": found.kinks}
         findings[0] = Finding("kink", message + "one-sided derivatives", evidence)
     scale = outcome.natural_scale(searched.ground, searched.name)
     findings += outcome.upstream_finding(searched.case, searched.name, searched.magnitude, scale)

@@ -1,0 +1,139 @@
+"""Whether claims for equal elements, each right by itself, are right together.
+
+Where several elements attain a maximum, the derivative in each may be anything from nothing to the whole upstream
+gradient, and what they come to may not: moved together they stay equal, and forward has a slope there. Claims that do
+not add up to it are no subgradient, though no single index shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gradaudit.checks.probe import Probe
+from gradaudit.checks.trial import CONFIRMED, ROUNDINGS, STEP_FOR_DOUBLE, STEP_FOR_NARROW, line_at
+from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, like
+from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.displacing import Direction
+from gradaudit.numerics.magnitude import power_of_two
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
+
+VALUES = 8
+"""Values at kinks whose elements are moved together."""
+
+CLEAR = 8.0
+"""How far from the next other value equal elements stay, in steps."""
+
+CLOSER = 8.0
+"""How much closer to the point a contradiction is looked for again."""
+
+DIVISIONS = 16
+"""Ways to divide equal elements in two: all of them leave a tied pair together once in 65,000 times."""
+
+TIED = 0.25
+"""Part of the error, shared among the elements, that their ties make of the change that each half brings by itself."""
+
+
+def ties_miscounted(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding for the first equal elements at a kink whose claims do not add up to the slope of all of them."""
+    results = {result.input: result for result in probe.results if _may_be_right(probe, result)}
+    kinks = {name: _kink_values(result) for name, result in results.items()}
+    if not any(kinks.values()):
+        return
+    line = line_at(probe, probe.base, {name: probe.gradients[name] for name in results})
+    numbers = joined(tuple(probe.inputs[name] for name in results))
+    allowed = joined(tuple(result.atol + result.rtol * abs(probe.gradients[name]) for name, result in results.items()))
+    for value in sorted({value for values in kinks.values() for value in values})[:VALUES]:
+        tied = _Tied(probe, line, numbers, value)
+        if tied.elements > 1 and (off := tied.error(float(allowed[tied.equal].sum()))):
+            yield _finding(next(name for name in kinks if value in kinks[name]), tied, off)
+            return
+
+
+def _may_be_right(probe: Probe, result: Result) -> bool:
+    name = result.input
+    undecided = result.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+    return undecided and name in probe.claimed and not has_complex_dtype(probe.inputs[name])
+
+
+def _kink_values(result: Result) -> list[float]:
+    return [value for finding in result.findings if finding.code == "kink" for value in finding.evidence["values"]]
+
+
+class _Off(NamedTuple):
+    """How much more is claimed of a displacement than forward does, a step up and a step down, and what is no error."""
+
+    up: float
+    down: float
+    bound: float
+
+    def error(self, allowed: float) -> float:
+        """Return by how much a claim lies beyond both slopes; 0 where it lies between them or close to one."""
+        nearest = min(self.up, self.down, key=abs)
+        return nearest if self.up * self.down > 0.0 and abs(nearest) > allowed + self.bound else 0.0
+
+
+class _Tied:
+    """All elements that hold one value, moved together.
+
+    Attributes:
+        value: what they hold.
+        equal: where the inputs do, as one vector.
+        elements: how many there are.
+        claimed: the sum of their claims.
+
+    """
+
+    def __init__(self, probe: Probe, line: Directional, numbers: Array, value: float) -> None:
+        self.value = value
+        self.equal = numbers == value
+        self.elements = int(self.equal.sum())
+        self.claimed = float(line.claims[self.equal].sum())
+        self._probe = probe
+        self._line = line
+        others = abs(numbers[~self.equal] - value)
+        usual = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale
+        self._step = min(usual, power_of_two(float(others.min()) / CLEAR) if len(others) else usual)
+
+    def error(self, allowed: float) -> float:
+        """Return by how much the claims are off together, as two steps show it; 0 where they are right.
+
+        Kinks that have nothing to do with each other are no ties: each claim may be what it likes then.
+        """
+        off = self._off(self.equal, self._step).error(allowed)
+        if not off:
+            return 0.0
+        closer = self._off(self.equal, self._step / CLOSER).error(allowed)
+        return off if abs(off - closer) <= CONFIRMED * abs(off) and self._depend_on_each_other(off) else 0.0
+
+    def _off(self, elements: Array, step: float) -> _Off:
+        direction = Direction.of(cast(elements, "float64"))
+        above, below, far_above, far_below = self._line.walk(direction, step, (1, -1, 2, -2))
+        rounding = ROUNDINGS * self._probe.spacing * self._line.signal() / step
+        curved = max(abs(above - far_above / 2), abs(below - far_below / 2)) / step
+        return _Off((2 * above - far_above / 2) / step, -(2 * below - far_below / 2) / step, curved + rounding)
+
+    def _depend_on_each_other(self, off: float) -> bool:
+        """Whether forward changes more, or less, when all elements move than by what each half of them does."""
+        rng = generator(self._probe.case, "ties")
+        together = self._off(self.equal, self._step)
+        for _ in range(DIVISIONS):
+            drawn = like(rng.random(len(self.equal)) < 1 / 2, self.equal)
+            one, other = (self._off(half, self._step) for half in (self.equal & drawn, self.equal & ~drawn))
+            tie = max(abs(one.up + other.up - together.up), abs(one.down + other.down - together.down))
+            if tie > max(TIED * abs(off) / self.elements, one.bound + other.bound + together.bound):
+                return True
+        return False
+
+
+def _finding(name: str, tied: _Tied, off: float) -> Finding:
+    slope = tied.claimed - off
+    message = (
+        f"the gradients of the {tied.elements:,} elements that equal {tied.value:g} come to {tied.claimed:.6g}, where "
+        f"forward changes by {slope:.6g} as all of them move, though each lies between one-sided derivatives: "
+        "what ties share, as in a maximum, is counted more than once, or not at all"
+    )
+    evidence = {"array": name, "value": tied.value, "elements": tied.elements, "claimed": tied.claimed, "slope": slope}
+    return Finding("ties-miscounted", message, evidence)
