@@ -63,16 +63,26 @@ def _kink_values(result: Result) -> list[float]:
 
 
 class _Off(NamedTuple):
-    """How much more is claimed of a displacement than forward does, a step up and a step down, and what is no error."""
+    """How much more is claimed of a displacement than forward does: a step up, a step down, and between the two.
+
+    With each, what is no error.
+    """
 
     up: float
     down: float
     bound: float
+    central: float
+    central_bound: float
 
     def error(self, allowed: float) -> float:
-        """Return by how much a claim lies beyond both slopes; 0 where it lies between them or close to one."""
-        nearest = min(self.up, self.down, key=abs)
-        return nearest if self.up * self.down > 0.0 and abs(nearest) > allowed + self.bound else 0.0
+        """Return by how much a claim is off where forward has a slope, or lies beyond both; 0 where it is right."""
+        if abs(self.up - self.down) <= 2 * self.bound:
+            off, bound = self.central, self.central_bound
+        else:
+            off, bound = min(self.up, self.down, key=abs), self.bound
+            if self.up * self.down <= 0.0:
+                return 0.0
+        return off if abs(off) > allowed + bound else 0.0
 
 
 class _Tied:
@@ -94,7 +104,7 @@ class _Tied:
         self._probe = probe
         self._line = line
         others = abs(numbers[~self.equal] - value)
-        usual = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale
+        usual = (STEP_FOR_DOUBLE if probe.rounding <= spacing("float64") else STEP_FOR_NARROW) * line.scale
         self._step = min(usual, power_of_two(float(others.min()) / CLEAR) if len(others) else usual)
 
     def error(self, allowed: float) -> float:
@@ -110,10 +120,13 @@ class _Tied:
 
     def _off(self, elements: Array, step: float) -> _Off:
         direction = Direction.of(cast(elements, "float64"))
-        above, below, far_above, far_below = self._line.walk(direction, step, (1, -1, 2, -2))
-        rounding = ROUNDINGS * self._probe.spacing * self._line.signal() / step
-        curved = max(abs(above - far_above / 2), abs(below - far_below / 2)) / step
-        return _Off((2 * above - far_above / 2) / step, -(2 * below - far_below / 2) / step, curved + rounding)
+        walked = self._line.walk(direction, step, (1, -1, 2, -2)) / step
+        rounding = ROUNDINGS * self._probe.rounding * self._line.signal() / step
+        near, far = walked[:2] * (1, -1), walked[2:] * (0.5, -0.5)
+        up, down = 2 * near - far
+        between, wider = near.mean(), far.mean()
+        bound, central_bound = abs(near - far).max() + rounding, abs(between - wider) + rounding
+        return _Off(up, down, bound, (4 * between - wider) / 3, central_bound)
 
     def _depend_on_each_other(self, off: float) -> bool:
         """Whether forward changes more, or less, when all elements move than by what each half of them does."""

@@ -44,6 +44,7 @@ class Probe:
         claimed: names of the inputs whose gradient can be compared at all.
         outputs: the counted outputs of the first forward at this point, as ``lifted`` returns them.
         gradients: what backward answered for the claimed inputs at this point when it was first asked.
+        rounding: distance from 1 to the next number of the dtype that forward computes in.
         evaluations: calls of forward so far.
 
     """
@@ -62,6 +63,7 @@ class Probe:
         self.gradients = {name: gradient for name in self.claimed if (gradient := formula[name]) is not None}
         native = [dtype_name(x.dtype) for x in (*subject.inputs.values(), *subject.upstream) if not is_wide(x)]
         self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
+        self.rounding = spacing(ground.dtype)
         self.evaluations = 0
         self._scales: dict[str, float] = {}
 
