@@ -57,7 +57,7 @@ def test_wrong_factors_at_some_indices_fail(op: str, seed: int, number: int, fac
         assert result.wrong == number
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(
     op=st.sampled_from(sorted(OPS)),
     number=st.sampled_from(NUMBERS),

@@ -41,11 +41,11 @@ def test_a_planted_fault_is_named(code: str) -> None:
 
 def test_two_faults_at_once_are_one_of_them_or_nothing_simple() -> None:
     said = []
-    for case, name in OCCASIONS[::25]:
+    for case, name in OCCASIONS[::40]:
         result = audit_planted(case, name, flipped_sign, reversed_axis)
         if failed(result):
             said += [causes(result)[0].code if causes(result) else "none"]
-    assert len(said) >= 8
+    assert len(said) >= 5
     # Where an axis has two elements, or a gradient few that are not zero, both together may be a simple third thing.
     assert sum(code not in {"none", "sign-flipped", "transposed"} for code in said) <= len(said) // 6
 
@@ -58,8 +58,8 @@ def random_gradient(call: object) -> object:
 def test_a_gradient_that_is_wrong_at_random_has_no_simple_cause() -> None:
     said = [
         causes(result)
-        for case, name in OCCASIONS[::20]
+        for case, name in OCCASIONS[::35]
         if failed(result := audit_planted(case, name, random_gradient)) and result.size > 1
     ]
-    assert len(said) >= 20
+    assert len(said) >= 12
     assert said == [[]] * len(said)

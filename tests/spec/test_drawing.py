@@ -65,7 +65,7 @@ def ranges(draw: st.DrawFn) -> list[float]:
     return [lo, draw(st.sampled_from([hi, hi, lo, float(np.nextafter(lo, np.inf)), lo + 1e-3 * abs(lo)]))]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     dtype=st.sampled_from(FLOATING_NAMES),
     shape=SHAPES,
