@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from gradaudit.checks.agreement import alike, exceeding
+from gradaudit.checks.agreement import alike, change, exceeding
+from gradaudit.checks.layout import spaced
 from gradaudit.numerics.arrays import IN_CACHE
 
 SIZES = [1, 7, IN_CACHE, 2 * IN_CACHE + 3]
@@ -46,3 +47,13 @@ def test_elements_are_held_against_each_other_by_index_and_not_by_memory() -> No
     was = np.arange(6.0).reshape(2, 3)
     assert alike(was, np.asfortranarray(was), 0.0)
     assert exceeding(was, was.T.reshape(2, 3), 0.0).count == 4
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(6, 5), (16, 16), (8, 1, 32, 32)], ids=str)
+def test_a_sum_that_cancels_may_be_added_up_in_any_order(shape: tuple[int, ...], dtype: str) -> None:
+    for seed in range(60):
+        terms = np.random.default_rng(seed).standard_normal(shape)
+        terms = (terms - terms.mean()).astype(dtype)
+        (otherwise,) = spaced((terms,))
+        assert not change(terms.sum(keepdims=True), otherwise.sum(keepdims=True), 1.0, terms.size)
