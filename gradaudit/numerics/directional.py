@@ -10,9 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array, as_reals, copied, count, in_cache, joined, namespace, on_host, written
+from gradaudit.numerics.arrays import (
+    Array,
+    as_reals,
+    copied,
+    count,
+    dtype_name,
+    in_cache,
+    joined,
+    largest,
+    namespace,
+    on_host,
+    written,
+)
 from gradaudit.numerics.displacing import Direction, displacing, spans
 from gradaudit.numerics.magnitude import norm, norm_of_product
+from gradaudit.spec.dtypes import spacing
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +87,19 @@ class Directional:
         """The power of two that steps are measured in: the inputs' typical magnitude, at least one."""
         typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases.values() if count(base))
         return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
+
+    @cached_property
+    def coarsest(self) -> float:
+        """The largest distance between an element and the next number of its dtype."""
+        return max(spacing(dtype_name(base.dtype)) * largest(as_reals(base)) for base in self._bases.values())
+
+    def grid(self) -> Array:
+        """Return the distance between each element and the next number of its dtype, or up to half as much again."""
+        return joined(tuple(spacing(dtype_name(base.dtype)) * abs(as_reals(base)) for base in self._bases.values()))
+
+    def magnitude(self, elements: Array) -> float:
+        """Return the median magnitude of the elements where a mask is true."""
+        return float(np.median(on_host(abs(joined(tuple(self._bases.values()))[elements]))))
 
     def drawn_for(self, start: int, stop: int) -> slice:
         """Return the range of elements that a direction for those from one to another should be drawn of."""

@@ -28,22 +28,29 @@ class Gauge:
         step: the step along each direction.
         floor: least tolerance; smaller ones drown in the noise of the block.
         threshold: largest result of a root test that passes, in units of the least tolerance.
+        grid: largest distance between neighbours of an element's dtype, in units of the range that it is displaced in.
 
     """
 
     step: float
     floor: float
     threshold: float
+    grid: float = 0.0
 
     @property
     def rounds(self) -> int:
         """Rounds after which a wrong index is missed with probability ``MISS_PROBABILITY`` at most."""
-        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self.threshold + GRID))
+        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self._missed))
 
     @property
     def miss_probability(self) -> float:
         """Bound on the chance that all rounds miss a wrong index."""
-        return (self.threshold + GRID) ** self.rounds
+        return self._missed**self.rounds
+
+    @property
+    def _missed(self) -> float:
+        """Bound on the chance that a round misses a wrong index."""
+        return self.threshold + GRID + (self.grid if math.isfinite(self.grid) else 0.0)
 
 
 def finest_gauge(step: float, noise: float, atol: float, typical: float) -> Gauge:

@@ -36,6 +36,15 @@ FAR = (1.0, 128.0)
 ROUNDINGS_SEEN = 64.0
 """Roundings by which a function that has a slope, and computes in the dtype that it returns, must be seen to change."""
 
+STEEP = 10.0
+"""How many times steeper than an estimate a claim must be for waves of that slope to be looked for."""
+
+FLAT = 2.0**-12
+"""Part of the outputs that change over a step which shows a wave as a slope."""
+
+CLOSEST = 16.0
+"""Least step there, in distances between neighbours of the element's dtype."""
+
 TIED = 2
 """Most equal elements of which each has no other derivatives than those to either side."""
 
@@ -249,6 +258,23 @@ class Axis:
         return all(
             (made == self._loss._outputs).all() for made in self._outputs_at(self._moved(reach), self._moved(-reach))
         )
+
+    def may_be_as_steep(self, claimed: float, slope: float, step: float) -> bool:
+        """Whether a function whose slope seems to be far less than claimed may have waves that are as steep.
+
+        One that oscillates has any slope, and none that is meant, at steps that are wider than its waves. So close to
+        the point that they would show, its outputs change by more than the slopes at that step explain.
+        """
+        if not STEEP * abs(slope) < abs(claimed) < math.inf:
+            return False
+        wide = self(step)
+        if wide is None or abs(claimed) <= STEEP * max(abs(wide.up), abs(wide.down)):
+            return False
+        loss = self._loss
+        change = FLAT * loss.declared_noise / loss._surveyor.grid
+        step = max(power_of_two(change / abs(claimed)), CLOSEST * loss._surveyor.grid * abs(self._centre))
+        near = self(step)
+        return near is not None and abs(near.central - wide.central) * step > change / STEEP
 
     def stair(self, slope: float) -> Stair | None:
         """Return the stair that the outputs climb beside the point, None where they change as with such a slope.

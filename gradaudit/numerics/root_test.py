@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, fines
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
+from gradaudit.numerics.tested import LEAST_MOVE, Tested
 
 EXPECTED_NOISE = 4.0
 """How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
@@ -126,6 +127,7 @@ class RootTester:
         rng: random stream for directions.
 
     Attributes:
+        tested: the elements that tests are about.
         calm: what is known of forward once root tests are quiet; None before.
 
     """
@@ -149,19 +151,35 @@ class RootTester:
         self._declared_coarse = spacing > COARSE
         self.calm: Calm | None = None
         self._noise_seen = False
-        self._excluded: Array | None = None
+        self.tested = Tested(line)
         self._weighed: tuple[int, int, float] | None = None
 
-    def exclude(self, elements: int | Array) -> None:
-        """Leave an element, or those where a mask is true, out of further tests."""
-        if self._excluded is None:
-            xp = namespace(self.line.claims)
-            self._excluded = xp.zeros_like(self.line.claims, dtype=xp.bool)
-        self._excluded = written(self._excluded, elements, True)
+    def next_step(self) -> float | None:
+        """Turn to the elements that were hardly moved by the steps so far; return a step for them, None for none.
 
-    def is_excluded(self, elements: Array) -> bool:
-        """Whether all elements where a mask is true are left out already."""
-        return self._excluded is not None and bool((self._excluded | ~elements).all())
+        Raises:
+            TooMuchError: where none was moved enough since this was called last.
+
+        """
+        magnitude = self.tested.next_turn()
+        if magnitude == 0.0:
+            raise TooMuchError(self._starting_step())
+        return None if magnitude is None else self._starting_step() / self.line.scale * magnitude
+
+    def moves_all(self, gauge: Gauge) -> bool:
+        """Whether the step of a gauge moves every element that is not excluded."""
+        self.tested.begin()
+        self.draw(0, self.line.size, gauge.floor)
+        self._with_grid(0, self.line.size, gauge)
+        return self.tested.complete
+
+    def _with_grid(self, start: int, stop: int, gauge: Gauge) -> Gauge:
+        """Return a gauge, by which a block was drawn last, for those elements that its step moves by enough."""
+        shortest = gauge.step / MAX_SPREAD
+        if self.line.coarsest * LEAST_MOVE <= shortest:
+            return replace(gauge, grid=self.line.coarsest / shortest)
+        first = start - self.line.drawn_for(start, stop).start
+        return replace(gauge, grid=self.tested.moved(start, stop, gauge.step * self._weights[first:][: stop - start]))
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
@@ -172,9 +190,7 @@ class RootTester:
         if len(bits) < count(self._weights):
             bits = np.pad(bits, (start - drawn.start, drawn.stop - stop))
         along = elementwise(_along, "float32", (like(bits, self._weights), self._weights))
-        if self._excluded is not None:
-            along = written(along, self._excluded[drawn], 0.0)
-        return RootTest(Direction(along, drawn.start, start, stop), self._unit)
+        return RootTest(Direction(self.tested.only(along, drawn), drawn.start, start, stop), self._unit)
 
     def _weigh(self, start: int, stop: int, floor: float) -> tuple[float, Array]:
         """Return the least tolerance of the elements from ``start`` to ``stop``, and the weights to draw them with.
@@ -233,8 +249,7 @@ class RootTester:
             allowed = gauge.threshold * test.unit
             if truncation + rounding <= allowed and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
-                self._settle_down(step)
-                return gauge, test
+                return self._settled(start, stop, gauge), test
             if not self._noise_seen and unexplained:
                 unexplained = False
                 found = culprits(test, gauge)
@@ -253,16 +268,20 @@ class RootTester:
             told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
             quiet = move == 1.0 and truncation + rounding <= allowed
             if quiet and not told < expected / worthwhile:
-                return gauge, test
+                return self._with_grid(start, stop, gauge), test
             worthwhile = math.inf if quiet else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so
                 most = step / 2
             step, expected = step * move, told
         raise TooMuchError(step)
 
-    def _settle_down(self, step: float) -> None:
-        spacing = self._noise / ROUNDINGS / (self.line.signal() or 1.0)
-        self.calm = Calm(spacing, 2.0 ** round(math.log2(step)))
+    def _settled(self, start: int, stop: int, gauge: Gauge) -> Gauge:
+        """Return a gauge whose step is good as it is, and remember what it says of forward if it moves anything."""
+        gauge = self._with_grid(start, stop, gauge)
+        if math.isfinite(gauge.grid):
+            spacing = self._noise / ROUNDINGS / (self.line.signal() or 1.0)
+            self.calm = Calm(spacing, 2.0 ** round(math.log2(gauge.step)))
+        return gauge
 
     def _starting_step(self) -> float:
         """Return a step somewhat below that at which truncation and rounding of a well-scaled function balance.

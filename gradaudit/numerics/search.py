@@ -110,7 +110,13 @@ class Search:
         return self._outcome
 
     def _test_everything(self) -> None:
-        self._clear_block(0, self._size)
+        """Test all elements, those that a step hardly moves at a wider one."""
+        self._tester.tested.begin()
+        step = None
+        while True:
+            self._clear_block(0, self._size, step)
+            if (step := self._tester.next_step()) is None:
+                return
 
     def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = MAX_SPLITS) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
@@ -142,17 +148,19 @@ class Search:
             if floor > WORTHLESS * tester.typical:
                 raise reason
             gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
+            if not self._tester.moves_all(gauge):
+                raise reason
             self._clear(0, self._size, gauge, tester.test(0, self._size, gauge))
         except TooMuchError:
             self._give_up()
 
     def _set_aside(self, kinks: Array, reason: TooMuchError) -> None:
         """Exclude elements at which forward has the same kink, if the claims there are one-sided derivatives."""
-        if not self._tester.is_excluded(kinks):
+        if not self._tester.tested.is_excluded(kinks):
             if not self._tester.matches_one_side(kinks, reason.step):
                 raise reason
             self._outcome.kinks += int(kinks.sum())
-            self._tester.exclude(kinks)
+            self._tester.tested.exclude(kinks)
 
     def _give_up(self) -> None:
         self._outcome.floor, self._outcome.miss_probability = math.inf, 1.0
@@ -218,7 +226,7 @@ class Search:
         return found
 
     def _settle(self, index: int) -> Judgement:
-        self._tester.exclude(index)
+        self._tester.tested.exclude(index)
         self._outcome.settled[index] = self._judge(index, self._tester.calm)
         return self._outcome.settled[index]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Element:
         kink: whether the one-sided derivatives differ there.
         jump: whether forward itself is discontinuous there.
         outside: whether nothing is known because forward is not finite around the point.
+        doubtful: whether differences closer to the point bore neither the estimate out nor the claim.
 
     """
 
@@ -48,6 +49,7 @@ class Element:
     kink: bool = False
     jump: bool = False
     outside: bool = False
+    doubtful: bool = False
 
 
 def look_at(
@@ -85,6 +87,7 @@ def look_at(
         kink=real.kink or imaginary.kink,
         jump=real.jump or imaginary.jump,
         outside=real.outside or imaginary.outside,
+        doubtful=real.doubtful or imaginary.doubtful,
     )
 
 
@@ -127,6 +130,8 @@ def _estimated(asked: _Question) -> Element:
     if abs(claimed) <= tolerance.at(0.0) and axis.is_flat(element.numerical.real):
         # A staircase seen from afar has a slope, and none where one stands: rounding to integers is one, float32 too.
         return Element(element.numerical, math.inf)
+    if axis.may_be_as_steep(claimed, element.numerical.real, first):
+        return Element(element.numerical, math.inf)
     if not asked.confirm or _is_seen_nearby(axis, first, claimed, element, tolerance):
         return element
     if stair := axis.stair(max(abs(claimed), abs(element.numerical))):
@@ -134,7 +139,7 @@ def _estimated(asked: _Question) -> Element:
             return _along(asked.axis, claimed, tolerance, loss.step_at(asked.where), fixed=False)
     if element.kink or element.jump:
         return element
-    return _beside(cache(axis), first, claimed, tolerance, UNKNOWN)
+    return replace(_beside(cache(axis), first, claimed, tolerance, UNKNOWN), doubtful=True)
 
 
 def _at_ties(asked: _Question, kink: Element) -> Element:

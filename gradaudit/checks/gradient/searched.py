@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradaudit.checks.gradient import outcome
-from gradaudit.checks.gradient.element import Element, look_at
+from gradaudit.checks.gradient.element import SAME_SLOPE, Element, look_at
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.rounding import without_rounding
 from gradaudit.checks.subject import Subject
@@ -18,6 +18,7 @@ from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import norm, rms
 from gradaudit.numerics.root_test import Calm
 from gradaudit.numerics.search import Judgement
+from gradaudit.numerics.vicinity import Index
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
@@ -27,6 +28,15 @@ MANY = 100
 
 ENOUGH = 2**16
 """Elements drawn at random whose largest hundredth begins where that of all does, give or take a 25th of it."""
+
+UNUSUAL = 2.0**8
+"""Noise, in units of the rounding of the dtype that forward computes in, that each look measures anew."""
+
+REMEASURED = 2
+"""Wrong indices at which noise is measured, where it may be what is seen; after so many it is errors."""
+
+UNSURE = 2.0
+"""How much larger an error may be than its bound where noise was measured at few points, before a claim is wrong."""
 
 CONFIRMED = 8
 """Wrong indices that are looked at twice; after so many the others are what they seem."""
@@ -77,21 +87,36 @@ class Searched:
         for seen in self.looks:
             if seen.index == index:  # the other part of a complex number
                 return seen.judgement
-        assumed = calm.spacing if calm else spacing(self.ground.dtype)
-        loss = self._loss(assumed)
-        before = loss.evaluations
-        if calm is None:
-            loss.measure_noise(generator(self.case, "noise"), index)
-        else:
-            loss.assume_noise()
         claimed = complex(self.claimed[index]) if has_complex_dtype(self.claimed) else float(self.claimed[index])
-        wrong = sum(look.judgement is Judgement.WRONG for look in self.looks)
-        start = calm.step if calm else None
-        element = look_at(loss, index, claimed, self.tolerance, start=start, confirm=wrong < CONFIRMED)
-        loss.vicinity.verify_restored()
-        self.evaluations += loss.evaluations - before
+        element = self._element(index, claimed, calm)
         self.looks.append(Look(index, claimed, element, _judgement(claimed, element, self.tolerance)))
         return self.looks[-1].judgement
+
+    def _element(self, index: Index, claimed: complex, calm: Calm | None) -> Element:
+        """Look at an element with the noise that is known of, or with its own where that cannot be trusted."""
+        declared = spacing(self.ground.dtype)
+        usual = calm if calm and calm.spacing <= UNUSUAL * declared else None
+        loss = self._loss(usual.spacing if usual else declared)
+        before, wrong = loss.evaluations, sum(look.judgement is Judgement.WRONG for look in self.looks)
+        try:
+            if usual is not None:
+                loss.assume_noise()
+                element = look_at(loss, index, claimed, self.tolerance, start=usual.step, confirm=wrong < CONFIRMED)
+                if wrong >= REMEASURED or not self._may_be_noise(claimed, element):
+                    return element
+            loss.measure_noise(generator(self.case, "noise"), index)
+            element = look_at(loss, index, claimed, self.tolerance, confirm=wrong < CONFIRMED)
+            is_wrong = _judgement(claimed, element, self.tolerance) is Judgement.WRONG
+            return replace(element, bound=UNSURE * element.bound) if is_wrong else element
+        finally:
+            loss.vicinity.verify_restored()
+            self.evaluations += loss.evaluations - before
+
+    def _may_be_noise(self, claimed: complex, element: Element) -> bool:
+        """Whether what contradicts a claim may be more noise than was taken for granted."""
+        difference = abs(claimed - element.numerical)
+        wrong = _judgement(claimed, element, self.tolerance) is Judgement.WRONG
+        return wrong and (element.doubtful or difference <= SAME_SLOPE * abs(element.numerical))
 
     def _loss(self, assumed: float) -> Loss:
         """Return the loss along single elements for an assumed rounding, the one that there is where it is the same."""
