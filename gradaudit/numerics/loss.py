@@ -272,9 +272,9 @@ class Axis:
             return False
         loss = self._loss
         change = FLAT * loss.declared_noise / loss._surveyor.grid
-        step = max(power_of_two(change / abs(claimed)), CLOSEST * loss._surveyor.grid * abs(self._centre))
-        near = self(step)
-        return near is not None and abs(near.central - wide.central) * step > change / STEEP
+        close = max(power_of_two(change / abs(claimed)), CLOSEST * loss._surveyor.grid * abs(self._centre))
+        near = self(close) if close < step else None
+        return near is not None and abs(near.central - wide.central) * close > change / STEEP
 
     def stair(self, slope: float) -> Stair | None:
         """Return the stair that the outputs climb beside the point, None where they change as with such a slope.

@@ -1,4 +1,4 @@
-"""Searches where no one step suits all elements: some are lost in their own rounding, or forward has waves closer still.
+"""Searches where no one step suits all elements: some are lost in their own rounding, or forward has waves closer by.
 
 What a step does not displace is not tested by it, whatever the differences are.
 """
