@@ -31,7 +31,7 @@ from gradaudit.numerics.decision import Decision
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Mismatch, Result, Verdict
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
@@ -107,25 +107,30 @@ def _search(
 
 def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Array) -> tuple[Result, Table | None]:
     started = time.perf_counter()
-    case, rounded = subject.case, 0
-    if case.tolerance is None and name in ground.formula:
-        tolerance = outcome.tolerance_in_force(case, ground, rms(ground.formula[name]))
-        gradient, rounded = without_rounding(ground, name, gradient, tolerance)
+    case, everywhere = subject.case, ground
     ground = ground.on_host
-    claimed = widened(on_host(gradient))
+
+    def claim(tolerance: Tolerance) -> tuple[Array, int]:
+        if case.tolerance is not None or name not in everywhere.formula:
+            return widened(on_host(gradient)), 0
+        nearly, rounded = without_rounding(everywhere, name, gradient, tolerance)
+        return widened(on_host(nearly)), rounded
+
     x, together = ground.inputs[name], ground.together(name)
     loss = Loss(ground.evaluate, x, ground.upstream, ground.outputs, spacing(ground.dtype), together)
     table = None
     try:
         loss.measure_noise(generator(case, "noise"))
-        found = fitted(case, ground, name, claimed, lambda tolerance: estimate_all(loss, claimed, tolerance, case.step))
+        found = fitted(
+            case, ground, name, claim, lambda claimed, tolerance: estimate_all(loss, claimed, tolerance, case.step)
+        )
     except OpError as error:
         result = outcome.blank_result(case, name, str(error))
     else:
         table = found.table
-        result = _judged(subject, ground, name, claimed, found)
-        if result.verdict is Verdict.PASS and rounded:
-            result = replace(result, message=rounding_note(case, rounded))
+        result = _judged(subject, ground, name, found)
+        if result.verdict is Verdict.PASS and found.rounded:
+            result = replace(result, message=rounding_note(case, found.rounded))
     if loss.vicinity.at_odds:
         result = replace(result, message=outcome.added(result.message, AT_ODDS))
     loss.vicinity.verify_restored()
@@ -135,8 +140,8 @@ def _look_everywhere(subject: Subject, ground: Ground, name: str, gradient: Arra
     return replace(result, evaluations=loss.evaluations, seconds=time.perf_counter() - started), table
 
 
-def _judged(subject: Subject, ground: Ground, name: str, claimed: Array, found: Fitted) -> Result:
-    case = subject.case
+def _judged(subject: Subject, ground: Ground, name: str, found: Fitted) -> Result:
+    case, claimed = subject.case, found.claimed
     table, made, tolerance, typical, scale = found.table, found.made, found.tolerance, found.typical, found.scale
     verdict, message = _verdict(made, table, claimed)
     message = message or found.note

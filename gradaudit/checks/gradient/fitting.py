@@ -36,6 +36,8 @@ class Fitted:
     """A table with the tolerance that it was decided by.
 
     Attributes:
+        claimed: the gradient that was judged, in double precision, without what its dtype cannot help.
+        rounded: at how many indices that is not what backward gave.
         table: the estimates.
         tolerance: the one in force.
         made: what follows.
@@ -45,6 +47,8 @@ class Fitted:
 
     """
 
+    claimed: Array
+    rounded: int
     table: Table
     tolerance: Tolerance
     made: Decision
@@ -53,30 +57,37 @@ class Fitted:
     note: str = ""
 
 
-def fitted(case: Case, ground: Ground, name: str, claimed: Array, estimate: Callable[[Tolerance], Table]) -> Fitted:
+def fitted(
+    case: Case,
+    ground: Ground,
+    name: str,
+    claim: Callable[[Tolerance], tuple[Array, int]],
+    estimate: Callable[[Array, Tolerance], Table],
+) -> Fitted:
     """Decide about an input's gradient.
 
     Args:
         case: the case.
         ground: where its forward is differenced.
         name: the input.
-        claimed: its gradient in double precision.
-        estimate: returns estimates good enough to decide by a tolerance, where they can be had.
+        claim: returns its gradient in double precision, and how much of it is set right, for a tolerance.
+        estimate: returns estimates good enough to decide about it by a tolerance, where they can be had.
 
     Raises:
         OpError: where forward gives nothing usable.
 
     """
-    table = estimate(case.tolerance or DEFAULT_TOLERANCES[case.dtype])
-    first = _by(
-        outcome.tolerance_in_force(case, ground, outcome.nonzero_rms(table.numerical)), table, ground, name, claimed
-    )
+    asked = case.tolerance or DEFAULT_TOLERANCES[case.dtype]
+    claimed, rounded = claim(asked)
+    table = estimate(claimed, asked)
+    tolerance = outcome.tolerance_in_force(case, ground, outcome.nonzero_rms(table.numerical))
+    first = _by(tolerance, table, ground, name, claimed, rounded)
     if case.tolerance is not None or case.step is not None or not ground.generic:
         return first
-    closer = _finer(first, ground, name, claimed, estimate)
+    closer = _finer(first, ground, name, claim, estimate)
     if closer is not None and _passes(closer, WORTHLESS):
         return closer
-    coarser = _coarser(closer or first, ground, name, claimed)
+    coarser = _coarser(closer or first, ground, name)
     return coarser if coarser is not None and _passes(coarser, COARSEST) else first
 
 
@@ -95,22 +106,30 @@ def finer_note(tolerance: Tolerance) -> str:
     return f"the gradient is small: decided with atol={tolerance.atol:.1e}"
 
 
-def _by(tolerance: Tolerance, table: Table, ground: Ground, name: str, claimed: Array, note: str = "") -> Fitted:
+def _by(
+    tolerance: Tolerance, table: Table, ground: Ground, name: str, claimed: Array, rounded: int, note: str = ""
+) -> Fitted:
     scale = outcome.natural_scale(ground, name)
     made = decide(claimed, table.numerical, table.bounds, tolerance.rtol, tolerance.atol, scale)
-    return Fitted(table, tolerance, made, outcome.nonzero_rms(table.numerical), scale, note)
+    typical = outcome.nonzero_rms(table.numerical)
+    return Fitted(claimed, rounded, table, tolerance, made, typical, scale, note)
 
 
 def _finer(
-    first: Fitted, ground: Ground, name: str, claimed: Array, estimate: Callable[[Tolerance], Table]
+    first: Fitted,
+    ground: Ground,
+    name: str,
+    claim: Callable[[Tolerance], tuple[Array, int]],
+    estimate: Callable[[Array, Tolerance], Table],
 ) -> Fitted | None:
     tolerance = finer(first.tolerance, first.typical)
     if tolerance is None or not (first.made.right.all() and first.made.resolution > WORTHLESS):
         return None
-    return _by(tolerance, estimate(tolerance), ground, name, claimed, finer_note(tolerance))
+    claimed, rounded = claim(tolerance)
+    return _by(tolerance, estimate(claimed, tolerance), ground, name, claimed, rounded, finer_note(tolerance))
 
 
-def _coarser(first: Fitted, ground: Ground, name: str, claimed: Array) -> Fitted | None:
+def _coarser(first: Fitted, ground: Ground, name: str) -> Fitted | None:
     """Return the decision by an absolute part that can be heard over rounding in forward, if nothing else is heard."""
     made, bounds = first.made, first.table.bounds
     noisy = made.undecided
@@ -118,4 +137,4 @@ def _coarser(first: Fitted, ground: Ground, name: str, claimed: Array) -> Fitted
         return None
     atol = HEARD * float(bounds[noisy].max())
     note = f"decided with atol={atol:.1e}, as rounding in forward leaves {int(noisy.sum())} indices no finer"
-    return _by(Tolerance(first.tolerance.rtol, atol), first.table, ground, name, claimed, note)
+    return _by(Tolerance(first.tolerance.rtol, atol), first.table, ground, name, first.claimed, first.rounded, note)
