@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
@@ -126,9 +125,9 @@ def _first(places: Array) -> tuple[int, ...]:
 
 
 def _evidence(x: Array, places: Array) -> dict[str, Any]:
-    there = x[tuple(places.T)]
-    values = [] if has_complex_dtype(x) else np.unique(there.astype(np.float64))[:VALUES].tolist()
-    return {"count": len(places), "index": list(_first(places)), "values": values}
+    # One by one: on a device the whole of x is far away.
+    values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
+    return {"count": len(places), "index": list(_first(places)), "values": sorted(values)[:VALUES]}
 
 
 def upstream_finding(case: Case, name: str, typical: float, scale: float) -> list[Finding]:

@@ -258,7 +258,7 @@ def _findings(searched: Searched, found: Outcome, lost: list[Mismatch], undecide
     kinks = [look.index for look in searched.looks if look.element.kink]
     jumps = [look.index for look in searched.looks if look.element.jump]
     outside = [look.index for look in searched.looks if look.element.outside]
-    x = searched.ground.on_host.inputs[searched.name]
+    x = searched.ground.inputs[searched.name]
     findings = outcome.place_findings(x, np.array(kinks), np.array(jumps), np.array(outside))
     if found.kinks and kinks:
         where = kinks[0]
