@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gradaudit.checks.probe import Probe
-from gradaudit.checks.trial import CONFIRMED, ROUNDINGS, STEP_FOR_DOUBLE, STEP_FOR_NARROW, line_at
+from gradaudit.checks.trial import CONFIRMED, ROUNDINGS, line_at, usual_step
 from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, like
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import spacing
 
-VALUES = 8
+MOST_VALUES = 8
 """Values at kinks whose elements are moved together."""
 
 CLEAR = 8.0
@@ -45,7 +44,7 @@ def ties_miscounted(probe: Probe) -> Iterator[Finding]:
     line = line_at(probe, probe.base, {name: probe.gradients[name] for name in results})
     numbers = joined(tuple(probe.inputs[name] for name in results))
     allowed = joined(tuple(result.atol + result.rtol * abs(probe.gradients[name]) for name, result in results.items()))
-    for value in sorted({value for values in kinks.values() for value in values})[:VALUES]:
+    for value in sorted({value for values in kinks.values() for value in values})[:MOST_VALUES]:
         tied = _Tied(probe, line, numbers, value)
         if tied.elements > 1 and (off := tied.error(float(allowed[tied.equal].sum()))):
             yield _finding(next(name for name in kinks if value in kinks[name]), tied, off)
@@ -104,7 +103,7 @@ class _Tied:
         self._probe = probe
         self._line = line
         others = abs(numbers[~self.equal] - value)
-        usual = (STEP_FOR_DOUBLE if probe.rounding <= spacing("float64") else STEP_FOR_NARROW) * line.scale
+        usual = usual_step(line, probe.rounding)
         self._step = min(usual, power_of_two(float(others.min()) / CLEAR) if len(others) else usual)
 
     def error(self, allowed: float) -> float:

@@ -103,7 +103,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = like(drawn, line.claims)
     claim = norm_of_product(line.claims, along)
-    step = (STEP_FOR_DOUBLE if probe.spacing <= spacing("float64") else STEP_FOR_NARROW) * line.scale
+    step = usual_step(line, probe.spacing)
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     return Trial(
         line=line,
@@ -114,6 +114,11 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         noise=ROUNDINGS * probe.spacing * line.signal() / step,
         allowed=max(AGREED, ROUNDINGS * narrow) * claim,
     )
+
+
+def usual_step(line: Directional, rounding: float) -> float:
+    """Return a step for a function that nothing is known of but the rounding of the dtype that it is computed in."""
+    return (STEP_FOR_DOUBLE if rounding <= spacing("float64") else STEP_FOR_NARROW) * line.scale
 
 
 def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directional:

@@ -31,6 +31,13 @@ HEARD = 2.0
 """Error bounds that a coarser tolerance allows: as much again as the bound, for a difference within it."""
 
 
+Claim = Callable[[Tolerance], tuple[Array, int]]
+"""Returns for a tolerance the claimed gradient in double precision, and at how many indices rounding was set right."""
+
+Estimate = Callable[[Array, Tolerance], Table]
+"""Returns estimates good enough to decide about a claimed gradient by a tolerance, where they can be had."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A table with the tolerance that it was decided by.
@@ -57,21 +64,15 @@ class Fitted:
     note: str = ""
 
 
-def fitted(
-    case: Case,
-    ground: Ground,
-    name: str,
-    claim: Callable[[Tolerance], tuple[Array, int]],
-    estimate: Callable[[Array, Tolerance], Table],
-) -> Fitted:
+def fitted(case: Case, ground: Ground, name: str, claim: Claim, estimate: Estimate) -> Fitted:
     """Decide about an input's gradient.
 
     Args:
         case: the case.
         ground: where its forward is differenced.
         name: the input.
-        claim: returns its gradient in double precision, and how much of it is set right, for a tolerance.
-        estimate: returns estimates good enough to decide about it by a tolerance, where they can be had.
+        claim: returns its gradient.
+        estimate: returns estimates of it.
 
     Raises:
         OpError: where forward gives nothing usable.
@@ -115,13 +116,7 @@ def _by(
     return Fitted(claimed, rounded, table, tolerance, made, typical, scale, note)
 
 
-def _finer(
-    first: Fitted,
-    ground: Ground,
-    name: str,
-    claim: Callable[[Tolerance], tuple[Array, int]],
-    estimate: Callable[[Array, Tolerance], Table],
-) -> Fitted | None:
+def _finer(first: Fitted, ground: Ground, name: str, claim: Claim, estimate: Estimate) -> Fitted | None:
     tolerance = finer(first.tolerance, first.typical)
     if tolerance is None or not (first.made.right.all() and first.made.resolution > WORTHLESS):
         return None
