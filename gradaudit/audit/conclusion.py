@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.results import Finding, Result, Trace, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 

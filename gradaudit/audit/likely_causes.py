@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.comparison import Comparison
+from gradaudit.checks.gradient.comparison import Comparison, compared
 from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose
 from gradaudit.numerics.arrays import cast, dtype_name, on_host
@@ -28,8 +29,8 @@ OF_CALLS = frozenset({"captured-state", "accumulated"})
 
 
 def with_likely_causes(
-    subject: Subject, results: list[Result], comparisons: Mapping[str, Comparison], known: Sequence[Finding]
-) -> tuple[list[Result], int]:
+    subject: Subject, results: list[Result], seen: Mapping[str, Seen], known: Sequence[Finding]
+) -> list[Result]:
     """Add to the results of wrong gradients what their mismatches look like.
 
     Where any is wrong, forward and backward are called once more, and again with twice the upstream.
@@ -37,16 +38,16 @@ def with_likely_causes(
     Args:
         subject: the op, fed and called once.
         results: what the audit of the gradient found.
-        comparisons: what each gradient was compared with, by input.
+        seen: what was seen of each gradient, by input.
         known: the findings that checks have made.
 
     Returns:
-        The results, and the forwards that it took.
+        The results.
 
     """
-    wrong = [result.input for result in results if result.verdict is Verdict.FAIL and result.input in comparisons]
+    wrong = [result.input for result in results if result.verdict is Verdict.FAIL and result.input in seen]
     if not wrong or any(finding.evidence.get("drawn_anew") for finding in known):  # it is another one at every call
-        return results, 0
+        return results
     # Checks tell what is wrong with calls better than numbers can, but for why an answer depends on those before.
     told = any(finding.fails and finding.code != VAGUE for finding in known)
     again, doubled = _answer(subject, 1), _answer(subject, 2)
@@ -54,7 +55,7 @@ def with_likely_causes(
     found = {}
     for result in results:
         if result.input in wrong:
-            evidence = _evidence(subject, result, comparisons[result.input])
+            evidence = _evidence(subject, result, compared(seen[result.input]))
             evidence = replace(
                 evidence,
                 again=_usable(again, evidence),
@@ -68,7 +69,7 @@ def with_likely_causes(
                 for cause in diagnose(evidence)
                 if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
             ]
-    return [_with_causes(result, found.get(result.input, [])) for result in results], 2
+    return [_with_causes(result, found.get(result.input, [])) for result in results]
 
 
 def unexplained(findings: Sequence[Finding], results: Sequence[Result]) -> tuple[Finding, ...]:

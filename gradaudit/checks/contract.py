@@ -1,4 +1,4 @@
-"""Whether a gradient can be compared at all: that it is there, has its input's shape and dtype, and is finite."""
+"""Whether a gradient keeps its contract: that it is there, has its input's shape and dtype, and is finite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gradaudit.results import Finding
 
 
 def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bool) -> Finding | None:
-    """Return what makes this gradient unusable, None where nothing does.
+    """Return what makes it impossible to compare a gradient, None where nothing does.
 
     Args:
         name: the input's name.
@@ -25,19 +25,29 @@ def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bo
             f"the gradient of {name} has shape {tuple(gradient.shape)}, the input has shape {tuple(x.shape)}",
             {"expected": list(x.shape), "found": list(gradient.shape)},
         )
+    return None
+
+
+def flaws(name: str, x: Array, gradient: Array) -> list[Finding]:
+    """Return what is wrong with a gradient that can be compared all the same: its dtype, or numbers that are none.
+
+    Args:
+        name: the input's name.
+        x: the input.
+        gradient: what backward returned for it, of its shape.
+
+    """
+    found = []
     if gradient.dtype != x.dtype:
-        return Finding(
-            "dtype-mismatch",
-            f"the gradient of {name} is {dtype_name(gradient.dtype)}, the input is {dtype_name(x.dtype)}",
-            {"expected": dtype_name(x.dtype), "found": dtype_name(gradient.dtype)},
-        )
+        message = f"the gradient of {name} is {dtype_name(gradient.dtype)}, the input is {dtype_name(x.dtype)}"
+        evidence = {"expected": dtype_name(x.dtype), "found": dtype_name(gradient.dtype)}
+        found.append(Finding("dtype-mismatch", message, evidence))
     if not all_finite(gradient):
         broken = places(~namespace(gradient).isfinite(gradient))
         where = tuple(int(k) for k in broken[0])
-        return Finding(
-            "nonfinite",
+        message = (
             f"the gradient of {name} is {gradient[where].item()} at index {where}; {len(broken)} of {count(gradient)} "
-            "elements are not finite",
-            {"index": list(where), "count": len(broken)},
+            "elements are not finite"
         )
-    return None
+        found.append(Finding("nonfinite", message, {"index": list(where), "count": len(broken)}))
+    return found

@@ -15,7 +15,7 @@ from gradaudit.checks.trial import CONFIRMED, ROUNDINGS, line_at, usual_step
 from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, like
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
-from gradaudit.numerics.magnitude import power_of_two
+from gradaudit.numerics.magnitude import power_of_two, scale_of
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -41,11 +41,12 @@ def ties_miscounted(probe: Probe) -> Iterator[Finding]:
     kinks = {name: _kink_values(result) for name, result in results.items()}
     if not any(kinks.values()):
         return
-    line = line_at(probe, probe.base, {name: probe.gradients[name] for name in results})
+    scale = max(scale_of(probe.inputs[name], 1.0) for name in results)  # one for all: what is equal stays equal
+    line = line_at(probe, probe.base, {name: probe.gradients[name] for name in results}, scale)
     numbers = joined(tuple(probe.inputs[name] for name in results))
     allowed = joined(tuple(result.atol + result.rtol * abs(probe.gradients[name]) for name, result in results.items()))
     for value in sorted({value for values in kinks.values() for value in values})[:MOST_VALUES]:
-        tied = _Tied(probe, line, numbers, value)
+        tied = _Tied(probe, line, numbers, value, scale)
         if tied.elements > 1 and (off := tied.error(float(allowed[tied.equal].sum()))):
             yield _finding(next(name for name in kinks if value in kinks[name]), tied, off)
             return
@@ -95,15 +96,16 @@ class _Tied:
 
     """
 
-    def __init__(self, probe: Probe, line: Directional, numbers: Array, value: float) -> None:
+    def __init__(self, probe: Probe, line: Directional, numbers: Array, value: float, scale: float) -> None:
         self.value = value
         self.equal = numbers == value
         self.elements = int(self.equal.sum())
         self.claimed = float(line.claims[self.equal].sum())
         self._probe = probe
         self._line = line
-        others = abs(numbers[~self.equal] - value)
-        usual = usual_step(line, probe.rounding)
+        self._scale = scale
+        others = abs(numbers[~self.equal] - value) / scale
+        usual = usual_step(probe.rounding)
         self._step = min(usual, power_of_two(float(others.min()) / CLEAR) if len(others) else usual)
 
     def error(self, allowed: float) -> float:
@@ -119,8 +121,9 @@ class _Tied:
 
     def _off(self, elements: Array, step: float) -> _Off:
         direction = Direction.of(cast(elements, "float64"))
-        walked = self._line.walk(direction, step, (1, -1, 2, -2)) / step
-        rounding = ROUNDINGS * self._probe.rounding * self._line.signal() / step
+        distance = step * self._scale
+        walked = self._line.walk(direction, step, (1, -1, 2, -2)) / distance
+        rounding = ROUNDINGS * self._probe.rounding * self._line.signal() / distance
         near, far = walked[:2] * (1, -1), walked[2:] * (0.5, -0.5)
         up, down = 2 * near - far
         between, wider = near.mean(), far.mean()

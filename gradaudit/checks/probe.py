@@ -45,7 +45,6 @@ class Probe:
         outputs: the counted outputs of the first forward at this point, as ``lifted`` returns them.
         gradients: what backward answered for the claimed inputs at this point when it was first asked.
         rounding: distance from 1 to the next number of the dtype that forward computes in.
-        evaluations: calls of forward so far.
 
     """
 
@@ -64,7 +63,6 @@ class Probe:
         native = [dtype_name(x.dtype) for x in (*subject.inputs.values(), *subject.upstream) if not is_wide(x)]
         self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
         self.rounding = spacing(ground.dtype)
-        self.evaluations = 0
         self._scales: dict[str, float] = {}
 
     def _lifted(self, ground: Ground) -> bool:
@@ -109,7 +107,6 @@ class Probe:
             OpError: where forward gives nothing usable.
 
         """
-        self.evaluations += 1
         return self.op.forward(inputs)
 
     def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:

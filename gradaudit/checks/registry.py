@@ -45,7 +45,7 @@ MOST_EVALUATIONS = 12
 """Forwards that all checks together may take, with the one that the case was opened with."""
 
 
-def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> tuple[list[Finding], int]:
+def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> list[Finding]:
     """Run every check, until one makes a finding that fails the case: the next would only see the same fault again.
 
     A check that the op gives no usable answer to says nothing: that it raises at a second point, or refuses another
@@ -56,9 +56,6 @@ def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> tuple
         ground: where its forward was differenced.
         results: what the audit of the gradient found.
 
-    Returns:
-        The findings, and how often forward was called for them.
-
     """
     probe = Probe(subject, ground, results)
     findings = [*subject.findings, *ground.findings, *(finding for look in LOOKS for finding in look(probe))]
@@ -67,4 +64,4 @@ def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> tuple
             break
         with suppress(OpError, UndrawableError, MemoryError):
             findings += list(check(probe))
-    return findings, probe.evaluations
+    return findings

@@ -22,7 +22,6 @@ def retraced(probe: Probe) -> Iterator[Finding]:
     if make is None or (op := make()) is None:
         return
     outputs = op.forward(subject.inputs)
-    probe.evaluations += 1
     if seen := worst_change(probe.counted(subject.outputs), probe.counted(outputs), subject.inputs):
         yield _finding("forward", "outputs", seen)
         return

@@ -26,6 +26,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import dtype_of
+from gradaudit.targets.counted import CountedOp, counting
 from gradaudit.targets.op import Op, OpError
 from gradaudit.targets.parameters import completed
 
@@ -67,27 +68,25 @@ class Subject:
 
     Attributes:
         case: the case, with the parameters that the op brings along among its inputs.
-        op: its op, with params bound.
+        op: its op, with params bound and its calls counted.
         inputs: the drawn inputs, in the case's dtype.
         outputs: what forward returned for them.
         counted: positions of the outputs that upstream gradients belong to.
         upstream: one gradient for each counted output, in its dtype.
         gradients: what backward returned, by input; None where it returned None.
         findings: what was noticed on the way.
-        evaluations: calls of forward so far.
         placed: brings an array to where the inputs are: to the op's framework and device, or nowhere.
 
     """
 
     case: Case
-    op: Op
+    op: CountedOp
     inputs: dict[str, Array]
     outputs: tuple[Array, ...]
     counted: tuple[int, ...]
     upstream: tuple[Array, ...]
     gradients: Mapping[str, Array | None]
     findings: tuple[Finding, ...]
-    evaluations: int
     placed: Callable[[NDArray[Any]], Array] = np.asarray
 
 
@@ -99,7 +98,7 @@ def examine(case: Case, op: Op) -> Subject:
         UndrawableError: where the inputs cannot be drawn as the spec asks.
 
     """
-    case = completed(case, op)
+    case, op = completed(case, op), counting(op)
     if not any(made.differentiable for made in case.inputs):
         raise OpError("none of its inputs is differentiable, so there is no gradient to audit")
     placed = _placing(case, op)
@@ -118,7 +117,7 @@ def examine(case: Case, op: Op) -> Subject:
     # Gradients may be views of what backward was given: copies outlast the restoring of it.
     gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
     findings += mutations("backward", before)
-    return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), 1, placed)
+    return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), placed)
 
 
 def _upstream(case: Case, k: int, output: Array) -> NDArray[Any]:

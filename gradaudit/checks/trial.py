@@ -13,7 +13,7 @@ from gradaudit.checks.probe import Point, Probe
 from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
-from gradaudit.numerics.magnitude import norm_of_product
+from gradaudit.numerics.magnitude import rms, scale_of
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
@@ -102,8 +102,8 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     drawn = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = like(drawn, line.claims)
-    claim = norm_of_product(line.claims, along)
-    step = usual_step(line, probe.spacing)
+    claim = line.claim_along(along)
+    step = usual_step(probe.spacing)
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     return Trial(
         line=line,
@@ -116,13 +116,24 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     )
 
 
-def usual_step(line: Directional, rounding: float) -> float:
-    """Return a step for a function that nothing is known of but the rounding of the dtype that it is computed in."""
-    return (STEP_FOR_DOUBLE if rounding <= spacing("float64") else STEP_FOR_NARROW) * line.scale
+def usual_step(rounding: float) -> float:
+    """Return a step for a function that nothing is known of but the rounding of the dtype that it is computed in.
+
+    It is in units of the inputs' scales.
+    """
+    return STEP_FOR_DOUBLE if rounding <= spacing("float64") else STEP_FOR_NARROW
 
 
-def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Directional:
-    """Return claims about a point and what forward does there, for displacements of the inputs they are about."""
+def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array], scale: float | None = None) -> Directional:
+    """Return claims about a point and what forward does there, for displacements of the inputs they are about.
+
+    Args:
+        probe: the op.
+        point: where the gradients are claimed.
+        gradients: the claims, by input.
+        scale: what all displacements are measured in; None for each input's own scale.
+
+    """
     outputs = joined(probe.counted(point.outputs))
 
     def outputs_now() -> Array:
@@ -133,4 +144,6 @@ def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array]) -> Direc
         return namespace(outputs).full_like(outputs, np.nan)
 
     claims = {name: widened(gradient) for name, gradient in gradients.items()}
-    return Directional(outputs_now, point.inputs, claims, joined(probe.upstream), outputs)
+    otherwise = rms(outputs)
+    scales = {name: scale or scale_of(point.inputs[name], otherwise) for name in gradients}
+    return Directional(outputs_now, point.inputs, claims, joined(probe.upstream), outputs, scales)

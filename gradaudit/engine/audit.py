@@ -42,12 +42,12 @@ def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]]
 def audit_op(case: Case, op: Op) -> Audit:
     """Audit the gradient of every differentiable input of an op, and run every check."""
     subject = examine(case, op)
-    results, ground, comparisons = check_gradient(subject)
-    findings, checking = run_checks(subject, ground, results)
-    results, asking = with_likely_causes(subject, results, comparisons, findings)
-    evaluations = subject.evaluations + checking + asking
+    results, ground, seen = check_gradient(subject)
+    findings = run_checks(subject, ground, results)
+    results = with_likely_causes(subject, results, seen, findings)
+    checking = subject.op.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}
-    return Audit(concluded(subject.case, results, unexplained(findings, results)), evaluations, shapes=shapes)
+    return Audit(concluded(subject.case, results, unexplained(findings, results)), checking, shapes=shapes)
 
 
 AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {FlowTarget: audit_flow, LearningTarget: audit_learning}

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.ground import Ground, find_ground, widened
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.numerics.arrays import count, on_host
-from gradaudit.numerics.decision import settles
 from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
+from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import power_of_two
 from gradaudit.results import Mismatch, Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import UndrawableError, generator
-from gradaudit.spec.dtypes import spacing
 from gradaudit.targets import opened
 from gradaudit.targets.op import LostOpError, OpError
 
@@ -103,7 +102,7 @@ def trace_curve(case: Case, result: Result) -> StepCurve:
 def _traced(subject: Subject, ground: Ground, result: Result) -> StepCurve:
     claimed = widened(_claim(subject, result))
     index = _place(claimed, result)
-    loss = Loss(ground.evaluate, ground.inputs[result.input], ground.upstream, ground.outputs, spacing(ground.dtype))
+    loss = Loss(ground.evaluate, ground.inputs[result.input], ground.upstream, ground.outputs, ground.spacing)
     loss.measure_noise(generator(subject.case, "noise"), index if result.method == "search" else None)
     part = _part(claimed[index], result.mismatches[:1])
     sample = cache(loss.along_element(index, 1j if part == "imaginary" else 1.0))
@@ -153,7 +152,9 @@ def _estimates(
     """Return the estimate that the audit decides by, and the best that can be had."""
 
     def settled(made: Estimate) -> bool:
-        return settles(claimed, made.value, made.bound, result.rtol, result.atol)
+        allowed = result.atol + result.rtol * abs(made.value)
+        judged = judge(claimed, made.value, made.bound, allowed)
+        return bool(judged.right or judged.wrong)
 
     best = estimate_derivative(sample, power_of_two(start), lambda _: False)
     chosen = estimate_at_step(sample, start) if fixed else estimate_derivative(sample, start, settled)

@@ -16,7 +16,7 @@ from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.determinism import stochastic_forward
 from gradaudit.checks.gradient import check_gradient
-from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
 from gradaudit.flow.checks.accumulation import accumulation
@@ -29,6 +29,7 @@ from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
+from gradaudit.targets.counted import counting
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
@@ -111,7 +112,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     """Hold gradients against differences of the loss, all at once; those that are zero apart from the others."""
     zero = negligible(subject, names)
     audited = _subject_of(subject, [name for name in names if name not in zero])
-    results, ground, comparisons = check_gradient(audited)
+    results, ground, seen = check_gradient(audited)
     results = [_without(result, MEANINGLESS) for result in results]
     probe = Probe(audited, ground, results)
     findings = [*ground.findings]
@@ -120,7 +121,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     if not any(finding.fails for finding in findings):
         with suppress(OpError):
             findings += broadcast_not_reduced(probe)
-    results, _ = with_likely_causes(audited, results, comparisons, findings)
+    results = with_likely_causes(audited, results, seen, findings)
     made = {result.input: result for result in results}
     made |= _zero_results(subject, probe, zero)
     return _with_culprit(subject, made, zero), list(unexplained(findings, results))
@@ -132,14 +133,13 @@ def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
     loss = np.array(subject.op.tape.array(subject.base.run.loss)).reshape(())
     return Subject(
         case=replace(subject.case, inputs=inputs),
-        op=subject.op,
+        op=counting(subject.op),
         inputs=dict(subject.arrays),
         outputs=(loss,),
         counted=(0,),
         upstream=(np.ones((), loss.dtype),),
         gradients={name: subject.gradients[name] for name in names},
         findings=(),
-        evaluations=0,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gradaudit.audit.conclusion import LOSS, Audit, concluded
-from gradaudit.checks.gradient.outcome import blank_result
+from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.course import Course
 from gradaudit.learning.judge import judge

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +28,6 @@ from gradaudit.spec.dtypes import spacing
 
 Floats = NDArray[np.float64]
 
-ENOUGH = 2**16
-"""Elements whose median is that of all."""
-
 
 class Directional:
     """The claim ``<g, d>`` and the measurement ``<u, f(x + d) - f(x - d)>`` for displacements of several inputs.
@@ -47,13 +43,15 @@ class Directional:
         claimed: the gradients of those to displace, in double precision.
         upstream: as ``lifted`` returns it.
         outputs: ``forward()`` at the undisplaced point.
+        scales: by input, the power of two that its displacements are measured in.
 
     Attributes:
         size: real numbers in all inputs.
         claims: the claimed gradients as one vector.
         evaluations: calls of forward so far.
-        touched: share of forward's noise that lay in outputs which the last displacement of a part of the elements
-            changed; 1 after a displacement of all.
+        touched: share of forward's noise that lay in outputs which the last displacement changed, where that was
+            watched; else 1.
+        moved: share of the outputs themselves that changed then.
         disturbed: whether an input was ever not bit-identical after a displacement was undone.
 
     """
@@ -65,62 +63,87 @@ class Directional:
         claimed: Mapping[str, Array],
         upstream: Array,
         outputs: Array,
+        scales: Mapping[str, float],
     ) -> None:
         self._forward = forward
+        self._scales = scales
         self._bases = {name: copied(inputs[name]) for name in claimed}
         self.claims = joined(tuple(claimed.values()))
-        self._inputs = displacing(inputs, self._bases, self.claims)
+        self._inputs = displacing(inputs, self._bases, self.claims, scales)
         self._upstream = upstream
         self._outputs = outputs
         self._signal = norm_of_product(upstream, outputs)
         self.size = count(self.claims)
         self.evaluations = 0
-        self.touched = 1.0
+        self.touched = self.moved = 1.0
         self.disturbed = False
+
+    def claim_along(self, along: Array) -> float:
+        """Return the root sum of squares of what each element claims of a displacement, in units of the scales."""
+        return norm_of_product(self.claims, along * self.by_number(self._scales))
 
     def signal(self) -> float:
         """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
         return self._signal
 
-    @cached_property
-    def scale(self) -> float:
-        """The power of two that steps are measured in: the inputs' typical magnitude, at least one."""
-        typical = max(float(np.median(np.abs(_some(base)))) for base in self._bases.values() if count(base))
-        return 2.0 ** round(math.log2(max(1.0, typical))) if math.isfinite(typical) else 1.0
+    def by_number(self, values: Mapping[str, float]) -> float | Array:
+        """Return what holds for each number of the one vector, given what holds for each input."""
+        if len({values[name] for name in self._bases}) == 1:
+            return next(values[name] for name in self._bases)
+        parts = [namespace(reals).full_like(reals, values[name]) for name, reals in self._reals()]
+        return namespace(parts[0]).concat(parts)
+
+    def _reals(self) -> Iterator[tuple[str, Array]]:
+        return ((name, as_reals(base)) for name, base in self._bases.items())
 
     @cached_property
     def coarsest(self) -> float:
-        """The largest distance between an element and the next number of its dtype."""
-        return max(spacing(dtype_name(base.dtype)) * largest(as_reals(base)) for base in self._bases.values())
+        """The largest distance between an element and the next number of its dtype, in units of its scale."""
+        return max(self._grid(name) * largest(reals) for name, reals in self._reals())
 
     def grid(self) -> Array:
-        """Return the distance between each element and the next number of its dtype, or up to half as much again."""
-        return joined(tuple(spacing(dtype_name(base.dtype)) * abs(as_reals(base)) for base in self._bases.values()))
+        """Return the distance between each element and the next number of its dtype, in units of its scale.
+
+        It may be up to half as much again.
+        """
+        return joined(tuple(self._grid(name) * abs(reals) for name, reals in self._reals()))
+
+    def _grid(self, name: str) -> float:
+        return spacing(dtype_name(self._bases[name].dtype)) / self._scales[name]
 
     def magnitude(self, elements: Array) -> float:
-        """Return the median magnitude of the elements where a mask is true."""
-        return float(np.median(on_host(abs(joined(tuple(self._bases.values()))[elements]))))
+        """Return the median magnitude of the elements where a mask is true, in units of their scales."""
+        scaled = joined(tuple(abs(reals) / self._scales[name] for name, reals in self._reals()))
+        return float(np.median(on_host(scaled[elements])))
 
     def drawn_for(self, start: int, stop: int) -> slice:
         """Return the range of elements that a direction for those from one to another should be drawn of."""
         return self._inputs.drawn_for(start, stop)
 
-    def excess(self, direction: Direction, step: float) -> float:
+    def excess(self, direction: Direction, step: float, *, watched: bool = False) -> float:
         """Return how much more backward claims than forward does when elements are displaced.
 
         The displacement that really happens, after rounding to the inputs' dtypes, is what the claim is made for.
+
+        Args:
+            direction: how the elements are displaced at step 1, in units of their scales.
+            step: what to multiply it with.
+            watched: whether to find out which outputs change, as for a part of the elements is done anyway.
 
         Returns:
             ``(<g, d> - <u, f(x + d) - f(x - d)> / 2)`` over the step: the sum of the gradient's errors weighted with
             the direction; NaN where forward is not finite.
 
         """
-        changed: dict[int, Array] | None = {} if direction.size < self.size else None
+        changed: dict[int, Array] | None = {} if watched or direction.size < self.size else None
         try:
             ahead, behind = [self._off(direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
             self._restore()
-        self.touched = 1.0 if changed is None else self._share(changed)
+        self.touched = self.moved = 1.0
+        if changed is not None:
+            self.touched = self._share(changed)
+            self.moved = sum(int(mask.sum()) for mask in changed.values()) / max(1, count(self._outputs))
         return (ahead - behind) / (2 * step)
 
     def excess_one_sided(self, direction: Direction, step: float) -> float:
@@ -172,8 +195,3 @@ class Directional:
     def _restore(self) -> None:
         """Put every input back and note whether it is what it was, bit by bit."""
         self.disturbed |= not self._inputs.restore()
-
-
-def _some(values: Array) -> NDArray[Any]:
-    """Return values, or some of them from all over where there are many."""
-    return on_host(values.reshape(-1)[:: 1 + count(values) // ENOUGH])

@@ -83,17 +83,20 @@ class Displacing(Protocol):
         ...
 
 
-def displacing(inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array) -> Displacing:
+def displacing(
+    inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Mapping[str, float]
+) -> Displacing:
     """Return what displaces some inputs.
 
     Args:
         inputs: by name; arrays that cannot be written to are exchanged in it.
         bases: the undisplaced ones of those to displace, which nobody else writes to.
         claims: the claimed gradients of these as one vector.
+        scales: by input, the power of two that its displacements are measured in.
 
     """
     kind = InPlace if all(is_writable(base) for base in bases.values()) else Exchanging
-    return kind(inputs, bases, claims)
+    return kind(inputs, bases, claims, scales)
 
 
 def spans(arrays: Mapping[str, Array]) -> dict[str, slice]:
@@ -106,9 +109,11 @@ def spans(arrays: Mapping[str, Array]) -> dict[str, slice]:
 class Piece:
     """A range of one input's numbers: what is claimed of them, and which part of what was drawn they are moved by.
 
-    ``base`` holds all numbers of the input, as they were, and ``inside`` says which of them these are.
+    ``base`` holds all numbers of the input, as they were, and ``inside`` says which of them these are; ``scale`` is the
+    unit of their displacements.
     """
 
+    scale: float
     x: Array
     base: Array
     claims: Array
@@ -119,10 +124,13 @@ class Piece:
 class InPlace:
     """Inputs that are written to, range by range where that can be. Memory: a copy of an input that is not flat."""
 
-    def __init__(self, inputs: Mapping[str, Array], bases: Mapping[str, Array], claims: Array) -> None:
+    def __init__(
+        self, inputs: Mapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Mapping[str, float]
+    ) -> None:
         self._inputs = inputs
         self._bases = bases
         self._claims = claims
+        self._scales = scales
         self._spans = spans(bases)
         self._cut = (0, 0, 0)
         self._kept: list[Piece] = []
@@ -136,7 +144,7 @@ class InPlace:
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
-            claimed += float(piece.claims @ _write(piece, direction.drawn[piece.drawn], step))
+            claimed += float(piece.claims @ _write(piece, direction.drawn[piece.drawn], step * piece.scale))
         return claimed
 
     def restore(self) -> bool:
@@ -164,7 +172,7 @@ class InPlace:
             # What can be written range by range is, so that each stays in cache from one operation to the next.
             for part in in_cache(claims) if _is_flat(x) else [slice(0, count(claims))] if count(claims) else []:
                 places = [_shifted(part, low - first) for first in (span.start, direction.first)]
-                pieces.append(Piece(x, base, claims[part], *places))
+                pieces.append(Piece(self._scales[name], x, base, claims[part], *places))
         self._cut, self._kept = cut, pieces
         return pieces
 
@@ -172,9 +180,16 @@ class InPlace:
 class Exchanging:
     """Inputs of which displaced ones are made anew each time, all of the same shapes so that they are compiled once."""
 
-    def __init__(self, inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array) -> None:
+    def __init__(
+        self,
+        inputs: MutableMapping[str, Array],
+        bases: Mapping[str, Array],
+        claims: Array,
+        scales: Mapping[str, float],
+    ) -> None:
         self._inputs = inputs
         self._bases = bases
+        self._scales = scales
         self._size = count(claims)
         self._spans = spans(bases)
         self._claims = {name: self._part(claims, name) for name in bases}
@@ -189,7 +204,7 @@ class Exchanging:
         for name, base in self._bases.items():
             first = self._spans[name].start
             ends = direction.start - first, direction.stop - first
-            x = compiled(_displaced)(base, self._part(direction.drawn, name), *ends, step)
+            x = compiled(_displaced)(base, self._part(direction.drawn, name), *ends, step * self._scales[name])
             claimed += float(compiled(_claimed)(self._claims[name], x, base))
             self._inputs[name] = x
         return claimed

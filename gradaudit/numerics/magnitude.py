@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, in_cache, largest, namespace
+import numpy as np
+
+from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, in_cache, largest, namespace, on_host
 
 TINY_SQUARE = 1e-280
 """Sum of squares below which some of them may have been lost."""
@@ -13,6 +15,24 @@ TINY_SQUARE = 1e-280
 def power_of_two(value: float) -> float:
     """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
     return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
+
+
+MEDIAN_OF = 2**16
+"""Elements whose median is that of all."""
+
+
+def scale_of(values: Array, otherwise: float) -> float:
+    """Return the power of two that displacements of an array are measured in: what its elements typically are.
+
+    Args:
+        values: real or complex, of any shape.
+        otherwise: a magnitude to take where all are zero.
+
+    """
+    if not count(values):
+        return 1.0
+    some = abs(values.reshape(-1)[:: 1 + count(values) // MEDIAN_OF])
+    return power_of_two(float(np.median(on_host(some))) or rms(values) or otherwise)
 
 
 def rms(values: Array) -> float:

@@ -14,17 +14,18 @@ result says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like, namespace, written
+from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, largest, like, namespace, written
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
+from gradaudit.numerics.magnitude import norm
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
@@ -67,6 +68,15 @@ MOST_TAKEN_BACK = 16.0
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
 
+LEAST_UNIT = 2.0**-960
+"""Tolerance of a gradient of zeros of a forward of zeros: any error is one."""
+
+LEAST_NOISE = 1e-18
+"""Relative noise that a first step is chosen for at least: no dtype rounds less."""
+
+FAR = 2.0**-6
+"""Displacement, in units of the scales, at which a forward that rounds to a few digits has changed."""
+
 MAX_CALIBRATIONS = 7
 """Steps tried for the root test."""
 
@@ -105,10 +115,11 @@ class TooMuchError(Exception):
         self.largest = largest
 
 
-class Calm(NamedTuple):
+class Calibrated(NamedTuple):
     """What is known of forward once root tests are quiet.
 
-    ``spacing`` is that of a dtype which would make it as noisy as it is, ``step`` one at which it is smooth.
+    ``spacing`` is that of a dtype which would make it as noisy as it is, ``step`` one at which it is smooth,
+    in units of the inputs' scales.
     """
 
     spacing: float
@@ -121,14 +132,16 @@ class RootTester:
     Args:
         line: the claim and the measurement along displacements.
         rtol: relative tolerance.
-        atol: absolute tolerance.
-        typical: magnitude of a typical gradient, that resolution is relative to.
+        atol: absolute tolerance of each input's gradient, by input.
+        scales: what each input's displacements are measured in.
+        typical: magnitude of a typical gradient, times the scale of its input, that resolution is relative to.
         spacing: distance from 1 to the next number of the dtype that forward computes in.
         rng: random stream for directions.
 
     Attributes:
         tested: the elements that tests are about.
-        calm: what is known of forward once root tests are quiet; None before.
+        calibrated: what is known of forward once root tests are quiet; None before.
+        moved: share of the outputs that the first of them changed.
 
     """
 
@@ -137,7 +150,8 @@ class RootTester:
         line: Directional,
         *,
         rtol: float,
-        atol: float,
+        atol: Mapping[str, float],
+        scales: Mapping[str, float],
         typical: float,
         spacing: float,
         rng: np.random.Generator,
@@ -145,11 +159,19 @@ class RootTester:
         self.line = line
         self.typical = typical
         self._rtol = rtol
-        self._atol = atol
+        absolute = {name: least * scales[name] for name, least in atol.items()}
+        self._atol = min(absolute.values())
+        self._scales: Any = line.by_number(scales)
+        self._absolute: Any = line.by_number(absolute)
+        if isinstance(self._scales, float) != isinstance(self._absolute, float):
+            none = namespace(line.claims).zeros_like(line.claims)
+            self._scales, self._absolute = self._scales + none, self._absolute + none
+        self.moved: float | None = None
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
+        self._noise_of_changes = ROUNDINGS * spacing * norm(line.claims) * _largest(self._scales)
         self._declared_coarse = spacing > COARSE
-        self.calm: Calm | None = None
+        self.calibrated: Calibrated | None = None
         self._noise_seen = False
         self.tested = Tested(line)
         self._weighed: tuple[int, int, float] | None = None
@@ -164,7 +186,7 @@ class RootTester:
         magnitude = self.tested.next_turn()
         if magnitude == 0.0:
             raise TooMuchError(self._starting_step())
-        return None if magnitude is None else self._starting_step() / self.line.scale * magnitude
+        return None if magnitude is None else self._starting_step() * magnitude
 
     def moves_all(self, gauge: Gauge) -> bool:
         """Whether the step of a gauge moves every element that is not excluded."""
@@ -198,21 +220,38 @@ class RootTester:
         They are kept for the next rounds in float32, as directions are: none is far from one.
         """
         claims = self.line.claims[start:stop]
-        least = min(float(abs(claims[part]).min()) for part in in_cache(claims))
-        unit = max(self._rtol * least + self._atol, floor)
-        drawn = self.line.claims[self.line.drawn_for(start, stop)]
-        return unit, elementwise(_weights, "float32", (drawn,), self._rtol, self._atol, unit, floor)
+        places = (slice(start + part.start, start + part.stop) for part in in_cache(claims))
+        least = min(float(_tolerances(*self._parts_of_tolerances(part), self._rtol).min()) for part in places)
+        unit = max(least, floor) or LEAST_UNIT
+        parts = self._parts_of_tolerances(self.line.drawn_for(start, stop))
+        vectors, numbers = (parts[:1], parts[1:]) if isinstance(self._scales, float) else (parts, ())
+        return unit, elementwise(_weights, "float32", vectors, *numbers, self._rtol, unit)
+
+    def _parts_of_tolerances(self, places: slice) -> tuple[Array, Any, Any]:
+        """Return the claims of a range, the scales of its inputs, and their absolute tolerances times these."""
+        claims = self.line.claims[places]
+        if isinstance(self._scales, float):
+            return claims, self._scales, self._absolute
+        return claims, self._scales[places], self._absolute[places]
 
     def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""
         test = self.draw(start, stop, gauge.floor)
-        test.result = self.measure(test, gauge.step)
+        watched = self.moved is None or self.tested.turned
+        test.result = self.measure(test, gauge.step, watched=watched)
         test.share = self.line.touched
+        self.moved = self.line.moved if self.moved is None else self.moved
         return test
 
-    def measure(self, test: RootTest, step: float) -> float:
+    def moves_further_away(self, share: float) -> bool:
+        """Whether forward changes more of its outputs than a share when all elements are displaced much further."""
+        test = self.draw(0, self.line.size, self.typical)
+        self.measure(RootTest(test.direction, test.unit), FAR, watched=True)
+        return self.line.moved > share
+
+    def measure(self, test: RootTest, step: float, *, watched: bool = False) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
-        return self.line.excess(test.direction, step) / test.unit
+        return self.line.excess(test.direction, step, watched=watched) / test.unit
 
     def calibrate(
         self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
@@ -245,7 +284,7 @@ class RootTester:
                 expected = EXPECTED_NOISE * self._noise / step
                 continue
             truncation = TRUNCATION_MARGIN * abs(wide - test.result) * test.unit / 3
-            rounding = self._noise * test.share / step
+            rounding = self._rounding(test, step)
             allowed = gauge.threshold * test.unit
             if truncation + rounding <= allowed and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
@@ -263,7 +302,7 @@ class RootTester:
                 step = self._starting_step()
                 expected = EXPECTED_NOISE * self._noise / step
                 continue
-            rounding = self._noise * test.share / step  # as measured by now
+            rounding = self._rounding(test, step)  # as measured by now
             move = min(_balancing_move(truncation, rounding), most / step)
             told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
             quiet = move == 1.0 and truncation + rounding <= allowed
@@ -275,12 +314,16 @@ class RootTester:
             step, expected = step * move, told
         raise TooMuchError(step)
 
+    def _rounding(self, test: RootTest, step: float) -> float:
+        """Return what the rounding of outputs, and of their changes, may come to in a root test."""
+        return self._noise * test.share / step + self._noise_of_changes
+
     def _settled(self, start: int, stop: int, gauge: Gauge) -> Gauge:
         """Return a gauge whose step is good as it is, and remember what it says of forward if it moves anything."""
         gauge = self._with_grid(start, stop, gauge)
         if math.isfinite(gauge.grid):
             spacing = self._noise / ROUNDINGS / (self.line.signal() or 1.0)
-            self.calm = Calm(spacing, 2.0 ** round(math.log2(gauge.step)))
+            self.calibrated = Calibrated(spacing, 2.0 ** round(math.log2(gauge.step)))
         return gauge
 
     def _starting_step(self) -> float:
@@ -289,7 +332,7 @@ class RootTester:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self.line.signal() or 1.0)
-        return self.line.scale * math.cbrt(max(relative, 1e-18)) / 2
+        return math.cbrt(max(relative, LEAST_NOISE)) / 2
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
         """Measure forward's noise along a direction; return whether it is far from what was taken for granted."""
@@ -347,12 +390,23 @@ class RootTester:
         return float(2 * near - far)
 
 
-def _weights(claims: Array, rtol: float, atol: float, unit: float, floor: float) -> Array:
-    """Return ``w_i``: the unit over the tolerance of each claim."""
+def _largest(numbers: float | Array) -> float:
+    return numbers if isinstance(numbers, float) else largest(numbers)
+
+
+def _tolerances(claims: Array, scale: Any, absolute: Any, rtol: float) -> Array:
+    """Return the tolerance of each claim, times the scale of its input."""
     tolerances = abs(claims)
     tolerances *= rtol
-    tolerances += atol
-    return unit / namespace(claims).clip(tolerances, floor, MAX_SPREAD * unit)
+    tolerances *= scale
+    tolerances += absolute
+    return tolerances
+
+
+def _weights(claims: Array, scale: Any, absolute: Any, rtol: float, unit: float) -> Array:
+    """Return ``w_i``: the unit over the tolerance of each claim."""
+    tolerances = _tolerances(claims, scale, absolute, rtol)
+    return unit / namespace(claims).clip(tolerances, unit, MAX_SPREAD * unit)
 
 
 def _along(bits: Array, weights: Array) -> Array:

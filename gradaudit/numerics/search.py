@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array
+from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
-from gradaudit.numerics.root_test import Calm, Culprits, RootTest, RootTester, TooMuchError
+from gradaudit.numerics.root_test import Calibrated, Culprits, RootTest, RootTester, TooMuchError
 
 MANY_FORKS = 8
 """Where this many halvings in a row find both halves suspicious, much is wrong: sampling tells more than halving."""
@@ -32,6 +32,15 @@ MAX_FRUITLESS = 2
 MAX_SPLITS = 3
 """How often blocks are tested in parts: the noise of a whole tells roughly how many parts are quiet enough."""
 
+MAX_FAINTER = 6
+"""Groups of elements with ever smaller gradients that are tested by themselves."""
+
+STILL = 0.05
+"""Share of the outputs that a displacement of every element changes at least, unless forward stands on a stair."""
+
+RISES = 0.25
+"""Share of them that changes further away if it does."""
+
 WORTHLESS = 0.05
 """Resolution at which a pass says nothing."""
 
@@ -45,7 +54,7 @@ class Judgement(Enum):
     KINK = auto()
 
 
-Judge = Callable[[int, Calm | None], Judgement]
+Judge = Callable[[int, Calibrated | None], Judgement]
 """Decides about one index by itself, given what is known of forward by then."""
 
 
@@ -56,7 +65,10 @@ class Outcome:
     Attributes:
         settled: the indices that were looked at one by one.
         miss_probability: bound on the chance that a wrong index is among those not settled; 1 where the search gave up.
-        floor: absolute error below which a wrong index may have gone unseen; infinite where the search gave up.
+        floor: error, times the scale of its input, below which a wrong index may have gone unseen; infinite where the
+            search gave up.
+        fainter: for some elements that were tested by themselves, a mask, and the same for them.
+        flat: whether forward did not change at the steps of the tests, though it does further away.
         sample: those of the settled indices that were drawn at random because much was wrong.
         kinks: indices at which the op is not differentiable and the claim lies between the one-sided derivatives.
 
@@ -65,6 +77,8 @@ class Outcome:
     settled: dict[int, Judgement] = field(default_factory=dict)
     miss_probability: float = 0.0
     floor: float = 0.0
+    fainter: list[tuple[Array, float]] = field(default_factory=list)
+    flat: bool = False
     sample: list[int] = field(default_factory=list)
     kinks: int = 0
 
@@ -82,12 +96,26 @@ class Search:
         judge: decides about one index by itself.
         repeats: whether forward answers the same once more; asked where no test of many is to be had, as where it does
             not, no look at one says anything either.
+        faint: returns those of the elements, and the least magnitude of theirs, that were not tested finely enough for
+            their own magnitude, given the floor that they were tested with; None for none.
         rng: random stream for samples.
+        locate: whether to look for the indices that make a test fail, and to judge them one by one.
 
     """
 
-    def __init__(self, tester: RootTester, judge: Judge, repeats: Callable[[], bool], rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        tester: RootTester,
+        judge: Judge,
+        repeats: Callable[[], bool],
+        faint: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None],
+        rng: np.random.Generator,
+        *,
+        locate: bool,
+    ) -> None:
         self._tester = tester
+        self._faint = faint
+        self._locate = locate
         self._judge = judge
         self._repeats = repeats
         self._rng = rng
@@ -98,8 +126,10 @@ class Search:
         """Search all indices and return what was found."""
         try:
             self._test_everything()
+            self._test_fainter()
+            self._outcome.flat = self._is_flat()
         except TooMuchError as reason:
-            if not self._repeats():
+            if not self._locate or not self._repeats():
                 self._give_up()
                 return self._outcome
             self._survey()
@@ -117,6 +147,47 @@ class Search:
             self._clear_block(0, self._size, step)
             if (step := self._tester.next_step()) is None:
                 return
+
+    def _test_fainter(self) -> None:
+        """Test by themselves elements whose gradient is too small to be heard beside the others."""
+        tester, outcome = self._tester, self._outcome
+        typical, floors = tester.typical, [(None, outcome.floor)]
+        for _ in range(MAX_FAINTER):
+            if (found := self._faint(floors)) is None:
+                break
+            elements, tester.typical = found
+            tester.tested.turn_to(elements)
+            whole, outcome.floor = outcome.floor, 0.0
+            try:
+                self._clear_block(0, self._size)
+            except TooMuchError:
+                if not outcome.flawless or (self._locate and self._has_culprit(elements)):
+                    raise
+                outcome.floor = whole
+                break  # they cannot be heard: their resolution says so
+            finally:
+                outcome.floor, new = whole, outcome.floor
+                tester.typical = typical
+            if not new < whole:
+                break
+            floors.append((elements, new))
+        outcome.fainter = [(elements, floor) for elements, floor in floors if elements is not None]
+
+    def _has_culprit(self, elements: Array) -> bool:
+        """Whether one of some elements, drawn at random, is wrong."""
+        places = np.flatnonzero(on_host(elements))
+        for index in self._rng.choice(places, min(FEW, len(places)), replace=False):
+            if int(index) not in self._outcome.settled:
+                self._settle(int(index))
+        return not self._outcome.flawless
+
+    def _is_flat(self) -> bool:
+        """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
+        moved = self._tester.moved
+        if moved is None or moved >= STILL:
+            return False
+        self._tester.tested.begin()
+        return self._tester.moves_further_away(max(RISES, moved))
 
     def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = MAX_SPLITS) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
@@ -166,6 +237,8 @@ class Search:
         self._outcome.floor, self._outcome.miss_probability = math.inf, 1.0
 
     def _culprits(self, test: RootTest, gauge: Gauge) -> Culprits:
+        if not self._locate:
+            return Culprits.UNKNOWN
         try:
             found = self._halve(test, gauge, most=FEW)
         except TooMuchError:
@@ -181,6 +254,8 @@ class Search:
         while True:
             if abs(test.result) <= gauge.threshold:
                 passed += 1
+            elif not self._locate:
+                raise TooMuchError(gauge.step)
             elif self._halve(test, gauge):
                 passed = fruitless = 0
             else:  # many errors that are allowed one by one add up: nothing to be found by halving
@@ -227,7 +302,7 @@ class Search:
 
     def _settle(self, index: int) -> Judgement:
         self._tester.tested.exclude(index)
-        self._outcome.settled[index] = self._judge(index, self._tester.calm)
+        self._outcome.settled[index] = self._judge(index, self._tester.calibrated)
         return self._outcome.settled[index]
 
     def _survey(self) -> None:

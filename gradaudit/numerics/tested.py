@@ -37,6 +37,15 @@ class Tested:
         """Turn to all elements that are not excluded, whatever step they need."""
         self._turn = self._waiting = None
 
+    def turn_to(self, elements: Array) -> None:
+        """Turn to the elements where a mask is true, and to none else."""
+        self._turn, self._waiting = elements, None
+
+    @property
+    def turned(self) -> bool:
+        """Whether some elements stay where they are, though they are not excluded."""
+        return self._turn is not None
+
     def next_turn(self) -> float | None:
         """Turn to the elements that no step so far has moved, and to none else.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.exhaustive import Table
-from gradaudit.numerics.arrays import Array, has_complex_dtype
+from gradaudit.checks.gradient.seen import Seen
+from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.vicinity import Floats
 
 CLEARED = 512
 """Indices that a search has cleared without looking at them which a comparison holds at random, as a background."""
+
+
+LISTED = 4096
+"""Places that a comparison holds at most of those where the gradient is known."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +37,25 @@ class Comparison:
     complete: bool = True
 
 
-def compared_everywhere(table: Table) -> Comparison:
-    """Return the comparison that a table of every index makes."""
-    known = np.isfinite(table.bounds) & ~table.kinks
-    places = np.argwhere(known)
-    return Comparison(places, table.numerical[known], table.bounds[known])
+def compared(seen: Seen) -> Comparison:
+    """Return what is known of the numerical gradient from what was seen of it.
 
-
-def compared_closely(
-    known: Mapping[tuple[int, ...], tuple[complex, float]], formula: Array, bounds: Array | None
-) -> Comparison:
-    """Return the comparison that knowledge of single indices makes.
-
-    Args:
-        known: the numerical gradient and what it may be off by, by index.
-        formula: what all other indices were tested for together.
-        bounds: what that may be off by, None where the test failed. Where it did not, some of the other indices are
-            taken in, at random and on the same lines as those known.
-
+    Where a search cleared all indices but those that it looked at, some of the others are taken in, at random and on
+    the same lines as those known.
     """
-    rows = [index for index, (_, bound) in known.items() if np.isfinite(bound)]
-    cleared = [] if bounds is None else [index for index in _background(rows, formula.shape) if index not in known]
-    numerical = [known[index][0] for index in rows] + [formula[index].item() for index in cleared]
-    off = [known[index][1] for index in rows] + [0.0 if bounds is None else float(bounds[index]) for index in cleared]
-    values = np.array(numerical, np.complex128)
-    return Comparison(
-        np.array([*rows, *cleared], np.intp).reshape(len(numerical), formula.ndim),
-        values if has_complex_dtype(formula) else values.real,
-        np.array(off, np.float64),
-        complete=bounds is not None,
-    )
+    looks, claim = seen.looks, seen.claim
+    rows = np.flatnonzero(np.isfinite(looks.bounds) & ~looks.kink)[:LISTED]
+    places, numerical, bounds = looks.places[rows], looks.numerical[rows], looks.bounds[rows]
+    if seen.method == "search" and seen.cleared:
+        known = {tuple(place) for place in looks.places.tolist()}
+        wrong = [tuple(place) for place in places.tolist()]
+        cleared = [index for index in _background(wrong, tuple(claim.formula.shape)) if index not in known]
+        more = np.array(cleared, np.intp).reshape(len(cleared), claim.formula.ndim)
+        formula = on_host(claim.formula)[tuple(more.T)]
+        off = claim.share * claim.allowance.of(formula, more)
+        places = np.concatenate([places, more])
+        numerical, bounds = np.concatenate([numerical, formula]), np.concatenate([bounds, off])
+    return Comparison(places, numerical, bounds, complete=seen.cleared)
 
 
 def _background(known: list[tuple[int, ...]], shape: tuple[int, ...]) -> list[tuple[int, ...]]:

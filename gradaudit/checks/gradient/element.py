@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.decision import is_right, settles
 from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_at_step, estimate_derivative
+from gradaudit.numerics.judging import judge
 from gradaudit.numerics.kink import compare_sides, suspicious
 from gradaudit.numerics.loss import Axis, Loss
 from gradaudit.numerics.ties import admitted_among_ties
@@ -110,8 +110,8 @@ class _Question(NamedTuple):
 
     def is_wrong(self, element: Element) -> bool:
         """Whether what is known of the true gradient contradicts the claim."""
-        numerical = element.numerical
-        return abs(self.claimed - numerical) - element.bound > self.tolerance.at(abs(numerical))
+        allowed = self.tolerance.at(abs(element.numerical))
+        return bool(judge(self.claimed, element.numerical, element.bound, allowed).wrong)
 
 
 def _real(asked: _Question) -> Element:
@@ -180,11 +180,12 @@ def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fix
     """Estimate the derivative along an axis, from differences at a fixed step or from there on."""
 
     def settled(made: Estimate) -> bool:
-        return settles(claimed, made.value, made.bound, tolerance.rtol, tolerance.atol)
+        judged = judge(claimed, made.value, made.bound, tolerance.at(abs(made.value)))
+        return bool(judged.right or judged.wrong)
 
     sample = cache(axis)
     estimate = estimate_at_step(sample, step) if fixed else estimate_derivative(sample, step, settled)
-    if is_right(abs(claimed - estimate.value), estimate.bound, tolerance.at(abs(estimate.value))):
+    if judge(claimed, estimate.value, estimate.bound, tolerance.at(abs(estimate.value))).right:
         return Element(estimate.value, estimate.bound)
     if not suspicious(sample, step):
         return Element(estimate.value, estimate.bound, outside=axis.outside and math.isinf(estimate.bound))

@@ -1,54 +1,61 @@
-"""Every index, one by one."""
+"""Every index of a gradient, one by one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
+from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.seen import Index, Seen, looks_of
+from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.vicinity import Floats, Index
-from gradaudit.spec.case import Tolerance
+from gradaudit.results import Finding
+from gradaudit.spec.draw import generator
 
-Array = NDArray[Any]
+AT_ODDS = "asked for one point at a time: forward's outputs at several points at once are not those at each alone"
+"""What is said of an op that claims to evaluate several points at once and does it otherwise."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """Estimates of a gradient as arrays of its shape.
+def look_everywhere(claim: Claim) -> Seen:
+    """Look at every index; at those that do not pass again, with what rounding must cost there.
 
-    Attributes:
-        numerical: the estimates.
-        bounds: what each may be off by.
-        kinks: where the op is not differentiable.
-        jumps: where it is not continuous.
-        outside: where nothing is known because it is not finite around.
+    Raises:
+        OpError: where forward gives nothing usable.
 
     """
-
-    numerical: Array
-    bounds: Floats
-    kinks: NDArray[np.bool_]
-    jumps: NDArray[np.bool_]
-    outside: NDArray[np.bool_]
-
-
-def estimate_all(loss: Loss, claimed: Array, tolerance: Tolerance, step: float | None) -> Table:
-    """Look at every index of a claimed gradient."""
-    shape = claimed.shape
-    marks = (np.zeros(shape, dtype=bool) for _ in range(3))
-    table = Table(np.zeros_like(claimed), np.zeros(shape), *marks)
+    ground = claim.ground.on_host
+    case, x = ground.subject.case, ground.inputs[claim.name]
+    loss = Loss(ground.evaluate, x, ground.upstream, ground.outputs, ground.spacing, ground.together(claim.name))
+    seen: dict[Index, Element] = {}
 
     def look(index: Index) -> Element:
-        return look_at(loss, index, claimed[index].item(), tolerance, step)
+        return look_at(loss, index, claim.at(index), claim.tolerance_at(index), case.step)
 
-    for index, element in loss.vicinity.side_by_side(look, np.ndindex(shape)):
-        table.numerical[index] = element.numerical if claimed.dtype.kind == "c" else element.numerical.real
-        table.bounds[index] = element.bound
-        table.kinks[index] = element.kink
-        table.jumps[index] = element.jump
-        table.outside[index] = element.outside
-    return table
+    try:
+        loss.measure_noise(generator(case, "noise"))
+        seen = dict.fromkeys(np.ndindex(x.shape), Element(0.0, 0.0))  # in their order, whichever is answered first
+        seen.update(loss.vicinity.side_by_side(look, list(seen)))
+        doubtful = [index for index, element in seen.items() if not is_right(claim, index, element)]
+        if doubtful and claim.include_roundoff():
+            seen.update(loss.vicinity.side_by_side(look, doubtful))
+    finally:
+        _notice(claim.ground, claim.name, loss)
+    looks = looks_of(claim, seen)
+    return Seen(claim, looks, kinks=int(looks.kink.sum()))
+
+
+def is_right(claim: Claim, index: Index, element: Element) -> bool:
+    """Whether a claim is right for sure, given what was seen at its index."""
+    allowed = claim.tolerance_at(index).at(abs(element.numerical))
+    return bool(judge(claim.at(index), element.numerical, element.bound, allowed).right)
+
+
+def _notice(ground: Ground, name: str, loss: Loss) -> None:
+    """Keep what was noticed of forward while one input was displaced."""
+    loss.vicinity.verify_restored()
+    if loss.vicinity.at_odds:
+        ground.notes.append(AT_ODDS)
+    if loss.vicinity.disturbed:
+        message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
+        ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))

@@ -25,6 +25,7 @@ from gradaudit.numerics.arrays import (
     on_host,
     written,
 )
+from gradaudit.numerics.magnitude import rms, scale_of
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -32,9 +33,6 @@ from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
-
-FORMULA_SHARE = 0.1
-"""Share of the tolerance that the formula may be off by beside what the implementation in a narrower dtype is."""
 
 NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
@@ -57,8 +55,8 @@ class Ground:
         kinds: dtypes and shapes of the counted outputs there, as their framework has them.
         formula: what backward returns there, for the inputs whose gradient is usable, in double precision; empty where
             it is not generic, or where the case is in that dtype itself.
-        evaluations: calls of forward that it took to find this ground.
         findings: what was noticed while forward was called here.
+        notes: what is to be said beside every verdict.
 
     """
 
@@ -69,13 +67,25 @@ class Ground:
     dtype: str
     kinds: Kinds
     formula: Mapping[str, Array] = field(default_factory=dict)
-    evaluations: int = 0
     findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def generic(self) -> bool:
         """Whether forward gives float64 for float64, so that it is differenced there."""
         return self.dtype == "float64"
+
+    @property
+    def spacing(self) -> float:
+        """Distance from 1 to the next number of the dtype that forward computes in."""
+        return spacing(self.dtype)
+
+    @cached_property
+    def scales(self) -> dict[str, float]:
+        """The power of two that displacements of each input are measured in."""
+        otherwise = rms(self.outputs)
+        floating = {name: x for name, x in self.inputs.items() if is_floating(dtype_name(x.dtype))}
+        return {name: scale_of(x, otherwise) for name, x in floating.items()}
 
     def evaluate(self) -> Array:
         """Call forward on the present inputs and return its counted outputs, NaN where it raises.
@@ -184,7 +194,7 @@ def _declared_ground(subject: Subject) -> Ground:
     if generic := _generic_ground(subject, native, upstream):
         return generic
     dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native), evaluations=1)
+    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
@@ -201,7 +211,7 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
         out.shape for out in native
     ]:
         return None
-    ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts), evaluations=1)
+    ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts))
     ground.notice(mutations("forward", before))
     ground.formula = ground.claims(subject.upstream, wide, outputs)
     ground.notice(mutations("backward", before))
@@ -225,7 +235,6 @@ def _ground_inside(ground: Ground) -> Ground | None:
     inputs = {
         made.name: _in_dtype(subject, ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs
     }
-    ground.evaluations += 1
     try:
         outputs = subject.op.forward(inputs)
         native = tuple(outputs[k] for k in subject.counted)
@@ -234,7 +243,6 @@ def _ground_inside(ground: Ground) -> Ground | None:
     if [out.shape for out in native] != [kind[1] for kind in ground.kinds if kind]:
         return None
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
-    inside.evaluations = ground.evaluations
     if spacing(dtype) < spacing(subject.case.dtype):
         inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside
@@ -247,7 +255,6 @@ def _beside(ground: Ground, displacement: float) -> Array:
     try:
         for name, x in here.items():
             ground.inputs[name] = written(ground.inputs[name], ..., displaced(x, displacement, rng))
-        ground.evaluations += 1
         return ground.evaluate()
     finally:
         for name, x in here.items():

@@ -1,0 +1,245 @@
+"""One gradient that is to be judged: what backward claims, its formula in float64, and what each may be off by.
+
+A backward in a narrow dtype is two questions. Is its formula right? That is asked in float64, where forward and
+backward are generic. Does the implementation keep to the formula, but for what rounding must cost in its dtype? Where
+it does, the formula is judged in its place; where it does not, what it gave is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from copy import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
+from gradaudit.checks.gradient.ground import Ground
+from gradaudit.numerics.arrays import (
+    Array,
+    all_finite,
+    as_reals,
+    cast,
+    count,
+    has_complex_dtype,
+    in_cache,
+    like,
+    namespace,
+    on_host,
+)
+from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.magnitude import norm, rms
+from gradaudit.spec.case import Tolerance
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
+
+FORMULA_SHARE = 0.1
+"""Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
+
+MANY = 100
+"""One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
+
+ENOUGH = 2**16
+"""Elements drawn at random whose largest hundredth begins where that of all does, give or take a 25th of it."""
+
+
+def claims_of(ground: Ground, claimed: Mapping[str, Array]) -> list[Claim]:
+    """Return the gradients of a case that can be judged.
+
+    Args:
+        ground: where forward is differenced.
+        claimed: what backward gave in the case's dtype, by input, of the inputs' shapes.
+
+    """
+    case = ground.subject.case
+    given = {name: _as_numbers_of(ground.inputs[name], gradient) for name, gradient in claimed.items()}
+    formula = {name: ground.formula.get(name, gradient) for name, gradient in given.items()}
+    of_formula = Roundoff(ground, spacing(ground.dtype) / 2, formula)
+    of_dtype = Roundoff(ground, spacing(case.dtype) / 2, formula)
+    return [Claim(ground, name, given[name], formula[name], of_formula, of_dtype) for name in given]
+
+
+class Claim:
+    """One gradient.
+
+    Attributes:
+        name: its input.
+        ground: where forward is differenced.
+        given: what backward gave in the case's dtype, in double precision.
+        formula: what it gives in float64, else the same.
+        split: whether the two are different things.
+        allowance: what the first may be off by.
+        of_formula: what the second may be off by.
+
+    """
+
+    def __init__(
+        self, ground: Ground, name: str, given: Array, formula: Array, of_formula: Roundoff, of_dtype: Roundoff
+    ) -> None:
+        self.name = name
+        self.ground = ground
+        self.given = given
+        self.formula = formula
+        self.split = name in ground.formula
+        self._roundoff = of_formula
+        case = ground.subject.case
+        if case.tolerance is not None:
+            self.allowance = self.of_formula = Allowance(name, case.tolerance, None)
+            return
+        rtol = DEFAULT_TOLERANCES[case.dtype].rtol
+        if ground.generic:
+            self.of_formula = Allowance(name, unasked(rtol, of_formula.unit, self.magnitude), of_formula)
+            own = unasked(rtol, of_dtype.unit, self.magnitude)
+            self.allowance = Allowance(name, own, of_dtype) if self.split else self.of_formula
+        else:
+            native = NATIVE_TOLERANCES[ground.dtype]
+            both = Tolerance(max(native.rtol, rtol), native.atol * self.magnitude)
+            self.of_formula = self.allowance = Allowance(name, both, of_formula)
+
+    def as_given(self) -> Claim:
+        """Return the claim that what backward gave in the case's dtype is right, whatever its formula is."""
+        made = copy(self)
+        made.formula, made.split, made.of_formula = self.given, False, self.allowance
+        for known in ("tested", "broken", "strays", "magnitude", "typical"):
+            made.__dict__.pop(known, None)
+        return made
+
+    @property
+    def size(self) -> int:
+        """Elements of the input."""
+        return count(self.formula)
+
+    @property
+    def numbers(self) -> int:
+        """Real numbers in the input: a complex one counts as two."""
+        return self.size * (2 if has_complex_dtype(self.formula) else 1)
+
+    @property
+    def share(self) -> float:
+        """Share of the tolerance that what root tests are about may be off by."""
+        return FORMULA_SHARE if self.split else 1.0
+
+    @cached_property
+    def magnitude(self) -> float:
+        """The gradient's typical magnitude."""
+        return typical_magnitude(self.formula)
+
+    @cached_property
+    def typical(self) -> float:
+        """The same, or where the gradient is zero what it would be if nothing cancelled."""
+        return self.magnitude or natural_scale(self.ground, self.name)
+
+    @cached_property
+    def broken(self) -> Array | None:
+        """Where a claim is no number, in the case's dtype or in float64; None for nowhere."""
+        xp = namespace(self.formula)
+        broken = ~(xp.isfinite(self.formula) & xp.isfinite(self.given))
+        return broken if bool(broken.any()) else None
+
+    @cached_property
+    def tested(self) -> Array:
+        """What root tests are about: the formula, zero where it is no number."""
+        return self.formula if self.broken is None else namespace(self.formula).where(self.broken, 0.0, self.formula)
+
+    @cached_property
+    def strays(self) -> Array | None:
+        """Where the implementation is off from its formula by more than rounding must cost; None for nowhere.
+
+        There it is judged by what it gave.
+        """
+        if not self.split:
+            return None
+        off = abs(self.given - self.formula)
+        strays = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
+        if bool(strays.any()) and self.allowance.include_roundoff():
+            strays = ~(off <= self.allowance.of(self.formula))
+        return strays if bool(strays.any()) else None
+
+    def at(self, index: tuple[int, ...]) -> complex:
+        """Return what is judged at an index: the formula, or what backward gave where that strays from it."""
+        judged = self.given if not self.split or self._strays_at(index) else self.formula
+        return complex(judged[index]) if has_complex_dtype(judged) else float(judged[index])
+
+    def tolerance_at(self, index: tuple[int, ...]) -> Tolerance:
+        """Return what that may be off by."""
+        return (self.allowance if self._strays_at(index) else self.of_formula).at(index)
+
+    def include_roundoff(self) -> bool:
+        """Allow for rounding at each index; return whether that had been left out, so that it may matter."""
+        both = [each.include_roundoff() for each in (self.of_formula, self.allowance)]
+        return any(both)
+
+    def allowed(self, numerical: Array, places: NDArray[np.intp]) -> Array:
+        """Return what is allowed at some indices, given the numerical gradient there."""
+        allowed = self.of_formula.of(numerical, places)
+        if self.strays is None or not len(places):
+            return allowed
+        strays = on_host(self.strays)[tuple(places.T)]
+        return np.where(strays, self.allowance.of(numerical, places), allowed)
+
+    def faint(self, floor: Any) -> NDArray[Any] | None:
+        """Return the magnitude of each number of the gradient that is too small for an error in it to be heard.
+
+        What rounding must cost it anyway is not meant, nor what is zero and was tested for that.
+
+        Args:
+            floor: the error that was heard, for all numbers or for each.
+
+        Returns:
+            Magnitudes, as a vector of the real numbers of the gradient, zero where it is heard; None where all is.
+
+        """
+        own = on_host(abs(as_reals(self.tested)))
+        faint = (own > self.of_formula.tolerance.atol) & (own * WORTHLESS < floor)
+        if not faint.any():
+            return None
+        level = self._roundoff.level.get(self.name)
+        if level is not None:
+            own = np.fmax(own, np.repeat(on_host(level).reshape(-1), self.numbers // max(1, self.size)))
+            faint &= own * WORTHLESS < floor
+        return np.where(faint, own, 0.0) if faint.any() else None
+
+    def _strays_at(self, index: tuple[int, ...]) -> bool:
+        return self.strays is not None and bool(self.strays[index])
+
+
+def _as_numbers_of(x: Array, gradient: Array) -> Array:
+    """Return a gradient in double precision; the real part of a complex one of real numbers, which it should not be."""
+    if has_complex_dtype(gradient) == has_complex_dtype(x):
+        return cast(gradient, "complex128" if has_complex_dtype(x) else "float64")
+    return cast(gradient, "complex128") if has_complex_dtype(x) else cast(namespace(gradient).real(gradient), "float64")
+
+
+def natural_scale(ground: Ground, name: str) -> float:
+    """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs.
+
+    An output without elements has no scale at all: beside infinity no error is seen, and there can be none.
+    """
+    if not count(ground.outputs):
+        return math.inf
+    slope = rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
+    return rms(ground.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
+
+
+def typical_magnitude(gradient: Array) -> float:
+    """Return the rms of a gradient without its largest hundredth: a few absurd claims must not set the scale."""
+    claims = gradient.reshape(-1)
+    if not all_finite(claims):
+        claims = claims[namespace(claims).isfinite(claims)]
+    if (size := count(claims)) <= MANY:
+        return rms(claims)
+    if size <= ENOUGH:
+        some = on_host(abs(claims))
+        return rms(np.partition(some, -(size // MANY))[: -(size // MANY)])
+    drawn = np.random.default_rng(0).integers(0, size, ENOUGH)
+    some = on_host(abs(claims[like(drawn, claims)]))
+    largest = float(np.partition(some, -(ENOUGH // MANY))[-(ENOUGH // MANY)])
+    norms, kept = [], 0
+    for part in in_cache(claims):
+        magnitudes = abs(claims[part])
+        small = magnitudes <= largest
+        norms.append(norm(namespace(small).where(small, magnitudes, 0.0)))
+        kept += int(small.sum())
+    return math.hypot(*norms) / math.sqrt(max(1, kept))

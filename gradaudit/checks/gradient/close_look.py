@@ -1,0 +1,115 @@
+"""Single indices of a gradient that is searched: what was seen of them where they were looked at closely."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gradaudit.checks.gradient.claim import Claim
+from gradaudit.checks.gradient.element import SAME_SLOPE, Element, look_at
+from gradaudit.checks.gradient.seen import Index
+from gradaudit.numerics.arrays import LARGE, has_complex_dtype
+from gradaudit.numerics.judging import judge
+from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.root_test import Calibrated
+from gradaudit.numerics.search import Judgement
+from gradaudit.spec.draw import generator
+
+UNUSUAL = 2.0**8
+"""Noise, in units of the rounding of the dtype that forward computes in, that each look measures anew."""
+
+REMEASURED = 2
+"""Wrong indices at which noise is measured, where it may be what is seen; after so many it is errors."""
+
+UNSURE = 2.0
+"""How much larger an error may be than its bound where noise was measured at few points, before a claim is wrong."""
+
+CONFIRMED = 8
+"""Wrong indices that are looked at twice; after so many the others are what they seem."""
+
+
+class CloseLooks:
+    """The close looks at one input within a search.
+
+    Attributes:
+        claim: its gradient.
+        seen: what was seen, by index.
+        judgements: what that means, by index.
+        positions: the places of its numbers in the one vector of all inputs.
+
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.seen: dict[Index, Element] = {}
+        self.judgements: dict[Index, Judgement] = {}
+        self.positions = range(0)
+        self._losses: dict[float, Loss] = {}
+
+    def look(self, position: int, calibrated: Calibrated | None) -> Judgement:
+        """Look at the element that holds the real number at a position, given what is known of forward by then."""
+        index = self.index_of(position)
+        if index not in self.seen:  # else it is the other part of a complex number
+            self.seen[index] = self._element(index, calibrated)
+            self.judgements[index] = self._judgement(index, self.seen[index])
+            if self.judgements[index] in (Judgement.WRONG, Judgement.UNDECIDED) and self.claim.include_roundoff():
+                self.seen[index] = self._element(index, calibrated)
+                self.judgements[index] = self._judgement(index, self.seen[index])
+        return self.judgements[index]
+
+    def index_of(self, position: int) -> Index:
+        """Return the index of the element that holds a real number of the input."""
+        formula = self.claim.formula
+        place = position // 2 if has_complex_dtype(formula) else position
+        return tuple(int(k) for k in np.unravel_index(place, tuple(formula.shape)))
+
+    @property
+    def wrong(self) -> list[Index]:
+        """The indices that are wrong."""
+        return [index for index, made in self.judgements.items() if made is Judgement.WRONG]
+
+    def _judgement(self, index: Index, element: Element) -> Judgement:
+        claim = self.claim
+        allowed = claim.tolerance_at(index).at(abs(element.numerical))
+        made = judge(claim.at(index), element.numerical, element.bound, allowed)
+        if made.right:
+            return Judgement.KINK if element.kink else Judgement.RIGHT
+        return Judgement.WRONG if made.wrong else Judgement.UNDECIDED
+
+    def _element(self, index: Index, calibrated: Calibrated | None) -> Element:
+        """Look at an element with the noise that is known of, or with its own where that cannot be trusted."""
+        claim, ground = self.claim, self.claim.ground
+        usual = calibrated if calibrated and calibrated.spacing <= UNUSUAL * ground.spacing else None
+        loss = self._loss(usual.spacing if usual else ground.spacing)
+        tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < CONFIRMED
+        try:
+            if usual is not None:
+                loss.assume_noise()
+                start = usual.step * ground.scales[claim.name]
+                element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
+                if len(self.wrong) >= REMEASURED or not self._may_be_noise(index, element):
+                    return element
+            loss.measure_noise(generator(ground.subject.case, "noise"), index)
+            element = look_at(loss, index, claimed, tolerance, confirm=confirm)
+            is_wrong = self._judgement(index, element) is Judgement.WRONG
+            return replace(element, bound=UNSURE * element.bound) if is_wrong else element
+        finally:
+            loss.vicinity.verify_restored()
+
+    def _may_be_noise(self, index: Index, element: Element) -> bool:
+        """Whether what contradicts a claim may be more noise than was taken for granted."""
+        if self._judgement(index, element) is not Judgement.WRONG:
+            return False
+        return element.doubtful or abs(self.claim.at(index) - element.numerical) <= SAME_SLOPE * abs(element.numerical)
+
+    def _loss(self, assumed: float) -> Loss:
+        """Return the loss along single elements for an assumed rounding, the one that there is where it is the same."""
+        if assumed not in self._losses:
+            ground = self.claim.ground.on_host
+            x = ground.inputs[self.claim.name]
+            # A large one is not compared at every call: the root tests before have seen that it is left alone.
+            trusted = x.nbytes >= LARGE and not (ground.findings or self.claim.ground.findings)
+            forward = ground.evaluate_trusting if trusted else ground.evaluate
+            self._losses = {assumed: Loss(forward, x, ground.upstream, ground.outputs, assumed)}
+        return self._losses[assumed]

@@ -1,0 +1,335 @@
+"""From what was seen of a gradient to its result: the only place where a verdict is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.claim import FORMULA_SHARE, Claim, natural_scale
+from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.seen import Seen
+from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
+from gradaudit.numerics.arrays import has_complex_dtype, on_host
+from gradaudit.numerics.judging import WORTHLESS, Judged, Looks
+from gradaudit.numerics.magnitude import rms
+from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
+from gradaudit.spec.case import Case
+
+Array = NDArray[Any]
+
+VANISHING = 1e-5
+"""Where the gradient is this small beside what upstream, outputs and inputs suggest, it has cancelled."""
+
+UNSEEN = 0.1
+"""Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
+
+RULE_OF_THREE = 3.0
+"""A share of more than this over the size of a random sample shows in it with a probability of 95%."""
+
+
+def blank_result(case: Case, name: str, message: str = "") -> Result:
+    """Return the result of an input that nothing is known of yet."""
+    size = next((math.prod(made.shape) for made in case.inputs if made.name == name), 0)
+    location = f"{case.location.file}:{case.location.line}"
+    return Result(
+        case.op, case.module, case.name, case.dtype, name, Verdict.ERROR, size=size, message=message, location=location
+    )
+
+
+def folded(seen: Seen) -> Result:
+    """Judge what was seen of a gradient."""
+    claim, looks = seen.claim, seen.looks
+    case, tolerance = claim.ground.subject.case, claim.allowance.tolerance
+    allowed = claim.allowed(looks.numerical, looks.places)
+    judged = looks.judged(allowed)
+    resolution = _resolution(seen, allowed)
+    verdict, message = _verdict(seen, judged, resolution, allowed)
+    for note in claim.ground.notes:
+        message = added(message, note)
+    return replace(
+        blank_result(case, claim.name),
+        verdict=verdict,
+        checked=claim.size if seen.cleared else len(looks.places),
+        wrong=int(judged.wrong.sum()),
+        method=seen.method,
+        miss_probability=seen.miss_probability,
+        resolution=resolution,
+        worst_ratio=_worst_ratio(seen, judged, allowed),
+        rtol=tolerance.rtol,
+        atol=tolerance.atol,
+        message=_with_ground(message, claim.ground),
+        mismatches=_mismatches(looks, judged, allowed),
+        findings=tuple(_findings(seen, judged, allowed)),
+    )
+
+
+def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> tuple[Verdict, str]:
+    looks, size = seen.looks, seen.claim.size
+    undecided = int(judged.undecided.sum())
+    if judged.wrong.any():
+        return Verdict.FAIL, _extent(seen, judged)
+    if not seen.cleared:
+        looked = f"none of {len(looks.places)} indices looked at is wrong, but the others cannot be tested together"
+        return Verdict.INCONCLUSIVE, looked
+    if undecided:
+        said = f"{undecided} of {size} indices cannot be decided at this precision"
+        visible = float((allowed + 2 * looks.bounds)[judged.undecided].max())
+        if math.isfinite(visible):
+            said += f"; an error above {visible:.1e} there would have been found"
+        return Verdict.INCONCLUSIVE, said
+    if seen.flat:
+        return Verdict.INCONCLUSIVE, (
+            "forward is a staircase: it did not change at the step of the tests, and does further away, so that its "
+            "slope there is no evidence"
+        )
+    if resolution > WORTHLESS:
+        return Verdict.INCONCLUSIVE, f"a relative error of {resolution:.2g} could have gone unseen"
+    return Verdict.PASS, "" if looks.kink.any() else _zero_note(seen.claim)
+
+
+def _extent(seen: Seen, judged: Judged) -> str:
+    wrong, size = int(judged.wrong.sum()), seen.claim.size
+    sampled = judged.wrong[list(seen.sampled)]
+    if seen.cleared or not len(sampled):
+        return f"{wrong:,} of {size:,} indices wrong"
+    if not sampled.any():
+        few = RULE_OF_THREE / len(sampled)
+        return (
+            f"{wrong:,} wrong indices seen; none of {len(sampled)} sampled at random, so at most {few:.0%} of {size:,}"
+        )
+    sample = f"{int(sampled.sum())} of {len(sampled)} sampled at random"
+    return f"{wrong:,} wrong indices seen; much is wrong: {sample}, so about {sampled.mean():.0%} of {size:,}"
+
+
+def _resolution(seen: Seen, allowed: Array) -> float:
+    """Return the least error at an index that would surely have been reported, relative to what matters there.
+
+    That is the larger of the gradient and its typical magnitude where the spec asks for a tolerance, or where forward
+    computes in a narrow dtype only; else the gradient itself, or what it comes to when its terms do not cancel.
+    """
+    claim, looks = seen.claim, seen.looks
+    if not claim.size:
+        return 0.0
+    if seen.method == "search":
+        typical, tolerance = claim.typical, claim.allowance.tolerance
+        if not typical:
+            return math.inf
+        if not math.isfinite(typical):
+            return 0.0  # without outputs, beside which any error is none
+        floors: Any = seen.floor
+        resolution = max(tolerance.rtol * typical + tolerance.atol, float(np.min(floors))) / typical
+    else:
+        known = np.isfinite(looks.numerical) & np.isfinite(looks.bounds)
+        typical = rms(looks.numerical[known])
+        typical = typical if typical > rms(looks.bounds[known]) else claim.typical
+        errors = allowed + 2 * looks.bounds
+        magnitude = np.fmax(np.abs(looks.numerical), typical)
+        ratios = np.divide(errors, magnitude, out=np.full(errors.shape, np.inf), where=magnitude > 0)
+        resolution = float(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf).max())
+        if not known.all():
+            return resolution
+        floors = np.repeat(np.where(looks.kink, 0.0, errors), claim.numbers // claim.size)
+    if not seen.cleared or claim.of_formula.asked or not claim.ground.generic:
+        return resolution
+    faint = claim.faint(floors)
+    if faint is None:
+        return resolution
+    heard = np.broadcast_to(floors, faint.shape)[faint > 0] / faint[faint > 0]
+    return max(resolution, float(heard.max()))
+
+
+def _worst_ratio(seen: Seen, judged: Judged, allowed: Array) -> float:
+    """Return the largest ratio of a difference to its tolerance; NaN where nothing was compared."""
+    ratio = worst_ratio(judged.difference, allowed)
+    claim = seen.claim
+    if seen.method == "exhaustive" or not claim.split:
+        return ratio
+    off = worst_ratio(on_host(abs(claim.given - claim.formula)), on_host(claim.allowance.of(claim.formula)))
+    return float(np.fmax(ratio, off))
+
+
+def worst_ratio(difference: Array, allowed: Array) -> float:
+    """Return the largest ratio of a difference to the tolerance at its index, NaN where there is none to be had."""
+    known = np.isfinite(difference) & ((allowed > 0) | (difference == 0))
+    ratios = np.where(known & (allowed > 0), difference, 0.0) / np.where(allowed > 0, allowed, 1.0)
+    known &= np.isfinite(ratios)
+    return float(np.where(known, ratios, 0.0).max()) if known.any() else math.nan
+
+
+def _mismatches(looks: Looks, judged: Judged, allowed: Array) -> tuple[Mismatch, ...]:
+    """Return the wrong indices, or the undecided ones where none is wrong, by how many times the tolerance they are."""
+    rows = np.flatnonzero(judged.wrong if judged.wrong.any() else judged.undecided)
+    made = [
+        Mismatch(
+            index=tuple(int(k) for k in looks.places[row]),
+            analytical=looks.claimed[row].item(),
+            numerical=looks.numerical[row].item(),
+            error_bound=float(looks.bounds[row]),
+            difference=float(judged.difference[row]),
+            tolerance=float(allowed[row]),
+        )
+        for row in rows
+    ]
+    return tuple(sorted(made, key=_excess)[:MAX_MISMATCHES])
+
+
+def _excess(mismatch: Mismatch) -> float:
+    if math.isnan(mismatch.difference) or mismatch.tolerance == 0.0:
+        return -math.inf
+    return -mismatch.difference / mismatch.tolerance
+
+
+def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
+    claim, looks = seen.claim, seen.looks
+    case, ground, tolerance = claim.ground.subject.case, claim.ground, claim.allowance.tolerance
+    places = (looks.places[marked] for marked in (looks.kink, looks.jump, looks.outside))
+    yield from _place_findings(ground.inputs[claim.name], *places, kinks=seen.kinks)
+    numerical = looks.numerical[np.isfinite(looks.numerical)]
+    typical = claim.magnitude if seen.method == "search" else rms(numerical)
+    scale = natural_scale(ground, claim.name)
+    yield from _upstream_finding(case, claim.name, typical, scale)
+    noisy = judged.undecided & ~looks.jump & ~looks.outside
+    visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
+    yield from _noise_finding(ground, claim.name, int(noisy.sum()), visible)
+    if judged.right.all() and seen.cleared and typical > VANISHING * scale:
+        whole = numerical if seen.method == "exhaustive" else claim.formula
+        errors = (judged.difference + looks.bounds) if seen.method == "exhaustive" else _admitted(claim)
+        yield from tolerance_too_loose(case, claim.name, tolerance, lambda: errors, whole, rms(whole))
+    yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
+    yield from _precision_finding(claim, looks, judged, allowed)
+    yield from _unheard_finding(seen)
+
+
+def _admitted(claim: Claim) -> Array:
+    """Return what each index of a gradient that passed is off by at most, as far as root tests can tell."""
+    off: Array = UNSEEN * claim.share * claim.allowance.of(claim.formula) + abs(claim.given - claim.formula)
+    return off
+
+
+def _precision_finding(claim: Claim, looks: Looks, judged: Judged, allowed: Array) -> Iterator[Finding]:
+    """Yield a finding where the wrong indices are right once backward computes in float64."""
+    if not claim.split or not judged.wrong.any():
+        return
+    places = looks.places[judged.wrong]
+    off = np.abs(on_host(claim.formula)[tuple(places.T)] - looks.numerical[judged.wrong])
+    if not (off + looks.bounds[judged.wrong] <= allowed[judged.wrong]).all():
+        return
+    lost, largest = int(judged.wrong.sum()), float(judged.difference[judged.wrong].max())
+    dtype = claim.ground.subject.case.dtype
+    message = (
+        f"backward's formula for {claim.name} is right in float64 and wrong in {dtype} at {lost:,} of {claim.size:,} "
+        f"indices, by up to {largest:.2e}: cancellation, overflow or underflow"
+    )
+    yield Finding("precision-loss", message, {"count": lost, "largest": largest})
+
+
+def _unheard_finding(seen: Seen) -> Iterator[Finding]:
+    """Yield a finding where gradients are so small beside the others that nothing can be said of them."""
+    claim = seen.claim
+    if claim.of_formula.asked or not claim.ground.generic:
+        return
+    level = claim.of_formula.tolerance.atol
+    size = abs(claim.formula)
+    if unheard := int(((size > 0.0) & (size <= level)).sum()):
+        message = (
+            f"the gradient of {claim.name} is below {level:.1e} at {unheard:,} of {claim.size:,} indices: so far below "
+            "the others, rounding leaves nothing that could be said of it"
+        )
+        yield Finding("unheard", message, {"count": unheard, "below": level})
+
+
+def with_strays(seen: Seen) -> Seen:
+    """Add to what a search saw where the implementation in a narrow dtype strays from the formula that it cleared."""
+    claim = seen.claim
+    if not seen.cleared or claim.strays is None:
+        return seen
+    known = {tuple(place) for place in seen.looks.places.tolist()}
+    places = np.argwhere(on_host(claim.strays))
+    places = places[[tuple(place) not in known for place in places.tolist()]] if known else places
+    where = tuple(places.T)
+    formula, given = (on_host(array)[where] for array in (claim.formula, claim.given))
+    none = np.zeros(len(places), np.bool_)
+    bounds = FORMULA_SHARE * claim.allowance.of(formula, places)
+    return replace(seen, looks=seen.looks.and_of(Looks(places, given, formula, bounds, none, none, none)))
+
+
+def _with_ground(message: str, ground: Ground) -> str:
+    """Add to a message that forward could not be differenced in float64, where that is so."""
+    if ground.generic:
+        return message
+    return added(message, f"differenced in {ground.dtype}: forward does not compute in float64")
+
+
+def added(message: str, said: str) -> str:
+    """Add something else that is to be said to a message."""
+    return f"{message}; {said}" if message else said
+
+
+def _zero_note(claim: Claim) -> str:
+    """Return what is said of a gradient that is rightly zero, as that of an input is which forward does not use."""
+    if not claim.size or bool(claim.given.any()):
+        return ""
+    return "its gradient is zero at every index: here no output depends on it"
+
+
+def _place_findings(x: Array, kink: Array, jump: Array, outside: Array, *, kinks: int) -> Iterator[Finding]:
+    """Yield findings for indices of an input at which forward is not smooth, given as rows of indices."""
+    for code, places in (("kink", kink), ("discontinuity", jump), ("out-of-domain", outside)):
+        if len(places):
+            n = max(kinks, len(places)) if code == "kink" else len(places)
+            message = _PLACES[code].format(n=_indices(n), where=_first(places))
+            yield Finding(code, message, {**_evidence(x, places), "count": n})
+
+
+VALUES = 16
+"""Different values of an input, at indices where forward is not smooth, that a finding tells of."""
+
+_PLACES = {
+    "kink": "the op is not differentiable at {n}, the first {where}; claims were held against one-sided derivatives",
+    "discontinuity": "forward jumps at {n}, the first {where}; there is no gradient to compare with",
+    "out-of-domain": "forward is not finite around {n}, the first {where}; keep inputs inside its domain",
+}
+
+
+def _indices(n: int) -> str:
+    return f"{n:,} {'index' if n == 1 else 'indices'}"
+
+
+def _first(places: Array) -> tuple[int, ...]:
+    return tuple(int(k) for k in places[0])
+
+
+def _evidence(x: Array, places: Array) -> dict[str, Any]:
+    # One by one: on a device the whole of x is far away.
+    values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
+    return {"count": len(places), "index": list(_first(places)), "values": sorted(values)[:VALUES]}
+
+
+def _upstream_finding(case: Case, name: str, typical: float, scale: float) -> list[Finding]:
+    """Return a finding where the spec's upstream makes the true gradient vanish, so that agreement means nothing."""
+    if (isinstance(case.upstream, str) and case.upstream == "random") or typical > VANISHING * scale:
+        return []
+    message = (
+        f"with this upstream the true gradient of {name} vanishes (rms {typical:.1e}, where {scale:.1e} is natural): "
+        "agreement or disagreement means nothing; use a random upstream"
+    )
+    return [Finding("degenerate-upstream", message, {"rms": typical, "natural": scale})]
+
+
+def _noise_finding(ground: Ground, name: str, undecided: int, visible: float) -> list[Finding]:
+    """Return a finding where undecided indices are the fault of rounding in forward."""
+    if not undecided:
+        return []
+    seen = (
+        f"an error above {visible:.1e} would have been found" if math.isfinite(visible) else "no error would be found"
+    )
+    message = (
+        f"rounding in forward ({ground.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
+        f"what mismatch is seen there is not evidence; {seen}"
+    )
+    return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]

@@ -1,0 +1,70 @@
+"""What is known of one gradient when its witness is done: indices looked at, and what the others were tested for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.claim import Claim
+from gradaudit.checks.gradient.element import Element
+from gradaudit.numerics.arrays import has_complex_dtype
+from gradaudit.numerics.judging import Looks
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of one gradient.
+
+    Attributes:
+        claim: the gradient.
+        looks: the indices that were looked at one by one.
+        method: ``exhaustive`` where these are all, ``search`` where the others were tested together.
+        cleared: whether every index that was not looked at passed a test together with others.
+        miss_probability: bound on the chance that a wrong one is among those; 1 where they were not cleared.
+        floor: absolute error below which a wrong one may be among those; one for all, or one for each number.
+        sampled: rows of ``looks`` that were drawn at random.
+        kinks: indices, looked at or not, at which the op is not differentiable and the claim is one-sided.
+        flat: whether forward did not change at all at the steps of the tests, though it does further away.
+
+    """
+
+    claim: Claim
+    looks: Looks
+    method: Literal["exhaustive", "search"] = "exhaustive"
+    cleared: bool = True
+    miss_probability: float = 0.0
+    floor: Any = 0.0
+    sampled: tuple[int, ...] = ()
+    kinks: int = 0
+    flat: bool = False
+
+
+def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
+    """Return what was seen of a claim at single indices as arrays."""
+    elements = list(seen.values())
+    is_complex = has_complex_dtype(claim.formula)
+    numerical = np.array([element.numerical for element in elements], np.complex128)
+    claimed = np.array([claim.at(index) for index in seen], np.complex128)
+    return Looks(
+        places=np.array(list(seen), np.intp).reshape(len(seen), claim.formula.ndim),
+        claimed=claimed if is_complex else claimed.real,
+        numerical=numerical if is_complex else numerical.real,
+        bounds=np.array([element.bound for element in elements], np.float64),
+        **{name: _marks(elements, name) for name in ("kink", "jump", "outside")},
+    )
+
+
+def _marks(elements: Sequence[Element], name: str) -> NDArray[np.bool_]:
+    return np.array([getattr(element, name) for element in elements], np.bool_)
+
+
+def is_known(looks: Looks) -> NDArray[Any]:
+    """Return at which rows the numerical gradient is known; at a kink it is the claim's own."""
+    known: NDArray[Any] = np.isfinite(looks.bounds) & ~looks.kink
+    return known

@@ -1,0 +1,60 @@
+"""An op whose calls are counted where they happen, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradaudit.targets.op import Array, Op, OpOfMany
+
+
+class CountedOp:
+    """An op that behaves as another does, and counts its calls.
+
+    Attributes:
+        forwards: points that forward was evaluated at; several at a time are as many.
+        backwards: calls of backward.
+
+    """
+
+    def __init__(self, op: Op) -> None:
+        self._op = op
+        self.forwards = 0
+        self.backwards = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else the op has, such as the parameters of a module."""
+        return getattr(self._op, name)
+
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        """Return all outputs for these inputs."""
+        self.forwards += 1
+        return self._op.forward(inputs)
+
+    def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
+        """Return the positions of the outputs that upstream gradients belong to."""
+        return self._op.differentiable_outputs(outputs)
+
+    def backward(
+        self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+    ) -> dict[str, Array | None]:
+        """Return the vector-Jacobian product for each input that backward answers for."""
+        self.backwards += 1
+        return self._op.backward(upstream, inputs, outputs)
+
+
+class CountedOpOfMany(CountedOp):
+    """The same for an op that evaluates forward at several points at once."""
+
+    def forward_many(
+        self, inputs: Mapping[str, Array], varied: str, points: Array
+    ) -> Sequence[tuple[Array, ...] | None]:
+        """Return all outputs at each of several points."""
+        self.forwards += len(points)
+        many: OpOfMany = self._op  # type: ignore[assignment]
+        return many.forward_many(inputs, varied, points)
+
+
+def counting(op: Op) -> CountedOp:
+    """Return an op with its calls counted."""
+    return CountedOpOfMany(op) if isinstance(op, OpOfMany) else CountedOp(op)
