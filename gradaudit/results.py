@@ -48,6 +48,7 @@ ADVISORY_CODES = frozenset(
         "noise-dominated",
         "tolerance-too-loose",
         "tolerance-too-tight",
+        "unheard",
         "uniform-input",
         "zero-input",
         "vanishing",

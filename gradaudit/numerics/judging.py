@@ -78,10 +78,6 @@ class Looks:
     jump: Mask
     outside: Mask
 
-    def judged(self, allowed: Array) -> Judged:
-        """Return what the claims are, given what each may be off by."""
-        return judge(self.claimed, self.numerical, self.bounds, allowed)
-
     def and_of(self, more: Looks) -> Looks:
         """Return these looks and some more of the same gradient."""
         pairs = ((getattr(self, part.name), getattr(more, part.name)) for part in fields(self))

@@ -158,15 +158,17 @@ class Search:
             elements, tester.typical = found
             tester.tested.turn_to(elements)
             whole, outcome.floor = outcome.floor, 0.0
+            locate, self._locate = self._locate, False
             try:
                 self._clear_block(0, self._size)
             except TooMuchError:
-                if not outcome.flawless or (self._locate and self._has_culprit(elements)):
+                if self._has_culprit(elements):
                     raise
                 outcome.floor = whole
-                break  # they cannot be heard: their resolution says so
+                break  # they cannot be heard, and the result says so
             finally:
                 outcome.floor, new = whole, outcome.floor
+                self._locate = locate
                 tester.typical = typical
             if not new < whole:
                 break

@@ -37,11 +37,12 @@ def test_the_elements_of_a_range_go_where_the_direction_says_and_come_back(made:
     before = numbers(inputs)
     bases = {key: copied(x) for key, x in inputs.items()}
     claims = rng.standard_normal(len(before))
-    line = displacing(inputs, bases, made(claims))
+    line = displacing(inputs, bases, made(claims), {"x": 1.0, "y": 2.0, "z": 0.5})
     for start, stop in ((0, len(before)), (2, 8), (5, 6), (len(before) - 1, len(before))):
         drawn = np.where(rng.random(stop - start) < 0.5, -1.0, 1.0)
         moved = np.zeros_like(before)
         moved[start:stop] = 0.25 * drawn  # which every dtype has room for
+        moved *= np.repeat([1.0, 2.0, 0.5], [len(before) - 5, 4, 1])
         asked = line.drawn_for(start, stop)
         along = np.pad(drawn, (start - asked.start, asked.stop - stop), constant_values=1.0)
         claimed = line.displace(Direction(made(along), asked.start, start, stop), 0.25)
@@ -54,7 +55,7 @@ def test_the_elements_of_a_range_go_where_the_direction_says_and_come_back(made:
 
 def test_half_a_direction_displaces_half_of_the_elements(made: Make) -> None:
     inputs = {"x": made(np.zeros(5))}
-    line = displacing(inputs, {"x": copied(inputs["x"])}, made(np.ones(5)))
+    line = displacing(inputs, {"x": copied(inputs["x"])}, made(np.ones(5)), {"x": 1.0})
     one, other = Direction.of(made(np.arange(1.0, 6.0))).halves()
     for half, expected in ((one, [1.0, 2.0, 0.0, 0.0, 0.0]), (other, [0.0, 0.0, 3.0, 4.0, 5.0])):
         assert line.displace(half, 1.0) == sum(expected)

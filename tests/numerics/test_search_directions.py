@@ -22,7 +22,7 @@ def line_of(
     """Return the line of inputs that forward knows by themselves."""
     names = [f"x{k}" for k in range(len(inputs))]
     named = [dict(zip(names, arrays, strict=True)) for arrays in (inputs, claims)]
-    return Directional(forward, *named, upstream, outputs)
+    return Directional(forward, *named, upstream, outputs, dict.fromkeys(names, 1.0))
 
 
 class LinearMap:

@@ -32,11 +32,13 @@ class Planted:
         for place, error in errors.items():
             claims[place] += error * (ATOL + RTOL * abs(claims[place]))
         self.looks: list[int] = []
-        self.line = Directional(self.forward, {"x": self.x}, {"x": claims}, np.ones(size), self.forward())
+        scales = {"x": 1.0}
+        self.line = Directional(self.forward, {"x": self.x}, {"x": claims}, np.ones(size), self.forward(), scales)
         self.tester = RootTester(
             self.line,
             rtol=RTOL,
-            atol=ATOL,
+            atol={"x": ATOL},
+            scales=scales,
             typical=1.0,
             spacing=2.0**-52,
             rng=np.random.default_rng([seed, 1]),
@@ -51,7 +53,7 @@ class Planted:
         return Judgement.WRONG if place in self.wrong else Judgement.RIGHT
 
     def search(self) -> Outcome:
-        return Search(self.tester, self.judge, lambda: True, self._samples).run()
+        return Search(self.tester, self.judge, lambda: True, lambda floors: None, self._samples, locate=True).run()
 
     def found(self) -> set[int]:
         return {place for place, made in self.search().settled.items() if made is Judgement.WRONG}

@@ -2,13 +2,14 @@
 
 For a dtype with unit roundoff u, and ``a`` the numerical gradient at an index,
 
-    tolerance = rtol |a| + C u (M + |a| + rms a) + C D
+    tolerance = rtol |a| + C u (M + S) + C D
 
 ``M`` is the uncancelled magnitude: the rms of what backward gives where the upstream's signs are drawn at random, to
 which the terms of a sum add up when they do not cancel. ``D`` is the inherent error: the rms change of the gradient
 where inputs and upstream are rounded, which no algorithm that is given rounded inputs can avoid (N. J. Higham,
-Accuracy and Stability of Numerical Algorithms, 2002, section 1.6). Both cost calls of backward, and are asked for only
-where a claim is not within the rest.
+Accuracy and Stability of Numerical Algorithms, 2002, section 1.6). ``S`` is the largest element of the gradient, here
+or at smaller inputs, where the op is not saturated: ``1 - y^2`` at ``y = 1`` has the rounding of the one. All three
+cost calls of backward, and are asked for only where a claim is not within the rest.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.inside import displaced
-from gradaudit.numerics.arrays import Array, cast, count, dtype_name, like, namespace, on_host
+from gradaudit.numerics.arrays import Array, cast, count, dtype_name, largest, like, namespace, on_host
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import is_floating
 from gradaudit.targets.op import OpError
 
 ROUNDINGS = 16.0
@@ -34,6 +36,9 @@ of 0.25, and 99% of them are below 3.8."""
 
 DRAWS = 4
 """Random signs, and roundings, that a root mean square is taken over."""
+
+SMALLER = (1 / 2, 1 / 8)
+"""Parts of the inputs at which an op that is saturated here is not."""
 
 NOTHING: Mapping[str, Array] = {}
 
@@ -64,6 +69,19 @@ class Roundoff:
             return ground.claims(signed, ground.inputs, outputs) if outputs else NOTHING
 
         return _root_mean_square(drawn, {})
+
+    @cached_property
+    def largest(self) -> Mapping[str, float]:
+        """The largest element ``S`` of each gradient, here or at smaller inputs, by input."""
+        found = {name: largest(_finite(gradient)) for name, gradient in self._gradients.items()}
+        for part in SMALLER:
+            inputs = {name: _times(x, part) for name, x in self._ground.inputs.items()}
+            outputs = self._outputs(inputs)
+            upstream = map(widened, self._ground.subject.upstream)
+            made = self._ground.claims(upstream, inputs, outputs) if outputs else NOTHING
+            for name in found.keys() & made.keys():
+                found[name] = max(found[name], largest(_finite(made[name])))
+        return found
 
     @cached_property
     def level(self) -> Mapping[str, Array]:
@@ -135,8 +153,13 @@ class Allowance:
         magnitude, inherent = self.magnitude, self._roundoff.inherent.get(self.name)
         if magnitude is None or inherent is None:
             return False
-        self._more = ROUNDINGS * (self._roundoff.unit * on_host(magnitude) + on_host(inherent))
+        terms = on_host(magnitude) + self._roundoff.largest[self.name]
+        self._more = ROUNDINGS * (self._roundoff.unit * terms + on_host(inherent))
         return True
+
+    def of_roundoff(self, places: NDArray[np.intp]) -> NDArray[Any]:
+        """Return how much of what is allowed at some indices is for rounding; 0 where that was not asked for."""
+        return np.zeros(len(places)) if self._more is None else self._more[tuple(places.T)]
 
     @property
     def magnitude(self) -> Array | None:
@@ -145,13 +168,23 @@ class Allowance:
 
 
 def unasked(rtol: float, unit: float, typical: float) -> Tolerance:
-    """Return the part of a tolerance that is known without another call: ``rtol |a| + C u rms a``."""
-    return Tolerance(rtol, ROUNDINGS * unit * typical)
+    """Return the tolerance to begin with: its relative part, and one rounding of a typical gradient."""
+    return Tolerance(rtol, unit * typical)
 
 
 def _signed(upstream: Array, rng: np.random.Generator) -> Array:
     signs = rng.integers(0, 1, tuple(upstream.shape), np.int8, endpoint=True) * np.int8(2) - np.int8(1)
     return upstream * cast(like(signs, upstream), dtype_name(upstream.dtype))
+
+
+def _times(x: Array, part: float) -> Array:
+    return cast(x * part, dtype_name(x.dtype)) if is_floating(dtype_name(x.dtype)) else x
+
+
+def _finite(values: Array) -> Array:
+    """Return values with zero in the place of what is none."""
+    xp = namespace(values)
+    return xp.where(xp.isfinite(values), values, 0.0)
 
 
 def _root_mean_square(draw: Callable[[], Mapping[str, Array]], base: Mapping[str, Array]) -> dict[str, Array]:
@@ -164,7 +197,6 @@ def _root_mean_square(draw: Callable[[], Mapping[str, Array]], base: Mapping[str
         for name, gradient in made.items():
             if not count(gradient):
                 continue
-            off = abs(gradient - base[name]) if name in base else abs(gradient)
-            xp = namespace(off)
-            squares[name] = squares.get(name, 0.0) + xp.where(xp.isfinite(off), off, 0.0) ** 2
+            off = _finite(gradient - base[name] if name in base else gradient)
+            squares[name] = squares.get(name, 0.0) + abs(off) ** 2
     return {name: (total / drawn) ** 0.5 for name, total in squares.items()}

@@ -119,14 +119,19 @@ def _audited_apart(claims: list[Claim]) -> Audited:
 
 
 def _passes(audited: tuple[Result, Seen | None]) -> bool:
-    return audited[0].verdict is Verdict.PASS
+    """Whether root tests say all that there is to say: a pass, or nothing but what rounding leaves unheard."""
+    result, seen = audited
+    if seen is None or result.verdict is Verdict.PASS:
+        return result.verdict is Verdict.PASS
+    unheard = any(finding.code == "unheard" for finding in result.findings)
+    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and unheard and result.resolution <= WORTHLESS
 
 
 def _was_not_seen(audited: tuple[Result, Seen | None]) -> bool:
     """Whether an input's own errors drowned in those of the others, or in their noise."""
     result, seen = audited
     blind = seen is not None and (not seen.cleared or result.resolution > WORTHLESS)
-    return result.verdict is Verdict.INCONCLUSIVE and blind
+    return result.verdict is Verdict.INCONCLUSIVE and blind and not _passes(audited)
 
 
 def _judged(claims: list[Claim], look: Callable[[], list[Seen]]) -> Audited:

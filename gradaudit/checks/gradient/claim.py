@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
+from gradaudit.checks.gradient.allowance import ROUNDINGS, Allowance, Roundoff, unasked
 from gradaudit.checks.gradient.ground import Ground
 from gradaudit.numerics.arrays import (
     Array,
@@ -30,13 +30,17 @@ from gradaudit.numerics.arrays import (
     namespace,
     on_host,
 )
-from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.gauge import COARSE_RESOLUTION
+from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge
 from gradaudit.numerics.magnitude import norm, rms
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
 
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
+
+DOUBT = 15.0
+"""How much more than it must rounding may cost, in units of that, before a loss of digits is one for sure."""
 
 MANY = 100
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
@@ -83,7 +87,8 @@ class Claim:
         self.given = given
         self.formula = formula
         self.split = name in ground.formula
-        self._roundoff = of_formula
+        self._roundoff, self._of_dtype = of_formula, of_dtype
+        self._doubtful: Array | None = None
         case = ground.subject.case
         if case.tolerance is not None:
             self.allowance = self.of_formula = Allowance(name, case.tolerance, None)
@@ -102,6 +107,7 @@ class Claim:
         """Return the claim that what backward gave in the case's dtype is right, whatever its formula is."""
         made = copy(self)
         made.formula, made.split, made.of_formula = self.given, False, self.allowance
+        made._doubtful = self.strays
         for known in ("tested", "broken", "strays", "magnitude", "typical"):
             made.__dict__.pop(known, None)
         return made
@@ -171,16 +177,49 @@ class Claim:
         both = [each.include_roundoff() for each in (self.of_formula, self.allowance)]
         return any(both)
 
-    def allowed(self, numerical: Array, places: NDArray[np.intp]) -> Array:
-        """Return what is allowed at some indices, given the numerical gradient there."""
-        allowed = self.of_formula.of(numerical, places)
-        if self.strays is None or not len(places):
+    def judged(self, looks: Looks) -> tuple[Judged, Array, Array]:
+        """Judge what was seen; return that, and what each index was allowed and what its bound was taken for."""
+        allowed, bounds = self._allowed(looks), looks.bounds + self._doubt(looks.places)
+        return judge(looks.claimed, looks.numerical, bounds, allowed), allowed, bounds
+
+    def _doubt(self, places: NDArray[np.intp]) -> NDArray[Any]:
+        """Return how sure it is, where an implementation strays from its formula, that rounding need not cost so much.
+
+        How the terms of a formula cancel inside is not known, and what is not known accuses nobody. It is no excuse
+        for what would matter beside the typical gradient.
+        """
+        doubtful = self.strays if self._doubtful is None else self._doubtful
+        if doubtful is None or self.allowance.asked or not len(places):
+            return np.zeros(len(places))
+        strays = on_host(doubtful)[tuple(places.T)]
+        most = np.minimum(DOUBT * self.allowance.of_roundoff(places), WORTHLESS * self.magnitude)
+        return np.where(strays, most, 0.0)
+
+    def _allowed(self, looks: Looks) -> Array:
+        allowed = self.of_formula.of(looks.numerical, looks.places)
+        if self.strays is not None and len(looks.places):
+            strays = on_host(self.strays)[tuple(looks.places.T)]
+            allowed = np.where(strays, self.allowance.of(looks.numerical, looks.places), allowed)
+        return self._audible(allowed, looks.numerical, looks.bounds)
+
+    def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float) -> Judged:
+        """Judge the claim at an index, given what is known of the numerical gradient there."""
+        allowed = self.tolerance_at(index).at(abs(numerical))
+        bound += float(self._doubt(np.array([index], np.intp).reshape(1, len(index)))[0])
+        return judge(self.at(index), numerical, bound, self._audible(allowed, numerical, bound))
+
+    def _audible(self, allowed: Any, numerical: Any, bound: Any) -> Any:
+        """Return tolerances that nobody asked for, raised to what differences can tell over the noise of forward.
+
+        So root tests do. An error up to twice the bound passes then, and the resolution says so.
+        """
+        if self.of_formula.asked or not self.ground.generic:
             return allowed
-        strays = on_host(self.strays)[tuple(places.T)]
-        return np.where(strays, self.allowance.of(numerical, places), allowed)
+        heard = 2.0 * bound <= COARSE_RESOLUTION * np.fmax(abs(numerical), self.typical)
+        return np.where(heard, np.fmax(allowed, 2.0 * bound), allowed)
 
     def faint(self, floor: Any) -> NDArray[Any] | None:
-        """Return the magnitude of each number of the gradient that is too small for an error in it to be heard.
+        """Return the magnitude of each number of the gradient that is too small to be told from zero.
 
         What rounding must cost it anyway is not meant, nor what is zero and was tested for that.
 
@@ -192,14 +231,24 @@ class Claim:
 
         """
         own = on_host(abs(as_reals(self.tested)))
-        faint = (own > self.of_formula.tolerance.atol) & (own * WORTHLESS < floor)
+        faint = (own > self.inaudible) & (own < floor)
         if not faint.any():
             return None
         level = self._roundoff.level.get(self.name)
         if level is not None:
             own = np.fmax(own, np.repeat(on_host(level).reshape(-1), self.numbers // max(1, self.size)))
-            faint &= own * WORTHLESS < floor
+            faint &= own < floor
         return np.where(faint, own, 0.0) if faint.any() else None
+
+    @cached_property
+    def inaudible(self) -> float:
+        """The magnitude below which the rounding of forward, or of the rest of the gradient, leaves nothing to hear."""
+        return ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.ground, self.name))
+
+    @property
+    def negligible(self) -> float:
+        """The same for the rounding of the case's dtype: nobody who works in it means what is smaller."""
+        return self.inaudible * self._of_dtype.unit / self._roundoff.unit
 
     def _strays_at(self, index: tuple[int, ...]) -> bool:
         return self.strays is not None and bool(self.strays[index])

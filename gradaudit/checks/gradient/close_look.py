@@ -10,7 +10,6 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import SAME_SLOPE, Element, look_at
 from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, has_complex_dtype
-from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.root_test import Calibrated
 from gradaudit.numerics.search import Judgement
@@ -70,9 +69,7 @@ class CloseLooks:
         return [index for index, made in self.judgements.items() if made is Judgement.WRONG]
 
     def _judgement(self, index: Index, element: Element) -> Judgement:
-        claim = self.claim
-        allowed = claim.tolerance_at(index).at(abs(element.numerical))
-        made = judge(claim.at(index), element.numerical, element.bound, allowed)
+        made = self.claim.judged_at(index, element.numerical, element.bound)
         if made.right:
             return Judgement.KINK if element.kink else Judgement.RIGHT
         return Judgement.WRONG if made.wrong else Judgement.UNDECIDED

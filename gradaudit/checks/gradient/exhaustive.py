@@ -8,7 +8,6 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.gradient.seen import Index, Seen, looks_of
-from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Loss
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
@@ -36,19 +35,14 @@ def look_everywhere(claim: Claim) -> Seen:
         loss.measure_noise(generator(case, "noise"))
         seen = dict.fromkeys(np.ndindex(x.shape), Element(0.0, 0.0))  # in their order, whichever is answered first
         seen.update(loss.vicinity.side_by_side(look, list(seen)))
-        doubtful = [index for index, element in seen.items() if not is_right(claim, index, element)]
+        right = {index: claim.judged_at(index, each.numerical, each.bound).right for index, each in seen.items()}
+        doubtful = [index for index in seen if not right[index]]
         if doubtful and claim.include_roundoff():
             seen.update(loss.vicinity.side_by_side(look, doubtful))
     finally:
         _notice(claim.ground, claim.name, loss)
     looks = looks_of(claim, seen)
     return Seen(claim, looks, kinks=int(looks.kink.sum()))
-
-
-def is_right(claim: Claim, index: Index, element: Element) -> bool:
-    """Whether a claim is right for sure, given what was seen at its index."""
-    allowed = claim.tolerance_at(index).at(abs(element.numerical))
-    return bool(judge(claim.at(index), element.numerical, element.bound, allowed).right)
 
 
 def _notice(ground: Ground, name: str, loss: Loss) -> None:

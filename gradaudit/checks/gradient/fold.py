@@ -28,6 +28,9 @@ VANISHING = 1e-5
 UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
+MOST_UNHEARD = 100
+"""A pass leaves at most one gradient in so many unheard: as many as a gradient's typical magnitude is told without."""
+
 RULE_OF_THREE = 3.0
 """A share of more than this over the size of a random sample shows in it with a probability of 95%."""
 
@@ -45,8 +48,9 @@ def folded(seen: Seen) -> Result:
     """Judge what was seen of a gradient."""
     claim, looks = seen.claim, seen.looks
     case, tolerance = claim.ground.subject.case, claim.allowance.tolerance
-    allowed = claim.allowed(looks.numerical, looks.places)
-    judged = looks.judged(allowed)
+    judged, allowed, bounds = claim.judged(looks)
+    seen = replace(seen, looks=replace(looks, bounds=bounds))
+    looks = seen.looks
     resolution = _resolution(seen, allowed)
     verdict, message = _verdict(seen, judged, resolution, allowed)
     for note in claim.ground.notes:
@@ -87,6 +91,10 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
             "forward is a staircase: it did not change at the step of the tests, and does further away, so that its "
             "slope there is no evidence"
         )
+    faint = _faint(seen, allowed)
+    if (unheard := int((faint > seen.claim.negligible).sum())) * MOST_UNHEARD > size:
+        said = f"{unheard:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
+        return Verdict.INCONCLUSIVE, said
     if resolution > WORTHLESS:
         return Verdict.INCONCLUSIVE, f"a relative error of {resolution:.2g} could have gone unseen"
     return Verdict.PASS, "" if looks.kink.any() else _zero_note(seen.claim)
@@ -107,10 +115,9 @@ def _extent(seen: Seen, judged: Judged) -> str:
 
 
 def _resolution(seen: Seen, allowed: Array) -> float:
-    """Return the least error at an index that would surely have been reported, relative to what matters there.
+    """Return the least error that would surely have been reported at any index.
 
-    That is the larger of the gradient and its typical magnitude where the spec asks for a tolerance, or where forward
-    computes in a narrow dtype only; else the gradient itself, or what it comes to when its terms do not cancel.
+    It is relative to the larger of the gradient there and its typical magnitude; ``_unheard`` looks at smaller ones.
     """
     claim, looks = seen.claim, seen.looks
     if not claim.size:
@@ -121,26 +128,14 @@ def _resolution(seen: Seen, allowed: Array) -> float:
             return math.inf
         if not math.isfinite(typical):
             return 0.0  # without outputs, beside which any error is none
-        floors: Any = seen.floor
-        resolution = max(tolerance.rtol * typical + tolerance.atol, float(np.min(floors))) / typical
-    else:
-        known = np.isfinite(looks.numerical) & np.isfinite(looks.bounds)
-        typical = rms(looks.numerical[known])
-        typical = typical if typical > rms(looks.bounds[known]) else claim.typical
-        errors = allowed + 2 * looks.bounds
-        magnitude = np.fmax(np.abs(looks.numerical), typical)
-        ratios = np.divide(errors, magnitude, out=np.full(errors.shape, np.inf), where=magnitude > 0)
-        resolution = float(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf).max())
-        if not known.all():
-            return resolution
-        floors = np.repeat(np.where(looks.kink, 0.0, errors), claim.numbers // claim.size)
-    if not seen.cleared or claim.of_formula.asked or not claim.ground.generic:
-        return resolution
-    faint = claim.faint(floors)
-    if faint is None:
-        return resolution
-    heard = np.broadcast_to(floors, faint.shape)[faint > 0] / faint[faint > 0]
-    return max(resolution, float(heard.max()))
+        return max(tolerance.rtol * typical + tolerance.atol, float(np.max(seen.floor))) / typical
+    known = np.isfinite(looks.numerical) & np.isfinite(looks.bounds)
+    typical = rms(looks.numerical[known])
+    typical = typical if typical > rms(looks.bounds[known]) else claim.typical
+    errors = allowed + 2 * looks.bounds
+    magnitude = np.fmax(np.abs(looks.numerical), typical)
+    ratios = np.divide(errors, magnitude, out=np.full(errors.shape, np.inf), where=magnitude > 0)
+    return float(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf).max())
 
 
 def _worst_ratio(seen: Seen, judged: Judged, allowed: Array) -> float:
@@ -202,7 +197,7 @@ def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
         yield from tolerance_too_loose(case, claim.name, tolerance, lambda: errors, whole, rms(whole))
     yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
     yield from _precision_finding(claim, looks, judged, allowed)
-    yield from _unheard_finding(seen)
+    yield from _unheard_finding(seen, allowed)
 
 
 def _admitted(claim: Claim) -> Array:
@@ -228,19 +223,31 @@ def _precision_finding(claim: Claim, looks: Looks, judged: Judged, allowed: Arra
     yield Finding("precision-loss", message, {"count": lost, "largest": largest})
 
 
-def _unheard_finding(seen: Seen) -> Iterator[Finding]:
-    """Yield a finding where gradients are so small beside the others that nothing can be said of them."""
-    claim = seen.claim
-    if claim.of_formula.asked or not claim.ground.generic:
-        return
-    level = claim.of_formula.tolerance.atol
-    size = abs(claim.formula)
-    if unheard := int(((size > 0.0) & (size <= level)).sum()):
+def _faint(seen: Seen, allowed: Array) -> Array:
+    """Return the magnitudes of the gradients that are too small to be told from zero.
+
+    Whoever asks for a tolerance, or computes in a narrow dtype only, is content with errors beside the typical.
+    """
+    claim, none = seen.claim, np.zeros(0)
+    if not seen.cleared or not claim.size or claim.of_formula.asked or not claim.ground.generic:
+        return none
+    floor = seen.floor
+    if seen.method == "exhaustive":
+        errors = np.where(seen.looks.kink, 0.0, np.nan_to_num(allowed + seen.looks.bounds, posinf=0.0))
+        floor = np.repeat(errors, claim.numbers // claim.size)
+    faint = claim.faint(floor)
+    return none if faint is None else faint[faint > 0.0]
+
+
+def _unheard_finding(seen: Seen, allowed: Array) -> Iterator[Finding]:
+    """Yield a finding where gradients are so small beside the noise of forward that nothing can be said of them."""
+    if len(faint := _faint(seen, allowed)):
+        below = float(faint.max())
         message = (
-            f"the gradient of {claim.name} is below {level:.1e} at {unheard:,} of {claim.size:,} indices: so far below "
-            "the others, rounding leaves nothing that could be said of it"
+            f"the gradient of {seen.claim.name} is at most {below:.1e} at {len(faint):,} of {seen.claim.size:,} "
+            "indices: the rounding of forward leaves nothing that could be said of it"
         )
-        yield Finding("unheard", message, {"count": unheard, "below": level})
+        yield Finding("unheard", message, {"count": len(faint), "below": below})
 
 
 def with_strays(seen: Seen) -> Seen:

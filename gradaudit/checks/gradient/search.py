@@ -20,7 +20,7 @@ from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 
-DECADES = 2.0**10
+GROUPED = 2.0**5
 """How much larger than the least of a group its gradients may be: beyond, the least would not be heard in it."""
 
 BROKEN_SHOWN = 16
@@ -44,9 +44,10 @@ class Searched:
         self._ends = np.cumsum([claim.numbers for claim in claims])
         for looks, end in zip(self._looks, self._ends, strict=True):
             looks.positions = range(int(end) - looks.claim.numbers, int(end))
-        suspect = ground.subject.findings or ground.findings
+        # Watching what forward does to its inputs takes a copy of them at every call: nothing where they are small.
+        watched = not self._locate or ground.subject.findings or ground.findings
         self._line = Directional(
-            ground.evaluate if suspect else ground.evaluate_fleeting,
+            ground.evaluate if watched else ground.evaluate_fleeting,
             ground.inputs,
             {claim.name: claim.tested for claim in claims},
             ground.upstream,
@@ -103,7 +104,7 @@ class Searched:
         return alike(self._ground.outputs, self._ground.evaluate(), rounding * largest(self._ground.outputs))
 
     def _faint(self, floors: list[tuple[Array | None, float]]) -> tuple[Array, float] | None:
-        """Return the largest gradients that an error of ``WORTHLESS`` would not be heard in, and the least of these.
+        """Return the largest of the gradients that cannot be told from zero, and the least of these.
 
         Whoever asks for a tolerance, or computes in a narrow dtype only, is content with errors beside the typical.
         """
@@ -118,7 +119,7 @@ class Searched:
                 for (claim, _), part in zip(self._pairs(), parts, strict=True)
             ]
         )
-        group = magnitudes >= magnitudes.max() / DECADES
+        group = magnitudes >= magnitudes.max() / GROUPED
         return like(group, self._line.claims), float(magnitudes[group].min())
 
     def _pairs(self) -> list[tuple[Claim, CloseLooks]]:
