@@ -57,7 +57,7 @@ def run(
     ] = False,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
     format: Annotated[  # noqa: A002 (the option's name)
-        FormatOption, typer.Option(help="github: annotations of the specs' lines as well, for GitHub Actions.")
+        FormatOption, typer.Option(help="github: annotations beside backwards and specs as well, for GitHub Actions.")
     ] = FormatOption.terminal,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")

@@ -38,6 +38,8 @@ def _block(result: Result, max_rows: int) -> Iterator[str]:
     yield _headline(result)
     if result.location:
         yield f"  Spec:       {result.location}"
+    if result.source and result.verdict in (Verdict.FAIL, Verdict.ERROR):
+        yield f"  Source:     {result.source}"
     if result.mismatches:
         yield from _worst(result, result.mismatches[0])
         yield ""

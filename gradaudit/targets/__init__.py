@@ -83,6 +83,22 @@ def opened(case: Case) -> Iterator[Op]:
         TARGET_KINDS[type(case.target)].close(case.target, op)
 
 
+def written_backwards(op: Op, inputs: Mapping[str, Any] | None = None) -> tuple[Callable[..., Any], ...]:
+    """Return the functions that the gradients of an op are written in, as far as they are Python; never raises.
+
+    Args:
+        op: the op.
+        inputs: some that it takes: what a framework's function calls shows only when it runs. None where there are
+            none.
+
+    """
+    found = getattr(op, "written_backwards", None)
+    try:
+        return tuple(found(inputs)) if found else ()
+    except Exception:  # an op that cannot be called: it is told of elsewhere
+        return ()
+
+
 def names_to_import(target: Target) -> Mapping[tuple[str, ...], str]:
     """Return the ``module:function`` names that a target needs, by their path in the spec."""
     return TARGET_KINDS[type(target)].imported_names(target)

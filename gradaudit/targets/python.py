@@ -89,6 +89,10 @@ class PythonOp:
                 raise OpError(f"backward returned {_described(member)} for {name}; expected an array of numbers")
         return gradients
 
+    def written_backwards(self, inputs: Mapping[str, Array] | None) -> tuple[Callable[..., Any], ...]:
+        """Return what its gradients are written in."""
+        return (self.backward_function,)
+
     def _argument(
         self, word: str, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]
     ) -> Any:
