@@ -134,6 +134,7 @@ class HeldTarget:
         close: lets go of what the op that was made holds besides memory.
         folder: where its functions would be looked up by name, which they are not.
         brings_inputs: whether the op may have inputs that nobody names: the parameters of a module.
+        takes: names of what its forward takes by position, as far as they are known.
 
     """
 
@@ -142,6 +143,7 @@ class HeldTarget:
     close: Callable[[Any], None] = _keep
     folder: Path = Path()
     brings_inputs: bool = False
+    takes: tuple[str, ...] = ()
 
 
 Framework = Literal["torch", "jax", "autograd", "tinygrad"]

@@ -15,6 +15,7 @@ GUIDES = {
     "debugging",
     "findings",
     "flow",
+    "from-gradcheck",
     "frameworks",
     "kinks",
     "learning",
