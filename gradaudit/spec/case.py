@@ -77,26 +77,79 @@ class Input:
     layout: Layout = "contiguous"
 
 
+Convention = Literal["vjp", "jacobian", "derivative", "value_and_grad"]
+"""What a backward function gives: the product of upstream and Jacobian, the Jacobian, f' of an elementwise f, or the
+value of a scalar loss with its gradient."""
+
+
 @dataclass(frozen=True)
 class BackwardCall:
-    """How backward is called: what it takes in order, and which inputs' gradients it returns in order."""
+    """How backward is called: what it takes in order, and which inputs' gradients it gives back in order.
+
+    ``args`` that read ``grad[x]`` are buffers that the gradient of x is written into; ``returns`` names the other
+    inputs whose gradients backward has.
+    """
 
     call: str
     args: tuple[str, ...]
     returns: tuple[str, ...]
+    convention: Convention = "vjp"
 
 
 @dataclass(frozen=True)
 class PythonTarget:
     """An op that is a pair of Python functions, each named ``module:function``.
 
-    ``differentiable_outputs`` are the positions of the outputs that count; None for all floating ones. ``folder`` is
-    the spec's own, from which modules are importable besides the current one.
+    Attributes:
+        forward: computes the outputs.
+        backward: computes the gradients.
+        differentiable_outputs: positions of the outputs that count; None for all floating ones.
+        folder: the spec's own, from which modules are importable besides the current one.
+        reference: a forward that computes the same in float64, and is differenced instead; empty for none.
+        surrogate: the function whose derivative backward is meant to be; empty for forward itself.
+        accumulates: whether backward adds to the buffers of gradients that it is given.
+
     """
 
     forward: str
     backward: BackwardCall
     differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+    reference: str = ""
+    surrogate: str = ""
+    accumulates: bool = False
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """An op that is a class with state: made anew, given its parameters, and called forward before every backward.
+
+    Places are attributes, and what lies in them, as Python writes them: ``W``, ``params['W']``, ``weight.data``.
+
+    Attributes:
+        layer: the class, or a function that makes an instance, ``module:name``; called with those of the case's params
+            that it accepts.
+        forward: the method that is given the inputs that are no parameters, in order.
+        backward: the method that computes gradients.
+        args: what backward takes, in order.
+        returns: the inputs whose gradients backward returns, in order.
+        parameters: the place of each input that is a parameter.
+        gradients: the place where backward leaves the gradient of an input.
+        differentiable_outputs: positions of the outputs that count; None for all floating ones.
+        accumulates: whether backward adds to the gradients that lie at their places already.
+        folder: the spec's own.
+
+    """
+
+    layer: str
+    forward: str
+    backward: str
+    args: tuple[str, ...]
+    returns: tuple[str, ...]
+    parameters: Mapping[str, str]
+    gradients: Mapping[str, str]
+    differentiable_outputs: tuple[int, ...] | None
+    accumulates: bool
     folder: Path
 
 
@@ -255,8 +308,17 @@ class LearningTarget(ModelTarget):
     expected: Attainment = Attainment()
 
 
-Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
+Target = PythonTarget | LayerTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
+
+
+def takes_upstream(target: Target) -> bool:
+    """Return whether a target's backward is given an upstream gradient."""
+    if isinstance(target, PythonTarget):
+        if target.backward.convention != "vjp":
+            return target.backward.convention != "value_and_grad"
+        return any(word.startswith("upstream") for word in target.backward.args)
+    return not isinstance(target, LayerTarget) or any(word.startswith("upstream") for word in target.args)
 
 
 @dataclass(frozen=True)
@@ -272,7 +334,8 @@ class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
-    ``"ones"``, nested values or an array; ``step`` is None where it is chosen automatically.
+    ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), nested values or an array; ``step`` is None
+    where it is chosen automatically.
     """
 
     op: str
@@ -290,6 +353,11 @@ class Case:
     expect: Expectation
     notes: str
     location: Location
+
+    @property
+    def takes_upstream(self) -> bool:
+        """Whether backward is given an upstream gradient; gradient functions of scalar losses often are not."""
+        return takes_upstream(self.target)
 
     @property
     def name_in_spec(self) -> str:

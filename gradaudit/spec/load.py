@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gradaudit.spec.case import Case, Location
-from gradaudit.spec.document import Strict
+from gradaudit.spec.document import PLACE, Strict
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
 from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
@@ -188,6 +188,7 @@ _PATTERNS = {
     r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$": "module:function",
     r"^[\w.+=-]+$": "a name of letters, digits and . + = - _",
     r"^[\w.-]+$": "a name of letters, digits and . - _",
+    PLACE: "a place in a layer, such as W, params['W'] or weight.data",
 }
 
 

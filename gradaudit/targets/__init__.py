@@ -12,12 +12,14 @@ from gradaudit.spec.case import (
     FlowTarget,
     FrameworkTarget,
     HeldTarget,
+    LayerTarget,
     LearningTarget,
     ProcessTarget,
     PythonTarget,
     Target,
 )
 from gradaudit.targets.frameworks import framework_names, open_framework
+from gradaudit.targets.layer import layer_names, open_layer
 from gradaudit.targets.model import learning_names, model_names, open_model
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
@@ -50,6 +52,7 @@ class TargetKind:
 
 TARGET_KINDS: Mapping[type, TargetKind] = {
     PythonTarget: TargetKind(open_python, imported_names),
+    LayerTarget: TargetKind(open_layer, layer_names),
     ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
     FrameworkTarget: TargetKind(open_framework, framework_names),

@@ -153,8 +153,8 @@ WRONG_VALUES = {
     "atol negative": (spec(rest="tolerance: {atol: ▸-1e-5}"), "found -1e-05", "greater than or equal to 0"),
     "rtol infinite": (spec(rest="tolerance: {rtol: ▸.inf}"), "found inf", "finite number"),
     "reason a number": (spec(rest="tolerance: {rtol: 1, reason: ▸1}"), "found 1", "expected a string"),
-    "upstream a word": (spec(rest="upstream: ▸zeros"), "found 'zeros'", "expected 'random', 'ones', or nested"),
-    "upstream a mapping": (spec(rest="upstream: ▸{}"), "found {}", "expected 'random', 'ones', or nested"),
+    "upstream a word": (spec(rest="upstream: ▸zeros"), "found 'zeros'", "expected 'random', 'ones', 'none', or nested"),
+    "upstream a mapping": (spec(rest="upstream: ▸{}"), "found {}", "expected 'random', 'ones', 'none', or nested"),
     "step zero": (spec(rest="step: ▸0"), "found 0", "expected 'auto' or a positive number"),
     "step true": (spec(rest="step: ▸true"), "found true", "expected 'auto' or a positive number"),
     "step NaN": (spec(rest="step: ▸.nan"), "found nan", "expected 'auto' or a positive number"),
@@ -205,7 +205,8 @@ IMPOSSIBLE = {
     ),
     "an argument that is no input": (
         spec(head="op: gelu\ntarget: {forward: m:f, backward: {call: m:g, args: [▸upstraem, x]}}\n"),
-        "found 'upstraem'; expected upstream, output, output[k] or an input; did you mean 'upstream'?",
+        "found 'upstraem'; expected upstream, output, output[k], cache, grad[INPUT] or an input; "
+        "did you mean 'upstream'?",
     ),
     "a gradient of no input": (
         spec("gamma: {shape: [3]}", head="op: gelu\ntarget: {forward: m:f, backward: {call: m:g, returns: [▸gama]}}\n"),
