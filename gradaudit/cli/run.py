@@ -146,8 +146,8 @@ def _recorders(
 ) -> list[Recorder]:
     """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
     from gradaudit.coverage.fingerprint import provenances, states
-    from gradaudit.coverage.reach import reach_finder
     from gradaudit.report.record import Recorder
+    from gradaudit.source.reach import reach_finder
     from gradaudit.store.circumstances import current_circumstances
 
     home = (project.folder or Path()).resolve()

@@ -9,8 +9,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradaudit.coverage.modules import Imported, note_imports, parsed
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.source.modules import Imported, note_imports, parsed
 
 WORTH_PARSING = re.compile(rb"backward|vjp|_grad\b|custom_gradient|RegisterGradient|register_autograd")
 """What stands in every file that has a backward pass: most files are passed over without a syntax tree."""
