@@ -60,7 +60,10 @@ def run(
         FormatOption, typer.Option(help="github: annotations beside backwards and specs as well, for GitHub Actions.")
     ] = FormatOption.terminal,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
+        bool, typer.Option("--quiet", "-q", help="A line for each unexpected gradient, and one at the end.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Each unexpected gradient in full, however many there are.")
     ] = False,
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
@@ -103,7 +106,7 @@ def run(
             loaded = selected(loaded, parse_selection(select))
         console = open_console(stderr="-" in (json, junit))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
-        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet), *github]
+        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose), *github]
         with one_interrupt(), _written(json, junit) as files:
             narrowed = select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
