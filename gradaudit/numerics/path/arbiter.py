@@ -41,12 +41,12 @@ CERTAIN = 2
 PANELS = 24
 """Most pieces of a path, each with its own polynomial: quadrature is good to 1e-11 with eight, to 1e-5 with one."""
 
-FEW_PANELS = 8
-"""Likewise, for accused elements beside the worst ones."""
-
 SMALL_PART = 0.02
 EXACT = 1e-14
 """Pieces are halved until what the quadrature misses is this part of what is found, or of forward's change."""
+
+ENOUGH = 0.2
+"""Or this part of forward's error, where that is known."""
 
 SHARE = 0.5
 """Length of a path, as a part of the domain's width."""
@@ -211,7 +211,7 @@ def _others_too(
     if _size(accused) > max(TOGETHER):
         groups.append(dict(accused))
     for group in groups:
-        path = _walk(claim, group, start, rng, aligned=True, panels=FEW_PANELS, enough=SMALL_PART * error)
+        path = _walk(claim, group, start, rng, aligned=True, enough=ENOUGH * error)
         if path is None:
             return False
         most = max(_most(ruled.jump, path.change), ALIKE * error) * math.sqrt(_size(group))
@@ -311,7 +311,6 @@ def _walk(
     rng: np.random.Generator,
     *,
     aligned: bool = False,
-    panels: int = PANELS,
     enough: float = 0.0,
 ) -> LongPath | None:
     """Walk one path; its pieces are halved where the claim changes most, until the quadrature misses little enough.
@@ -327,7 +326,7 @@ def _walk(
     route = Route(claim.inputs, displacements)
     walk = Walk(claim, route, start)
     pieces = [walk.piece(0.0, 1.0)]
-    while (apart := _integrated(pieces)) is not None and len(pieces) < panels:
+    while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
         worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
         missed = math.sqrt(sum(piece.missed**2 for piece in pieces))
         if missed <= max(SMALL_PART * float(np.abs(apart[1]).max()), EXACT * walk.squares, enough):
