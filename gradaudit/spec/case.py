@@ -323,10 +323,18 @@ def takes_upstream(target: Target) -> bool:
 
 @dataclass(frozen=True)
 class Expectation:
-    """How a case is expected to end: its verdict, and the findings that must be among those made."""
+    """How a case is expected to end.
+
+    Attributes:
+        verdict: of the case as a whole, the worst of its gradients'.
+        findings: codes of those that must be among the findings made.
+        inputs: the verdicts of gradients, by input, where they are expected one by one: the others pass.
+
+    """
 
     verdict: Literal["pass", "fail"] = "pass"
     findings: tuple[str, ...] = ()
+    inputs: Mapping[str, Literal["pass", "fail"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

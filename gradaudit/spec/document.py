@@ -26,6 +26,7 @@ CaseName = Annotated[str, StringConstraints(pattern=r"^[\w.+=-]+$")]
 PLACE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(\d+|'[^']+'|\"[^\"]+\")\])*$"
 Place = Annotated[str, StringConstraints(pattern=PLACE), Field(examples=["grads['W']"])]
 Nested = float | list[Any]
+Expected = Literal["pass", "fail"]
 
 
 def _known_finding(code: str) -> str:
@@ -226,6 +227,21 @@ def _upstream(value: Any) -> Any:
     raise ValueError("expected 'random', 'ones', 'none', or nested lists of numbers")
 
 
+EXPECTED = ("pass", "fail")
+"""How a case, or the gradient of one of its inputs, may be expected to end."""
+
+
+def _expect(value: Any) -> Any:
+    if isinstance(value, dict) and value and all(isinstance(name, str) and name for name in value):
+        found = next((end for end in value.values() if end not in EXPECTED), None)
+    else:
+        found = None if value in EXPECTED else value
+    if found is None:
+        return value
+    hint = nearest(str(found), EXPECTED)
+    raise ValueError(f"found {found!r}, expected 'pass' or 'fail', or these by input: {{x: fail}}{hint}")
+
+
 def _step(value: Any) -> Any:
     if value == "auto" or (
         isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
@@ -270,7 +286,12 @@ class GeneralModel(Strict):
     dtype: Dtypes = ["float64"]
     seed: Annotated[int, Field(ge=0)] = 0
     expect: Annotated[
-        Literal["pass", "fail"], Field(description="fail documents a known wrong gradient: it passes when it is caught")
+        Any,
+        BeforeValidator(_expect, json_schema_input_type=Expected | dict[Name, Expected]),
+        Field(
+            description="fail documents a known wrong gradient: it passes when it is caught. By input, {x: fail}, the "
+            "others are expected to pass"
+        ),
     ] = "pass"
     findings: Annotated[list[FindingCode], Field(description="finding codes that the audit is expected to make")] = []
     notes: Annotated[str, Field(description="prose, shown by explain")] = ""
