@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave
 
 if TYPE_CHECKING:
     from gradaudit.audit.conclusion import Audit
-    from gradaudit.engine.events import Handler
+    from gradaudit.engine.events import Event, Handler
     from gradaudit.report.record import Recorder
     from gradaudit.spec.case import Case
     from gradaudit.spec.load import Specs
@@ -52,6 +52,13 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Write what fails now into the baseline, and exit with 0.")
+    ] = False,
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
@@ -78,8 +85,8 @@ def run(
 
         process_context()  # which imports on its own while the specs are read here
 
+    from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.depth.trace import NoTracerError
-    from gradaudit.engine.events import Event
     from gradaudit.engine.run import run_specs
     from gradaudit.report.console import open_console
     from gradaudit.report.files import UnwritableError
@@ -99,6 +106,8 @@ def run(
         tolerances=project.tolerances,
     )
     tally = Tally()
+    known_in = baseline or project.baseline
+    known = known_failures(known_in, update=update_baseline)
     try:
         where = [*(paths or ()), *(specs or ())] or list(project.specs)
         loaded = load_specs(where, overrides)
@@ -107,15 +116,13 @@ def run(
         console = open_console(stderr="-" in (json, junit))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
         shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose), *github]
-        with one_interrupt(), _written(json, junit) as files:
+        with one_interrupt(), _written(json, junit) as files, ExitStack() as stack:
             narrowed = select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
-            handlers: list[Handler] = [tally, *recorders, *shown, *files]
-
-            def emit(event: Event) -> None:
-                for handler in handlers:
-                    handler(event)
-
+            whole = not narrowed and _are_all(where, project)
+            updates = written_anew(stack, known, known_in, whole=whole) if update_baseline else []
+            reports = _each([tally, *shown, *files])
+            emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
             heard, audit = _auditing(emit, loaded, project, depth=depth)
             run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
             _tell_what_was_not_recorded(unknown, recorders)
@@ -125,9 +132,11 @@ def run(
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    for update in updates:
+        typer.echo(update.said, err=True)
     if tally.finished and tally.finished.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if not tally.as_expected(allow_inconclusive=allow_inconclusive):
+    if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
 
 
@@ -156,10 +165,24 @@ def _recorders(
     home = (project.folder or Path()).resolve()
     if store is None and (project.folder is None or not all(path.resolve().is_relative_to(home) for path in where)):
         return []
-    everything = {path.resolve() for path in where} == {path.resolve() for path in project.specs}
-    circumstances = current_circumstances(home, narrowed=narrowed or not everything)
+    circumstances = current_circumstances(home, narrowed=narrowed or not _are_all(where, project))
     about = provenances(loaded.cases, reach_finder((Path.cwd(), home)))
     return [Recorder(store or project.store, circumstances, about, states(loaded.cases, about))]
+
+
+def _are_all(where: list[Path], project: Project) -> bool:
+    """Whether these are all the specs that the project has."""
+    return {path.resolve() for path in where} == {path.resolve() for path in project.specs}
+
+
+def _each(handlers: Sequence[Handler]) -> Handler:
+    """Return a handler that hands events to several, in their order."""
+
+    def emit(event: Event) -> None:
+        for handler in handlers:
+            handler(event)
+
+    return emit
 
 
 def _auditing(

@@ -11,8 +11,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 from rich.text import Text
 
-from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, DepthMeasured, Event, RunFinished, RunStarted
+from gradaudit.engine.events import (
+    CaseDone,
+    CaseFinished,
+    CasesSkipped,
+    DepthMeasured,
+    Event,
+    KnownFailuresCompared,
+    RunFinished,
+    RunStarted,
+)
 from gradaudit.report import numbers
+from gradaudit.report.baseline import known_failure_lines
 from gradaudit.report.depth import depth_lines
 from gradaudit.report.explanation.glyphs import glyphs_for
 from gradaudit.report.failures import Failure, closing_list, gathered, in_a_line
@@ -58,6 +68,7 @@ class TerminalReport:
         self._quiet = quiet
         self._verbose = verbose
         self._failed: list[Result] = []
+        self._known: KnownFailuresCompared | None = None
         self._dtypes: dict[str, set[str]] = {}
         self._current: list[Result] = []
         self._held: list[Failure] = []
@@ -83,6 +94,8 @@ class TerminalReport:
                 self._tell(event)
             case DepthMeasured():
                 self._depths.append(event)
+            case KnownFailuresCompared():
+                self._known = event
             case RunFinished():
                 self._finish(event)
 
@@ -191,6 +204,8 @@ class TerminalReport:
             for k, (seconds, where) in enumerate(self._tally.slowest(SLOWEST)):
                 heading = "Slowest:" if k == 0 else ""
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
+        if self._known and (self._known.mended or not self._quiet):
+            self._print_part(known_failure_lines(self._known))
         if not self._quiet:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))

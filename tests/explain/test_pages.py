@@ -10,6 +10,7 @@ from gradaudit.guides import finding_names, finding_page, guide, guide_names
 from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
+    "adopting",
     "ci",
     "coverage",
     "debugging",
