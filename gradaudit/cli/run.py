@@ -13,10 +13,14 @@ import typer
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gradaudit.audit.conclusion import Audit
+    from gradaudit.drafts.plan import Plan
     from gradaudit.engine.events import Event, Handler
     from gradaudit.report.record import Recorder
     from gradaudit.spec.case import Case
+    from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
 
@@ -27,7 +31,10 @@ FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
 def run(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Spec files or folders; default: the project's.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            help="Specs, or Python and C sources as they are; default: the project's specs.", show_default=False
+        ),
     ] = None,
     specs: Annotated[list[Path] | None, typer.Option("--specs", help="More specs; repeatable.")] = None,
     select: Annotated[
@@ -95,7 +102,7 @@ def run(
     from gradaudit.report.terminal import TerminalReport
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
-    from gradaudit.spec.load import load_specs, selected
+    from gradaudit.spec.load import selected
     from gradaudit.spec.select import SelectionError, parse_selection
 
     project, unknown = _project(specs_given=bool(paths or specs))
@@ -110,7 +117,7 @@ def run(
     known = known_failures(known_in, update=update_baseline)
     try:
         where = [*(paths or ()), *(specs or ())] or list(project.specs)
-        loaded = load_specs(where, overrides)
+        loaded, plan = _loaded(where, overrides, project, jobs)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
         console = open_console(stderr="-" in (json, junit))
@@ -126,6 +133,7 @@ def run(
             heard, audit = _auditing(emit, loaded, project, depth=depth)
             run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
             _tell_what_was_not_recorded(unknown, recorders)
+            _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
         leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
     except (SelectionError, UnwritableError, NoTracerError) as error:
@@ -138,6 +146,32 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED)
     if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
+
+
+def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int | None) -> tuple[Specs, Plan | None]:
+    """Return the specs at some paths, and what is drafted of the backward passes in those that are sources."""
+    from gradaudit.drafts.plan import is_source, plan_of, with_drafts
+    from gradaudit.spec.load import Specs, load_specs
+
+    sources = [path for path in where if is_source(path)]
+    specs = [path for path in where if path not in sources]
+    loaded = load_specs(specs, overrides) if specs else Specs((), {})
+    if not sources:
+        return loaded, None
+    plan = plan_of(sources, ignore=project.ignore, jobs=jobs)
+    return with_drafts(loaded, plan, overrides), plan
+
+
+def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
+    if plan is None:
+        return
+    console.print("\nGuessed, as no spec says how they are called (gradaudit init PATH writes specs):", style="bold")
+    for drafted in plan.drafts:
+        shapes = ", ".join(f"{one.name} {list(one.shape)}" for case in drafted.cases[:1] for one in case.inputs)
+        said = f"  {drafted.found.place}  {drafted.said}" + (f"; {shapes}" if shapes else "")
+        console.print(said, soft_wrap=True, markup=False)
+    for trouble in plan.troubles:
+        console.print(f"  not searched: {trouble}", soft_wrap=True, markup=False)
 
 
 def _project(*, specs_given: bool) -> tuple[Project, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from gradaudit.audit.conclusion import Audit, concluded, failed_audit
 from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
+from gradaudit.checks.gradient.outcome import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
 from gradaudit.flow.audit import audit_flow
@@ -19,7 +20,7 @@ from gradaudit.learning.audit import audit_learning
 from gradaudit.numerics.arrays import Array
 from gradaudit.results import Result, Verdict
 from gradaudit.source.place import place_of
-from gradaudit.spec.case import Case, FlowTarget, LearningTarget
+from gradaudit.spec.case import Case, FlowTarget, LearningTarget, UncalledTarget
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import opened, written_backwards
 from gradaudit.targets.op import LostOpError, Op, OpError
@@ -64,5 +65,14 @@ def _placed(results: tuple[Result, ...], op: Op, inputs: Mapping[str, Array] | N
     return tuple(replace(result, source=place) for result in results)
 
 
-AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {FlowTarget: audit_flow, LearningTarget: audit_learning}
+def audit_uncalled(case: Case, op: Any) -> Audit:
+    """Return the audit of a backward pass that nobody knows how to call: undecided."""
+    return Audit((replace(blank_result(case, "?", case.notes), verdict=Verdict.INCONCLUSIVE, expected=False),))
+
+
+AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {
+    FlowTarget: audit_flow,
+    LearningTarget: audit_learning,
+    UncalledTarget: audit_uncalled,
+}
 """How a case is audited whose target is more than an op, by the kind of its target."""

@@ -108,6 +108,7 @@ class PythonTarget:
         reference: a forward that computes the same in float64, and is differenced instead; empty for none.
         surrogate: the function whose derivative backward is meant to be; empty for forward itself.
         accumulates: whether backward adds to the buffers of gradients that it is given.
+        definitions_only: whether its modules are imported without the statements that run something.
 
     """
 
@@ -118,6 +119,7 @@ class PythonTarget:
     reference: str = ""
     surrogate: str = ""
     accumulates: bool = False
+    definitions_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,11 @@ class LayerTarget:
         differentiable_outputs: positions of the outputs that count; None for all floating ones.
         accumulates: whether backward adds to the gradients that lie at their places already.
         folder: the spec's own.
+        steps: whether the last argument of backward is a learning rate, with which it changes its parameters: the
+            gradients of those are what a rate of one takes away.
+        definitions_only: as in a ``PythonTarget``.
+        constructor: names of the inputs that the constructor takes, by keyword.
+        convention: what backward returns.
 
     """
 
@@ -151,6 +158,38 @@ class LayerTarget:
     differentiable_outputs: tuple[int, ...] | None
     accumulates: bool
     folder: Path
+    steps: bool = False
+    definitions_only: bool = False
+    constructor: tuple[str, ...] = ()
+    convention: Convention = "vjp"
+
+
+@dataclass(frozen=True)
+class ClosureTarget:
+    """An op on a tape of one's own: a function of tensors whose output carries a closure that hands gradients on.
+
+    Attributes:
+        tensor: the class of tensors, or a function that makes one of an array, ``module:name``.
+        call: the function, or method of the class, ``module:name``; takes tensors.
+        data: where a tensor keeps its values.
+        grad: the attribute that holds its gradient.
+        backward: the attribute of the output that holds the closure; called without arguments, or with the upstream.
+        elementwise: whether tensors are numbers: the op is called for each element.
+        accumulates: whether the closure adds to the gradients that its inputs have already.
+        folder: the spec's own.
+        definitions_only: as in a ``PythonTarget``.
+
+    """
+
+    tensor: str
+    call: str
+    data: str
+    grad: str
+    backward: str
+    elementwise: bool
+    accumulates: bool
+    folder: Path
+    definitions_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +209,14 @@ class ProcessTarget:
     op: str
     timeout: float
     differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class UncalledTarget:
+    """A backward pass that was found, and that nobody knows how to call; ``reason`` says why."""
+
+    reason: str
     folder: Path
 
 
@@ -308,7 +355,16 @@ class LearningTarget(ModelTarget):
     expected: Attainment = Attainment()
 
 
-Target = PythonTarget | LayerTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
+Target = (
+    PythonTarget
+    | LayerTarget
+    | ClosureTarget
+    | UncalledTarget
+    | ProcessTarget
+    | FrameworkTarget
+    | HeldTarget
+    | ModelTarget
+)
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
 
 
@@ -318,7 +374,9 @@ def takes_upstream(target: Target) -> bool:
         if target.backward.convention != "vjp":
             return target.backward.convention != "value_and_grad"
         return any(word.startswith("upstream") for word in target.backward.args)
-    return not isinstance(target, LayerTarget) or any(word.startswith("upstream") for word in target.args)
+    if not isinstance(target, LayerTarget) or target.convention == "derivative":
+        return True
+    return any(word.startswith("upstream") for word in target.args)
 
 
 @dataclass(frozen=True)

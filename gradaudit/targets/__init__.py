@@ -9,6 +9,7 @@ from typing import Any
 
 from gradaudit.spec.case import (
     Case,
+    ClosureTarget,
     FlowTarget,
     FrameworkTarget,
     HeldTarget,
@@ -17,7 +18,9 @@ from gradaudit.spec.case import (
     ProcessTarget,
     PythonTarget,
     Target,
+    UncalledTarget,
 )
+from gradaudit.targets.closure import closure_names, open_closure
 from gradaudit.targets.frameworks import framework_names, open_framework
 from gradaudit.targets.layer import layer_names, open_layer
 from gradaudit.targets.model import learning_names, model_names, open_model
@@ -53,7 +56,9 @@ class TargetKind:
 TARGET_KINDS: Mapping[type, TargetKind] = {
     PythonTarget: TargetKind(open_python, imported_names),
     LayerTarget: TargetKind(open_layer, layer_names),
+    ClosureTarget: TargetKind(open_closure, closure_names),
     ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
+    UncalledTarget: TargetKind(lambda target, case: None),  # type: ignore[arg-type, return-value]
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
     FrameworkTarget: TargetKind(open_framework, framework_names),
     FlowTarget: TargetKind(open_model, model_names, close=lambda target, op: op.restore()),

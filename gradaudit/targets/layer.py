@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from gradaudit.spec.case import Case, LayerTarget
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.python_target import CACHE
 from gradaudit.targets.conventions import READINGS
+from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.generators import PutBack
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
@@ -20,6 +22,7 @@ from gradaudit.targets.place import read, write
 from gradaudit.targets.python import (
     accepted,
     added,
+    cache_of,
     counted_outputs,
     named_word,
     usable_gradient,
@@ -61,6 +64,10 @@ class LayerOp:
         """Return the gradients that a new layer returns and leaves behind, after its forward."""
         layer, gradients = self._answer(upstream, inputs, noise=False)
         left = {name: self._left(layer, name, inputs) for name in self.target.gradients}
+        if self.target.steps:
+            left |= {
+                name: inputs[name] - np.asarray(read(layer, place)) for name, place in self.target.parameters.items()
+            }
         if self.target.accumulates:
             layer, _ = self._answer(upstream, inputs, noise=True)
             for name, gradient in left.items():
@@ -83,17 +90,26 @@ class LayerOp:
                 with suppress(OpError):  # what is made by backward itself is not added to
                     write(layer, place, _noise(zeros) if noise else zeros)
         words = {name: array for name, array in inputs.items() if name in self.target.args}
-        given = [
-            words[word] if word in words else named_word(word, upstream if word.startswith("upstream") else members)
-            for word in self.target.args
-        ]
+        given = [words[word] if word in words else self._meant(word, upstream, members) for word in self.target.args]
         backward = _method(layer, self.target.backward)
         try:
-            returned = self.generators.backward(backward, *given, **accepted(backward, self._asked(backward)))
+            if self.target.steps:
+                given.append(1.0)
+            returned = self.generators.backward(backward, *given, **self._asked(backward))
         except (Exception, SystemExit) as error:
             raise raised("backward", error) from None
-        members_ = READINGS["vjp"](returned, self.target.returns, inputs, upstream) if self.target.returns else {}
+        members_ = self._read(returned, inputs, upstream)
         return layer, {name: usable_gradient(name, one, inputs[name].dtype) for name, one in members_.items()}
+
+    def _read(self, returned: Any, inputs: Mapping[str, Array], upstream: tuple[Array, ...]) -> dict[str, Any]:
+        if not self.target.returns:
+            return {}
+        return READINGS[self.target.convention](returned, self.target.returns, inputs, upstream)
+
+    def _meant(self, word: str, upstream: tuple[Array, ...], members: list[Any]) -> Any:
+        if word == CACHE:
+            return cache_of(members, self.target.differentiable_outputs)
+        return named_word(word, upstream if word.startswith("upstream") else members)
 
     def _left(self, layer: Any, name: str, inputs: Mapping[str, Array]) -> Array | None:
         return usable_gradient(name, read(layer, self.target.gradients[name]), inputs[name].dtype)
@@ -107,11 +123,13 @@ class LayerOp:
             raise raised("forward", error) from None
 
     def _forward(self, inputs: Mapping[str, Array]) -> tuple[Any, list[Any]]:
-        layer = self.make(**accepted(self.make, self.params))
+        given = {name: inputs[name].copy() for name in self.target.constructor}
+        layer = self.make(**accepted(self.make, self.params), **given)
         for name, place in self.target.parameters.items():
             write(layer, place, inputs[name].copy())
         forward = _method(layer, self.target.forward)
-        data = [array for name, array in inputs.items() if name not in self.target.parameters]
+        apart = {*self.target.parameters, *self.target.constructor}
+        data = [array for name, array in inputs.items() if name not in apart]
         returned = forward(*data, **self._asked(forward))
         return layer, list(members_of(returned).values())
 
@@ -139,11 +157,12 @@ def _method(layer: Any, name: str) -> Callable[..., Any]:
 
 def open_layer(target: LayerTarget, case: Case) -> LayerOp:
     """Import the class that a target names, and bind the case's params to it."""
-    make = import_function(target.layer, target.folder)
+    with definitions_only(target.definitions_only):
+        make = import_function(target.layer, target.folder)
     held = getattr(make, "__init__", make) if isinstance(make, type) else make
     return LayerOp(target, make, case.params, PutBack([getattr(held, "__globals__", {})]))
 
 
 def layer_names(target: LayerTarget) -> dict[tuple[str, ...], str]:
     """Return the class that a target names, by its path in the spec."""
-    return {("target", "layer", "make"): target.layer}
+    return {} if target.definitions_only else {("target", "layer", "make"): target.layer}

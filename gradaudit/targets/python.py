@@ -15,6 +15,7 @@ from gradaudit.spec.case import Case, Convention, PythonTarget
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.spec.python_target import BUFFER, CACHE, GRADIENTS
 from gradaudit.targets.conventions import READINGS
+from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.generators import PutBack
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
@@ -131,11 +132,21 @@ class PythonOp:
         if buffer := BUFFER.fullmatch(word):
             return buffers[buffer[1]]
         if word == CACHE:
-            rest = [one for k, one in enumerate(given) if k not in (self.counted or (0,))]
-            if not rest:
-                raise OpError("backward's args name cache, but forward returned nothing beside its output")
-            return rest[0] if len(rest) == 1 else tuple(rest)
+            return cache_of(given, self.counted)
         return named_word(word, upstream if word.startswith("upstream") else given)
+
+
+def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:
+    """Return what forward returned beside the outputs that count, the first where nobody says which.
+
+    Raises:
+        OpError: where there is nothing.
+
+    """
+    rest = [one for k, one in enumerate(members) if k not in (counted or (0,))]
+    if not rest:
+        raise OpError("backward's args name cache, but forward returned nothing beside its output")
+    return rest[0] if len(rest) == 1 else tuple(rest)
 
 
 def named_word(word: str, given: Sequence[Any]) -> Any:
@@ -213,10 +224,12 @@ def added(gradient: Array, before: Array, after: Array) -> Array:
 
 def open_python(target: PythonTarget, case: Case) -> PythonOp:
     """Import the functions that a target names and bind the case's params to them."""
-    forward = import_function(target.forward, target.folder)
+    with definitions_only(target.definitions_only):
+        forward = import_function(target.forward, target.folder)
+        backward = import_function(target.backward.call, target.folder)
     opened = open_functions(
         forward,
-        import_function(target.backward.call, target.folder),
+        backward,
         case.params,
         args=target.backward.args,
         returns=target.backward.returns,
@@ -285,6 +298,8 @@ def _described(member: Any) -> str:
 
 def imported_names(target: PythonTarget) -> dict[tuple[str, ...], str]:
     """Return the functions that a target names, by their path in the spec."""
+    if target.definitions_only:  # they were tried when the target was made
+        return {}
     key = next(key for key, convention in GRADIENTS.items() if convention == target.backward.convention)
     named = {("target", key, "call"): target.backward.call}
     for beside in ("forward", "reference", "surrogate"):

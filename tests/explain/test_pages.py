@@ -22,6 +22,7 @@ GUIDES = {
     "learning",
     "lint",
     "new-op",
+    "numpy-networks",
     "precision",
     "process",
     "python",
