@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradaudit.api import Audit, GradientMismatch, check, op, process_op
+    from gradaudit.drop_in.jax import check_grads
+    from gradaudit.drop_in.torch import gradcheck, gradgradcheck
     from gradaudit.framework_ops import autograd_op, jax_op, tinygrad_op, torch_op
 
 __all__ = [
@@ -17,6 +19,9 @@ __all__ = [
     "GradientMismatch",
     "autograd_op",
     "check",
+    "check_grads",
+    "gradcheck",
+    "gradgradcheck",
     "jax_op",
     "op",
     "process_op",
@@ -27,6 +32,8 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("Audit", "GradientMismatch", "check", "op", "process_op"), "gradaudit.api"),
     **dict.fromkeys(("autograd_op", "jax_op", "tinygrad_op", "torch_op"), "gradaudit.framework_ops"),
+    **dict.fromkeys(("gradcheck", "gradgradcheck"), "gradaudit.drop_in.torch"),
+    "check_grads": "gradaudit.drop_in.jax",
 }
 """Where each name is defined: nothing is imported before it is asked for."""
 

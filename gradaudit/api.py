@@ -10,6 +10,8 @@ from typing import Any, get_args
 
 from numpy.typing import ArrayLike
 
+from gradaudit.drop_in.arguments import signature_names
+from gradaudit.drop_in.recognise import recognised
 from gradaudit.engine.audit import audit_case
 from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
@@ -63,7 +65,7 @@ def op(
             counted=None if outputs is None else tuple(outputs),
         )
 
-    return HeldTarget(opened, name or str(getattr(forward, "__name__", "op")))
+    return HeldTarget(opened, name or str(getattr(forward, "__name__", "op")), takes=signature_names(forward))
 
 
 def process_op(
@@ -103,7 +105,7 @@ class GradientMismatch(AssertionError):  # noqa: N818 (named as what it says in 
 
 @dataclass(frozen=True, repr=False)
 class Audit:
-    """What an audit found.
+    """What an audit found; true where it passed, and false where it did not.
 
     Attributes:
         results: one for each differentiable input, in their order; a module's parameters after them.
@@ -142,6 +144,10 @@ class Audit:
         if self.verdict is not Verdict.PASS and not (allow_inconclusive and self.verdict is Verdict.INCONCLUSIVE):
             raise GradientMismatch(self)
 
+    def __bool__(self) -> bool:
+        """Whether every gradient passed: what cannot be decided did not."""
+        return self.verdict is Verdict.PASS
+
     def __repr__(self) -> str:
         found = ", ".join(f"{result.input}: {result.verdict}" for result in self.results)
         return f"<Audit of {self.results[0].op}: {found}>"
@@ -162,8 +168,8 @@ def _line(result: Result) -> str:
 
 
 def check(
-    op: HeldTarget | Op,
-    inputs: Mapping[str, ArrayLike],
+    op: HeldTarget | Op | Callable[..., Any],
+    inputs: Mapping[str, Any] | Sequence[Any] | ArrayLike,
     *,
     params: Mapping[str, Any] | None = None,
     rtol: float | None = None,
@@ -176,9 +182,10 @@ def check(
     """Audit an op at given inputs, as ``gradaudit run`` audits one at those that it draws.
 
     Args:
-        op: what ``gradaudit.op``, ``gradaudit.torch_op`` and the like return, or any object with the methods of the
-            ``Op`` protocol.
-        inputs: name to array of NumPy or of a framework, in the order in which forward takes them; they are copied.
+        op: what ``gradaudit.op``, ``gradaudit.torch_op`` and the like return; a function, ``Function.apply`` or module
+            of a framework; or any object with the methods of the ``Op`` protocol.
+        inputs: name to array of NumPy or of a framework, in the order in which forward takes them; or what it takes by
+            position, as a tuple or, where that is one array, as it is. They are copied.
         params: keyword arguments of forward, and of backward where it takes them.
         rtol: relative tolerance; default: the dtype's.
         atol: absolute tolerance; default: the dtype's.
@@ -192,10 +199,11 @@ def check(
         The audit, whatever it found: nothing that the op does raises here.
 
     Raises:
-        TypeError: where an input is no array of numbers, or ``op`` no op.
+        TypeError: where an input is no array of numbers, or nothing says what the backward of ``op`` is.
         ValueError: where an argument is none of those that there are.
 
     """
+    op, inputs = recognised(op, inputs)
     target = op if isinstance(op, HeldTarget) else _held(op, params)
     if differentiable is not None:
         target = with_parameters_constant(target)
@@ -226,8 +234,6 @@ def check(
 
 def _held(op: Any, params: Mapping[str, Any] | None) -> HeldTarget:
     """Return a target for an op whose params are bound already."""
-    if not all(callable(getattr(op, method, None)) for method in ("forward", "backward", "differentiable_outputs")):
-        raise TypeError(f"op: expected what gradaudit.op(forward, backward) returns, found {type(op).__name__}")
     if params:
         raise ValueError(f"params: {type(op).__name__} has its params bound already")
     return HeldTarget(lambda case: op, type(op).__name__)

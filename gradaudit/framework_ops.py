@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
+from gradaudit.drop_in.arguments import signature_names
 from gradaudit.spec.case import WITH_MODULES, Case, Framework, HeldTarget, Mode
 from gradaudit.spec.errors import nearest
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
@@ -112,7 +114,7 @@ def _framework_op(
     if mode not in get_args(Mode):
         known = get_args(Mode)
         raise ValueError(f"mode: found {mode!r}, expected one of {', '.join(known)}{nearest(str(mode), known)}")
-    called = name or _name_of(function)
+    called = name or name_of(function)
     counted = None if outputs is None else tuple(outputs)
 
     def opened(case: Case) -> FrameworkOp:
@@ -121,7 +123,8 @@ def _framework_op(
         except UnusableError as error:
             raise OpError(f"{called} {error}") from None
 
-    return HeldTarget(opened, called, brings_inputs=framework in WITH_MODULES)
+    takes = () if isinstance(function, type) else signature_names(function)  # a class makes what is called
+    return HeldTarget(opened, called, brings_inputs=framework in WITH_MODULES, takes=takes)
 
 
 def with_parameters_constant(target: HeldTarget) -> HeldTarget:
@@ -137,8 +140,10 @@ def with_parameters_constant(target: HeldTarget) -> HeldTarget:
     return replace(target, open=opened, brings_inputs=False)
 
 
-def _name_of(function: Any) -> str:
+def name_of(function: Any) -> str:
     """Return the name of a function, of the class that it is the ``apply`` of, or of a module's class."""
+    if isinstance(function, partial):
+        return name_of(function.func)
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type):
         return owner.__name__

@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from gradaudit.audit.conclusion import Audit
     from gradaudit.spec.case import Case
-    from gradaudit.spec.expand import Overrides
+    from gradaudit.store.baseline import Baseline
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -58,45 +58,54 @@ class SpecFile(pytest.File):
         """Yield the tests of the file's only op, or a collector for each of several.
 
         Raises:
-            SpecError: where the specs cannot be audited as they are.
+            SpecError: where the specs cannot be audited as they are, or the project's settings are wrong.
+            BaselineError: where the project's file of known failures cannot be used.
 
         """
+        from gradaudit.spec.expand import Overrides
         from gradaudit.spec.load import load_specs
+        from gradaudit.spec.project import find_project
+        from gradaudit.store.baseline import Baseline, read_baseline
 
+        project = find_project(self.config.invocation_params.dir)
+        known = read_baseline(project.baseline) if project.baseline else Baseline()
         here = self.path.is_relative_to(Path.cwd())
-        cases = load_specs([self.path.relative_to(Path.cwd()) if here else self.path], _overrides(self.config)).cases
-        ops = dict.fromkeys(case.op for case in cases)
+        path = self.path.relative_to(Path.cwd()) if here else self.path
+        audited = [_Audited(case, known) for case in load_specs([path], Overrides(tolerances=project.tolerances)).cases]
+        ops = dict.fromkeys(each.case.op for each in audited)
         for op in ops:
-            own = [case for case in cases if case.op == op]
+            own = [each for each in audited if each.case.op == op]
             if len(ops) > 1:
-                yield SpecOp.from_parent(self, name=op, cases=own)
+                yield SpecOp.from_parent(self, name=op, audited=own)
             else:
                 yield from _items(self, own)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:  # type: ignore[override]
         """Return what is wrong with the specs, where that is it."""
         from gradaudit.spec.errors import SpecError
+        from gradaudit.store.baseline import BaselineError
 
-        return str(excinfo.value) if isinstance(excinfo.value, SpecError) else super().repr_failure(excinfo)
+        told = isinstance(excinfo.value, (SpecError, BaselineError))
+        return str(excinfo.value) if told else super().repr_failure(excinfo)
 
 
 class SpecOp(pytest.Collector):
     """One of several ops of a file."""
 
-    def __init__(self, *, cases: list[Case], **keys: Any) -> None:
+    def __init__(self, *, audited: list[_Audited], **keys: Any) -> None:
         super().__init__(**keys)
-        self._cases = cases
+        self._audited = audited
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield the op's tests."""
-        return _items(self, self._cases)
+        return _items(self, self._audited)
 
 
-def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]:
+def _items(parent: pytest.Collector, of_op: list[_Audited]) -> Iterator[pytest.Item]:
     from gradaudit.spec.case import ModelTarget
 
-    for case in cases:
-        audited = _Audited(case)
+    for audited in of_op:
+        case = audited.case
         model = isinstance(case.target, ModelTarget)  # whose parameters are known when it has been made
         if model or not any(made.differentiable for made in case.inputs):  # likewise an embedding's
             yield GradientItem.from_parent(parent, name=f"{case.name}[{case.dtype}]", audited=audited, about="")
@@ -107,24 +116,12 @@ def _items(parent: pytest.Collector, cases: list[Case]) -> Iterator[pytest.Item]
                 yield GradientItem.from_parent(parent, name=name, audited=audited, about=made.name)
 
 
-def _overrides(config: pytest.Config) -> Overrides:
-    """Return what the project sets over its specs: its tolerances.
-
-    Raises:
-        SpecError: where the project's settings are wrong.
-
-    """
-    from gradaudit.spec.expand import Overrides
-    from gradaudit.spec.project import find_project
-
-    return Overrides(tolerances=find_project(config.invocation_params.dir).tolerances)
-
-
 class _Audited:
-    """A case, audited when the first of its inputs is tested."""
+    """A case, audited when the first of its inputs is tested, and the failures that are known."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, known: Baseline) -> None:
         self.case = case
+        self.known = known
         self._audit: Audit | None = None
 
     def audit(self) -> Audit:
@@ -168,6 +165,8 @@ class GradientItem(pytest.Item):
     def runtest(self) -> None:
         """Audit the case, unless another input's test did; skip where its framework is not installed.
 
+        Where all that failed is known to, the test is expected to fail, as pytest says.
+
         Raises:
             UnexpectedEndError: where this input's gradient did not end as the spec expects; for the case's first test
                 also where one did not that the spec does not name: that of a module's parameter.
@@ -179,7 +178,10 @@ class GradientItem(pytest.Item):
         if framework := missing_framework(self._audited.case.target):
             pytest.skip(f"{framework} is not installed; {install_command(framework)}")
         results = [result for result in self._audited.audit().results if result.input in self._about]
-        if blocks := case_blocks(results, MAX_ROWS):
+        failed = [result for result in results if not result.expected]
+        if failed and all(map(self._audited.known.forgives, failed)):
+            pytest.xfail("a known failure of the project's baseline")
+        if blocks := case_blocks(failed, MAX_ROWS):
             raise UnexpectedEndError("\n\n".join("\n".join(block) for block in blocks))
 
     @property

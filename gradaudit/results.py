@@ -134,6 +134,18 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class SourceLine:
+    """A line of source and the function that it is in; the file as seen from the current folder."""
+
+    file: str
+    line: int
+    function: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" + (f", in {self.function}" if self.function else "")
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a model in training was worth after some epochs, 0 for none: its loss and its accuracy over all data.
 
@@ -174,6 +186,8 @@ class Result:
         findings: what else was noticed.
         location: ``file:line`` of the case in its spec.
         training: how loss and accuracy went while a model was trained; empty for other audits.
+        source: where the backward is defined, or else the function whose derivative is a framework's own; None where
+            it is not in Python.
 
     """
 
@@ -200,6 +214,7 @@ class Result:
     findings: tuple[Finding, ...] = ()
     location: str = ""
     training: tuple[Measured, ...] = ()
+    source: SourceLine | None = None
 
 
 MAX_MISMATCHES = 10_000

@@ -99,14 +99,20 @@ def _disappointment(expect: Expectation, results: list[Result]) -> str:
     seen = {finding.code for result in results for finding in result.findings}
     if missing := [code for code in expect.findings if code not in seen]:
         return f"the spec expects the finding {', '.join(missing)}, which was not made"
+    if missing := [name for name in expect.inputs if name not in {result.input for result in results}]:
+        return f"the spec expects the gradient of {', '.join(missing)} to end in some way, and there is none"
     verdict = worst([result.verdict for result in results])
-    if expect.verdict == "fail" and verdict is not Verdict.FAIL:
+    if expect.verdict == "fail" and not expect.inputs and verdict is not Verdict.FAIL:
         return f"the spec expects this case to fail, and it ended with {verdict}"
     return ""
 
 
 def _compared(result: Result, expect: Expectation, disappointment: str) -> Result:
+    by_input = expect.inputs.get(result.input, "pass") if expect.inputs else None
+    if by_input == "fail" and result.verdict is not Verdict.FAIL and not disappointment:
+        disappointment = f"the spec expects this gradient to fail, and it ended with {result.verdict}"
     if disappointment:
         said = f"{result.message}; {disappointment}" if result.message else disappointment
         return replace(result, expected=False, message=said)
-    return replace(result, expected=expect.verdict == "fail" or result.verdict is Verdict.PASS)
+    may_fail = (by_input or expect.verdict) == "fail"
+    return replace(result, expected=may_fail or result.verdict is Verdict.PASS)

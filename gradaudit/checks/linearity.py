@@ -48,7 +48,12 @@ class Answers:
 
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it."""
+    """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it.
+
+    The gradient function of a scalar loss may take none.
+    """
+    if not probe.case.takes_upstream and all(math.prod(u.shape) == 1 for u in probe.upstream):
+        return
     in_v, in_w = (probe.backward(probe.base, upstream) for upstream in _other_upstreams(probe))
     for name in probe.claimed:
         answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))

@@ -12,7 +12,7 @@ from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
 
 def diff(
     before: Annotated[
-        str | None, typer.Argument(metavar="A", help="A run's number or a commit; default: the run before B.")
+        str | None, typer.Argument(metavar="A", help="A run's number or a commit; default: the whole run before B.")
     ] = None,
     after: Annotated[
         str | None, typer.Argument(metavar="B", help="A run's number or a commit; default: the last run.")
@@ -21,7 +21,8 @@ def diff(
 ) -> None:
     """Show what changed from run A to run B: newly failing, newly passing, new, gone, slower by evaluations.
 
-    Exits with 0 where nothing newly fails, 1 where something does, 2 where there are no such runs.
+    Exits with 0 where nothing newly fails, 1 where something does, what A did not audit included, 2 where there are no
+    such runs.
     """
     from gradaudit.cli.settings import project_settings
     from gradaudit.report.comparison import comparison_lines

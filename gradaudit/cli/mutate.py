@@ -108,7 +108,7 @@ def _record(mutation: Mutation, loaded: Specs, project: Project, path: Path) -> 
     import sqlite3
 
     from gradaudit.coverage.fingerprint import provenances, states
-    from gradaudit.coverage.reach import reach_finder
+    from gradaudit.source.reach import reach_finder
     from gradaudit.store.records import MutationRecord
     from gradaudit.store.schema import StoreError, open_to_write
     from gradaudit.store.write import add_mutations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -13,10 +13,14 @@ import typer
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gradaudit.audit.conclusion import Audit
-    from gradaudit.engine.events import Handler
+    from gradaudit.drafts.plan import Plan
+    from gradaudit.engine.events import Event, Handler
     from gradaudit.report.record import Recorder
     from gradaudit.spec.case import Case
+    from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
 
@@ -27,7 +31,10 @@ FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
 def run(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Spec files or folders; default: the project's.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            help="Specs, or Python and C sources as they are; default: the project's specs.", show_default=False
+        ),
     ] = None,
     specs: Annotated[list[Path] | None, typer.Option("--specs", help="More specs; repeatable.")] = None,
     select: Annotated[
@@ -52,15 +59,25 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Write what fails now into the baseline, and exit with 0.")
+    ] = False,
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
     format: Annotated[  # noqa: A002 (the option's name)
-        FormatOption, typer.Option(help="github: annotations of the specs' lines as well, for GitHub Actions.")
+        FormatOption, typer.Option(help="github: annotations beside backwards and specs as well, for GitHub Actions.")
     ] = FormatOption.terminal,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="A line for each unexpected case and one at the end.")
+        bool, typer.Option("--quiet", "-q", help="A line for each unexpected gradient, and one at the end.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Each unexpected gradient in full, however many there are.")
     ] = False,
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
@@ -75,8 +92,8 @@ def run(
 
         process_context()  # which imports on its own while the specs are read here
 
+    from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.depth.trace import NoTracerError
-    from gradaudit.engine.events import Event
     from gradaudit.engine.run import run_specs
     from gradaudit.report.console import open_console
     from gradaudit.report.files import UnwritableError
@@ -85,7 +102,7 @@ def run(
     from gradaudit.report.terminal import TerminalReport
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
-    from gradaudit.spec.load import load_specs, selected
+    from gradaudit.spec.load import selected
     from gradaudit.spec.select import SelectionError, parse_selection
 
     project, unknown = _project(specs_given=bool(paths or specs))
@@ -96,36 +113,65 @@ def run(
         tolerances=project.tolerances,
     )
     tally = Tally()
+    known_in = baseline or project.baseline
+    known = known_failures(known_in, update=update_baseline)
     try:
         where = [*(paths or ()), *(specs or ())] or list(project.specs)
-        loaded = load_specs(where, overrides)
+        loaded, plan = _loaded(where, overrides, project, jobs)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
         console = open_console(stderr="-" in (json, junit))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
-        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet), *github]
-        with one_interrupt(), _written(json, junit) as files:
+        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose), *github]
+        with one_interrupt(), _written(json, junit) as files, ExitStack() as stack:
             narrowed = select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
-            handlers: list[Handler] = [tally, *recorders, *shown, *files]
-
-            def emit(event: Event) -> None:
-                for handler in handlers:
-                    handler(event)
-
+            whole = not narrowed and _are_all(where, project)
+            updates = written_anew(stack, known, known_in, whole=whole) if update_baseline else []
+            reports = _each([tally, *shown, *files])
+            emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
             heard, audit = _auditing(emit, loaded, project, depth=depth)
             run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
             _tell_what_was_not_recorded(unknown, recorders)
+            _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
         leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
     except (SelectionError, UnwritableError, NoTracerError) as error:
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    for update in updates:
+        typer.echo(update.said, err=True)
     if tally.finished and tally.finished.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if not tally.as_expected(allow_inconclusive=allow_inconclusive):
+    if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
+
+
+def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int | None) -> tuple[Specs, Plan | None]:
+    """Return the specs at some paths, and what is drafted of the backward passes in those that are sources."""
+    from gradaudit.drafts.plan import is_source, plan_of, with_drafts
+    from gradaudit.spec.load import Specs, load_specs
+
+    sources = [path for path in where if is_source(path)]
+    specs = [path for path in where if path not in sources]
+    loaded = load_specs(specs, overrides) if specs else Specs((), {})
+    if not sources:
+        return loaded, None
+    plan = plan_of(sources, ignore=project.ignore, jobs=jobs)
+    return with_drafts(loaded, plan, overrides), plan
+
+
+def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
+    if plan is None:
+        return
+    console.print("\nGuessed, as no spec says how they are called (gradaudit init PATH writes specs):", style="bold")
+    for drafted in plan.drafts:
+        shapes = ", ".join(f"{one.name} {list(one.shape)}" for case in drafted.cases[:1] for one in case.inputs)
+        said = f"  {drafted.found.place}  {drafted.said}" + (f"; {shapes}" if shapes else "")
+        console.print(said, soft_wrap=True, markup=False)
+    for trouble in plan.troubles:
+        console.print(f"  not searched: {trouble}", soft_wrap=True, markup=False)
 
 
 def _project(*, specs_given: bool) -> tuple[Project, str]:
@@ -146,17 +192,31 @@ def _recorders(
 ) -> list[Recorder]:
     """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
     from gradaudit.coverage.fingerprint import provenances, states
-    from gradaudit.coverage.reach import reach_finder
     from gradaudit.report.record import Recorder
+    from gradaudit.source.reach import reach_finder
     from gradaudit.store.circumstances import current_circumstances
 
     home = (project.folder or Path()).resolve()
     if store is None and (project.folder is None or not all(path.resolve().is_relative_to(home) for path in where)):
         return []
-    everything = {path.resolve() for path in where} == {path.resolve() for path in project.specs}
-    circumstances = current_circumstances(home, narrowed=narrowed or not everything)
+    circumstances = current_circumstances(home, narrowed=narrowed or not _are_all(where, project))
     about = provenances(loaded.cases, reach_finder((Path.cwd(), home)))
     return [Recorder(store or project.store, circumstances, about, states(loaded.cases, about))]
+
+
+def _are_all(where: list[Path], project: Project) -> bool:
+    """Whether these are all the specs that the project has."""
+    return {path.resolve() for path in where} == {path.resolve() for path in project.specs}
+
+
+def _each(handlers: Sequence[Handler]) -> Handler:
+    """Return a handler that hands events to several, in their order."""
+
+    def emit(event: Event) -> None:
+        for handler in handlers:
+            handler(event)
+
+    return emit
 
 
 def _auditing(

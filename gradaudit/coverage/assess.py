@@ -14,8 +14,8 @@ from gradaudit.coverage.levels import CaseCounts, level_rows, model_rows
 from gradaudit.coverage.match import Matching
 from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutants, OpCoverage
 from gradaudit.coverage.passes import BackwardPass, Discovery
-from gradaudit.coverage.reach import hashed
 from gradaudit.results import worst
+from gradaudit.source.reach import hashed
 from gradaudit.spec.case import Case, Framework, FrameworkTarget, Target
 from gradaudit.spec.level import Level, level_of, model_of
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of

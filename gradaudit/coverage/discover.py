@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from gradaudit.coverage.modules import MAX_SOURCE
 from gradaudit.coverage.passes import BackwardPass, Discovery, Progress, Trouble
 from gradaudit.coverage.pattern_passes import OutOfTime, Pattern, PatternError, pattern_passes, patterns_for
 from gradaudit.coverage.python_passes import python_passes
+from gradaudit.source.modules import MAX_SOURCE
 
 SKIPPED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv", "env", "test", "tests"}

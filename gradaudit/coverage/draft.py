@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradaudit.coverage.modules import Imported, note_imports, read_tree
 from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.coverage.signature import (
     DATA,
@@ -17,6 +16,7 @@ from gradaudit.coverage.signature import (
     forward_signature,
     returned_inputs,
 )
+from gradaudit.source.modules import Imported, note_imports, read_tree
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

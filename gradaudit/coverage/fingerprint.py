@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gradaudit.coverage.reach import ReachFinder, hashed
+from gradaudit.source.reach import ReachFinder, hashed
 from gradaudit.spec.case import Case, Target
 from gradaudit.store.records import Provenance
 

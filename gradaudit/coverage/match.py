@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gradaudit.coverage.fingerprint import functions_of
-from gradaudit.coverage.modules import Module
 from gradaudit.coverage.passes import BackwardPass, Kind
-from gradaudit.coverage.reach import Reach, ReachFinder
+from gradaudit.source.modules import Module
+from gradaudit.source.reach import Reach, ReachFinder
 from gradaudit.spec.case import Case
 
 

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     AUTOGRAD = "defvjp"
     GRADIENT = "custom_gradient"
     CLOSURE = "closure"
+    VALUE_AND_GRAD = "loss and gradient"
     PATTERN = "pattern"
 
 

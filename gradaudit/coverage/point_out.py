@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gradaudit.coverage.discover import discover
-from gradaudit.coverage.modules import Modules
 from gradaudit.coverage.passes import BackwardPass
 from gradaudit.coverage.pattern_passes import Pattern
+from gradaudit.source.modules import Modules
 from gradaudit.spec.errors import nearest
 
 

@@ -9,14 +9,22 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradaudit.coverage.modules import Imported, note_imports, parsed
+from gradaudit.coverage.naming import (
+    BACKWARD_METHODS,
+    backward_method,
+    forward_among,
+    forward_method,
+    naming,
+    snake,
+)
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.source.modules import Imported, note_imports, parsed
 
-WORTH_PARSING = re.compile(rb"backward|vjp|_grad\b|custom_gradient|RegisterGradient|register_autograd")
+WORTH_PARSING = re.compile(
+    rb"[Bb]ack_?(ward|prop)|vjp|bwd|bprop|pullback|[Gg]rad|[Dd]eriv|_der\b|[Pp]rime|custom_gradient"
+    rb"|\bdef _?d_?[a-z]|\bdef df"
+)
 """What stands in every file that has a backward pass: most files are passed over without a syntax tree."""
-
-NAMED = re.compile(r"_*(?:(?P<before>\w+?)_(?P<word>backward|vjp|grad)|backward_(?P<after>\w+))")
-"""How functions that are backward passes are called."""
 
 VERBS = re.compile(
     "(assert|bench|benchmark|call|can|check|compile|disable|enable|get(?!_item)|has|is|make|maybe|needs|no|numerical|prepare|"
@@ -112,7 +120,10 @@ class _Finder:
                     self.search(node.body, f"{prefix}{node.name}.<locals>.", within_class=False)
                 case ast.ClassDef():
                     pair = self._class(node, prefix)
-                    inner = [below for below in node.body if not (pair and getattr(below, "name", "") == "backward")]
+                    own = backward_method({getattr(below, "name", "") for below in node.body}) if pair else ""
+                    inner = [
+                        below for below in node.body if not (pair and getattr(below, "name", "") in (own, "backward"))
+                    ]
                     self.search(inner, f"{prefix}{node.name}.", within_class=True)
                 case ast.Assign():
                     self._assignment(node, prefix)
@@ -133,7 +144,9 @@ class _Finder:
         for decorator in node.decorator_list:
             if self._decorated(node, decorator, prefix):
                 return
-        op = _op_of(node, siblings, method=method)
+        op = "" if _is_adapter(node) else _op_of(node, siblings, method=method)
+        if not op and _gives_loss_and_gradient(node, method=method):
+            self._add(prefix + node.name, _op_of_loss(node.name), Kind.VALUE_AND_GRAD, node, registered=False)
         if op and not _is_stub(node):
             self._add(prefix + node.name, op, Kind.FUNCTION, node, registered=False)
 
@@ -156,10 +169,11 @@ class _Finder:
         assigned = {name for below in node.body if isinstance(below, ast.Assign) for name in _plain_targets(below)}
         bases = {_resolved(base, self._imports) for base in node.bases}
         torch = any(TORCH_BASE.fullmatch(base) for base in bases)
-        backward = methods.get("backward")
-        if (backward is None and "backward" not in assigned) or (backward is not None and _is_stub(backward)):
+        name = backward_method(methods.keys() | assigned)
+        backward = methods.get(name)
+        if not name or (backward is not None and _is_stub(backward)):
             return False
-        if not torch and not {"forward"} & (methods.keys() | assigned):
+        if not torch and not forward_method(methods.keys() | assigned, name):
             return False
         kind = Kind.TORCH_FUNCTION if torch else Kind.CLASS
         self._add(prefix + node.name, node.name, kind, node)
@@ -226,17 +240,52 @@ def _op_of(node: Function, siblings: set[str], *, method: bool) -> str:
 
 
 def _op_by_name(name: str, args: ast.arguments, siblings: AbstractSet[str] = frozenset(), *, skip: int = 0) -> str:
-    named = NAMED.fullmatch(name)
+    named = naming(name)
     if named is None:
         return ""
-    op: str = named["before"] or named["after"]
+    op = named.op
     arguments = [argument.arg for argument in (*args.posonlyargs, *args.args)][skip:]
     if op in NO_OPS or VERBS.match(op) or not (arguments or args.vararg):
         return ""
-    if named["word"] == "grad":  # the loosest of the names: there must be more to it
-        forward = siblings & {op, f"_{op}", f"{op}_forward"}
-        return op if forward or (len(arguments) > 1 and UPSTREAM_WORDS.fullmatch(arguments[0])) else ""
-    return op
+    if named.sure:
+        return op
+    by_upstream = name.endswith("_grad") and len(arguments) > 1 and UPSTREAM_WORDS.fullmatch(arguments[0])
+    return op if forward_among(named, siblings - {name}) or by_upstream else ""
+
+
+LOSS_AND_GRADIENT = re.compile(r"\w*(loss|cost|objective|nll|error|energy|f)_and_(its_)?(grads?|gradients?|dx)\w*|fg")
+LOSS = re.compile(r"\w*(loss|cost|objective|nll|cross_?entropy|mse|hinge)\w*")
+GRADIENT = re.compile(r"d_?[A-Za-z]\w*|\w*grads?\w*|\w*gradients?\w*|g")
+
+
+def _gives_loss_and_gradient(node: Function, *, method: bool) -> bool:
+    """Whether a function returns a loss with its gradient: by its name, or by that and what it returns."""
+    if method or VERBS.match(node.name):
+        return False
+    if LOSS_AND_GRADIENT.fullmatch(node.name):
+        return True
+    if not LOSS.fullmatch(snake(node.name).lower()):
+        return False
+    returned = [below.value for below in ast.walk(node) if isinstance(below, ast.Return)]
+    last = returned[-1] if returned else None
+    return (
+        isinstance(last, ast.Tuple)
+        and len(last.elts) > 1
+        and all(isinstance(part, ast.Name) and GRADIENT.fullmatch(part.id) for part in last.elts[1:])
+    )
+
+
+def _op_of_loss(name: str) -> str:
+    return re.sub(r"_and_(its_)?(grads?|gradients?|dx)$", "", name).strip("_") or name
+
+
+def _is_adapter(node: Function) -> bool:
+    """Whether a function that is not surely a backward pass by its name calls the backward method of something."""
+    named = naming(node.name)
+    if named is None or named.sure:
+        return False
+    called = {_last_word(below.func) for below in ast.walk(node) if isinstance(below, ast.Call)}
+    return bool(called & set(BACKWARD_METHODS))
 
 
 def _has_decorator(node: Function, word: str) -> bool:

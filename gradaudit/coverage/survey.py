@@ -12,7 +12,7 @@ from gradaudit.coverage.match import match_passes
 from gradaudit.coverage.model import Coverage
 from gradaudit.coverage.passes import Progress
 from gradaudit.coverage.pattern_passes import compiled_patterns
-from gradaudit.coverage.reach import reach_finder
+from gradaudit.source.reach import reach_finder
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.level import ABOVE_UNIT, Level, level_of
 from gradaudit.spec.load import load_specs

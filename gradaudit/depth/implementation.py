@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradaudit.coverage.fingerprint import functions_of
-from gradaudit.coverage.modules import Module
-from gradaudit.coverage.reach import Reach, chains, reach_finder
+from gradaudit.source.modules import Module
+from gradaudit.source.reach import Reach, chains, reach_finder
 from gradaudit.spec.case import Case
 from gradaudit.spec.level import Level, level_of
 

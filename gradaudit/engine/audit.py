@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ import numpy as np
 from gradaudit.audit.conclusion import Audit, concluded, failed_audit
 from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
+from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import examine
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.audit import audit_learning
-from gradaudit.spec.case import Case, FlowTarget, LearningTarget
+from gradaudit.numerics.arrays import Array
+from gradaudit.results import Result, Verdict
+from gradaudit.source.place import place_of
+from gradaudit.spec.case import Case, FlowTarget, LearningTarget, UncalledTarget
 from gradaudit.spec.draw import UndrawableError
-from gradaudit.targets import opened
+from gradaudit.targets import opened, written_backwards
 from gradaudit.targets.op import LostOpError, Op, OpError
 
 
@@ -29,6 +34,7 @@ def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]]
         reached: opens its op, with params bound, for as long as the audit lasts.
 
     """
+    op: Op | None = None
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
             with reached(case) as op:
@@ -36,7 +42,8 @@ def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]]
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
-            return failed_audit(case, said, (finding,) if finding else ())
+            failed = failed_audit(case, said, (finding,) if finding else ())
+            return failed if op is None else replace(failed, results=_placed(failed.results, op))
 
 
 def audit_op(case: Case, op: Op) -> Audit:
@@ -47,8 +54,25 @@ def audit_op(case: Case, op: Op) -> Audit:
     results = with_likely_causes(subject, results, seen, findings)
     checking = subject.op.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}
-    return Audit(concluded(subject.case, results, unexplained(findings, results)), checking, shapes=shapes)
+    concluding = concluded(subject.case, results, unexplained(findings, results))
+    return Audit(_placed(concluding, op, subject.inputs), checking, shapes=shapes)
 
 
-AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {FlowTarget: audit_flow, LearningTarget: audit_learning}
+def _placed(results: tuple[Result, ...], op: Op, inputs: Mapping[str, Array] | None = None) -> tuple[Result, ...]:
+    """Name the line of the backward; what a framework's function calls is looked for only where something is wrong."""
+    wrong = any(result.verdict is not Verdict.PASS for result in results)
+    place = next(filter(None, map(place_of, written_backwards(op, inputs if wrong else None))), None)
+    return tuple(replace(result, source=place) for result in results)
+
+
+def audit_uncalled(case: Case, op: Any) -> Audit:
+    """Return the audit of a backward pass that nobody knows how to call: undecided."""
+    return Audit((replace(blank_result(case, "?", case.notes), verdict=Verdict.INCONCLUSIVE, expected=False),))
+
+
+AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {
+    FlowTarget: audit_flow,
+    LearningTarget: audit_learning,
+    UncalledTarget: audit_uncalled,
+}
 """How a case is audited whose target is more than an op, by the kind of its target."""

@@ -54,6 +54,22 @@ class DepthMeasured:
 
 
 @dataclass(frozen=True)
+class KnownFailuresCompared:
+    """What became of the failures that a file names; sent at the end, where there is such a file.
+
+    Attributes:
+        path: the file.
+        known: how many of them failed in this run, no worse than before.
+        mended: those that ended as their spec expects, in words.
+
+    """
+
+    path: str
+    known: int
+    mended: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Nothing more will come; ``interrupted`` tells whether cases were left out because of Ctrl-C."""
 
@@ -61,5 +77,5 @@ class RunFinished:
     interrupted: bool
 
 
-Event = CasesSkipped | RunStarted | CaseDone | CaseFinished | DepthMeasured | RunFinished
+Event = CasesSkipped | RunStarted | CaseDone | CaseFinished | DepthMeasured | KnownFailuresCompared | RunFinished
 Handler = Callable[[Event], None]

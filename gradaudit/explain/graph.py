@@ -15,7 +15,7 @@ from gradaudit.targets import opened
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import LostOpError, OpError
 from gradaudit.targets.parameters import completed
-from gradaudit.targets.tapes.tape import Node, Tensor
+from gradaudit.targets.tapes.tape import Tensor
 
 MAX_CUTS = 8
 """Most parameters that are traced to where the graph is cut, each of which takes a run of the model."""
@@ -92,10 +92,11 @@ def trace_graph(case: Case) -> Graph:
 
 
 def _graph(subject: FlowSubject) -> Graph:
-    found = subject.from_loss
-    lost = [name for name in subject.names if not found.reaches(subject.tensor(name))]
+    base = subject.recorded
+    found = base.from_loss
+    lost = [name for name in subject.names if not found.reaches(base.tensor(name))]
     cut_steps, cut_leaves = _cuts(subject, lost)
-    names = {id(subject.tensor(name)): name for name in subject.names}
+    names = {id(base.tensor(name)): name for name in subject.names}
     names |= {id(tensor): f"{path} (unregistered)" for path, tensor in subject.op.unregistered.items()}
     position = {identity: k for k, identity in enumerate(found.nodes)}
 
@@ -111,7 +112,7 @@ def _graph(subject: FlowSubject) -> Graph:
         )
         for identity, node in found.nodes.items()
     ]
-    return Graph(tuple(steps), tuple(_leaf(subject, subject.tensor(name), name) for name in lost))
+    return Graph(tuple(steps), tuple(_leaf(subject, base.tensor(name), name) for name in lost))
 
 
 def _leaf(subject: FlowSubject, tensor: Tensor, name: str, cut: str = "") -> Leaf:
@@ -125,12 +126,10 @@ def _cuts(subject: FlowSubject, lost: list[str]) -> tuple[Mapping[int, str], Map
     steps: dict[int, list[str]] = {}
     leaves: dict[int, str] = {}
     for name in lost[:MAX_CUTS]:
-        made = subject.cut(name).made
-        if made is None:
-            continue
-        node: Node | None = subject.op.tape.node(made.tensor)
-        if node is None:
-            leaves[id(made.tensor)] = made.place or "a place that is not known"
-        else:
-            steps.setdefault(node.identity, []).append(name)
+        for cut in subject.way(name).cuts:
+            node = subject.recorded.nodes[cut.position]
+            if node is None:
+                leaves[id(cut.made.tensor)] = cut.made.place or "a place that is not known"
+            else:
+                steps.setdefault(node.identity, []).append(name)
     return {identity: ", ".join(names) for identity, names in steps.items()}, leaves

@@ -20,11 +20,11 @@ from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
 from gradaudit.flow.checks.accumulation import accumulation
-from gradaudit.flow.checks.attachment import detached_output, wrong_backward
+from gradaudit.flow.checks.attachment import detached_output, said_of, wrong_backward
 from gradaudit.flow.checks.magnitude import magnitudes
 from gradaudit.flow.checks.reach import unreached_parameter, unregistered_parameters, withheld_gradient
 from gradaudit.flow.checks.zero import negligible, zero_gradients
-from gradaudit.flow.culprit import culprit
+from gradaudit.flow.culprit import Culprits
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
@@ -66,7 +66,7 @@ def _audited(case: Case, op: ModelOp) -> Audit:
     numbers: list[Finding] = []
     if detached := list(detached_output(subject)):
         noticed += detached
-        results = {name: _lost(result, detached[0].message) for name, result in results.items()}
+        results = {name: _lost(result, said_of(subject, name)) for name, result in results.items()}
     else:
         added = _added(subject)
         lost = _lost_ones(subject)
@@ -124,13 +124,13 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     results = with_likely_causes(audited, results, seen, findings)
     made = {result.input: result for result in results}
     made |= _zero_results(subject, probe, zero)
-    return _with_culprit(subject, made, zero), list(unexplained(findings, results))
+    return _with_culprits(subject, made, zero), list(unexplained(findings, results))
 
 
 def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
     """Return a model as an op that was called once, with the gradients of these names only in question."""
     inputs = tuple(replace(made, differentiable=made.name in names) for made in subject.case.inputs)
-    loss = np.array(subject.op.tape.array(subject.base.run.loss)).reshape(())
+    loss = np.array(subject.op.tape.array(subject.base.loss)).reshape(())
     return Subject(
         case=replace(subject.case, inputs=inputs),
         op=counting(subject.op),
@@ -178,19 +178,29 @@ def _with_flow(
     return made
 
 
-def _with_culprit(subject: FlowSubject, results: dict[str, Result], zero: Container[str]) -> dict[str, Result]:
-    """Add to the wrong gradients where a part of them is lost, or the step that makes them wrong.
+def _with_culprits(subject: FlowSubject, results: dict[str, Result], zero: Container[str]) -> dict[str, Result]:
+    """Add to each wrong gradient where parts of it are lost, and the steps on its way that make it wrong.
 
     A gradient of zero tells nothing of the steps that it passed.
     """
     wrong = [name for name, result in results.items() if result.verdict is Verdict.FAIL]
     right = [name for name, result in results.items() if result.verdict is Verdict.PASS and name not in zero]
-    if not wrong:
-        return results
-    cut = subject.cut(*wrong)
-    partly = cut.made is not None and not cut.node
-    said = f"a part of it is lost: {cut.in_words()}" if partly else culprit(subject, wrong, right)
-    return {name: _blaming(result, said) if said and name in wrong else result for name, result in results.items()}
+    along = {name: _shown(np.asarray(subject.gradients[name]), results[name]) for name in wrong}
+    culprits = Culprits(subject, wrong, right, along)
+    said = {}
+    for name in wrong:
+        with suppress(OpError):
+            said[name] = culprits.of(name).in_words()
+    return results | {name: _blaming(results[name], words) for name, words in said.items() if words}
+
+
+def _shown(gradient: Array, result: Result) -> Array:
+    """Return the gradient that differences show, where they were looked at; what is claimed elsewhere."""
+    shown = gradient.astype(np.result_type(gradient.dtype, np.float64))
+    for row in result.mismatches:
+        if np.isfinite(row.numerical):
+            shown[row.index] = row.numerical
+    return shown
 
 
 def _blaming(result: Result, said: str) -> Result:

@@ -1,20 +1,28 @@
-"""Which step makes gradients wrong: the one that all wrong ones and no right one pass through."""
+"""What makes gradients wrong: places where parts of them are lost, and steps whose backward is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradaudit.flow.attribution import last_right
-from gradaudit.flow.graph import key_of
+from gradaudit.flow.balance import wrong_by_balance
+from gradaudit.flow.cut import Way
+from gradaudit.flow.descent import wrong_by_descent
+from gradaudit.flow.graph import Walk
+from gradaudit.flow.motion import motion
+from gradaudit.flow.recording import Recorded, step_in_words
+from gradaudit.flow.steps import WRONG, WrongStep, look_at_steps
 from gradaudit.flow.subject import FlowSubject
+from gradaudit.targets.op import OpError
+from gradaudit.targets.tapes.tape import Tensor
 
 T = TypeVar("T")
-
-MOST_TRIED = 64
-"""Steps among which the one is looked for whose backward is wrong."""
+Array = NDArray[Any]
 
 REWRITTEN = 1e-3
 """Share of its largest value by which an array that was changed differs, not one that was rounded as it was made."""
@@ -23,64 +31,155 @@ MOST_NAMED = 5
 """Steps that are named; where more of them are in question, little is known."""
 
 
-def culprit(subject: FlowSubject, wrong: Sequence[str], right: Sequence[str]) -> str:
-    """Return in words which steps are in question, empty where none is, or too many are.
+@dataclass(frozen=True)
+class Blame:
+    """Why a gradient is wrong.
 
-    The gradient of a parameter passes along every way from the loss to it. A backward that is wrong for one of its
-    inputs spoils what passes one edge of the graph, one that is wrong for all of them what passes a step: an edge, or
-    a step, that is on the ways of all wrong gradients and of no right one.
+    Attributes:
+        way: where parts of it are lost.
+        steps: the wrong steps on its way, each with those that it cannot be told from.
+        others: what else may change it, in words.
+
     """
-    graph = subject.from_loss
-    edges = {name: graph.edges_from(subject.tensor(name)) for name in (*wrong, *right)}
-    passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
-    suspects = {above for above, _ in _only(edges, wrong, right)} | _only(passed, wrong, right)
-    ordered = sorted(suspects, key=lambda key: graph.ranks[key])
-    places = {key_of(subject.op.tape, made.tensor): made.place for made in subject.base.creations}
-    if 1 < len(ordered) <= MOST_TRIED and (found := last_right(subject, ordered)) is not None:
-        said = _said(graph.nodes[found].name, places.get(found, ""))
-        behind = suspects - {found}
-        others = [f"{hook} changes them" for hook in (*_hooked(subject, behind), *_hooked_leaves(subject, wrong))]
-        others += _rewritten(subject, {found, *behind, *graph.parents[found]})
-        why = " or ".join([*others[:1], "its backward is wrong"])
-        return f"gradients are right up to the output of {said} and wrong behind it: {why}"
-    if leaves := _hooked_leaves(subject, wrong):
-        return f"{leaves[0]} may change its gradient"
-    if not 0 < len(ordered) <= MOST_NAMED:
-        return ""
-    said = " or ".join(_said(graph.nodes[key].name, places.get(key, "")) for key in ordered)
-    which = "the wrong gradient passes" if len(wrong) == 1 else f"all {len(wrong)} wrong gradients pass"
-    return f"{which} through {said}, and no right one does so"
+
+    way: Way
+    steps: tuple[tuple[WrongStep, ...], ...] = ()
+    others: tuple[str, ...] = ()
+
+    def in_words(self) -> str:
+        """Say all of it; nothing where nothing is known."""
+        said = [self.way.in_part()] if self.way.cuts else []
+        said += dict.fromkeys(_one_of(steps) for steps in self.steps[:MOST_NAMED])
+        said += dict.fromkeys(self.others)
+        return "; and ".join(said)
+
+    def evidence(self) -> dict[str, Any]:
+        """Return the same for tools."""
+        steps = [{"name": one.name, "place": one.place, "source": one.source} for each in self.steps for one in each]
+        return {"cuts": self.way.evidence().get("cuts", []), "steps": steps}
 
 
-def _hooked(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
-    """Yield in words each hook on what one of these steps made."""
-    for made in subject.base.creations:
-        node = subject.op.tape.node(made.tensor)
-        if node is not None and node.identity in steps and subject.op.tape.hooked(made.tensor):
-            yield f"the hook on what {_said(node.name, made.place)} made"
+def _one_of(steps: Sequence[WrongStep]) -> str:
+    if len(steps) == 1:
+        return steps[0].in_words()
+    return "one of these steps has a wrong backward: " + ", ".join(step_in_words(s.name, s.place) for s in steps)
 
 
-def _rewritten(subject: FlowSubject, steps: Collection[int]) -> Iterator[str]:
-    """Yield in words what these steps made whose array was changed in place afterwards, past the tape."""
-    for made, value in zip(subject.base.creations, subject.base.values, strict=True):
-        if made.first is None or value is None or key_of(subject.op.tape, made.tensor) not in steps:
-            continue
-        off = np.abs(value - made.first).max(initial=0.0) if value.shape == made.first.shape else np.inf
-        if off > REWRITTEN * np.abs(made.first).max(initial=0.0):
-            node = subject.op.tape.node(made.tensor)
-            yield f"the array of what {_said(node.name if node else '', made.place)} made was changed in place"
+class Culprits:
+    """What is to blame for some wrong gradients; what takes runs of the model is looked for when it is asked for.
+
+    Args:
+        subject: the model.
+        wrong: the parameters whose gradients are wrong.
+        right: those whose gradients are right, and say something.
+        along: by name, the gradients that differences show.
+
+    """
+
+    def __init__(
+        self, subject: FlowSubject, wrong: Sequence[str], right: Sequence[str], along: Mapping[str, Array]
+    ) -> None:
+        self.subject = subject
+        self.wrong = wrong
+        self.right = right
+        self.along = along
+
+    def of(self, name: str) -> Blame:
+        """Return what is to blame for one of them."""
+        way = self.subject.way(name, along=self.along)
+        graph, tensor, found = self._steps
+        steps = tuple(each for each in found if any(_is_on_way(graph, tensor(name), step) for step in each))
+        others = [] if steps else list(self._others(name))
+        if not steps and not others and not way.cuts:
+            others = list(self._suspects)
+        return Blame(way, steps, tuple(others))
+
+    @cached_property
+    def _steps(self) -> tuple[Walk, Any, Sequence[tuple[WrongStep, ...]]]:
+        """The tape of a run, what its tensors are by name, and the wrong steps on it."""
+        subject = self.subject
+        base = subject.recorded
+        for arrays in (subject.wide, subject.arrays):
+            try:
+                looked = look_at_steps(subject.op, arrays)
+            except OpError:
+                continue
+            if looked is None:
+                break
+            run = Recorded(subject.op, looked.run, (), ())
+            return run.from_loss, run.tensor, [(step,) for step in looked.wrong]
+        return base.from_loss, base.tensor, self._described_steps(base)
+
+    def _described_steps(self, base: Recorded) -> Sequence[tuple[WrongStep, ...]]:
+        """Return the wrong steps of a tape whose steps cannot be taken alone."""
+        subject = self.subject
+        held = {cut.position for name in self.wrong for cut in subject.way(name, along=self.along).cuts if not cut.node}
+        try:
+            moving = motion(subject.op, subject.arrays, base, held)
+            found = wrong_by_balance(moving, subject.arrays)
+            found = wrong_by_descent(moving, self.wrong) if found is None else found
+        except OpError:
+            return []
+        return [tuple(_with_rewritten(base, step) for step in steps) for steps in found]
+
+    def _others(self, name: str) -> Iterator[str]:
+        """Yield in words what else may change a gradient: hooks, and arrays that were changed past the tape."""
+        base = self.subject.recorded
+        above = base.from_loss.above(id(base.tensor(name)))
+        for k, made in enumerate(base.creations):
+            if base.keys[k] not in above:
+                continue
+            if base.tape.hooked(made.tensor):
+                yield f"the hook on what {base.said(k)} made changes its gradient"
+            if _rewritten(base, k):
+                yield f"the array of what {base.said(k)} made was changed in place"
+        if base.tape.hooked(base.tensor(name)):
+            yield f"the hook on {name} may change its gradient"
+
+    @cached_property
+    def _suspects(self) -> Sequence[str]:
+        """The steps that all wrong gradients and no right one pass through, in words."""
+        base = self.subject.recorded
+        graph = base.from_loss
+        edges = {name: graph.edges_from(base.tensor(name)) for name in (*self.wrong, *self.right)}
+        passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
+        only = {above for above, _ in _only(edges, self.wrong, self.right)} | _only(passed, self.wrong, self.right)
+        if not 0 < len(only) <= MOST_NAMED:
+            return []
+        ordered = sorted(only, key=lambda key: graph.ranks[key])
+        said = " or ".join(step_in_words(graph.nodes[key].name, _place(base, key)) for key in ordered)
+        which = "the wrong gradient passes" if len(self.wrong) == 1 else f"all {len(self.wrong)} wrong gradients pass"
+        return [f"{which} through {said}, and no right one does so"]
 
 
-def _hooked_leaves(subject: FlowSubject, wrong: Sequence[str]) -> list[str]:
-    """Return in words the hook on each of these parameters, where all of them have one."""
-    hooked = [name for name in wrong if subject.op.tape.hooked(subject.tensor(name))]
-    return [f"the hook on {name}" for name in hooked] if len(hooked) == len(wrong) else []
+def _with_rewritten(base: Recorded, step: WrongStep) -> WrongStep:
+    """Return a step with the word that what it was made from, or made, was changed in place, where that is so."""
+    touched = {step.node.identity, *step.keys}
+    changed = (k for k in range(len(base.creations)) if base.keys[k] in touched and _rewritten(base, k))
+    said = next((f"the array of what {base.said(k)} made was changed in place or " for k in changed), "")
+    return replace(step, why=f"{said}{step.why or WRONG}") if said else step
 
 
-def _only(ways: Mapping[str, frozenset[T]], wrong: Sequence[str], right: Sequence[str]) -> frozenset[T]:
+def _place(base: Recorded, key: int) -> str:
+    return base.places[key].place if key in base.places else ""
+
+
+def _is_on_way(graph: Walk, tensor: Tensor, step: WrongStep) -> bool:
+    """Whether the gradient of a tensor passes a step, back to one of the inputs for which it is wrong."""
+    above = graph.above(id(tensor))
+    return step.node.identity in above and any(key == id(tensor) or key in above for key in step.keys)
+
+
+def _rewritten(base: Recorded, position: int) -> bool:
+    """Whether what came to be was changed in place afterwards, past the tape."""
+    made = base.creations[position]
+    if made.first is None:
+        return False
+    now = base.tape.array(made.tensor)
+    off = np.abs(now - made.first).max(initial=0.0) if now.shape == made.first.shape else np.inf
+    return bool(off > REWRITTEN * np.abs(made.first).max(initial=0.0))
+
+
+def _only(ways: Mapping[str, frozenset[T]], wrong: Collection[str], right: Collection[str]) -> frozenset[T]:
     """Return what is on the ways of all wrong gradients and of no right one."""
     return frozenset.intersection(*(ways[name] for name in wrong)).difference(*(ways[name] for name in right))
-
-
-def _said(name: str, place: str) -> str:
-    return f"{name} ({place})" if place else name

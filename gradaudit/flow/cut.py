@@ -1,193 +1,223 @@
-"""Where the tape loses a parameter, found from both ends.
+"""Where the tape loses a parameter, found from both ends, at every place on the way to the loss.
 
-From the loss, the tape is walked back. From the parameter, the model is run a second time with other values in it: of
-the tensors that come to be while it runs, those that change are computed from the parameter, whatever the tape says.
-The cut is at the first of them that the loss's tape holds and that names none of them as what it was computed from.
-Where a gradient arrives on one way and is lost on another, that is a cut as well.
+From the parameter, the model is run a second time with other values in it: of the tensors that come to be while it
+runs, those that change are computed from the parameter, whatever the tape says. The tape is cut at each of them that
+names none of the others as what it was computed from, if the loss changes with it: the model is run once more with that
+tensor displaced as the parameter has displaced it. What the loss changes by then is the part of the gradient that is
+lost there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.graph import Walk, key_of, walk
+from gradaudit.flow.recording import Recorded, aligned, alike, recorded
 from gradaudit.numerics.magnitude import rms
-from gradaudit.targets.model import ModelOp, Run
-from gradaudit.targets.tapes.tape import Creation, Node, Tape, TapeError, Tensor
-from gradaudit.targets.words import in_words
+from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.model import ModelOp
+from gradaudit.targets.op import OpError
+from gradaudit.targets.tapes.tape import Creation
 
 Array = NDArray[Any]
 
-NUDGE = 2.0**-7
-"""How far a parameter is moved, relative to the rms of its values or absolutely: no rounding hides it."""
+NUDGES = (2.0**-20, 2.0**-7)
+"""How far a parameter is moved, relative to the rms of its values or absolutely: so little that masks and choices
+hardly change with it; and so much that no rounding hides it, where the first is lost in that."""
 
+ROUNDINGS = 64.0
+"""Roundings of the loss by which it may change without depending on anything."""
 
-@dataclass(frozen=True)
-class Recorded:
-    """A run of the model, with the tensors that came to be, in order, and what they held."""
+MOST_TRIED = 12
+"""Tensors that are displaced to see whether the loss changes with them."""
 
-    run: Run
-    creations: tuple[Creation, ...]
-    values: tuple[Array | None, ...]
+WHOLE = 1 - 1e-5
+"""Share of a gradient that is all of it, as far as one direction can tell."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What became of some parameters on the way to the loss.
+    """A place where the tape loses some parameters.
 
     Attributes:
-        depends: whether the loss changes with them.
-        made: the tensor at which the tape begins anew; None where it could not be seen.
+        made: the tensor at which the tape begins anew.
+        position: its place among what came to be.
         node: the name of the step that made it, empty where the tape has none.
         last: the last step before it that the tape still leads from to the parameters, with its place; empty for none.
+        share: the part of the change of the loss along one direction that passes here; NaN where it is not known.
 
     """
 
-    depends: bool
-    made: Creation | None = None
+    made: Creation
+    position: int
     node: str = ""
     last: str = ""
+    share: float = float("nan")
 
     def in_words(self) -> str:
         """Say where the tape is cut."""
-        if self.made is None:
-            return "where the tape loses it could not be seen"
         where = f" at {self.made.place} in {self.made.within}" if self.made.place else ""
         if self.node:
             said = f"{self.node}{where} computes from it and does not name it among its parents"
         else:
-            what = f"the tensor made{where}" if where else "a buffer or another tensor that the model keeps"
-            said = f"{what} is computed from it and is attached to nothing"
+            said = f"the tensor made{where} is computed from it and is attached to nothing"
         return said + (f"; the last step that still leads to it is {self.last}" if self.last else "")
 
-    def evidence(self) -> dict[str, Any]:
-        """Return the same for tools."""
-        place = self.made.place if self.made else ""
-        return {"depends": self.depends, "place": place, "node": self.node, "last": self.last}
+    def in_part(self) -> str:
+        """Say the same where another part of the gradient arrives, and how much is lost here."""
+        if not np.isfinite(self.share):
+            return self.in_words()
+        if 0.0 < self.share < WHOLE:
+            return f"{self.in_words()} ({_percent(self.share)} of the gradient is lost there)"
+        return f"{self.in_words()} (what is lost there is {100.0 * self.share:.0f}% of the gradient)"
 
 
-def recorded(op: ModelOp, arrays: Mapping[str, Array]) -> Recorded:
-    """Run a model and note what tensors come to be.
+@dataclass(frozen=True)
+class Way:
+    """What becomes of some parameters on the way to the loss.
 
-    Raises:
-        OpError: as ``ModelOp.run`` does.
+    Attributes:
+        depends: whether the loss changes with them.
+        used: whether anything that the model computes changes with them.
+        cuts: where the tape loses them, in order from them to the loss.
 
     """
-    with op.tape.recording() as creations:
-        run = op.run(arrays)
-    return Recorded(run, tuple(creations), tuple(_value(op.tape, made.tensor) for made in creations))
+
+    depends: bool
+    used: bool
+    cuts: tuple[Cut, ...] = ()
+
+    def in_words(self) -> str:
+        """Say where the tape is cut, at every place."""
+        if not self.cuts:
+            return "where the tape loses it could not be seen"
+        if len(self.cuts) == 1:
+            return self.cuts[0].in_words()
+        listed = "; ".join(f"({k}) {cut.in_words()}" for k, cut in enumerate(self.cuts, 1))
+        return f"the tape is cut at {len(self.cuts)} places on its way to the loss: {listed}"
+
+    def in_part(self) -> str:
+        """Say the same of parameters whose gradient arrives in part."""
+        if len(self.cuts) == 1:
+            return f"a part of it is lost: {self.cuts[0].in_part()}"
+        listed = "; ".join(f"({k}) {cut.in_part()}" for k, cut in enumerate(self.cuts, 1))
+        return f"parts of it are lost at {len(self.cuts)} places on its way to the loss: {listed}"
+
+    def evidence(self) -> dict[str, Any]:
+        """Return the same for tools: the first place, and all of them."""
+        first = self.cuts[0] if self.cuts else None
+        told: dict[str, Any] = {
+            "depends": self.depends,
+            "place": first.made.place if first else "",
+            "node": first.node if first else "",
+            "last": first.last if first else "",
+        }
+        shares = [{"place": cut.made.place, "node": cut.node, "share": cut.share} for cut in self.cuts]
+        return told | ({"cuts": shares} if shares else {})
 
 
-def _value(tape: Tape, tensor: Tensor) -> Array | None:
-    """Return what a tensor holds, None where it never became one."""
-    try:
-        return tape.array(tensor).copy()
-    except TapeError:
-        return None
-
-
-def find_cut(op: ModelOp, arrays: Mapping[str, Array], names: Collection[str], base: Recorded) -> Cut:
-    """Return where the tape loses some parameters or inputs; it takes one run.
+def find_way(
+    op: ModelOp, arrays: Mapping[str, Array], names: Collection[str], base: Recorded, along: Mapping[str, Array]
+) -> Way:
+    """Return where the tape loses some parameters or inputs; it takes a run or two, and one for each place.
 
     Args:
         op: the model.
         arrays: what the base was run with.
         names: of those that are lost.
         base: a run with these arrays.
+        along: directions to move some of them along, where the gradient is known; others are moved at random.
+
+    Raises:
+        OpError: where the model cannot be run on other values.
 
     """
-    moved = recorded(op, {**arrays, **{name: _nudged(arrays[name]) for name in names}})
-    lost = _tensors(op, base.run, names)
-    changed = [
-        made
-        for made, one, other in zip(base.creations, base.values, moved.values, strict=False)
-        if one is not None and other is not None and not _alike(one, other)
-        if not any(made.tensor is tensor for tensor in lost)
-    ]
-    loss = base.run.loss
-    depends = not _alike(op.tape.array(loss), op.tape.array(moved.run.loss))
-    with in_words("reading the tape"):
-        noted = {key_of(op.tape, made.tensor) for made in base.creations}
-        return _cut(op.tape, _Named(walk(op.tape, loss), noted), loss, changed, lost, depends=depends)
+    loss = float(op.tape.array(base.run.loss).reshape(()))
+    rounding = ROUNDINGS * spacing(op.tape.array(base.run.loss).dtype.name) * abs(loss)
+    for nudge in NUDGES:
+        moved = recorded(op, {**arrays, **{name: _nudged(arrays[name], nudge, along.get(name)) for name in names}})
+        changed = _changed(base, moved, names)
+        change = float(op.tape.array(moved.run.loss).reshape(())) - loss
+        if not changed or abs(change) > rounding:
+            break
+    cuts = []
+    for position in list(_roots(base, changed, names))[:MOST_TRIED]:
+        passing = _passing(op, arrays, position, changed[position]) - loss
+        if not abs(passing) <= rounding:
+            cuts.append(_cut(base, changed, position, names, passing / change if change else float("nan")))
+    return Way(bool(cuts) or abs(change) > rounding, bool(changed), tuple(cuts))
 
 
-def _tensors(op: ModelOp, run: Run, names: Collection[str]) -> list[Tensor]:
-    held = {**run.inputs, **op.trained}
-    return [held[name] for name in names]
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A walk, and the keys of what was noted as it came to be: of some steps nobody sees a tensor."""
-
-    walk: Walk
-    noted: Collection[int]
-
-    def holds(self, key: int) -> bool:
-        return key in self.walk.nodes or key in self.walk.leaves
-
-    def parents(self, key: int) -> set[int]:
-        """Return what a step was computed from: what it names, and what is named by steps that were not noted."""
-        found: set[int] = set()
-        waiting = [*self.walk.parents.get(key, ())]
-        while waiting:
-            parent = waiting.pop()
-            if parent not in found:
-                found.add(parent)
-                waiting += () if parent in self.noted else self.walk.parents.get(parent, ())
-        return found
-
-
-def _cut(
-    tape: Tape, from_loss: _Named, loss: Tensor, changed: list[Creation], lost: list[Tensor], *, depends: bool
-) -> Cut:
-    keys = {key_of(tape, made.tensor) for made in changed} | {id(tensor) for tensor in lost}
-    for position, made in enumerate(changed):
-        key = key_of(tape, made.tensor)
-        on_tape = made.tensor is loss or from_loss.holds(key)
-        source = _detached_source(tape, made, changed)
-        lost_in_part = source is not made and made.watched
-        if not on_tape or (from_loss.parents(key) & keys and not lost_in_part):
+def _changed(base: Recorded, moved: Recorded, names: Collection[str]) -> dict[int, Array]:
+    """Return what came to be otherwise, by position, with what it is now."""
+    lost = {id(base.tensor(name)) for name in names}
+    found: dict[int, Array] = {}
+    for k, other in aligned(base.creations, moved.creations):
+        before, after = base.values[k], moved.values[other]
+        if before is None or after is None or id(base.creations[k].tensor) in lost or before.shape != after.shape:
             continue
-        before = ((k, said) for k in reversed(range(position)) if (said := _leads(tape, changed[k], lost)))
-        after, last = next(before, (-1, ""))
-        source = _first_detached(tape, source, changed[after + 1 : position])
-        node = tape.node(source.tensor)
-        return Cut(depends, source, node.name if node else "", last)
-    return Cut(depends)
+        if not alike(before, after):
+            found[k] = after
+    return found
 
 
-def _first_detached(tape: Tape, made: Creation, before: list[Creation]) -> Creation:
-    """Return the first tensor that the tape does not track, where those made from such ones are not tracked either."""
-    if tape.node(made.tensor) is not None or tape.tracked(made.tensor):
-        return made
-    loose = (each for each in before if tape.node(each.tensor) is None and not tape.tracked(each.tensor))
-    return next(loose, made)
+def _roots(base: Recorded, changed: Mapping[int, Array], names: Collection[str]) -> Iterator[int]:
+    """Yield what is computed from some parameters, and names nothing that is computed from them.
+
+    What has no derivative by its nature, such as a mask or a choice, is left out, with what is made of it alone. So is
+    what is made of untracked tensors, tracked itself or not: the first of these is where the tape was cut.
+    """
+    tape, lost = base.tape, [base.tensor(name) for name in names]
+    keys = {base.keys[k] for k in changed} | {id(tensor) for tensor in lost}
+    loose: dict[int, bool] = {}
+    """By ``id`` of an untracked tensor, whether it has no derivative by its nature."""
+    since = False
+    for k in sorted(changed):
+        made, node = base.creations[k], base.nodes[k]
+        if base.named(k) & keys:
+            since = since and not any(base.reaches(k, tensor) for tensor in lost)
+            continue
+        natural = changed[k].dtype.kind not in "fcV"
+        before = [loose[id(each)] for each in made.given if id(each) in loose]
+        follows = bool(before)
+        if node is None and not tape.tracked(made.tensor):
+            follows = follows or (since and not made.told and not made.direct)
+            loose[id(made.tensor)] = natural or (bool(before) and all(before))
+            since = since or not loose[id(made.tensor)]
+        if not natural and not follows:
+            yield k
 
 
-def _detached_source(tape: Tape, made: Creation, changed: list[Creation]) -> Creation:
-    """Return what a tensor was made from where the tape keeps no leaf of it; else the tensor itself."""
-    given = {id(tensor) for tensor in made.given if tape.node(tensor) is None}
-    return next((each for each in changed if id(each.tensor) in given), made)
+def _passing(op: ModelOp, arrays: Mapping[str, Array], position: int, value: Array) -> float:
+    """Return the loss with another value in what comes to be at a position; NaN where that cannot be had."""
+    try:
+        with op.tape.replaced({position: value}):
+            return float(op.forward(arrays)[0])
+    except OpError:
+        return float("nan")
 
 
-def _leads(tape: Tape, made: Creation, lost: list[Tensor]) -> str:
-    """Return the step that made a tensor, where the tape leads from it to what is lost; else nothing."""
-    node: Node | None = tape.node(made.tensor)
-    if node is None or not any(walk(tape, made.tensor).reaches(tensor) for tensor in lost):
-        return ""
-    return f"{node.name} ({made.place})" if made.place else node.name
+def _cut(base: Recorded, changed: Collection[int], position: int, names: Collection[str], share: float) -> Cut:
+    lost = [base.tensor(name) for name in names]
+    before = (k for k in sorted(changed, reverse=True) if k < position and base.nodes[k] is not None)
+    last = next((base.said(k) for k in before if any(base.reaches(k, tensor) for tensor in lost)), "")
+    node = base.nodes[position]
+    return Cut(base.creations[position], position, node.name if node else "", last, share)
 
 
-def _nudged(array: Array) -> Array:
+def _nudged(array: Array, nudge: float, along: Array | None) -> Array:
+    scale = nudge * max(1.0, spacing(array.dtype.name) / spacing("float64") * 2.0**-19) if nudge < NUDGES[1] else nudge
     signs = np.where(np.arange(array.size).reshape(array.shape) % 3 == 1, -1.0, 1.0)  # no symmetry that cancels
-    return np.asarray(array + (NUDGE * (rms(array) or 1.0) * signs)).astype(array.dtype)
+    way = signs if along is None or not rms(along) > 0.0 else along / rms(along)
+    return np.asarray(array + (min(scale, NUDGES[1]) * (rms(array) or 1.0) * way)).astype(array.dtype)
 
 
-def _alike(one: Array, other: Array) -> bool:
-    return one.shape == other.shape and bool(np.array_equal(one, other, equal_nan=one.dtype.kind in "fc"))
+def _percent(share: float) -> str:
+    """Return a share in percent, to as many digits as tell it from all and from nothing."""
+    least = 100.0 * min(share, 1.0 - share)
+    digits = 0 if least >= 1.0 else next((k for k in range(1, 7) if 10.0**-k < least), 7)
+    return f"{100.0 * share:.{digits}f}%"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from gradaudit.targets.tapes.tape import Node, Tape, TapeError, Tensor
 
@@ -16,12 +17,12 @@ Edge = tuple[int, int]
 
 @dataclass(frozen=True)
 class Walk:
-    """What a tensor was computed from, as the tape has it.
+    """What some tensors were computed from, as the tape has it.
 
     Attributes:
         nodes: the steps by their identity.
         leaves: the tensors that nothing made, by their ``id``.
-        depths: by identity of a step or ``id`` of a leaf, the least number of steps from the start.
+        depths: by identity of a step or ``id`` of a leaf, the least number of steps from a start.
         parents: by identity of a step, the identities of the steps and the ``id`` of the leaves that it names.
         ranks: by identity of a step, its place in an order in which each comes before all that it was computed from.
 
@@ -34,7 +35,7 @@ class Walk:
     ranks: Mapping[int, int]
 
     def reaches(self, tensor: Tensor) -> bool:
-        """Whether this leaf is among what the start was computed from."""
+        """Whether this leaf is among what they were computed from."""
         return id(tensor) in self.leaves
 
     def children(self, leaf: Tensor) -> list[Node]:
@@ -42,36 +43,44 @@ class Walk:
         return [self.nodes[key] for key, parents in self.parents.items() if id(leaf) in parents]
 
     def edges_from(self, leaf: Tensor) -> frozenset[Edge]:
-        """Return every edge that lies on a way from the start to a leaf."""
+        """Return every edge that lies on a way from a start to a leaf."""
+        above = self.above(id(leaf))
+        below = {id(leaf), *above}
+        return frozenset((key, parent) for key in above for parent in self.parents[key] if parent in below)
+
+    def above(self, below: int) -> frozenset[int]:
+        """Return the identities of all steps that lead to a step or a leaf, itself left out."""
+        waiting, seen = [below], set()
+        while waiting:
+            for key in self._users.get(waiting.pop(), ()):
+                if key not in seen:
+                    seen.add(key)
+                    waiting.append(key)
+        return frozenset(seen)
+
+    @cached_property
+    def _users(self) -> Mapping[int, list[int]]:
+        """By key, the steps that name it as what they were computed from."""
         users: dict[int, list[int]] = {}
         for key, parents in self.parents.items():
             for parent in parents:
                 users.setdefault(parent, []).append(key)
-        edges: set[Edge] = set()
-        waiting, seen = [id(leaf)], {id(leaf)}
-        while waiting:
-            below = waiting.pop()
-            for above in users.get(below, ()):
-                edges.add((above, below))
-                if above not in seen:
-                    seen.add(above)
-                    waiting.append(above)
-        return frozenset(edges)
+        return users
 
 
-def walk(tape: Tape, tensor: Tensor) -> Walk:
-    """Walk from a tensor back to all leaves; a tensor that nothing made is its own leaf.
+def walk(tape: Tape, *starts: Tensor | Node) -> Walk:
+    """Walk from tensors, or steps, back to all leaves; a tensor that nothing made is its own leaf.
 
     Raises:
         TapeError: where the graph has a cycle, with the steps that it leads through, or has no end.
 
     """
-    start: Node | Tensor = tape.node(tensor) or tensor
+    level = [start if isinstance(start, Node) else tape.node(start) or start for start in starts]
     nodes: dict[int, Node] = {}
     leaves: dict[int, Tensor] = {}
     parents: dict[int, tuple[int, ...]] = {}
-    depths: dict[int, int] = {_key(start): 0}
-    level = [start]
+    depths: dict[int, int] = {_key(start): 0 for start in level}
+    first = list(depths)
     while level:
         below = []
         for each in level:
@@ -89,7 +98,7 @@ def walk(tape: Tape, tensor: Tensor) -> Walk:
                     depths[_key(parent)] = depths[key] + 1
                     below.append(parent)
         level = below
-    return Walk(nodes, leaves, depths, parents, _ranks(nodes, parents, _key(start)))
+    return Walk(nodes, leaves, depths, parents, _ranks(nodes, parents, first))
 
 
 def key_of(tape: Tape, tensor: Tensor) -> int:
@@ -101,7 +110,7 @@ def _key(each: Node | Tensor) -> int:
     return each.identity if isinstance(each, Node) else id(each)
 
 
-def _ranks(nodes: Mapping[int, Node], parents: Mapping[int, tuple[int, ...]], start: int) -> dict[int, int]:
+def _ranks(nodes: Mapping[int, Node], parents: Mapping[int, tuple[int, ...]], starts: Sequence[int]) -> dict[int, int]:
     """Return the steps' places in a topological order: a walk in depth leaves each after all that it came from.
 
     Raises:
@@ -111,7 +120,7 @@ def _ranks(nodes: Mapping[int, Node], parents: Mapping[int, tuple[int, ...]], st
     entered: list[int] = []
     on_path: set[int] = set()
     left: dict[int, None] = {}
-    waiting: list[tuple[int, bool]] = [(start, False)]
+    waiting: list[tuple[int, bool]] = [(start, False) for start in starts]
     while waiting:
         key, leaving = waiting.pop()
         if leaving:

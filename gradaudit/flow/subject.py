@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.flow.cut import Cut, Recorded, find_cut, recorded
+from gradaudit.flow.cut import Way, find_way
 from gradaudit.flow.graph import Walk, walk
+from gradaudit.flow.recording import Recorded, recorded
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
-from gradaudit.targets.model import ModelOp
+from gradaudit.targets.model import ModelOp, Run
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import leaves
 from gradaudit.targets.tapes.tape import Tensor
@@ -32,7 +34,7 @@ class FlowSubject:
         case: the case, its parameters among its inputs.
         op: the model.
         arrays: the batch and the parameters' initial values, by name.
-        base: the run, with what came to be in it.
+        base: the run.
         from_loss: the tape, walked from the loss.
         gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
 
@@ -41,7 +43,7 @@ class FlowSubject:
     case: Case
     op: ModelOp
     arrays: Mapping[str, Array]
-    base: Recorded
+    base: Run
     from_loss: Walk
     gradients: Mapping[str, Array | None]
 
@@ -53,27 +55,55 @@ class FlowSubject:
     @property
     def outputs(self) -> list[Any]:
         """Everything that the model returned, tensors or not."""
-        return list(leaves(self.base.run.output))
+        return list(leaves(self.base.output))
 
     @property
     def detached(self) -> bool:
         """Whether nothing that the model returned, or nothing that the loss made of it, is attached to the tape."""
-        tape, loss = self.op.tape, self.base.run.loss
+        tape, loss = self.op.tape, self.base.loss
         attached = any(tape.is_tensor(each) and tape.node(each) is not None for each in self.outputs)
         return not attached or tape.node(loss) is None
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor of a parameter or input."""
-        return self.op.trained[name] if name in self.op.trained else self.base.run.inputs[name]
+        return self.op.trained[name] if name in self.op.trained else self.base.inputs[name]
 
     def is_reached(self, name: str) -> bool:
         """Whether the tape leads from the loss to a parameter or input, or a gradient arrived there all the same."""
         gradient = self.gradients[name]
         return self.from_loss.reaches(self.tensor(name)) or (gradient is not None and bool(np.any(gradient)))
 
-    def cut(self, *names: str) -> Cut:
-        """Return where the tape loses some of them; it takes one run."""
-        return find_cut(self.op, self.arrays, names, self.base)
+    @cached_property
+    def recorded(self) -> Recorded:
+        """Another run with the same values, and what came to be in it.
+
+        Raises:
+            OpError: where the model cannot be run again.
+
+        """
+        return recorded(self.op, self.arrays)
+
+    @property
+    def wide(self) -> dict[str, Array]:
+        """The arrays in double precision."""
+        wide = {"f": np.float64, "c": np.complex128, "V": np.float64}
+        return {name: each.astype(wide.get(each.dtype.kind, each.dtype)) for name, each in self.arrays.items()}
+
+    def way(self, *names: str, along: Mapping[str, Array] | None = None) -> Way:
+        """Return what becomes of some of them on the way to the loss; it takes a run for each place of a cut.
+
+        Args:
+            names: parameters and inputs.
+            along: the true gradients of some, where they are known.
+
+        """
+        if names not in self._ways:
+            self._ways[names] = find_way(self.op, self.arrays, names, self.recorded, along or {})
+        return self._ways[names]
+
+    @cached_property
+    def _ways(self) -> dict[tuple[str, ...], Way]:
+        return {}
 
 
 def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
@@ -87,18 +117,17 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     if not any(made.differentiable for made in case.inputs):
         raise OpError(_nothing_to_audit(op))
     arrays = draw_inputs(case)
-    base = recorded(op, arrays)
-    _refuse_nonfinite(op, base)
+    base = op.run(arrays)
+    _refuse_nonfinite(op, base.loss, arrays)
     with in_words("reading the tape"):
-        from_loss = walk(op.tape, base.run.loss)
-        attached = op.tape.node(base.run.loss) is not None
+        from_loss = walk(op.tape, base.loss)
+        attached = op.tape.node(base.loss) is not None
     names = [made.name for made in case.inputs if made.differentiable]
     gradients: dict[str, Array | None] = dict.fromkeys(names)
     if attached:
-        op.clear(base.run)
-        op.tape.retain([made.tensor for made in base.creations])
-        op.reverse(base.run)
-        gradients |= op.gradients(base.run)
+        op.clear(base)
+        op.reverse(base)
+        gradients |= op.gradients(base)
     copies = {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}
     case = _tolerating(case, [made.dtype.name for made in gradients.values() if made is not None])
     return FlowSubject(case, op, arrays, base, from_loss, copies)
@@ -122,14 +151,15 @@ def _nothing_to_audit(op: ModelOp) -> str:
     return said + (f"; tensors found in it: {', '.join(found[:8])}" if found else "; no tensors were found in it")
 
 
-def _refuse_nonfinite(op: ModelOp, base: Recorded) -> None:
-    loss = op.tape.array(base.run.loss)
-    if np.isfinite(loss).all():
+def _refuse_nonfinite(op: ModelOp, loss: Tensor, arrays: Mapping[str, Array]) -> None:
+    found = op.tape.array(loss)
+    if np.isfinite(found).all():
         return
-    message = f"the loss is {float(np.ravel(loss)[0])} before any training"
-    for made, value in zip(base.creations, base.values, strict=True):
+    message = f"the loss is {float(np.ravel(found)[0])} before any training"
+    base = recorded(op, arrays)
+    for k, (made, value) in enumerate(zip(base.creations, base.values, strict=True)):
         if value is not None and value.dtype.kind in "fc" and not np.isfinite(value).all():
-            node = op.tape.node(made.tensor)
+            node = base.nodes[k]
             what = node.name if node else "a tensor"
             where = f" at {made.place} in {made.within}" if made.place else ""
             message += f"; the first that is not finite is what {what} made{where}"

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradaudit.coverage.discover import source_files
-from gradaudit.coverage.modules import MAX_SOURCE
 from gradaudit.lint.ignores import Ignore, ignores_in
 from gradaudit.lint.rules import RULES
 from gradaudit.lint.rules.rule import Breach, Rule
 from gradaudit.lint.source import Replaced, read_source, replaced_methods
 from gradaudit.lint.violation import Violation
 from gradaudit.lint.vocabulary import Vocabulary
+from gradaudit.source.modules import MAX_SOURCE
 from gradaudit.spec.errors import nearest
 
 UNREADABLE = "unreadable"

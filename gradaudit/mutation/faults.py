@@ -11,7 +11,7 @@ import ast
 import builtins
 from collections.abc import Callable, Iterator, Mapping
 
-from gradaudit.mutation.source_text import Edit, SourceText
+from gradaudit.source.text import Edit, SourceText
 
 Planter = Callable[[ast.AST, SourceText], Iterator[Edit]]
 

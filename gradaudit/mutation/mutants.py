@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gradaudit.coverage.modules import Module, assigned_names, statements
-from gradaudit.coverage.reach import ReachFinder
 from gradaudit.mutation.faults import FAULTS, Planter
-from gradaudit.mutation.source_text import Edit, SourceText, decoded
+from gradaudit.source.modules import Module, assigned_names, statements
+from gradaudit.source.reach import ReachFinder
+from gradaudit.source.text import Edit, SourceText, decoded
 from gradaudit.spec.case import PythonTarget
 
 CONTEXT = 1

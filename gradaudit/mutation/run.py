@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from gradaudit.audit.conclusion import Audit, failed_audit
-from gradaudit.coverage.reach import reach_finder
 from gradaudit.engine.audit import audit_case
 from gradaudit.engine.imports import unimportable
 from gradaudit.engine.pool import Workers, workers
@@ -18,6 +17,7 @@ from gradaudit.engine.worker import Lost
 from gradaudit.mutation.mutants import Mutant, backward_of, control, mutants_of
 from gradaudit.mutation.score import Mutation, OpMutation
 from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
+from gradaudit.source.reach import reach_finder
 from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs

@@ -1,4 +1,4 @@
-"""Annotations for GitHub Actions: what did not end as expected, shown beside the line of the spec that it belongs to.
+"""Annotations for GitHub Actions: what did not end as expected, shown beside the backward, or else the spec.
 
 The format of the lines is that of the workflow commands ``error`` and ``warning``, which GitHub documents at
 https://docs.github.com/actions/reference/workflow-commands-for-github-actions.
@@ -40,9 +40,13 @@ class GithubReport:
             return
         verdict = worst([result.verdict for result in event.results if not result.expected])
         level = "warning" if self._allow_inconclusive and verdict is Verdict.INCONCLUSIVE else "error"
+        source = next((result.source for result in event.results if result.source and not result.expected), None)
         file, _, line = event.results[0].location.rpartition(":")
+        if source:
+            file, line = source.file, str(source.line)
+        said = "  Source:" if source else "  Spec:"  # where the annotation stands
         for headline, *details in case_blocks(event.results, MAX_ROWS):
-            text = "\n".join(detail.removeprefix("  ") for detail in details if not detail.startswith("  Spec:"))
+            text = "\n".join(detail.removeprefix("  ") for detail in details if not detail.startswith(said))
             written = annotation(level, text or headline, file=file, line=line, title=headline)
             self._console.out(written, highlight=False)
 

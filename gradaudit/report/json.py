@@ -9,7 +9,7 @@ from typing import Any
 from gradaudit.engine.events import CaseFinished, Event, RunFinished
 from gradaudit.report.files import AtomicFile
 from gradaudit.report.tally import Tally
-from gradaudit.results import Finding, Mismatch, Result, Verdict
+from gradaudit.results import Finding, Mismatch, Result, SourceLine, Verdict
 
 SCHEMA = 1
 
@@ -47,6 +47,7 @@ _ORDER = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR)
 
 def result_record(result: Result) -> dict[str, Any]:
     """Return one result as plain data."""
+    source = result.source or SourceLine("", 0)
     return {
         "op": result.op,
         "module": result.module,
@@ -60,6 +61,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "evaluations": result.evaluations,
         "seconds": result.seconds,
         "method": result.method,
+        "location": {"file": source.file, "line": source.line},
         "miss_probability": plain(result.miss_probability),
         "resolution": plain(result.resolution),
         "message": result.message,

@@ -55,6 +55,9 @@ def _test(result: Result) -> ElementTree.Element:
         name=_held(f"{result.case}[{result.dtype}-{result.input}]"),
         time=f"{result.seconds:.6f}",
     )
+    if result.source:
+        test.set("file", _held(result.source.file))
+        test.set("line", str(result.source.line))
     if not result.expected:
         kind = "error" if result.verdict is Verdict.ERROR else "failure"
         message = _held((result.message or str(result.verdict)).splitlines()[0])

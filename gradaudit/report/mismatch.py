@@ -29,15 +29,24 @@ def case_blocks(results: Sequence[Result], max_rows: int) -> list[list[str]]:
             key = (result.verdict, result.message, noticed, result.input if result.mismatches else "")
             groups.setdefault(key, []).append(result)
     return [
-        list(_block(replace(group[0], input=", ".join(result.input for result in group)), max_rows))
+        block(replace(group[0], input=", ".join(result.input for result in group)), max_rows)
         for group in groups.values()
     ]
 
 
-def _block(result: Result, max_rows: int) -> Iterator[str]:
-    yield _headline(result)
+def block(result: Result, max_rows: int, likewise: Sequence[str] = ()) -> list[str]:
+    """Return the lines that tell of a result, and name the cases that ended like it."""
+    return list(_block(result, max_rows, likewise))
+
+
+def _block(result: Result, max_rows: int, likewise: Sequence[str]) -> Iterator[str]:
+    yield headline(result)
     if result.location:
         yield f"  Spec:       {result.location}"
+    if result.source and result.verdict in (Verdict.FAIL, Verdict.ERROR):
+        yield f"  Source:     {result.source}"
+    if likewise:
+        yield f"  Likewise:   {numbers.listed(likewise)}"
     if result.mismatches:
         yield from _worst(result, result.mismatches[0])
         yield ""
@@ -47,13 +56,13 @@ def _block(result: Result, max_rows: int) -> Iterator[str]:
         in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
         yield from _indented(result.message.removeprefix(in_headline).removeprefix("; "))
     for finding in result.findings:
-        if not _is_cause(finding):
+        if not is_cause(finding):
             yield from _indented(f"{finding.code}: {finding.message}")
 
 
 def _causes(result: Result) -> Iterator[str]:
     """Yield what the mismatch looks like, or that it looks like nothing, where no finding is cause enough by itself."""
-    for cause in filter(_is_cause, result.findings):
+    for cause in filter(is_cause, result.findings):
         yield from _indented(f"likely cause: {cause.code}. {cause.message}")
     if is_unexplained(result):
         yield "  no simple cause found"
@@ -61,11 +70,11 @@ def _causes(result: Result) -> Iterator[str]:
 
 def is_unexplained(result: Result) -> bool:
     """Whether indices are wrong, and no finding says why: none of the op, and none of the tolerance."""
-    explained = any(f.fails or _is_cause(f) or f.code == "tolerance-too-tight" for f in result.findings)
+    explained = any(f.fails or is_cause(f) or f.code == "tolerance-too-tight" for f in result.findings)
     return result.verdict is Verdict.FAIL and bool(result.mismatches) and not explained
 
 
-def _is_cause(finding: Finding) -> bool:
+def is_cause(finding: Finding) -> bool:
     """Whether a finding is a diagnosis: some codes name what a check has seen as well."""
     return finding.code in DIAGNOSIS_CODES and "explained" in finding.evidence
 
@@ -77,7 +86,8 @@ def _indented(text: str) -> Iterator[str]:
     return (f"  {line}" for line in text.splitlines())
 
 
-def _headline(result: Result) -> str:
+def headline(result: Result) -> str:
+    """Return the line that says which gradient ended how, and where."""
     about = f"{result.op} ({result.dtype}, case {result.case})"
     if result.mismatches and result.verdict is Verdict.FAIL:
         where = f"at index {result.mismatches[0].index}, {result.wrong:,} of {result.size:,} indices wrong"

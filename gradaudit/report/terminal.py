@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, DepthMeasured, Event, RunFinished, RunStarted
+from gradaudit.engine.events import (
+    CaseDone,
+    CaseFinished,
+    CasesSkipped,
+    DepthMeasured,
+    Event,
+    KnownFailuresCompared,
+    RunFinished,
+    RunStarted,
+)
 from gradaudit.report import numbers
+from gradaudit.report.baseline import known_failure_lines
 from gradaudit.report.depth import depth_lines
 from gradaudit.report.explanation.glyphs import glyphs_for
+from gradaudit.report.failures import Failure, closing_list, gathered, in_a_line
 from gradaudit.report.learning import learning_lines
-from gradaudit.report.mismatch import case_blocks
+from gradaudit.report.mismatch import block, case_blocks
 from gradaudit.report.tally import Row, Tally
 from gradaudit.results import Result, Verdict
 
@@ -25,6 +36,15 @@ ROW = re.compile(r"  (Index |\([\d, ]*\) )")
 
 SLOWEST = 3
 """How many of the slowest cases the summary names."""
+
+ROOM = 60
+"""Lines that a whole report should take, so that it is read: what failed is shown in full as far as they go."""
+
+SUMMARY_LINES = 9
+"""Lines of them that the end takes, besides one for each module and each op that failed."""
+
+FEW_ROWS = 3
+"""Rows of a table that is shortened so that more can be shown."""
 
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow", Verdict.ERROR: "magenta"}
 
@@ -35,15 +55,24 @@ class TerminalReport:
     Args:
         console: where to write; colour and width are its own.
         max_rows: rows of a mismatch table.
-        quiet: whether to leave out progress, tables and summary: one line for each case that did not end as
+        quiet: whether to leave out progress, tables and summary: one line for each gradient that did not end as
             expected, and one for the run.
+        verbose: whether to show each of them in full as soon as it is known. Else the first op that fails is, and at
+            the end as many others as ``ROOM`` holds.
 
     """
 
-    def __init__(self, console: Console, *, max_rows: int = 10, quiet: bool = False) -> None:
+    def __init__(self, console: Console, *, max_rows: int = 10, quiet: bool = False, verbose: bool = False) -> None:
         self._console = console
         self._max_rows = max_rows
         self._quiet = quiet
+        self._verbose = verbose
+        self._failed: list[Result] = []
+        self._known: KnownFailuresCompared | None = None
+        self._dtypes: dict[str, set[str]] = {}
+        self._current: list[Result] = []
+        self._held: list[Failure] = []
+        self._shown = 0
         self._tally = Tally()
         self._depths: list[DepthMeasured] = []
         self._trained: list[Result] = []
@@ -65,6 +94,8 @@ class TerminalReport:
                 self._tell(event)
             case DepthMeasured():
                 self._depths.append(event)
+            case KnownFailuresCompared():
+                self._known = event
             case RunFinished():
                 self._finish(event)
 
@@ -93,21 +124,65 @@ class TerminalReport:
         self._console.print(Text(said, style="yellow"), soft_wrap=True)
 
     def _tell(self, event: CaseFinished) -> None:
-        for block in case_blocks(event.results, self._max_rows):
-            lines = block[:1] if self._quiet else [*block, ""]
-            # In one piece: the progress bar is drawn anew below whatever is printed.
-            self._console.print(Text("\n").join(part for line in lines for part in self._fitted(line)), soft_wrap=True)
+        for result in event.results:
+            self._dtypes.setdefault(result.op, set()).add(result.dtype)
+        self._failed += [result for result in event.results if not result.expected]
+        if self._verbose and not self._quiet:
+            for lines in case_blocks(event.results, self._max_rows):
+                self._show([*lines, ""])
+        else:
+            self._hold(event.results)
+
+    def _hold(self, results: Sequence[Result]) -> None:
+        """Tell of what failed of an op once all of its cases are known: its first failure, if it is the first of all.
+
+        The others are kept for the end. Quietly each has its line at once.
+
+        Args:
+            results: those of a case; none at the end of the run.
+
+        """
+        if self._current and (not results or results[0].op != self._current[0].op):
+            failures = gathered(self._current)
+            self._current = []
+            if self._quiet:
+                for failure in failures:
+                    self._show([in_a_line(failure)])
+                failures = []
+            if failures and not self._shown:
+                lines = _failure_block(failures.pop(0), self._max_rows)
+                self._show(lines)
+                self._shown = sum(len(self._fitted(line)) for line in lines)
+            self._held += failures
+        self._current += [result for result in results if not result.expected]
+
+    def _show_what_fits(self, room: int) -> bool:
+        """Show what was kept, with shorter tables where not all of it fits; return whether all of it was shown."""
+        for rows in (self._max_rows, min(self._max_rows, FEW_ROWS)):
+            blocks = [_failure_block(failure, rows) for failure in self._held]
+            lengths = [sum(len(self._fitted(line)) for line in lines) for lines in blocks]
+            if everything := sum(lengths) <= room:
+                break
+        for lines, length in zip(blocks, lengths, strict=True):
+            if length <= room:
+                self._show(lines)
+                room -= length
+        return everything
+
+    def _show(self, lines: Iterable[str]) -> None:
+        """Print lines in one piece: the progress bar is drawn anew below whatever is printed."""
+        self._console.print(Text("\n").join(part for line in lines for part in self._fitted(line)), soft_wrap=True)
 
     def _fitted(self, line: str) -> list[Text]:
         """Return a line of a block, wrapped where it is prose; what is searched for in logs stays in one piece."""
         line = visible(line)
-        headline = not line.startswith(" ")
+        heads = not line.startswith(" ")
         lines = [line]
-        if not ROW.match(line) and not (headline and (self._quiet or not self._console.file.isatty())):
-            indent = " " * (len(line) - len(line.lstrip()) + (4 if headline else 2))
+        if not ROW.match(line) and not (heads and (self._quiet or not self._console.file.isatty())):
+            indent = " " * (len(line) - len(line.lstrip()) + (4 if heads else 2))
             width = max(self._console.width, 40)
             lines = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-        texts = [Text(part, style="bold" if headline else "") for part in lines or [""]]
+        texts = [Text(part, style="bold" if heads else "") for part in lines or [""]]
         for text in texts:
             for status, colour in (("FAIL", "red"), (r"INCONCL\.|INCONCLUSIVE", "yellow")):
                 text.highlight_regex(rf"(?<= )({status})$", f"bold {colour}")
@@ -116,6 +191,10 @@ class TerminalReport:
     def _finish(self, event: RunFinished) -> None:
         if self._progress:
             self._progress.stop()
+        self._hold(())
+        closing = list(closing_list(self._failed, self._dtypes, max(self._console.width, 40)))
+        room = ROOM - len(closing) - len(self._tally.modules) - SUMMARY_LINES
+        everything = self._show_what_fits(room - self._shown)
         if event.interrupted:
             done = f"after {self._tally.total.cases:,} of {self._planned:,} cases" if self._planned else "at the start"
             self._console.print(Text(f"Interrupted {done}", style="yellow"))
@@ -125,10 +204,25 @@ class TerminalReport:
             for k, (seconds, where) in enumerate(self._tally.slowest(SLOWEST)):
                 heading = "Slowest:" if k == 0 else ""
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
+        if self._known and (self._known.mended or not self._quiet):
+            self._print_part(known_failure_lines(self._known))
         if not self._quiet:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))
+            self._print_part(_closing(closing, everything=everything))
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
+
+
+def _failure_block(failure: Failure, max_rows: int) -> list[str]:
+    return [*block(failure.first, max_rows, failure.likewise), ""]
+
+
+def _closing(lines: Sequence[str], *, everything: bool) -> Iterator[str]:
+    """Yield the closing list with its heading, which says how to see what was left out."""
+    if lines:
+        more = "" if everything else "; -v shows all in full, 'gradaudit explain OP' one"
+        yield f"Not as expected: {numbers.counted(len(lines), 'op')}{more}"
+        yield from lines
 
 
 def visible(text: str) -> str:

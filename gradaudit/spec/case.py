@@ -77,27 +77,119 @@ class Input:
     layout: Layout = "contiguous"
 
 
+Convention = Literal["vjp", "jacobian", "derivative", "value_and_grad"]
+"""What a backward function gives: the product of upstream and Jacobian, the Jacobian, f' of an elementwise f, or the
+value of a scalar loss with its gradient."""
+
+
 @dataclass(frozen=True)
 class BackwardCall:
-    """How backward is called: what it takes in order, and which inputs' gradients it returns in order."""
+    """How backward is called: what it takes in order, and which inputs' gradients it gives back in order.
+
+    ``args`` that read ``grad[x]`` are buffers that the gradient of x is written into; ``returns`` names the other
+    inputs whose gradients backward has.
+    """
 
     call: str
     args: tuple[str, ...]
     returns: tuple[str, ...]
+    convention: Convention = "vjp"
 
 
 @dataclass(frozen=True)
 class PythonTarget:
     """An op that is a pair of Python functions, each named ``module:function``.
 
-    ``differentiable_outputs`` are the positions of the outputs that count; None for all floating ones. ``folder`` is
-    the spec's own, from which modules are importable besides the current one.
+    Attributes:
+        forward: computes the outputs.
+        backward: computes the gradients.
+        differentiable_outputs: positions of the outputs that count; None for all floating ones.
+        folder: the spec's own, from which modules are importable besides the current one.
+        reference: a forward that computes the same in float64, and is differenced instead; empty for none.
+        surrogate: the function whose derivative backward is meant to be; empty for forward itself.
+        accumulates: whether backward adds to the buffers of gradients that it is given.
+        definitions_only: whether its modules are imported without the statements that run something.
+
     """
 
     forward: str
     backward: BackwardCall
     differentiable_outputs: tuple[int, ...] | None
     folder: Path
+    reference: str = ""
+    surrogate: str = ""
+    accumulates: bool = False
+    definitions_only: bool = False
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """An op that is a class with state: made anew, given its parameters, and called forward before every backward.
+
+    Places are attributes, and what lies in them, as Python writes them: ``W``, ``params['W']``, ``weight.data``.
+
+    Attributes:
+        layer: the class, or a function that makes an instance, ``module:name``; called with those of the case's params
+            that it accepts.
+        forward: the method that is given the inputs that are no parameters, in order.
+        backward: the method that computes gradients.
+        args: what backward takes, in order.
+        returns: the inputs whose gradients backward returns, in order.
+        parameters: the place of each input that is a parameter.
+        gradients: the place where backward leaves the gradient of an input.
+        differentiable_outputs: positions of the outputs that count; None for all floating ones.
+        accumulates: whether backward adds to the gradients that lie at their places already.
+        folder: the spec's own.
+        steps: whether the last argument of backward is a learning rate, with which it changes its parameters: the
+            gradients of those are what a rate of one takes away.
+        definitions_only: as in a ``PythonTarget``.
+        constructor: names of the inputs that the constructor takes, by keyword.
+        convention: what backward returns.
+
+    """
+
+    layer: str
+    forward: str
+    backward: str
+    args: tuple[str, ...]
+    returns: tuple[str, ...]
+    parameters: Mapping[str, str]
+    gradients: Mapping[str, str]
+    differentiable_outputs: tuple[int, ...] | None
+    accumulates: bool
+    folder: Path
+    steps: bool = False
+    definitions_only: bool = False
+    constructor: tuple[str, ...] = ()
+    convention: Convention = "vjp"
+
+
+@dataclass(frozen=True)
+class ClosureTarget:
+    """An op on a tape of one's own: a function of tensors whose output carries a closure that hands gradients on.
+
+    Attributes:
+        tensor: the class of tensors, or a function that makes one of an array, ``module:name``.
+        call: the function, or method of the class, ``module:name``; takes tensors.
+        data: where a tensor keeps its values.
+        grad: the attribute that holds its gradient.
+        backward: the attribute of the output that holds the closure; called without arguments, or with the upstream.
+        elementwise: whether tensors are numbers: the op is called for each element.
+        accumulates: whether the closure adds to the gradients that its inputs have already.
+        folder: the spec's own.
+        definitions_only: as in a ``PythonTarget``.
+
+    """
+
+    tensor: str
+    call: str
+    data: str
+    grad: str
+    backward: str
+    elementwise: bool
+    accumulates: bool
+    folder: Path
+    definitions_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +212,14 @@ class ProcessTarget:
     folder: Path
 
 
+@dataclass(frozen=True)
+class UncalledTarget:
+    """A backward pass that was found, and that nobody knows how to call; ``reason`` says why."""
+
+    reason: str
+    folder: Path
+
+
 def _keep(op: Any) -> None:
     """Leave an op as it is: who made it may go on with it."""
 
@@ -134,6 +234,7 @@ class HeldTarget:
         close: lets go of what the op that was made holds besides memory.
         folder: where its functions would be looked up by name, which they are not.
         brings_inputs: whether the op may have inputs that nobody names: the parameters of a module.
+        takes: names of what its forward takes by position, as far as they are known.
 
     """
 
@@ -142,6 +243,7 @@ class HeldTarget:
     close: Callable[[Any], None] = _keep
     folder: Path = Path()
     brings_inputs: bool = False
+    takes: tuple[str, ...] = ()
 
 
 Framework = Literal["torch", "jax", "autograd", "tinygrad"]
@@ -253,16 +355,44 @@ class LearningTarget(ModelTarget):
     expected: Attainment = Attainment()
 
 
-Target = PythonTarget | ProcessTarget | FrameworkTarget | HeldTarget | ModelTarget
+Target = (
+    PythonTarget
+    | LayerTarget
+    | ClosureTarget
+    | UncalledTarget
+    | ProcessTarget
+    | FrameworkTarget
+    | HeldTarget
+    | ModelTarget
+)
 """How an op's implementation is reached; a kind of target is one such dataclass and one file in ``targets/``."""
+
+
+def takes_upstream(target: Target) -> bool:
+    """Return whether a target's backward is given an upstream gradient."""
+    if isinstance(target, PythonTarget):
+        if target.backward.convention != "vjp":
+            return target.backward.convention != "value_and_grad"
+        return any(word.startswith("upstream") for word in target.backward.args)
+    if not isinstance(target, LayerTarget) or target.convention == "derivative":
+        return True
+    return any(word.startswith("upstream") for word in target.args)
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """How a case is expected to end: its verdict, and the findings that must be among those made."""
+    """How a case is expected to end.
+
+    Attributes:
+        verdict: of the case as a whole, the worst of its gradients'.
+        findings: codes of those that must be among the findings made.
+        inputs: the verdicts of gradients, by input, where they are expected one by one: the others pass.
+
+    """
 
     verdict: Literal["pass", "fail"] = "pass"
     findings: tuple[str, ...] = ()
+    inputs: Mapping[str, Literal["pass", "fail"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -270,7 +400,8 @@ class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
-    ``"ones"``, nested values or an array; ``step`` is None where it is chosen automatically.
+    ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), nested values or an array; ``step`` is None
+    where it is chosen automatically.
     """
 
     op: str
@@ -288,6 +419,11 @@ class Case:
     expect: Expectation
     notes: str
     location: Location
+
+    @property
+    def takes_upstream(self) -> bool:
+        """Whether backward is given an upstream gradient; gradient functions of scalar losses often are not."""
+        return takes_upstream(self.target)
 
     @property
     def name_in_spec(self) -> str:

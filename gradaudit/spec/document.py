@@ -23,7 +23,10 @@ FunctionName = Annotated[
 ]
 Name = Annotated[str, StringConstraints(min_length=1)]
 CaseName = Annotated[str, StringConstraints(pattern=r"^[\w.+=-]+$")]
+PLACE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(\d+|'[^']+'|\"[^\"]+\")\])*$"
+Place = Annotated[str, StringConstraints(pattern=PLACE), Field(examples=["grads['W']"])]
 Nested = float | list[Any]
+Expected = Literal["pass", "fail"]
 
 
 def _known_finding(code: str) -> str:
@@ -41,6 +44,10 @@ def _as_list(value: Any) -> Any:
 
 def _as_call(value: Any) -> Any:
     return {"call": value} if isinstance(value, str) else value
+
+
+def _as_layer(value: Any) -> Any:
+    return {"make": value} if isinstance(value, str) else value
 
 
 def _is_nested_numbers(value: Any) -> bool:
@@ -123,13 +130,40 @@ class BackwardModel(Strict):
     args: Annotated[
         list[Name] | None,
         Field(
-            description="what backward takes, in order: upstream, output, output[k] or an input's name; "
+            description="what backward takes, in order: upstream, output, output[k], cache (what forward returned "
+            "beside the outputs that count), an input's name, or grad[x], a buffer for the gradient of x; "
             "default: upstream, then all inputs"
         ),
     ] = None
     returns: Annotated[
         list[Name] | None,
         Field(description="the inputs whose gradients come back, in order; default: the differentiable ones"),
+    ] = None
+
+
+class GradientFunctionModel(BackwardModel):
+    """A function that gives a Jacobian, a derivative, or a loss with its gradient: it takes no upstream."""
+
+
+class LayerModel(Strict):
+    """A class that keeps state from forward to backward."""
+
+    make: Annotated[FunctionName, Field(description="the class, or a function that makes a layer; takes params")]
+    forward: Annotated[Name, Field(description="the method that takes the inputs")] = "forward"
+    backward: Annotated[Name, Field(description="the method that takes what args names")] = "backward"
+    params: Annotated[
+        dict[Name, Place], Field(description="input -> where the layer keeps it: weight, params['W'], w.data")
+    ] = {}
+    grads: Annotated[
+        dict[Name, Place], Field(description="input -> where backward leaves its gradient: dW, grads['W'], w.grad")
+    ] = {}
+    args: Annotated[
+        list[Name] | None,
+        Field(description="what backward takes, in order: upstream, output or an input's name; default: upstream"),
+    ] = None
+    returns: Annotated[
+        list[Name] | None,
+        Field(description="the inputs whose gradients backward returns; default: those without a place in grads"),
     ] = None
 
 
@@ -149,12 +183,35 @@ class ProcessModel(Strict):
     timeout: Annotated[Positive, Field(description="seconds that the process may take for an answer")] = 30.0
 
 
+GradientFunction = Annotated[
+    GradientFunctionModel | None,
+    BeforeValidator(_as_call, json_schema_input_type=FunctionName | GradientFunctionModel),
+]
+
+
 class TargetModel(Strict):
     """How the op's implementation is reached: forward and backward, or one of the other kinds."""
 
     forward: FunctionName | None = None
     backward: Annotated[
         BackwardModel | None, BeforeValidator(_as_call, json_schema_input_type=FunctionName | BackwardModel)
+    ] = None
+    jacobian: GradientFunction = None
+    derivative: GradientFunction = None
+    value_and_grad: GradientFunction = None
+    reference: Annotated[
+        FunctionName | None,
+        Field(description="forward once more, for float64: the formula is audited on it, and forward compared with it"),
+    ] = None
+    surrogate: Annotated[
+        FunctionName | None,
+        Field(description="the function whose derivative backward is meant to be, where forward is flat or rounds"),
+    ] = None
+    accumulates: Annotated[
+        bool, Field(description="whether backward adds to the gradients that lie in its buffers already")
+    ] = False
+    layer: Annotated[
+        LayerModel | None, BeforeValidator(_as_layer, json_schema_input_type=FunctionName | LayerModel)
     ] = None
     outputs: OutputsModel | None = None
     torch: FunctionName | None = None
@@ -165,9 +222,24 @@ class TargetModel(Strict):
 
 
 def _upstream(value: Any) -> Any:
-    if value in ("random", "ones") if isinstance(value, str) else _is_nested_numbers(value):
+    if value in ("random", "ones", "none") if isinstance(value, str) else _is_nested_numbers(value):
         return value
-    raise ValueError("expected 'random', 'ones', or nested lists of numbers")
+    raise ValueError("expected 'random', 'ones', 'none', or nested lists of numbers")
+
+
+EXPECTED = ("pass", "fail")
+"""How a case, or the gradient of one of its inputs, may be expected to end."""
+
+
+def _expect(value: Any) -> Any:
+    if isinstance(value, dict) and value and all(isinstance(name, str) and name for name in value):
+        found = next((end for end in value.values() if end not in EXPECTED), None)
+    else:
+        found = None if value in EXPECTED else value
+    if found is None:
+        return value
+    hint = nearest(str(found), EXPECTED)
+    raise ValueError(f"found {found!r}, expected 'pass' or 'fail', or these by input: {{x: fail}}{hint}")
 
 
 def _step(value: Any) -> Any:
@@ -187,8 +259,8 @@ Dtypes = Annotated[
 ]
 Upstream = Annotated[
     Any,
-    BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones"] | Nested),
-    Field(description="random (default), ones, or nested values"),
+    BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones", "none"] | Nested),
+    Field(description="random (default), ones, none (backward of a scalar that takes none), or nested values"),
 ]
 Step = Annotated[
     Any,
@@ -214,7 +286,12 @@ class GeneralModel(Strict):
     dtype: Dtypes = ["float64"]
     seed: Annotated[int, Field(ge=0)] = 0
     expect: Annotated[
-        Literal["pass", "fail"], Field(description="fail documents a known wrong gradient: it passes when it is caught")
+        Any,
+        BeforeValidator(_expect, json_schema_input_type=Expected | dict[Name, Expected]),
+        Field(
+            description="fail documents a known wrong gradient: it passes when it is caught. By input, {x: fail}, the "
+            "others are expected to pass"
+        ),
     ] = "pass"
     findings: Annotated[list[FindingCode], Field(description="finding codes that the audit is expected to make")] = []
     notes: Annotated[str, Field(description="prose, shown by explain")] = ""

@@ -65,14 +65,17 @@ def draw_input(made: Input, rng: np.random.Generator) -> Array:
 def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return an upstream gradient for the output at this position.
 
-    Random ones have magnitudes uniform on [1/2, 3/2] and fair signs: none is so small that it hides an output.
+    Random ones have magnitudes uniform on [1/2, 3/2] and fair signs: none is so small that it hides an output. It is
+    one where a scalar's backward takes none.
 
     Raises:
         UndrawableError: where explicit values do not have the output's shape.
 
     """
+    if not case.takes_upstream and math.prod(shape) == 1:
+        return np.ones(shape, dtype)
     if isinstance(case.upstream, str):
-        if case.upstream == "ones":
+        if case.upstream in ("ones", "none"):
             return np.ones(shape, dtype)
         rng = generator(case, f"upstream[{index}]")
         drawn = _signed_magnitudes(rng, shape)

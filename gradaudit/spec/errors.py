@@ -28,9 +28,28 @@ class SpecError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+SYNONYMS = {
+    **dict.fromkeys(("fp16", "f16", "half"), "float16"),
+    **dict.fromkeys(("fp32", "f32", "single", "float"), "float32"),
+    **dict.fromkeys(("fp64", "f64", "double"), "float64"),
+    **dict.fromkeys(("bf16", "brain"), "bfloat16"),
+    **dict.fromkeys(("gaussian", "gauss", "randn"), "normal"),
+    **dict.fromkeys(("rand", "random"), "uniform"),
+    **dict.fromkeys(("randint", "int", "ints"), "integers"),
+    **dict.fromkeys(("binary", "mask"), "bernoulli"),
+    **dict.fromkeys(("fortran", "f"), "transposed"),
+    "psd": "spd",
+    "xfail": "fail",
+}
+"""Words of other libraries, by which spelling alone does not lead to ours."""
+
+
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word closest to this one, None where none is close."""
-    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.6)), None)
+    known = list(known)
+    if (synonym := SYNONYMS.get(word.lower())) in known:
+        return synonym
+    return next(iter(get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

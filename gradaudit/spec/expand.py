@@ -83,12 +83,13 @@ def expand(
 def _may_follow(path: KeyPath, lacking: AbstractSet[KeyPath], kind: Kind) -> bool:
     """Whether a mistake at this path may come from what the case lacks.
 
-    The dtype bears on everything, the inputs on the target's words, and an unknown key may be any that is missing.
+    The dtype bears on everything, the inputs on the target's words and on what is expected of gradients, and an
+    unknown key may be any that is missing.
     """
     return any(
         part == ("dtype",)
         or path[: len(part)] == part[: len(path)]
-        or (part[0] == "inputs" and path[0] == "target")
+        or (part[0] == "inputs" and path[0] in ("target", "expect"))
         or (part[0] not in kind.case.model_fields and path in (("inputs",), ("target",)))
         for part in lacking
     )
@@ -159,10 +160,16 @@ def _case(
         step=None if merged.get("step", "auto") == "auto" else float(merged["step"]),
         method=overrides.method or merged.get("method", "search"),
         seed=merged["seed"] if overrides.seed is None else overrides.seed,
-        expect=Expectation(merged["expect"], tuple(merged["findings"])),
+        expect=_expectation(merged["expect"], tuple(merged["findings"])),
         notes=merged["notes"],
         location=source.locate(prefix),
     )
+
+
+def _expectation(given: Any, findings: tuple[str, ...]) -> Expectation:
+    if not isinstance(given, Mapping):
+        return Expectation(given, findings)
+    return Expectation("fail" if "fail" in given.values() else "pass", findings, dict(given))
 
 
 def _tolerance(given: Mapping[str, Any], dtype: str, of_project: Tolerance | None) -> Tolerance | None:

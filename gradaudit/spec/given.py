@@ -18,6 +18,10 @@ KNOWN_DTYPES: tuple[str, ...] = tuple(
 )
 
 
+TAKEN_NAME = r"(upstream|output)(\[\d+\])?"
+"""The names that inputs cannot have: backward's args use them for something else."""
+
+
 def given_inputs(
     arrays: Mapping[str, ArrayLike], differentiable: Collection[str] | None = None, *, needed: bool = True
 ) -> tuple[Input, ...]:
@@ -44,7 +48,7 @@ def given_inputs(
 
 
 def _input(name: str, given: ArrayLike, differentiable: Collection[str] | None) -> Input:
-    if re.fullmatch(r"(upstream|output)(\[\d+\])?", name):
+    if re.fullmatch(TAKEN_NAME, name):
         raise ValueError(f"inputs: the name '{name}' is taken: backward's args use it for something else")
     array = given_array(name, given)
     dtype = array.dtype.name

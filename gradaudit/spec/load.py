@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gradaudit.spec.case import Case, Location
-from gradaudit.spec.document import Strict
+from gradaudit.spec.document import PLACE, Strict
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
+from gradaudit.spec.hints import meant_list, torn
 from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
 from gradaudit.spec.project import DEFAULT_SPECS
 from gradaudit.spec.select import SelectionError, Selector
@@ -133,7 +134,7 @@ def _validated(source: Document, kind: Kind, problems: list[Problem]) -> tuple[S
         return kind.document.model_validate(source.data), set()
     except ValidationError as error:
         details = error.errors(include_url=False)
-    problems.extend(_problem(source, kind, detail) for detail in details)
+    problems.extend(_problem(source, kind, detail) for detail in details if not _is_rest(source, detail))
     wrong_parts = {_part(_path(detail)) for detail in details}
     if ("cases",) in wrong_parts:
         return None, wrong_parts
@@ -159,6 +160,22 @@ def _path(detail: ErrorDetails) -> KeyPath:
     return tuple(part for part in detail["loc"] if part != "[key]")
 
 
+def _is_rest(source: Document, detail: ErrorDetails) -> bool:
+    """Whether an unknown key is none: the end of a value in parentheses, which is told of where it begins."""
+    path = _path(detail)
+    return detail["type"] == "extra_forbidden" and str(path[-1]) in torn(_at(source.data, path[:-1]))
+
+
+def _at(data: Any, path: KeyPath) -> Any:
+    """Return what stands at a path of a document, as far as that leads."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
 def _problem(source: Document, kind: Kind, detail: ErrorDetails) -> Problem:
     path = _path(detail)
     found = detail["input"]
@@ -179,6 +196,9 @@ def _problem(source: Document, kind: Kind, detail: ErrorDetails) -> Problem:
                 message += f", found {_shown(found)}"
         case "string_pattern_mismatch":
             message = f"found {_shown(found)}, expected {_PATTERNS.get(context['pattern'], context['pattern'])}"
+        case "list_type":
+            found = torn(_at(source.data, path[:-1])).get(str(path[-1]), found)
+            message = f"expected a list, found {_shown(found)}{meant_list(found)}"
         case _:
             message = f"{_expectation(detail)}, found {_shown(found)}"
     return Problem(source.locate(path, key="[key]" in detail["loc"]), f"{_dotted(path)}: {message}")
@@ -188,6 +208,7 @@ _PATTERNS = {
     r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$": "module:function",
     r"^[\w.+=-]+$": "a name of letters, digits and . + = - _",
     r"^[\w.-]+$": "a name of letters, digits and . - _",
+    PLACE: "a place in a layer, such as W, params['W'] or weight.data",
 }
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradaudit.spec.case import WITH_MODULES, FrameworkTarget, Input, Target
+from gradaudit.spec.case import WITH_MODULES, FrameworkTarget, Input, PythonTarget, Target, takes_upstream
 from gradaudit.spec.document import InputModel, TargetModel
+from gradaudit.spec.errors import nearest
 from gradaudit.spec.inputs import check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.target import expanded_target
@@ -21,14 +23,33 @@ def op_parts(
     made = [expanded_input(name, model, dtype, mistakes) for name, model in given.items()]
     inputs = tuple(entry for entry in made if entry is not None)
     model = TargetModel.model_validate(merged["target"])
-    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes)
+    upstream = merged["upstream"] != "none"
+    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes, upstream=upstream)
+    inputs = tuple(_with_respect_to(entry, target, given[entry.name]) for entry in inputs)
     if not given:
         mistakes.append(InvalidCaseError(("inputs",), "expected at least one input, found none"))
     elif len(inputs) == len(given) and not any(entry.differentiable for entry in inputs) and not _brings_inputs(target):
         message = "none of the inputs is differentiable, so there is no gradient to audit"
         mistakes.append(InvalidCaseError(("inputs",), message))
     mistakes.noting(check_upstream, merged["upstream"], dtype)
+    if isinstance(merged["expect"], Mapping) and len(inputs) == len(given) and not _brings_inputs(target):
+        mistakes += _unknown_gradients(merged["expect"], [entry.name for entry in inputs if entry.differentiable])
     return target, inputs
+
+
+def _with_respect_to(made: Input, target: Target | None, model: InputModel) -> Input:
+    """Return an input as data where the gradient function of a loss does not name it, and the spec does not insist."""
+    if not isinstance(target, PythonTarget) or takes_upstream(target) or model.differentiable is not None:
+        return made
+    return made if made.name in target.backward.returns else replace(made, differentiable=False)
+
+
+def _unknown_gradients(expected: Mapping[str, Any], names: Sequence[str]) -> Iterator[InvalidCaseError]:
+    """Yield a mistake for each input that is expected to end in some way and has no gradient."""
+    for name in expected:
+        if name not in names:
+            message = f"there is no gradient of '{name}', only of {', '.join(names)}{nearest(name, names)}"
+            yield InvalidCaseError(("expect", name), message, key=True)
 
 
 def _brings_inputs(target: Target | None) -> bool:

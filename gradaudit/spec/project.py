@@ -51,6 +51,7 @@ class Project:
         tolerances: by dtype, for specs that name none.
         store: where results are recorded.
         report: where the page of the project's coverage is written.
+        baseline: the file of known failures; None where there is none.
         lint: what the static rules are told.
 
     """
@@ -63,6 +64,7 @@ class Project:
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
     store: Path = DEFAULT_STORE
     report: Path = DEFAULT_REPORT
+    baseline: Path | None = None
     lint: LintSettings = LintSettings()
 
 
@@ -114,6 +116,7 @@ def _read(file: Path, folder: Path) -> Project:
         tolerances=_tolerances(known),
         store=seen([known.get("store", _is_word, "a path", str(DEFAULT_STORE))])[0],
         report=seen([known.get("report", _is_word, "a path", str(DEFAULT_REPORT))])[0],
+        baseline=seen([known.get("baseline", _is_word, "a path", "-")])[0] if "baseline" in settings else None,
         lint=_lint_settings(known),
     )
     if known.problems:
@@ -124,7 +127,7 @@ def _read(file: Path, folder: Path) -> Project:
 class _Settings:
     """The table, and what is wrong with it."""
 
-    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "lint")
+    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "baseline", "lint")
 
     def __init__(self, table: Mapping[str, Any], where: Location) -> None:
         self.table = table

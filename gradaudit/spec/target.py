@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from gradaudit.spec.case import (
-    BackwardCall,
-    Framework,
-    FrameworkTarget,
-    Input,
-    Mode,
-    ProcessTarget,
-    PythonTarget,
-    Target,
-)
+from gradaudit.spec.case import Framework, FrameworkTarget, Input, LayerTarget, Mode, ProcessTarget, Target
 from gradaudit.spec.document import TargetModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
-from gradaudit.spec.source import KeyPath
-
-PATH: KeyPath = ("target",)
-
-PYTHON = ("forward", "backward")
-"""The keys that make a target a pair of Python functions."""
+from gradaudit.spec.python_target import GRADIENTS, PATH, check_words, python_target
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
+
+PYTHON = ("forward", *GRADIENTS)
+"""The keys that make a target a pair of Python functions."""
+
+OF_FUNCTIONS = ("reference", "surrogate")
+"""Keys that say more of a pair of Python functions."""
 
 MODES: Mapping[str, tuple[Mode, ...]] = {"torch": get_args(Mode), "jax": get_args(Mode)}
 """Which ways to differentiate a framework is audited in; the others in reverse mode only."""
 
 
+@dataclass(frozen=True)
+class Around:
+    """What a target is seen in.
+
+    Attributes:
+        inputs: the case's inputs, those that could be made.
+        names: of all inputs.
+        folder: the spec's own.
+        mode: by which differentiation the gradient is had.
+        upstream: whether backward takes an upstream gradient, unless it says otherwise.
+        mistakes: where mistakes are collected.
+
+    """
+
+    inputs: tuple[Input, ...]
+    names: tuple[str, ...]
+    folder: Path
+    mode: Mode
+    upstream: bool
+    mistakes: Mistakes
+
+    @property
+    def differentiable(self) -> tuple[str, ...]:
+        """Names of the inputs that a gradient is expected for."""
+        return tuple(made.name for made in self.inputs if made.differentiable)
+
+
 def expanded_target(
-    model: TargetModel, mode: Mode, inputs: tuple[Input, ...], names: tuple[str, ...], folder: Path, mistakes: Mistakes
+    model: TargetModel,
+    mode: Mode,
+    inputs: tuple[Input, ...],
+    names: tuple[str, ...],
+    folder: Path,
+    mistakes: Mistakes,
+    *,
+    upstream: bool = True,
 ) -> Target | None:
-    """Return the target of a case, None where a mistake prevents it.
+    """Return the target of a case, None where a mistake prevents it; mistakes are noted.
 
     Args:
         model: what the spec says of it.
@@ -45,14 +71,16 @@ def expanded_target(
         names: of all inputs.
         folder: the spec's own.
         mistakes: where mistakes are collected.
+        upstream: whether backward takes an upstream gradient, unless it says otherwise.
 
     """
-    given = [key for key in (*PYTHON, *FRAMEWORKS, "process") if getattr(model, key) is not None]
+    around = Around(inputs, names, folder, mode, upstream, mistakes)
+    given = [key for key in (*PYTHON, *OTHERS) if getattr(model, key) is not None]
     python = [key for key in given if key in PYTHON]
     others = [key for key in given if key not in PYTHON]
     first, beside = (python[0], others) if python else ("".join(others[:1]), others[1:])
-    if python == ["backward"] and others:
-        first, beside = others[0], ["backward", *others[1:]]
+    if python and "forward" not in python and "value_and_grad" not in python and others:
+        first, beside = others[0], [*python, *others[1:]]
     mistakes += [
         InvalidCaseError((*PATH, key), f"found '{key}' beside '{first}'; a target is of one kind", key=True)
         for key in beside
@@ -60,56 +88,69 @@ def expanded_target(
     if mode not in MODES.get(first, ("reverse",)):
         able = ", ".join(name for name, modes in MODES.items() if mode in modes)
         mistakes.append(InvalidCaseError(("modes",), f"found '{mode}', which targets of kind {able} have"))
-    if first in PYTHON or not first:
-        return _python(model, inputs, names, folder, mistakes)
-    if first == "process" and model.process is not None:
-        return ProcessTarget(
-            command=tuple(model.process.command),
-            op=model.process.op,
-            timeout=float(model.process.timeout),
-            differentiable_outputs=_counted(model),
-            folder=folder,
-        )
-    framework = next(name for name in FRAMEWORKS if name == first)
-    return FrameworkTarget(framework, getattr(model, first), _counted(model), folder, mode)
+    if first in OTHERS:
+        mistakes += [
+            InvalidCaseError((*PATH, key), f"found beside '{first}'; it says more of two functions", key=True)
+            for key in OF_FUNCTIONS
+            if getattr(model, key) is not None
+        ]
+        return OTHERS[first](model, around)
+    counted = _counted(model)
+    return python_target(model, around.differentiable, names, folder, mistakes, counted, upstream=upstream)
 
 
 def _counted(model: TargetModel) -> tuple[int, ...] | None:
     return None if model.outputs is None else tuple(model.outputs.differentiable)
 
 
-def _python(
-    model: TargetModel, inputs: tuple[Input, ...], names: tuple[str, ...], folder: Path, mistakes: Mistakes
-) -> PythonTarget | None:
-    mistakes += [
-        InvalidCaseError(PATH, f"expected '{key}: module:function', found none", key=True)
-        for key in PYTHON
-        if getattr(model, key) is None
-    ]
-    if model.forward is None or model.backward is None:
+def _process(model: TargetModel, around: Around) -> Target | None:
+    if model.process is None:
         return None
-    if model.backward.call is None:
-        message = "expected 'call: module:function', found none"
-        mistakes.append(InvalidCaseError((*PATH, "backward"), message, key=True))
-        return None
-    args, returns = model.backward.args, model.backward.returns
-    for i, word in enumerate(args or ()):
-        if word not in names and not re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
-            known = [*names, "upstream", "output"]
-            message = f"found '{word}'; expected upstream, output, output[k] or an input{nearest(word, known)}"
-            mistakes.append(InvalidCaseError((*PATH, "backward", "args", i), message))
-    for i, word in enumerate(returns or ()):
-        if word not in names:
-            message = f"found '{word}'; expected one of the inputs {', '.join(names)}{nearest(word, names)}"
-            mistakes.append(InvalidCaseError((*PATH, "backward", "returns", i), message))
-    differentiable = [made.name for made in inputs if made.differentiable]
-    return PythonTarget(
-        forward=model.forward,
-        backward=BackwardCall(
-            call=model.backward.call,
-            args=tuple(["upstream", *names] if args is None else args),
-            returns=tuple(differentiable if returns is None else returns),
-        ),
+    return ProcessTarget(
+        command=tuple(model.process.command),
+        op=model.process.op,
+        timeout=float(model.process.timeout),
         differentiable_outputs=_counted(model),
-        folder=folder,
+        folder=around.folder,
     )
+
+
+def _layer(model: TargetModel, around: Around) -> Target | None:
+    if (layer := model.layer) is None:
+        return None
+    path = (*PATH, "layer")
+    for key, places in (("params", layer.params), ("grads", layer.grads)):
+        around.mistakes.extend(
+            InvalidCaseError((*path, key, name), f"there is no input '{name}'{nearest(name, around.names)}", key=True)
+            for name in places
+            if name not in around.names
+        )
+    args = ["upstream"] if around.upstream else []
+    check_words(around.mistakes, path, layer.args, layer.returns, around.names)
+    written = [name for name in around.differentiable if name not in layer.grads]
+    return LayerTarget(
+        layer=layer.make,
+        forward=layer.forward,
+        backward=layer.backward,
+        args=tuple(args if layer.args is None else layer.args),
+        returns=tuple(written if layer.returns is None else layer.returns),
+        parameters=dict(layer.params),
+        gradients=dict(layer.grads),
+        differentiable_outputs=_counted(model),
+        accumulates=model.accumulates,
+        folder=around.folder,
+    )
+
+
+def _framework(name: Framework) -> Callable[[TargetModel, Around], Target | None]:
+    return lambda model, around: FrameworkTarget(
+        name, getattr(model, name), _counted(model), around.folder, around.mode
+    )
+
+
+OTHERS: Mapping[str, Callable[[TargetModel, Around], Target | None]] = {
+    **{name: _framework(name) for name in FRAMEWORKS},
+    "process": _process,
+    "layer": _layer,
+}
+"""What makes a target of each key that is no pair of Python functions."""

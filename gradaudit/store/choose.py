@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradaudit.store.records import Run
+from gradaudit.store.schema import UNRECORDED
 
 SHORTEST_COMMIT = 4
 """Digits of a commit that are enough to name it, as for git."""
@@ -19,7 +20,8 @@ def chosen_runs(runs: Sequence[Run], before: str | None, after: str | None) -> t
 
     Args:
         runs: the recorded runs, oldest first.
-        before: a run's number or the beginning of a commit; None for the run before the other.
+        before: a run's number or the beginning of a commit; None for the last run before the other that audited
+            everything, where the other did, else the run before it.
         after: the same; None for the last run.
 
     Raises:
@@ -27,14 +29,17 @@ def chosen_runs(runs: Sequence[Run], before: str | None, after: str | None) -> t
 
     """
     if not runs:
-        raise NoSuchRunError("no run was recorded yet")
+        raise NoSuchRunError(f"there is no run: {UNRECORDED}")
     later = runs[-1] if after is None else chosen_run(runs, after)
     if before is not None:
         return chosen_run(runs, before), later
     earlier = [run for run in runs if run.id < later.id]
     if not earlier:
-        raise NoSuchRunError(f"run {later.id} is the first that was recorded: there is none to compare it with")
-    return earlier[-1], later
+        raise NoSuchRunError(
+            f"run {later.id} is the first that was recorded: there is none to compare it with until the next"
+        )
+    whole = [run for run in earlier if run.complete] if later.complete else []
+    return (whole or earlier)[-1], later
 
 
 def chosen_run(runs: Sequence[Run], name: str) -> Run:

@@ -24,7 +24,8 @@ class Change:
 class Comparison:
     """What changed from run ``before`` to run ``after``; whatever stayed as it was is in ``same``, as a count.
 
-    ``unknown`` says why subjects that only one run has are not called new or gone.
+    ``newly_failing`` holds what failed in the second run and did not in the first, or was not in it.
+    ``unknown`` says why other subjects that only one run has are not called new or gone.
     """
 
     before: Run
@@ -45,7 +46,8 @@ def compare_runs(before: Run, earlier: Sequence[Record], after: Run, later: Sequ
     """
     old, new = _by_subject(earlier), _by_subject(later)
     both = [Change(subject, old[subject], new[subject]) for subject in old if subject in new]
-    failing = tuple(change for change in both if _fails(change.after) and not _fails(change.before))
+    added = [Change(subject, None, new[subject]) for subject in new if subject not in old]
+    failing = tuple(change for change in (*both, *added) if _fails(change.after) and not _fails(change.before))
     passing = tuple(change for change in both if _fails(change.before) and not _fails(change.after))
     slower = tuple(change for change in both if _slower(change))
     changed = {change.subject for change in (*failing, *passing, *slower)}
@@ -54,10 +56,10 @@ def compare_runs(before: Run, earlier: Sequence[Record], after: Run, later: Sequ
         after,
         newly_failing=failing,
         newly_passing=passing,
-        new=tuple(Change(key, None, new[key]) for key in new if key not in old) if before.complete else (),
+        new=tuple(change for change in added if not _fails(change.after)) if before.complete else (),
         gone=tuple(Change(key, old[key], None) for key in old if key not in new) if after.complete else (),
         slower=slower,
-        same=len(both) - len(changed),
+        same=sum(change.subject not in changed for change in both),
         unknown=tuple(filter(None, (_unknown(before, "new"), _unknown(after, "gone")))),
     )
 
@@ -81,4 +83,4 @@ def _unknown(run: Run, what: str) -> str:
     if run.complete:
         return ""
     reason = "audited a selection" if run.circumstances.narrowed else "did not end by itself"
-    return f"run {run.id} {reason}, so nothing is called {what}"
+    return f"run {run.id} {reason}, so nothing that passes is called {what}"

@@ -97,6 +97,12 @@ MIGRATIONS = (
 
 VERSION = len(MIGRATIONS)
 
+UNRECORDED = (
+    "nothing was recorded yet; 'gradaudit run --store FILE' records, and so does every run of a project whose "
+    "pyproject.toml has a table [tool.gradaudit]"
+)
+"""What is said where someone asks for what nobody recorded."""
+
 
 class StoreError(Exception):
     """The store cannot be used; says which file and why. The file is as it was."""
@@ -130,7 +136,7 @@ def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
 
     """
     if not path.exists():
-        raise StoreError(f"there is no {path}: nothing was recorded yet; 'gradaudit run' records")
+        raise StoreError(f"there is no {path}: {UNRECORDED}")
     with _named(path), closing(_connected(path, "rw")) as connection:
         if _version(connection, path, may_be_new=False) < VERSION:
             migrate(connection)

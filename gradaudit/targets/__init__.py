@@ -9,15 +9,20 @@ from typing import Any
 
 from gradaudit.spec.case import (
     Case,
+    ClosureTarget,
     FlowTarget,
     FrameworkTarget,
     HeldTarget,
+    LayerTarget,
     LearningTarget,
     ProcessTarget,
     PythonTarget,
     Target,
+    UncalledTarget,
 )
+from gradaudit.targets.closure import closure_names, open_closure
 from gradaudit.targets.frameworks import framework_names, open_framework
+from gradaudit.targets.layer import layer_names, open_layer
 from gradaudit.targets.model import learning_names, model_names, open_model
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
@@ -50,7 +55,10 @@ class TargetKind:
 
 TARGET_KINDS: Mapping[type, TargetKind] = {
     PythonTarget: TargetKind(open_python, imported_names),
+    LayerTarget: TargetKind(open_layer, layer_names),
+    ClosureTarget: TargetKind(open_closure, closure_names),
     ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
+    UncalledTarget: TargetKind(lambda target, case: None),  # type: ignore[arg-type, return-value]
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
     FrameworkTarget: TargetKind(open_framework, framework_names),
     FlowTarget: TargetKind(open_model, model_names, close=lambda target, op: op.restore()),
@@ -81,6 +89,22 @@ def opened(case: Case) -> Iterator[Op]:
             yield op
     finally:
         TARGET_KINDS[type(case.target)].close(case.target, op)
+
+
+def written_backwards(op: Op, inputs: Mapping[str, Any] | None = None) -> tuple[Callable[..., Any], ...]:
+    """Return the functions that the gradients of an op are written in, as far as they are Python; never raises.
+
+    Args:
+        op: the op.
+        inputs: some that it takes: what a framework's function calls shows only when it runs. None where there are
+            none.
+
+    """
+    found = getattr(op, "written_backwards", None)
+    try:
+        return tuple(found(inputs)) if found else ()
+    except Exception:  # an op that cannot be called: it is told of elsewhere
+        return ()
 
 
 def names_to_import(target: Target) -> Mapping[tuple[str, ...], str]:

@@ -8,7 +8,7 @@ copied at every call. Backward calls forward anew, so that no state of an earlie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -86,6 +86,7 @@ class FrameworkOp:
             where it takes NumPy's only.
         large: bytes of an input from which on that is worth it.
         within: a context that such arrays are worked with in.
+        written: what was given to make the op of.
 
     """
 
@@ -96,6 +97,7 @@ class FrameworkOp:
     native: Callable[[NDArray[Any]], Array] | None = None
     large: int = LARGE
     within: Callable[[], AbstractContextManager[Any]] = nullcontext
+    written: Any = None
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return the outputs as arrays of the inputs' kind, None for those that are constants though floating.
@@ -153,6 +155,18 @@ class FrameworkOp:
         """Return the op without what its framework keeps of earlier calls; None where it keeps nothing."""
         made: Callable[[], Differentiable] | None = getattr(self.function, "anew", None)
         return replace(self, function=made()) if made else None
+
+    def written_backwards(self, inputs: Mapping[str, Array] | None) -> tuple[Callable[..., Any], ...]:
+        """Return the backwards that the function brings along; itself where all of its derivative is the framework's.
+
+        Args:
+            inputs: what it is called with, to see what it calls; None where it is not to be called.
+
+        """
+        own: Callable[..., Sequence[Callable[..., Any]]] | None = getattr(self.function, "written_backwards", None)
+        found = own(inputs, self._wanted(inputs)) if own and inputs is not None else ()
+        owner = getattr(self.written, "__self__", None)  # of Function.apply
+        return tuple(found) or tuple(filter(callable, (getattr(owner, "backward", None) or self.written,)))
 
     def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
         return frozenset([name for name, x in inputs.items() if _is_floating(x) and name not in self.constants])

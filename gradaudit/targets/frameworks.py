@@ -92,7 +92,7 @@ def op_of(
     """
 
     def made_in(mode: Mode) -> FrameworkOp:
-        return make(
+        made = make(
             function,
             params=case.params,
             constants=frozenset(made.name for made in case.inputs if not made.differentiable),
@@ -100,6 +100,7 @@ def op_of(
             seed=case.seed,
             **({} if mode == "reverse" else {"mode": mode}),  # which not every framework knows
         )
+        return replace(made, written=function)
 
     try:
         op = made_in(mode)

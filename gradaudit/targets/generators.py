@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -33,3 +35,74 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+FORWARD = 0
+"""The seed that every forward begins with."""
+
+
+class PutBack:
+    """Calls functions with the global generators put back: forward draws the same numbers each time.
+
+    A backward that draws for itself gets others each time, as it does in use. What is called draws nothing, as a rule;
+    where the first calls did not, the generators are left alone afterwards.
+
+    Args:
+        namespaces: modules' names whose own generators are put back as well, to where they are now.
+
+    """
+
+    TRIED = 3
+    """Calls after which it is known whether anything is drawn."""
+
+    def __init__(self, namespaces: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._own = [(held, deepcopy(_state(held))) for names in namespaces for held in generators_in(names)]
+        self._turns = count(1)
+        self._calls = 0
+        self._draws = bool(self._own)
+
+    def forward(self, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        """Call a function with the generators as they are at every forward."""
+        for held, state in self._own:
+            _set_state(held, deepcopy(state))
+        return self._called(FORWARD, function, *args, **keywords)
+
+    def backward(self, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        """Call a function with the generators in another state than ever before."""
+        return self._called(next(self._turns), function, *args, **keywords)
+
+    def _called(self, seed: int, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+        if self._calls >= self.TRIED and not self._draws:
+            return function(*args, **keywords)
+        self._calls += 1
+        with seeded(seed):
+            before = _globals()
+            made = function(*args, **keywords)
+            self._draws |= _globals() != before
+        return made
+
+
+def generators_in(names: Mapping[str, Any]) -> list[Any]:
+    """Return the generators of random numbers that a namespace holds, NumPy's and Python's."""
+    kinds = (np.random.Generator, np.random.RandomState, random.Random)
+    return [value for value in list(names.values()) if isinstance(value, kinds)]
+
+
+def _globals() -> tuple[Any, ...]:
+    kind, keys, *rest = np.random.get_state()
+    return random.getstate(), kind, keys.tobytes() if isinstance(keys, np.ndarray) else keys, *rest
+
+
+def _state(held: Any) -> Any:
+    if isinstance(held, random.Random):
+        return held.getstate()
+    return held.bit_generator.state if isinstance(held, np.random.Generator) else held.get_state()
+
+
+def _set_state(held: Any, state: Any) -> None:
+    if isinstance(held, random.Random):
+        held.setstate(state)
+    elif isinstance(held, np.random.Generator):
+        held.bit_generator.state = state
+    else:
+        held.set_state(state)

@@ -25,7 +25,7 @@ def import_function(name: str, folder: Path) -> Callable[..., Any]:
 
     """
     module_name, _, attribute = name.partition(":")
-    found: Any = _import_module(module_name, folder)
+    found: Any = import_module(module_name, folder)
     for part in attribute.split("."):
         if not hasattr(found, part):
             owner = getattr(found, "__name__", module_name)
@@ -37,7 +37,13 @@ def import_function(name: str, folder: Path) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _import_module(name: str, folder: Path) -> Any:
+def import_module(name: str, folder: Path) -> Any:
+    """Return the module of a dotted name, looked for as ``import_function`` does.
+
+    Raises:
+        OpError: where it cannot be imported.
+
+    """
     _look_first_in(str(Path.cwd()), str(folder))
     _forget_namesake(name.partition(".")[0])
     try:

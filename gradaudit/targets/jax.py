@@ -9,8 +9,8 @@ where they are: what NumPy does with them there takes it half the time and needs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -139,6 +139,12 @@ class JaxFunction:
             made = self._called(key, pull, self._arrays(inputs.values()), self._arrays(upstream.values()))
             return dict(zip(asked.values(), map(_answering(inputs.values()), made), strict=True))
 
+    def written_backwards(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> list[Callable[..., Any]]:
+        """Return the backwards of the ``custom_vjp`` functions that the function calls, in the order of their calls."""
+        with rules_called() as rules, double_precision():
+            jax.eval_shape(lambda arrays: self.call(tuple(inputs), arrays), self._arrays(inputs.values()))
+        return [rule.bwd for rule in rules if rule.bwd is not None]
+
     def _called(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, compiled where it can be, and wait for what it gives."""
         if key not in self.compiled:
@@ -152,6 +158,24 @@ class JaxFunction:
 
     def _arrays(self, arrays: Iterable[Array]) -> list[Any]:
         return [self.native(array) if isinstance(array, np.ndarray) else array for array in arrays]
+
+
+@contextmanager
+def rules_called() -> Iterator[list[Any]]:
+    """Note the ``custom_vjp`` functions that are called within the context, each once."""
+    rules: list[Any] = []
+    own = jax.custom_vjp.__call__
+
+    def noting(rule: Any, *args: Any, **kwargs: Any) -> Any:
+        if not any(rule is known for known in rules):
+            rules.append(rule)
+        return own(rule, *args, **kwargs)
+
+    jax.custom_vjp.__call__ = noting
+    try:
+        yield rules
+    finally:
+        jax.custom_vjp.__call__ = own
 
 
 def _shared(array: NDArray[Any]) -> Any:

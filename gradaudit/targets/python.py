@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case, Convention, PythonTarget
 from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.spec.python_target import BUFFER, CACHE, GRADIENTS
+from gradaudit.targets.conventions import READINGS
+from gradaudit.targets.definitions import definitions_only
+from gradaudit.targets.generators import PutBack
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
+from gradaudit.targets.stand_ins import Reference
 from gradaudit.targets.structure import members_of
 
 Array = NDArray[Any]
@@ -27,9 +32,13 @@ class PythonOp:
     Attributes:
         forward_function: called with the inputs by position and the params by keyword.
         backward_function: called with what ``args`` names, in order, and those params that its signature accepts.
-        args: ``upstream``, ``upstream[k]``, ``output``, ``output[k]`` or an input's name.
+        args: ``upstream``, ``upstream[k]``, ``output``, ``output[k]``, ``cache``, ``grad[x]`` or an input's name.
         returns: the inputs whose gradients backward returns, in order.
         counted: positions of the outputs that count; None for all floating ones.
+        convention: what backward gives.
+        stand_in: what is differenced in forward's stead, with the same arguments; None for forward itself.
+        accumulates: whether backward adds to the buffers that it is given.
+        generators: puts the global generators back before each call.
 
     """
 
@@ -40,78 +49,204 @@ class PythonOp:
     args: tuple[str, ...]
     returns: tuple[str, ...]
     counted: tuple[int, ...] | None = None
+    convention: Convention = "vjp"
+    stand_in: Callable[..., Any] | None = None
+    accumulates: bool = False
+    generators: PutBack = field(default_factory=PutBack, compare=False)
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return forward's outputs: its arrays, or the members of the tuple, dict or dataclass that it returned."""
-        try:
-            returned = self.forward_function(*inputs.values(), **self.params)
-        except (Exception, SystemExit) as error:
-            raise raised("forward", error) from None
-        members = list(members_of(returned).values())
-        outputs = tuple([_array(member) for member in members])
-        for k in self.counted if self.counted is not None else range(len(outputs)):
-            if k >= len(outputs):
-                raise OpError(f"forward returned {len(outputs)} outputs; the spec counts on output {k}")
-            if outputs[k] is None and (self.counted is not None or len(outputs) == 1):
-                raise OpError(f"forward returned {_described(members[k])}; expected an array of numbers")
-            if self.counted is not None and (output := outputs[k]) is not None and not has_derivatives(output.dtype):
-                raise OpError(f"the spec counts on output {k}, but it is {_described(output)}")
-        if not self.differentiable_outputs(outputs):
-            kinds = ", ".join(_described(member) for member in members) or "nothing"
-            raise OpError(f"forward returned no floating output to differentiate; found {kinds}")
-        return outputs
+        members = self._members(self.stand_in or self.forward_function, inputs)
+        return usable_outputs(members, self.counted)
 
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs."""
-        if self.counted is not None:
-            return self.counted
-        return tuple([k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype)])
+        return counted_outputs(outputs, self.counted)
 
     def backward(
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]
     ) -> dict[str, Array | None]:
         """Return the gradients by input's name; None where backward returned None for one."""
-        arguments = [self._argument(word, upstream, inputs, outputs) for word in self.args]
-        try:
-            returned = self.backward_function(*arguments, **self.backward_params)
-        except (Exception, SystemExit) as error:
-            raise raised("backward", error) from None
-        members = members_of(returned)
-        if len(members) != len(self.returns):
-            expected = f"{len(self.returns)} ({', '.join(self.returns)})"
-            raise OpError(f"backward returned {len(members)} gradients; expected {expected}")
-        if set(members) == set(self.returns):
-            members = {name: members[name] for name in self.returns}
-        gradients: dict[str, Array | None] = {}
-        for name, member in zip(self.returns, members.values(), strict=True):
-            gradients[name] = _array(member, inputs[name].dtype)
-            if gradients[name] is None and member is not None:
-                raise OpError(f"backward returned {_described(member)} for {name}; expected an array of numbers")
+        noisy = {name: _noise(inputs[name]) for name in self._buffered}
+        gradients = self._gradients(upstream, inputs, outputs, noisy) | noisy
+        if self.accumulates:
+            clear = {name: np.zeros_like(inputs[name]) for name in noisy}
+            self._gradients(upstream, inputs, outputs, clear)
+            gradients |= {name: added(clear[name], _noise(inputs[name]), noisy[name]) for name in noisy}
         return gradients
 
+    def written_backwards(self, inputs: Mapping[str, Array] | None) -> tuple[Callable[..., Any], ...]:
+        """Return what its gradients are written in."""
+        return (self.backward_function,)
+
+    @property
+    def _buffered(self) -> list[str]:
+        return [found[1] for word in self.args if (found := BUFFER.fullmatch(word))]
+
+    def _gradients(
+        self,
+        upstream: tuple[Array, ...],
+        inputs: Mapping[str, Array],
+        outputs: tuple[Any, ...],
+        buffers: Mapping[str, Array],
+    ) -> dict[str, Array | None]:
+        given = self._given(inputs, outputs)
+        arguments = [self._argument(word, upstream, inputs, given, buffers) for word in self.args]
+        try:
+            returned = self.generators.backward(self.backward_function, *arguments, **self.backward_params)
+        except (Exception, SystemExit) as error:
+            raise raised("backward", error) from None
+        if not self.returns:
+            return {}
+        members = READINGS[self.convention](returned, self.returns, inputs, upstream)
+        return {name: usable_gradient(name, member, inputs[name].dtype) for name, member in members.items()}
+
+    def _members(self, function: Callable[..., Any], inputs: Mapping[str, Array]) -> list[Any]:
+        try:
+            returned = self.generators.forward(function, *inputs.values(), **self.params)
+        except OpError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise raised("forward", error) from None
+        members = list(members_of(returned).values())
+        return members[:1] if self.convention == "value_and_grad" else members
+
+    def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
+        """Return what forward returned, as backward is given it: anew where it is more than arrays."""
+        words = [word for word in self.args if word not in inputs and (word == CACHE or word.startswith("output"))]
+        if not words:
+            return outputs
+        opaque = any(out is None for out in outputs)
+        return self._members(self.forward_function, inputs) if opaque or self.stand_in else outputs
+
     def _argument(
-        self, word: str, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Any, ...]
+        self,
+        word: str,
+        upstream: tuple[Array, ...],
+        inputs: Mapping[str, Array],
+        given: Sequence[Any],
+        buffers: Mapping[str, Array],
     ) -> Any:
         if word in inputs:
             return inputs[word]
-        given = upstream if word.startswith("upstream") else outputs
-        if indexed := re.search(r"\[(\d+)\]", word):
-            k = int(indexed[1])
-            if k >= len(given):
-                raise OpError(f"backward's args name {word}, but there are only {len(given)}")
-            return given[k]
-        return given[0] if len(given) == 1 else given
+        if buffer := BUFFER.fullmatch(word):
+            return buffers[buffer[1]]
+        if word == CACHE:
+            return cache_of(given, self.counted)
+        return named_word(word, upstream if word.startswith("upstream") else given)
+
+
+def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:
+    """Return what forward returned beside the outputs that count, the first where nobody says which.
+
+    Raises:
+        OpError: where there is nothing.
+
+    """
+    rest = [one for k, one in enumerate(members) if k not in (counted or (0,))]
+    if not rest:
+        raise OpError("backward's args name cache, but forward returned nothing beside its output")
+    return rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def named_word(word: str, given: Sequence[Any]) -> Any:
+    """Return what ``upstream``, ``upstream[k]``, ``output`` or ``output[k]`` means among what is given.
+
+    Raises:
+        OpError: where there are not so many.
+
+    """
+    if indexed := re.search(r"\[(\d+)\]", word):
+        k = int(indexed[1])
+        if k >= len(given):
+            raise OpError(f"backward's args name {word}, but there are only {len(given)}")
+        return given[k]
+    return given[0] if len(given) == 1 else tuple(given)
+
+
+def usable_outputs(members: Sequence[Any], counted: tuple[int, ...] | None) -> tuple[Any, ...]:
+    """Return what forward returned as arrays, None for what is none.
+
+    Raises:
+        OpError: where an output that counts is none, or nothing can be differentiated.
+
+    """
+    outputs = tuple([as_array(member) for member in members])
+    for k in counted if counted is not None else range(len(outputs)):
+        if k >= len(outputs):
+            raise OpError(f"forward returned {len(outputs)} outputs; the spec counts on output {k}")
+        if outputs[k] is None and (counted is not None or len(outputs) == 1):
+            raise OpError(f"forward returned {_described(members[k])}; expected an array of numbers")
+        if counted is not None and (output := outputs[k]) is not None and not has_derivatives(output.dtype):
+            raise OpError(f"the spec counts on output {k}, but it is {_described(output)}")
+    if not counted_outputs(outputs, counted):
+        kinds = ", ".join(_described(member) for member in members) or "nothing"
+        raise OpError(f"forward returned no floating output to differentiate; found {kinds}")
+    return outputs
+
+
+def counted_outputs(outputs: tuple[Any, ...], counted: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the positions of the outputs that count, those of all floating ones where nobody says."""
+    if counted is not None:
+        return counted
+    return tuple([k for k, out in enumerate(outputs) if out is not None and has_derivatives(out.dtype)])
+
+
+def usable_gradient(name: str, member: Any, dtype: np.dtype[Any]) -> Array | None:
+    """Return what backward gave for an input as an array; None for None.
+
+    Raises:
+        OpError: where it is no array of numbers.
+
+    """
+    gradient = as_array(member, dtype)
+    if gradient is None and member is not None:
+        raise OpError(f"backward returned {_described(member)} for {name}; expected an array of numbers")
+    return gradient
+
+
+def _noise(array: Array) -> Array:
+    """Return what lies in a buffer before backward is called: numbers that no gradient equals."""
+    noise = np.random.default_rng(1).uniform(0.5, 1.5, array.shape)
+    return np.asarray(noise.astype(array.dtype))
+
+
+def added(gradient: Array, before: Array, after: Array) -> Array:
+    """Return the gradient that was added to a buffer.
+
+    ``gradient`` is what lies in it after a call with zeros; ``after`` what does after a call with ``before``. Where
+    that is as it should be, the first is the answer, which rounds nothing; else the second shows what is wrong.
+    """
+    room = 8 * np.finfo(after.dtype).eps * (abs(before) + abs(gradient))
+    kept = abs(after - (before + gradient)) <= room
+    return gradient if kept.all() else np.asarray(np.where(kept, gradient, after - before))
 
 
 def open_python(target: PythonTarget, case: Case) -> PythonOp:
-    """Import the pair of functions that a target names and bind the case's params to them."""
-    return open_functions(
-        import_function(target.forward, target.folder),
-        import_function(target.backward.call, target.folder),
+    """Import the functions that a target names and bind the case's params to them."""
+    with definitions_only(target.definitions_only):
+        forward = import_function(target.forward, target.folder)
+        backward = import_function(target.backward.call, target.folder)
+    opened = open_functions(
+        forward,
+        backward,
         case.params,
         args=target.backward.args,
         returns=target.backward.returns,
         counted=target.differentiable_outputs,
+    )
+    stand_in: Callable[..., Any] | None = None
+    if target.reference:
+        stand_in = Reference(import_function(target.reference, target.folder), forward, case.dtype)
+    elif target.surrogate:
+        stand_in = import_function(target.surrogate, target.folder)
+    own = getattr(forward, "__globals__", {}) if CACHE in target.backward.args else {}
+    return replace(
+        opened,
+        convention=target.backward.convention,
+        stand_in=stand_in,
+        accumulates=target.accumulates,
+        generators=PutBack([own]),
     )
 
 
@@ -125,10 +260,11 @@ def open_functions(
     counted: tuple[int, ...] | None,
 ) -> PythonOp:
     """Return the op of a pair of functions, with params bound to each as its signature accepts them."""
-    return PythonOp(forward, backward, params, _accepted(backward, params), args, returns, counted)
+    return PythonOp(forward, backward, params, accepted(backward, params), args, returns, counted)
 
 
-def _accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return those of the params that a function's signature accepts by keyword; all where it has none."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some compiled functions have no signature: they get everything
@@ -139,7 +275,7 @@ def _accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mappin
     return {name: value for name, value in params.items() if name in parameters and parameters[name].kind in by_keyword}
 
 
-def _array(member: Any, dtype_of_numbers: np.dtype[Any] | None = None) -> Array | None:
+def as_array(member: Any, dtype_of_numbers: np.dtype[Any] | None = None) -> Array | None:
     """Return an array, NumPy scalar or Python number as an array; None for anything else.
 
     A Python number has no dtype of its own: it takes the one given.
@@ -162,4 +298,11 @@ def _described(member: Any) -> str:
 
 def imported_names(target: PythonTarget) -> dict[tuple[str, ...], str]:
     """Return the functions that a target names, by their path in the spec."""
-    return {("target", "forward"): target.forward, ("target", "backward", "call"): target.backward.call}
+    if target.definitions_only:  # they were tried when the target was made
+        return {}
+    key = next(key for key, convention in GRADIENTS.items() if convention == target.backward.convention)
+    named = {("target", key, "call"): target.backward.call}
+    for beside in ("forward", "reference", "surrogate"):
+        if (name := getattr(target, beside)) and (beside, key) != ("forward", "value_and_grad"):
+            named["target", beside] = name  # type: ignore[index]
+    return named  # type: ignore[return-value]

@@ -106,6 +106,22 @@ class TorchFunction:
         answered = _answering(inputs.values())
         return {name: answered(gradient) for name, gradient in made.items()}
 
+    def written_backwards(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> list[Callable[..., Any]]:
+        """Return the backwards of the ``autograd.Function``s that the function calls, the last called first."""
+        with generator_at(self.generator_state), _recording():
+            outputs = self.call(self._tensors(inputs, wanted))
+        waiting = [out.grad_fn for out in outputs if isinstance(out, torch.Tensor)]
+        found: dict[Any, None] = {}
+        seen = set()
+        while waiting:
+            node = waiting.pop(0)
+            if node is not None and node not in seen:
+                seen.add(node)
+                if owner := getattr(type(node), "_forward_cls", None):
+                    found[owner.backward] = None
+                waiting += [following for following, _ in node.next_functions]
+        return list(found)
+
     def _called(self, tensors: Mapping[str, Tensor]) -> list[Any]:
         """Call the function, and leave the generator in another state each time: backward must not depend on it."""
         outputs = self.call(tensors)

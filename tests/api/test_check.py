@@ -37,6 +37,12 @@ SQUARE = gradaudit.op(lambda x: x * x, lambda u, x: 2 * x * u, name="square")
 
 
 class TestVerdicts:
+    def test_an_audit_is_true_where_it_passed_and_false_where_not(self) -> None:
+        assert gradaudit.check(PRODUCT, {"x": X, "w": W})
+        assert not gradaudit.check(WRONG, {"x": X, "w": W}, params={"scale": 2.5})
+        assert not gradaudit.check(SQUARE, {"x": X}, rtol=0.5)  # which is inconclusive
+        assert not gradaudit.check(gradaudit.op(lambda x: x * x, lambda u, x: 1 / 0), {"x": X})
+
     def test_a_right_gradient_passes(self) -> None:
         audit = gradaudit.check(PRODUCT, {"x": X, "w": W}, params={"scale": 2.5})
         assert audit.verdict == "pass"
@@ -114,6 +120,16 @@ class TestInputs:
             return x * x
 
         gradaudit.check(gradaudit.op(forward, lambda u, x: 2 * x * u), {"x": layout}).assert_ok()
+
+    def test_by_position_have_the_names_that_forward_gives_them(self) -> None:
+        audit = gradaudit.check(WRONG, (X, W), params={"scale": 2.5})
+        assert [(result.input, str(result.verdict)) for result in audit.results] == [("x", "pass"), ("w", "fail")]
+        nameless = gradaudit.op(lambda *given: given[0] * given[1], lambda u, *given: (u * given[1], u * given[0]))
+        assert [result.input for result in gradaudit.check(nameless, [X, X + 3]).results] == ["input[0]", "input[1]"]
+
+    def test_may_be_one_array(self) -> None:
+        for one in (X, [[1.0, 2.0]], 3.0):
+            assert gradaudit.check(SQUARE, one)
 
     def test_may_be_lists_and_numbers(self) -> None:
         gradaudit.check(SQUARE, {"x": [[1.0, 2.0]]}).assert_ok()
@@ -273,9 +289,17 @@ class TestWhatIsShown:
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "no op": ({"op": product}, TypeError, "op: expected what gradaudit.op"),
+    "no op": (
+        {"op": product},
+        TypeError,
+        "op: product is a function of no framework, so nothing says what its backward is",
+    ),
+    "a pair": ({"op": (product, product_backward)}, TypeError, "op: expected a function, or what gradaudit.op"),
+    "a name": ({"op": "product"}, TypeError, "op: expected a function, or what gradaudit.op(forward, backward)"),
     "text": ({"inputs": {"x": "abc"}}, TypeError, "x: expected an array of numbers, found <U3 from str"),
     "ragged": ({"inputs": {"x": [[1.0], [1.0, 2.0]]}}, TypeError, "x: expected an array, found list"),
+    "text by position": ({"inputs": ("abc",)}, TypeError, "x: expected an array of numbers, found <U3 from str"),
+    "no array": ({"inputs": (None,)}, TypeError, "x: expected an array of numbers, found object from NoneType"),
     "nothing": ({"inputs": {}}, ValueError, "at least one that is differentiable, found none"),
     "integers": ({"inputs": {"x": [1, 2]}}, ValueError, "at least one that is differentiable, found x: int64"),
     "a name that is taken": ({"inputs": {"output[1]": X}}, ValueError, "the name 'output[1]' is taken"),

@@ -44,6 +44,24 @@ def test_the_tests_of_the_python_guide_for_torch_pass_and_can_fail() -> None:
         names["test_swish"]()  # type: ignore[operator]
 
 
+def test_the_tests_of_the_guide_from_gradcheck_pass_and_can_fail() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    names: dict[str, object] = {}
+    ours, theirs, new = blocks("from-gradcheck", "python")
+    exec(ours, names)
+    names["test_cube"]()  # type: ignore[operator]
+    names |= {"gradaudit": gradaudit, "x": torch.linspace(-1, 1, 5)}
+    exec(new, names)
+    names["Cube"].backward = staticmethod(lambda ctx, u: 2 * ctx.saved_tensors[0] * u)  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError):
+        names["test_cube"]()  # type: ignore[operator]
+    with pytest.raises(AssertionError):
+        exec(new, names)
+    exec(theirs, names)
+    names["test_layer"]()  # type: ignore[operator]
+
+
 def test_the_job_for_github_and_the_hook_can_be_read() -> None:
     job, _ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
     steps = [step["run"] for step in job["jobs"]["audit"]["steps"] if "run" in step]

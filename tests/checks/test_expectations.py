@@ -125,6 +125,48 @@ class TestSeveralInputs:
         assert [result.expected for result in results] == [False, False]
 
 
+class TestByInput:
+    inputs = (array("x", (3,)), array("y", (3,)))
+
+    def ends(self, backward: Function, **expected: Any) -> list[tuple[str, bool]]:
+        verdict = "fail" if "fail" in expected.values() else "pass"
+        results = audit(lambda x, y: x * y, backward, *self.inputs, expect=Expectation(verdict, (), expected)).results
+        self.messages = [result.message for result in results]
+        return [(str(result.verdict), result.expected) for result in results]
+
+    @staticmethod
+    def wrong_in_y(u: Any, x: Any, y: Any) -> Any:
+        return u * y, -u * x
+
+    @staticmethod
+    def wrong_in_both(u: Any, x: Any, y: Any) -> Any:
+        return -u * y, -u * x
+
+    @staticmethod
+    def right_in_both(u: Any, x: Any, y: Any) -> Any:
+        return u * y, u * x
+
+    def test_a_known_failure_is_caught(self) -> None:
+        assert self.ends(self.wrong_in_y, y="fail") == [("pass", True), ("fail", True)]
+        assert self.ends(self.wrong_in_both, x="fail", y="fail") == [("fail", True), ("fail", True)]
+
+    def test_a_known_failure_of_one_input_hides_none_of_another(self) -> None:
+        assert self.ends(self.wrong_in_both, y="fail") == [("fail", False), ("fail", True)]
+        assert self.ends(self.wrong_in_both, x="pass", y="fail") == [("fail", False), ("fail", True)]
+
+    def test_a_known_failure_that_is_gone_is_told_of_where_it_was(self) -> None:
+        assert self.ends(self.right_in_both, y="fail") == [("pass", True), ("pass", False)]
+        assert "expects this gradient to fail, and it ended with pass" in self.messages[1]
+        assert self.ends(self.wrong_in_y, x="fail") == [("pass", False), ("fail", False)]
+
+    def test_an_error_is_no_known_failure(self) -> None:
+        assert self.ends(lambda u, x, y: (u * y, None), y="fail") == [("pass", True), ("error", False)]
+
+    def test_an_input_that_there_is_not_disappoints(self) -> None:
+        assert self.ends(self.right_in_both, weight="fail") == [("pass", False), ("pass", False)]
+        assert "the gradient of weight to end in some way, and there is none" in self.messages[0]
+
+
 class TestFindings:
     case = case_of(np.sin, right)
 

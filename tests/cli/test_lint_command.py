@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from gradaudit.coverage.modules import MAX_SOURCE
 from gradaudit.guides import guide
 from gradaudit.lint.rules import RULES
+from gradaudit.source.modules import MAX_SOURCE
 
 Command = Callable[..., Result]
 

@@ -135,6 +135,29 @@ def test_diff_tells_what_broke(gradaudit: Command, settled: Path) -> None:
     assert gradaudit("diff", "9").exit_code == 2
 
 
+def test_diff_tells_of_an_op_that_is_new_and_wrong(gradaudit: Command, settled: Path) -> None:
+    gradaudit("run", "-q")
+    assert gradaudit("diff").exit_code == 2
+    write_project(settled, spec("good"), spec("bad", backward="wrong"), spec("fine"), spec("young", backward="wrong"))
+    gradaudit("run", "-q")
+    found = gradaudit("diff")
+    assert found.exit_code == 1
+    assert re.search(r"Newly failing: 1\n  young .* w\.r\.t\. x: fail. 5 of 5 indices wrong", found.stdout)
+    assert re.search(r"New: 1\n  fine ", found.stdout)
+    assert gradaudit("diff", "2", "2").exit_code == 0
+
+
+def test_where_nothing_was_recorded_it_is_said_how_to_record(gradaudit: Command, project: Path) -> None:
+    write_project(project, spec("good"))
+    gradaudit("run", "-q")  # of no project, so that nothing is recorded
+    for asked in (("diff",), ("history", "good")):
+        told = gradaudit(*asked)
+        assert told.exit_code == 2
+        assert "'gradaudit run --store FILE' records, and so does every run of a project whose pyproject" in told.stderr
+    gradaudit("run", "-q", "--store", "a.db")
+    assert gradaudit("history", "good", "--store", "a.db").exit_code == 0
+
+
 def test_a_project_may_set_tolerances(gradaudit: Command, settled: Path) -> None:
     (settled / "pyproject.toml").write_text("[tool.gradaudit.tolerance]\nfloat64 = {rtol = 1e-5}\n")
     gradaudit("run", "-q", "-k", "good")

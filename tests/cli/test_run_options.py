@@ -174,10 +174,11 @@ def test_a_wrong_spec_leaves_earlier_reports_alone(gradaudit, project) -> None:
 
 
 def test_annotations_for_github(gradaudit, project) -> None:
-    line = write_project(project, spec("good"), spec("bad", backward="wrong")).read_text().splitlines().index("op: bad")
+    write_project(project, spec("good"), spec("bad", backward="wrong"))
+    line = Path("kernels.py").read_text().splitlines().index("def wrong(u, x):")
     told = gradaudit("run", "specs", "--format", "github", "--quiet").stdout.splitlines()
     (annotated,) = [each for each in told if each.startswith("::")]
-    assert annotated.startswith(f"::error file=specs/ops.yaml,line={line + 1},title=bad (float64")
+    assert annotated.startswith(f"::error file=kernels.py,line={line + 1},title=bad (float64")
     assert not any(line.startswith("::") for line in gradaudit("run", "specs").stdout.splitlines())
     (project / "specs" / "ops.yaml").write_text("op: a\nsteps: 3\n")
     refused = gradaudit("run", "specs", "--format", "github")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradaudit.coverage.reach import reach_finder
+from gradaudit.source.reach import reach_finder
 
 
 def test_what_is_installed_in_the_project_s_folder_is_not_its_own(

@@ -12,7 +12,7 @@ from gradaudit.coverage.discover import discover
 from gradaudit.coverage.fingerprint import hash_case, source_hasher
 from gradaudit.coverage.match import Matching, match_passes
 from gradaudit.coverage.pattern_passes import compiled_patterns
-from gradaudit.coverage.reach import reach_finder
+from gradaudit.source.reach import reach_finder
 from gradaudit.spec.load import load_specs
 
 KERNELS = {

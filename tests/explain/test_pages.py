@@ -10,16 +10,19 @@ from gradaudit.guides import finding_names, finding_page, guide, guide_names
 from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
+    "adopting",
     "ci",
     "coverage",
     "debugging",
     "findings",
     "flow",
+    "from-gradcheck",
     "frameworks",
     "kinks",
     "learning",
     "lint",
     "new-op",
+    "numpy-networks",
     "precision",
     "process",
     "python",

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from gradaudit.coverage.reach import reach_finder
 from gradaudit.mutation.mutants import Backward, Mutant, backward_of, mutants_of
 from gradaudit.results import Verdict
+from gradaudit.source.reach import reach_finder
 from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
 

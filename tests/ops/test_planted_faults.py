@@ -10,11 +10,11 @@ import pytest
 from shipped import CASES_BY_OP, SPECS, Spoilt, audit_changed
 
 from gradaudit.checks.subject import examine
-from gradaudit.coverage.reach import reach_finder
 from gradaudit.mutation.faults import FAULTS
 from gradaudit.mutation.mutants import backward_of, mutants_of
 from gradaudit.mutation.trial import Fate, try_mutant
 from gradaudit.results import Verdict
+from gradaudit.source.reach import reach_finder
 from gradaudit.targets import open_op
 
 OPS_AND_INPUTS = [

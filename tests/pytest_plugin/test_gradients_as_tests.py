@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,8 +15,12 @@ import yaml
 # What runs in this process would import anew each time, NumPy and libyaml included, which can be imported only once.
 import gradaudit.api
 import gradaudit.spec.load
-import gradaudit.spec.project  # noqa: F401
+import gradaudit.spec.project
+import gradaudit.store.baseline  # noqa: F401
 from gradaudit.targets import frameworks
+
+with suppress(ModuleNotFoundError):
+    import torch  # noqa: F401 (likewise)
 
 pytest_plugins = ["pytester"]
 
@@ -199,6 +205,18 @@ def test_a_module_of_integers_is_one_test(project: Path, run: Run) -> None:
     found = run("--gradaudit", "specs/rows.yaml", "-v")
     found.assert_outcomes(passed=1)
     found.stdout.fnmatch_lines(["*rows.yaml::default?float64? PASSED*"])
+
+
+def test_known_failures_of_the_project_are_expected_to_fail(project: Path, run: Run, pytester: pytest.Pytester) -> None:
+    (pytester.path / "pyproject.toml").write_text("[tool.gradaudit]\nbaseline = 'known.json'\n")
+    run("--gradaudit", "specs/bad.yaml").stdout.fnmatch_lines(["*there is no known.json*--update-baseline*"])
+    known = {"op": "bad", "case": "default", "dtype": "float32", "input": "w", "verdict": "fail"}
+    (pytester.path / "known.json").write_text(json.dumps({"schema": 1, "known": [known]}))
+    found = run("--gradaudit", "specs/bad.yaml", "-rx")
+    found.assert_outcomes(passed=2, failed=1, xfailed=1)
+    found.stdout.fnmatch_lines(
+        ["XFAIL specs/bad.yaml::default?float32-w? - *a known failure of the project's baseline"]
+    )
 
 
 def test_junit_xml(project: Path, run: Run, pytester: pytest.Pytester) -> None:

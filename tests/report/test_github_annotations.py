@@ -12,7 +12,7 @@ from made_results import Paper, events_of, made_mismatch, made_result
 from rich.console import Console
 
 from gradaudit.report.github import GithubReport, annotated_problem, annotation
-from gradaudit.results import Finding
+from gradaudit.results import Finding, SourceLine
 from gradaudit.spec.case import Location
 from gradaudit.spec.errors import Problem
 
@@ -38,6 +38,13 @@ def test_a_mismatch_is_an_error_at_its_spec() -> None:
     assert "Analytical:  3.0" in message
     assert "(100%25 relative error)%0A" in message
     assert message.endswith("kink: at 0")
+
+
+def test_where_the_backward_is_known_the_annotation_stands_beside_it() -> None:
+    (line,) = lines_of(made_result("fail", [made_mismatch()], source=SourceLine("my_ops.py", 8, "norm_backward")))
+    properties, _, message = line.removeprefix("::error ").partition("::")
+    assert properties.startswith("file=my_ops.py,line=8,title=norm")
+    assert message.startswith("Spec:       specs/norm.yaml:7%0A")
 
 
 def test_inconclusive_is_a_warning_where_it_is_allowed() -> None:

@@ -13,7 +13,7 @@ from made_results import events_of, made_mismatch, made_result
 
 from gradaudit.report.files import AtomicFile
 from gradaudit.report.json import JsonReport
-from gradaudit.results import Finding, Result
+from gradaudit.results import Finding, Result, SourceLine
 
 CONTRACT = {
     "schema": 1,
@@ -40,6 +40,7 @@ CONTRACT = {
             "evaluations": 0,
             "seconds": 0.0,
             "method": "exhaustive|search",
+            "location": {"file": "", "line": 0},
             "miss_probability": 0.0,
             "resolution": 0.0,
             "message": "",
@@ -124,7 +125,7 @@ def test_fields_are_the_result_s_own(tmp_path) -> None:
         findings=(Finding("sign-flipped", "minus", {"explained": 1.0}),),
     )
     (record,) = written([result], tmp_path)["results"]
-    for key in CONTRACT["results"][0].keys() - {"mismatches", "findings", "verdict"}:
+    for key in CONTRACT["results"][0].keys() - {"mismatches", "findings", "verdict", "location"}:
         assert record[key] == getattr(result, key), key
     assert record["verdict"] == "fail"
     (row,) = record["mismatches"]
@@ -191,3 +192,9 @@ def test_any_text_survives(text: str, tmp_path) -> None:
 
 def test_an_interrupted_run_writes_what_was_done(tmp_path) -> None:
     assert len(written([made_result()], tmp_path, interrupted=True)["results"]) == 1
+
+
+def test_a_result_names_the_line_of_its_backward(tmp_path):
+    place = SourceLine("my_ops.py", 8, "swish_backward")
+    record = written([made_result("fail", source=place)], tmp_path)["results"][0]
+    assert record["location"] == {"file": "my_ops.py", "line": 8}

@@ -33,7 +33,7 @@ def mixed(mismatch, result):
 @pytest.mark.parametrize("width", [80, 200])
 def test_no_line_is_wider_than_the_terminal(written, mixed, width: int, terminal: bool) -> None:
     text = ESCAPE.sub("", written(mixed, width=width, terminal=terminal).replace("\r", "\n"))
-    headlines = [line for line in text.splitlines() if "w.r.t." in line]
+    headlines = [line for line in text.splitlines() if "w.r.t." in line and not line.startswith(" ")]
     assert len(headlines) == 3
     searched_for = [] if terminal else [*headlines, text.splitlines()[-1]]
     for line in text.splitlines():
@@ -138,14 +138,89 @@ def test_the_last_line_says_it_all_in_one_piece(written, mixed, width: int) -> N
     assert written(mixed, width=width).splitlines()[-1] == f"{said} (1.50 s)"
 
 
-def test_quiet_is_a_line_for_each_case_and_one_at_the_end(written, mixed) -> None:
+def test_quiet_is_a_line_for_each_failure_with_its_cause_and_one_at_the_end(written, mixed) -> None:
     lines = written(mixed, quiet=True).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["conv", "log", "sqrt", "5"]
     assert not [line for line in lines if line.startswith(" ")]
+    conv, log, sqrt, _ = lines
+    assert "14 of 14 indices wrong: input-mutated. forward changed its x" in conv
+    assert log.endswith("w.r.t. x at index (0, 0, 0, 0): 2 of 12 indices cannot be decided")
+    assert "w.r.t. x: backward raised ValueError: word word" in sqrt
 
 
 def test_nothing_wrong_nothing_said(written, result) -> None:
     assert written([result(), result(op="other")], quiet=True) == "2 gradients, 2 ops, 2 cases: 2 pass (1.50 s)\n"
+
+
+class TestManyFailures:
+    @pytest.fixture
+    def many(self, mismatch, result):
+        """Seventeen ops that fail, each in two dtypes with the same cause, the first in another case too."""
+        cause = Finding("sign-flipped", "numerical = -analytical at every index", {"explained": 1.0})
+        rows = [mismatch((k,), -1.0, 1.0) for k in range(12)]
+        made = [
+            result("fail", rows, op=f"op{k}", dtype=dtype, module="mod", findings=(cause,))
+            for k in range(17)
+            for dtype in ("float32", "float64")
+        ]
+        return [*made[:2], result("fail", rows, op="op0", case="wide", module="mod", findings=(cause,)), *made[2:]]
+
+    def test_take_a_screen_or_two_and_end_in_a_list_of_all(self, written, many) -> None:
+        lines = written(many, width=80).splitlines()
+        assert len(lines) <= 60
+        start = lines.index("Not as expected: 17 ops; -v shows all in full, 'gradaudit explain OP' one")
+        assert [line.split()[:2] for line in lines[start + 1 : -1]] == [["sign-flipped", f"op{k}"] for k in range(17)]
+        assert "  sign-flipped  op3 w.r.t. x: numerical = -analytical at every index" in lines
+
+    def test_are_all_shown_where_that_is_asked_for(self, written, many) -> None:
+        text = written(many, verbose=True)
+        assert text.count("gradient mismatch w.r.t. x") == len(many)
+        assert "-v shows all" not in text
+        assert "Not as expected: 17 ops\n" in text
+
+    def test_that_are_alike_are_shown_once(self, written, many) -> None:
+        text = written(many[:3])
+        assert text.count("gradient mismatch w.r.t. x") == 1
+        assert "  Likewise:   default[float64], wide[float32]\n" in text
+        quiet = written(many[:3], quiet=True)
+        assert quiet.splitlines()[0].endswith("at every index; likewise default[float64], wide[float32]")
+
+    def test_that_are_not_alike_are_shown_apart(self, written, mismatch, result) -> None:
+        of_x = result("fail", [mismatch()], findings=(Finding("shifted", "by one", {"explained": 1.0}),))
+        of_w = result("fail", [mismatch()], input="w", dtype="float64")
+        text = written([of_x, of_w, result("pass", input="w")])
+        assert text.count("gradient mismatch w.r.t.") == 2
+        assert "  shifted +1  norm w.r.t. x, w: by one\n" in text
+
+    def test_a_few_are_shown_with_shorter_tables(self, written, many) -> None:
+        text = written(many[:7], width=80)
+        assert text.count("gradient mismatch w.r.t. x") == 2
+        assert ("and 2 more" in text, "and 9 more" in text) == (True, True)
+        assert len(text.splitlines()) <= 60
+
+    def test_the_first_is_shown_while_the_run_lasts(self, many, events) -> None:
+        paper = Paper(terminal=False)
+        report = TerminalReport(Console(file=paper, width=80))
+        *begun, _ = events(many)
+        for event in begun:
+            report(event)
+        assert paper.getvalue().count("gradient mismatch w.r.t. x") == 1
+        assert paper.getvalue().startswith("op0 (float32, case default)")
+
+    def test_the_dtypes_are_named_where_only_some_fail(self, written, result) -> None:
+        text = written([result(), result("error", dtype="bfloat16", message="backward raised KeyError: 3")])
+        assert "  error  norm w.r.t. x in bfloat16: backward raised KeyError: 3\n" in text
+
+    def test_the_gravest_come_first_and_names_are_never_cut(self, written, many, result) -> None:
+        name = "a_very_long_name_" * 6
+        lines = written([*many, result("error", op=name, message="crashed its process")], width=60).splitlines()
+        start = next(k for k, line in enumerate(lines) if line.startswith("Not as expected: 18 ops"))
+        assert lines[start + 1].startswith(f"  error         {name} w.r.t. x")
+        assert {len(line) <= 60 for line in lines[start + 2 : -1]} == {True}
+
+    def test_a_known_failure_that_is_gone_is_one(self, written, result) -> None:
+        message = "the spec expects this case to fail, and it ended with pass"
+        assert f"  pass  norm w.r.t. x: {message}\n" in written([result(expected=False, message=message)], width=100)
 
 
 def test_max_rows(written, mixed) -> None:

@@ -136,6 +136,25 @@ notes: A note.
     assert case.notes == "A note."
 
 
+def test_what_is_expected_by_input_is_merged_by_input(tmp_path: Path) -> None:
+    text = """
+op: a
+target: {forward: m:f, backward: m:g}
+inputs: {x: {shape: [3]}, w: {shape: [3]}}
+expect: {x: fail}
+cases:
+  - name: as_it_is
+  - {name: both, expect: {w: fail}}
+  - {name: mended, expect: {x: pass}}
+  - {name: whole, expect: fail}
+"""
+    as_it_is, both, mended, whole = load(tmp_path, text)
+    assert as_it_is.expect == Expectation("fail", (), {"x": "fail"})
+    assert both.expect == Expectation("fail", (), {"x": "fail", "w": "fail"})
+    assert mended.expect == Expectation("pass", (), {"x": "pass"})
+    assert whole.expect == Expectation("fail")
+
+
 @pytest.mark.parametrize(
     ("given", "dtype", "differentiable", "limits"),
     [

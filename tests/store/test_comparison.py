@@ -41,14 +41,15 @@ AFTER = recorded(
     gradient("mended"),
     gradient("slow", evaluations=120),
     gradient("kept", evaluations=105),
-    gradient("added", fails=True),
+    gradient("added"),
+    gradient("added_wrong", fails=True),
 )
 
 
 def test_each_gradient_is_told_once_by_what_became_of_it() -> None:
     comparison = compare_runs(run(1), BEFORE, run(2), AFTER)
     assert names(comparison) == {
-        "newly_failing": ["broken"],
+        "newly_failing": ["broken", "added_wrong"],
         "newly_passing": ["mended"],
         "new": ["added"],
         "gone": ["left"],
@@ -61,7 +62,7 @@ def test_each_gradient_is_told_once_by_what_became_of_it() -> None:
 def test_swapping_the_runs_swaps_the_changes() -> None:
     back = names(compare_runs(run(2), AFTER, run(1), BEFORE))
     assert (back["newly_failing"], back["newly_passing"]) == (["mended"], ["broken"])
-    assert (back["new"], back["gone"], back["slower"]) == (["left"], ["added"], [])
+    assert (back["new"], back["gone"], back["slower"]) == (["left"], ["added", "added_wrong"], [])
 
 
 def test_what_is_expected_to_fail_and_does_has_not_failed() -> None:
@@ -75,7 +76,8 @@ def test_what_a_partial_run_leaves_out_is_not_gone(partial: dict[str, bool]) -> 
     assert names(comparison)["gone"] == []
     assert names(comparison)["new"] == ["added"]
     assert "run 2" in comparison.unknown[0]
-    assert names(compare_runs(run(1, **partial), BEFORE, run(2), AFTER))["new"] == []
+    told = names(compare_runs(run(1, **partial), BEFORE, run(2), AFTER))
+    assert (told["new"], told["newly_failing"]) == ([], ["broken", "added_wrong"])
 
 
 class TestChoosing:
@@ -83,6 +85,12 @@ class TestChoosing:
 
     def test_the_last_two_by_default(self) -> None:
         assert [made.id for made in chosen_runs(self.RUNS, None, None)] == [5, 8]
+
+    def test_a_whole_run_with_the_whole_run_before_it(self) -> None:
+        made = (run(1), run(2, narrowed=True), run(3), run(4, finished=False))
+        assert [one.id for one in chosen_runs(made, None, "3")] == [1, 3]
+        assert [one.id for one in chosen_runs(made, None, None)] == [3, 4]
+        assert [one.id for one in chosen_runs(made[1:3], None, None)] == [2, 3]
 
     def test_by_number_and_by_commit(self) -> None:
         assert [made.id for made in chosen_runs(self.RUNS, "3", "abcd9")] == [3, 5]

@@ -7,23 +7,30 @@ from collections.abc import Iterator
 from gradaudit.flow.subject import FlowSubject
 from gradaudit.results import Finding
 from gradaudit.spec.errors import nearest
+from gradaudit.targets.tapes.tape import Tensor
 
 
 def detached_output(subject: FlowSubject) -> Iterator[Finding]:
-    """Yield a finding where the output, or the loss, is on no tape; where it was cut off is found by one more run."""
+    """Yield a finding where the output, or the loss, is on no tape; where it was cut off is found by more runs."""
     if not subject.detached:
         return
-    tape = subject.op.tape
-    tensors = [each for each in subject.outputs if tape.is_tensor(each)]
+    evidence = subject.way(*subject.names).evidence() if _tensors(subject) else {}
+    yield Finding("detached-output", said_of(subject, *subject.names), evidence)
+
+
+def said_of(subject: FlowSubject, *names: str) -> str:
+    """Return in words how some parameters are cut off from a loss that is on no tape."""
+    tape, tensors = subject.op.tape, _tensors(subject)
     if not tensors:
         kinds = ", ".join(sorted({type(each).__name__ for each in subject.outputs})) or "nothing"
-        message = f"the model returned {kinds}, which is on no tape; expected a tensor"
-        yield Finding("detached-output", message)
-        return
+        return f"the model returned {kinds}, which is on no tape; expected a tensor"
     attached = any(tape.node(each) is not None for each in tensors)
     what = "the loss is attached to nothing, though the output is" if attached else "the output is attached to nothing"
-    cut = subject.cut(*subject.names)
-    yield Finding("detached-output", f"{what}: {cut.in_words()}", cut.evidence())
+    return f"{what}: {subject.way(*names).in_words()}"
+
+
+def _tensors(subject: FlowSubject) -> list[Tensor]:
+    return [each for each in subject.outputs if subject.op.tape.is_tensor(each)]
 
 
 def wrong_backward(subject: FlowSubject, expected: str) -> Iterator[Finding]:

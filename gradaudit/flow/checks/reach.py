@@ -18,17 +18,19 @@ def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:
     if not subject.op.tape.tracked(subject.tensor(name)):
         message = f"{name} is not tracked: the tape records nothing that is computed from it"
         return Finding("unreached-parameter", message, {"tracked": False})
-    cut = subject.cut(name)
-    if cut.depends:
-        message = f"the loss depends on {name} and no gradient reaches it: {cut.in_words()}"
-    elif cut.made is not None:
-        message = f"no gradient reaches {name}: {cut.in_words()}; nor does the loss change with it"
+    way = subject.way(name)
+    if way.depends:
+        message = f"the loss depends on {name} and no gradient reaches it: {way.in_words()}"
     else:
-        why = "the model puts another tensor in its place when it is called"
-        message = (
-            f"no gradient reaches {name}: {why if _replaced(subject, name) else 'the loss is not computed from it'}"
-        )
-    return Finding("unreached-parameter", message, cut.evidence())
+        message = f"no gradient reaches {name}: {_why(subject, name)}"
+    return Finding("unreached-parameter", message, way.evidence())
+
+
+def _why(subject: FlowSubject, name: str) -> str:
+    if _replaced(subject, name):
+        return "the model puts another tensor in its place when it is called"
+    way = subject.way(name)
+    return "what is computed from it does not change the loss" if way.used else "the loss is not computed from it"
 
 
 def _replaced(subject: FlowSubject, name: str) -> bool:
@@ -58,11 +60,13 @@ def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:
 
 def _last_with_gradient(subject: FlowSubject, name: str) -> tuple[Node | None, str]:
     """Return the step furthest from the loss whose output holds a gradient, of those on the ways to a tensor."""
-    graph, tape = subject.from_loss, subject.op.tape
-    on_way = {above for above, _ in graph.edges_from(subject.tensor(name))}
-    held = [made for made in subject.base.creations if tape.gradient(made.tensor) is not None]
-    found = [(node, made.place) for made in held if (node := tape.node(made.tensor)) and node.identity in on_way]
-    return max(found, key=lambda step: graph.ranks[step[0].identity], default=(None, ""))
+    base = subject.recorded
+    on_way = base.from_loss.above(id(base.tensor(name)))
+    held = [key for key in base.gradients if key in on_way and key in base.places]
+    if not held:
+        return None, ""
+    last = max(held, key=lambda key: base.from_loss.ranks[key])
+    return base.from_loss.nodes[last], base.places[last].place
 
 
 def unregistered_parameters(subject: FlowSubject) -> Iterator[tuple[str, int, Finding]]:

@@ -51,6 +51,7 @@ def _settings(case: Case) -> Iterator[str]:
     if case.method != "auto" and not of_model:
         yield f"method {case.method}"
     if case.expect.verdict == "fail":
-        yield "expected to fail"
+        failing = ", ".join(name for name, verdict in case.expect.inputs.items() if verdict == "fail")
+        yield f"{failing} expected to fail" if failing else "expected to fail"
     if case.expect.findings:
         yield f"expected to show {', '.join(case.expect.findings)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -15,8 +15,8 @@ from gradaudit.spec.tape import SELF, TapeDescription
 from gradaudit.targets.tapes.attributes import is_mentioned, read, write
 from gradaudit.targets.tapes.constructor import after_making, unrounded
 from gradaudit.targets.tapes.found import paths_of, tensors_in
-from gradaudit.targets.tapes.place import model_line
-from gradaudit.targets.tapes.tape import Creation, Model, Node, TapeError, Tensor
+from gradaudit.targets.tapes.place import made_by_package_of, model_line
+from gradaudit.targets.tapes.tape import Creation, Model, Node, Replay, TapeError, Tensor
 
 Array = NDArray[Any]
 
@@ -179,24 +179,27 @@ class DescribedTape:
             place, within = model_line()
             held = getattr(tensor, self.description.data, None)
             first = held.copy() if isinstance(held, np.ndarray) else None
-            noted.append(Creation(tensor, place, within, first=first))
+            noted.append(Creation(tensor, place, within, first=first, direct=not made_by_package_of(self.kind)))
 
         with after_making(self.kind, note):
             yield noted
 
     @contextmanager
-    def displaced(self, position: int, displacement: Array) -> Iterator[None]:
-        """Add to the values of the tensor that the constructor makes at this position."""
+    def replaced(self, values: Mapping[int, Array]) -> Iterator[None]:
+        """Put other values in what the constructor makes."""
         made = itertools.count()
 
-        def move(tensor: Any, *args: Any, **kwargs: Any) -> None:
-            if next(made) == position:
-                held = getattr(tensor, self.description.data)
-                exact = unrounded(held, (*args, *kwargs.values()))
-                setattr(tensor, self.description.data, np.asarray(exact) + displacement)
+        def exchange(tensor: Any, *args: Any, **kwargs: Any) -> None:
+            value = values.get(next(made))
+            if value is not None:
+                setattr(tensor, self.description.data, np.array(value))
 
-        with after_making(self.kind, move):
+        with after_making(self.kind, exchange):
             yield
+
+    def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
+        """Do nothing: what a framework's functions are is not known."""
+        return nullcontext(False)
 
     def hooked(self, tensor: Tensor) -> bool:
         """Return false: nothing is known of hooks."""

@@ -12,6 +12,8 @@ from types import FrameType
 
 _PACKAGE = Path(__file__).parents[2]
 _OURS = tuple(f"{_PACKAGE / name}/" for name in ("audit", "flow", "targets", "engine", "checks", "numerics", "tape"))
+_ADAPTERS = f"{_PACKAGE / 'targets'}/"
+
 _CALLER = str(_PACKAGE / "targets" / "model.py")
 """Where models and losses are called from: what lies beyond is no line of theirs."""
 
@@ -34,11 +36,29 @@ def model_line() -> tuple[str, str]:
     return ("", "") if outermost is None else _told(outermost)
 
 
+def made_by_package_of(kind: type) -> bool:
+    """Whether the line that called, beyond our own, is one of the framework that a class of tensors belongs to."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_ADAPTERS):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(_files_of(kind))
+
+
+def _files_of(kind: type) -> str:
+    """Return the folder of a class's package, the file of its module where that is in none."""
+    package, _, rest = kind.__module__.partition(".")
+    ours = package == _PACKAGE.name
+    name = kind.__module__.rpartition(".")[0] if ours else package
+    module = sys.modules.get(name if rest else kind.__module__)
+    file = getattr(module, "__file__", None) or "<nowhere>"
+    return f"{Path(file).parent}/" if Path(file).name == "__init__.py" else file
+
+
 def _told(frame: FrameType) -> tuple[str, str]:
-    return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno}", frame.f_code.co_qualname
+    return f"{shown(frame.f_code.co_filename)}:{frame.f_lineno}", frame.f_code.co_qualname
 
 
-def _shown(file: str) -> str:
+def shown(file: str) -> str:
     """Return a file as seen from the current folder, where it lies below."""
     try:
         return str(Path(file).relative_to(Path.cwd()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -63,8 +63,11 @@ class Creation:
         place: ``file:line`` of the line in the model, or nearest to it, that made it.
         within: the function that this line is in.
         given: the tensors that it was made from, where the framework tells.
-        watched: whether the framework was recording steps then: within a step of the user's own it is not.
+        told: whether ``given`` is all that the framework was given, so that nothing else was computed from.
         first: what it held then, where no step of the framework's is allowed to change that later.
+        value: what it held then, where that is what was computed with; None where what it holds in the end is.
+        node: the step that had made it then, where a later one may put another in its place.
+        direct: whether the model's own line made it, not a step of the framework that the line called.
 
     """
 
@@ -72,8 +75,42 @@ class Creation:
     place: str
     within: str
     given: tuple[Tensor, ...] = ()
-    watched: bool = True
+    told: bool = False
     first: Array | None = None
+    value: Array | None = None
+    node: Node | None = None
+    direct: bool = True
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A step of a model that can be taken again, alone, as often as one likes.
+
+    Attributes:
+        name: what the framework calls it.
+        place: ``file:line`` of the line in the model that called it.
+        within: the function that this line is in.
+        source: ``file:line`` of its backward, where a user wrote that.
+        inputs: the values of the tensors that it is differentiable in.
+        keys: what a walk knows these tensors by.
+        node: the step's own node.
+        forward: returns its outputs, those that are differentiable, for other inputs.
+        backward: returns the gradients of its inputs for upstreams of these outputs.
+        inside: returns the upstreams that the step was given in reverse mode, and the gradients that it returned; None
+            where it is not known.
+
+    """
+
+    name: str
+    place: str
+    within: str
+    source: str
+    inputs: tuple[Array, ...]
+    keys: tuple[int, ...]
+    node: Node
+    forward: Callable[[Sequence[Array]], list[Array]]
+    backward: Callable[[Sequence[Array]], list[Array | None]]
+    inside: Callable[[], tuple[list[Array], list[Array | None]] | None]
 
 
 class Tape(Protocol):
@@ -150,8 +187,12 @@ class Tape(Protocol):
         """Note every tensor that comes to be within the context, in order."""
         ...
 
-    def displaced(self, position: int, displacement: Array) -> AbstractContextManager[None]:
-        """Add to the values of the tensor that comes to be at this position of a recording, as it comes to be."""
+    def replaced(self, values: Mapping[int, Array]) -> AbstractContextManager[None]:
+        """Give other values to the tensors that come to be at these positions of a recording, as they come to be."""
+        ...
+
+    def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
+        """Have each step looked at as it is taken within the context, false where a tape cannot take steps again."""
         ...
 
     def hooked(self, tensor: Tensor) -> bool:

@@ -6,7 +6,7 @@ gradient is lost, it is told that it is, and not at which line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -16,7 +16,7 @@ from tinygrad import Device, Tensor, nn
 from tinygrad.helpers import Context
 
 from gradaudit.targets.tapes.described import is_pair
-from gradaudit.targets.tapes.tape import Creation, Model, Node
+from gradaudit.targets.tapes.tape import Creation, Model, Node, Replay
 from gradaudit.targets.tapes.tape import Tensor as AnyTensor
 
 Array = NDArray[Any]
@@ -107,9 +107,13 @@ class TinygradTape:
         """Note nothing."""
         yield []
 
-    def displaced(self, position: int, displacement: Array) -> AbstractContextManager[None]:
+    def replaced(self, values: Mapping[int, Array]) -> AbstractContextManager[None]:
         """Do nothing: there are no positions where nothing is noted."""
         return nullcontext()
+
+    def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
+        """Do nothing: a lazy operation is not taken again."""
+        return nullcontext(False)
 
     def hooked(self, tensor: AnyTensor) -> bool:
         """Return false: there are no hooks."""

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.overrides import TorchFunctionMode
 
-from gradaudit.targets.structure import leaves
 from gradaudit.targets.tapes.described import is_pair
 from gradaudit.targets.tapes.found import paths_of, tensors_in
 from gradaudit.targets.tapes.place import model_line
-from gradaudit.targets.tapes.tape import Creation, Model, Node, TapeError, Tensor
+from gradaudit.targets.tapes.tape import Creation, Model, Node, Replay, TapeError, Tensor
+from gradaudit.targets.tapes.torch_calls import Call, exchanged, made_by, version, watching
+from gradaudit.targets.tapes.torch_replay import Replayer
 
 Array = NDArray[Any]
 
 _from_array = torch.from_numpy
-"""The function itself, which a recording replaces by one that is noted."""
+"""The function itself, which watching replaces by one that is seen."""
 
 
 class TorchTape:
@@ -47,6 +47,8 @@ class TorchTape:
 
     def array(self, tensor: Tensor) -> Array:
         """Return the values: in full where the tensor is sparse, in float32 where NumPy lacks its dtype."""
+        if not self.is_tensor(tensor):  # a number that was read off one
+            return np.asarray(tensor)
         plain = tensor.detach()
         plain = plain if plain.layout is torch.strided else plain.to_dense()
         return np.asarray((plain.float() if plain.dtype is torch.bfloat16 else plain).numpy(force=True))
@@ -58,15 +60,15 @@ class TorchTape:
 
     def tracked(self, tensor: Tensor) -> bool:
         """Whether it requires a gradient."""
-        return bool(tensor.requires_grad)
+        return self.is_tensor(tensor) and bool(tensor.requires_grad)
 
     def node(self, tensor: Tensor) -> Node | None:
         """Return its ``grad_fn``."""
-        return None if tensor.grad_fn is None else _node(tensor.grad_fn)
+        return None if not self.is_tensor(tensor) or tensor.grad_fn is None else _node(tensor.grad_fn)
 
     def gradient(self, tensor: Tensor) -> Array | None:
         """Return what ``grad`` holds."""
-        return None if tensor.grad is None else self.array(tensor.grad)
+        return None if not self.is_tensor(tensor) or tensor.grad is None else self.array(tensor.grad)
 
     def clear(self, tensors: Iterable[Tensor]) -> None:
         """Set each gradient to None, as ``zero_grad`` does."""
@@ -87,7 +89,8 @@ class TorchTape:
         given = list(inputs)
         if not isinstance(model, torch.nn.Module):
             return self.call_anew(model, given)
-        self._settle_constants(model, given)
+        with torch._C.DisableTorchFunction():  # it is no part of the model
+            self._settle_constants(model, given)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return model(*given)
@@ -160,77 +163,88 @@ class TorchTape:
 
     @contextmanager
     def recording(self) -> Iterator[list[Creation]]:
-        """Note what every function of torch returns, and what it was given."""
+        """Note what every function of torch makes, changes in place, or reads off, and what it was given."""
         noted: list[Creation] = []
-
-        def note(made: Tensor, given: tuple[Tensor, ...]) -> Tensor:
-            place, within = model_line()
-            first = self.array(made).copy()
-            versions.append(_version(made))
-            noted.append(Creation(made, place, within, given, torch.is_grad_enabled(), first))
-            return made
-
         versions: list[int] = []
-        with _EachResult(note):
+
+        def note(call: Call) -> Any:
+            given = call.tensors
+            before = {id(each): version(each) for each in given}
+            returned = call()
+            for each in made_by(call, before, returned):
+                noted.append(self._noted(each, tuple(given), told=call.function is not _from_array))
+                versions.append(version(each) if self.is_tensor(each) else 0)
+            return returned
+
+        with watching(note):
             yield noted
-        for k, (made, version) in enumerate(zip(noted, versions, strict=True)):
-            if _version(made.tensor) != version:  # by an operation in place, which torch knows of
+        for k, (made, seen) in enumerate(zip(noted, versions, strict=True)):
+            if self.is_tensor(made.tensor) and version(made.tensor) != seen:  # by an operation that torch knows of
                 noted[k] = replace(made, first=None)
 
+    def _noted(self, made: Any, given: tuple[Tensor, ...], *, told: bool) -> Creation:
+        place, within = model_line()
+        value = self.array(made).copy()
+        return Creation(made, place, within, given, told, value, value, self.node(made))
+
     @contextmanager
-    def displaced(self, position: int, displacement: Array) -> Iterator[None]:
-        """Add to what a function of torch returns."""
+    def replaced(self, values: Mapping[int, Array]) -> Iterator[None]:
+        """Put other values in what a function of torch makes."""
         made = itertools.count()
 
-        def move(tensor: Tensor, given: tuple[Tensor, ...]) -> Tensor:
-            if next(made) != position or not tensor.is_floating_point():
-                return tensor
-            with torch._C.DisableTorchFunction():
-                return tensor + _from_array(displacement).to(tensor.dtype)
+        def exchange(call: Call) -> Any:
+            before = {id(each): version(each) for each in call.tensors}
+            returned = call()
+            others: dict[int, Any] = {}
+            for each in made_by(call, before, returned):
+                value = values.get(next(made))
+                if value is None:
+                    continue
+                if not self.is_tensor(each):
+                    others[id(each)] = float(value)
+                elif id(each) in before:  # changed in place
+                    with torch.no_grad():
+                        each.copy_(_from_array(np.array(value)))
+                else:
+                    others[id(each)] = each - each.detach() + _from_array(np.array(value)).to(each.dtype)
+            return exchanged(returned, others) if others else returned
 
-        with _EachResult(move):
+        with watching(exchange):
             yield
 
+    @contextmanager
+    def replaying(self, look: Callable[[Replay], None]) -> Iterator[bool]:
+        """Hand on each step."""
+
+        def key(tensor: Tensor) -> int:
+            node = self.node(tensor)
+            return id(tensor) if node is None else node.identity
+
+        with watching(Replayer(look, self.node, key, self.array)):
+            yield True
+
     def hooked(self, tensor: Tensor) -> bool:
-        """Whether a hook is registered on it."""
-        return bool(tensor._backward_hooks)
+        """Whether a hook on it changes a gradient, or one that is many times as large; one that raises is said to."""
+        if not self.is_tensor(tensor) or not tensor._backward_hooks:
+            return False
+        held = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
+        gradient = torch.ones_like(tensor) if held is None else held.detach()
+        return any(_changes(hook, k * gradient) for hook in tensor._backward_hooks.values() for k in (1.0, 1024.0))
 
     def retain(self, tensors: Iterable[Tensor]) -> None:
         """Call ``retain_grad``."""
         for tensor in tensors:
-            if tensor.grad_fn is not None:
+            if self.is_tensor(tensor) and tensor.grad_fn is not None:
                 tensor.retain_grad()
 
 
-class _EachResult(TorchFunctionMode):  # type: ignore[misc] # Any where torch is not installed
-    """Do something with every tensor that a function of torch makes, and let what comes of it take its place."""
-
-    def __init__(self, treat: Callable[[Tensor, tuple[Tensor, ...]], Tensor]) -> None:
-        super().__init__()
-        self.treat = treat
-
-    def __enter__(self) -> Any:
-        torch.from_numpy = lambda array: self.treat(_from_array(array), ())  # which torch tells no mode of
-        return super().__enter__()
-
-    def __exit__(self, *raised: Any) -> None:
-        torch.from_numpy = _from_array
-        super().__exit__(*raised)
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = function(*args, **(kwargs or {}))
-        given = tuple(each for each in leaves([*args, *(kwargs or {}).values()]) if isinstance(each, torch.Tensor))
-        if isinstance(made, torch.Tensor):
-            return made if any(made is one for one in given) else self.treat(made, given)
-        for each in leaves(made) if isinstance(made, (tuple, list)) else ():
-            if isinstance(each, torch.Tensor) and not any(each is one for one in given):
-                self.treat(each, given)
-        return made
-
-
-def _version(tensor: Tensor) -> int:
-    """Return how often torch saw a tensor change; it does not count where nothing can be differentiated."""
-    return -1 if tensor.is_inference() else int(tensor._version)
+def _changes(hook: Callable[[Tensor], Any], gradient: Tensor) -> bool:
+    given = gradient.clone()
+    try:
+        made = hook(given)
+    except Exception:  # whatever a user's function raises that is handed another gradient than its own
+        return True
+    return not torch.equal(given, gradient) or (made is not None and not torch.equal(made, gradient))
 
 
 def _among(tensor: Tensor, others: Iterable[Tensor]) -> bool:

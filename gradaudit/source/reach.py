@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gradaudit.coverage.modules import Imported, Module, Modules
+from gradaudit.source.modules import Imported, Module, Modules
 
 DIGITS = 16
 """Hexadecimal digits of a hash: 64 bits, for which two alike by chance are not a concern."""

@@ -1,0 +1,326 @@
+"""Guesses for classes: layers with parameters and state, activations and losses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.coverage.naming import BACKWARD_METHODS, backward_method, forward_method
+from gradaudit.drafts.functions import (
+    CACHE,
+    OUTPUT,
+    UPSTREAM,
+    Places,
+    arguments_of,
+    has_floats,
+    input_meant,
+    matched_gradients,
+    pair_subjects,
+    split_arguments,
+)
+from gradaudit.drafts.guess import Guess, Subject
+from gradaudit.drafts.inputs import Candidate, candidates
+from gradaudit.drafts.settings import setting, tree_of, words_compared
+from gradaudit.spec.case import Convention, LayerTarget
+from gradaudit.targets.python import accepted, as_array
+from gradaudit.targets.structure import members_of
+
+Array = NDArray[Any]
+
+RATE = re.compile(r"lr|learning_?rate|eta|alpha|step_?size|rate")
+"""What the argument of a backward is called that changes its own parameters."""
+
+SIZES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (
+        r"(in|input|fan_in|n_in|d_in|dim_in|inp)_?(features|size|dim|units|channels|nodes|shape|n)?|n_?inputs?|num_inputs?|nin",
+        (4,),
+    ),
+    (
+        r"(out|output|fan_out|n_out|d_out|dim_out)_?(features|size|dim|units|channels|nodes|n)?|n_?outputs?|num_outputs?|nout",
+        (5,),
+    ),
+    (r"(n_?|num_?)?(units|neurons|hidden|filters|hidden_?(size|dim|units))|n_?filters|out", (5,)),
+    (r"(num_?|n_?)?(features|channels|dims?)|d|dim|size|normalized_shape|d_?model|embed(ding)?_?dim|c|hidden", (4,)),
+    (r"vocab(_size)?|num_embeddings|n_?vocab|v", (7,)),
+)
+"""Sizes that constructors are given, no two alike."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A parameter of a layer: the name that it has as an input, where it lies, and what it holds."""
+
+    name: str
+    place: str
+    array: Array
+
+
+def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
+    """Yield the ways to make an instance of a class, and to call its forward and backward."""
+    names = [one for one in dir(kind) if not (one.startswith("__") and one != "__call__")]
+    backward = backward_method(names)
+    forward = forward_method([one for one in names if one != backward], backward)
+    if not backward or not forward:
+        return
+    if all(_is_static(kind, method) for method in (forward, backward)):
+        own = getattr(kind, forward), getattr(kind, backward)
+        if _takes_context(own[0]):
+            return
+        yield from pair_subjects(places, f"{name}.{forward}", f"{name}.{backward}", *own)
+        return
+    for made, arrays in _constructors(kind):
+        for inputs, params in split_arguments(getattr(kind, forward), skip=0 if _is_static(kind, forward) else 1):
+            if inputs:
+                layer = _Layer(places, name, kind, forward, backward, tuple(inputs), made, params, tuple(arrays))
+                yield Subject(candidates(inputs) | arrays, made | params, layer.outputs, layer.guesses)
+
+
+def _takes_context(function: Callable[..., Any]) -> bool:
+    first = arguments_of(function)[:1]
+    return bool(first) and first[0].name in ("ctx", "context")
+
+
+def _is_static(kind: type, method: str) -> bool:
+    return isinstance(inspect.getattr_static(kind, method, None), (staticmethod, classmethod))
+
+
+def _constructors(kind: type) -> Iterator[tuple[dict[str, Any], dict[str, tuple[Candidate, ...]]]]:
+    """Yield what an instance may be made with: settings by name, and arrays that are its parameters."""
+    if own_init(kind) is None:
+        yield {}, {}
+        return
+    tree = tree_of(own_init(kind))
+    needed = [one for one in arguments_of(kind, 0) if one.default is one.empty]
+    sizes = {one.name: _size(one.name) for one in needed}
+    free = iter((4, 5, 3, 2, 2, 2))
+    used = {size for size in sizes.values() if size}
+    params: dict[str, Any] = {}
+    arrays: list[str] = []
+    for one in needed:
+        if words := words_compared(one.name, tree):
+            params[one.name] = words[0]
+        elif size := sizes[one.name]:
+            params[one.name] = size
+        elif (value := setting(one.name, one.annotation)) is not None and len(one.name) > 1:
+            params[one.name] = value
+        elif re.fullmatch(r"w\w{0,7}|b\w{0,4}|gamma|beta|weights?|bias(es)?|params?|theta", one.name.lower()):
+            arrays.append(one.name)
+        else:
+            params[one.name] = next(size for size in free if size not in used)
+            used.add(params[one.name])
+    yield params, candidates(arrays) if arrays else {}
+    if any(size in (4, 5) for size in params.values()):  # sizes of images, or one size for a whole shape
+        yield {key: (4, 7, 5) if "shape" in key else value for key, value in params.items()}, {}
+    if len(params) == 1 and not arrays:
+        yield {next(iter(params)): (4, 5)}, {}
+        yield {next(iter(params)): "relu"}, {}
+
+
+def own_init(kind: type) -> Callable[..., Any] | None:
+    """Return the constructor of a class, its own or inherited; None where it takes nothing."""
+    found = inspect.getattr_static(kind, "__init__", None)
+    return None if found is object.__dict__["__init__"] else found
+
+
+def _size(name: str) -> int | None:
+    word = name.lower().strip("_")
+    return next((options[0] for pattern, options in SIZES if re.fullmatch(pattern, word)), None)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    places: Places
+    name: str
+    kind: type
+    forward: str
+    backward: str
+    inputs: tuple[str, ...]
+    made: Mapping[str, Any]
+    params: Mapping[str, Any]
+    given: tuple[str, ...]
+
+    def _instance(self, arrays: Mapping[str, Array]) -> Any:
+        return self.kind(**deepcopy(dict(self.made)), **{name: arrays[name].copy() for name in self.given})
+
+    def _run(self, arrays: Mapping[str, Array]) -> tuple[Any, list[Any]]:
+        layer = self._instance(arrays)
+        method = getattr(layer, self.forward)
+        returned = method(*(arrays[name] for name in self.inputs), **deepcopy(dict(self.params)))
+        return layer, list(members_of(returned).values())
+
+    def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        return [out for out in map(as_array, self._run(arrays)[1][:1]) if out is not None]
+
+    def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        layer, members = self._run(arrays)
+        before = parameters_in(self._instance(arrays)) or parameters_in(layer)
+        out = as_array(members[0])
+        assert out is not None
+        words, steps = self._arguments(getattr(layer, self.backward), members)
+        upstream = np.random.default_rng(0).uniform(0.5, 1.5, out.shape)
+        known = {"upstream": upstream, "output": members[0], **{name: arrays[name] for name in self.inputs}}
+        if len(members) > 1:
+            known["cache"] = members[1] if len(members) == 2 else tuple(members[1:])
+        given = [known[word] for word in words] + ([1.0] if steps else [])
+        backward = getattr(layer, self.backward)
+        asked = {key: value for key, value in accepted(backward, self.params).items() if key in self.params}
+        returned = backward(*given, **deepcopy(asked))
+        parameters = {kept.name: kept for kept in self._named(before)}
+        after = parameters_in(layer)
+        moved = [name for name, kept in parameters.items() if steps and _moved(kept, after)]
+        left = {name: place for name, kept in parameters.items() if (place := _gradient_of(kept, after, parameters))}
+        everything = {**arrays, **{name: kept.array for name, kept in parameters.items()}}
+        data = [name for name in arrays if has_floats(arrays[name])]
+        returns: list[str] = []
+        if returned is not None:
+            returns = matched_gradients(returned, backward, [*data, *parameters], everything) or []
+        else:
+            left |= {name: place for name in data if (place := _left_for(name, arrays[name], after, data))}
+        returns = [name for name in returns if name not in left]
+        left = {name: place for name, place in left.items() if name in parameters or name not in returns}
+        gradients = [name for name in everything if name in {*returns, *left, *moved}]
+        if not gradients:
+            return
+        convention: Convention = "derivative" if "upstream" not in words and out.size > 1 else "vjp"
+        used = {name: kept for name, kept in parameters.items() if name in gradients and name not in self.given}
+        target = LayerTarget(
+            layer=self.places.named(self.name),
+            forward=self.forward,
+            backward=self.backward,
+            args=tuple(words),
+            returns=tuple(returns),
+            parameters={name: kept.place for name, kept in used.items()},
+            gradients=left,
+            differentiable_outputs=(0,),
+            accumulates=False,
+            folder=self.places.folder,
+            steps=bool(moved),
+            definitions_only=self.places.definitions_only,
+            constructor=self.given,
+            convention=convention,
+        )
+        extra = {name: Candidate(kept.array.shape) for name, kept in used.items()}
+        makes = ", ".join([*(f"{key}={value!r}" for key, value in self.made.items()), *self.given])
+        places = "".join(f", {place} holds that of {name}" for name, place in left.items())
+        said = (
+            f"{self.name}({makes}).{self.backward}({', '.join(words)}) gives {', '.join(returns) or 'nothing'}{places}"
+        )
+        yield Guess(target, tuple(gradients), said, extra=extra)
+
+    def _named(self, before: Sequence[Kept]) -> list[Kept]:
+        """Return parameters by names that no input has, a parameter that the constructor is given by that one's."""
+        named = []
+        for kept in before:
+            name = kept.name if kept.name not in self.inputs else re.sub(r"\W+", "_", kept.place).strip("_")
+            named.append(replace(kept, name=name if name not in self.inputs else f"{name}_kept"))
+        return named
+
+    def _arguments(self, backward: Callable[..., Any], members: Sequence[Any]) -> tuple[list[str], bool]:
+        """Return what backward takes, in order, and whether a learning rate comes last."""
+        asked = [
+            one
+            for one in arguments_of(backward)
+            if one.name not in self.params
+            and (one.default is one.empty or UPSTREAM.fullmatch(one.name.lower()) or one.name in self.inputs)
+        ]
+        steps = len(asked) > 1 and bool(RATE.fullmatch(asked[-1].name.lower()))
+        asked = asked[:-1] if steps else asked
+        words = self._words([one.name for one in asked], cached=len(members) > 1)
+        return [words[one.name] for one in asked], steps
+
+    def _words(self, asked: Sequence[str], *, cached: bool) -> dict[str, str]:
+        """Return what each argument of backward means: by its name, else what is left over."""
+        words: dict[str, str] = {}
+        for name in asked:
+            if name in self.inputs:
+                words[name] = name
+            elif cached and CACHE.fullmatch(name.lower().strip("_")):
+                words[name] = "cache"
+            elif UPSTREAM.fullmatch(name.lower().strip("_")) and "upstream" not in words.values():
+                words[name] = "upstream"
+        left = [name for name in asked if name not in words]
+        if left and "upstream" not in words.values() and self.backward in BACKWARD_METHODS:
+            words[left.pop(0)] = "upstream"
+        unused = [name for name in self.inputs if name not in words.values()]
+        words |= zip(left, unused, strict=False)
+        words |= {name: "output" if OUTPUT.fullmatch(name.lower()) else "upstream" for name in left[len(unused) :]}
+        return words
+
+
+def _moved(kept: Kept, after: Sequence[Kept]) -> bool:
+    now = next((one.array for one in after if one.place == kept.place), None)
+    return now is not None and now.shape == kept.array.shape and bool((now != kept.array).any())
+
+
+def _gradient_of(kept: Kept, after: Sequence[Kept], parameters: Mapping[str, Kept]) -> str:
+    """Return where the gradient of a parameter lies after backward; empty where it does not."""
+    own = {one.place for one in parameters.values()}
+    word = re.findall(r"\w+", kept.place)[-1]
+    holder = kept.place.rpartition(".")[0]
+    for one in after:
+        if one.place in own or one.array.shape != kept.array.shape:
+            continue
+        last = re.findall(r"\w+", one.place)[-1]
+        about_gradients = re.search(r"grad|delta|^d", one.place.lower())
+        beside = holder and one.place.rpartition(".")[0] == holder and last in ("grad", "gradient", "g")
+        same_key = about_gradients and last == word and one.place != kept.place
+        if beside or same_key or (about_gradients and input_meant(last, [word])):
+            return one.place
+    return ""
+
+
+def _left_for(name: str, array: Array, after: Sequence[Kept], data: Sequence[str]) -> str:
+    """Return where a backward that returns nothing leaves the gradient of a data input."""
+    for one in after:
+        last = re.findall(r"\w+", one.place)[-1]
+        generic = (
+            re.fullmatch(r"d_?(x|inp|inputs?)|grad_?inputs?|inputs?_grads?|grad", last.lower()) and name == data[0]
+        )
+        if one.array.shape == array.shape and (input_meant(last, [name]) or generic):
+            return one.place
+    return ""
+
+
+def parameters_in(layer: Any) -> list[Kept]:
+    """Return the floating arrays that an object holds, in its attributes and in the dicts, lists and objects there."""
+    seen: set[int] = set()
+    arrays = []
+    for kept in _held(layer, "", "", 0, set()):
+        if id(kept.array) not in seen:
+            seen.add(id(kept.array))
+            arrays.append(kept)
+    return arrays
+
+
+DEEPEST = 3
+"""How far below a layer its parameters are looked for."""
+
+
+def _held(owner: Any, place: str, word: str, depth: int, above: set[int]) -> Iterator[Kept]:
+    if isinstance(owner, np.ndarray):
+        if owner.dtype.kind == "f" and owner.size:
+            yield Kept(word, place, owner)
+        return
+    if depth > DEEPEST or id(owner) in above:
+        return
+    for inner, name, value in _parts(owner, place, word, depth):
+        yield from _held(value, inner, name, depth + 1, above | {id(owner)})
+
+
+def _parts(owner: Any, place: str, word: str, depth: int) -> Iterator[tuple[str, str, Any]]:
+    """Yield the place, the name and the value of each thing that an object holds."""
+    if isinstance(owner, dict):
+        yield from ((f"{place}['{key}']", key, value) for key, value in owner.items() if isinstance(key, str))
+    elif isinstance(owner, (list, tuple)):
+        yield from ((f"{place}[{k}]", f"{word}{k}", value) for k, value in enumerate(owner))
+    elif depth == 0 or (hasattr(owner, "__dict__") and not isinstance(owner, type) and not inspect.isroutine(owner)):
+        for name, value in vars(owner).items():
+            inner = f"{place}.{name}" if place else name
+            yield inner, word if name in ("data", "value") and word else name, value

@@ -1,0 +1,156 @@
+"""From a backward pass to the cases that audit it, or why there are none: run where user code may do what it likes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gradaudit.coverage.naming import forward_among, naming
+from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.drafts.classes import class_subjects
+from gradaudit.drafts.closures import closure_subjects
+from gradaudit.drafts.functions import Places, pair_subjects, value_and_grad_subjects
+from gradaudit.drafts.guess import SECONDS, Subject, Tried, bare_case, case_of, search
+from gradaudit.engine.audit import audit_case
+from gradaudit.results import Verdict, worst
+from gradaudit.source.modules import read_tree
+from gradaudit.spec.case import Case, Location, UncalledTarget
+from gradaudit.targets.definitions import definitions_only
+from gradaudit.targets.importing import import_module
+from gradaudit.targets.op import OpError
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """What came of a backward pass.
+
+    Attributes:
+        found: the pass.
+        cases: what audits it; one of a target that cannot be called where no guess fits.
+        said: what was guessed, or why nothing fits.
+
+    """
+
+    found: BackwardPass
+    cases: tuple[Case, ...]
+    said: str
+
+
+class NoGuessError(Exception):
+    """Nothing is known of how a backward pass is called; says why."""
+
+
+def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
+    """Return the cases of a backward pass, guessed and tried; never raises for what its code does.
+
+    Args:
+        one: the pass.
+        file: where its file is.
+        home: the folder that was searched: modules may be imported from it.
+        op: the name of the op in reports.
+
+    """
+    location, module = _location(one), _module(one)
+    try:
+        tried = search(_subjects(one, file, home), time.monotonic() + SECONDS)
+    except (NoGuessError, OpError) as error:
+        return uncalled(one, op, str(error).split("\n")[0])
+    best = _best(tried, op, module, location)
+    if best is None:
+        return uncalled(one, op, tried.reason or "no inputs were found that forward runs at")
+    return Drafted(one, (best,), best.notes)
+
+
+def _best(tried: Tried, op: str, module: str, location: Location) -> Case | None:
+    """Return the case of the likeliest guess; of rivals, that of the first which passes its audit."""
+    found = tried.complete or ([tried.broken] if tried.broken else [])
+    cases = [case_of(one, op, module, location) for one in found]
+    if len(cases) > 1:
+        for case in cases:
+            if worst([result.verdict for result in audit_case(case).results]) is Verdict.PASS:
+                return case
+    return cases[0] if cases else None
+
+
+def uncalled(one: BackwardPass, op: str, reason: str) -> Drafted:
+    """Return what is told of a backward pass that no guess fits: that it is undecided, and why."""
+    said = f"how is it called? {reason}"
+    bare = bare_case(UncalledTarget(said, Path()), {}, _location(one))
+    return Drafted(one, (replace(bare, op=op, module=_module(one), notes=said),), said)
+
+
+def _location(one: BackwardPass) -> Location:
+    return Location(one.file, one.line, 1)
+
+
+def _module(one: BackwardPass) -> str:
+    return one.file.stem if one.file.stem != "__init__" else one.file.parent.name
+
+
+def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
+    places, module = _imported(file, home)
+    if one.kind in (Kind.FUNCTION, Kind.VALUE_AND_GRAD, Kind.CLASS, Kind.CLOSURE):
+        owner, held = _held(module, one.name)
+        if one.kind is Kind.VALUE_AND_GRAD:
+            return value_and_grad_subjects(places, one.name, held)
+        if one.kind is Kind.CLASS:
+            return class_subjects(places, one.name, held)
+        if one.kind is Kind.CLOSURE:
+            return closure_subjects(places, one.name, module, held)
+        return _pair(places, one.name, owner, held)
+    raise NoGuessError(f"it is written as {one.kind}: name it in a spec")
+
+
+def _pair(places: Places, name: str, owner: Any, backward: Any) -> Iterator[Subject]:
+    prefix, _, last = name.rpartition(".")
+    named = naming(last)
+    names = [known for known in vars(owner) if known != last and callable(getattr(owner, known, None))]
+    forward = forward_among(named, names) if named else ""
+    if not forward:
+        raise NoGuessError(f"there is no forward beside {last}: {', '.join((named.forwards if named else ())[:3])}")
+    dotted = f"{prefix}.{forward}" if prefix else forward
+    return pair_subjects(places, dotted, name, getattr(owner, forward), backward)
+
+
+def _held(module: Any, name: str) -> tuple[Any, Any]:
+    owner, held = module, module
+    for part in name.split("."):
+        owner = held
+        held = getattr(held, part, None)
+        if held is None:
+            raise NoGuessError(f"{name} is made while something else runs, and cannot be imported")
+    return owner, held
+
+
+def _imported(file: Path, home: Path) -> tuple[Places, Any]:
+    """Import the module of a file, from the nearest folder that it can be imported from."""
+    tree = read_tree(file)
+    if isinstance(tree, str):
+        raise NoGuessError(tree)
+    first: OpError | None = None
+    for folder in _roots(file, home):
+        parts = file.relative_to(folder).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        if not all(part.isidentifier() for part in name.split(".")):
+            continue
+        try:
+            with definitions_only(True):  # loops and calls at the top level are not what is audited
+                return Places(name, folder, definitions_only=True), import_module(name, folder)
+        except OpError as error:
+            first = first or error
+    raise first or NoGuessError("its file has a name that Python cannot import")
+
+
+def _roots(file: Path, home: Path) -> Sequence[Path]:
+    """Return the folders that a file may be imported from: above its package, then those up to what was searched."""
+    file, home = file.resolve(), home.resolve()
+    root = file.parent
+    while (root / "__init__.py").exists():
+        root = root.parent
+    above = [root]
+    while above[-1] != home and above[-1].is_relative_to(home) and len(above) < 6:
+        above.append(above[-1].parent)
+    return list(dict.fromkeys([*above, *([home] if file.is_relative_to(home) else [])]))

@@ -1,0 +1,329 @@
+"""Guesses for functions: a forward with its backward, or one function that gives a loss with its gradient."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.drafts.guess import Guess, Subject
+from gradaudit.drafts.inputs import LABEL_NAMES, candidates, plain_name
+from gradaudit.drafts.settings import CONFIG, TRAINING, is_setting, keys_read, setting, tree_of, words_compared
+from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
+from gradaudit.targets.python import accepted, as_array
+from gradaudit.targets.structure import members_of
+
+Array = NDArray[Any]
+
+UPSTREAM = re.compile(
+    r"upstream\w*|d_?out\w*|d_?(y|z|o|l|a|h|s|v|output|values?|prev|loss|score|logits|next|top|probs?)\w{0,4}|\w*grad\w*|"
+    r"g|gs|gy|gz|gout|g_?out\w*|ct|cotangents?|delta\w*|err(or)?s?|top_diff|adjoint|ybar|zbar|dl_?d\w+|dy|dz|bar|eta"
+)
+CACHE = re.compile(
+    r"\w*cache\w*|ctx|context|saved\w*|states?|memory|mem|tmp|residuals?|res|intermediates?|kept|stash|store|info|aux|"
+    r"fwd\w*|forward_\w+|saved_\w+|linear_cache|record|history|tape|packed|bundle"
+)
+OUTPUT = re.compile(r"out(put)?s?|ans|result|activations?|a|s|y|z|h|probs?|fx|y_?hat|sig|sm|softmax_out(put)?|\w*_out")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where functions are imported from.
+
+    Attributes:
+        module: the dotted name of their module.
+        folder: from which it is imported.
+        definitions_only: whether it is without the statements that run something.
+
+    """
+
+    module: str
+    folder: Path
+    definitions_only: bool
+
+    def named(self, name: str) -> str:
+        """Return ``module:name``."""
+        return f"{self.module}:{name}"
+
+
+def arguments_of(function: Callable[..., Any], skip: int = 0) -> list[inspect.Parameter]:
+    """Return the arguments of a function that have names."""
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    return [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+
+
+def split_arguments(function: Callable[..., Any], skip: int = 0) -> list[tuple[list[str], dict[str, Any]]]:
+    """Return ways to tell the inputs of a function from its settings, with values for these, likeliest first."""
+    tree = tree_of(function)
+    inputs: list[str] = []
+    optional: list[str] = []
+    params: dict[str, Any] = {}
+    for one in arguments_of(function, skip):
+        if words := words_compared(one.name, tree):
+            params[one.name] = words[0] if one.default is one.empty or TRAINING.fullmatch(one.name) else one.default
+        elif keys := keys_read(one.name, tree) if CONFIG.fullmatch(one.name.lower()) else {}:
+            params[one.name] = {
+                key: made
+                for key, needed in keys.items()
+                if (made := setting(key)) is not None and _asked_for(key, needed)
+            }
+        elif one.default is not one.empty:
+            if TRAINING.fullmatch(one.name) and isinstance(one.default, (bool, str)):
+                params[one.name] = setting(one.name) if isinstance(one.default, str) else True
+            elif one.default is None:
+                optional.append(one.name)
+        elif is_setting(one, tree):
+            params[one.name] = setting(one.name, one.annotation)
+        else:
+            inputs.append(one.name)
+    ways = [(inputs, params)]
+    if optional and inputs:
+        ways.insert(0, ([*inputs, *optional], params))
+    if len(inputs) > 1:  # what is no tensor in the code may be a number
+        last = inputs[-1]
+        ways.append((inputs[:-1], params | {last: setting(last) or 3}))
+    return ways
+
+
+def _asked_for(key: str, needed: bool) -> bool:
+    return needed or not re.search(r"running|mean|var|cache|state", key)
+
+
+def pair_subjects(
+    places: Places, forward_name: str, backward_name: str, forward: Any, backward: Any
+) -> Iterator[Subject]:
+    """Yield the ways to call a forward that has a backward beside it."""
+    for inputs, params in split_arguments(forward):
+        if inputs:
+            pair = _Pair(places, forward_name, backward_name, forward, backward, tuple(inputs), params)
+            yield Subject(candidates(inputs), params, pair.forward_outputs, pair.guesses)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    places: Places
+    forward_name: str
+    backward_name: str
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    inputs: tuple[str, ...]
+    params: Mapping[str, Any]
+
+    def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        members = self._members(arrays)
+        return [out for out in map(as_array, members[:1]) if out is not None]
+
+    def _members(self, arrays: Mapping[str, Array]) -> list[Any]:
+        return list(members_of(self.forward(*arrays.values(), **deepcopy(dict(self.params)))).values())
+
+    def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        members = self._members(arrays)
+        out = as_array(members[0])
+        assert out is not None
+        for args, rival in self._calls(members, _returned_names(self.forward)):
+            takes = any(word == "upstream" for word in args)
+            convention: Convention = "vjp" if takes or out.size == 1 else "derivative"
+            returned = self._answered(args, arrays, members, out)
+            returns = matched_gradients(returned, self.backward, list(arrays), arrays)
+            if returns is None:
+                continue
+            target = PythonTarget(
+                self.places.named(self.forward_name),
+                BackwardCall(self.places.named(self.backward_name), tuple(args), tuple(returns), convention),
+                (0,),
+                self.places.folder,
+                definitions_only=self.places.definitions_only,
+            )
+            said = f"{self.backward_name}({', '.join(args)}) gives {', '.join(returns)}"
+            yield Guess(target, tuple(name for name in returns), said, rival)
+
+    def _answered(self, args: Sequence[str], arrays: Mapping[str, Array], members: Sequence[Any], out: Array) -> Any:
+        words = {"upstream": np.random.default_rng(0).uniform(0.5, 1.5, out.shape), "output": members[0], **arrays}
+        if len(members) > 1:
+            words["cache"] = members[1] if len(members) == 2 else tuple(members[1:])
+        words |= {f"output[{k}]": member for k, member in enumerate(members)}
+        given = [words[word] for word in args]
+        try:
+            return self.backward(*given, **deepcopy(dict(accepted(self.backward, self.params))))
+        except Exception:
+            if len(members) <= 1:
+                raise
+            given = [
+                dict(enumerate(self._members(arrays))).get(0) if word == "output" else words[word] for word in args
+            ]
+            return self.backward(*given, **deepcopy(dict(accepted(self.backward, self.params))))
+
+    def _calls(self, members: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
+        """Yield what backward may take, in order; whether another may be meant is said with it."""
+        asked = [
+            one.name
+            for one in arguments_of(self.backward)
+            if one.name not in self.params and (one.default is one.empty or self._may_mean(one.name))
+        ]
+        words = self._words(asked, names, cached=len(members) > 1)
+        if len(asked) == len(words):
+            yield from self._rivals([words[name] for name in asked])
+
+    def _words(self, asked: Sequence[str], names: Sequence[str], *, cached: bool) -> dict[str, str]:
+        """Return what each argument of backward means: by its name, else what is left over."""
+        words: dict[str, str] = {}
+        for name in asked:
+            if meant := self._meant(name, names, words, cached=cached):
+                words[name] = meant
+        left = [name for name in asked if name not in words]
+        if left and "upstream" not in words.values() and len(asked) > 1:
+            words[left.pop(0)] = "upstream"
+        if left and cached and "cache" not in words.values():
+            words[left.pop(0)] = "cache"
+        unused = [name for name in self.inputs if name not in words.values()]
+        words |= zip(left, unused, strict=False)
+        return words
+
+    def _meant(self, name: str, names: Sequence[str], words: Mapping[str, str], *, cached: bool) -> str:
+        word = name.lower().strip("_")
+        by_letter = {one.lower(): one for one in self.inputs}
+        choices = (
+            (name in self.inputs, name),
+            (cached and bool(CACHE.fullmatch(word)), "cache"),
+            (cached and name in names[1:], f"output[{names.index(name) if name in names else 0}]"),
+            (bool(UPSTREAM.fullmatch(word)) and "upstream" not in words.values(), "upstream"),
+            (word in by_letter, by_letter.get(word, "")),
+            (bool(OUTPUT.fullmatch(word)) or name in names[:1], "output"),
+        )
+        return next((meant for fits, meant in choices if fits), "")
+
+    def _may_mean(self, name: str) -> bool:
+        return name in self.inputs or bool(UPSTREAM.fullmatch(name.lower()))
+
+    def _rivals(self, args: list[str]) -> Iterator[tuple[list[str], bool]]:
+        """A derivative of one argument may take what its function takes, or what it gives: ``a * (1 - a)``."""
+        if len(args) == 1 and len(self.inputs) == 1 and args[0] in (self.inputs[0], "output"):
+            other = "output" if args[0] != "output" else self.inputs[0]
+            name = arguments_of(self.backward)[0].name.lower()
+            sure = name in ("z", "a", "out", "output", "s", "pre_activation", "preactivation", "activation")
+            yield args, not sure
+            if not sure:
+                yield [other], True
+        elif len(args) == 2 and "upstream" in args and len(self.inputs) == 1 and set(args) != {"upstream", "cache"}:
+            other = next(word for word in args if word != "upstream")
+            name = arguments_of(self.backward)[args.index(other)].name
+            swapped = {"output": self.inputs[0], self.inputs[0]: "output"}.get(other, "")
+            yield args, bool(swapped) and name not in self.inputs
+            if swapped and name not in self.inputs:
+                yield [swapped if word == other else word for word in args], True
+        else:
+            yield args, False
+
+
+def _returned_names(function: Callable[..., Any]) -> list[str]:
+    """Return what the members of the last tuple that a function returns are called, empty where they have no names."""
+    returned = _last_returned(function)
+    parts = returned.elts if isinstance(returned, ast.Tuple) else [returned]
+    return [part.id if isinstance(part, ast.Name) else "" for part in parts]
+
+
+def _last_returned(function: Callable[..., Any]) -> ast.expr | None:
+    tree = tree_of(function)
+    inner = [below for below in ast.walk(tree) if isinstance(below, ast.Return) and below.value] if tree else []
+    return max(inner, key=lambda one: one.lineno).value if inner else None
+
+
+def matched_gradients(
+    returned: Any,
+    backward: Callable[..., Any],
+    inputs: Sequence[str],
+    arrays: Mapping[str, Array],
+    drop: int = 0,
+) -> list[str] | None:
+    """Return the inputs whose gradients a backward returned, in order: by its names for them, else by their number.
+
+    ``drop`` members come before them. None where they cannot be told.
+    """
+    members = members_of(returned)
+    values = list(members.values())[drop:]
+    if drop and len(values) == 1 and not isinstance(values[0], np.ndarray):
+        inner = members_of(values[0])
+        if len(inner) >= 1 and inner.get(0) is not values[0]:
+            members, values, drop = inner, list(inner.values()), 0
+    keys = (
+        list(members)[drop:] if not all(isinstance(key, int) for key in members) else _returned_names(backward)[drop:]
+    )
+    floats = [name for name in inputs if has_floats(arrays[name])]
+    predicted = [name for name in floats if not LABEL_NAMES.fullmatch(plain_name(name))]
+    if len(values) <= len(predicted):
+        floats = predicted
+    names = [input_meant(str(key), inputs) for key in keys]
+    if len(names) == len(values) and all(names) and len(set(names)) == len(names):
+        return [name for name in names if name]
+    by_shape = [[name for name in floats if arrays[name].shape == np.shape(value)] for value in values]
+    if len(values) <= len(floats) and all(
+        value is None or np.shape(value) == arrays[name].shape for value, name in zip(values, floats, strict=False)
+    ):
+        return floats[: len(values)]
+    if all(len(options) == 1 for options in by_shape) and len({o[0] for o in by_shape}) == len(values):
+        return [options[0] for options in by_shape]
+    if len(values) == 1 and by_shape[0]:
+        return by_shape[0][:1]
+    if len(values) > len(floats):
+        return None
+    return floats[: len(values)]
+
+
+def has_floats(array: Array) -> bool:
+    """Whether an array can have a gradient."""
+    return array.dtype.kind in "fc"
+
+
+def input_meant(gradient: str, inputs: Sequence[str]) -> str:
+    """Return the input that a gradient of this name is of: ``x`` for ``dx``, ``grad_x``, ``x_grad``; empty for none."""
+    word = re.sub(r"\W+", "", gradient).lower()
+    plain = [(name, name.lower().strip("_")) for name in inputs]
+    for name, own in sorted(plain, key=lambda entry: -len(entry[1])):
+        spellings = {f"d{own}", f"d_{own}", f"grad_{own}", f"{own}_grad", f"grad{own}", f"g{own}", f"g_{own}", own}
+        spellings |= {
+            f"{own}bar",
+            f"{own}_bar",
+            f"dl_d{own}",
+            f"dldt{own}",
+            f"dl{own}",
+            f"gradient_{own}",
+            f"delta_{own}",
+        }
+        spellings |= {f"dl_{own}", f"{own}_gradient", f"dl_d_{own}", f"dloss_d{own}", f"d{own}_", f"nabla_{own}"}
+        if word in spellings:
+            return name
+    return ""
+
+
+def value_and_grad_subjects(places: Places, name: str, function: Any) -> Iterator[Subject]:
+    """Yield the ways to call a function that gives a loss with its gradient."""
+    for inputs, params in split_arguments(function):
+        if not inputs:
+            continue
+
+        def outputs(arrays: Mapping[str, Array], params: Mapping[str, Any] = params) -> list[Array]:
+            first = next(iter(members_of(function(*arrays.values(), **deepcopy(dict(params)))).values()))
+            made = as_array(first)
+            return [made] if made is not None and made.size == 1 else []
+
+        def guesses(arrays: Mapping[str, Array], params: Mapping[str, Any] = params) -> Iterator[Guess]:
+            returned = function(*arrays.values(), **deepcopy(dict(params)))
+            returns = matched_gradients(returned, function, list(arrays), arrays, drop=1)
+            if returns:
+                call = BackwardCall(places.named(name), tuple(arrays), tuple(returns), "value_and_grad")
+                target = PythonTarget(
+                    places.named(name), call, (0,), places.folder, definitions_only=places.definitions_only
+                )
+                yield Guess(
+                    target, tuple(returns), f"{name}({', '.join(arrays)}) gives the loss, and {', '.join(returns)}"
+                )
+
+        yield Subject(candidates(inputs), params, outputs, guesses)

@@ -1,0 +1,232 @@
+"""A guess of how a backward pass is called, and the search for inputs that it runs at."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.drafts.inputs import RANGES, Candidate, combinations, drawn, planned
+from gradaudit.spec.case import Case, Expectation, Location, Target
+from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.targets import open_op
+from gradaudit.targets.op import OpError
+
+Array = NDArray[Any]
+
+MOST = 6000
+"""Combinations of shapes that are tried for each range of values."""
+
+SECONDS = 12.0
+"""How long inputs are looked for."""
+
+FORWARDS = 40
+"""Points that forward runs at and backward does not: after so many, it is not the shapes that are wrong."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How a backward pass may be called.
+
+    Attributes:
+        target: the op.
+        gradients: names of the inputs that backward answers for.
+        said: in words, for who reads the report.
+        rival: whether another guess may be meant as well: then both are audited, and the better one counts.
+        extra: inputs beside those that were looked for: the parameters of a layer.
+
+    """
+
+    target: Target
+    gradients: tuple[str, ...]
+    said: str
+    rival: bool = False
+    extra: Mapping[str, Candidate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A backward pass whose calls are to be guessed.
+
+    Attributes:
+        possible: what each input may be.
+        params: settings, passed by keyword.
+        forward: calls it with arrays by name; returns the outputs that are arrays.
+        guesses: the guesses for arrays that forward ran at, likeliest first; nothing where no guess fits.
+
+    """
+
+    possible: Mapping[str, tuple[Candidate, ...]]
+    params: Mapping[str, Any]
+    forward: Callable[[Mapping[str, Array]], list[Array]]
+    guesses: Callable[[Mapping[str, Array]], Iterator[Guess]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A guess that was tried.
+
+    Attributes:
+        guess: the guess.
+        chosen: what each input is.
+        limits: where floats are drawn from.
+        params: the settings.
+        wrong: what its first answer lacks, empty where nothing.
+
+    """
+
+    guess: Guess
+    chosen: Mapping[str, Candidate]
+    limits: tuple[float, float]
+    params: Mapping[str, Any]
+    wrong: str = ""
+
+
+@dataclass
+class Tried:
+    """What the search has come by so far."""
+
+    complete: list[Found] = field(default_factory=list)
+    broken: Found | None = None
+    reason: str = ""
+    forwards: int = 0
+
+
+def search(subjects: Iterator[Subject], until: float) -> Tried:
+    """Try guesses until one is complete, or there is no time left.
+
+    Args:
+        subjects: ways to call forward, likeliest first.
+        until: the time, by the monotonic clock, at which it ends.
+
+    """
+    tried = Tried()
+    for subject in subjects:
+        for limits in RANGES:
+            before = tried.forwards
+            for chosen in combinations(dict(subject.possible), MOST):
+                if time.monotonic() > until:
+                    return tried
+                _try(subject, chosen, limits, tried)
+                if tried.complete:
+                    return tried
+                if tried.forwards - before >= FORWARDS:
+                    break
+            if tried.forwards > before:
+                break  # forward is finite here: other values would change nothing
+    return tried
+
+
+def _try(subject: Subject, chosen: Mapping[str, Candidate], limits: tuple[float, float], tried: Tried) -> None:
+    arrays = {name: drawn(name, one, limits) for name, one in chosen.items()}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        try:
+            outputs = subject.forward({name: array.copy() for name, array in arrays.items()})
+        except Exception as error:
+            tried.reason = tried.reason or f"forward: {_told(error)}"
+            return
+        usable = [out for out in outputs if has_derivatives(out.dtype)]
+        if not usable or not all(np.isfinite(out).all() for out in usable):
+            return
+        if tried.forwards == 0:
+            tried.reason = ""
+        tried.forwards += 1
+        try:
+            guesses = list(subject.guesses({name: array.copy() for name, array in arrays.items()}))
+        except Exception as error:
+            tried.reason = tried.reason or f"backward: {_told(error)}"
+            return
+        for guess in guesses:
+            more = {name: drawn(name, one, limits) for name, one in guess.extra.items()}
+            wrong = _answer(guess, arrays | more, subject.params, tried)
+            found = Found(guess, {**chosen, **guess.extra}, limits, subject.params, wrong or "")
+            if wrong is None:
+                continue
+            if not wrong:
+                tried.complete.append(found)
+                if not guess.rival:
+                    return
+            elif tried.broken is None:
+                tried.broken = found
+
+
+def _answer(guess: Guess, arrays: Mapping[str, Array], params: Mapping[str, Any], tried: Tried) -> str | None:
+    """Return what is wrong with a guess's gradients at a point: empty for nothing, None where it cannot be called."""
+    case = bare_case(guess.target, params)
+    try:
+        op = open_op(case)
+        inputs = {name: array.copy() for name, array in arrays.items()}
+        outputs = op.forward(inputs)
+        rng = np.random.default_rng(0)
+        upstream = tuple(
+            np.ones(outputs[k].shape)
+            if guess_takes_none(guess, outputs[k])
+            else rng.uniform(0.5, 1.5, outputs[k].shape)
+            for k in op.differentiable_outputs(outputs)
+        )
+        gradients = op.backward(upstream, inputs, outputs)
+    except OpError as error:
+        tried.reason = tried.reason or str(error).split("\n  ")[0]
+        return None
+    except Exception as error:
+        tried.reason = tried.reason or _told(error)
+        return None
+    off = []
+    for name in guess.gradients:
+        made = gradients.get(name)
+        if made is None:
+            off.append(f"there is no gradient of {name}")
+        elif made.shape != arrays[name].shape:
+            off.append(f"the gradient of {name} has shape {made.shape}, {name} has {arrays[name].shape}")
+    if len(off) == len(guess.gradients) and off:
+        tried.reason = tried.reason or off[0]
+        return None if len(off) > 1 or "no gradient" in off[0] else off[0]
+    return "; ".join(off)
+
+
+def guess_takes_none(guess: Guess, output: Array) -> bool:
+    """Whether the output's upstream is one, as backward takes none."""
+    return output.size == 1 and not replace(bare_case(guess.target, {})).takes_upstream
+
+
+def bare_case(target: Target, params: Mapping[str, Any], location: Location | None = None) -> Case:
+    """Return a case that only says how an op is reached."""
+    return Case(
+        op="draft",
+        module="",
+        name="default",
+        dtype="float64",
+        target=target,
+        inputs=(),
+        params=deepcopy(dict(params)),
+        tolerance=None,
+        upstream="random",
+        step=None,
+        method="auto",
+        seed=0,
+        expect=Expectation(),
+        notes="",
+        location=location or Location(Path(), 1, 1),
+    )
+
+
+def case_of(found: Found, op: str, module: str, location: Location, name: str = "default") -> Case:
+    """Return the case that a guess which was tried comes to."""
+    inputs = tuple(
+        planned(name, one, found.limits, differentiable=name in found.guess.gradients)
+        for name, one in found.chosen.items()
+    )
+    bare = bare_case(found.guess.target, found.params, location)
+    return replace(bare, op=op, module=module, name=name, inputs=inputs, notes=found.guess.said)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0][:200]

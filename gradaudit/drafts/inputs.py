@@ -1,0 +1,164 @@
+"""What an input is likely to be, by its name: shapes in which no size equals another, and the values that it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.spec.case import Input
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Values = Literal["floats", "labels", "mask", "one_hot"]
+
+ROWS, COLUMNS, OUT = 3, 4, 5
+"""Of a matrix of samples, and of what weights make of its columns."""
+
+IMAGES: tuple[Shape, ...] = ((2, 4, 7, 5), (2, 4, 6, 8), (2, 7, 5, 4))
+SEQUENCES: tuple[Shape, ...] = ((2, 3, 4),)
+DATA: tuple[Shape, ...] = ((3, 4), (2, 3, 4), *IMAGES, (4,), (), (4, 1), (4, 6), (1, 4), (4, 4), (4, 7, 5))
+WEIGHTS: tuple[Shape, ...] = (
+    (4, 5),
+    (5, 4),
+    (4,),
+    (5, 4, 3, 3),
+    (5, 3),
+    (5, 5),
+    (4, 4),
+    (4, 1),
+    (1, 4),
+    (7, 4),
+    (4, 20),
+    (5, 20),
+    (3, 3, 4, 5),
+    (5, 4, 3),
+    (3, 3),
+    (3,),
+)
+BIASES: tuple[Shape, ...] = ((5,), (4,), (1, 5), (5, 1), (1, 4), (4, 1), (), (1,), (3,), (20,), (1, 4, 1, 1), (5, 1, 1))
+SCALES: tuple[Shape, ...] = ((4,), (5,), (1, 4), (4, 1), (3, 1), (1, 4, 1, 1), (3,), ())
+STATES: tuple[Shape, ...] = ((3, 5), (5,), (5, 1), (3, 4), (4,), (5, 3))
+
+WEIGHT_NAMES = re.compile(
+    r"w\d*|w_?[a-z]{1,3}\d?|w(eigh)?ts?\d*|.*weights?\d*|kernels?|filters?|theta|table|embeddings?|u|v|proj|matrix"
+)
+BIAS_NAMES = re.compile(r"b\d*|b_?[a-z]\d?|bias(es)?\d*|.*_bias")
+SCALE_NAMES = re.compile(r"gamma|beta|gain|shift|scales?|ln_?[wb]|alpha")
+STATE_NAMES = re.compile(r"h|h_?prev|prev_?h|h_?0|hidden\w*|c_?prev|prev_?c|c|state|s_?prev")
+LABEL_NAMES = re.compile(r"y|t|ys|labels?|targets?|y_?true|truth|classes|gold|y_?batch|tgt")
+INDEX_NAMES = re.compile(r"(idx|ids?|index|indices|indexes|tokens?|positions?|.*_(ids?|idx|indices))")
+MASK_NAMES = re.compile(r"masks?|.*_mask|keep|dropout_mask")
+PREDICTIONS = re.compile(
+    r"y_?(hat|pred)|preds?|predictions?|p|probs?|probabilit(y|ies)|a_?l|a|logits?|outputs?|o|scores"
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A shape, and what stands in it; labels are below ``classes``."""
+
+    shape: Shape
+    values: Values = "floats"
+    classes: int = COLUMNS
+
+
+RANGES: tuple[tuple[float, float], ...] = ((-2.0, 2.0), (0.25, 2.0), (0.05, 0.95), (1.25, 3.0))
+"""Where floats are drawn from, those of the first that forward is finite for: some ops want positive ones."""
+
+
+def candidates(names: Sequence[str]) -> dict[str, tuple[Candidate, ...]]:
+    """Return what each of an op's inputs may be, the likeliest first."""
+    plain = [plain_name(name) for name in names]
+    pair = set(plain) <= {"a", "b", "c"} or len(names) == 1
+    return {name: tuple(_of(word, k == 0, pair=pair)) for k, (name, word) in enumerate(zip(names, plain, strict=True))}
+
+
+def plain_name(name: str) -> str:
+    """Return a name in small letters, without what marks it as an earlier one or an input."""
+    return re.sub(r"_?(prev|in|input|np|arr|array|data)$", "", name.lower().strip("_")) or name.lower()
+
+
+def _of(word: str, first: bool, *, pair: bool) -> Iterator[Candidate]:
+    data = [Candidate(shape) for shape in DATA]
+    if pair:
+        yield from data
+        yield from (Candidate(shape) for shape in WEIGHTS if shape not in DATA)
+        yield Candidate((ROWS,), "labels")
+        return
+    if MASK_NAMES.fullmatch(word):
+        yield from (Candidate(shape, "mask") for shape in DATA)
+    elif INDEX_NAMES.fullmatch(word):
+        yield from (Candidate(shape, "labels") for shape in ((6,), (2, 3), (3,), ()))
+        yield from (Candidate(shape, "labels", 7) for shape in ((6,), (2, 3)))
+    elif LABEL_NAMES.fullmatch(word) and not first:
+        yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
+        yield from data
+        yield from (Candidate(shape) for shape in ((ROWS,), (ROWS, 1), (ROWS, OUT), (1, ROWS)))
+        yield from (Candidate(shape, "one_hot") for shape in ((ROWS, COLUMNS), (ROWS, OUT)))
+    elif BIAS_NAMES.fullmatch(word):
+        yield from map(Candidate, BIASES)
+    elif SCALE_NAMES.fullmatch(word):
+        yield from map(Candidate, SCALES)
+    elif WEIGHT_NAMES.fullmatch(word):
+        yield from map(Candidate, WEIGHTS)
+    elif STATE_NAMES.fullmatch(word) and not first:
+        yield from map(Candidate, STATES)
+    elif first:
+        yield from data
+        yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
+    else:
+        yield from data
+        yield from (Candidate(shape) for shape in WEIGHTS if shape not in DATA)
+        yield Candidate((ROWS,), "labels")
+
+
+def combinations(possible: dict[str, tuple[Candidate, ...]], most: int) -> Iterator[dict[str, Candidate]]:
+    """Yield combinations of candidates, the likeliest first: those whose places in their lists add up to the least."""
+    names = list(possible)
+    sizes = [len(possible[name]) for name in names]
+    made = 0
+    for height in range(sum(size - 1 for size in sizes) + 1):
+        for ranks in _adding_up(sizes, height):
+            made += 1
+            if made > most:
+                return
+            yield {name: possible[name][rank] for name, rank in zip(names, ranks, strict=True)}
+
+
+def _adding_up(sizes: Sequence[int], height: int) -> Iterator[tuple[int, ...]]:
+    if not sizes:
+        if height == 0:
+            yield ()
+        return
+    for first in range(min(sizes[0] - 1, height) + 1):
+        for rest in _adding_up(sizes[1:], height - first):
+            yield (first, *rest)
+
+
+def planned(name: str, chosen: Candidate, limits: tuple[float, float], *, differentiable: bool = True) -> Input:
+    """Return how an input is made that was found to be of this kind."""
+    if chosen.values == "labels":
+        return Input(name, chosen.shape, "int64", False, (0.0, chosen.classes - 1.0), "integers")
+    if chosen.values == "mask":
+        return Input(name, chosen.shape, "float64", False, (0.0, 1.0), "bernoulli")
+    if chosen.values == "one_hot":
+        return Input(name, chosen.shape, "float64", differentiable, None, "one_hot")
+    return Input(name, chosen.shape, "float64", differentiable, limits)
+
+
+def drawn(name: str, chosen: Candidate, limits: tuple[float, float]) -> Array:
+    """Return numbers like those that the input will have, always the same."""
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little"))
+    if chosen.values == "labels":
+        return np.asarray(rng.integers(0, chosen.classes, chosen.shape))
+    if chosen.values == "mask":
+        return (rng.random(chosen.shape) < 0.5).astype(np.float64)
+    if chosen.values == "one_hot":
+        return np.asarray(np.eye(chosen.shape[-1])[rng.integers(0, chosen.shape[-1], chosen.shape[:-1])])
+    return np.asarray(rng.uniform(*limits, chosen.shape))

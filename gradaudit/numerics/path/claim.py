@@ -1,0 +1,82 @@
+"""What backward claims of forward around a point, with every call counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gradaudit.numerics.arrays import Array, all_finite, as_reals, copied, joined
+
+Domain = tuple[float, float] | None
+"""Lowest and highest value of an input; None where nobody said."""
+
+Forward = Callable[[dict[str, Array]], tuple[Array, ...] | None]
+"""Takes all inputs and returns the floating outputs that count; None where forward cannot be evaluated."""
+
+Backward = Callable[[tuple[Array, ...], dict[str, Array], tuple[Array, ...]], dict[str, Array]]
+"""Takes the upstream, the inputs and what forward returned for them; returns the gradient of each input."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What forward returned at some inputs: as it was, and as one vector of float64 that nobody else writes to."""
+
+    outputs: tuple[Array, ...]
+    vector: Array
+
+
+class Claim:
+    """A backward that claims to be the gradient of ``<upstream, forward(inputs)>``.
+
+    Args:
+        forward: never changes what it is given.
+        backward: likewise; answers for each input in ``differentiable``.
+        inputs: the point; real arrays of one framework, in the dtypes that they live in.
+        upstream: one array for each output.
+        differentiable: the inputs that gradients are claimed for; default: all.
+        domains: lowest and highest value, by input.
+
+    Attributes:
+        forwards: calls of forward so far.
+        backwards: calls of backward so far.
+
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        backward: Backward,
+        inputs: Mapping[str, Array],
+        upstream: tuple[Array, ...],
+        differentiable: tuple[str, ...] | None = None,
+        domains: Mapping[str, Domain] | None = None,
+    ) -> None:
+        self._forward = forward
+        self._backward = backward
+        self.inputs = dict(inputs)
+        self.upstream = upstream
+        self.weights = copied(joined(upstream))
+        self.differentiable = tuple(inputs) if differentiable is None else differentiable
+        self.domains = {name: (domains or {}).get(name) for name in inputs}
+        self.forwards = 0
+        self.backwards = 0
+
+    def values(self, inputs: dict[str, Array]) -> Values | None:
+        """Return forward's outputs; None where it cannot be evaluated or gives what is not finite."""
+        self.forwards += 1
+        outputs = self._forward(inputs)
+        if outputs is None:
+            return None
+        vector = copied(joined(outputs))
+        return Values(outputs, vector) if all_finite(vector) else None
+
+    def gradients(self, inputs: dict[str, Array], values: Values) -> dict[str, Array] | None:
+        """Return the claimed gradients as vectors of float64; None where one is not finite."""
+        self.backwards += 1
+        claimed = self._backward(self.upstream, inputs, values.outputs)
+        made = {name: as_reals(claimed[name]) for name in self.differentiable}
+        return made if all(all_finite(gradient) for gradient in made.values()) else None
+
+    def change(self, values: Values, since: Values) -> float:
+        """Return by how much the loss changed; outputs are subtracted before they are summed."""
+        return float(self.weights @ (values.vector - since.vector))
