@@ -41,11 +41,15 @@ FAILING_CODES = frozenset(
 
 ADVISORY_CODES = frozenset(
     {
+        "approximate-forward",
+        "forward-dtype",
         "out-of-domain",
         "kink",
         "discontinuity",
         "degenerate-upstream",
         "noise-dominated",
+        "straight-through",
+        "symmetric-input",
         "tolerance-too-loose",
         "tolerance-too-tight",
         "unheard",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradaudit.checks.contract import broken_contract, flaws
+from gradaudit.checks.gradient.arbitration import arbitrated
 from gradaudit.checks.gradient.claim import Claim, claims_of
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
@@ -57,7 +58,8 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
         results[name] = replace(blank_result(subject.case, name, broken.message if broken else ""), findings=(*found,))
     opening = subject.op.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
-    for name, (result, what) in _audited(claims_of(ground, claimed)).items():
+    audited = _with_arbiter(ground, _audited(claims_of(ground, claimed)))
+    for name, (result, what) in audited.items():
         results[name] = replace(result, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
     ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
@@ -85,6 +87,18 @@ def _audited(claims: list[Claim]) -> Audited:
     for claim in tables:
         _add(made, _judged([claim], lambda claim=claim: [look_everywhere(claim)]))  # type: ignore[misc]
     return {claim.name: made[claim.name] for claim in claims}
+
+
+def _with_arbiter(ground: Ground, made: Audited) -> Audited:
+    """Ask the arbiter before anything is called wrong."""
+    before = ground.subject.op.forwards
+    results = {name: result for name, (result, _) in made.items()}
+    ruled = arbitrated(ground, results, {name: seen for name, (_, seen) in made.items() if seen is not None})
+    for place, (name, seen) in enumerate(ruled.items()):
+        again = folded(seen)
+        spent = results[name].evaluations + (0 if place else ground.subject.op.forwards - before)
+        made[name] = replace(again, evaluations=spent, seconds=results[name].seconds), seen
+    return made
 
 
 def _apart(claims: list[Claim], made: Audited) -> Audited:

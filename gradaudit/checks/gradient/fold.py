@@ -59,7 +59,7 @@ def folded(seen: Seen) -> Result:
         blank_result(case, claim.name),
         verdict=verdict,
         checked=claim.size if seen.cleared else len(looks.places),
-        wrong=int(judged.wrong.sum()),
+        wrong=0 if seen.excused else int(judged.wrong.sum()),
         method=seen.method,
         miss_probability=seen.miss_probability,
         resolution=resolution,
@@ -76,7 +76,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
     looks, size = seen.looks, seen.claim.size
     undecided = int(judged.undecided.sum())
     if judged.wrong.any():
-        return Verdict.FAIL, _extent(seen, judged)
+        return (Verdict.INCONCLUSIVE, seen.excused.message) if seen.excused else (Verdict.FAIL, _extent(seen, judged))
     if not seen.cleared:
         looked = f"none of {len(looks.places)} indices looked at is wrong, but the others cannot be tested together"
         return Verdict.INCONCLUSIVE, looked
@@ -198,6 +198,8 @@ def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
     yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
     yield from _precision_finding(claim, looks, judged, allowed)
     yield from _unheard_finding(seen, allowed)
+    if seen.remark:
+        yield seen.remark
 
 
 def _admitted(claim: Claim) -> Array:

@@ -34,6 +34,9 @@ from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
 
+EXPLAINED = 16.0
+"""How many times as much as rounded inputs do outputs may differ by between two dtypes: forward rounds as well."""
+
 NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
 changed, though perhaps not all of them."""
@@ -191,13 +194,16 @@ def _declared_ground(subject: Subject) -> Ground:
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     if all(is_wide(array) for array in arrays):
         return Ground(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
-    if generic := _generic_ground(subject, native, upstream):
+    generic = _generic_ground(subject, native, upstream)
+    if isinstance(generic, Ground):
         return generic
     dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+    noticed = [generic] if generic else []
+    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native), findings=noticed)
 
 
-def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | None:
+def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | Finding | None:
+    """Return the float64 ground, or what is to be said of a forward that is another function there; else None."""
     wide = {
         made.name: _in_dtype(subject, subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs
     }
@@ -212,10 +218,31 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
     ]:
         return None
     ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts))
+    if off := _difference(ground, joined(native)):
+        dtype = subject.case.dtype
+        message = (
+            f"forward in float64 is not the function that it is in {dtype}: its outputs differ by {off:.2g} of their "
+            f"size; it is differenced in {dtype}"
+        )
+        return Finding("forward-dtype", message, {"difference": off})
     ground.notice(mutations("forward", before))
     ground.formula = ground.claims(subject.upstream, wide, outputs)
     ground.notice(mutations("backward", before))
     return ground
+
+
+def _difference(ground: Ground, native: Array) -> float:
+    """Return how far outputs in a narrow dtype are from those in float64, relative to their size.
+
+    Zero where rounding explains it: of outputs to half of their digits, or of inputs.
+    """
+    unit = spacing(ground.subject.case.dtype) / 2
+    size = rms(ground.outputs)
+    off = rms(native - ground.outputs) / (size or 1.0)
+    if off <= math.sqrt(unit):
+        return 0.0
+    change = rms(_beside(ground, unit) - ground.outputs) / (size or 1.0)
+    return 0.0 if off <= EXPLAINED * change else off
 
 
 def _ground_inside(ground: Ground) -> Ground | None:
@@ -243,6 +270,8 @@ def _ground_inside(ground: Ground) -> Ground | None:
     if [out.shape for out in native] != [kind[1] for kind in ground.kinds if kind]:
         return None
     inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
+    if not rms(inside.outputs - ground.outputs) <= math.sqrt(spacing(dtype)) * rms(ground.outputs):
+        return None  # its outputs had few digits for another reason
     if spacing(dtype) < spacing(subject.case.dtype):
         inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside

@@ -13,6 +13,7 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import Looks
+from gradaudit.results import Finding
 
 Index = tuple[int, ...]
 
@@ -30,6 +31,8 @@ class Seen:
         floor: absolute error below which a wrong one may be among those; one for all, or one for each number.
         sampled: rows of ``looks`` that were drawn at random.
         kinks: indices, looked at or not, at which the op is not differentiable and the claim is one-sided.
+        excused: why what is wrong is no accusation: forward breaks the gradient theorem where it was differenced.
+        remark: what was noticed of forward on the way.
         flat: whether forward did not change at all at the steps of the tests, though it does further away.
 
     """
@@ -43,6 +46,8 @@ class Seen:
     sampled: tuple[int, ...] = ()
     kinks: int = 0
     flat: bool = False
+    excused: Finding | None = None
+    remark: Finding | None = None
 
 
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:

@@ -1,0 +1,144 @@
+"""Before an accusation: whether forward obeys the gradient theorem at the scales that were differenced.
+
+A forward that is smooth as far as it can be seen needs no long paths: its slope over a much wider step bears the
+numerical gradient out. Where that does not, the arbiter decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.seen import Seen
+from gradaudit.numerics.arrays import Array, copied, has_complex_dtype, on_host
+from gradaudit.numerics.path.arbiter import Ruling, arbitrate
+from gradaudit.numerics.path.claim import Claim
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.draw import generator
+from gradaudit.targets.op import OpError
+
+WIDE = 2.0**-7
+"""Step, in units of an input's scale, over which a slope bears a numerical gradient out."""
+
+BORNE_OUT = 0.1
+"""Part of the mismatch by which that slope may differ from the numerical gradient: truncation at so wide a step."""
+
+SLIGHT = 1e-3
+"""Relative difference along long paths below which a forward that truncates smoothly looks like a wrong formula."""
+
+Positions = NDArray[np.intp]
+
+
+def arbitrated(ground: Ground, results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
+    """Return what was seen of the gradients about which there is something to say, with that.
+
+    Args:
+        ground: where forward was differenced.
+        results: by input, what was made of it so far.
+        seen: by input, what was seen.
+
+    """
+    accused = {
+        name: mismatches
+        for name, result in results.items()
+        if result.verdict is Verdict.FAIL and name in seen and len((mismatches := _mismatches(seen[name]))[0])
+    }
+    if not accused or any(has_complex_dtype(ground.inputs[name]) for name in accused):
+        return {}
+    if any(_is_borne_out(ground, name, seen[name]) for name in accused):
+        return {}
+    claim = _claim(ground, tuple(accused))
+    ruling = arbitrate(claim, accused, generator(ground.subject.case, "arbiter"))
+    finding = _finding(ruling)
+    return {
+        name: replace(seen[name], excused=finding if ruling.withdrawn else None, remark=finding) for name in accused
+    }
+
+
+def _mismatches(seen: Seen) -> tuple[Positions, NDArray[np.float64]]:
+    """Return the positions of wrong indices in C order, and what is claimed there less the numerical gradient.
+
+    Not those where only the implementation in a narrow dtype strays from its formula: that is no question to forward.
+    """
+    claim, looks = seen.claim, seen.looks
+    judged, _, _ = claim.judged(looks)
+    rows = np.flatnonzero(judged.wrong & np.isfinite(looks.claimed))
+    if claim.strays is not None and len(rows):
+        rows = rows[~on_host(claim.strays)[tuple(looks.places[rows].T)]]
+    shape = tuple(claim.formula.shape)
+    places = np.ravel_multi_index(tuple(looks.places[rows].T), shape) if shape else np.zeros(len(rows), np.intp)
+    return np.asarray(places, np.intp), np.real(looks.claimed[rows] - looks.numerical[rows])
+
+
+def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
+    """Whether the slope over a wide step says what the numerical gradient does at the index that is furthest off."""
+    places, off = _mismatches(seen)
+    worst = int(np.abs(off).argmax())
+    index = tuple(int(k) for k in np.unravel_index(places[worst], tuple(seen.claim.formula.shape)))
+    claimed = complex(seen.claim.at(index)).real
+    numerical = claimed - float(off[worst])
+    x = ground.on_host.inputs[name]
+    step, before = WIDE * ground.scales[name], x[index]
+    outputs = []
+    try:
+        for side in (1.0, -1.0):
+            x[index] = before + side * step
+            outputs.append((float(x[index]), ground.on_host.evaluate()))
+    finally:
+        x[index] = before
+    (above, plus), (below, minus) = outputs
+    slope = float(ground.on_host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
+    return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))
+
+
+class Counted(tuple[Array, ...]):
+    """The outputs that count, with all that forward returned."""
+
+    whole: tuple[Array, ...]
+
+
+def _claim(ground: Ground, names: tuple[str, ...]) -> Claim:
+    """Return the claim about these inputs, to be followed along paths through their ranges."""
+    host, subject = ground.on_host, ground.subject
+    wanted = [kind and tuple(kind[1]) for kind in host.kinds]
+
+    def forward(inputs: dict[str, Array]) -> Counted | None:
+        try:
+            outputs = subject.op.forward({name: copied(x) for name, x in inputs.items()})
+        except OpError:
+            return None
+        found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
+        if [None if out is None else tuple(out.shape) for out in found] != wanted:
+            return None
+        counted = Counted(copied(out) for out in found if out is not None)
+        counted.whole = tuple(None if out is None else copied(out) for out in outputs)
+        return counted
+
+    def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
+        whole = outputs.whole if isinstance(outputs, Counted) else outputs
+        made = host.claims(upstream, {name: copied(x) for name, x in inputs.items()}, whole)
+        none = {name: np.full(tuple(host.inputs[name].shape), math.nan) for name in names}
+        return {name: made.get(name, none[name]) for name in names}
+
+    ranges = {made.name: made.range for made in subject.case.inputs}
+    upstream = tuple(map(on_host, subject.upstream))
+    return Claim(forward, backward, host.inputs, upstream, names, ranges)
+
+
+def _finding(ruling: Ruling) -> Finding | None:
+    evidence = {"error": ruling.forward_error, "supported": ruling.supported, "jump": ruling.jump}
+    if ruling.withdrawn and ruling.code:
+        return Finding(ruling.code, ruling.reason, evidence)
+    if not ruling.supported <= SLIGHT:
+        return None
+    message = (
+        f"along long paths the claim accounts for all of forward's change but {ruling.supported:.1e} of it: either the "
+        "formula of backward is slightly wrong, or forward only approximates the function that it belongs to, by an "
+        "iteration, a series or a step that is too coarse; the two look the same"
+    )
+    return Finding("approximate-forward", message, evidence)
