@@ -36,11 +36,15 @@ MOST = 0.01
 
 @dataclass(frozen=True)
 class Change:
-    """Where one array differs from another: at how many elements of how many, and by how much at most."""
+    """Where one array differs from another: at how many elements of how many, and by how much at most.
+
+    ``allowed`` is what no difference is.
+    """
 
     count: int
     size: int
     largest: float
+    allowed: float = 0.0
 
     def __bool__(self) -> bool:
         return self.count > 0
@@ -79,7 +83,7 @@ def exceeding(was: Array, now: Array, allowed: float) -> Change:
         if not (within := gap <= allowed).all():
             exceeded += count(gap) - int(within.sum())
             furthest = float(np.maximum(furthest, largest(gap)))
-    return Change(exceeded, count(now), furthest)
+    return Change(exceeded, count(now), furthest, allowed)
 
 
 def alike(was: Array, now: Array, allowed: float) -> bool:

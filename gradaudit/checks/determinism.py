@@ -9,7 +9,7 @@ import numpy as np
 
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.ground import widened
-from gradaudit.checks.layout import layout_changes, layout_raises, spaced
+from gradaudit.checks.layout import layout_changes, layout_raises, reversed_axes
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
 from gradaudit.results import Finding
@@ -56,7 +56,7 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     """
     first = probe.gradients
     try:
-        second = probe.backward(probe.base, spaced(probe.upstream))
+        second = probe.backward(probe.base, reversed_axes(probe.upstream))
     except OpError as error:
         probe.backward(probe.base, probe.upstream)  # which raises where it is not for the layout
         yield layout_raises(error)
@@ -66,7 +66,9 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
         return
     third = probe.backward(probe.base, probe.upstream)
     if not any(probe.gradient_change(name, first[name], third[name]) for name in probe.claimed):
-        yield next(layout_changes(name, change) for name, change in seen.items() if change)
+        for name in probe.claimed:
+            if mattering := probe.change_that_matters(name, first[name], second[name]):
+                yield layout_changes(name, mattering)
         return
     fourth = probe.backward(probe.base, probe.upstream)
     for name in (name for name in probe.claimed if seen[name]):

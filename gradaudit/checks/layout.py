@@ -6,26 +6,52 @@ a block of consecutive numbers reads others, or raises.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
 
 from gradaudit.checks.agreement import Change
-from gradaudit.checks.probe import Upstream
+from gradaudit.checks.probe import Probe, Upstream
+from gradaudit.numerics.arrays import NUMPY, Array, copied, is_writable, namespace
 from gradaudit.results import Finding
-from gradaudit.spec.draw import laid_out
 from gradaudit.targets.op import OpError
 
-MOST_ELEMENTS = 2**16
-"""Elements of an upstream that is tried: the mistake does not wait for a large one, which would have to be copied."""
+
+def reversed_axes(upstream: Upstream) -> Upstream:
+    """Return the same upstream with its axes reversed in memory, and gaps between elements."""
+    return _laid_out(upstream, _reversed)
 
 
-def spaced(upstream: Upstream) -> Upstream:
-    """Return the same upstream, its axes reversed in memory and with gaps between elements.
+def narrow_view(upstream: Upstream) -> Upstream:
+    """Return the same upstream as a part of a larger one: each row is dense, and rows are not adjacent."""
+    return _laid_out(upstream, _narrow)
 
-    A large one stays as it is, and one of a framework's own arrays, which only large ops have.
-    """
-    if not all(isinstance(part, np.ndarray) and part.size <= MOST_ELEMENTS for part in upstream):
-        return upstream
-    return tuple(laid_out(part.T, "strided").T for part in upstream)
+
+def stretched(upstream: Upstream) -> tuple[Upstream, Upstream] | None:
+    """Return an upstream whose first row is repeated without being copied, and the same copied; None for no rows."""
+    if not all(is_writable(part) and part.ndim and part.shape[0] > 1 for part in upstream):
+        return None
+    thin = tuple(namespace(part).broadcast_to(part[:1], part.shape) for part in upstream)
+    return thin, tuple(copied(part.reshape(-1)).reshape(part.shape) for part in thin)
+
+
+def layout_dependent(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding for each input whose gradient is another where the upstream is stretched, as sums hand it on."""
+    made = stretched(probe.upstream)
+    if made is None:
+        return
+    thin, thick = made
+    whole = probe.backward(probe.base, thick)
+    try:
+        answer = probe.backward(probe.base, thin)
+    except OpError as error:
+        yield layout_raises(error)
+        return
+    for name in probe.claimed:
+        if seen := probe.change_that_matters(name, whole[name], answer[name]):
+            yield layout_changes(name, seen)
 
 
 def layout_raises(error: OpError) -> Finding:
@@ -40,3 +66,25 @@ def layout_changes(name: str, seen: Change) -> Finding:
         f"{seen.count:,} of {seen.size:,} indices: it reads memory without regard to strides"
     )
     return Finding("layout-dependent", message, {"array": name, "changed": seen.count, "size": seen.size})
+
+
+def _laid_out(upstream: Upstream, layout: Callable[[Array], Array]) -> Upstream:
+    """Return each array in a layout, where arrays of its framework have one."""
+    return tuple(
+        layout(part) if is_writable(part) and part.ndim and math.prod(part.shape) else part for part in upstream
+    )
+
+
+def _narrow(array: Array) -> Array:
+    """Return the array as the middle of one that is longer along its last axis, with other numbers around."""
+    xp = namespace(array)
+    around = array[..., :1] + xp.ones_like(array[..., :1])
+    return xp.concat([around, array, around], axis=-1)[..., 1:-1]
+
+
+def _reversed(array: Array) -> Array:
+    xp, axes = namespace(array), tuple(reversed(range(array.ndim)))
+    turned: Any = xp.permute_dims(array, axes)
+    dense = np.ascontiguousarray(turned) if isinstance(turned, NUMPY) else turned.reshape(-1).reshape(turned.shape)
+    spaced = xp.stack([dense, dense], axis=-1)[..., 0]
+    return xp.permute_dims(spaced, axes)

@@ -1,8 +1,9 @@
 """Whether backward depends on the upstream gradient, and linearly: a vector-Jacobian product does.
 
 Two more upstreams are powers of two times the first at every element, so that no rounding enters by them:
-``v = s u`` with s drawn from -1 and -1/4, and ``w = u/2 + v``, which is ``-u/2`` or ``u/4``. None is larger than the
-first, so that nothing overflows that did not before.
+``v = s u`` with s drawn from -1 and -1/4, and ``w = u/2 + v``, which is ``-u/2`` or ``u/4``. The second is asked for
+1,024 times as large, which shows a clip, and the first as a view of a larger array, which shows who reads memory without
+regard to strides. Where an answer is not what it should be, it is asked for again without that.
 """
 
 from __future__ import annotations
@@ -16,11 +17,16 @@ import numpy as np
 
 from gradaudit.checks.agreement import Change, alike, exceeding
 from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.layout import layout_changes, narrow_view
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like, namespace
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value
+from gradaudit.targets.op import OpError
+
+LARGE_UPSTREAM = 2.0**10
+"""How many times as large an upstream is tried: what a loss scale of mixed precision comes to."""
 
 ROUNDED = 4.0
 """Tolerances that three answers, each right within one, may miss linearity by."""
@@ -48,32 +54,71 @@ class Answers:
 
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it.
-
-    The gradient function of a scalar loss may take none.
-    """
-    if not probe.case.takes_upstream and all(math.prod(u.shape) == 1 for u in probe.upstream):
+    """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it."""
+    v, w = _other_upstreams(probe)
+    large = _scaled_by(w, _large(probe))
+    in_v, in_w = _answers(probe, narrow_view(v)), _answers(probe, large)
+    if in_v is None or in_w is None:
+        in_v, in_w = probe.backward(probe.base, v), probe.backward(probe.base, w)
+    else:
+        in_w = {name: widened(made) / _large(probe) for name, made in in_w.items()}
+    suspected = {name: _fault(probe, name, in_v, in_w) for name in probe.claimed}
+    if not any(suspected.values()):
         return
-    in_v, in_w = (probe.backward(probe.base, upstream) for upstream in _other_upstreams(probe))
+    plain_v = probe.backward(probe.base, v)
+    plain_w = probe.backward(probe.base, w)
     for name in probe.claimed:
-        answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
-        if not math.isfinite(answers.largest):
+        if finding := _fault(probe, name, plain_v, plain_w):
+            yield finding
+        elif not suspected[name]:
             continue
-        negligible = math.sqrt(probe.spacing) * probe.natural_scale(name)
-        rounding = math.sqrt(probe.spacing) * answers.largest
-        if answers.largest <= negligible:
-            continue
-        if _ignores(answers, rounding):
-            yield _ignored(name, answers)
-        elif off := exceeding(answers.expected, answers.w, rounding + negligible + _slack(probe, answers)):
-            yield _nonlinear(name, off, answers)
+        elif seen := probe.change_that_matters(name, plain_v[name], in_v[name]):
+            yield layout_changes(name, seen)
+        else:
+            yield _clipped(name, Answers(*(widened(made[name]) for made in (probe.gradients, plain_v, in_w))))
 
 
-def _other_upstreams(probe: Probe) -> Iterator[Upstream]:
+def _answers(probe: Probe, upstream: Upstream) -> dict[str, Array] | None:
+    """Return what backward answers; None where it refuses such an upstream."""
+    try:
+        return probe.backward(probe.base, upstream)
+    except OpError:
+        return None
+
+
+def _fault(probe: Probe, name: str, in_v: Mapping[str, Array], in_w: Mapping[str, Array]) -> Finding | None:
+    """Return what is wrong with how the gradient of an input depends on the upstream."""
+    answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
+    if not math.isfinite(answers.largest):
+        return None
+    negligible = math.sqrt(probe.spacing) * probe.natural_scale(name)
+    rounding = math.sqrt(probe.spacing) * answers.largest
+    if answers.largest <= negligible:
+        return None
+    if _ignores(answers, rounding):
+        return _ignored(name, answers)
+    off = exceeding(answers.expected, answers.w, rounding + negligible + _slack(probe, answers))
+    return _nonlinear(name, off, answers) if off else None
+
+
+def _large(probe: Probe) -> float:
+    """Return how many times as large an upstream is tried, as far as the dtype has room for it."""
+    room = largest_value(dtype_name(probe.upstream[0].dtype)) ** 0.25 if probe.upstream else LARGE_UPSTREAM
+    return min(LARGE_UPSTREAM, 2.0 ** math.floor(math.log2(room)))
+
+
+def _scaled_by(upstream: Upstream, times: float) -> Upstream:
+    return tuple(cast(part * times, dtype_name(part.dtype)) for part in upstream)
+
+
+def _other_upstreams(probe: Probe) -> tuple[Upstream, Upstream]:
     rng = generator(probe.case, "linearity")
     far = [like(rng.random(tuple(u.shape), np.float32) < 0.5, u) for u in probe.upstream]
-    for one, other in ((-1.0, -0.25), (-0.5, 0.25)):
-        yield tuple(_scaled(u, k, one, other) for u, k in zip(probe.upstream, far, strict=True))
+    v, w = (
+        tuple(_scaled(u, k, one, other) for u, k in zip(probe.upstream, far, strict=True))
+        for one, other in ((-1.0, -0.25), (-0.5, 0.25))
+    )
+    return v, w
 
 
 def _scaled(u: Array, far: Array, one: float, other: float) -> Array:
@@ -102,6 +147,16 @@ def _ignored(name: str, answers: Answers) -> Finding:
         "differ at every element; multiply by it (the chain rule)"
     )
     return Finding("upstream-ignored", message, {"array": name, "largest": answers.largest})
+
+
+def _clipped(name: str, answers: Answers) -> Finding:
+    place = _example(answers)
+    message = (
+        f"backward is linear in a small upstream gradient and not in one {LARGE_UPSTREAM:,.0f} times as large: the "
+        f"gradient of {name} should be {place['expected']:.4g} times that and is {place['found']:.4g} times that where "
+        "it is furthest off; a clip, a saturation or an overflow"
+    )
+    return Finding("upstream-clipped", message, {"array": name, **place})
 
 
 def _nonlinear(name: str, off: Change, answers: Answers) -> Finding:

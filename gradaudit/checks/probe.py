@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from gradaudit.checks.agreement import Change, change
+from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import Array, copied, count, dtype_name, joined
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict, worst
-from gradaudit.spec.dtypes import spacing
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import Op, OpError
 
 Upstream = tuple[Array, ...]
@@ -150,6 +150,15 @@ class Probe:
         """Return where two answers for an input differ by more than the order of summation may make them."""
         terms = max(count(out) for out in self.subject.outputs if out is not None)
         return change(first, second, self.natural_scale(name), terms)
+
+    def change_that_matters(self, name: str, first: Array, second: Array) -> Change:
+        """Return where two answers for an input differ by more than they may be off by themselves."""
+        seen = self.gradient_change(name, first, second)
+        if not seen or first.shape != second.shape or first.dtype != second.dtype:
+            return seen
+        was, now = widened(first), widened(second)
+        tolerance = self.case.tolerance or DEFAULT_TOLERANCES[self.case.dtype]
+        return exceeding(was, now, max(seen.allowed, tolerance.rtol * rms(was)))
 
     def natural_scale(self, name: str) -> float:
         """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""

@@ -9,6 +9,7 @@ from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.captured import captured_state
 from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
 from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.layout import layout_dependent
 from gradaudit.checks.linearity import upstream_dependence
 from gradaudit.checks.miscounted import ties_miscounted
 from gradaudit.checks.missing import missing_gradient
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     stochastic_backward,
     retraced,
     upstream_dependence,
+    layout_dependent,
     captured_state,
     broadcast_not_reduced,
     missing_gradient,

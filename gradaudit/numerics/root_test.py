@@ -141,7 +141,7 @@ class RootTester:
     Attributes:
         tested: the elements that tests are about.
         calibrated: what is known of forward once root tests are quiet; None before.
-        moved: share of the outputs that the first of them changed.
+        moved: share of the outputs that the least telling of the steps in use changed.
 
     """
 
@@ -166,7 +166,7 @@ class RootTester:
         if isinstance(self._scales, float) != isinstance(self._absolute, float):
             none = namespace(line.claims).zeros_like(line.claims)
             self._scales, self._absolute = self._scales + none, self._absolute + none
-        self.moved: float | None = None
+        self.moved = 1.0
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
         self._noise_of_changes = ROUNDINGS * spacing * norm(line.claims) * _largest(self._scales)
@@ -234,13 +234,11 @@ class RootTester:
             return claims, self._scales, self._absolute
         return claims, self._scales[places], self._absolute[places]
 
-    def test(self, start: int, stop: int, gauge: Gauge) -> RootTest:
-        """Draw a root test of the elements from ``start`` to ``stop`` and measure it."""
+    def test(self, start: int, stop: int, gauge: Gauge, *, watched: bool = False) -> RootTest:
+        """Draw a root test of the elements from ``start`` to ``stop``, and measure it."""
         test = self.draw(start, stop, gauge.floor)
-        watched = self.moved is None or self.tested.turned
-        test.result = self.measure(test, gauge.step, watched=watched)
+        test.result = self.measure(test, gauge.step, watched=watched or self.tested.turned)
         test.share = self.line.touched
-        self.moved = self.line.moved if self.moved is None else self.moved
         return test
 
     def moves_further_away(self, share: float) -> bool:
@@ -277,7 +275,8 @@ class RootTester:
         unexplained, worthwhile = True, WORTH_ANOTHER
         for _ in range(MAX_CALIBRATIONS):
             gauge = finest_gauge(step, expected, self._atol, self.typical)
-            test = self.test(start, stop, gauge)
+            test = self.test(start, stop, gauge, watched=True)
+            moved = self.line.moved
             wide = self.measure(test, 2 * step)
             if not math.isfinite(test.result + wide):
                 step /= SHRINK
@@ -288,6 +287,7 @@ class RootTester:
             allowed = gauge.threshold * test.unit
             if truncation + rounding <= allowed and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
+                self.moved = min(self.moved, moved)
                 return self._settled(start, stop, gauge), test
             if not self._noise_seen and unexplained:
                 unexplained = False
@@ -307,6 +307,7 @@ class RootTester:
             told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
             quiet = move == 1.0 and truncation + rounding <= allowed
             if quiet and not told < expected / worthwhile:
+                self.moved = min(self.moved, moved)
                 return self._with_grid(start, stop, gauge), test
             worthwhile = math.inf if quiet else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so

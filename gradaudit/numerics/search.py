@@ -186,7 +186,7 @@ class Search:
     def _is_flat(self) -> bool:
         """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
         moved = self._tester.moved
-        if moved is None or moved >= STILL:
+        if moved >= STILL:
             return False
         self._tester.tested.begin()
         return self._tester.moves_further_away(max(RISES, moved))

@@ -154,7 +154,7 @@ def _judged(claims: list[Claim], look: Callable[[], list[Seen]]) -> Audited:
     before = op.forwards
     made: Audited
     try:
-        seen = [with_strays(each) for each in look()]
+        seen = [with_strays(replace(each, flat=each.flat or each.claim.ground.swallowed)) for each in look()]
         made = {each.claim.name: (folded(each), each) for each in seen}
     except OpError as error:
         case = claims[0].ground.subject.case

@@ -59,7 +59,7 @@ def folded(seen: Seen) -> Result:
         blank_result(case, claim.name),
         verdict=verdict,
         checked=claim.size if seen.cleared else len(looks.places),
-        wrong=0 if seen.excused else int(judged.wrong.sum()),
+        wrong=0 if verdict is not Verdict.FAIL else int(judged.wrong.sum()),
         method=seen.method,
         miss_probability=seen.miss_probability,
         resolution=resolution,
@@ -75,6 +75,11 @@ def folded(seen: Seen) -> Result:
 def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> tuple[Verdict, str]:
     looks, size = seen.looks, seen.claim.size
     undecided = int(judged.undecided.sum())
+    if seen.claim.ground.swallowed:
+        return (
+            Verdict.INCONCLUSIVE,
+            "rounding in forward leaves nothing of its inputs, and no slope",
+        )
     if judged.wrong.any():
         return (Verdict.INCONCLUSIVE, seen.excused.message) if seen.excused else (Verdict.FAIL, _extent(seen, judged))
     if not seen.cleared:

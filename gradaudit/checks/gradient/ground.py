@@ -41,6 +41,9 @@ NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
 changed, though perhaps not all of them."""
 
+FAR = 2.0**-4
+"""Relative displacement at which the outputs of any forward change that depends on its inputs."""
+
 MOVED = 0.05
 """Part of the outputs that must have changed: those that jump from one round number to another are few."""
 
@@ -58,6 +61,7 @@ class Ground:
         kinds: dtypes and shapes of the counted outputs there, as their framework has them.
         formula: what backward returns there, for the inputs whose gradient is usable, in double precision; empty where
             it is not generic, or where the case is in that dtype itself.
+        swallowed: whether forward does not change with its inputs in this dtype, as it does in float64.
         findings: what was noticed while forward was called here.
         notes: what is to be said beside every verdict.
 
@@ -70,6 +74,7 @@ class Ground:
     dtype: str
     kinds: Kinds
     formula: Mapping[str, Array] = field(default_factory=dict)
+    swallowed: bool = False
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -198,8 +203,11 @@ def _declared_ground(subject: Subject) -> Ground:
     if isinstance(generic, Ground):
         return generic
     dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    noticed = [generic] if generic else []
-    return Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native), findings=noticed)
+    ground = Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+    if generic:
+        ground.findings.append(generic)
+        ground.swallowed = bool((_beside(ground, FAR) == ground.outputs).all())
+    return ground
 
 
 def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | Finding | None:
