@@ -15,14 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
 from gradaudit.checks.trial import try_claim
-from gradaudit.numerics.arrays import Array, all_finite, dtype_name, on_host
+from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
 from gradaudit.spec.draw import draw_input, generator, laid_out
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.op import OpError
+
+ROUNDED = 8.0
+"""Measured roundings of backward that an error at a second point must exceed."""
 
 NUDGE = 0.125
 """Relative change of values that a spec gives explicitly, where there is nothing to draw anew."""
@@ -114,6 +118,10 @@ def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: 
 def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:
     """Return a finding where a gradient that is right at the first point is wrong at the second."""
     if (error := _error_there(probe, second, here, answer)) == 0.0:
+        return None
+    rounding = probe.roundoff_of_backward(second, probe.upstream, answer)
+    relative = max((rounding[name] / (largest(widened(answer[name])) or 1.0) for name in probe.claimed), default=0.0)
+    if error <= ROUNDED * relative:
         return None
     same = not any(probe.gradient_change(name, here[name], answer[name]) for name in probe.claimed)
     # Kinks at the second point can cancel along one direction so that they look like an error, but not along two.

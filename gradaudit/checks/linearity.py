@@ -2,8 +2,8 @@
 
 Two more upstreams are powers of two times the first at every element, so that no rounding enters by them:
 ``v = s u`` with s drawn from -1 and -1/4, and ``w = u/2 + v``, which is ``-u/2`` or ``u/4``. The second is asked for
-1,024 times as large, which shows a clip, and the first as a view of a larger array, which shows who reads memory without
-regard to strides. Where an answer is not what it should be, it is asked for again without that.
+1,024 times as large, which shows a clip, and the first as a view of a larger array, which shows who reads memory
+without regard to strides. Where an answer is not what it should be, it is asked for again without that.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from gradaudit.targets.op import OpError
 
 LARGE_UPSTREAM = 2.0**10
 """How many times as large an upstream is tried: what a loss scale of mixed precision comes to."""
+
+MEASURED = 8.0
+"""How many times as far as rounding was seen to take an answer it may take three of them."""
 
 ROUNDED = 4.0
 """Tolerances that three answers, each right within one, may miss linearity by."""
@@ -67,10 +70,11 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
         return
     plain_v = probe.backward(probe.base, v)
     plain_w = probe.backward(probe.base, w)
+    rounding = probe.roundoff_of_backward(probe.base, v, plain_v)
     for name in probe.claimed:
-        if finding := _fault(probe, name, plain_v, plain_w):
+        if finding := _fault(probe, name, plain_v, plain_w, MEASURED * rounding[name]):
             yield finding
-        elif not suspected[name]:
+        elif not _fault(probe, name, in_v, in_w, MEASURED * rounding[name]):
             continue
         elif seen := probe.change_that_matters(name, plain_v[name], in_v[name]):
             yield layout_changes(name, seen)
@@ -86,8 +90,10 @@ def _answers(probe: Probe, upstream: Upstream) -> dict[str, Array] | None:
         return None
 
 
-def _fault(probe: Probe, name: str, in_v: Mapping[str, Array], in_w: Mapping[str, Array]) -> Finding | None:
-    """Return what is wrong with how the gradient of an input depends on the upstream."""
+def _fault(
+    probe: Probe, name: str, in_v: Mapping[str, Array], in_w: Mapping[str, Array], measured: float = 0.0
+) -> Finding | None:
+    """Return what is wrong with how the gradient of an input depends on the upstream, beside measured rounding."""
     answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
     if not math.isfinite(answers.largest):
         return None
@@ -97,7 +103,7 @@ def _fault(probe: Probe, name: str, in_v: Mapping[str, Array], in_w: Mapping[str
         return None
     if _ignores(answers, rounding):
         return _ignored(name, answers)
-    off = exceeding(answers.expected, answers.w, rounding + negligible + _slack(probe, answers))
+    off = exceeding(answers.expected, answers.w, rounding + negligible + measured + _slack(probe, answers))
     return _nonlinear(name, off, answers) if off else None
 
 

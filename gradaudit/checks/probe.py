@@ -11,13 +11,17 @@ from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.ground import Ground, is_wide, widened
 from gradaudit.checks.subject import Subject
-from gradaudit.numerics.arrays import Array, copied, count, dtype_name, joined
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, largest, like
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict, worst
+from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import Op, OpError
 
 Upstream = tuple[Array, ...]
+
+NUDGE = 2.0**-7
+"""Relative change of the upstream that every dtype has room for, and that is lost in none."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,28 @@ class Probe:
                 raise OpError(f"backward gave no gradient of {name} when it was called again")
         return copies
 
+    def roundoff_of_backward(self, point: Point, upstream: Upstream, answer: Mapping[str, Array]) -> dict[str, float]:
+        """Return how far rounding takes each answer of backward: measured, as it may compute in a coarser dtype.
+
+        At two upstreams to either side of the first a linear backward is off from it by opposites.
+
+        Raises:
+            OpError: where backward gives no usable gradient there.
+
+        """
+        rng = generator(self.case, "nudged upstream")
+        nudges = [like(NUDGE * rng.choice((-1.0, 1.0), tuple(part.shape)), part) for part in upstream]
+        above, below = (
+            self.backward(
+                point, tuple(_nudged(part, side * nudge) for part, nudge in zip(upstream, nudges, strict=True))
+            )
+            for side in (1.0, -1.0)
+        )
+        return {
+            name: largest(abs(widened(above[name]) + widened(below[name]) - 2 * widened(answer[name]))) / 2
+            for name in self.claimed
+        }
+
     def gradient_change(self, name: str, first: Array, second: Array) -> Change:
         """Return where two answers for an input differ by more than the order of summation may make them."""
         terms = max(count(out) for out in self.subject.outputs if out is not None)
@@ -171,6 +197,10 @@ class Probe:
     def _loss_scale(self) -> float:
         outputs = self.subject.outputs
         return rms(joined(self.subject.upstream)) * rms(joined(tuple(outputs[k] for k in self.subject.counted)))
+
+
+def _nudged(part: Array, nudge: Array) -> Array:
+    return cast(part + part * nudge, dtype_name(part.dtype))
 
 
 def _usable(subject: Subject, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial, reduce
 from itertools import count
@@ -101,8 +101,10 @@ class TorchFunction:
     ) -> dict[str, Any]:
         """Call the function and autograd; what autograd knows no path to has the gradient zero."""
         given = {k: self._given(part) for k, part in upstream.items()}
-        with generator_at(self.generator_state), _recording():
-            made = self.pull(self._called, self._tensors(inputs, wanted), given)
+        tensors = self._tensors(inputs, wanted)
+        holding = self.call.holding(tensors) if isinstance(self.call, ModuleCall) else nullcontext()
+        with generator_at(self.generator_state), _recording(), holding:
+            made = self.pull(self._called, tensors, given)
         answered = _answering(inputs.values())
         return {name: answered(gradient) for name, gradient in made.items()}
 
@@ -166,6 +168,22 @@ class ModuleCall:
         arguments = tuple(tensor for name, tensor in tensors.items() if name not in given)
         state = {**self._constants(tensors), **given}
         return list(leaves(torch.func.functional_call(self.module, state, arguments, dict(self.params))))
+
+    @contextmanager
+    def holding(self, tensors: Mapping[str, Tensor]) -> Iterator[None]:
+        """Let the module hold the inputs' parameters until backward is done: checkpoints call it again by then."""
+        own = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+        others = {**self._constants(tensors), **tensors}
+        held = {id(tensor): others[name] for name, tensor in own.items()}
+        places = [kept for part in self.module.modules() for kept in (part._parameters, part._buffers)]
+        before = [dict(kept) for kept in places]
+        try:
+            for kept in places:  # whatever is tied is there more than once
+                kept.update({name: held[id(tensor)] for name, tensor in kept.items() if id(tensor) in held})
+            yield
+        finally:
+            for kept, was in zip(places, before, strict=True):
+                kept.update(was)
 
     @cached_property
     def _own_names(self) -> frozenset[str]:
@@ -253,7 +271,8 @@ def _tensor(array: Array, device: Any) -> Tensor:
 
 def _shared(array: Array) -> Tensor:
     if not array.flags.writeable or (array.ndim and min(array.strides) < 0):
-        array = array.copy()
+        thin = tuple(slice(0, 1) if step == 0 else slice(None) for step in array.strides)
+        return _shared(array[thin].copy()).expand(array.shape)  # stretched as it was: a sum hands on such an upstream
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
@@ -276,19 +295,15 @@ def _answering(given: Iterable[Any]) -> Callable[[Tensor], Any]:
 
 
 def _dense(tensor: Tensor) -> Tensor:
-    """Return a tensor for others than autograd."""
-    _refuse_sparse(tensor)
-    return tensor.detach().resolve_conj().resolve_neg()
-
-
-def _refuse_sparse(tensor: Tensor) -> None:
-    if tensor.layout is not torch.strided:
-        raise UnusableError(f"gave a tensor of layout {tensor.layout}; expected a dense one")
+    """Return a tensor for others than autograd: a dense one, as the gradients of embeddings may not be."""
+    dense = tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return dense.detach().resolve_conj().resolve_neg()
 
 
 def _array(tensor: Tensor) -> Array:
     """Return an array in a tensor's memory."""
-    _refuse_sparse(tensor)
+    if tensor.layout is not torch.strided:
+        tensor = _dense(tensor)
     if tensor.dtype is torch.bfloat16:
         return np.asarray(_dense(tensor).view(torch.int16).numpy(force=True).view(BFLOAT16))
     try:

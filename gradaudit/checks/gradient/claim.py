@@ -161,6 +161,12 @@ class Claim:
         strays = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
         if bool(strays.any()) and self.allowance.include_roundoff():
             strays = ~(off <= self.allowance.of(self.formula))
+        if bool(strays.any()) and not self.allowance.asked and (coarser := self.ground.narrowed):
+            self._of_dtype = Roundoff(self.ground, spacing(coarser) / 2, {self.name: self.formula})
+            tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, self._of_dtype.unit, self.magnitude)
+            self.allowance = Allowance(self.name, tolerance, self._of_dtype)
+            self.allowance.include_roundoff()
+            strays = ~(off <= self.allowance.of(self.formula))
         return strays if bool(strays.any()) else None
 
     def at(self, index: tuple[int, ...]) -> complex:

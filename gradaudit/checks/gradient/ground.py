@@ -12,6 +12,7 @@ import numpy as np
 
 from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.inside import displaced, narrowed, narrowest
+from gradaudit.checks.gradient.narrowing import narrowed_to
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import (
     Array,
@@ -94,6 +95,11 @@ class Ground:
         otherwise = rms(self.outputs)
         floating = {name: x for name, x in self.inputs.items() if is_floating(dtype_name(x.dtype))}
         return {name: scale_of(x, otherwise) for name, x in floating.items()}
+
+    @cached_property
+    def narrowed(self) -> str | None:
+        """The dtype that the op rounds what it is given to in the case's dtype, if that is coarser."""
+        return narrowed_to(self.subject)
 
     def evaluate(self) -> Array:
         """Call forward on the present inputs and return its counted outputs, NaN where it raises.
