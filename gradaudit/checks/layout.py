@@ -47,6 +47,7 @@ def layout_dependent(probe: Probe) -> Iterator[Finding]:
     try:
         answer = probe.backward(probe.base, thin)
     except OpError as error:
+        probe.backward(probe.base, thick)  # which raises where it is not for the layout
         yield layout_raises(error)
         return
     for name in probe.claimed:

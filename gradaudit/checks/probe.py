@@ -15,7 +15,7 @@ from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, jo
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
 from gradaudit.targets.op import Op, OpError
 
 Upstream = tuple[Array, ...]
@@ -63,7 +63,7 @@ class Probe:
         self.upstream = tuple(map(widened, subject.upstream)) if wide else subject.upstream
         self.outputs = ground.outputs if wide else joined(self.counted(subject.outputs))
         formula = ground.formula if wide else subject.gradients
-        self.gradients = {name: gradient for name in self.claimed if (gradient := formula[name]) is not None}
+        self.gradients = {name: _numbers(made) for name in self.claimed if (made := formula[name]) is not None}
         native = [dtype_name(x.dtype) for x in (*subject.inputs.values(), *subject.upstream) if not is_wide(x)]
         self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
         self.rounding = spacing(ground.dtype)
@@ -144,7 +144,7 @@ class Probe:
         """
         made = self.op.backward(upstream, point.inputs, point.outputs)
         gradients = {name: made.get(name) for name in self.claimed}
-        copies = {name: copied(gradient) for name, gradient in gradients.items() if gradient is not None}
+        copies = {name: _numbers(copied(gradient)) for name, gradient in gradients.items() if gradient is not None}
         for name in self.claimed:
             if name not in copies or copies[name].shape != point.inputs[name].shape:
                 raise OpError(f"backward gave no gradient of {name} when it was called again")
@@ -197,6 +197,11 @@ class Probe:
     def _loss_scale(self) -> float:
         outputs = self.subject.outputs
         return rms(joined(self.subject.upstream)) * rms(joined(tuple(outputs[k] for k in self.subject.counted)))
+
+
+def _numbers(gradient: Array) -> Array:
+    """Return a gradient as numbers that can be subtracted, which truth values cannot."""
+    return gradient if is_floating(dtype_name(gradient.dtype)) else cast(gradient, "float64")
 
 
 def _nudged(part: Array, nudge: Array) -> Array:

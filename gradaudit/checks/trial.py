@@ -13,7 +13,7 @@ from gradaudit.checks.probe import Point, Probe
 from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
-from gradaudit.numerics.magnitude import rms, scale_of
+from gradaudit.numerics.magnitude import rms, scales_of
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
@@ -145,5 +145,5 @@ def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array], scale: f
 
     claims = {name: widened(gradient) for name, gradient in gradients.items()}
     otherwise = rms(outputs)
-    scales = {name: scale or scale_of(point.inputs[name], otherwise) for name in gradients}
+    scales = {name: scale or scales_of(point.inputs[name], otherwise) for name in gradients}
     return Directional(outputs_now, point.inputs, claims, joined(probe.upstream), outputs, scales)

@@ -22,7 +22,7 @@ from gradaudit.numerics.arrays import (
     on_host,
     written,
 )
-from gradaudit.numerics.displacing import Direction, displacing, spans
+from gradaudit.numerics.displacing import Direction, Scales, displacing, spans
 from gradaudit.numerics.magnitude import norm, norm_of_product
 from gradaudit.spec.dtypes import spacing
 
@@ -43,7 +43,7 @@ class Directional:
         claimed: the gradients of those to displace, in double precision.
         upstream: as ``lifted`` returns it.
         outputs: ``forward()`` at the undisplaced point.
-        scales: by input, the power of two that its displacements are measured in.
+        scales: what the displacements of each input are measured in.
 
     Attributes:
         size: real numbers in all inputs.
@@ -63,7 +63,7 @@ class Directional:
         claimed: Mapping[str, Array],
         upstream: Array,
         outputs: Array,
-        scales: Mapping[str, float],
+        scales: Scales,
     ) -> None:
         self._forward = forward
         self._scales = scales
@@ -86,11 +86,12 @@ class Directional:
         """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
         return self._signal
 
-    def by_number(self, values: Mapping[str, float]) -> float | Array:
+    def by_number(self, values: Scales) -> float | Array:
         """Return what holds for each number of the one vector, given what holds for each input."""
-        if len({values[name] for name in self._bases}) == 1:
-            return next(values[name] for name in self._bases)
-        parts = [namespace(reals).full_like(reals, values[name]) for name, reals in self._reals()]
+        given = [values[name] for name in self._bases]
+        if all(isinstance(value, float) for value in given) and len(set(given)) == 1:
+            return given[0]
+        parts = [values[name] + namespace(reals).zeros_like(reals) for name, reals in self._reals()]
         return namespace(parts[0]).concat(parts)
 
     def _reals(self) -> Iterator[tuple[str, Array]]:
@@ -99,7 +100,7 @@ class Directional:
     @cached_property
     def coarsest(self) -> float:
         """The largest distance between an element and the next number of its dtype, in units of its scale."""
-        return max(self._grid(name) * largest(reals) for name, reals in self._reals())
+        return max(largest(self._grid(name) * abs(reals)) for name, reals in self._reals())
 
     def grid(self) -> Array:
         """Return the distance between each element and the next number of its dtype, in units of its scale.
@@ -108,7 +109,7 @@ class Directional:
         """
         return joined(tuple(self._grid(name) * abs(reals) for name, reals in self._reals()))
 
-    def _grid(self, name: str) -> float:
+    def _grid(self, name: str) -> float | Array:
         return spacing(dtype_name(self._bases[name].dtype)) / self._scales[name]
 
     def magnitude(self, elements: Array) -> float:

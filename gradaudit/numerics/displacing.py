@@ -26,6 +26,9 @@ from gradaudit.numerics.arrays import (
     same_bits,
 )
 
+Scales = Mapping[str, float | Array]
+"""By input, the power of two that its displacements are measured in: one for all of its numbers, or one for each."""
+
 
 @dataclass(frozen=True)
 class Direction:
@@ -84,7 +87,7 @@ class Displacing(Protocol):
 
 
 def displacing(
-    inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Mapping[str, float]
+    inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Scales
 ) -> Displacing:
     """Return what displaces some inputs.
 
@@ -92,7 +95,7 @@ def displacing(
         inputs: by name; arrays that cannot be written to are exchanged in it.
         bases: the undisplaced ones of those to displace, which nobody else writes to.
         claims: the claimed gradients of these as one vector.
-        scales: by input, the power of two that its displacements are measured in.
+        scales: what the displacements of each input are measured in.
 
     """
     kind = InPlace if all(is_writable(base) for base in bases.values()) else Exchanging
@@ -113,7 +116,7 @@ class Piece:
     unit of their displacements.
     """
 
-    scale: float
+    scale: float | Array
     x: Array
     base: Array
     claims: Array
@@ -124,9 +127,7 @@ class Piece:
 class InPlace:
     """Inputs that are written to, range by range where that can be. Memory: a copy of an input that is not flat."""
 
-    def __init__(
-        self, inputs: Mapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Mapping[str, float]
-    ) -> None:
+    def __init__(self, inputs: Mapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Scales) -> None:
         self._inputs = inputs
         self._bases = bases
         self._claims = claims
@@ -144,7 +145,7 @@ class InPlace:
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
-            claimed += float(piece.claims @ _write(piece, direction.drawn[piece.drawn], step * piece.scale))
+            claimed += float(piece.claims @ _write(piece, direction.drawn[piece.drawn], step))
         return claimed
 
     def restore(self) -> bool:
@@ -172,7 +173,9 @@ class InPlace:
             # What can be written range by range is, so that each stays in cache from one operation to the next.
             for part in in_cache(claims) if _is_flat(x) else [slice(0, count(claims))] if count(claims) else []:
                 places = [_shifted(part, low - first) for first in (span.start, direction.first)]
-                pieces.append(Piece(self._scales[name], x, base, claims[part], *places))
+                scale = self._scales[name]
+                scale = scale if isinstance(scale, float) else scale[places[0]]
+                pieces.append(Piece(scale, x, base, claims[part], *places))
         self._cut, self._kept = cut, pieces
         return pieces
 
@@ -185,7 +188,7 @@ class Exchanging:
         inputs: MutableMapping[str, Array],
         bases: Mapping[str, Array],
         claims: Array,
-        scales: Mapping[str, float],
+        scales: Scales,
     ) -> None:
         self._inputs = inputs
         self._bases = bases
@@ -229,7 +232,7 @@ def _write(piece: Piece, drawn: Array, step: float) -> Array:
     numbers = x.reshape(-1) if in_place else copied(piece.base)
     here = numbers[piece.inside]
     here[...] = drawn
-    here *= step
+    here *= step * piece.scale
     here += base
     if not in_place:
         x[...] = _shaped_as(x, numbers)

@@ -55,6 +55,14 @@ def judge(claimed: Any, numerical: Any, bound: Any, allowed: Any) -> Judged:
     return Judged(difference, within, beyond)
 
 
+def taken(array: Array, places: NDArray[np.intp]) -> Array:
+    """Return the elements of an array at some indices, one a row, as a vector."""
+    if not array.ndim:
+        return np.broadcast_to(array, (len(places),))
+    made: Array = array[tuple(places.T)]
+    return made
+
+
 @dataclass(frozen=True)
 class Looks:
     """What a witness saw at some indices of one gradient: row k of each array is about the index ``places[k]``.

@@ -6,7 +6,18 @@ import math
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, in_cache, largest, namespace, on_host
+from gradaudit.numerics.arrays import (
+    Array,
+    as_reals,
+    cast,
+    count,
+    dtype_name,
+    has_complex_dtype,
+    in_cache,
+    largest,
+    namespace,
+    on_host,
+)
 
 TINY_SQUARE = 1e-280
 """Sum of squares below which some of them may have been lost."""
@@ -17,12 +28,18 @@ def power_of_two(value: float) -> float:
     return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
 
 
-MEDIAN_OF = 2**16
-"""Elements whose median is that of all."""
+DRAWN = 2**16
+"""Elements whose quartile is that of all."""
+
+QUARTER = 0.25
+"""Share of the elements, zeros left out, that are smaller than the scale: few are, whatever the others are."""
+
+APART = 2.0**6
+"""How many times the scale an element must be for all of them to be displaced in scales of their own."""
 
 
 def scale_of(values: Array, otherwise: float) -> float:
-    """Return the power of two that displacements of an array are measured in: what its elements typically are.
+    """Return the power of two that displacements of an array are measured in: what its smaller elements are.
 
     Args:
         values: real or complex, of any shape.
@@ -31,8 +48,23 @@ def scale_of(values: Array, otherwise: float) -> float:
     """
     if not count(values):
         return 1.0
-    some = abs(values.reshape(-1)[:: 1 + count(values) // MEDIAN_OF])
-    return power_of_two(float(np.median(on_host(some))) or rms(values) or otherwise)
+    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // DRAWN]))
+    some = some[some > 0.0]
+    typical = float(np.quantile(some, QUARTER)) if len(some) else rms(values)
+    return power_of_two(typical or otherwise)
+
+
+def scales_of(values: Array, otherwise: float) -> float | Array:
+    """Return the powers of two that displacements of the numbers of an array are measured in.
+
+    One for all; where some are far larger than others a vector, with the magnitude of each that is above the others'.
+    """
+    scale = scale_of(values, otherwise)
+    if not count(values) or not largest(values) > APART * scale:
+        return scale
+    xp = namespace(values)
+    own = xp.exp2(xp.round(xp.log2(cast(xp.clip(abs(values), scale, None), "float64")))).reshape(-1)
+    return xp.repeat(own, 2) if has_complex_dtype(values) else own
 
 
 def rms(values: Array) -> float:

@@ -21,11 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, largest, like, namespace, written
+from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like, namespace, written
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.displacing import Direction
+from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
-from gradaudit.numerics.magnitude import norm
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
@@ -68,8 +67,11 @@ MOST_TAKEN_BACK = 16.0
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
 
-LEAST_UNIT = 2.0**-960
-"""Tolerance of a gradient of zeros of a forward of zeros: any error is one."""
+LEAST_UNIT = 2.0**-1074
+"""Tolerance of a gradient that has none, or one that underflows: any error is one."""
+
+LARGEST = 2.0**1000
+"""Beside what may not be off at all, any error is so large; infinity is left for a forward that is not finite."""
 
 LEAST_NOISE = 1e-18
 """Relative noise that a first step is chosen for at least: no dtype rounds less."""
@@ -151,7 +153,7 @@ class RootTester:
         *,
         rtol: float,
         atol: Mapping[str, float],
-        scales: Mapping[str, float],
+        scales: Scales,
         typical: float,
         spacing: float,
         rng: np.random.Generator,
@@ -160,7 +162,7 @@ class RootTester:
         self.typical = typical
         self._rtol = rtol
         absolute = {name: least * scales[name] for name, least in atol.items()}
-        self._atol = min(absolute.values())
+        self._atol = min(part if isinstance(part, float) else float(part.min()) for part in absolute.values())
         self._scales: Any = line.by_number(scales)
         self._absolute: Any = line.by_number(absolute)
         if isinstance(self._scales, float) != isinstance(self._absolute, float):
@@ -169,7 +171,7 @@ class RootTester:
         self.moved = 1.0
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
-        self._noise_of_changes = ROUNDINGS * spacing * norm(line.claims) * _largest(self._scales)
+        self._noise_of_changes = ROUNDINGS * spacing * typical * math.sqrt(line.size)
         self._declared_coarse = spacing > COARSE
         self.calibrated: Calibrated | None = None
         self._noise_seen = False
@@ -249,7 +251,8 @@ class RootTester:
 
     def measure(self, test: RootTest, step: float, *, watched: bool = False) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
-        return self.line.excess(test.direction, step, watched=watched) / test.unit
+        excess = self.line.excess(test.direction, step, watched=watched)
+        return max(-LARGEST, min(LARGEST, excess / test.unit)) if math.isfinite(excess) else excess
 
     def calibrate(
         self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
@@ -287,7 +290,7 @@ class RootTester:
             allowed = gauge.threshold * test.unit
             if truncation + rounding <= allowed and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
-                self.moved = min(self.moved, moved)
+                self._notice(moved)
                 return self._settled(start, stop, gauge), test
             if not self._noise_seen and unexplained:
                 unexplained = False
@@ -307,13 +310,18 @@ class RootTester:
             told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
             quiet = move == 1.0 and truncation + rounding <= allowed
             if quiet and not told < expected / worthwhile:
-                self.moved = min(self.moved, moved)
+                self._notice(moved)
                 return self._with_grid(start, stop, gauge), test
             worthwhile = math.inf if quiet else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so
                 most = step / 2
             step, expected = step * move, told
         raise TooMuchError(step)
+
+    def _notice(self, moved: float) -> None:
+        """Keep which share of the outputs a step changed that every element was displaced by."""
+        if not self.tested.turned:
+            self.moved = min(self.moved, moved)
 
     def _rounding(self, test: RootTest, step: float) -> float:
         """Return what the rounding of outputs, and of their changes, may come to in a root test."""
@@ -352,7 +360,7 @@ class RootTester:
             return False  # not noise, but a function whose scale is far below the step
         assumed = self._noise
         self._noise = max(assumed / MOST_TAKEN_BACK, NOISE_MARGIN * measured / (test.share or 1.0))
-        return not 1 / MOST_TAKEN_BACK < self._noise / assumed <= 4.0
+        return not assumed / MOST_TAKEN_BACK < self._noise <= 4.0 * assumed
 
     def parts(self, start: int, stop: int, gauge: Gauge) -> int:
         """Return into how many parts the noise of a block asks to cut it, so that each has a useful resolution.
@@ -389,10 +397,6 @@ class RootTester:
         near = self.line.excess_one_sided(direction, step)
         far = self.line.excess_one_sided(direction, 2 * step)
         return float(2 * near - far)
-
-
-def _largest(numbers: float | Array) -> float:
-    return numbers if isinstance(numbers, float) else largest(numbers)
 
 
 def _tolerances(claims: Array, scale: Any, absolute: Any, rtol: float) -> Array:

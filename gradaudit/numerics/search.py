@@ -160,7 +160,7 @@ class Search:
             whole, outcome.floor = outcome.floor, 0.0
             locate, self._locate = self._locate, False
             try:
-                self._clear_block(0, self._size)
+                self._clear_block(0, self._size, splits=0)
             except TooMuchError:
                 if self._has_culprit(elements):
                     raise

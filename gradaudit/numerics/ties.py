@@ -49,7 +49,7 @@ EXTRAPOLATED = 5.0
 
 
 def admitted_among_ties(
-    loss: Loss, index: tuple[int, ...], unit: complex, claimed: float, allowed: float, side: float
+    loss: Loss, index: tuple[int, ...], unit: complex, claimed: float, rtol: float, allowed: float, side: float
 ) -> bool | None:
     """Judge a claim again that lies between no two one-sided derivatives.
 
@@ -58,7 +58,8 @@ def admitted_among_ties(
         index: where the claim is made.
         unit: the axis, real or imaginary.
         claimed: the analytical gradient there.
-        allowed: by how much it may differ.
+        rtol: by how much it may differ, relative to the largest slope beside the point.
+        allowed: by how much at least.
         side: the one-sided derivative that is nearest to the claim.
 
     Returns:
@@ -72,6 +73,7 @@ def admitted_among_ties(
         found += [(slope, signs) for signs in ways if math.isfinite(slope := nearby.slope(signs))]
         slopes = [side, *(slope for slope, _ in found)]
         low, high = min(slopes), max(slopes)
+        allowed = max(allowed, rtol * max(map(abs, slopes)))
         margin = allowed + ALIKE * max(map(abs, slopes))
         if high - low <= margin:  # the others do not matter, or not as they have been moved: there is one derivative
             continue

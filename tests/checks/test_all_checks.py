@@ -44,12 +44,12 @@ class Op:
 @pytest.mark.parametrize("args", [("upstream",), ("upstream", "x"), ("upstream", "output")], ids=str)
 @pytest.mark.parametrize("shape", [(3,), (30, 40)], ids=["exhaustive", "search"])
 @pytest.mark.parametrize(("remember", "dtype"), [*MEMORIES, ("noise", "float64")])
-def test_they_call_forward_twelve_times_at_most_and_every_call_is_counted(
+def test_they_call_forward_sixteen_times_at_most_and_every_call_is_counted(
     remember: str, dtype: str, shape: tuple[int, ...], args: tuple[str, ...]
 ) -> None:
     op = Op(remember)
     made = audit(op.forward, op.backward, array("x", shape, dtype=dtype), dtype=dtype, args=args)
-    assert 2 <= made.check_evaluations <= MOST_EVALUATIONS == 12
+    assert 2 <= made.check_evaluations <= MOST_EVALUATIONS <= 16
     assert made.check_evaluations + only(made).evaluations == op.calls
     failing = [finding.code for finding in only(made).findings if finding.fails]
     assert len(failing) <= 1
@@ -63,7 +63,7 @@ def test_stretched_gradients_are_counted_too() -> None:
     assert [result.verdict for result in made.results] == [Verdict.PASS] + [Verdict.ERROR] * 5
 
 
-def test_right_ops_cost_half_of_that() -> None:
+def test_right_ops_cost_a_third_of_that() -> None:
     made = audit(np.sin, lambda u, x: u * np.cos(x), array("x", (1000,)))
     assert (made.check_evaluations, codes(made)) == (5, set())
 
@@ -109,8 +109,9 @@ def test_an_output_that_is_no_array_is_passed_on() -> None:
     assert (only(made).verdict, codes(made)) == (Verdict.PASS, set())
 
 
-@pytest.mark.parametrize("more", range(5))
-@pytest.mark.parametrize("where", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("where", "more"), [*(("forward", more) for more in range(5)), *(("backward", more) for more in range(7))]
+)
 def test_an_op_that_raises_once_its_gradient_is_audited_still_passes(where: str, more: int) -> None:
     backward = lambda u, x: u * np.cos(x)  # noqa: E731
     x = array("x", (3,))

@@ -95,13 +95,17 @@ def test_a_real_input_into_a_complex_output_has_a_real_gradient() -> None:
     assert only(audit(turn, lambda u, x: -backward(u, x), array("x", (4,)))).wrong == 4
 
 
-def test_a_real_gradient_for_a_complex_input_is_a_dtype_mismatch() -> None:
-    found = audit(np.real, lambda u, z: u, array("z", (4,), dtype="complex128"), dtype="complex128")
-    assert only(found).verdict is Verdict.ERROR
-    assert codes(found) == {"dtype-mismatch"}
+MISTYPED = {
+    "real, and right": (np.real, lambda u, z: u, "complex128", 0),
+    "real, where it should not be": (np.sin, lambda u, z: (u * np.conj(np.cos(z))).real, "complex128", 4),
+    "complex, and right": (np.sin, lambda u, x: u * np.cos(x) + 0j, "float64", 0),
+    "complex, with a wrong real part": (np.sin, lambda u, x: 1.01 * u * np.cos(x) + 0j, "float64", 4),
+}
 
 
-def test_a_complex_gradient_for_a_real_input_is_a_dtype_mismatch() -> None:
-    found = audit(np.sin, lambda u, x: u * np.cos(x) + 0j, array("x", (4,)))
-    assert only(found).verdict is Verdict.ERROR
+@pytest.mark.parametrize("name", MISTYPED)
+def test_a_gradient_that_is_complex_where_its_input_is_not_fails_and_is_compared(name: str) -> None:
+    forward, backward, dtype, wrong = MISTYPED[name]
+    found = audit(forward, backward, array("z", (4,), dtype=dtype), dtype=dtype)
+    assert (only(found).verdict, only(found).expected, only(found).wrong) == (Verdict.FAIL, False, wrong)
     assert codes(found) == {"dtype-mismatch"}

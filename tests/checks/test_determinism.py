@@ -10,6 +10,7 @@ import pytest
 from pairs import array, audit, codes, only
 
 from gradaudit.audit.conclusion import Audit
+from gradaudit.checks.registry import MOST_EVALUATIONS
 from gradaudit.results import Finding, Verdict
 
 Function = Callable[..., Any]
@@ -188,8 +189,8 @@ def test_a_gradient_that_is_added_up_is_accumulated(shape: tuple[int, ...], dtyp
     assert only(audited).verdict is Verdict.FAIL
     found = failing(audited)
     assert (found.code, found.evidence["array"]) == ("accumulated", "x")
-    assert found.evidence["ratio"] == pytest.approx(round(found.evidence["ratio"]), rel=0.02)
-    assert found.evidence["ratio"] >= 2.5
+    assert found.evidence["ratio"] >= 2.5  # other upstreams may have been asked about in between
+    assert f"{found.evidence['ratio']:.3g} times" in found.message
 
 
 def test_a_first_answer_that_is_right_does_not_excuse_the_second() -> None:
@@ -209,7 +210,7 @@ def test_a_layer_whose_forward_empties_the_buffer_is_right(shape: tuple[int, ...
     layer = EmptiedByForward()
     audited = audit(layer.forward, layer.backward, array("x", shape, dtype=dtype), args=("upstream",), dtype=dtype)
     assert (only(audited).verdict, codes(audited)) == (Verdict.PASS, set())
-    assert audited.check_evaluations <= 12
+    assert audited.check_evaluations <= MOST_EVALUATIONS
 
 
 @each_size

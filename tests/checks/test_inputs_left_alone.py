@@ -199,6 +199,7 @@ class TestForwardThatMutates:
 
         result = only(audit(doubled_in_place, backward))
         assert [found.index for found in result.mismatches] == [(1, 2)]
+        assert [found.code for found in result.findings].count("input-mutated") == 1
 
     def test_the_elements_changed_are_counted_and_the_first_is_named(self) -> None:
         found = mutation(audit(one_element_cleared, slope_of_sin))

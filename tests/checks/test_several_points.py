@@ -1,4 +1,7 @@
-"""Ops that evaluate several points at once: the audit is the one of an op that takes one point after the other."""
+"""Ops that evaluate several points at once: the audit is the one of an op that takes one point after the other.
+
+They are asked for several where every index is looked at; a root test takes one point after the other.
+"""
 
 from __future__ import annotations
 
@@ -136,9 +139,9 @@ def records(op: Many, name: str) -> set[int]:
 
 def test_a_right_gradient_takes_three_calls_and_a_wrong_one_a_few_more() -> None:
     right, wrong = array("x", (8, 8)), array("x", (8, 8), 0.1, 1.4)
-    calls = audited(case_of(np.sin, lambda u, x: u * np.cos(x), right))[1].calls
+    calls = audited(case_of(np.sin, lambda u, x: u * np.cos(x), right, method="exhaustive"))[1].calls
     assert [many for _, many in calls] == [9, 128, 128]  # a survey, and two differences at each index
-    found, op = audited(case_of(np.sin, lambda u, x: 1.01 * u * np.cos(x), wrong))
+    found, op = audited(case_of(np.sin, lambda u, x: 1.01 * u * np.cos(x), wrong, method="exhaustive"))
     assert only(found).wrong == 64
     assert len(op.calls) <= 8
 
@@ -156,7 +159,7 @@ def test_a_right_gradient_takes_three_calls_and_a_wrong_one_a_few_more() -> None
     ids=["the first for all", "reversed", "zeros", "rounded otherwise", "none", "room for sixteen"],
 )
 def test_an_op_that_answers_otherwise_for_several_is_asked_for_one_at_a_time(change: Any) -> None:
-    case = CASES["smooth"]
+    case = replace(CASES["smooth"], method="exhaustive")
     found, op = audited(case, change)
     assert len(op.calls) <= 2
     message = "asked for one point at a time: forward's outputs at several points at once are not those at each alone"
@@ -165,6 +168,14 @@ def test_an_op_that_answers_otherwise_for_several_is_asked_for_one_at_a_time(cha
     assert in_full(replace(found, results=[replace(only(found), message="")])) == in_full(
         replace(alone(case), results=[expected])
     )
+
+
+def test_a_small_gradient_is_tested_as_a_whole_and_looked_at_only_where_it_does_not_pass() -> None:
+    found, op = audited(CASES["smooth"])
+    assert (only(found).verdict, only(found).method, op.calls) == (Verdict.PASS, "search", [])
+    found, op = audited(CASES["wrong in one place"])
+    assert (only(found).verdict, only(found).method, only(found).wrong) == (Verdict.FAIL, "exhaustive", 1)
+    assert op.calls
 
 
 def test_randomness_in_forward_is_found_all_the_same() -> None:
@@ -176,12 +187,13 @@ def test_randomness_in_forward_is_found_all_the_same() -> None:
 
 
 def test_another_shape_at_some_points_is_an_error_in_words() -> None:
-    found, _ = audited(CASES["smooth"], lambda outputs: [(made[0][:2],) for made in outputs])
+    case = replace(CASES["smooth"], method="exhaustive")
+    found, _ = audited(case, lambda outputs: [(made[0][:2],) for made in outputs])
     words = "forward returned float64 of shape (2, 5) at a perturbed input, float64 of shape (4, 5) before"
     assert only(found).message == words
 
 
 def test_outputs_too_large_to_hold_many_of_are_asked_for_one_at_a_time() -> None:
     case = case_of(lambda x: np.full(2**19 + 1, x.sum()), lambda u, x: np.full(2, u.sum()), array("x", (2,)))
-    found, op = audited(case)
-    assert (only(found).verdict, op.calls) == (Verdict.PASS, [])
+    found, op = audited(replace(case, method="exhaustive"))
+    assert (only(found).verdict, only(found).method, op.calls) == (Verdict.PASS, "exhaustive", [])

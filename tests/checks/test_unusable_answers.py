@@ -1,7 +1,12 @@
-"""Backwards and forwards that give nothing to compare: verdict ``error``, the finding's code, and a clear message."""
+"""Backwards and forwards that give nothing to compare end in ``error``, with the finding's code and a clear message.
+
+A gradient that can be compared all the same, in another dtype or not finite here and there, fails by its finding and is
+compared.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -56,18 +61,22 @@ BACKWARDS: dict[str, tuple[Function, str | None, list[str]]] = {
     "too many axes": (lambda u, x: right(u, x)[None], "shape-mismatch", ["x", "(1, 3, 4)", "(3, 4)"]),
     "axes exchanged": (lambda u, x: right(u, x).T, "shape-mismatch", ["x", "(4, 3)", "(3, 4)"]),
     "a number for an array": (lambda u, x: 1.0, "shape-mismatch", ["x", "()", "(3, 4)"]),
-    "a narrower dtype": (lambda u, x: right(u, x).astype("f4"), "dtype-mismatch", ["x", "float32", "float64"]),
-    "integers": (lambda u, x: np.ones(x.shape, int), "dtype-mismatch", ["x", "int64", "float64"]),
-    "booleans": (lambda u, x: x > 0, "dtype-mismatch", ["x", "bool", "float64"]),
-    "NaN": (spoilt(np.nan), "nonfinite", ["x", "nan", "(1, 2)", "1 of 12"]),
-    "infinity": (spoilt(np.inf), "nonfinite", ["x", "inf", "(1, 2)", "1 of 12"]),
-    "minus infinity": (spoilt(-np.inf), "nonfinite", ["x", "-inf", "(1, 2)", "1 of 12"]),
-    "all NaN": (lambda u, x: np.full_like(x, np.nan), "nonfinite", ["12 of 12"]),
     "an exception": (raising(KeyError("scale")), None, ["backward raised KeyError", "scale"]),
     "a signature that does not fit": (lambda u: u, None, ["backward raised TypeError", "positional argument"]),
     "sys.exit": (lambda u, x: sys.exit(3), None, ["backward called sys.exit(3)"]),
     "no memory": (raising(MemoryError()), None, ["backward ran out of memory"]),
 }
+FLAWED: dict[str, tuple[Function, str, list[str], int]] = {
+    "a narrower dtype": (lambda u, x: right(u, x).astype("f4"), "dtype-mismatch", ["x", "float32", "float64"], 0),
+    "integers": (lambda u, x: np.ones(x.shape, int), "dtype-mismatch", ["x", "int64", "float64"], 12),
+    "booleans": (lambda u, x: x > 0, "dtype-mismatch", ["x", "bool", "float64"], 12),
+    "NaN": (spoilt(np.nan), "nonfinite", ["x", "nan", "(1, 2)", "1 of 12"], 1),
+    "infinity": (spoilt(np.inf), "nonfinite", ["x", "inf", "(1, 2)", "1 of 12"], 1),
+    "minus infinity": (spoilt(-np.inf), "nonfinite", ["x", "-inf", "(1, 2)", "1 of 12"], 1),
+    "all NaN": (lambda u, x: np.full_like(x, np.nan), "nonfinite", ["12 of 12"], 12),
+}
+"""Gradients with a flaw: the finding, what it says, and how many indices are wrong besides."""
+
 FORWARDS: dict[str, tuple[Function, str | None, list[str]]] = {
     "None": (lambda x: None, None, ["forward returned None", "expected an array"]),
     "text": (lambda x: "output", None, ["str 'output'", "expected an array"]),
@@ -99,17 +108,60 @@ def test_a_backward_without_a_usable_gradient_is_an_error(name: str) -> None:
     assert_is_error(audit(np.sin, backward), code, words)
 
 
+@pytest.mark.parametrize("name", FLAWED)
+def test_a_gradient_with_a_flaw_fails_by_its_finding_and_is_compared_all_the_same(name: str) -> None:
+    backward, code, words, wrong = FLAWED[name]
+    audited = audit(np.sin, backward)
+    result = only(audited)
+    assert (result.verdict, result.expected, result.wrong, result.checked) == (Verdict.FAIL, False, wrong, 12)
+    (finding,) = (found for found in result.findings if found.code == code)
+    assert [word for word in words if word not in finding.message] == []
+    assert result.message == (f"{wrong} of 12 indices wrong" if wrong else finding.message)
+    assert all(math.isfinite(found.numerical) for found in result.mismatches)
+
+
+def test_a_wrong_index_is_found_beside_one_that_is_no_number() -> None:
+    def backward(u: Any, x: Any) -> Any:
+        gradient = spoilt(np.nan)(u, x)
+        gradient[2, 0] *= 1.01
+        return gradient
+
+    result = only(audit(np.sin, backward))
+    assert result.wrong == 2
+    assert {found.index for found in result.mismatches} == {(1, 2), (2, 0)}
+
+
+@pytest.mark.parametrize("size", [12, 2_000])
+def test_where_forward_has_no_slope_either_no_index_is_accused(size: int) -> None:
+    """The truth at the edge of a domain is infinite: the finding says so of backward, and no index is wrong."""
+    values = np.linspace(0.0, 1.0, size)
+
+    def backward(u: Any, x: Any) -> Any:
+        return u / (2 * np.sqrt(x))
+
+    audited = audit(np.sqrt, backward, array("x", (size,), values=values))
+    assert (only(audited).verdict, only(audited).wrong) == (Verdict.FAIL, 0)
+    assert "nonfinite" in codes(audited)
+
+
 @pytest.mark.parametrize("name", FORWARDS)
 def test_a_forward_without_a_usable_output_is_an_error(name: str) -> None:
     forward, code, words = FORWARDS[name]
     assert_is_error(audit(forward, right), code, words)
 
 
+@pytest.mark.parametrize("factor", [2.0, 2.2], ids=["right", "wrong"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "complex64"])
-def test_a_gradient_has_the_dtype_of_its_input(dtype: str) -> None:
+def test_a_gradient_of_another_dtype_than_its_input_fails_with_the_wrong_indices_it_has(
+    dtype: str, factor: float
+) -> None:
+    wide = "c16" if dtype.startswith("c") else "f8"
     x = array("x", (3,), dtype=dtype)
-    audited = audit(lambda x: 2 * x, lambda u, x: 2 * u.astype("c16" if dtype[0] == "c" else "f8"), x, dtype=dtype)
-    assert_is_error(audited, "dtype-mismatch", [dtype])
+    audited = audit(lambda x: 2 * x, lambda u, x: factor * u.astype(wide), x, dtype=dtype)
+    result = only(audited)
+    assert (result.verdict, result.expected, result.wrong) == (Verdict.FAIL, False, 0 if factor == 2.0 else 3)
+    assert codes(audited) == {"dtype-mismatch"}
+    assert dtype in result.findings[0].message
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import lifted
-from gradaudit.numerics.decision import settles
 from gradaudit.numerics.derivative import Estimate, estimate_derivative
+from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Floats, Loss
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, dtype_of, floating_info, spacing
 
@@ -178,7 +178,8 @@ def measure(
             settling: list[Estimate] = []
 
             def settled(estimate: Estimate, claimed: float = claimed, settling: list[Estimate] = settling) -> bool:
-                if settles(claimed, estimate.value, estimate.bound, rtol_of(function.dtype), 0.0):
+                judged = judge(claimed, estimate.value, estimate.bound, rtol_of(function.dtype) * abs(estimate.value))
+                if judged.right or judged.wrong:
                     settling.append(estimate)
                 return audited and bool(settling)
 

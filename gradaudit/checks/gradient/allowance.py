@@ -7,9 +7,9 @@ For a dtype with unit roundoff u, and ``a`` the numerical gradient at an index,
 ``M`` is the uncancelled magnitude: the rms of what backward gives where the upstream's signs are drawn at random, to
 which the terms of a sum add up when they do not cancel. ``D`` is the inherent error: the rms change of the gradient
 where inputs and upstream are rounded, which no algorithm that is given rounded inputs can avoid (N. J. Higham,
-Accuracy and Stability of Numerical Algorithms, 2002, section 1.6). ``S`` is the largest element of the gradient, here
-or at smaller inputs, where the op is not saturated: ``1 - y^2`` at ``y = 1`` has the rounding of the one. All three
-cost calls of backward, and are asked for only where a claim is not within the rest.
+Accuracy and Stability of Numerical Algorithms, 2002, section 1.6). ``S`` is what the larger elements of the gradient
+are, here or at smaller inputs, where the op is not saturated: ``1 - y^2`` at ``y = 1`` has the rounding of the one. All
+three cost calls of backward, and are asked for only where a claim is not within the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.inside import displaced
-from gradaudit.numerics.arrays import Array, cast, count, dtype_name, largest, like, namespace, on_host
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
+from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
@@ -37,7 +38,10 @@ of 0.25, and 99% of them are below 3.8."""
 DRAWS = 4
 """Random signs, and roundings, that a root mean square is taken over."""
 
-SMALLER = (1 / 2, 1 / 8)
+LARGER = 0.9
+"""Share of a gradient's elements that its larger ones exceed: a few absurd claims must not be taken for them."""
+
+SMALLER = (1 / 2, 1 / 8, 1 / 32)
 """Parts of the inputs at which an op that is saturated here is not."""
 
 NOTHING: Mapping[str, Array] = {}
@@ -62,49 +66,65 @@ class Roundoff:
     def magnitudes(self) -> Mapping[str, Array]:
         """The uncancelled magnitude ``M`` of each gradient, by input."""
         ground, rng = self._ground, generator(self._ground.subject.case, "signs")
-        outputs = self._outputs(ground.inputs)
+        inputs = self._inputs()
+        outputs = self._outputs(inputs)
 
         def drawn() -> Mapping[str, Array]:
             signed = [_signed(part, rng) for part in ground.subject.upstream]
-            return ground.claims(signed, ground.inputs, outputs) if outputs else NOTHING
+            return ground.claims(signed, inputs, outputs) if outputs else NOTHING
 
-        return _root_mean_square(drawn, {})
+        return _root_mean_square(drawn, {}, DRAWS)
 
     @cached_property
-    def largest(self) -> Mapping[str, float]:
-        """The largest element ``S`` of each gradient, here or at smaller inputs, by input."""
-        found = {name: largest(_finite(gradient)) for name, gradient in self._gradients.items()}
+    def larger(self) -> Mapping[str, float]:
+        """What the larger elements ``S`` of each gradient are, here or at smaller inputs, by input."""
+        found = {name: _larger(gradient) for name, gradient in self._gradients.items()}
         for part in SMALLER:
-            inputs = {name: _times(x, part) for name, x in self._ground.inputs.items()}
+            inputs = {name: self._ground.placed(name, _times(x, part)) for name, x in self._ground.inputs.items()}
             outputs = self._outputs(inputs)
             upstream = map(widened, self._ground.subject.upstream)
             made = self._ground.claims(upstream, inputs, outputs) if outputs else NOTHING
             for name in found.keys() & made.keys():
-                found[name] = max(found[name], largest(_finite(made[name])))
+                found[name] = max(found[name], _larger(made[name]))
         return found
 
     @cached_property
     def level(self) -> Mapping[str, Array]:
         """What each gradient comes to at upstreams of one magnitude and random signs, by input: one such draw."""
         ground, rng = self._ground, generator(self._ground.subject.case, "level")
-        outputs = self._outputs(ground.inputs)
+        inputs = self._inputs()
+        outputs = self._outputs(inputs)
         even = [like(np.full(tuple(part.shape), rms(part)), part) for part in ground.subject.upstream]
-        made = ground.claims([_signed(part, rng) for part in even], ground.inputs, outputs) if outputs else NOTHING
+        made = ground.claims([_signed(part, rng) for part in even], inputs, outputs) if outputs else NOTHING
         return {name: abs(gradient) for name, gradient in made.items()}
 
     @cached_property
     def inherent(self) -> Mapping[str, Array]:
-        """The inherent error ``D`` of each gradient, by input."""
-        ground, rng = self._ground, generator(self._ground.subject.case, "rounding")
+        """The inherent error ``D`` of each gradient, by input.
+
+        Of what rounding does towards zero and away from it the less: at a kink one of the two crosses it.
+        """
+        rng = generator(self._ground.subject.case, "rounding")
+        sides = [self._nudged(side * self.unit, rng) for side in (-1.0, 1.0)]
+        both = {name for side in sides for name in side}
+        found = {name: [side[name] for side in sides if name in side] for name in both}
+        return {name: namespace(made[0]).minimum(made[0], made[-1]) for name, made in found.items()}
+
+    def _nudged(self, unit: float, rng: np.random.Generator) -> dict[str, Array]:
+        """Return the rms change of each gradient where inputs and upstream are displaced by about this part of them."""
+        ground = self._ground
 
         def nudged() -> Mapping[str, Array]:
-            # Towards zero: to where the op is defined too, as a rule.
-            inputs = {name: displaced(x, -self.unit, rng) for name, x in ground.inputs.items()}
-            upstream = [displaced(widened(part), -self.unit, rng) for part in ground.subject.upstream]
+            inputs = {name: ground.placed(name, displaced(x, unit, rng)) for name, x in ground.inputs.items()}
+            upstream = [displaced(widened(part), unit, rng) for part in ground.subject.upstream]
             outputs = self._outputs(inputs)
             return ground.claims(upstream, inputs, outputs) if outputs else NOTHING
 
-        return _root_mean_square(nudged, self._gradients)
+        return _root_mean_square(nudged, self._gradients, DRAWS // 2)
+
+    def _inputs(self) -> dict[str, Array]:
+        """Return the inputs as arrays of their own: an op may change what it is given."""
+        return {name: self._ground.placed(name, copied(x)) for name, x in self._ground.inputs.items()}
 
     def _outputs(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         try:
@@ -144,7 +164,7 @@ class Allowance:
         allowed = self.tolerance.atol + self.tolerance.rtol * abs(numerical)
         if self._more is None:
             return allowed
-        return allowed + (like(self._more, allowed) if places is None else self._more[tuple(places.T)])
+        return allowed + (like(self._more, allowed) if places is None else taken(self._more, places))
 
     def include_roundoff(self) -> bool:
         """Add what rounding must cost at each index; return whether that had been left out, so that it may matter."""
@@ -153,13 +173,16 @@ class Allowance:
         magnitude, inherent = self.magnitude, self._roundoff.inherent.get(self.name)
         if magnitude is None or inherent is None:
             return False
-        terms = on_host(magnitude) + self._roundoff.largest[self.name]
-        self._more = ROUNDINGS * (self._roundoff.unit * terms + on_host(inherent))
+        larger = self._roundoff.larger[self.name]
+        terms = on_host(magnitude) + larger
+        most = self._roundoff.unit**0.5 * larger  # a claim that jumps at the very point excuses nothing by that
+        more = ROUNDINGS * (self._roundoff.unit * terms + np.minimum(on_host(inherent), most))
+        self._more = np.where(np.isfinite(more), more, 0.0)
         return True
 
     def of_roundoff(self, places: NDArray[np.intp]) -> NDArray[Any]:
         """Return how much of what is allowed at some indices is for rounding; 0 where that was not asked for."""
-        return np.zeros(len(places)) if self._more is None else self._more[tuple(places.T)]
+        return np.zeros(len(places)) if self._more is None else taken(self._more, places)
 
     @property
     def magnitude(self) -> Array | None:
@@ -181,22 +204,30 @@ def _times(x: Array, part: float) -> Array:
     return cast(x * part, dtype_name(x.dtype)) if is_floating(dtype_name(x.dtype)) else x
 
 
+def _larger(gradient: Array) -> float:
+    """Return what a tenth of the elements exceed."""
+    sizes = on_host(abs(_finite(gradient))).reshape(-1)
+    return float(np.quantile(sizes, LARGER, method="lower")) if sizes.size else 0.0
+
+
 def _finite(values: Array) -> Array:
     """Return values with zero in the place of what is none."""
     xp = namespace(values)
     return xp.where(xp.isfinite(values), values, 0.0)
 
 
-def _root_mean_square(draw: Callable[[], Mapping[str, Array]], base: Mapping[str, Array]) -> dict[str, Array]:
+def _root_mean_square(
+    draw: Callable[[], Mapping[str, Array]], base: Mapping[str, Array], times: int
+) -> dict[str, Array]:
     """Return the root mean square of what is drawn, less a base where one is given; zero where it is not finite."""
-    squares: dict[str, Array] = {}
+    sums: dict[str, Array] = {}
     drawn = 0
-    for _ in range(DRAWS):
+    for _ in range(times):
         made = draw()
         drawn += bool(made)
         for name, gradient in made.items():
             if not count(gradient):
                 continue
-            off = _finite(gradient - base[name] if name in base else gradient)
-            squares[name] = squares.get(name, 0.0) + abs(off) ** 2
-    return {name: (total / drawn) ** 0.5 for name, total in squares.items()}
+            off = _finite(gradient - base[name] if name in base else gradient) / times**0.5
+            sums[name] = namespace(off).hypot(sums[name], abs(off)) if name in sums else abs(off)
+    return {name: total * (times / drawn) ** 0.5 for name, total in sums.items()}

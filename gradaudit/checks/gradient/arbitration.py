@@ -68,8 +68,7 @@ def _mismatches(seen: Seen) -> tuple[Positions, NDArray[np.float64]]:
     claim, looks = seen.claim, seen.looks
     judged, _, _ = claim.judged(looks)
     rows = np.flatnonzero(judged.wrong & np.isfinite(looks.claimed))
-    if claim.strays is not None and len(rows):
-        rows = rows[~on_host(claim.strays)[tuple(looks.places[rows].T)]]
+    rows = rows[~claim.strays_among(looks.places[rows])]
     shape = tuple(claim.formula.shape)
     places = np.ravel_multi_index(tuple(looks.places[rows].T), shape) if shape else np.zeros(len(rows), np.intp)
     return np.asarray(places, np.intp), np.real(looks.claimed[rows] - looks.numerical[rows])
@@ -83,7 +82,7 @@ def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
     claimed = complex(seen.claim.at(index)).real
     numerical = claimed - float(off[worst])
     x = ground.on_host.inputs[name]
-    step, before = WIDE * ground.scales[name], x[index]
+    step, before = WIDE * ground.scale_at(name, index), x[index]
     outputs = []
     try:
         for side in (1.0, -1.0):
@@ -109,7 +108,7 @@ def _claim(ground: Ground, names: tuple[str, ...]) -> Claim:
 
     def forward(inputs: dict[str, Array]) -> Counted | None:
         try:
-            outputs = subject.op.forward({name: copied(x) for name, x in inputs.items()})
+            outputs = subject.op.forward({name: host.placed(name, copied(x)) for name, x in inputs.items()})
         except OpError:
             return None
         found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
@@ -121,7 +120,7 @@ def _claim(ground: Ground, names: tuple[str, ...]) -> Claim:
 
     def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
         whole = outputs.whole if isinstance(outputs, Counted) else outputs
-        made = host.claims(upstream, {name: copied(x) for name, x in inputs.items()}, whole)
+        made = host.claims(upstream, {name: host.placed(name, copied(x)) for name, x in inputs.items()}, whole)
         none = {name: np.full(tuple(host.inputs[name].shape), math.nan) for name in names}
         return {name: made.get(name, none[name]) for name in names}
 

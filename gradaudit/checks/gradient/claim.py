@@ -31,7 +31,7 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
-from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge
+from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import norm, rms
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
@@ -41,6 +41,9 @@ FORMULA_SHARE = 0.1
 
 DOUBT = 15.0
 """How much more than it must rounding may cost, in units of that, before a loss of digits is one for sure."""
+
+ABSURD = 2.0**100
+"""How many times the typical gradient a claim must be to be looked at by itself: in a test of many it drowns them."""
 
 MANY = 100
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
@@ -132,6 +135,16 @@ class Claim:
         """The gradient's typical magnitude."""
         return typical_magnitude(self.formula)
 
+    @property
+    def typical_change(self) -> float:
+        """What a displacement of an element by its scale typically changes the loss by."""
+        scale = self.ground.scales[self.name]
+        if not math.isfinite(self.typical):
+            return 1.0  # without outputs any change is one
+        if isinstance(scale, float) or not self.magnitude:
+            return self.typical * (scale if isinstance(scale, float) else float(scale.min()))
+        return typical_magnitude(as_reals(self.tested) * scale)
+
     @cached_property
     def typical(self) -> float:
         """The same, or where the gradient is zero what it would be if nothing cancelled."""
@@ -139,9 +152,14 @@ class Claim:
 
     @cached_property
     def broken(self) -> Array | None:
-        """Where a claim is no number, in the case's dtype or in float64; None for nowhere."""
+        """Where a claim is no number, in the case's dtype or in float64, or so large that sums hold nothing else.
+
+        None for nowhere.
+        """
         xp = namespace(self.formula)
         broken = ~(xp.isfinite(self.formula) & xp.isfinite(self.given))
+        if 0.0 < self.magnitude < math.inf:
+            broken = broken | (abs(self.formula) > ABSURD * self.magnitude)
         return broken if bool(broken.any()) else None
 
     @cached_property
@@ -197,31 +215,34 @@ class Claim:
         doubtful = self.strays if self._doubtful is None else self._doubtful
         if doubtful is None or self.allowance.asked or not len(places):
             return np.zeros(len(places))
-        strays = on_host(doubtful)[tuple(places.T)]
+        strays = taken(on_host(doubtful), places)  # also where what was given is judged whatever its formula is
         most = np.minimum(DOUBT * self.allowance.of_roundoff(places), WORTHLESS * self.magnitude)
         return np.where(strays, most, 0.0)
 
     def _allowed(self, looks: Looks) -> Array:
         allowed = self.of_formula.of(looks.numerical, looks.places)
-        if self.strays is not None and len(looks.places):
-            strays = on_host(self.strays)[tuple(looks.places.T)]
+        if self.strays is not None:
+            strays = self.strays_among(looks.places)
             allowed = np.where(strays, self.allowance.of(looks.numerical, looks.places), allowed)
-        return self._audible(allowed, looks.numerical, looks.bounds)
+        return self._audible(allowed, looks.claimed, looks.numerical, looks.bounds, looks.kink)
 
-    def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float) -> Judged:
+    def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float, *, kink: bool) -> Judged:
         """Judge the claim at an index, given what is known of the numerical gradient there."""
         allowed = self.tolerance_at(index).at(abs(numerical))
         bound += float(self._doubt(np.array([index], np.intp).reshape(1, len(index)))[0])
-        return judge(self.at(index), numerical, bound, self._audible(allowed, numerical, bound))
+        claimed = self.at(index)
+        return judge(claimed, numerical, bound, self._audible(allowed, claimed, numerical, bound, kink))
 
-    def _audible(self, allowed: Any, numerical: Any, bound: Any) -> Any:
+    def _audible(self, allowed: Any, claimed: Any, numerical: Any, bound: Any, kink: Any) -> Any:
         """Return tolerances that nobody asked for, raised to what differences can tell over the noise of forward.
 
-        So root tests do. An error up to twice the bound passes then, and the resolution says so.
+        So root tests do, where nothing speaks against a claim; not at a kink, where the claim may be any of many. The
+        resolution says what could have gone unseen.
         """
         if self.of_formula.asked or not self.ground.generic:
             return allowed
         heard = 2.0 * bound <= COARSE_RESOLUTION * np.fmax(abs(numerical), self.typical)
+        heard &= (abs(claimed - numerical) <= bound) & ~np.asarray(kink)
         return np.where(heard, np.fmax(allowed, 2.0 * bound), allowed)
 
     def faint(self, floor: Any) -> NDArray[Any] | None:
@@ -255,6 +276,13 @@ class Claim:
     def negligible(self) -> float:
         """The same for the rounding of the case's dtype: nobody who works in it means what is smaller."""
         return self.inaudible * self._of_dtype.unit / self._roundoff.unit
+
+    def strays_among(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return at which of some indices the implementation strays from its formula."""
+        if self.strays is None or not len(places):
+            return np.zeros(len(places), np.bool_)
+        strays: NDArray[np.bool_] = taken(on_host(self.strays), places)
+        return strays
 
     def _strays_at(self, index: tuple[int, ...]) -> bool:
         return self.strays is not None and bool(self.strays[index])

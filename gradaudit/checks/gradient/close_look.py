@@ -69,7 +69,7 @@ class CloseLooks:
         return [index for index, made in self.judgements.items() if made is Judgement.WRONG]
 
     def _judgement(self, index: Index, element: Element) -> Judgement:
-        made = self.claim.judged_at(index, element.numerical, element.bound)
+        made = self.claim.judged_at(index, element.numerical, element.bound, kink=element.kink)
         if made.right:
             return Judgement.KINK if element.kink else Judgement.RIGHT
         return Judgement.WRONG if made.wrong else Judgement.UNDECIDED
@@ -83,7 +83,7 @@ class CloseLooks:
         try:
             if usual is not None:
                 loss.assume_noise()
-                start = usual.step * ground.scales[claim.name]
+                start = usual.step * ground.scale_at(claim.name, index)
                 element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
                 if len(self.wrong) >= REMEASURED or not self._may_be_noise(index, element):
                     return element

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import Array, on_host
+from gradaudit.numerics.judging import taken
 from gradaudit.numerics.vicinity import Floats
 
 CLEARED = 512
@@ -51,7 +52,7 @@ def compared(seen: Seen) -> Comparison:
         wrong = [tuple(place) for place in places.tolist()]
         cleared = [index for index in _background(wrong, tuple(claim.formula.shape)) if index not in known]
         more = np.array(cleared, np.intp).reshape(len(cleared), claim.formula.ndim)
-        formula = on_host(claim.formula)[tuple(more.T)]
+        formula = taken(on_host(claim.formula), more)
         off = claim.share * claim.allowance.of(formula, more)
         places = np.concatenate([places, more])
         numerical, bounds = np.concatenate([numerical, formula]), np.concatenate([bounds, off])

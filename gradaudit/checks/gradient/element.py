@@ -146,7 +146,9 @@ def _at_ties(asked: _Question, kink: Element) -> Element:
     """Look for other derivatives near a kink, or among ties, whose two sides do not admit the claim."""
     side = kink.numerical.real
     allowed = asked.tolerance.at(abs(side))
-    admitted = admitted_among_ties(asked.loss, asked.where, asked.unit, asked.claimed, allowed, side)
+    admitted = admitted_among_ties(
+        asked.loss, asked.where, asked.unit, asked.claimed, asked.tolerance.rtol, allowed, side
+    )
     if admitted:
         return Element(asked.claimed, 0.0, kink=True)
     return kink if admitted is False else Element(side, math.inf, kink=True)

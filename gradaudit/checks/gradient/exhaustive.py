@@ -35,8 +35,11 @@ def look_everywhere(claim: Claim) -> Seen:
         loss.measure_noise(generator(case, "noise"))
         seen = dict.fromkeys(np.ndindex(x.shape), Element(0.0, 0.0))  # in their order, whichever is answered first
         seen.update(loss.vicinity.side_by_side(look, list(seen)))
-        right = {index: claim.judged_at(index, each.numerical, each.bound).right for index, each in seen.items()}
-        doubtful = [index for index in seen if not right[index]]
+        doubtful = [
+            index
+            for index, made in seen.items()
+            if not claim.judged_at(index, made.numerical, made.bound, kink=made.kink).right
+        ]
         if doubtful and claim.include_roundoff():
             seen.update(loss.vicinity.side_by_side(look, doubtful))
     finally:

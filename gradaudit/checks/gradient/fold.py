@@ -15,7 +15,7 @@ from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import has_complex_dtype, on_host
-from gradaudit.numerics.judging import WORTHLESS, Judged, Looks
+from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
@@ -49,8 +49,6 @@ def folded(seen: Seen) -> Result:
     claim, looks = seen.claim, seen.looks
     case, tolerance = claim.ground.subject.case, claim.allowance.tolerance
     judged, allowed, bounds = claim.judged(looks)
-    seen = replace(seen, looks=replace(looks, bounds=bounds))
-    looks = seen.looks
     resolution = _resolution(seen, allowed)
     verdict, message = _verdict(seen, judged, resolution, allowed)
     for note in claim.ground.notes:
@@ -67,7 +65,7 @@ def folded(seen: Seen) -> Result:
         rtol=tolerance.rtol,
         atol=tolerance.atol,
         message=_with_ground(message, claim.ground),
-        mismatches=_mismatches(looks, judged, allowed),
+        mismatches=_mismatches(replace(looks, bounds=bounds), judged, allowed),
         findings=tuple(_findings(seen, judged, allowed)),
     )
 
@@ -193,7 +191,7 @@ def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
     typical = claim.magnitude if seen.method == "search" else rms(numerical)
     scale = natural_scale(ground, claim.name)
     yield from _upstream_finding(case, claim.name, typical, scale)
-    noisy = judged.undecided & ~looks.jump & ~looks.outside
+    noisy = judged.undecided & ~looks.jump & ~looks.outside & ~claim.strays_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
     yield from _noise_finding(ground, claim.name, int(noisy.sum()), visible)
     if judged.right.all() and seen.cleared and typical > VANISHING * scale:
@@ -218,7 +216,7 @@ def _precision_finding(claim: Claim, looks: Looks, judged: Judged, allowed: Arra
     if not claim.split or not judged.wrong.any():
         return
     places = looks.places[judged.wrong]
-    off = np.abs(on_host(claim.formula)[tuple(places.T)] - looks.numerical[judged.wrong])
+    off = np.abs(taken(on_host(claim.formula), places) - looks.numerical[judged.wrong])
     if not (off + looks.bounds[judged.wrong] <= allowed[judged.wrong]).all():
         return
     lost, largest = int(judged.wrong.sum()), float(judged.difference[judged.wrong].max())
@@ -263,12 +261,12 @@ def with_strays(seen: Seen) -> Seen:
     if not seen.cleared or claim.strays is None:
         return seen
     known = {tuple(place) for place in seen.looks.places.tolist()}
-    places = np.argwhere(on_host(claim.strays))
+    strays = on_host(claim.strays) & np.isfinite(on_host(claim.formula))
+    places = np.argwhere(strays)
     places = places[[tuple(place) not in known for place in places.tolist()]] if known else places
-    where = tuple(places.T)
-    formula, given = (on_host(array)[where] for array in (claim.formula, claim.given))
+    formula, given = (taken(on_host(array), places) for array in (claim.formula, claim.given))
     none = np.zeros(len(places), np.bool_)
-    bounds = FORMULA_SHARE * claim.allowance.of(formula, places)
+    bounds = UNSEEN * FORMULA_SHARE * claim.allowance.of(formula, places)
     return replace(seen, looks=seen.looks.and_of(Looks(places, given, formula, bounds, none, none, none)))
 
 

@@ -26,7 +26,7 @@ from gradaudit.numerics.arrays import (
     on_host,
     written,
 )
-from gradaudit.numerics.magnitude import rms, scale_of
+from gradaudit.numerics.magnitude import rms, scales_of
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -90,11 +90,19 @@ class Ground:
         return spacing(self.dtype)
 
     @cached_property
-    def scales(self) -> dict[str, float]:
-        """The power of two that displacements of each input are measured in."""
+    def scales(self) -> dict[str, float | Array]:
+        """What displacements of each input are measured in: a power of two for all of its numbers, or for each."""
         otherwise = rms(self.outputs)
         floating = {name: x for name, x in self.inputs.items() if is_floating(dtype_name(x.dtype))}
-        return {name: scale_of(x, otherwise) for name, x in floating.items()}
+        return {name: scales_of(x, otherwise) for name, x in floating.items()}
+
+    def scale_at(self, name: str, index: tuple[int, ...]) -> float:
+        """Return what displacements of one element are measured in."""
+        scale, x = self.scales[name], self.inputs[name]
+        if isinstance(scale, float):
+            return scale
+        place = int(np.ravel_multi_index(index, tuple(x.shape))) if index else 0
+        return float(scale[place * (count(scale) // count(x))])
 
     @cached_property
     def narrowed(self) -> str | None:
@@ -152,6 +160,11 @@ class Ground:
             kinds=[kind and (dtype_of(dtype_name(kind[0])), tuple(kind[1])) for kind in self.kinds],
             formula={name: on_host(gradient) for name, gradient in self.formula.items()},
         )
+
+    def placed(self, name: str, array: Array) -> Array:
+        """Return an array in the memory layout that the input of this name has."""
+        made = next(made for made in self.subject.case.inputs if made.name == name)
+        return laid_out(array, made.layout) if isinstance(array, np.ndarray) else array
 
     def claims(
         self, upstream: Iterable[Array], inputs: Mapping[str, Array], outputs: tuple[Array, ...]

@@ -60,7 +60,7 @@ class Searched:
             rtol=min(claim.share * claim.of_formula.tolerance.rtol for claim in claims),
             atol={claim.name: claim.share * claim.of_formula.tolerance.atol for claim in claims},
             scales=scales,
-            typical=min(claim.typical * scales[claim.name] for claim in claims),
+            typical=min(claim.typical_change for claim in claims),
             spacing=ground.spacing,
             rng=generator(ground.subject.case, "directions"),
         )

@@ -49,6 +49,12 @@ class Seen:
     excused: Finding | None = None
     remark: Finding | None = None
 
+    @property
+    def is_coarser_than_asked(self) -> bool:
+        """Whether the spec asks for a tolerance that the tests of many indices could not hear."""
+        asked = self.claim.of_formula
+        return asked.asked and float(np.max(self.floor)) > self.claim.share * asked.tolerance.at(self.claim.typical)
+
 
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
     """Return what was seen of a claim at single indices as arrays."""
