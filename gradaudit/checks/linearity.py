@@ -28,6 +28,9 @@ from gradaudit.targets.op import OpError
 LARGE_UPSTREAM = 2.0**10
 """How many times as large an upstream is tried: what a loss scale of mixed precision comes to."""
 
+OF_V, OF_W = (-1.0, -0.25), (-0.5, 0.25)
+"""What ``v`` and ``w`` are times ``u``, at one half of the elements and at the other."""
+
 MEASURED = 8.0
 """How many times as far as rounding was seen to take an answer it may take three of them."""
 
@@ -58,18 +61,18 @@ class Answers:
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
     """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it."""
-    v, w = _other_upstreams(probe)
-    large = _scaled_by(w, _large(probe))
-    in_v, in_w = _answers(probe, narrow_view(v)), _answers(probe, large)
+    in_v = _answers(probe, narrow_view(_other(probe, *OF_V)))
+    in_w = _answers(probe, _scaled_by(_other(probe, *OF_W), _large(probe)))
     if in_v is None or in_w is None:
-        in_v, in_w = probe.backward(probe.base, v), probe.backward(probe.base, w)
+        in_v, in_w = (probe.backward(probe.base, _other(probe, *numbers)) for numbers in (OF_V, OF_W))
     else:
         in_w = {name: widened(made) / _large(probe) for name, made in in_w.items()}
     suspected = {name: _fault(probe, name, in_v, in_w) for name in probe.claimed}
     if not any(suspected.values()):
         return
+    v = _other(probe, *OF_V)
     plain_v = probe.backward(probe.base, v)
-    plain_w = probe.backward(probe.base, w)
+    plain_w = probe.backward(probe.base, _other(probe, *OF_W))
     rounding = probe.roundoff_of_backward(probe.base, v, plain_v)
     for name in probe.claimed:
         if finding := _fault(probe, name, plain_v, plain_w, MEASURED * rounding[name]):
@@ -117,14 +120,11 @@ def _scaled_by(upstream: Upstream, times: float) -> Upstream:
     return tuple(cast(part * times, dtype_name(part.dtype)) for part in upstream)
 
 
-def _other_upstreams(probe: Probe) -> tuple[Upstream, Upstream]:
+def _other(probe: Probe, one: float, other: float) -> Upstream:
+    """Return the upstream times one number at random elements, the same at every call, and another elsewhere."""
     rng = generator(probe.case, "linearity")
     far = [like(rng.random(tuple(u.shape), np.float32) < 0.5, u) for u in probe.upstream]
-    v, w = (
-        tuple(_scaled(u, k, one, other) for u, k in zip(probe.upstream, far, strict=True))
-        for one, other in ((-1.0, -0.25), (-0.5, 0.25))
-    )
-    return v, w
+    return tuple(_scaled(u, k, one, other) for u, k in zip(probe.upstream, far, strict=True))
 
 
 def _scaled(u: Array, far: Array, one: float, other: float) -> Array:

@@ -35,6 +35,9 @@ MAX_SPLITS = 3
 MAX_FAINTER = 6
 """Groups of elements with ever smaller gradients that are tested by themselves."""
 
+SPARSE = 1e-4
+"""Share of the elements below which such a group is told of and not tested: in a million there are always some."""
+
 STILL = 0.05
 """Share of the outputs that a displacement of every element changes at least, unless forward stands on a stair."""
 
@@ -153,7 +156,7 @@ class Search:
         tester, outcome = self._tester, self._outcome
         typical, floors = tester.typical, [(None, outcome.floor)]
         for _ in range(MAX_FAINTER):
-            if (found := self._faint(floors)) is None:
+            if (found := self._faint(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
                 break
             elements, tester.typical = found
             tester.tested.turn_to(elements)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground, widened
 from gradaudit.checks.gradient.inside import displaced
+from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
@@ -41,8 +42,11 @@ DRAWS = 4
 LARGER = 0.9
 """Share of a gradient's elements that its larger ones exceed: a few absurd claims must not be taken for them."""
 
-SMALLER = (1 / 2, 1 / 8, 1 / 32)
-"""Parts of the inputs at which an op that is saturated here is not."""
+SMALLER = (1 / 2, 1 / 8, 1 / 32, 1 / 512)
+"""Parts of an input at which an op that is saturated here is not."""
+
+FLOAT64 = 2.0**-53
+"""Unit roundoff of float64."""
 
 NOTHING: Mapping[str, Array] = {}
 
@@ -75,17 +79,18 @@ class Roundoff:
 
         return _root_mean_square(drawn, {}, DRAWS)
 
-    @cached_property
-    def larger(self) -> Mapping[str, float]:
-        """What the larger elements ``S`` of each gradient are, here or at smaller inputs, by input."""
-        found = {name: _larger(gradient) for name, gradient in self._gradients.items()}
-        for part in SMALLER:
-            inputs = {name: self._ground.placed(name, _times(x, part)) for name, x in self._ground.inputs.items()}
+    def larger(self, name: str) -> float:
+        """Return what the larger elements ``S`` of a gradient are, here or where the input is smaller.
+
+        In float64 there is no finer formula to hold an implementation to: its own elements will do.
+        """
+        found = _larger(self._gradients[name])
+        for part in SMALLER if self.unit > FLOAT64 else ():
+            inputs = {**self._inputs(), name: self._ground.placed(name, _times(self._ground.inputs[name], part))}
             outputs = self._outputs(inputs)
             upstream = map(widened, self._ground.subject.upstream)
             made = self._ground.claims(upstream, inputs, outputs) if outputs else NOTHING
-            for name in found.keys() & made.keys():
-                found[name] = max(found[name], _larger(made[name]))
+            found = max(found, _larger(made[name]) if name in made else 0.0)
         return found
 
     @cached_property
@@ -94,8 +99,9 @@ class Roundoff:
         ground, rng = self._ground, generator(self._ground.subject.case, "level")
         inputs = self._inputs()
         outputs = self._outputs(inputs)
-        even = [like(np.full(tuple(part.shape), rms(part)), part) for part in ground.subject.upstream]
-        made = ground.claims([_signed(part, rng) for part in even], inputs, outputs) if outputs else NOTHING
+        drawn = [like(_signs(part, rng) * rms(part), part) for part in ground.subject.upstream]
+        even = [cast(part, dtype_name(given.dtype)) for part, given in zip(drawn, ground.subject.upstream, strict=True)]
+        made = ground.claims(even, inputs, outputs) if outputs else NOTHING
         return {name: abs(gradient) for name, gradient in made.items()}
 
     @cached_property
@@ -127,10 +133,13 @@ class Roundoff:
         return {name: self._ground.placed(name, copied(x)) for name, x in self._ground.inputs.items()}
 
     def _outputs(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        before = Snapshot.of(inputs)
         try:
             return self._ground.subject.op.forward(inputs)
         except OpError:
             return ()
+        finally:
+            before.restore(before.changed())  # backward is to see what forward was given
 
 
 class Allowance:
@@ -173,7 +182,7 @@ class Allowance:
         magnitude, inherent = self.magnitude, self._roundoff.inherent.get(self.name)
         if magnitude is None or inherent is None:
             return False
-        larger = self._roundoff.larger[self.name]
+        larger = self._roundoff.larger(self.name)
         terms = on_host(magnitude) + larger
         most = self._roundoff.unit**0.5 * larger  # a claim that jumps at the very point excuses nothing by that
         more = ROUNDINGS * (self._roundoff.unit * terms + np.minimum(on_host(inherent), most))
@@ -196,8 +205,12 @@ def unasked(rtol: float, unit: float, typical: float) -> Tolerance:
 
 
 def _signed(upstream: Array, rng: np.random.Generator) -> Array:
-    signs = rng.integers(0, 1, tuple(upstream.shape), np.int8, endpoint=True) * np.int8(2) - np.int8(1)
-    return upstream * cast(like(signs, upstream), dtype_name(upstream.dtype))
+    return upstream * cast(like(_signs(upstream, rng), upstream), dtype_name(upstream.dtype))
+
+
+def _signs(array: Array, rng: np.random.Generator) -> NDArray[np.int8]:
+    signs = rng.integers(0, 1, tuple(array.shape), np.int8, endpoint=True)
+    return signs * np.int8(2) - np.int8(1)
 
 
 def _times(x: Array, part: float) -> Array:

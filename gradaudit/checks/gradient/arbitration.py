@@ -28,6 +28,9 @@ WIDE = 2.0**-7
 BORNE_OUT = 0.1
 """Part of the mismatch by which that slope may differ from the numerical gradient: truncation at so wide a step."""
 
+MARKED = 3e-3
+"""Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
+
 SLIGHT = 1e-3
 """Relative difference along long paths below which a forward that truncates smoothly looks like a wrong formula."""
 
@@ -81,6 +84,8 @@ def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
     index = tuple(int(k) for k in np.unravel_index(places[worst], tuple(seen.claim.formula.shape)))
     claimed = complex(seen.claim.at(index)).real
     numerical = claimed - float(off[worst])
+    if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
+        return False
     x = ground.on_host.inputs[name]
     step, before = WIDE * ground.scale_at(name, index), x[index]
     outputs = []

@@ -39,7 +39,7 @@ from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
 
-DOUBT = 15.0
+DOUBT = 4.0
 """How much more than it must rounding may cost, in units of that, before a loss of digits is one for sure."""
 
 ABSURD = 2.0**100
@@ -245,8 +245,8 @@ class Claim:
         heard &= (abs(claimed - numerical) <= bound) & ~np.asarray(kink)
         return np.where(heard, np.fmax(allowed, 2.0 * bound), allowed)
 
-    def faint(self, floor: Any) -> NDArray[Any] | None:
-        """Return the magnitude of each number of the gradient that is too small to be told from zero.
+    def faint(self, floor: Any) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return the numbers of the gradient that are too small to be told from zero, and their magnitudes.
 
         What rounding must cost it anyway is not meant, nor what is zero and was tested for that.
 
@@ -254,18 +254,24 @@ class Claim:
             floor: the error that was heard, for all numbers or for each.
 
         Returns:
-            Magnitudes, as a vector of the real numbers of the gradient, zero where it is heard; None where all is.
+            Positions in the one vector of the gradient's real numbers, and the magnitudes there.
 
         """
-        own = on_host(abs(as_reals(self.tested)))
-        faint = (own > self.inaudible) & (own < floor)
-        if not faint.any():
-            return None
-        level = self._roundoff.level.get(self.name)
-        if level is not None:
-            own = np.fmax(own, np.repeat(on_host(level).reshape(-1), self.numbers // max(1, self.size)))
-            faint &= own < floor
-        return np.where(faint, own, 0.0) if faint.any() else None
+        reals = as_reals(self.tested)
+        found = []
+        for part in in_cache(reals):
+            own = on_host(abs(reals[part]))
+            heard = floor[part] if isinstance(floor, np.ndarray) else floor
+            found.append(part.start + np.flatnonzero((own > self.inaudible) & (own < heard)))
+        places = np.concatenate(found) if found else np.zeros(0, np.intp)
+        own = on_host(abs(reals[like(places, reals)])) if len(places) else np.zeros(0)
+        level = self._roundoff.level.get(self.name) if len(places) else None
+        if level is None:
+            return places, own
+        of_element = places // (self.numbers // max(1, self.size))
+        own = np.fmax(own, on_host(level.reshape(-1)[like(of_element, level)]))
+        still = own < (floor[places] if isinstance(floor, np.ndarray) else floor)
+        return places[still], own[still]
 
     @cached_property
     def inaudible(self) -> float:

@@ -240,8 +240,7 @@ def _faint(seen: Seen, allowed: Array) -> Array:
     if seen.method == "exhaustive":
         errors = np.where(seen.looks.kink, 0.0, np.nan_to_num(allowed + seen.looks.bounds, posinf=0.0))
         floor = np.repeat(errors, claim.numbers // claim.size)
-    faint = claim.faint(floor)
-    return none if faint is None else faint[faint > 0.0]
+    return claim.faint(floor)[1]
 
 
 def _unheard_finding(seen: Seen, allowed: Array) -> Iterator[Finding]:

@@ -110,17 +110,19 @@ class Searched:
         """
         if not self._ground.generic or any(claim.of_formula.asked for claim in self.claims):
             return None
-        parts = [claim.faint(_floor(looks, floors) / self._ground.scales[claim.name]) for claim, looks in self._pairs()]
-        if not any(part is not None for part in parts):
+        places, magnitudes = [], []
+        for claim, looks in self._pairs():
+            scale = self._ground.scales[claim.name]
+            where, sizes = claim.faint(_floor(looks, floors) / scale)
+            places.append(looks.positions.start + where)
+            magnitudes.append(sizes * (scale if isinstance(scale, float) else on_host(scale)[where]))
+        sizes = np.concatenate(magnitudes)
+        if not len(sizes):
             return None
-        magnitudes = np.concatenate(
-            [
-                np.zeros(claim.numbers) if part is None else part * self._ground.scales[claim.name]
-                for (claim, _), part in zip(self._pairs(), parts, strict=True)
-            ]
-        )
-        group = magnitudes >= magnitudes.max() / GROUPED
-        return like(group, self._line.claims), float(magnitudes[group].min())
+        loud = sizes >= sizes.max() / GROUPED
+        group = np.zeros(self._line.size, np.bool_)
+        group[np.concatenate(places)[loud]] = True
+        return like(group, self._line.claims), float(sizes[loud].min())
 
     def _pairs(self) -> list[tuple[Claim, CloseLooks]]:
         return [(looks.claim, looks) for looks in self._looks]
