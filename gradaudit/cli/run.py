@@ -59,6 +59,12 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what differs from the last commit: specs, and what ops reach.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="As --changed, from where this branch left that commit.")
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
@@ -120,11 +126,13 @@ def run(
         loaded, plan = _loaded(where, overrides, project, jobs)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
+        if partial := changed or since is not None:
+            loaded = _changed(loaded, where, project, since, overrides)
         console = open_console(stderr="-" in (json, junit))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
         shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose), *github]
         with one_interrupt(), _written(json, junit) as files, ExitStack() as stack:
-            narrowed = select is not None or dtype is not None
+            narrowed = partial or select is not None or dtype is not None
             recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
             whole = not narrowed and _are_all(where, project)
             updates = written_anew(stack, known, known_in, whole=whole) if update_baseline else []
@@ -185,6 +193,24 @@ def _project(*, specs_given: bool) -> tuple[Project, str]:
         if not specs_given:
             leave_with_problems(error.problems)
         return Project(), str(error.problems[0])
+
+
+def _changed(loaded: Specs, where: list[Path], project: Project, since: str | None, overrides: Overrides) -> Specs:
+    """Return those of the specs that differ from a commit's, and say how many."""
+    from gradaudit.coverage.changed import changed
+    from gradaudit.coverage.earlier import NoCommitError, earlier
+    from gradaudit.drafts.plan import is_source
+
+    specs = [path for path in where if not is_source(path)]
+    try:
+        with earlier(Path.cwd(), since) as before:
+            left = changed(loaded, specs, (Path.cwd(), (project.folder or Path()).resolve()), before, overrides)
+    except NoCommitError as error:
+        leave(f"{'--changed' if since is None else '--since'}: {error}")
+    ops, of = ({case.op for case in each.cases} for each in (left, loaded))
+    than = f"commit {before.commit[:9]}" if before.commit else "what was committed: nothing was yet"
+    typer.echo(f"{len(ops):,} of {len(of):,} ops differ from {than}", err=True)
+    return left
 
 
 def _recorders(
