@@ -35,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--gradaudit", action="store_true", help="Audit the gradients that YAML specs name, a test each.")
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that audits happen here, where an op is not fenced off from the other tests."""
+    if not config.getoption("--gradaudit"):
+        return None
+    return "gradaudit: audits in this process, without a time limit; 'gradaudit run' fences each op off"
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SpecFile | None:
     """Collect YAML files that are specs, and those that are named as arguments whatever they are."""
     if not parent.config.getoption("--gradaudit") or file_path.suffix not in SUFFIXES:

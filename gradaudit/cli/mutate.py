@@ -43,9 +43,9 @@ def mutate(
     Exits with 0, with 1 where the score is under the bar or an op fails by itself, with 2 where a spec or an option is
     wrong.
     """
-    from gradaudit.engine.pool import process_context
+    from gradaudit.engine.pool import prepare
 
-    process_context()  # which imports on its own while the specs are read here
+    prepare()  # which imports on its own while the specs are read here
 
     from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError

@@ -45,7 +45,12 @@ def run(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=0,
+            help="Worker processes; 0: this one, with no fence or time limit. Default: one for each core.",
+        ),
     ] = None,
     dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the specs' own.")] = None,
@@ -94,9 +99,9 @@ def run(
     Exits with 0 where every case ends as its spec expects, 1 where any does not, 2 where a spec or an option is wrong.
     """
     if jobs != 0:
-        from gradaudit.engine.pool import process_context
+        from gradaudit.engine.pool import prepare
 
-        process_context()  # which imports on its own while the specs are read here
+        prepare()  # which imports on its own while the specs are read here
 
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.depth.trace import NoTracerError

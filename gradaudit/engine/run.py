@@ -5,50 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
 
 from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, Handler, RunFinished, RunStarted
-from gradaudit.engine.imports import unimportable
+from gradaudit.engine.executor import Executor, InProcess, Lost, Task
+from gradaudit.engine.imports import look_up
 from gradaudit.engine.pool import workers
-from gradaudit.engine.worker import Lost, describe_exception
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
-from gradaudit.targets.frameworks import install_command, missing_framework
-
-T = TypeVar("T")
+from gradaudit.targets.frameworks import install_command, missing_framework, preloaded
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a case may take before it is stopped."""
-
-
-class TaskMap(Protocol):
-    """Where tasks run: ``map`` yields each one's position and outcome as it comes."""
-
-    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
-        """Call ``function(*task)`` for every task."""
-        ...
-
-
-class InProcess:
-    """Tasks one after the other in this process, for debuggers: no time limit, no fence."""
-
-    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
-        """Call ``function(*task)`` for every task, in order."""
-        for position, task in enumerate(tasks):
-            outcome: T | Lost
-            try:
-                outcome = function(*task)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                outcome = Lost(describe_exception(error))
-            yield position, outcome
 
 
 def run_specs(
@@ -71,7 +44,7 @@ def run_specs(
         audit: audits a case, in a worker.
 
     Raises:
-        SpecError: where a module or function that the specs name cannot be imported.
+        SpecError: where there is no module or function that the specs name.
 
     """
     started = time.perf_counter()
@@ -89,13 +62,15 @@ def run_specs(
             told += 1
 
     count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
-    place: AbstractContextManager[TaskMap] = workers(count, timeout) if count else nullcontext(InProcess())
+    place: AbstractContextManager[Executor] = workers(count, timeout) if count else nullcontext(InProcess())
     try:
-        with place as tasks:
-            if problems := unimportable(specs, tasks.map):
-                raise SpecError(problems)
+        with place as executor:
+            imports = look_up(specs, executor)
+            if imports.problems:
+                raise SpecError(imports.problems)
             emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
-            for done, (position, outcome) in enumerate(tasks.map(audit, [(case,) for case in specs.cases]), 1):
+            outcomes = _outcomes(specs.cases, imports.broken, executor, audit)
+            for done, (position, outcome) in enumerate(outcomes, 1):
                 audits[position] = _audit(specs.cases[position], outcome)
                 made = audits[position]
                 emit(CaseDone(specs.cases[position].id, done, len(specs.cases), made.results, made.trace))
@@ -113,6 +88,21 @@ def _auditable(specs: Specs, emit: Handler) -> Specs:
         emit(CasesSkipped(count, framework, install_command(framework)))
     left = (case for case, framework in zip(specs.cases, missing, strict=True) if framework is None)
     return replace(specs, cases=tuple(left))
+
+
+def _outcomes(
+    cases: Sequence[Case], broken: Mapping[str, str], executor: Executor, audit: Callable[[Case], Audit]
+) -> Iterator[tuple[int, Audit | Lost]]:
+    """Yield the outcome of each case; those whose modules cannot be imported need no audit."""
+    yield from ((k, Lost(broken[case.id])) for k, case in enumerate(cases) if case.id in broken)
+    whole = [k for k, case in enumerate(cases) if case.id not in broken]
+    for position, outcome in executor.map(audit, [task_of(cases[k]) for k in whole]):
+        yield whole[position], outcome
+
+
+def task_of(case: Case) -> Task:
+    """Return the task of auditing a case: one op's may share a process."""
+    return Task((case,), group=case.op, preload=preloaded(case.target))
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

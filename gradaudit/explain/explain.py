@@ -11,9 +11,9 @@ from itertools import chain
 import numpy as np
 
 from gradaudit.engine.events import CaseFinished, Event
+from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.pool import workers
-from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
-from gradaudit.engine.worker import Lost
+from gradaudit.engine.run import DEFAULT_TIMEOUT, run_specs
 from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
 from gradaudit.explain.explanation import Explanation, ModelView, Origin, Sighting, Study, ToleranceInForce, place_of
 from gradaudit.explain.graph import NoGraphError, trace_graph
@@ -186,9 +186,9 @@ def _trace(case: Case, result: Result) -> _Trace:
 def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Study]:
     traces = [_Trace(case, None, "nothing was compared") for case, _ in pairs]
     drawn = [k for k, (_, result) in enumerate(pairs) if result.verdict is not Verdict.ERROR]
-    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place if drawn else nullcontext(InProcess()) as tasks:
-        for position, outcome in tasks.map(_trace, [pairs[k] for k in drawn]):
+        for position, outcome in tasks.map(_trace, [Task(pairs[k]) for k in drawn]):
             case = pairs[drawn[position]][0]
             traces[drawn[position]] = _Trace(case, None, outcome.cause) if isinstance(outcome, Lost) else outcome
     for (case, result), trace in zip(pairs, traces, strict=True):
@@ -215,9 +215,9 @@ def _views(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Mode
     cases = list({case.id: case for case, _ in gravest_first}.values())[:MAX_VIEWS]
     if not cases:
         return
-    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place as tasks:
-        made = dict(tasks.map(_view, [(case,) for case in cases]))
+        made = dict(tasks.map(_view, [Task((case,)) for case in cases]))
     for k, case in enumerate(cases):
         outcome = made[k]
         yield ModelView(case.name, case.dtype, None, outcome.cause) if isinstance(outcome, Lost) else outcome

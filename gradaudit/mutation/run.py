@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.imports import unimportable
+from gradaudit.engine.executor import Lost, Task
+from gradaudit.engine.imports import look_up
 from gradaudit.engine.pool import Workers, workers
-from gradaudit.engine.run import cores
-from gradaudit.engine.worker import Lost
+from gradaudit.engine.run import cores, task_of
 from gradaudit.mutation.mutants import Mutant, backward_of, control, mutants_of
 from gradaudit.mutation.score import Mutation, OpMutation
 from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
@@ -66,7 +66,7 @@ def mutate_specs(
     interrupted = False
     try:
         with workers(cores() if jobs is None else jobs, timeout) as tasks:
-            if problems := unimportable(_installed(specs), tasks.map):
+            if problems := look_up(_installed(specs), tasks).problems:
                 raise SpecError(problems)
             for case, audit in _audited([case for plan in plans for case in plan.cases], tasks):
                 audits[case.id] = audit
@@ -111,7 +111,7 @@ def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan]
 
 
 def _audited(cases: Sequence[Case], tasks: Workers) -> Iterator[tuple[Case, Audit]]:
-    for position, outcome in tasks.map(audit_case, [(case,) for case in cases]):
+    for position, outcome in tasks.map(audit_case, [task_of(case) for case in cases]):
         case = cases[position]
         yield case, failed_audit(case, outcome.cause) if isinstance(outcome, Lost) else outcome
 
@@ -131,8 +131,8 @@ def _tried(
     calls: Sequence[tuple[K, Plan, Mutant]], audits: Mapping[str, Audit], tasks: Workers
 ) -> Iterator[tuple[K, Trial]]:
     endings = {plan.op: {case.id: ending(audits[case.id]) for case in plan.cases} for _, plan, _ in calls}
-    arguments = ((mutant, plan.cases, endings[plan.op]) for _, plan, mutant in calls)
-    for position, outcome in tasks.map(try_mutant, arguments):
+    trials = [Task((mutant, plan.cases, endings[plan.op]), group=plan.op) for _, plan, mutant in calls]
+    for position, outcome in tasks.map(try_mutant, trials):
         yield calls[position][0], Trial(Fate.KILLED, cause=outcome.cause) if isinstance(outcome, Lost) else outcome
 
 

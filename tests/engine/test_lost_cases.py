@@ -7,6 +7,7 @@ import re
 import pytest
 
 from gradaudit.engine import pool
+from gradaudit.engine.executor import Task
 from gradaudit.results import Verdict
 
 TIMEOUT = 2.0
@@ -102,7 +103,7 @@ def test_memory_runs_out_for_the_case_alone(tmp_path, document, write, run, monk
 def test_the_memory_of_the_machine_is_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.setattr(pool, "machine_memory", lambda: 8 * 10**9)
     with pool.workers(4, timeout=10) as workers:
-        (_, (limit, _)), *_ = workers.map(_data_limit, [()])
+        (_, (limit, _)), *_ = workers.map(_data_limit, [Task(())])
     assert limit == int(8e9 * pool.MEMORY_SHARE / 4)
 
 

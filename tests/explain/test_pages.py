@@ -27,6 +27,7 @@ GUIDES = {
     "process",
     "python",
     "reading-results",
+    "runs",
     "search",
     "stochastic-ops",
     "tolerance",
