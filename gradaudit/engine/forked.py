@@ -31,7 +31,7 @@ class Templates:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        self._sockets = {(): _started()}
+        self._sockets: dict[tuple[str, ...], socket.socket] = {(): _started()}
 
     @property
     def ours(self) -> bool:
