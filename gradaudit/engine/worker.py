@@ -37,7 +37,7 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
     what the task left changed in the process.
     """
     leave = os._exit  # before any op can put something in its place
-    process = os.getpid()
+    process, parent = os.getpid(), os.getppid()
     with suppress(BaseException):
         fence = Fence(setting, log)
         messages.send(READY + str(os.getppid()).encode())
@@ -46,6 +46,8 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
             number, outcome = _outcome(message, fence)
             if os.getpid() != process:  # a child that the op forked and that came back: its parent speaks for it
                 leave(0)
+            if os.getppid() != parent:
+                outcome = Lost("ended the process that its own was forked from")
             messages.send(_answer(number, outcome, changed(state, state := state_of_process())))
         leave(0)
     leave(CUT_OFF)
