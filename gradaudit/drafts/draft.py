@@ -10,6 +10,8 @@ from typing import Any
 
 from gradaudit.coverage.naming import forward_among, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.drafts.c_build import SUFFIXES
+from gradaudit.drafts.c_functions import NoCallError, c_guess
 from gradaudit.drafts.classes import class_subjects
 from gradaudit.drafts.closures import closure_subjects
 from gradaudit.drafts.functions import Places, pair_subjects, value_and_grad_subjects
@@ -54,6 +56,8 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
 
     """
     location, module = _location(one), _module(one)
+    if one.kind is Kind.PATTERN:
+        return _drafted_in_c(one, file, op)
     try:
         tried = search(_subjects(one, file, home), time.monotonic() + SECONDS)
     except (NoGuessError, OpError) as error:
@@ -62,6 +66,16 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
     if best is None:
         return uncalled(one, op, tried.reason or "no inputs were found that forward runs at")
     return Drafted(one, (best,), best.notes)
+
+
+def _drafted_in_c(one: BackwardPass, file: Path, op: str) -> Drafted:
+    if file.suffix not in SUFFIXES:
+        return uncalled(one, op, f"functions in {file.suffix} files are not built here: name a library or a process")
+    try:
+        found = c_guess(file, one.name)
+    except (NoCallError, OpError) as error:
+        return uncalled(one, op, str(error))
+    return Drafted(one, (case_of(found, op, _module(one), _location(one)),), found.guess.said)
 
 
 def _best(tried: Tried, op: str, module: str, location: Location) -> Case | None:

@@ -213,6 +213,36 @@ class ProcessTarget:
 
 
 @dataclass(frozen=True)
+class LibraryTarget:
+    """An op that is a pair of C functions in a shared library.
+
+    Attributes:
+        path: the library; a whole path.
+        header: where its functions are declared; a whole path.
+        float64: the same source built with ``double`` for ``float``; a whole path, empty for none.
+        forward: the function that computes the outputs.
+        backward: the function that computes the gradients.
+        outputs: forward's buffers for outputs, with their shapes: sizes and names of params, or an input's name.
+        gradients: which input or output each pointer of backward is the gradient of.
+        accumulates: whether backward adds to its buffers; None where they are clear before it, whatever it does.
+        differentiable_outputs: positions of the outputs that count; None for the first.
+        folder: the spec's own.
+
+    """
+
+    path: str
+    header: str
+    float64: str
+    forward: str
+    backward: str
+    outputs: Mapping[str, tuple[int | str, ...] | str]
+    gradients: Mapping[str, str]
+    accumulates: bool | None
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+@dataclass(frozen=True)
 class UncalledTarget:
     """A backward pass that was found, and that nobody knows how to call; ``reason`` says why."""
 
@@ -359,6 +389,7 @@ Target = (
     PythonTarget
     | LayerTarget
     | ClosureTarget
+    | LibraryTarget
     | UncalledTarget
     | ProcessTarget
     | FrameworkTarget

@@ -167,6 +167,35 @@ class LayerModel(Strict):
     ] = None
 
 
+class LibraryModel(Strict):
+    """C functions in a shared library, or what has their calling convention."""
+
+    path: Annotated[Name, Field(description="the library, as seen from the spec's folder")]
+    header: Annotated[Name, Field(description="a header or source that declares its functions")]
+    float64: Annotated[str, Field(description="the same source built with double for float: it is differenced")] = ""
+    forward: Annotated[Name, Field(description="the function that computes the outputs")]
+    backward: Annotated[Name, Field(description="the function that computes the gradients")]
+    outputs: Annotated[
+        dict[Name, list[Size | Name] | Name],
+        Field(description="forward's output buffers -> shape: sizes and names of params, or an input of that shape"),
+    ] = {}
+    grads: Annotated[
+        dict[Name, Name],
+        Field(description="backward's pointers -> the input or output they are the gradient of; default: by name"),
+    ] = {}
+
+
+class ClosureModel(Strict):
+    """A function on a tape of one's own, whose output carries a closure."""
+
+    tensor: Annotated[FunctionName, Field(description="the class of tensors, called with an array")]
+    call: Annotated[FunctionName, Field(description="the function, or method of that class; takes tensors")]
+    data: Annotated[Place, Field(description="where a tensor keeps its values")] = "data"
+    grad: Annotated[Name, Field(description="the attribute that holds its gradient")] = "grad"
+    backward: Annotated[Name, Field(description="the attribute of the output that holds its closure")] = "_backward"
+    elementwise: Annotated[bool, Field(description="whether tensors are numbers: called for each element")] = False
+
+
 class OutputsModel(Strict):
     """Which of several outputs count."""
 
@@ -213,6 +242,8 @@ class TargetModel(Strict):
     layer: Annotated[
         LayerModel | None, BeforeValidator(_as_layer, json_schema_input_type=FunctionName | LayerModel)
     ] = None
+    closure: ClosureModel | None = None
+    library: LibraryModel | None = None
     outputs: OutputsModel | None = None
     torch: FunctionName | None = None
     jax: FunctionName | None = None

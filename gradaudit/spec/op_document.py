@@ -24,7 +24,9 @@ def op_parts(
     inputs = tuple(entry for entry in made if entry is not None)
     model = TargetModel.model_validate(merged["target"])
     upstream = merged["upstream"] != "none"
-    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes, upstream=upstream)
+    target = expanded_target(
+        model, mode, inputs, tuple(given), folder, mistakes, params=tuple(merged["params"]), upstream=upstream
+    )
     inputs = tuple(_with_respect_to(entry, target, given[entry.name]) for entry in inputs)
     if not given:
         mistakes.append(InvalidCaseError(("inputs",), "expected at least one input, found none"))

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from gradaudit.spec.case import Framework, FrameworkTarget, Input, LayerTarget, Mode, ProcessTarget, Target
+from gradaudit.spec.case import (
+    ClosureTarget,
+    Framework,
+    FrameworkTarget,
+    Input,
+    LayerTarget,
+    Mode,
+    ProcessTarget,
+    Target,
+)
 from gradaudit.spec.document import TargetModel
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.python_target import GRADIENTS, PATH, check_words, python_target
 
@@ -34,6 +44,7 @@ class Around:
         names: of all inputs.
         folder: the spec's own.
         mode: by which differentiation the gradient is had.
+        params: names of the params.
         upstream: whether backward takes an upstream gradient, unless it says otherwise.
         mistakes: where mistakes are collected.
 
@@ -43,6 +54,7 @@ class Around:
     names: tuple[str, ...]
     folder: Path
     mode: Mode
+    params: tuple[str, ...]
     upstream: bool
     mistakes: Mistakes
 
@@ -60,6 +72,7 @@ def expanded_target(
     folder: Path,
     mistakes: Mistakes,
     *,
+    params: tuple[str, ...] = (),
     upstream: bool = True,
 ) -> Target | None:
     """Return the target of a case, None where a mistake prevents it; mistakes are noted.
@@ -71,10 +84,11 @@ def expanded_target(
         names: of all inputs.
         folder: the spec's own.
         mistakes: where mistakes are collected.
+        params: names of the params.
         upstream: whether backward takes an upstream gradient, unless it says otherwise.
 
     """
-    around = Around(inputs, names, folder, mode, upstream, mistakes)
+    around = Around(inputs, names, folder, mode, params, upstream, mistakes)
     given = [key for key in (*PYTHON, *OTHERS) if getattr(model, key) is not None]
     python = [key for key in given if key in PYTHON]
     others = [key for key in given if key not in PYTHON]
@@ -142,6 +156,27 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
     )
 
 
+def _closure(model: TargetModel, around: Around) -> Target | None:
+    if (closure := model.closure) is None:
+        return None
+    said = {key: getattr(closure, key) for key in type(closure).model_fields}
+    return ClosureTarget(**said, accumulates=model.accumulates, folder=around.folder)
+
+
+def _library(model: TargetModel, around: Around) -> Target | None:
+    if model.library is None:
+        return None
+    return library_target(
+        model.library,
+        around.names,
+        around.params,
+        around.folder,
+        around.mistakes,
+        _counted(model),
+        accumulates=model.accumulates,
+    )
+
+
 def _framework(name: Framework) -> Callable[[TargetModel, Around], Target | None]:
     return lambda model, around: FrameworkTarget(
         name, getattr(model, name), _counted(model), around.folder, around.mode
@@ -152,5 +187,7 @@ OTHERS: Mapping[str, Callable[[TargetModel, Around], Target | None]] = {
     **{name: _framework(name) for name in FRAMEWORKS},
     "process": _process,
     "layer": _layer,
+    "closure": _closure,
+    "library": _library,
 }
 """What makes a target of each key that is no pair of Python functions."""

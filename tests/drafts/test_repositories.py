@@ -21,6 +21,7 @@ WRONG = {
     "network": {"Tanh", "Dropout"},
     "script": {"softplus", "ridge_loss"},
     "tape": {"matmul", "exp"},
+    "clib": {"gelu", "residual"},
 }
 
 

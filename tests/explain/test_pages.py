@@ -11,6 +11,7 @@ from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
     "adopting",
+    "c-and-friends",
     "ci",
     "coverage",
     "debugging",
