@@ -28,7 +28,7 @@ from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, closest, nearest
 from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
-from gradaudit.targets import open_op
+from gradaudit.targets import names_to_import, open_op
 from gradaudit.targets.frameworks import install_command, missing_framework
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
@@ -43,10 +43,13 @@ class UnknownNameError(ValueError):
 def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
     """Return the specs with the cases of one op only, or with one of them, in each of its dtypes.
 
+    An op may be named by a function of its target as well, with or without the function's module.
+
     Raises:
         UnknownNameError: where there is no such op or case.
 
     """
+    op = _op_of_function(specs, op)
     found = tuple(made for made in specs.cases if made.op == op)
     if not found:
         known = sorted({made.op for made in specs.cases})
@@ -57,6 +60,21 @@ def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
         known = list(dict.fromkeys(made.name for made in found))
         raise UnknownNameError(f"{op} has no case '{case}'{nearest(case or '', known)}; it has {_listed(known)}")
     return replace(specs, cases=chosen, documents={op: specs.documents[op]})
+
+
+def _op_of_function(specs: Specs, name: str) -> str:
+    """Return the only op whose target names a function so, where no op itself has that name; else the name."""
+    if any(made.op == name for made in specs.cases):
+        return name
+    found = {
+        made.op
+        for made in specs.cases
+        for function in names_to_import(made.target).values()
+        if name in (function, function.rpartition(":")[2])
+    }
+    if len(found) > 1:
+        raise UnknownNameError(f"there is no op '{name}'; it is a function of {_listed(sorted(found))}")
+    return next(iter(found), name)
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:

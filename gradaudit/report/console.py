@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterator
+from typing import ClassVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -28,7 +31,18 @@ def open_console_for_tables() -> Console:
 
 
 def print_markdown(text: str, console: Console) -> None:
-    """Write Markdown as the console can show it."""
-    from rich.markdown import Markdown  # which takes a tenth of the time that a command takes to start
+    """Write Markdown as the console can show it; code begins at the left edge, so that it can be copied."""
+    from rich.markdown import CodeBlock, Markdown  # which takes a tenth of the time that a command takes to start
+    from rich.syntax import Syntax
 
-    console.print(Markdown(text, code_theme="bw" if console.color_system is None else "ansi_dark"))
+    class Code(CodeBlock):
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+            code = Syntax(str(self.text).rstrip(), self.lexer_name, theme=self.theme)
+            yield code.highlight(code.code)
+
+    class Page(Markdown):
+        elements: ClassVar = {**Markdown.elements, "fence": Code, "code_block": Code}
+
+    with console.capture() as written:
+        console.print(Page(text, code_theme="bw" if console.color_system is None else "ansi_dark"))
+    console.file.write(re.sub(" +$", "", written.get(), flags=re.MULTILINE))

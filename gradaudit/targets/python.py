@@ -93,6 +93,16 @@ class PythonOp:
         given = self._given(inputs, outputs)
         arguments = [self._argument(word, upstream, inputs, given, buffers) for word in self.args]
         try:
+            return self._answers(arguments, upstream, inputs)
+        except OpError as error:
+            if self.counted is not None or len(upstream) < 2 or "upstream" not in self.args:
+                raise
+            raise OpError(f"{error}\n  {SEVERAL.format(len(upstream))}", error.finding) from None
+
+    def _answers(
+        self, arguments: Sequence[Any], upstream: tuple[Array, ...], inputs: Mapping[str, Array]
+    ) -> dict[str, Array | None]:
+        try:
             returned = self.generators.backward(self.backward_function, *arguments, **self.backward_params)
         except (Exception, SystemExit) as error:
             raise raised("backward", error) from None
@@ -134,6 +144,13 @@ class PythonOp:
         if word == CACHE:
             return cache_of(given, self.counted)
         return named_word(word, upstream if word.startswith("upstream") else given)
+
+
+SEVERAL = (
+    "forward returned {} floating outputs, so upstream is a tuple of as many; where only the first has a gradient, "
+    "write 'outputs: {{differentiable: [0]}}' under target"
+)
+"""What is said beside an error of backward's where an upstream that it does not know may be why."""
 
 
 def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:

@@ -253,6 +253,9 @@ def test_it_needs_no_project(gradaudit: Command, project: Path) -> None:
     gradaudit("coverage", "--source", "powers.py", "--output", "page.md")
     assert {path.name for path in project.iterdir()} == {"powers.py", "page.md", "page-modules.svg", "page-errors.svg"}
     gradaudit("coverage", "--source", "powers.py")
+    assert not (project / "reports").exists()
+    (project / "reports").mkdir()
+    gradaudit("coverage", "--source", "powers.py")
     assert (project / "reports" / "coverage.md").read_text().startswith("# Gradient coverage")
 
 
@@ -318,8 +321,12 @@ class TestInit:
         assert gradaudit("init", "powers:square", "--output", "mine.yaml").exit_code == 2
         assert (powers / "mine.yaml").read_text() == before
 
-    @pytest.mark.parametrize("target", ["powers:cube_backward", "powers.py:14"])
-    def test_by_backward_and_by_line(self, gradaudit: Command, powers: Path, target: str) -> None:
+    @pytest.mark.parametrize(
+        "target", ["powers:cube_backward", "powers:cube", "powers.py:14", "powers.py:15", "powers.py:11"]
+    )
+    def test_by_backward_by_forward_and_by_a_line_of_either(
+        self, gradaudit: Command, powers: Path, target: str
+    ) -> None:
         text = gradaudit("init", target, "--output", "-").stdout
         made = yaml.safe_load(text)
         assert made["target"]["backward"] == {
@@ -334,7 +341,7 @@ class TestInit:
         [
             ("powers:cub", "did you mean 'cube'?"),
             ("nothing:f", "no source of a module 'nothing'"),
-            ("powers.py:3", "there are 6: square_backward, 14: cube_backward"),
+            ("powers.py:1", "there are 6: square_backward, 14: cube_backward"),
             ("gone.py:3", "there is no file 'gone.py'"),
             ("powers", "neither module:function nor file:line"),
         ],
