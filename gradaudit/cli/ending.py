@@ -38,7 +38,7 @@ def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Proble
 @contextmanager
 def one_interrupt() -> Iterator[None]:
     """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
-    from gradaudit.engine.interrupt import Interrupted
+    from gradaudit.engine.interrupt import interrupt as raise_interrupt
 
     before = {number: signal.getsignal(number) for number in POLITE}
     own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
@@ -46,7 +46,7 @@ def one_interrupt() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         for each in own:
             signal.signal(each, signal.SIG_IGN)
-        raise Interrupted
+        raise_interrupt(number, frame)
 
     for number in own:  # not one that is ignored, as in the background of a script
         signal.signal(number, interrupt)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,12 +62,11 @@ def explain(
     dtypes = tuple(str(each) for each in dtype) if dtype else None
     overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances)
     try:
-        with one_interrupt(), ExitStack() as stack:
+        with one_interrupt():
             if plot:
                 from gradaudit.report.explanation.plot import draw, kind_of_plot
 
                 kind, file = kind_of_plot(plot), AtomicFile(plot)
-                stack.callback(file.discard)
             loaded = load_specs(specs or list(project.specs), overrides)
             explanation = explained(cases_of(loaded, name, case), jobs=jobs, timeout=timeout)
             _write(explanation, format, max_rows)

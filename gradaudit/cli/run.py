@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +63,12 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run ended: report what is recorded and has not changed.")
+    ] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Only what has changed since it was recorded, or failed then.")
+    ] = False,
     changed: Annotated[
         bool, typer.Option("--changed", help="Only what differs from the last commit: specs, and what ops reach.")
     ] = False,
@@ -104,6 +109,7 @@ def run(
         prepare()  # which imports on its own while the specs are read here
 
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
+    from gradaudit.cli.recording import recording_of, without_what_is_known
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
     from gradaudit.report.console import open_console
@@ -135,16 +141,21 @@ def run(
             loaded = _changed(loaded, where, project, since, overrides)
         console = open_console(stderr="-" in (json, junit))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
-        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose), *github]
-        with one_interrupt(), _written(json, junit) as files, ExitStack() as stack:
+        terminal = TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose)
+        shown: list[Handler] = [terminal, *github]
+        with one_interrupt():
+            files = _written(json, junit)
             narrowed = partial or select is not None or dtype is not None
-            recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
             whole = not narrowed and _are_all(where, project)
-            updates = written_anew(stack, known, known_in, whole=whole) if update_baseline else []
+            recording = None if no_store else recording_of(loaded, project, where, store, narrowed=stale or not whole)
+            recorders = [recording.recorder] if recording else []
+            terminal.kept_in = recording.kept_in if recording else ""
+            updates = written_anew(known, known_in, whole=whole) if update_baseline else []
             reports = _each([tally, *shown, *files])
             emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
             heard, audit = _auditing(emit, loaded, project, depth=depth)
-            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
+            loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
+            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit, recalled=recalled)
             _tell_what_was_not_recorded(unknown, recorders)
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
@@ -218,23 +229,6 @@ def _changed(loaded: Specs, where: list[Path], project: Project, since: str | No
     return left
 
 
-def _recorders(
-    store: Path | None, project: Project, loaded: Specs, where: list[Path], *, narrowed: bool
-) -> list[Recorder]:
-    """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
-    from gradaudit.coverage.fingerprint import provenances, states
-    from gradaudit.report.record import Recorder
-    from gradaudit.source.reach import reach_finder
-    from gradaudit.store.circumstances import current_circumstances
-
-    home = (project.folder or Path()).resolve()
-    if store is None and (project.folder is None or not all(path.resolve().is_relative_to(home) for path in where)):
-        return []
-    circumstances = current_circumstances(home, narrowed=narrowed or not _are_all(where, project))
-    about = provenances(loaded.cases, reach_finder((Path.cwd(), home)))
-    return [Recorder(store or project.store, circumstances, about, states(loaded.cases, about))]
-
-
 def _are_all(where: list[Path], project: Project) -> bool:
     """Whether these are all the specs that the project has."""
     return {path.resolve() for path in where} == {path.resolve() for path in project.specs}
@@ -276,20 +270,12 @@ def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None
         typer.echo(f"Not recorded: {problem}", err=True)
 
 
-@contextmanager
-def _written(json: str | None, junit: str | None) -> Iterator[list[Handler]]:
-    """Open every file that was asked for; one that was not written by the end stays what it was."""
-    from gradaudit.report.files import AtomicFile, UnwritableError
+def _written(json: str | None, junit: str | None) -> list[Handler]:
+    """Return what writes the files that were asked for; one that is not written by the end stays what it was."""
+    from gradaudit.report.files import AtomicFile, UnwritableError, are_one
     from gradaudit.report.json import JsonReport
     from gradaudit.report.junit import JunitReport
 
-    if json and json == junit:
+    if json and junit and are_one(json, junit):
         raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
-    with ExitStack() as stack:
-        reports: list[Handler] = []
-        for path, report in ((json, JsonReport), (junit, JunitReport)):
-            if path:
-                file = AtomicFile(path)
-                stack.callback(file.discard)
-                reports.append(report(file))
-        yield reports
+    return [report(AtomicFile(path)) for path, report in ((json, JsonReport), (junit, JunitReport)) if path]

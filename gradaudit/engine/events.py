@@ -18,6 +18,17 @@ class CasesSkipped:
 
 
 @dataclass(frozen=True)
+class CasesRecalled:
+    """Cases that were audited before, have not changed since, and are not audited again.
+
+    ``reported`` tells whether their results are told of as if they had been audited now; else they are left out.
+    """
+
+    cases: int
+    reported: bool
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """The specs are loaded and their cases about to be audited."""
 
@@ -34,6 +45,7 @@ class CaseDone:
     total: int
     results: tuple[Result, ...] = ()
     trace: Trace = field(default_factory=dict)
+    check_evaluations: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,5 +89,14 @@ class RunFinished:
     interrupted: bool
 
 
-Event = CasesSkipped | RunStarted | CaseDone | CaseFinished | DepthMeasured | KnownFailuresCompared | RunFinished
+Event = (
+    CasesSkipped
+    | CasesRecalled
+    | RunStarted
+    | CaseDone
+    | CaseFinished
+    | DepthMeasured
+    | KnownFailuresCompared
+    | RunFinished
+)
 Handler = Callable[[Event], None]

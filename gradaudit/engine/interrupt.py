@@ -6,20 +6,53 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 
 class Interrupted(KeyboardInterrupt):
     """An interrupt that a signal brought."""
 
 
+@dataclass
+class _Held:
+    """How many parts of the program are at what must not be torn, and whether an interrupt waits for them."""
+
+    by: int = 0
+    waiting: bool = False
+
+
+_held = _Held()
+
+
 def interrupt(number: int, frame: object) -> None:
-    """Raise the user's interrupt: a handler of signals.
+    """Raise the user's interrupt, at once or when nothing holds it: a handler of signals.
 
     Raises:
-        Interrupted: always.
+        Interrupted: unless it is held.
 
     """
-    raise Interrupted
+    if _held.by:
+        _held.waiting = True
+    else:
+        raise Interrupted
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let an interrupt wait until this is done: between a result's coming and its being written down.
+
+    Raises:
+        Interrupted: at the end, where there was one.
+
+    """
+    _held.by += 1
+    try:
+        yield
+    finally:
+        _held.by -= 1
+    if _held.waiting and not _held.by:
+        _held.waiting = False
+        raise Interrupted
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from gradaudit.engine.executor import Lost, Task
 from gradaudit.engine.exits import describe_exit
 from gradaudit.engine.fence import Setting
+from gradaudit.engine.interrupt import held
 from gradaudit.engine.template import Ended
 from gradaudit.engine.worker import READY
 
@@ -91,7 +92,8 @@ class Workers:
                     running[-1].begin(setting)
                 wait([channel for run in running for channel in run.worker.channels], _until(running))
                 for run in running[:]:
-                    yield from run.go_on()
+                    with held():  # what has come is passed on
+                        yield from run.go_on()
                     if run.over:
                         running.remove(run)
                         stillborn = 0 if run.begun else stillborn + 1

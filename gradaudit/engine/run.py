@@ -14,6 +14,7 @@ from gradaudit.engine.audit import audit_case
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, Handler, RunFinished, RunStarted
 from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
+from gradaudit.engine.interrupt import held, told_apart
 from gradaudit.engine.pool import workers
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
@@ -31,6 +32,7 @@ def run_specs(
     jobs: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     audit: Callable[[Case], Audit] = audit_case,
+    recalled: Mapping[str, Audit] | None = None,
 ) -> None:
     """Audit every case of the specs and emit what happens.
 
@@ -42,6 +44,7 @@ def run_specs(
         jobs: worker processes; None for one for each core, 0 for none: everything happens in this process.
         timeout: seconds that a case may take; not enforced without workers.
         audit: audits a case, in a worker.
+        recalled: audits that were made before, by the id of their case, and are told of instead of being made again.
 
     Raises:
         SpecError: where there is no module or function that the specs name.
@@ -64,17 +67,20 @@ def run_specs(
     count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
     place: AbstractContextManager[Executor] = workers(count, timeout) if count else nullcontext(InProcess())
     try:
-        with place as executor:
-            imports = look_up(specs, executor)
+        with told_apart(), place as executor:
+            known = recalled or {}
+            imports = look_up(replace(specs, cases=tuple(c for c in specs.cases if c.id not in known)), executor)
             if imports.problems:
                 raise SpecError(imports.problems)
             emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
-            outcomes = _outcomes(specs.cases, imports.broken, executor, audit)
+            settled: dict[str, Audit | Lost] = {**known, **{id_: Lost(cause) for id_, cause in imports.broken.items()}}
+            outcomes = _outcomes(specs.cases, settled, executor, audit)
             for done, (position, outcome) in enumerate(outcomes, 1):
-                audits[position] = _audit(specs.cases[position], outcome)
-                made = audits[position]
-                emit(CaseDone(specs.cases[position].id, done, len(specs.cases), made.results, made.trace))
-                tell()
+                with held():
+                    audits[position] = made = _audit(specs.cases[position], outcome)
+                    id_, total = specs.cases[position].id, len(specs.cases)
+                    emit(CaseDone(id_, done, total, made.results, made.trace, made.check_evaluations))
+                    tell()
     except KeyboardInterrupt:
         interrupted = True
         tell(skip_missing=True)
@@ -91,13 +97,16 @@ def _auditable(specs: Specs, emit: Handler) -> Specs:
 
 
 def _outcomes(
-    cases: Sequence[Case], broken: Mapping[str, str], executor: Executor, audit: Callable[[Case], Audit]
+    cases: Sequence[Case],
+    settled: Mapping[str, Audit | Lost],
+    executor: Executor,
+    audit: Callable[[Case], Audit],
 ) -> Iterator[tuple[int, Audit | Lost]]:
-    """Yield the outcome of each case; those whose modules cannot be imported need no audit."""
-    yield from ((k, Lost(broken[case.id])) for k, case in enumerate(cases) if case.id in broken)
-    whole = [k for k, case in enumerate(cases) if case.id not in broken]
-    for position, outcome in executor.map(audit, [task_of(cases[k]) for k in whole]):
-        yield whole[position], outcome
+    """Yield the outcome of each case, by its position; those that are settled, by their id, need no audit."""
+    yield from ((k, settled[case.id]) for k, case in enumerate(cases) if case.id in settled)
+    left = [k for k, case in enumerate(cases) if case.id not in settled]
+    for position, outcome in executor.map(audit, [task_of(cases[k]) for k in left]):
+        yield left[position], outcome
 
 
 def task_of(case: Case) -> Task:

@@ -60,7 +60,8 @@ class Recorder:
         elif self._connection is None:
             return  # the run ended before it began
         elif isinstance(event, CaseDone):
-            add_results(self._connection, self._run, self._provenances[event.id], event.results)
+            about = self._provenances[event.id]
+            add_results(self._connection, self._run, about, event.results, event.check_evaluations)
         elif isinstance(event, DepthMeasured):
             add_depths(self._connection, self._run, [DepthRecord(event.op, self._states[event.op], event.functions)])
         elif isinstance(event, RunFinished):

@@ -14,6 +14,7 @@ from rich.text import Text
 from gradaudit.engine.events import (
     CaseDone,
     CaseFinished,
+    CasesRecalled,
     CasesSkipped,
     DepthMeasured,
     Event,
@@ -60,6 +61,9 @@ class TerminalReport:
         verbose: whether to show each of them in full as soon as it is known. Else the first op that fails is, and at
             the end as many others as ``ROOM`` holds.
 
+    Attributes:
+        kept_in: where the run is recorded, if that is to be said.
+
     """
 
     def __init__(self, console: Console, *, max_rows: int = 10, quiet: bool = False, verbose: bool = False) -> None:
@@ -77,6 +81,7 @@ class TerminalReport:
         self._depths: list[DepthMeasured] = []
         self._trained: list[Result] = []
         self._planned = 0
+        self.kept_in = ""
         self._progress: Progress | None = None
 
     def __call__(self, event: Event) -> None:
@@ -85,6 +90,8 @@ class TerminalReport:
         match event:
             case CasesSkipped():
                 self._pass_over(event)
+            case CasesRecalled():
+                self._recall(event)
             case RunStarted():
                 self._start(event)
             case CaseDone() if self._progress:
@@ -122,6 +129,11 @@ class TerminalReport:
     def _pass_over(self, event: CasesSkipped) -> None:
         said = f"skipped: {event.needs} is not installed ({numbers.counted(event.cases, 'case')}; {event.install})"
         self._console.print(Text(said, style="yellow"), soft_wrap=True)
+
+    def _recall(self, event: CasesRecalled) -> None:
+        have = "has" if event.cases == 1 else "have"
+        said = f"{numbers.counted(event.cases, 'case')} recorded before {have} not changed: "
+        self._console.print(Text(said + ("not audited again" if event.reported else "left out")), soft_wrap=True)
 
     def _tell(self, event: CaseFinished) -> None:
         for result in event.results:
@@ -210,6 +222,8 @@ class TerminalReport:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))
             self._print_part(_closing(closing, everything=everything))
+        if self.kept_in and not self._quiet:
+            self._console.print(Text(f"Recorded in {visible(self.kept_in)}", style="dim"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
 
 
