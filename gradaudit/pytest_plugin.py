@@ -52,6 +52,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SpecFile |
 
 
 def _looks_like_a_spec(file: Path) -> bool:
+    if not file.is_file():  # a pipe, or a device: nothing that ends
+        return False
     try:
         return bool(SPEC.search(file.read_text("utf-8-sig", "replace")))
     except OSError:  # which collecting it tells of

@@ -92,7 +92,7 @@ def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path
             files = sorted(_walk(path))
             if not files:
                 problems.append(Problem(here, "holds no specs: expected .yaml or .yml files in this folder or below"))
-        elif os.path.isfile(path):
+        elif os.path.isfile(path) or os.path.exists(path):
             files = [path]
         else:
             problems.append(Problem(here, f"does not exist{_nearest_path(path)}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -402,3 +403,24 @@ def test_no_value_in_any_place_brings_the_loader_down(tmp_path: Path, tree: dict
     file.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
     with contextlib.suppress(SpecError):
         assert load_specs([file]).cases
+
+
+def test_a_pipe_or_an_endless_device_among_specs_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "gone.yaml").symlink_to("nowhere")
+    with pytest.raises(SpecError) as raised:
+        load_specs([tmp_path])
+    said = {problem.location.file.name: problem.message for problem in raised.value.problems}
+    assert said == {
+        "pipe.yaml": "is no regular file: expected a file of text",
+        "zero.yaml": "is no regular file: expected a file of text",
+        "gone.yaml": "cannot be read: No such file or directory",
+    }
+
+
+def test_a_file_that_nobody_wrote_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "huge.yaml").touch()
+    os.truncate(tmp_path / "huge.yaml", 2**33)
+    with pytest.raises(SpecError, match=r"has 8,589,934,592 bytes: expected a spec of at most 67,108,864"):
+        load_specs([tmp_path])
