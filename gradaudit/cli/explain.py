@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +38,12 @@ def explain(
     plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that mends it.")] = False,
+    fix_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for that search.")] = 20.0,
+    write: Annotated[
+        bool, typer.Option("--write", help="With --fix: write a verified repair into its file, after asking.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --write: do not ask.")] = False,
 ) -> None:
     """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a code or rule means.
 
@@ -68,8 +76,14 @@ def explain(
 
                 kind, file = kind_of_plot(plot), AtomicFile(plot)
             loaded = load_specs(specs or list(project.specs), overrides)
-            explanation = explained(cases_of(loaded, name, case), jobs=jobs, timeout=timeout)
+            seconds = _seconds_for_repairs(fix_seconds, fix=fix, write=write)
+            with _progress(seconds):
+                explanation = explained(
+                    cases_of(loaded, name, case), jobs=jobs, timeout=timeout, repair_seconds=seconds
+                )
             _write(explanation, format, max_rows)
+            if write:
+                _write_repair(explanation, ask=not yes)
             if plot:
                 file.write_bytes(draw(explanation, kind))
     except SpecError as error:
@@ -78,9 +92,51 @@ def explain(
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if not explanation.as_expected:
-        raise typer.Exit(EXIT_UNEXPECTED)
-    return None
+    raise typer.Exit(0 if explanation.as_expected else EXIT_UNEXPECTED)
+
+
+def _seconds_for_repairs(seconds: float, *, fix: bool, write: bool) -> float:
+    """Return the seconds for a search for repairs, 0 where none is asked for; leave where only its end is."""
+    if write and not fix:
+        leave("--write writes what --fix finds: give both")
+    return seconds if fix else 0.0
+
+
+@contextmanager
+def _progress(seconds: float) -> Iterator[None]:
+    """Show on a terminal how much of the time for a search is gone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not seconds or not console.file.isatty():
+        yield
+        return
+    columns = (TextColumn("auditing, then searching for a repair"), BarColumn(bar_width=20), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as shown:
+        shown.add_task("", total=None)
+        yield
+
+
+def _write_repair(explanation: Explanation, *, ask: bool) -> None:
+    """Write the verified repair, if there is one and the user agrees; leave where there is none."""
+    from gradaudit.repair.repairs import Applicability
+    from gradaudit.repair.write import NotWrittenError, write_repair
+
+    found = explanation.repairs.repairs if explanation.repairs else ()
+    verified = [made for made in found if made.applicability is Applicability.VERIFIED]
+    if not verified:
+        said = "no repair is verified: nothing was written" if found else "there is no repair: nothing was written"
+        typer.echo(said, err=True)
+        return
+    if ask and not typer.confirm(f"Write it into {verified[0].file}?", default=False, err=True):
+        typer.echo("nothing was written", err=True)
+        return
+    try:
+        write_repair(verified[0])
+    except NotWrittenError as error:
+        leave(str(error))
+    typer.echo(f"written into {verified[0].file}", err=True)
 
 
 def _explain_code(code: str, text: str, form: FormatOption) -> None:

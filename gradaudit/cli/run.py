@@ -95,6 +95,9 @@ def run(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Each unexpected gradient in full, however many there are.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Search for the edits of the sources that mend what is wrong.")
+    ] = False,
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
     ] = False,
@@ -153,7 +156,8 @@ def run(
             updates = written_anew(known, known_in, whole=whole) if update_baseline else []
             reports = _each([tally, *shown, *files])
             emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
-            heard, audit = _auditing(emit, loaded, project, depth=depth)
+            searching = _repairing(emit, loaded, jobs) if repair else emit
+            heard, audit = _auditing(searching, loaded, project, depth=depth)
             loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
             run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit, recalled=recalled)
             _tell_what_was_not_recorded(unknown, recorders)
@@ -242,6 +246,12 @@ def _each(handlers: Sequence[Handler]) -> Handler:
             handler(event)
 
     return emit
+
+
+def _repairing(emit: Handler, loaded: Specs, jobs: int | None) -> Handler:
+    from gradaudit.repair.repairing import Repairing
+
+    return Repairing(emit, loaded.cases, jobs=jobs)
 
 
 def _auditing(

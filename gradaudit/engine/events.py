@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gradaudit.repair.repairs import Repairs
 from gradaudit.results import FunctionDepth, Result, Trace
 
 
@@ -82,6 +83,13 @@ class KnownFailuresCompared:
 
 
 @dataclass(frozen=True)
+class RepairsFound:
+    """What a search for repairs of an op found; sent at the end, where it was asked for."""
+
+    repairs: Repairs
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Nothing more will come; ``interrupted`` tells whether cases were left out because of Ctrl-C."""
 
@@ -97,6 +105,7 @@ Event = (
     | CaseFinished
     | DepthMeasured
     | KnownFailuresCompared
+    | RepairsFound
     | RunFinished
 )
 Handler = Callable[[Event], None]

@@ -22,6 +22,8 @@ from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
 from gradaudit.guides import Page, finding_names, finding_page, guide
 from gradaudit.lint.rules import RULES
+from gradaudit.repair.in_worker import search_repairs
+from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
@@ -95,13 +97,16 @@ def _listed(names: Sequence[str], last: str = "and", most: int = 8) -> str:
     return f" {last} ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
 
 
-def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> Explanation:
+def explain(
+    specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT, repair_seconds: float = 0.0
+) -> Explanation:
     """Audit the cases of one op and explain what was found.
 
     Args:
         specs: the op's, as ``cases_of`` returns them.
         jobs: worker processes, 0 for none.
         timeout: seconds that a case may take, and again its curve.
+        repair_seconds: seconds for the search for repairs; 0 for none.
 
     Raises:
         SpecError: where a framework, module or function that the specs name cannot be imported.
@@ -127,7 +132,14 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
         sightings=sightings,
         remedies=tuple(_remedies(sightings, pairs)),
         views=tuple(_views(pairs, jobs, timeout)),
+        repairs=_repairs(specs, pairs, jobs, repair_seconds),
     )
+
+
+def _repairs(specs: Specs, pairs: list[Pair], jobs: int | None, seconds: float) -> Repairs | None:
+    if not seconds:
+        return None
+    return search_repairs(specs.cases, [result for _, result in pairs], seconds=seconds, jobs=jobs)
 
 
 def _refuse_missing_frameworks(specs: Specs) -> None:

@@ -6,8 +6,10 @@ import json
 import math
 from typing import Any
 
-from gradaudit.engine.events import CaseFinished, Event, RunFinished
+from gradaudit.engine.events import CaseFinished, Event, RepairsFound, RunFinished
+from gradaudit.repair.repairs import Repairs
 from gradaudit.report.files import AtomicFile
+from gradaudit.report.repairs import repairs_record
 from gradaudit.report.tally import Tally
 from gradaudit.results import Finding, Mismatch, Result, SourceLine, Verdict
 
@@ -21,14 +23,20 @@ class JsonReport:
         self._file = file
         self._tally = Tally()
         self._results: list[Result] = []
+        self._repairs: list[Repairs] = []
 
     def __call__(self, event: Event) -> None:
         """Collect results; write them at the end."""
         self._tally(event)
         if isinstance(event, CaseFinished):
             self._results += event.results
+        elif isinstance(event, RepairsFound):
+            self._repairs.append(event.repairs)
         elif isinstance(event, RunFinished):
-            self._file.write(json.dumps(document(self._results, self._tally, event.seconds), indent=1) + "\n")
+            made = document(self._results, self._tally, event.seconds)
+            if self._repairs:
+                made["repairs"] = [repairs_record(found) for found in self._repairs]
+            self._file.write(json.dumps(made, indent=1) + "\n")
 
 
 def document(results: list[Result], tally: Tally, seconds: float) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from gradaudit.engine.events import (
     DepthMeasured,
     Event,
     KnownFailuresCompared,
+    RepairsFound,
     RunFinished,
     RunStarted,
 )
+from gradaudit.repair.repairs import Repairs
 from gradaudit.report import numbers
 from gradaudit.report.baseline import known_failure_lines
 from gradaudit.report.depth import depth_lines
@@ -29,6 +31,7 @@ from gradaudit.report.explanation.glyphs import glyphs_for
 from gradaudit.report.failures import Failure, closing_list, gathered, in_a_line
 from gradaudit.report.learning import learning_lines
 from gradaudit.report.mismatch import block, case_blocks
+from gradaudit.report.repairs import repair_lines
 from gradaudit.report.tally import Row, Tally
 from gradaudit.results import Result, Verdict
 
@@ -79,6 +82,7 @@ class TerminalReport:
         self._shown = 0
         self._tally = Tally()
         self._depths: list[DepthMeasured] = []
+        self._repairs: list[Repairs] = []
         self._trained: list[Result] = []
         self._planned = 0
         self.kept_in = ""
@@ -103,6 +107,8 @@ class TerminalReport:
                 self._depths.append(event)
             case KnownFailuresCompared():
                 self._known = event
+            case RepairsFound():
+                self._repairs.append(event.repairs)
             case RunFinished():
                 self._finish(event)
 
@@ -218,6 +224,8 @@ class TerminalReport:
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
         if self._known and (self._known.mended or not self._quiet):
             self._print_part(known_failure_lines(self._known))
+        for found in self._repairs:
+            self._print_part([f"Repair of {found.op}", *(f"  {line}" for line in repair_lines(found))])
         if not self._quiet:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))

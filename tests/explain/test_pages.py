@@ -15,6 +15,7 @@ GUIDES = {
     "ci",
     "coverage",
     "debugging",
+    "repair",
     "findings",
     "flow",
     "from-gradcheck",

@@ -1,0 +1,134 @@
+"""Where edits are judged: at one point first, and what holds there at others, of other cases, seeds, shapes, params."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gradaudit.repair.draws import ERRORS, Draw, drawn, other_draws
+from gradaudit.repair.shapes import other_shapes, small_shapes
+from gradaudit.source.place import plain_function
+from gradaudit.spec.case import Case
+from gradaudit.targets import opened
+
+FEW_PLACES = 40
+"""Elements of an input that are looked at where an edit is only confirmed."""
+
+MOST_SEARCHED = 150
+"""Elements that all inputs of the point of the search may have together; more cost time."""
+
+MOST_OTHERS = 6
+MOST_SHAPES = 3
+"""Further cases, and further shapes, that edits are held against during the search."""
+
+
+Wrong = Mapping[str, Sequence[tuple[int, ...]]]
+"""Indices at which gradients are wrong, by input."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """The draws of a search, its own first, and how many further ones there are of each kind."""
+
+    draws: tuple[Draw, ...]
+    cases: int
+    seeds: int
+    shapes: int
+
+
+def points(cases: Sequence[Case], failing: Case, wrong: Wrong, stack: ExitStack) -> Points | None:
+    """Return where to search and where to hold what is found against; None where nothing is wrong in double precision.
+
+    Args:
+        cases: all cases of the op.
+        failing: one of them whose gradient is wrong.
+        wrong: where, by input.
+        stack: what the ops are kept open by.
+
+    """
+
+    def made(case: Case, most: int) -> Draw | None:
+        try:
+            known = wrong if case.inputs == failing.inputs and case.seed == failing.seed else None
+            return drawn(case, stack.enter_context(opened(case)), most, known)
+        except ERRORS:
+            return None
+
+    varied = list(_shaped(failing, made))
+    start = _start([made(failing, 160), *varied])
+    if start is None:
+        return None
+    others = [case for case in {case.name: case for case in cases}.values() if case.name != failing.name]
+    seeds = [one for case in other_draws(failing, 2) if (one := made(case, FEW_PLACES))]
+    beside = [one for case in sorted(others, key=_size)[:MOST_OTHERS] if (one := made(case, FEW_PLACES))]
+    params = [one for case in _other_params(failing, start.op) if (one := made(case, FEW_PLACES))]
+    shapes = [one for one in varied if one is not start][:MOST_SHAPES]
+    base = [one for one in (made(failing, FEW_PLACES),) if one and one.case.inputs != start.case.inputs]
+    kept = [one for one in (*base, *seeds, *beside, *params, *shapes) if _tells(one)]
+    return Points((start, *kept), len(beside), len(seeds), len(shapes) + (1 if base else 0))
+
+
+def _size(case: Case) -> int:
+    return sum(prod(made.shape) for made in case.inputs)
+
+
+def _shaped(case: Case, made: Any) -> Iterator[Draw]:
+    """Yield the case at other shapes that forward takes and backward does not refuse, unless it refuses its own."""
+    own = made(case, FEW_PLACES)
+    refuses = own is None or np.isnan(own.gradient()).all()
+    small = [one for each in small_shapes(case) if (one := made(each, 160)) and (refuses or _answers(one))]
+    yield from reversed(small)
+    if _size(case) <= 4 * MOST_SEARCHED:
+        for each in other_shapes(case):
+            one = made(each, 160)
+            if one is not None and (refuses or _answers(one)):
+                yield one
+
+
+def _answers(draw: Draw) -> bool:
+    return not np.isnan(draw.gradient()).all()
+
+
+def _tells(draw: Draw) -> bool:
+    return bool(np.isfinite(draw.slack).any())
+
+
+def _start(found: Sequence[Draw | None]) -> Draw | None:
+    """Return the point to search at: one where something is wrong, no sizes coincide, and that is small."""
+    wrong = [one for one in found if one and not one.right(one.gradient()).all()]
+    return min(wrong, key=_unfitness, default=None)
+
+
+def _unfitness(draw: Draw) -> tuple[bool, bool, int]:
+    shapes = [made.shape for made in draw.case.inputs]
+    sizes = [size for shape in shapes for size in shape if size > 1]
+    within = any(len(set(shape)) < len(shape) for shape in ([size for size in s if size > 1] for s in shapes))
+    total = sum(prod(shape) for shape in shapes)
+    return total > MOST_SEARCHED, within or (bool(sizes) and min(sizes) < 2), total
+
+
+def _other_params(case: Case, op: Any) -> Iterator[Case]:
+    """Yield a case with each floating param of forward, given or by default, somewhat larger: 1 is many things."""
+    function = plain_function(getattr(op, "forward_function", None))
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        parameters = ()  # type: ignore[assignment]
+    defaults = {one.name: one.default for one in parameters if isinstance(one.default, float)}
+    taken = _parameters(getattr(op, "backward_function", None))
+    for name, value in {**defaults, **case.params}.items():
+        if isinstance(value, float) and (name in case.params or name in taken):
+            yield replace(case, params={**case.params, name: value * 1.25})
+
+
+def _parameters(function: Any) -> frozenset[str]:
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return frozenset()
