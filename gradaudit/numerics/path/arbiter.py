@@ -45,6 +45,10 @@ COARSE = 0.01
 COARSE_TAIL = 1.2
 """A jump above this part of forward's change is a staircase's step: nothing remains of it but the step itself."""
 
+AT_MOST = 1.25
+"""With a jump: largest difference along paths, relative to what the accusation foretells. A staircase's steps make up
+for its flat parts; a jump that stands alone is no staircase, and excuses nothing."""
+
 AGREES = 0.5
 """Where forward is a staircase, the claim must foretell its change at least to this part."""
 
@@ -57,6 +61,9 @@ ENOUGH = 0.2
 
 ALIKE = 2.0
 """How many times farther from the claim a path of another accused element may be."""
+
+NOT_FOLLOWED = 4.0
+"""How many times more than that the quadrature may leave open."""
 
 STEPS = 0.02
 """Part of forward's change, by one element, from which on a jump is a step that was built and no rounding."""
@@ -158,8 +165,9 @@ def _others_too(
         path = walk_far(claim, group, start, rng, aligned=True, enough=ENOUGH * error)
         if path is None:
             return False
+        # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
         most = max(_most(ruled.jump, path.change), ALIKE * error) * math.sqrt(_size(group))
-        if path.apart > most:
+        if path.surely_apart > most or (_size(group) == 1 and path.apart > NOT_FOLLOWED * most):
             return False
     return True
 
@@ -179,8 +187,8 @@ def _standing(seen: list[LongPath], forwards: int, backwards: int) -> Ruling:
 
 
 def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backwards: int) -> Ruling:
-    apart = max(path.apart for path in paths)
-    supported = max(path.apart / path.change for path in paths)
+    apart = max(path.apart for path in paths if path.elements <= max(TOGETHER))
+    supported = max(path.apart / path.change for path in paths if path.elements <= max(TOGETHER))
     staircase = ruled.jump > STEPS * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
     code = "straight-through" if staircase else "approximate-forward"
     what = f"jumps by {ruled.jump:.1e}" if ruled.by == "jump" else f"wavers by {apart:.1e}"
@@ -221,7 +229,7 @@ def _ruled(
         jump > 0.0
         and bool((apart <= _most(jump, float(np.median(changes)))).all())
         and float(np.median(apart / changes)) <= AGREES
-        and float(np.median(apart / foretold)) <= 1.0
+        and bool((apart <= AT_MOST * foretold).all())
         and float(np.median([path.claimed for path in paths])) > 0.0
     )
     if not by_jump and not by_length:

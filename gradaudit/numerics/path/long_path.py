@@ -46,6 +46,7 @@ class LongPath:
     Attributes:
         elements: how many move.
         apart: the farthest that they get from each other, with the quadrature's error.
+        surely_apart: likewise, less the quadrature's error.
         change: what forward changes by along the way, by three measures the largest.
         claimed: magnitude of the claim's integral.
         foretold: how far apart they would be if the accused mismatch were an error all along.
@@ -59,6 +60,7 @@ class LongPath:
 
     elements: int
     apart: float
+    surely_apart: float
     change: float
     claimed: float
     foretold: float
@@ -111,6 +113,7 @@ def walk_far(
     return LongPath(
         elements=sum(len(places) for places, _ in accused.values()),
         apart=float(np.abs(differences).max()) + QUADRATURE * missed,
+        surely_apart=float(np.abs(differences).max()) - QUADRATURE * missed,
         change=max(abs(integral), abs(integral + differences[-1]), calls.squares),
         claimed=abs(integral),
         foretold=foretold,
