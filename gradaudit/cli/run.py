@@ -29,6 +29,7 @@ FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
 
 def run(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -106,6 +107,7 @@ def run(
 
     Exits with 0 where every case ends as its spec expects, 1 where any does not, 2 where a spec or an option is wrong.
     """
+    began = _began(context)
     if jobs != 0:
         from gradaudit.engine.pool import prepare
 
@@ -153,13 +155,13 @@ def run(
             recording = None if no_store else recording_of(loaded, project, where, store, narrowed=stale or not whole)
             recorders = [recording.recorder] if recording else []
             terminal.kept_in = recording.kept_in if recording else ""
-            updates = written_anew(known, known_in, whole=whole) if update_baseline else []
+            updates = written_anew(known, known_in, whole=whole and not stale) if update_baseline else []
             reports = _each([tally, *shown, *files])
             emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
             searching = _repairing(emit, loaded, jobs) if repair else emit
             heard, audit = _auditing(searching, loaded, project, depth=depth)
             loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
-            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit, recalled=recalled)
+            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit, recalled=recalled, began=began)
             _tell_what_was_not_recorded(unknown, recorders)
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
@@ -200,6 +202,13 @@ def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
         console.print(said, soft_wrap=True, markup=False)
     for trouble in plan.troubles:
         console.print(f"  not searched: {trouble}", soft_wrap=True, markup=False)
+
+
+def _began(context: typer.Context) -> float:
+    """Return when the command began, as ``time.perf_counter`` tells: with what is imported before this is called."""
+    import time
+
+    return context.obj if isinstance(context.obj, float) else time.perf_counter()
 
 
 def _project(*, specs_given: bool) -> tuple[Project, str]:

@@ -38,6 +38,13 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class CaseStarted:
+    """A case is being audited from now on; sent once more where it is tried again."""
+
+    id: str
+
+
+@dataclass(frozen=True)
 class CaseDone:
     """A case has been audited; sent as it happens, in no particular order: for progress, and to lose nothing."""
 
@@ -101,6 +108,7 @@ Event = (
     CasesSkipped
     | CasesRecalled
     | RunStarted
+    | CaseStarted
     | CaseDone
     | CaseFinished
     | DepthMeasured

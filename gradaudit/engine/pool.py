@@ -69,11 +69,19 @@ class Workers:
         count: number of processes.
         timeout: seconds that a task may take.
         place: makes a place for a worker process whose template imports these modules.
+        began: told of every task that is given to a process, once more where it is tried again.
 
     """
 
-    def __init__(self, count: int, timeout: float, place: Callable[[tuple[str, ...]], WorkerProcess] | None = None):
+    def __init__(
+        self,
+        count: int,
+        timeout: float,
+        place: Callable[[tuple[str, ...]], WorkerProcess] | None = None,
+        began: Callable[[Task], None] = lambda task: None,
+    ):
         self._count = count
+        self._began = began
         self._timeout = timeout
         self._place = place or default_place()
         self._idle: list[WorkerProcess] = []
@@ -88,7 +96,7 @@ class Workers:
             while waiting or running:
                 while waiting and len(running) < self._count:
                     worker = self._free_place(waiting[0].modules)
-                    running.append(_Run(worker, waiting.popleft(), function, tasks, self._timeout))
+                    running.append(_Run(worker, waiting.popleft(), function, tasks, self._timeout, self._began))
                     running[-1].begin(setting)
                 wait([channel for run in running for channel in run.worker.channels], _until(running))
                 for run in running[:]:
@@ -174,6 +182,7 @@ class _Run:
         function: Callable[..., Any],
         tasks: Sequence[Task],
         timeout: float,
+        told: Callable[[Task], None],
     ) -> None:
         self.worker = worker
         self.begun = False
@@ -182,6 +191,7 @@ class _Run:
         self._function = function
         self._tasks = tasks
         self._timeout = timeout
+        self._told = told
         self._at: int | None = None
         self.deadline = time.monotonic() + SECONDS_TO_BEGIN
 
@@ -195,6 +205,7 @@ class _Run:
         call = pickle.dumps((self._function, self._tasks[position].arguments))
         self.worker.send(pickle.dumps((position, call)))
         self._at = position
+        self._told(self._tasks[position])
 
     def go_on(self) -> Iterator[tuple[int, Any]]:
         """Yield the outcomes that have come, and find out what has become of the worker."""
@@ -275,9 +286,9 @@ def default_place() -> Callable[[tuple[str, ...]], WorkerProcess]:
 
 
 @contextmanager
-def workers(count: int, timeout: float) -> Iterator[Workers]:
+def workers(count: int, timeout: float, began: Callable[[Task], None] = lambda task: None) -> Iterator[Workers]:
     """Start worker processes; they are gone when the context ends."""
-    pool = Workers(count, timeout)
+    pool = Workers(count, timeout, began=began)
     try:
         yield pool
     finally:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, Handler, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseStarted, Handler, RunFinished, RunStarted
 from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
 from gradaudit.engine.interrupt import held, told_apart
@@ -33,6 +33,7 @@ def run_specs(
     timeout: float = DEFAULT_TIMEOUT,
     audit: Callable[[Case], Audit] = audit_case,
     recalled: Mapping[str, Audit] | None = None,
+    began: float | None = None,
 ) -> None:
     """Audit every case of the specs and emit what happens.
 
@@ -45,12 +46,13 @@ def run_specs(
         timeout: seconds that a case may take; not enforced without workers.
         audit: audits a case, in a worker.
         recalled: audits that were made before, by the id of their case, and are told of instead of being made again.
+        began: since when the run is taken to last, as ``time.perf_counter`` tells; None for now.
 
     Raises:
         SpecError: where there is no module or function that the specs name.
 
     """
-    started = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     specs = _auditable(specs, emit)
     audits: dict[int, Audit] = {}
     told = 0
@@ -65,7 +67,12 @@ def run_specs(
             told += 1
 
     count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
-    place: AbstractContextManager[Executor] = workers(count, timeout) if count else nullcontext(InProcess())
+
+    def begun(task: Task) -> None:
+        if isinstance(task.arguments[0], Case):
+            emit(CaseStarted(task.arguments[0].id))
+
+    place: AbstractContextManager[Executor] = workers(count, timeout, begun) if count else nullcontext(InProcess())
     try:
         with told_apart(), place as executor:
             known = recalled or {}
@@ -84,7 +91,7 @@ def run_specs(
     except KeyboardInterrupt:
         interrupted = True
         tell(skip_missing=True)
-    emit(RunFinished(time.perf_counter() - started, interrupted))
+    emit(RunFinished(time.perf_counter() - began, interrupted))
 
 
 def _auditable(specs: Specs, emit: Handler) -> Specs:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from gradaudit.engine.events import (
     CaseFinished,
     CasesRecalled,
     CasesSkipped,
+    CaseStarted,
     DepthMeasured,
     Event,
     KnownFailuresCompared,
@@ -50,7 +52,29 @@ SUMMARY_LINES = 9
 FEW_ROWS = 3
 """Rows of a table that is shortened so that more can be shown."""
 
+LONG = 3.0
+"""Seconds from which a case that is being audited is named: it may hang."""
+
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow", Verdict.ERROR: "magenta"}
+
+
+class _AtWork(ProgressColumn):
+    """The case that was done last; where one has been audited for long, that one, and for how long.
+
+    Args:
+        begun: when each case at work was begun.
+
+    """
+
+    def __init__(self, begun: Mapping[str, float]) -> None:
+        super().__init__(table_column=Column(no_wrap=True, ratio=1))
+        self._begun = begun
+
+    def render(self, task: Task) -> Text:
+        oldest = min(tuple(self._begun.items()), key=lambda item: item[1], default=None)
+        if oldest is not None and (seconds := time.monotonic() - oldest[1]) >= LONG:
+            return Text(f"{seconds:.0f} s at {visible(oldest[0])}", style="yellow")
+        return Text(visible(task.fields["id"]), style="dim")
 
 
 class TerminalReport:
@@ -75,6 +99,7 @@ class TerminalReport:
         self._quiet = quiet
         self._verbose = verbose
         self._failed: list[Result] = []
+        self._at_work: dict[str, float] = {}
         self._known: KnownFailuresCompared | None = None
         self._dtypes: dict[str, set[str]] = {}
         self._current: list[Result] = []
@@ -98,8 +123,8 @@ class TerminalReport:
                 self._recall(event)
             case RunStarted():
                 self._start(event)
-            case CaseDone() if self._progress:
-                self._progress.update(self._progress.task_ids[0], completed=event.done, id=event.id)
+            case CaseStarted() | CaseDone():
+                self._follow(event)
             case CaseFinished():
                 self._trained += [result for result in event.results if result.training]
                 self._tell(event)
@@ -126,11 +151,20 @@ class TerminalReport:
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[id]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+                _AtWork(self._at_work),
             )
             self._progress = Progress(*columns, console=self._console, transient=True, expand=True)
             self._progress.add_task("", total=event.cases, id="")
             self._progress.start()
+
+    def _follow(self, event: CaseStarted | CaseDone) -> None:
+        """Keep what is at work, and show how far the run is."""
+        if isinstance(event, CaseStarted):
+            self._at_work[event.id] = time.monotonic()
+            return
+        self._at_work.pop(event.id, None)
+        if self._progress:
+            self._progress.update(self._progress.task_ids[0], completed=event.done, id=event.id)
 
     def _pass_over(self, event: CasesSkipped) -> None:
         said = f"skipped: {event.needs} is not installed ({numbers.counted(event.cases, 'case')}; {event.install})"

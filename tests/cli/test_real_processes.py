@@ -113,3 +113,13 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(mixed) -> None:
     os.close(writer)
     assert found.returncode != 0
     assert "Traceback" not in found.stderr
+
+
+def test_the_time_of_a_run_is_that_of_its_command_from_the_start(mixed) -> None:
+    program = "import time; begun = time.perf_counter(); import sys; sys.argv = ['gradaudit', 'run', '-q', '-j', '0']\n"
+    program += "import typer; first = typer.Typer.__call__\n"
+    program += "def late(*given, **keys): time.sleep(0.5); return first(*given, **keys)\n"
+    program += "typer.Typer.__call__ = late; from gradaudit.cli import main; main()\n"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
+    (seconds,) = re.findall(r"\((\d+\.\d+) s\)$", found.stdout, re.MULTILINE)
+    assert float(seconds) >= 0.5

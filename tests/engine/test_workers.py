@@ -210,3 +210,11 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_tasks_are_told_of_as_they_begin() -> None:
+    told: list[Task] = []
+    tasks = [Task((2, k)) for k in range(3)]
+    with workers(1, 30.0, told.append) as pool:
+        assert len(list(pool.map(pow, tasks))) == 3
+    assert told == tasks
