@@ -83,6 +83,9 @@ def run(
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Write what fails now into the baseline, and exit with 0.")
     ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N shares of the cases; see merge.")
+    ] = None,
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
@@ -115,6 +118,8 @@ def run(
 
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.cli.recording import recording_of, without_what_is_known
+    from gradaudit.cli.sharing import shared
+    from gradaudit.cli.written import written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
     from gradaudit.report.console import open_console
@@ -149,15 +154,17 @@ def run(
         terminal = TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose)
         shown: list[Handler] = [terminal, *github]
         with one_interrupt():
-            files = _written(json, junit)
+            files = written(json, junit)
             narrowed = partial or select is not None or dtype is not None
             whole = not narrowed and _are_all(where, project)
-            recording = None if no_store else recording_of(loaded, project, where, store, narrowed=stale or not whole)
+            partly = stale or shard is not None or not whole
+            recording = None if no_store else recording_of(loaded, project, where, store, narrowed=partly)
             recorders = [recording.recorder] if recording else []
             terminal.kept_in = recording.kept_in if recording else ""
-            updates = written_anew(known, known_in, whole=whole and not stale) if update_baseline else []
+            updates = written_anew(known, known_in, whole=not partly) if update_baseline else []
             reports = _each([tally, *shown, *files])
             emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
+            loaded = shared(loaded, shard, recording, emit)
             searching = _repairing(emit, loaded, jobs) if repair else emit
             heard, audit = _auditing(searching, loaded, project, depth=depth)
             loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
@@ -287,14 +294,3 @@ def _auditing(
 def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None:
     for problem in filter(None, [unknown, *(recorder.problem for recorder in recorders)]):
         typer.echo(f"Not recorded: {problem}", err=True)
-
-
-def _written(json: str | None, junit: str | None) -> list[Handler]:
-    """Return what writes the files that were asked for; one that is not written by the end stays what it was."""
-    from gradaudit.report.files import AtomicFile, UnwritableError, are_one
-    from gradaudit.report.json import JsonReport
-    from gradaudit.report.junit import JunitReport
-
-    if json and junit and are_one(json, junit):
-        raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
-    return [report(AtomicFile(path)) for path, report in ((json, JsonReport), (junit, JunitReport)) if path]

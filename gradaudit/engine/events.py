@@ -30,6 +30,20 @@ class CasesRecalled:
 
 
 @dataclass(frozen=True)
+class RunShared:
+    """The run is one of several shares; ``planned`` are the ids of the cases of all, ``cases`` counts its own.
+
+    ``measured`` tells whether the shares are balanced by recorded seconds; else they are by the number of elements.
+    """
+
+    number: int
+    of: int
+    cases: int
+    planned: tuple[str, ...]
+    measured: bool
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """The specs are loaded and their cases about to be audited."""
 
@@ -107,6 +121,7 @@ class RunFinished:
 Event = (
     CasesSkipped
     | CasesRecalled
+    | RunShared
     | RunStarted
     | CaseStarted
     | CaseDone

@@ -23,6 +23,7 @@ from gradaudit.engine.events import (
     KnownFailuresCompared,
     RepairsFound,
     RunFinished,
+    RunShared,
     RunStarted,
 )
 from gradaudit.repair.repairs import Repairs
@@ -119,8 +120,10 @@ class TerminalReport:
         match event:
             case CasesSkipped():
                 self._pass_over(event)
-            case CasesRecalled():
+            case CasesRecalled() if not self._quiet:
                 self._recall(event)
+            case RunShared() if not self._quiet:
+                self._share(event)
             case RunStarted():
                 self._start(event)
             case CaseStarted() | CaseDone():
@@ -174,6 +177,11 @@ class TerminalReport:
         have = "has" if event.cases == 1 else "have"
         said = f"{numbers.counted(event.cases, 'case')} recorded before {have} not changed: "
         self._console.print(Text(said + ("not audited again" if event.reported else "left out")), soft_wrap=True)
+
+    def _share(self, event: RunShared) -> None:
+        by = "recorded seconds" if event.measured else "number of elements"
+        of = f"{event.cases:,} of {numbers.counted(len(event.planned), 'case')}"
+        self._console.print(Text(f"Shard {event.number}/{event.of}: {of}, balanced by {by}"), soft_wrap=True)
 
     def _tell(self, event: CaseFinished) -> None:
         for result in event.results:

@@ -99,6 +99,9 @@ MIGRATIONS = (
         check_evaluations INTEGER NOT NULL
     );
     """,
+    """
+    ALTER TABLE runs ADD COLUMN planned TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 """What leads from each version of the schema to the next: a new version is one more entry, no entry is ever edited."""
 

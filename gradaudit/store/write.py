@@ -19,13 +19,14 @@ def begin_run(connection: sqlite3.Connection, circumstances: Circumstances) -> i
     """Record that a run has begun; return its id."""
     with transaction(connection):
         cursor = connection.execute(
-            "INSERT INTO runs (started, versions, git_commit, git_dirty, narrowed) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO runs (started, versions, git_commit, git_dirty, narrowed, planned) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 _text(now()),
                 json.dumps(dict(circumstances.versions), sort_keys=True),
                 circumstances.commit,
                 circumstances.dirty,
                 circumstances.narrowed,
+                json.dumps(circumstances.planned),
             ),
         )
     return int(cursor.lastrowid or 0)
