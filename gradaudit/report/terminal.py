@@ -120,10 +120,8 @@ class TerminalReport:
         match event:
             case CasesSkipped():
                 self._pass_over(event)
-            case CasesRecalled() if not self._quiet:
-                self._recall(event)
-            case RunShared() if not self._quiet:
-                self._share(event)
+            case CasesRecalled() | RunShared() if not self._quiet:
+                self._console.print(Text(_narrowed(event)), soft_wrap=True)
             case RunStarted():
                 self._start(event)
             case CaseStarted() | CaseDone():
@@ -172,16 +170,6 @@ class TerminalReport:
     def _pass_over(self, event: CasesSkipped) -> None:
         said = f"skipped: {event.needs} is not installed ({numbers.counted(event.cases, 'case')}; {event.install})"
         self._console.print(Text(said, style="yellow"), soft_wrap=True)
-
-    def _recall(self, event: CasesRecalled) -> None:
-        have = "has" if event.cases == 1 else "have"
-        said = f"{numbers.counted(event.cases, 'case')} recorded before {have} not changed: "
-        self._console.print(Text(said + ("not audited again" if event.reported else "left out")), soft_wrap=True)
-
-    def _share(self, event: RunShared) -> None:
-        by = "recorded seconds" if event.measured else "number of elements"
-        of = f"{event.cases:,} of {numbers.counted(len(event.planned), 'case')}"
-        self._console.print(Text(f"Shard {event.number}/{event.of}: {of}, balanced by {by}"), soft_wrap=True)
 
     def _tell(self, event: CaseFinished) -> None:
         for result in event.results:
@@ -275,6 +263,17 @@ class TerminalReport:
         if self.kept_in and not self._quiet:
             self._console.print(Text(f"Recorded in {visible(self.kept_in)}", style="dim"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
+
+
+def _narrowed(event: CasesRecalled | RunShared) -> str:
+    """Say which cases of all the run audits."""
+    if isinstance(event, RunShared):
+        by = "recorded seconds" if event.measured else "number of elements"
+        of = f"{event.cases:,} of {numbers.counted(len(event.planned), 'case')}"
+        return f"Shard {event.number}/{event.of}: {of}, balanced by {by}"
+    have = "has" if event.cases == 1 else "have"
+    done = "not audited again" if event.reported else "left out"
+    return f"{numbers.counted(event.cases, 'case')} recorded before {have} not changed: {done}"
 
 
 def _failure_block(failure: Failure, max_rows: int) -> list[str]:
