@@ -24,7 +24,7 @@ from gradaudit.drafts.guess import Found, Guess, bare_case
 from gradaudit.drafts.inputs import Candidate, drawn
 from gradaudit.drafts.settings import setting
 from gradaudit.spec.case import LibraryTarget
-from gradaudit.spec.declarations import Declaration, Parameter, declarations
+from gradaudit.spec.declarations import FLOATS, Declaration, Parameter, declarations
 from gradaudit.spec.library_target import meanings
 from gradaudit.targets import open_op
 from gradaudit.targets.library import call_function
@@ -35,15 +35,13 @@ Array = NDArray[Any]
 ROOM = 4096
 """Elements of the buffers that a function is tried with."""
 
-SIZES = (2, 3, 4, 5, 7, 9, 11, 13)
-"""Sizes for arguments that are whole numbers, in their order: no two alike."""
+SIZES = ((2, 3, 4, 5, 7, 9, 11, 13), (2, 3, 9, 8, 5, 4, 6, 7), (2, 3, 9, 8, 5, 4, 2, 2), (2, 9, 8, 3, 5, 4, 2, 2))
+"""Sizes for arguments that are whole numbers, in their order: no two alike, or the later ones small, as kernels are."""
 
 LABELS = 4
 """Whole numbers in buffers are below this, so that they can be labels and indices."""
 
-KNOWN = re.compile(
-    r"stride|pad(ding)?|kernel(_?size)?|k|ks|kh|kw|groups?|dilation|n_?heads?|num_heads|nh|axis|seed|training|train"
-)
+KNOWN = re.compile(r"stride|pad(ding)?|kernel_?size|groups?|dilation|n_?heads?|num_heads|nh|axis|seed|training|train")
 ALONE = 12
 """The size where there is only one."""
 
@@ -102,25 +100,33 @@ class _Trial:
     accumulates: bool | None
 
     def found(self) -> Found:
-        params = _params(self.forward, self.backward)
-        for limits in RANGES:
-            written = self._written(params, limits)
+        """Return the first guess whose forward writes something that is finite."""
+        reason = "its forward writes into none of its buffers, and returns no number"
+        for sizes, limits in itertools.product(SIZES, RANGES):
+            params = _params(self.forward, self.backward, sizes)
+            try:
+                written = self._written(params, limits)
+            except OpError as error:
+                reason = str(error)
+                continue
             outputs = [one.name for one in self.forward.parameters if one.name in written]
+            if not outputs and self.forward.returns not in FLOATS:
+                continue
             first = self._leading(outputs)
             if outputs and not np.isfinite(written[first]).all():
+                reason = "its forward gives numbers that are not finite"
                 continue
-            return self._with_shapes(params, limits, [first, *(one for one in outputs if one != first)], written)
-        raise NoCallError("its forward gives numbers that are not finite")
+            rest = [one for one in outputs if one != first]
+            return self._with_shapes(params, limits, [*([first] if first else []), *rest], written)
+        raise NoCallError(reason)
 
     def _leading(self, outputs: Sequence[str]) -> str:
-        """Return the output that backward takes an upstream for, the first where it is not told."""
-        if not outputs:
-            raise NoCallError("its forward writes into none of its buffers")
+        """Return the output that backward takes an upstream for, the first where it is not told; empty for none."""
         constant = {one.name.lower() for one in self.backward.parameters if one.constant}
         for name in outputs:
             if constant & {f"d{name.lower()}", f"d_{name.lower()}", f"grad_{name.lower()}", f"{name.lower()}_grad"}:
                 return name
-        return outputs[0]
+        return next(iter(outputs), "")
 
     @property
     def _path(self) -> Path:
@@ -129,6 +135,12 @@ class _Trial:
     def _call(self, function: Declaration, given: Mapping[str, Array], params: Mapping[str, Any]) -> dict[str, Array]:
         buffers, _ = call_function(self._path, function, given, params, double=bool(self.libraries.float64))
         return {name: buffer.array for name, buffer in buffers.items()}
+
+    def _results(self, given: Mapping[str, Array], params: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Return what forward writes into its outputs, and what it returns."""
+        wide = bool(self.libraries.float64)
+        buffers, returned = call_function(self._path, self.forward, given, params, double=wide)
+        return [*(buffers[name].array for name in outputs), 0.0 if returned is None else returned]
 
     def _filled(self, one: Parameter, limits: tuple[float, float]) -> Array:
         rng = np.random.default_rng(sum(map(ord, one.name)))
@@ -214,14 +226,14 @@ class _Trial:
         given |= {name: np.zeros(ROOM) for name in outputs}
         if one.floating:  # the last row of a table counts
             given |= {other.name: np.full(ROOM, LABELS - 1) for other in pointers if not other.floating}
-        plain = self._call(self.forward, given, params)
+        plain = self._results(given, params, outputs)
 
         def matters(begin: int) -> bool:
             for change in (10.0, -10.0, 0.25) if one.floating else (1, 2):
                 tail = given[one.name].copy()
                 tail[begin:] = tail[begin:] + change if one.floating else (tail[begin:] + change) % LABELS
-                now = self._call(self.forward, given | {one.name: tail}, params)
-                if any(not np.array_equal(now[name], plain[name], equal_nan=True) for name in outputs):
+                now = self._results(given | {one.name: tail}, params, outputs)
+                if any(not np.array_equal(*pair, equal_nan=True) for pair in zip(now, plain, strict=True)):
                     return True
             return False
 
@@ -243,11 +255,11 @@ class _Trial:
             if one.pointer and one.name not in found and one.name not in (*inputs, *outputs)
         ]
         for one in left:
-            if outputs[0] not in found.values() and (one.constant or UPSTREAM.fullmatch(one.name.lower())):
+            if outputs and outputs[0] not in found.values() and (one.constant or UPSTREAM.fullmatch(one.name.lower())):
                 found[one.name] = outputs[0]
             else:
                 raise NoCallError(f"what its argument {one.name} is")
-        if outputs[0] not in found.values():
+        if outputs and outputs[0] not in found.values():
             raise NoCallError("it takes no gradient of its output")
         return found
 
@@ -256,11 +268,11 @@ def _as(array: Array, like: Array) -> Array:
     return array.astype(like.dtype)
 
 
-def _params(forward: Declaration, backward: Declaration) -> dict[str, Any]:
+def _params(forward: Declaration, backward: Declaration, several: Sequence[int]) -> dict[str, Any]:
     """Return values for all arguments that are numbers: sizes that differ, and settings by name."""
     scalars = {one.name: one for one in (*forward.parameters, *backward.parameters) if not one.pointer}
     sizes = [name for name, one in scalars.items() if not one.floating and not KNOWN.fullmatch(name.lower())]
-    free = iter(SIZES)
+    free = itertools.cycle(several)
     params: dict[str, Any] = {}
     for name, one in scalars.items():
         if one.floating:

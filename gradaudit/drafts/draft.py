@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,14 @@ from gradaudit.drafts.c_build import SUFFIXES
 from gradaudit.drafts.c_functions import NoCallError, c_guess
 from gradaudit.drafts.classes import class_subjects
 from gradaudit.drafts.closures import closure_subjects
-from gradaudit.drafts.functions import Places, pair_subjects, value_and_grad_subjects
+from gradaudit.drafts.frameworks import framework_subjects
+from gradaudit.drafts.functions import (
+    Places,
+    context_subjects,
+    pair_subjects,
+    pulled_subjects,
+    value_and_grad_subjects,
+)
 from gradaudit.drafts.guess import SECONDS, Subject, Tried, bare_case, case_of, search
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
@@ -113,9 +122,22 @@ def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
         if one.kind is Kind.CLASS:
             return class_subjects(places, one.name, held)
         if one.kind is Kind.CLOSURE:
-            return closure_subjects(places, one.name, module, held)
+            return chain(closure_subjects(places, one.name, module, held), pulled_subjects(places, one.name, held))
         return _pair(places, one.name, owner, held)
+    if one.kind is Kind.TORCH_FUNCTION:
+        return _function_class(places, one.name, module, _held(module, one.name)[1])
+    if one.kind is Kind.JAX:
+        return framework_subjects(places, one.name, "jax", _held(module, one.name)[1])
     raise NoGuessError(f"it is written as {one.kind}: name it in a spec")
+
+
+def _function_class(places: Places, name: str, module: Any, kind: Any) -> Iterator[Subject]:
+    """Return the ways to call a class of functions with contexts: torch's, or one of the module's own making."""
+    if any(base.__module__.startswith("torch.") for base in kind.__mro__):
+        return framework_subjects(places, f"{name}.apply", "torch", kind.forward, skip=1)
+    if isinstance(inspect.getattr_static(kind, "forward", None), (staticmethod, classmethod)):
+        return context_subjects(places, name, kind, module)
+    return class_subjects(places, name, kind)
 
 
 def _pair(places: Places, name: str, owner: Any, backward: Any) -> Iterator[Subject]:

@@ -41,7 +41,21 @@ WEIGHTS: tuple[Shape, ...] = (
     (3, 3),
     (3,),
 )
-BIASES: tuple[Shape, ...] = ((5,), (4,), (1, 5), (5, 1), (1, 4), (4, 1), (), (1,), (3,), (20,), (1, 4, 1, 1), (5, 1, 1))
+BIASES: tuple[Shape, ...] = (
+    (5,),
+    (4,),
+    (1, 5),
+    (5, 1),
+    (1, 4),
+    (4, 1),
+    (),
+    (1,),
+    (3,),
+    (20,),
+    (1, 1, 1, 5),
+    (1, 4, 1, 1),
+    (5, 1, 1),
+)
 SCALES: tuple[Shape, ...] = ((4,), (5,), (1, 4), (4, 1), (3, 1), (1, 4, 1, 1), (3,), ())
 STATES: tuple[Shape, ...] = ((3, 5), (5,), (5, 1), (3, 4), (4,), (5, 3))
 
@@ -75,8 +89,41 @@ RANGES: tuple[tuple[float, float], ...] = ((-2.0, 2.0), (0.25, 2.0), (0.05, 0.95
 def candidates(names: Sequence[str]) -> dict[str, tuple[Candidate, ...]]:
     """Return what each of an op's inputs may be, the likeliest first."""
     plain = [plain_name(name) for name in names]
-    pair = set(plain) <= {"a", "b", "c"} or len(names) == 1
-    return {name: tuple(_of(word, k == 0, pair=pair)) for k, (name, word) in enumerate(zip(names, plain, strict=True))}
+    pair = set(plain) <= {"a", "b", "c"} or (len(names) == 1 and not INDEX_NAMES.fullmatch(plain[0]))
+    made = {name: tuple(_of(word, k == 0, pair=pair)) for k, (name, word) in enumerate(zip(names, plain, strict=True))}
+    if any(STATE_NAMES.fullmatch(word) for word in plain[1:]):
+        made |= {
+            name: tuple(map(Candidate, RECURRENT[kind]))
+            for name, word in zip(names, plain, strict=True)
+            if (kind := _recurrent(word))
+        }
+    return made
+
+
+RECURRENT: dict[str, tuple[Shape, ...]] = {
+    "into": ((4, 5), (4, 20), (5, 4), (20, 4)),
+    "within": ((5, 5), (5, 20), (20, 5)),
+    "bias": ((5,), (20,), (5, 1), (1, 5), (20, 1), (1, 20)),
+    "state": ((3, 5), (2, 5), (5,), (5, 3), (5, 1)),
+}
+"""Shapes in recurrent cells, of 5 units with up to four gates."""
+
+
+def _recurrent(word: str) -> str:
+    """Return what an input of a recurrent cell is, by its name; empty for others."""
+    if STATE_NAMES.fullmatch(word):
+        return "state"
+    if BIAS_NAMES.fullmatch(word):
+        return "bias"
+    if re.fullmatch(r"u\w?|v|w_?(h\w*|aa|rec\w*|s)|.*(hh|recurrent|hidden).*", word):
+        return "within"
+    return "into" if WEIGHT_NAMES.fullmatch(word) else ""
+
+
+def is_parameter(name: str) -> bool:
+    """Whether something of this name is likely to be an array of parameters."""
+    word = name.lower().strip("_")
+    return any(pattern.fullmatch(word) for pattern in (WEIGHT_NAMES, BIAS_NAMES, SCALE_NAMES))
 
 
 def plain_name(name: str) -> str:
@@ -113,8 +160,8 @@ def _of(word: str, first: bool, *, pair: bool) -> Iterator[Candidate]:
         yield from data
         yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
     else:
-        yield from data
-        yield from (Candidate(shape) for shape in WEIGHTS if shape not in DATA)
+        beside: tuple[Shape, ...] = ((3, 4), (4,), (3,), (2, 3, 4), (4, 5))
+        yield from map(Candidate, dict.fromkeys((*beside, *DATA, *WEIGHTS)))
         yield Candidate((ROWS,), "labels")
 
 

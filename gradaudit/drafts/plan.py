@@ -134,5 +134,5 @@ def _overridden(case: Case, overrides: Overrides) -> Iterator[Case]:
         changes["method"] = overrides.method
     for dtype in overrides.dtypes or (case.dtype,):
         inputs = tuple(replace(one, dtype=dtype) if one.dtype == case.dtype else one for one in case.inputs)
-        tolerance = overrides.tolerances.get(dtype)
+        tolerance = overrides.tolerances.get(dtype, case.tolerance)
         yield replace(case, **changes, dtype=dtype, inputs=inputs, tolerance=tolerance)

@@ -42,7 +42,7 @@ SETTINGS: tuple[tuple[str, Any], ...] = (
 TRAINING = re.compile(r"(is_?)?train(ing)?(_?flg|_?mode|_?flag)?|mode")
 """Arguments with a default that backward is written for another value of."""
 
-CONFIG = re.compile(r".*(params?|config|cfg|opts?|options|hparams?|kwargs|settings|meta)")
+CONFIG = re.compile(r".*(params?|parameters?|config|cfg|conf|opts?|options|kwargs|settings|meta|args)")
 """Arguments that are dicts of settings."""
 
 

@@ -109,6 +109,8 @@ class PythonTarget:
         surrogate: the function whose derivative backward is meant to be; empty for forward itself.
         accumulates: whether backward adds to the buffers of gradients that it is given.
         definitions_only: whether its modules are imported without the statements that run something.
+        context: a class of contexts, ``module:name``: forward takes one first, and backward gets it as its ``cache``.
+        packs: arguments of forward that are dicts, in their places among the inputs, and the inputs in each.
 
     """
 
@@ -120,6 +122,8 @@ class PythonTarget:
     surrogate: str = ""
     accumulates: bool = False
     definitions_only: bool = False
+    context: str = ""
+    packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ class LayerTarget:
         definitions_only: as in a ``PythonTarget``.
         constructor: names of the inputs that the constructor takes, by keyword.
         convention: what backward returns.
+        output: the place where forward leaves its output; empty where it returns it.
 
     """
 
@@ -162,6 +167,7 @@ class LayerTarget:
     definitions_only: bool = False
     constructor: tuple[str, ...] = ()
     convention: Convention = "vjp"
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -405,6 +411,8 @@ def takes_upstream(target: Target) -> bool:
         if target.backward.convention != "vjp":
             return target.backward.convention != "value_and_grad"
         return any(word.startswith("upstream") for word in target.backward.args)
+    if isinstance(target, LibraryTarget):
+        return any(meant in target.outputs for meant in target.gradients.values())
     if not isinstance(target, LayerTarget) or target.convention == "derivative":
         return True
     return any(word.startswith("upstream") for word in target.args)

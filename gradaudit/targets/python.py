@@ -39,6 +39,8 @@ class PythonOp:
         stand_in: what is differenced in forward's stead, with the same arguments; None for forward itself.
         accumulates: whether backward adds to the buffers that it is given.
         generators: puts the global generators back before each call.
+        context: makes a context that forward takes before its inputs, and that is returned behind its outputs.
+        packs: arguments of forward that are dicts of inputs, by name; each stands where its first input does.
 
     """
 
@@ -53,6 +55,8 @@ class PythonOp:
     stand_in: Callable[..., Any] | None = None
     accumulates: bool = False
     generators: PutBack = field(default_factory=PutBack, compare=False)
+    context: Callable[[], Any] | None = None
+    packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return forward's outputs: its arrays, or the members of the tuple, dict or dataclass that it returned."""
@@ -113,13 +117,14 @@ class PythonOp:
 
     def _members(self, function: Callable[..., Any], inputs: Mapping[str, Array]) -> list[Any]:
         try:
-            returned = self.generators.forward(function, *inputs.values(), **self.params)
+            before = [] if self.context is None else [self.context()]
+            returned = self.generators.forward(function, *before, *packed(inputs, self.packs).values(), **self.params)
         except OpError:
             raise
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
         members = list(members_of(returned).values())
-        return members[:1] if self.convention == "value_and_grad" else members
+        return members[:1] if self.convention == "value_and_grad" else [*members, *before]
 
     def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
         """Return what forward returned, as backward is given it: anew where it is more than arrays."""
@@ -139,6 +144,8 @@ class PythonOp:
     ) -> Any:
         if word in inputs:
             return inputs[word]
+        if word in self.packs:
+            return packed(inputs, self.packs)[word]
         if buffer := BUFFER.fullmatch(word):
             return buffers[buffer[1]]
         if word == CACHE:
@@ -164,6 +171,18 @@ def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:
     if not rest:
         raise OpError("backward's args name cache, but forward returned nothing beside its output")
     return rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def packed(inputs: Mapping[str, Any], packs: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Return inputs by name, those in dicts together, where the first of them stands."""
+    holder = {name: pack for pack, names in packs.items() for name in names}
+    made: dict[str, Any] = {}
+    for name, array in inputs.items():
+        if name in holder:
+            made.setdefault(holder[name], {})[name] = array
+        else:
+            made[name] = array
+    return made
 
 
 def named_word(word: str, given: Sequence[Any]) -> Any:
@@ -257,6 +276,10 @@ def open_python(target: PythonTarget, case: Case) -> PythonOp:
         stand_in = Reference(import_function(target.reference, target.folder), forward, case.dtype)
     elif target.surrogate:
         stand_in = import_function(target.surrogate, target.folder)
+    context: Callable[[], Any] | None = None
+    if target.context:
+        with definitions_only(target.definitions_only):
+            context = import_function(target.context, target.folder)
     own = getattr(forward, "__globals__", {}) if CACHE in target.backward.args else {}
     return replace(
         opened,
@@ -264,6 +287,8 @@ def open_python(target: PythonTarget, case: Case) -> PythonOp:
         stand_in=stand_in,
         accumulates=target.accumulates,
         generators=PutBack([own]),
+        context=context,
+        packs=target.packs,
     )
 
 
