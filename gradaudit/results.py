@@ -52,6 +52,7 @@ ADVISORY_CODES = frozenset(
         "zero-input",
         "vanishing",
         "exploding",
+        "unused-parameter",
     }
 )
 """Finding codes that inform without failing a case."""

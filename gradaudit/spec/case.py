@@ -334,10 +334,16 @@ class ModelTarget:
 class FlowTarget(ModelTarget):
     """A model of which is asked whether gradients flow to all that they should reach, and are right.
 
-    ``backward`` is the name that the step has which made the model's output; empty where none is expected.
+    Attributes:
+        backward: the name that the step has which made the model's output; empty where none is expected.
+        stopped: patterns of parameters and inputs whose gradients are stopped on some way on purpose.
+        unused: patterns of parameters that a batch may not use.
+
     """
 
     backward: str = ""
+    stopped: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
