@@ -51,6 +51,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "exploding": ("SCALE = 1.0e6", "SCALE = 1.0"),
     "unreached-parameter": ("Tensor(x.data + (x @ self.mix).data)", "x + x @ self.mix"),
     "unregistered-parameter": ('{"weight": self.weight}', '{"weight": self.weight, "bias": self.bias}'),
+    "unused-parameter": ("x @ self.weight", "x @ self.weight + self.bias"),
     "vanishing": ("SCALE = 1.0e-6", "SCALE = 1.0"),
     "wrong-backward": ("SoftmaxBackward", "TanhBackward"),
     "zero-gradient": ("0.0 * (upstream * x)", "upstream * x"),
