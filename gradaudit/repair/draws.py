@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import on_host
+from gradaudit.repair.direct import Direct, direct_of
 from gradaudit.spec.case import Case, Input
 from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import is_complex
+from gradaudit.targets.framework_op import FrameworkOp
 from gradaudit.targets.op import LostOpError, Op, OpError
 from gradaudit.targets.parameters import completed
 
@@ -44,11 +47,12 @@ class Draw:
 
     Attributes:
         case: what was drawn.
-        op: its op, opened.
+        op: its op, opened; nothing of its backward is compiled.
         inputs, outputs, upstream: what backward is called with.
         places: the flat indices that are looked at, by input.
         numerical: the gradient at all of them, one input after the other; complex where any input is.
         slack: what an analytical gradient may be off by; infinite where nothing is known.
+        direct: backward called without its framework; None where it takes none, or cannot be had.
         owners: which input each of these belongs to, by its position in ``names``.
 
     """
@@ -62,6 +66,7 @@ class Draw:
     numerical: Vector
     slack: NDArray[np.float64]
     owners: NDArray[np.intp]
+    direct: Direct | None = None
 
     @property
     def names(self) -> list[str]:
@@ -73,14 +78,31 @@ class Draw:
 
         What backward changes in its inputs it changes in copies.
         """
+        if self.direct:
+            with np.errstate(all="ignore"):
+                return self.looked_at(self.direct.gradients())
+        return self.looked_at(self._answer())
+
+    def _answer(self) -> Mapping[str, Any]:
         inputs = {name: _copied(array) for name, array in self.inputs.items()}
         outputs = tuple(map(_copied, self.outputs))
         with np.errstate(all="ignore"):
             try:
-                answer = self.op.backward(tuple(map(_copied, self.upstream)), inputs, outputs)
+                return self.op.backward(tuple(map(_copied, self.upstream)), inputs, outputs)
             except ERRORS:
-                answer = {}
-        return self.looked_at(answer)
+                return {}
+
+    def alone(self, backward: FunctionType) -> Draw:
+        """Return the draw with backward called without its framework, where that gives the same."""
+
+        def call() -> Mapping[str, Any]:
+            answer = self._answer()
+            return {name: on_host(answer[name]) for name in self.places if answer.get(name) is not None}
+
+        if not isinstance(self.op, FrameworkOp):
+            return self
+        found = direct_of(backward, call)
+        return replace(self, direct=found) if found and found.places.keys() == self.places.keys() else self
 
     def looked_at(self, answer: Mapping[str, Any]) -> Vector:
         """Return the elements of gradients that are looked at, in one vector."""
@@ -138,6 +160,7 @@ def drawn(
     numerical = np.concatenate([values for values, _ in measured])
     slack = np.concatenate([_slack(*pair) for pair in measured])
     owners = np.repeat(np.arange(len(places)), [len(chosen) for chosen in places.values()])
+    op = op.uncompiled() if isinstance(op, FrameworkOp) else op
     return Draw(case, op, inputs, outputs, upstream, places, numerical, slack, owners)
 
 

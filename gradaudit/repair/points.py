@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from math import prod
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,16 @@ class Points:
     shapes: int
 
 
-def points(cases: Sequence[Case], failing: Case, wrong: Wrong, stack: ExitStack) -> Points | None:
+def points(
+    cases: Sequence[Case], failing: Case, wrong: Wrong, backward: FunctionType, stack: ExitStack
+) -> Points | None:
     """Return where to search and where to hold what is found against; None where nothing is wrong in double precision.
 
     Args:
         cases: all cases of the op.
         failing: one of them whose gradient is wrong.
         wrong: where, by input.
+        backward: the function that gradients are written in.
         stack: what the ops are kept open by.
 
     """
@@ -56,7 +60,8 @@ def points(cases: Sequence[Case], failing: Case, wrong: Wrong, stack: ExitStack)
     def made(case: Case, most: int) -> Draw | None:
         try:
             known = wrong if case.inputs == failing.inputs and case.seed == failing.seed else None
-            return drawn(case, stack.enter_context(opened(case)), most, known)
+            draw = drawn(case, stack.enter_context(opened(case)), most, known)
+            return draw.alone(backward) if draw else None
         except ERRORS:
             return None
 

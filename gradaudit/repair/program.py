@@ -10,7 +10,7 @@ import tokenize
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import FunctionType
 
@@ -63,7 +63,7 @@ class Program:
                 stack.enter_context(standing_in(function, source.code()))
             yield
 
-    @property
+    @cached_property
     def cost(self) -> float:
         """How much was changed: tokens put in and taken away, those of far-fetched numbers counted more."""
         before, after = self.first.text.splitlines(), self.text.text.splitlines()
@@ -156,22 +156,23 @@ def _changed(before: list[str], after: list[str]) -> Iterator[tuple[str, str]]:
             yield "\n".join(before[a:b]), "\n".join(after[c:d])
 
 
-def _tokens(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _tokens(text: str) -> tuple[str, ...]:
     try:
         made = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
-        return [token.string for token in made if token.string.strip()]
+        return tuple([token.string for token in made if token.string.strip()])
     except (tokenize.TokenError, IndentationError):
-        return text.split()
+        return tuple(text.split())
 
 
-def _cost(before: list[str], after: list[str], words: frozenset[str]) -> float:
+def _cost(before: Sequence[str], after: Sequence[str], words: frozenset[str]) -> float:
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     cost = 0.0
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind != "equal":
             cost += sum(0.5 if token in "()" else 1.0 for token in before[a:b])
             for k in range(c, d):
-                is_function = after[k + 1 : k + 2] == ["("] and after[k - 1 : k] != ["."]
+                is_function = after[k + 1 : k + 2] == ("(",) and after[k - 1 : k] != (".",)
                 cost += NEW_FUNCTION if is_function and _is_new(after[k], words) else _weight(after[k], words)
     return cost
 

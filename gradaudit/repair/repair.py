@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -94,7 +95,10 @@ def repair(
             op = stack.enter_context(opened(failing))
             first = drawn(failing, op, 1)
             parts = parts_of(op, dict(first.inputs) if first else None)
-            tried = (points(cases, case, _indices(case, ended), stack) for case in wrong[:MOST_STARTS])
+            tried = (
+                points(cases, case, _indices(case, ended), parts.program.functions[0][0], stack)
+                for case in wrong[:MOST_STARTS]
+            )
             made = next(filter(None, tried), None)
         except NoSourceError as error:
             return told((), str(error))
@@ -177,7 +181,7 @@ class _Held:
 
 def _held(found: Found, cases: Sequence[Case], ended: Ended, made: Points) -> _Held | None:
     """Hold a program against fresh draws and against the audits of all cases; None where any speaks against it."""
-    with suppress(SyntaxError, ValueError, TooLongError), found.program.installed():
+    with suppress(SyntaxError, ValueError, TooLongError), found.program.installed(), _nothing_compiled():
         with ExitStack() as stack:
             fresh = list(_fresh(made.draws[0].case, stack))
             if not all(_mends(draw, found.inputs) for draw in fresh):
@@ -190,6 +194,17 @@ def _held(found: Found, cases: Sequence[Case], ended: Ended, made: Points) -> _H
                 return None
         return _Held(found, Confirmed(len(audited), made.seeds + len(fresh), made.shapes))
     return None
+
+
+@contextmanager
+def _nothing_compiled() -> Iterator[None]:
+    """Let JAX forget what it compiled of other code, before and after."""
+    jax = sys.modules.get("jax")
+    for step in (True, False):
+        if jax is not None:
+            jax.clear_caches()
+        if step:
+            yield
 
 
 def _fresh(case: Case, stack: ExitStack) -> Iterator[Draw]:
@@ -244,7 +259,7 @@ def _sturdiest_first(confirmed: list[_Held], made: Points) -> list[_Held]:
     return [*ordered, *(held for held in confirmed if held not in near)]
 
 
-STURDY = 2.5
+STURDY = 1.2
 """Cost that an edit may have above the plainest and be preferred for not overflowing."""
 
 LARGE = 1000.0

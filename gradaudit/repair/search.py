@@ -135,11 +135,18 @@ class Search:
                     for edit in edits(make, look.source.body, look.around):
                         if self.budget.over:
                             return
-                        if not look.is_idle(edit):
+                        if not look.is_idle(edit) and self._is_worth_trying(look.source, edit):
                             self._try(function, look.source, edit)
             for function, look in looked.items():
-                if look.watched:
+                if look.watched and self._dearest > PLAIN + ROOM:
                     self._fit(function, look, base)
+
+    def _is_worth_trying(self, source: Written, edit: Edit) -> bool:
+        """Whether an edit is not much dearer than the plainest that was found."""
+        if not self.whole:
+            return True
+        before = source.text.slice(edit.start, edit.end)
+        return edit_cost(before, edit.replacement, self.program.words) <= self._dearest
 
     def _look(self, source: Written, base: Vector) -> Look:
         """Watch a function once, and see which of its expressions what is wrong does not depend on at all."""
@@ -302,7 +309,10 @@ class Search:
         return frozenset(mended) if mended > {name for name, was in self._bases[0].items() if was} else frozenset()
 
 
-ROOM = 2.0
+PLAIN = 2.1
+"""Cost of an edit that no fitted one could be plainer than: one token for another."""
+
+ROOM = 1.2
 """By how much an edit may cost more than the plainest that was found, and still be tried."""
 
 LONGEST = 2.0

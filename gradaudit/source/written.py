@@ -113,6 +113,16 @@ def compiled_for(function: FunctionType, node: ast.FunctionDef | ast.Lambda) -> 
     return code
 
 
+def trampoline(function: FunctionType, name: str) -> CodeType:
+    """Return code that hands a function's arguments, a tuple and a dict, to a global of its module."""
+    mentioned = ", ".join(function.__code__.co_freevars)  # so that the code has the variables that the function has
+    text = f"def call(*given, **named):\n    if 0: ({mentioned},)\n    return {name}(given, named)\n"
+    body = text if mentioned else text.replace("    if 0: (,)\n", "")
+    node = ast.parse(body).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return compiled_for(function, node)
+
+
 def _code_named(code: CodeType, name: str) -> CodeType | None:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -15,14 +15,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.executor import Lost, Task
-from gradaudit.engine.pool import workers
 from gradaudit.mutation.mutants import Mutant, backward_of, mutants_of
 from gradaudit.repair.draws import drawn
 from gradaudit.repair.repair import repair
@@ -38,6 +37,7 @@ from gradaudit.targets.op import OpError
 ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
 FRESH = 4
+LONGEST = 240.0
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,14 @@ def main() -> None:
     tasks = tasks[: given.count]
     made: list[Tried] = []
     started = time.monotonic()
-    with workers(given.jobs, 180.0) as pool:
-        for place, outcome in pool.map(try_one, [Task(one) for one in tasks]):
-            mutant, cases = tasks[place]
-            one = (
-                Tried(cases[0].op, mutant.fault, mutant.diff, "lost", message=outcome.cause)
-                if isinstance(outcome, Lost)
-                else outcome
-            )
+    # Each in a process of its own: a fault may hang it, and leaves nothing behind.
+    with get_context("fork").Pool(given.jobs, maxtasksperchild=1) as pool:
+        waiting = [pool.apply_async(try_one, one) for one in tasks]
+        for (mutant, cases), result in zip(tasks, waiting, strict=True):
+            try:
+                one = result.get(LONGEST)
+            except Exception as error:
+                one = Tried(cases[0].op, mutant.fault, mutant.diff, "lost", message=repr(error))
             made.append(one)
             if one.ended in ("none", "wrong", "lost"):
                 print(f"{one.ended:9} {one.op}: {one.fault}: {one.planted}")
