@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradaudit.cli.completion import ops_and_codes
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 from gradaudit.cli.run import DtypeOption
 
@@ -22,7 +23,11 @@ FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 def explain(
     name: Annotated[
         str,
-        typer.Argument(metavar="OP|CODE", help="The name of an op or a model, the code of a finding, a lint rule."),
+        typer.Argument(
+            metavar="OP|CODE",
+            help="The name of an op, of a function of its own or of a model; the code of a finding, a lint rule.",
+            autocompletion=ops_and_codes,
+        ),
     ],
     case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
     specs: Annotated[

@@ -26,6 +26,7 @@ def init(
     from gradaudit.coverage.pattern_passes import PatternError, compiled_patterns
     from gradaudit.coverage.point_out import NoSuchPassError, pointed_out
     from gradaudit.report.files import AtomicFile, UnwritableError
+    from gradaudit.spec.modeline import modeline
 
     project = project_settings()
     home = (project.folder or Path()).resolve()
@@ -35,7 +36,7 @@ def init(
         place = output or str(_place(project.specs[0] if project.specs else Path("specs"), file, draft.op))
         if place != "-" and Path(place).exists():
             leave(f"{place} exists already; name another file with --output")
-        AtomicFile(place).write(draft.text)
+        AtomicFile(place).write(("" if place == "-" else modeline(Path(place), home)) + draft.text)
     except (NoSuchPassError, PatternError, UnwritableError) as error:
         leave(str(error))
     if place != "-":

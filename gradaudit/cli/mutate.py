@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradaudit.cli.completion import ops as op_names
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ FormatOption = StrEnum("FormatOption", ["terminal", "json"])
 
 def mutate(
     ops: Annotated[
-        list[str] | None, typer.Argument(metavar="[OP]...", help="Names of ops; default: all.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[OP]...", help="Names of ops; default: all.", show_default=False, autocompletion=op_names
+        ),
     ] = None,
     specs: Annotated[
         list[Path] | None, typer.Option(help="Spec files or folders; repeatable.", show_default="the project's")

@@ -60,6 +60,12 @@ def run(
     junit: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")
     ] = None,
+    sarif: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what fails as SARIF, for code scanning; - is stdout.")
+    ] = None,
+    badge: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw a badge as .svg, or as .json for a badge service.")
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
@@ -119,7 +125,7 @@ def run(
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.cli.recording import recording_of, without_what_is_known
     from gradaudit.cli.sharing import shared
-    from gradaudit.cli.written import written
+    from gradaudit.cli.written import summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
     from gradaudit.report.console import open_console
@@ -149,12 +155,13 @@ def run(
             loaded = selected(loaded, parse_selection(select))
         if partial := changed or since is not None:
             loaded = _changed(loaded, where, project, since, overrides)
-        console = open_console(stderr="-" in (json, junit))
+        console = open_console(stderr="-" in (json, junit, sarif))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
         terminal = TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose)
         shown: list[Handler] = [terminal, *github]
         with one_interrupt():
-            files = written(json, junit)
+            files = written(json, junit, sarif, badge)
+            pages = summaries() if format is FormatOption.github else []
             narrowed = partial or select is not None or dtype is not None
             whole = not narrowed and _are_all(where, project)
             partly = stale or shard is not None or not whole
@@ -162,7 +169,7 @@ def run(
             recorders = [recording.recorder] if recording else []
             terminal.kept_in = recording.kept_in if recording else ""
             updates = written_anew(known, known_in, whole=not partly) if update_baseline else []
-            reports = _each([tally, *shown, *files])
+            reports = _each([tally, *shown, *files, *pages])
             emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
             loaded = shared(loaded, shard, recording, emit)
             searching = _repairing(emit, loaded, jobs) if repair else emit
@@ -177,8 +184,8 @@ def run(
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for update in updates:
-        typer.echo(update.said, err=True)
+    for said in (*(update.said for update in updates), *(page.problem for page in pages if page.problem)):
+        typer.echo(said, err=True)
     if tally.finished and tally.finished.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):

@@ -60,12 +60,12 @@ def annotated_problem(problem: Problem) -> str:
 
 def annotation(level: str, message: str, *, file: str, **properties: str) -> str:
     """Return the line that makes an annotation; nothing in its parts can end it or begin another."""
-    places = {"file": _seen_from_workspace(file), **properties}
+    places = {"file": seen_from_workspace(file), **properties}
     named = ",".join(f"{key}={_escaped(text, ':,')}" for key, text in places.items())
     return f"::{level} {named}::{_escaped(message)}"
 
 
-def _seen_from_workspace(file: str) -> str:
+def seen_from_workspace(file: str) -> str:
     """Return a path as GitHub knows it: from the folder that the repository was checked out to."""
     workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
     path = Path(file).resolve()

@@ -315,6 +315,16 @@ class TestInit:
         assert gradaudit("run", "-q").stdout.startswith("3 gradients, 2 ops, 3 cases: 3 pass")
         assert gradaudit("coverage", "--fail-under", "100").exit_code == 0
 
+    def test_a_draft_names_the_schema_where_it_was_written(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("init", "powers:cube")
+        assert (powers / "specs" / "powers" / "cube.yaml").read_text().startswith("# Drafted from")
+        (powers / "specs" / "gradaudit.schema.json").write_text(gradaudit("schema").stdout)
+        (powers / "specs" / "powers" / "cube.yaml").unlink()
+        gradaudit("init", "powers:cube")
+        first = (powers / "specs" / "powers" / "cube.yaml").read_text().splitlines()[0]
+        assert first == "# yaml-language-server: $schema=../gradaudit.schema.json"
+        assert gradaudit("run", "-q").exit_code == 0
+
     def test_it_overwrites_nothing(self, gradaudit: Command, powers: Path) -> None:
         gradaudit("init", "powers:cube", "--output", "mine.yaml")
         before = (powers / "mine.yaml").read_text()

@@ -15,6 +15,7 @@ GUIDES = {
     "ci",
     "coverage",
     "debugging",
+    "editors",
     "repair",
     "findings",
     "flow",
