@@ -64,7 +64,7 @@ def test_the_tests_of_the_guide_from_gradcheck_pass_and_can_fail() -> None:
 
 
 def test_the_job_for_github_and_the_hook_can_be_read() -> None:
-    job, _ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
+    job, *_ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
     steps = [step["run"] for step in job["jobs"]["audit"]["steps"] if "run" in step]
     assert any("--format github" in step for step in steps)
 
