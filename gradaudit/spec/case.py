@@ -9,8 +9,23 @@ from typing import Any, Literal
 
 from gradaudit.spec.tape import TapeDescription, TapePreset
 
-Distribution = Literal["uniform", "normal", "integers", "bernoulli", "one_hot", "permutation", "spd"]
-Layout = Literal["contiguous", "transposed", "strided"]
+Distribution = Literal[
+    "uniform",
+    "normal",
+    "integers",
+    "bernoulli",
+    "one_hot",
+    "permutation",
+    "spd",
+    "symmetric",
+    "orthogonal",
+    "rotation",
+    "triangular",
+    "unit",
+    "simplex",
+    "sorted",
+]
+Layout = Literal["contiguous", "transposed", "strided", "reversed", "channels_last"]
 Method = Literal["auto", "exhaustive", "search"]
 
 
@@ -62,6 +77,8 @@ class Input:
         gap: least distance between any two elements, 0 for none.
         values: explicit values, nested as the shape is, or an array; nothing is drawn then.
         layout: how the array lies in memory.
+        probability: of the upper end of the range, for ``bernoulli``.
+        columns: a range for each element of the last axis, in the place of one for all; empty for none.
 
     """
 
@@ -75,6 +92,19 @@ class Input:
     gap: float = 0.0
     values: Any = None
     layout: Layout = "contiguous"
+    probability: float = 0.5
+    columns: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class RandomUpstream:
+    """A random upstream gradient that is scaled, as under loss scaling, and lies in memory in some way.
+
+    ``expanded`` is one row for all places along the first axis, as the backward of a sum hands on.
+    """
+
+    scale: float = 1.0
+    layout: Layout | Literal["expanded"] = "contiguous"
 
 
 Convention = Literal["vjp", "jacobian", "derivative", "value_and_grad"]
@@ -445,8 +475,8 @@ class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
-    ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), nested values or an array; ``step`` is None
-    where it is chosen automatically.
+    ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
+    ``step`` is None where it is chosen automatically.
     """
 
     op: str

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from gradaudit.spec.case import Case, Expectation, Method, Tolerance
-from gradaudit.spec.document import Strict
+from gradaudit.spec.case import Case, Expectation, Method, RandomUpstream, Tolerance
 from gradaudit.spec.dtypes import (
     DEFAULT_TOLERANCES,
 )
@@ -18,6 +17,7 @@ from gradaudit.spec.inputs import DRAWING_KEYS
 from gradaudit.spec.kinds import KINDS, Kind
 from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.source import Document, KeyPath
+from gradaudit.spec.strict import Strict
 
 REVERSE = "reverse"
 """The mode that goes without saying."""
@@ -156,7 +156,7 @@ def _case(
         inputs=inputs,
         params=merged["params"],
         tolerance=_tolerance(merged.get("tolerance", {}), dtype, overrides.tolerances.get(dtype)),
-        upstream=merged.get("upstream", "ones"),
+        upstream=_upstream(merged.get("upstream", "ones")),
         step=None if merged.get("step", "auto") == "auto" else float(merged["step"]),
         method=overrides.method or merged.get("method", "search"),
         seed=merged["seed"] if overrides.seed is None else overrides.seed,
@@ -170,6 +170,10 @@ def _expectation(given: Any, findings: tuple[str, ...]) -> Expectation:
     if not isinstance(given, Mapping):
         return Expectation(given, findings)
     return Expectation("fail" if "fail" in given.values() else "pass", findings, dict(given))
+
+
+def _upstream(given: Any) -> Any:
+    return RandomUpstream(**given) if isinstance(given, Mapping) else given
 
 
 def _tolerance(given: Mapping[str, Any], dtype: str, of_project: Tolerance | None) -> Tolerance | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gradaudit.spec.case import LibraryTarget
 from gradaudit.spec.declarations import Declaration, declarations
-from gradaudit.spec.document import LibraryModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import KeyPath
+from gradaudit.spec.target_document import LibraryModel
 
 PATH: KeyPath = ("target", "library")
 

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gradaudit.spec.case import Case, Location
-from gradaudit.spec.document import PLACE, Strict
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
 from gradaudit.spec.hints import meant_list, torn
@@ -21,6 +20,7 @@ from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
 from gradaudit.spec.project import DEFAULT_SPECS
 from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
+from gradaudit.spec.strict import PLACE, Strict
 
 SUFFIXES = (".yaml", ".yml")
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
-from gradaudit.spec.document import BackwardModel, TargetModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import KeyPath
+from gradaudit.spec.target_document import BackwardModel, TargetModel
 
 PATH: KeyPath = ("target",)
 

@@ -17,11 +17,11 @@ from gradaudit.spec.case import (
     ProcessTarget,
     Target,
 )
-from gradaudit.spec.document import TargetModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.python_target import GRADIENTS, PATH, check_words, python_target
+from gradaudit.spec.target_document import TargetModel
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 
