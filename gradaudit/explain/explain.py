@@ -25,7 +25,7 @@ from gradaudit.lint.rules import RULES
 from gradaudit.repair.in_worker import search_repairs
 from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.spec.case import Case, Tolerance
+from gradaudit.spec.case import Case, HeldTarget, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, closest, nearest
 from gradaudit.spec.level import Level, level_of
@@ -115,24 +115,40 @@ def explain(
     """
     _refuse_missing_frameworks(specs)
     pairs = _audited(specs, jobs, timeout)
+    document = specs.documents[specs.cases[0].op].locate(())
+    explanation = explain_results(specs.cases, pairs, jobs=jobs, timeout=timeout)
+    location, repairs = f"{document.file}:{document.line}", _repairs(specs, pairs, jobs, repair_seconds)
+    return replace(explanation, location=location, repairs=repairs)
+
+
+def explain_results(
+    cases: Sequence[Case], pairs: list[Pair], *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> Explanation:
+    """Explain what was found in cases of one op that were audited already.
+
+    Args:
+        cases: the cases.
+        pairs: each result, and the case that it is of.
+        jobs: worker processes for the curves, 0 for none.
+        timeout: seconds that a curve may take.
+
+    """
     studied = _studied(_gravest_of_each_input(pairs))
-    first = specs.cases[0]
+    first = cases[0]
     sightings = _sightings(pairs)
-    document = specs.documents[first.op].locate(())
     return Explanation(
         op=first.op,
         module=first.module,
-        location=f"{document.file}:{document.line}",
-        notes="\n\n".join(dict.fromkeys(case.notes.strip() for case in specs.cases if case.notes.strip())),
+        location="",
+        notes="\n\n".join(dict.fromkeys(case.notes.strip() for case in cases if case.notes.strip())),
         signature=signature_of(first),
-        cases=specs.cases,
+        cases=tuple(cases),
         tolerances=tuple(_tolerances(pairs)),
         results=tuple(result for _, result in pairs),
         studies=tuple(_studies(studied, jobs, timeout)),
         sightings=sightings,
         remedies=tuple(_remedies(sightings, pairs)),
         views=tuple(_views(pairs, jobs, timeout)),
-        repairs=_repairs(specs, pairs, jobs, repair_seconds),
     )
 
 
@@ -229,9 +245,14 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
             curve=trace.curve,
             no_curve=trace.trouble,
             heat_map=heat_map(result, shape),
-            command=command_for(case),
-            snippet=snippet_for(case, result.input, trace.curve) if trace.curve else "",
+            command="" if _is_at_hand(case) else command_for(case),
+            snippet=snippet_for(case, result.input, trace.curve) if trace.curve and not _is_at_hand(case) else "",
         )
+
+
+def _is_at_hand(case: Case) -> bool:
+    """Whether a case is of an op that no spec names, so that nothing can audit it from there."""
+    return isinstance(case.target, HeldTarget)
 
 
 MAX_VIEWS = 2

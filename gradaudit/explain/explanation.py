@@ -86,7 +86,7 @@ class Explanation:
     Attributes:
         op: its name.
         module: the group that it is reported under.
-        location: ``file:line`` of its spec.
+        location: ``file:line`` of its spec; empty where none names it.
         notes: the spec's prose.
         signature: how it is called.
         cases: what was audited.

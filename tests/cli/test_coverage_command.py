@@ -307,6 +307,20 @@ def test_a_folder_that_is_read_only(gradaudit: Command, powers: Path, monkeypatc
     assert "cannot write reports/coverage.md: Read-only file system" in found.stderr
 
 
+def test_names_are_whole_in_eighty_columns(gradaudit: Command, powers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "an_op_with_a_name_of_sixty_characters_so_that_room_is_scarce"
+    (powers / "specs" / "long.yaml").write_text(yaml.safe_dump(square_spec() | {"op": name, "module": "m"}))
+    gradaudit("run", "-q")
+    for width, whole in ((80, True), (60, False), (200, True)):
+        monkeypatch.setattr("gradaudit.report.console.WIDE", width)
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = gradaudit("coverage", "--no-output").stdout
+        assert max(map(len, text.partition("backward pass without")[0].splitlines())) <= width
+        assert (f"m/{name}" in text) == whole
+        assert f"m/{name}"[:40] in text
+        assert ("Error/tol." in text) == (width == 200)
+
+
 class TestInit:
     def test_it_writes_what_can_be_audited(self, gradaudit: Command, powers: Path) -> None:
         found = gradaudit("init", "powers:cube")

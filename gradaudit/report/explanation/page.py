@@ -74,7 +74,8 @@ def _count(results: Sequence[Result], verdict: Verdict) -> int:
 def _audited(explanation: Explanation) -> Iterator[Block]:
     yield Heading("What was audited")
     calls = explanation.signature.calls.items()
-    yield Entries((("spec", f"{explanation.location} (module {explanation.module})"), *calls))
+    spec = f"{explanation.location} (module {explanation.module})"
+    yield Entries((*((("spec", spec),) if explanation.location else ()), *calls))
     yield cases_table(explanation.cases)
     if explanation.tolerances:
         yield Entries(tuple(("tolerance", _tolerance(made)) for made in explanation.tolerances))
@@ -265,6 +266,8 @@ def _peace(explanation: Explanation) -> str:
 
 def _reproduced(explanation: Explanation) -> Iterator[Block]:
     study = max(explanation.studies, key=lambda study: (study.result.verdict.severity, bool(study.curve)))
+    if not study.command:
+        return
     yield Heading("Reproduce it")
     yield Code(study.command, "sh")
     if study.snippet:
