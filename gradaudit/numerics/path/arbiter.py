@@ -158,7 +158,7 @@ def _others_too(
         {name: (places[k : k + 1], off[k : k + 1])} for name, (places, off) in each.items() for k in range(len(places))
     ]
     error = max(path.apart for path in seen)
-    groups = alone[1:] if len(alone) > 1 else []
+    groups = [each, *alone[1:]] if len(alone) > 1 else []  # what is off by a common factor shows where many move
     if _size(accused) > max(TOGETHER):
         groups.append(dict(accused))
     for group in groups:

@@ -10,7 +10,7 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
 from gradaudit.numerics.path.claim import Domain
 
-SHORTEST = 0.75
+SHORTEST = 0.85
 """Displacements are drawn between this part of the longest and the longest."""
 
 SHORT_OF_WALL = 1 - 2.0**-6
@@ -90,7 +90,7 @@ class Room:
             down=xp.where(blocked & (moved < 0), rest, self.down),
         )
 
-    def scaled(self, factor: float) -> Room:
+    def scaled(self, factor: float | Array) -> Room:
         """Return the same room for displacements that are longer or shorter by a factor."""
         return replace(self, length=self.length * factor)
 

@@ -10,11 +10,19 @@ from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
+from gradaudit.numerics.path.partition import spread
 from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.walk import Walked, walk
 
 LENGTHS = 6
 """Lengths of a path that are tried where the quadrature is worse than forward's noise."""
+
+TURN_ABOUT = ((1, 1, 1, 1), (1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
+"""Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
+from that of the others."""
+
+UNEVEN = 6.0
+"""How many times more than usual noise the quadrature may miss of a block before its elements take shorter ways."""
 
 LONGER = 2.0
 """How many times longer paths are where the usual ones do not show enough."""
@@ -132,10 +140,12 @@ class Explorer:
         scatter, missed = (float(np.median(on_host(each))) for each in (found.scatter, found.missed))
         return SLOPE_ERROR * math.sqrt(scatter), math.sqrt(missed)
 
-    def lengthen(self) -> None:
-        """Try longer paths from now on, where these were not shortened: noise hides less of them."""
-        if self.share == self._first_share:
+    def lengthen(self) -> bool:
+        """Try longer paths from now on, where the quadrature had no trouble with these: noise hides less of them."""
+        if self.share == self._first_share and self._coherence == 1.0:
             self._rescale(LONGER)
+            return True
+        return False
 
     def _rescale(self, factor: float) -> None:
         self._rooms = {name: room.scaled(factor) for name, room in self._rooms.items()}
@@ -144,11 +154,11 @@ class Explorer:
     def _planned(self, coherence: float) -> dict[str, tuple[Array, Array]]:
         """Return how far, as parts of the longest displacement, and which way each element is to move."""
         plan = {}
-        for name in self.names:
+        for place, name in enumerate(self.names):
             like_this = self._rooms[name].up
             xp, size = namespace(like_this), count(like_this)
             along = like(np.where(self._rng.random(size) < (1 + coherence) / 2, 1.0, -1.0), like_this)
-            claimed = xp.sign(self._first[name])
+            claimed = xp.sign(self._first[name]) * TURN_ABOUT[self._walks // 2 % 4][place % 4]
             anyhow = like(2.0 * self._rng.integers(0, 2, size) - 1.0, like_this)
             signs = xp.where(claimed == 0, anyhow, claimed * along)
             if self._moving is not None:
@@ -165,4 +175,23 @@ class Explorer:
             if 0 < many <= MOST_KINKED * count(kinked):
                 self._rooms[name] = self._rooms[name].without(kinked, walked.moved[name], AN_EIGHTH)
                 turned = True
-        return turned
+        return self._shorten(walked) or turned
+
+    def _shorten(self, walked: Walked) -> bool:
+        """Make the displacements of blocks half as long of which the quadrature misses much more than of others."""
+        if self._pool.partition is None or self._pool.partition.blocks >= max(
+            count(self._first[name]) for name in self.names
+        ):
+            return False
+        nothing = {name: 0.0 * self._first[name] for name in self.names}
+        found = walked.residual(self._pool.partition, self._pool.axes, nothing)
+        usual = float(np.median(on_host(found.scatter + found.missed)))
+        rough = found.missed > UNEVEN**2 * usual
+        if not 0 < float((1.0 * rough).mean()) <= MOST_KINKED:
+            return False
+        xp = namespace(rough)
+        for name in self.names:
+            shape = tuple(self._claim.inputs[name].shape)
+            factor = xp.where(spread(1.0 * rough, shape, self._pool.axes[name]) > 0, 0.5, 1.0)
+            self._rooms[name] = self._rooms[name].scaled(factor)
+        return True

@@ -63,6 +63,7 @@ class Search:
         self._allowed = allowed
         self._common = common
         self._until = claim.forwards + calls
+        self._wholly: list[str] = []
         self._suspects: dict[str, list[tuple[Pool, Looks]]] = {}
         self.unexplained: list[str] = []
 
@@ -71,9 +72,18 @@ class Search:
         for name in pool.names:
             self._suspects.setdefault(name, []).append((pool, looks))
 
+    def suspect_all_of(self, name: str) -> None:
+        """Note that all elements of an input seem to share an error."""
+        self._wholly.append(name)
+
     def run(self) -> tuple[Culprit, ...]:
         """Return the culprits of all inputs."""
         found = [culprit for name in self._suspects for culprit in self._of_input(name)]
+        for name in dict.fromkeys(self._wholly):
+            if all(culprit.input != name for culprit in found):
+                size = count(self._allowed[name])
+                confirmed = self._confirmed(name, np.arange(size), size)
+                found += self._named((np.arange(size), confirmed)) if confirmed is not None else []
         if self._suspects and not found:
             names = ", ".join(self._suspects)
             self.unexplained.append(f"{names}: a trend above the tolerance that no part of one input confirms alone")
@@ -111,8 +121,17 @@ class Search:
     def _named_one_by_one(
         self, name: str, pool: Pool, looks: Looks, places: Places, confirmed: Confirmed
     ) -> list[Culprit]:
+        """Return few elements that fail by themselves one by one, and many as a block if most do on fresh paths."""
         if places.size > MOST_INDICES:
-            return self._named((places, confirmed))
+            fresh = Pool(pool.partition, {name: pool.axes[name]})
+            if self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
+                return []
+            again = fresh.looks(self._common, CONFIRMED)
+            still = places[on_host(fresh.spread(1.0 * again.failing, name))[places] > 0]
+            if 2 * still.size < places.size:
+                return self._named((places, confirmed))
+            bound = float(np.sqrt((on_host(again.bound) ** 2).sum() / (on_host(fresh.claimed()) ** 2).sum()))
+            return [Culprit(name, "block", still, fresh.shared_error(), bound)]
         errors = on_host(pool.estimate(name))
         bounds = on_host(looks.bound) / np.maximum(on_host(pool.reach(name)), np.finfo(float).tiny)
         return [Culprit(name, "index", np.array([k]), float(errors[k]), float(bounds[k])) for k in places]
@@ -166,11 +185,11 @@ class Search:
         looks = pool.looks(self._common, CONFIRMED)
         return (pool, looks) if bool(looks.dirty[0]) else None
 
-    def _walked(self, name: str, places: Places, size: int, paths: int) -> Pool | None:
+    def _walked(self, name: str, places: Places, size: int, paths: int, into: Pool | None = None) -> Pool | None:
         moving = np.zeros(size)
         moving[places] = 1.0
         explorer = self._explorer((name,), {name: like(moving, self._allowed[name])})
-        pool = Pool(None, {})
+        pool = into or Pool(None, {})
         for _ in range(paths):
             walked = explorer.path()
             if walked is not None:

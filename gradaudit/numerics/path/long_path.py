@@ -82,14 +82,17 @@ def walk_far(
 ) -> LongPath | None:
     """Walk one path; its pieces are halved where the claim changes most, until the quadrature misses little enough.
 
-    Displacements have random signs, or those of the mismatches, which then add up.
+    Displacements have random signs, or those of the mismatches, which then add up; these are half as long, as the
+    domain's walls turn long ones round.
     """
     displacements = {}
     for name, (places, off) in accused.items():
         x = claim.inputs[name]
         moving = np.zeros(count(x))
         moving[places] = np.sign(off) if aligned else rng.choice((-1.0, 1.0), len(places))
-        displacements[name] = Room.of(x, claim.domains[name], SHARE).draw(rng, like(moving, x))
+        displacements[name] = Room.of(x, claim.domains[name], SHARE / 2 if aligned else SHARE).draw(
+            rng, like(moving, x)
+        )
     route = Route(claim.inputs, displacements)
     calls = _Calls(claim, route, start)
     pieces = [calls.piece(0.0, 1.0)]

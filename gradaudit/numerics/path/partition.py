@@ -80,6 +80,14 @@ def partition_of(claim: Claim, name: str, start: Values, room: Room, rng: np.ran
     return None
 
 
+def coarser(partition: Partition, axes: dict[str, Axes]) -> Iterator[tuple[Partition, dict[str, Axes]]]:
+    """Yield the partitions by one of a partition's axes alone, with the axes of its inputs."""
+    for k, size in enumerate(partition.shape if len(partition.shape) > 1 else ()):
+        if size > 1:
+            outputs = tuple((places[k],) for places in partition.of_outputs)
+            yield Partition((size,), outputs), {name: (places[k],) for name, places in axes.items()}
+
+
 def _candidates(shape: Shape, outputs: tuple[Shape, ...]) -> Iterator[Parted]:
     """Yield what the shapes suggest: leading axes in common, trailing axes, one axis anywhere; finest first."""
     found: list[Parted] = []

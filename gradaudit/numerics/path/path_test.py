@@ -15,15 +15,15 @@ from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import Search
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM
-from gradaudit.numerics.path.partition import Parted, block_sums, partition_of
-from gradaudit.numerics.path.pool import ALPHA, Looks, Pool
+from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
+from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 
 PATHS = 3
 """Paths of a group at first."""
 
-FEWEST = 2
-"""Paths that a bound is told from."""
+NEARLY = 0.9
+"""Part of the goal that the paths still needed are reckoned for."""
 
 MANY = 10**6
 PATHS_TRIED = (3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
@@ -149,18 +149,19 @@ class _Test:
     ) -> Explorer:
         return Explorer(self._claim, self._start, self._first, names, self._rng, moving, share, pool or Pool(None, {}))
 
-    def _walk_group(self, group: _Group, paths: int) -> None:
-        """Walk paths of a group, as far as the calls last; the first ones in any case."""
+    def _walk_group(self, group: _Group, paths: int) -> bool:
+        """Walk paths of a group, as far as the calls last, the first ones in any case; return whether all could be."""
         if group not in self._groups:
             self._groups.append(group)
         for _ in range(paths):
-            if self._left < PER_PATH and group.pools[0].paths >= 2:
-                return
+            if self._left < PER_PATH and group.pools[0].paths >= FEWEST:
+                return False
             walked = group.explorer.path()
             if walked is None:
-                return
+                return False
             for pool in group.pools:
                 pool.add(walked, self._allowed)
+        return True
 
     @property
     def _left(self) -> int:
@@ -168,34 +169,37 @@ class _Test:
 
     def _walk_apart(self) -> None:
         """Move inputs with the same blocks together, where more must be known of one of them."""
-        for name in self._names:
-            room = Room.of(self._claim.inputs[name], self._claim.domains[name], SHARE)
-            self._parted[name] = partition_of(self._claim, name, self._start, room, self._rng)
+        wanted = self._open() if self._groups else set(self._names)
+        groups = []
+        for names in self._alike():
+            pools = self._pools(names)
+            if wanted & set(names) and (len(pools) > 1 or names != self._names or not self._groups):
+                groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
+                self._walk_group(groups[-1], PATHS)
+        for group in sorted(groups, key=self._more):
+            if self._more(group) and group.explorer.lengthen():
+                self._walk_group(group, 1)
+            while 0 < (more := self._more(group)) * PER_PATH <= self._left:
+                if not self._walk_group(group, more):
+                    break
+
+    def _alike(self) -> list[tuple[str, ...]]:
+        """Return the inputs by the blocks that they have; those that have none by themselves."""
         together: dict[object, list[str]] = {}
         for name in self._names:
-            parted = self._parted[name]
+            room = Room.of(self._claim.inputs[name], self._claim.domains[name], SHARE)
+            parted = self._parted[name] = partition_of(self._claim, name, self._start, room, self._rng)
             together.setdefault(parted.partition if parted else name, []).append(name)
-        groups: list[_Group] = []
-        wanted = self._open() if self._groups else set(self._names)
-        for names in together.values():
-            if not wanted & set(names):
-                continue
-            parted = self._parted[names[0]]
-            pools = [Pool(None, {})]
-            if parted is not None:
-                axes = {name: self._parted[name].axes for name in names if self._parted[name]}  # type: ignore[union-attr]
-                pools.append(Pool(parted.partition, axes))
-            elif len(together) == 1 and self._groups:
-                continue
-            group = _Group(self._explorer(tuple(names), pool=pools[-1]), pools)
-            self._walk_group(group, PATHS)
-            groups.append(group)
-        for group in sorted(groups, key=self._more):
-            if self._more(group):
-                group.explorer.lengthen()
-                self._walk_group(group, 1)
-            if (more := self._more(group)) * PER_PATH <= self._left:
-                self._walk_group(group, more)
+        return [tuple(names) for names in together.values()]
+
+    def _pools(self, names: tuple[str, ...]) -> list[Pool]:
+        """Return pools for inputs moved together: for the whole, and for their blocks, the finest last."""
+        axes = {name: parted.axes for name in names if (parted := self._parted[name]) is not None}
+        parted = self._parted[names[0]]
+        if parted is None:
+            return [Pool(None, {})]
+        coarse = [Pool(partition, chosen) for partition, chosen in coarser(parted.partition, axes)]
+        return [Pool(None, {}), *coarse, Pool(parted.partition, axes)]
 
     def _more(self, group: _Group) -> int:
         """Return how many more paths would reach the goal."""
@@ -213,11 +217,8 @@ class _Test:
             many = int(undecided.sum())
             if not 0 < many <= FEW * count(undecided) or self._left < 2 * PER_PATH:
                 continue
-            pools = [Pool(None, {})]
-            if (parted := self._parted.get(name)) is not None:
-                pools.append(Pool(parted.partition, {name: parted.axes}))
-            share = SECOND_SHARE
-            explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
+            pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
+            explorer = self._explorer((name,), {name: undecided * 1.0}, SECOND_SHARE, pools[-1])
             self._walk_group(_Group(explorer, pools), PATHS)
 
     # ... what is known
@@ -250,16 +251,8 @@ class _Test:
             here = pool.hidden(name, found)
             sharper = here < hidden
             hidden = xp.where(sharper, here, hidden)
-            shown = xp.where(sharper, self._shown(name, pool, found), shown)
+            shown = xp.where(sharper, pool.shown(name, found), shown)
         return hidden, shown
-
-    def _shown(self, name: str, pool: Pool, found: Looks) -> Array:
-        """Return what the trend of each element's block would be if it were all this element's; 0 without a trend."""
-        reach = pool.reach(name)
-        xp = namespace(reach)
-        beyond_noise = xp.sqrt(xp.clip(found.seen**2 - found.error**2, 0.0, None))
-        trend = pool.spread(xp.where(found.dirty, beyond_noise, 0.0 * found.seen), name)
-        return trend / xp.where(reach > 0, reach, xp.ones_like(reach))
 
     def _open_at(self, name: str, looks: list[tuple[Pool, Looks]]) -> Array:
         """Return at which elements an error may be that matters.
@@ -292,7 +285,7 @@ class _Test:
         for many in PATHS_TRIED:
             if (
                 many >= paths
-                and now * _width(many, prior, elements) / _width(paths, prior, elements) <= self._settings.goal
+                and now * _width(many, prior, elements) / _width(paths, prior, elements) <= NEARLY * self._settings.goal
             ):
                 return many
         return None
@@ -306,6 +299,9 @@ class _Test:
             suspects = self._suspects(pool, found, looks)
             if bool(suspects.any()):
                 search.suspect(pool, replace(found, failing=suspects))
+            for name, error in pool.common_errors(found, self._settings.common).items():
+                if error.fails:
+                    search.suspect_all_of(name)
         culprits = search.run()
         inputs = {name: self._input_report(name, looks) for name in self._names}
         unexplained = [*self._unexplained, *search.unexplained]

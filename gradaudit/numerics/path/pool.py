@@ -16,10 +16,16 @@ from gradaudit.numerics.path.walk import Residual, Walked
 ALPHA = 1e-4
 """Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""
 
+ADDED_UP = 0.5
+"""Part of their root of squares that the tolerated errors of many elements add up to: few are off by all they may."""
+
 ENOUGH_BLOCKS = 10
 """From so many on, blocks tell how much their variances differ."""
 
 MOST_FREEDOM = 1e6
+
+FEWEST = 2
+"""Paths that a bound is told from."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,10 @@ class Looks:
         bound: what noise and quadrature may feign of that.
         error: standard error of one path's slope.
         freedom: its degrees of freedom.
-        slack: what errors within the tolerance add up to: a common one, and others with random signs.
+        trend: what was seen beyond noise, 0 where that is nothing.
+        slack: what errors within the tolerance add up to with random signs.
         dirty: where a trend exceeds the bound.
-        failing: where it exceeds bound and slack.
+        failing: where it exceeds bound and slack, but for an error that all elements share and may have.
 
     """
 
@@ -41,9 +48,24 @@ class Looks:
     bound: Array
     error: Array
     freedom: float
+    trend: Array
     slack: Array
     dirty: Array
     failing: Array
+
+
+@dataclass(frozen=True)
+class CommonError:
+    """A relative error that all elements of an input share, what noise may feign of it, and what is allowed."""
+
+    error: float
+    bound: float
+    allowed: float
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is surely more than is allowed."""
+        return abs(self.error) > self.bound + self.allowed
 
 
 class Pool:
@@ -64,6 +86,7 @@ class Pool:
         self.paths = 0
         self._sums: Residual | None = None
         self._product: Array | None = None
+        self._rows: list[tuple[float, list[float]]] = []
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._along: dict[str, Array] = {}
         self._squares: dict[str, Array] = {}
@@ -82,6 +105,8 @@ class Pool:
             allowed=found.allowed,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
+        if self.partition is None:
+            self._rows.append((float(found.slope[0]), [float(each[0].sum()) for each in walked.shares.values()]))
         product = found.slope * found.share
         self._product = product if self._product is None else self._product + product
         for name, moved in walked.moved.items():
@@ -107,7 +132,7 @@ class Pool:
             alpha: chance that a bound does not hold for some block.
 
         """
-        if self._sums is None:
+        if self._sums is None or self._product is None:
             raise ValueError("no path was walked")
         sums, paths = self._sums, self.paths
         xp = namespace(sums.slope)
@@ -115,18 +140,28 @@ class Pool:
         variance, freedom = moderated(sums.scatter / paths, SCATTER_FREEDOM * paths)
         noise = xp.sqrt(SLOPE_ERROR**2 * variance + sums.missed / paths)
         chance = alpha / 2 / blocks
-        seen, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
+        first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
         bound = math.sqrt(stats.f.isf(chance, paths, freedom)) * noise
         low_bound = math.sqrt(stats.f.isf(chance, TREND * paths, freedom)) * noise
-        slack = common * xp.sqrt(sums.share / paths) + xp.sqrt(sums.allowed / paths)
+        added_up = 1.0 if blocks == sum(map(count, self._along.values())) else ADDED_UP
+        slack = added_up * xp.sqrt(sums.allowed / paths)
+        shared = xp.where(
+            sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
+        )
+        shared = xp.clip(shared, -common, common)
+        rest = xp.clip(sums.slope + 2 * shared * self._product + shared**2 * sums.share, 0.0, None)
+        dirty = (first > bound) | (low > low_bound)
+        seen = xp.maximum(first, low)
         return Looks(
-            seen=xp.maximum(seen, low),
+            seen=seen,
             bound=bound,
             error=noise,
             freedom=freedom,
             slack=slack,
-            dirty=(seen > bound) | (low > low_bound),
-            failing=(seen > bound + slack) | (low > low_bound + slack),
+            trend=xp.where(dirty, xp.sqrt(xp.clip(seen**2 - noise**2, 0.0, None)), 0.0 * seen),
+            dirty=dirty,
+            failing=(xp.sqrt(rest / paths) > bound + slack)
+            | (low > low_bound + slack + common * xp.sqrt(sums.share / paths)),
         )
 
     def reach(self, name: str) -> Array:
@@ -148,16 +183,58 @@ class Pool:
     def hidden(self, name: str, looks: Looks, alpha: float = ALPHA) -> Array:
         """Return how large an error of one element may go unseen, if it is the only one in its block; a vector.
 
-        It shows in the block's slopes, and more sharply in how they follow the element's own displacements.
+        It shows in the block's slopes, and more sharply in how they follow the element's own displacements. Where the
+        slopes have a trend already, of small errors of many elements, that is noise to the one of a single element.
         """
         squares, reach = self._squares[name], self.reach(name)
         xp = namespace(squares)
         moved = squares > 0
         quantile = float(stats.t.isf(alpha / 2 / count(squares), looks.freedom))
         ones = xp.ones_like(squares)
-        followed = quantile * self.spread(looks.error, name) / xp.sqrt(xp.where(moved, squares, ones))
-        shown = self.spread(looks.bound, name) / xp.where(moved, reach, ones)
+        noise, bound = looks.error, looks.bound
+        if self._many_in_a_block(name):
+            noise = xp.maximum(noise, looks.trend)
+            bound = xp.where(looks.dirty, math.inf, bound)
+        followed = quantile * self.spread(noise, name) / xp.sqrt(xp.where(moved, squares, ones))
+        shown = self.spread(bound, name) / xp.where(moved, reach, ones)
         return xp.where(moved, xp.minimum(followed, shown), math.inf)
+
+    def shown(self, name: str, looks: Looks) -> Array:
+        """Return what the trend of each element's block comes to as an error of this element; a vector, 0 without one.
+
+        As much of it as follows the element's displacements, where others are in the block.
+        """
+        reach = self.reach(name)
+        xp = namespace(reach)
+        dirty = self.spread(1.0 * looks.dirty, name) > 0
+        if self._many_in_a_block(name):
+            return xp.where(dirty, abs(self.estimate(name)), 0.0 * reach)
+        return self.spread(looks.trend, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
+
+    def _many_in_a_block(self, name: str) -> bool:
+        return self._sums is not None and count(self._squares[name]) > count(self._sums.slope)
+
+    def common_errors(self, looks: Looks, common: float) -> dict[str, CommonError]:
+        """Return by input the relative error that all its elements share, as the slopes follow the inputs' shares.
+
+        Of paths in one block that together moved inputs with the signs of their gradients, now one and now the other.
+        """
+        names = self.names
+        slopes, shares = (np.array([row[k] for row in self._rows]) for k in (0, 1))
+        if self.partition is not None or len(slopes) < max(FEWEST, len(names)):
+            return {}
+        spread = np.linalg.pinv(shares.T @ shares)
+        if np.linalg.matrix_rank(shares) < len(names):
+            return {}
+        errors = -spread @ shares.T @ slopes
+        width = np.sqrt(np.diag(spread))
+        bounds = float(stats.t.isf(ALPHA / 2 / len(names), looks.freedom)) * float(looks.error[0]) * width
+        allowed = (
+            common + ADDED_UP * math.sqrt(float(self._sums.allowed[0]) / self.paths if self._sums else 0.0) * width
+        )
+        return {
+            name: CommonError(float(errors[k]), float(bounds[k]), float(allowed[k])) for k, name in enumerate(names)
+        }
 
     def alike(self, name: str) -> Array:
         """Return how closely its block's slopes follow each element's displacements, from 0 to 1; a vector."""
