@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,23 +207,36 @@ def _integrated(pieces: list[Piece]) -> tuple[Floats, Floats, float] | None:
 
 
 def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
-    """Return the size of a jump of the loss where it leaps most, by bisection; 0 where forward is steep and no more."""
+    """Return the size of a jump of the loss where it leaps most, by bisection; 0 where forward is steep and no more.
 
-    def apart(time: float) -> float:
+    What leaps is forward's change less the claim's integral. Between the steps of a staircase that drifts as far as it
+    leaps at them; there forward's change itself shows where they are.
+    """
+    roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
+    for claimed in (path.piece.claimed, lambda time: 0.0):
+        found = _bisected(claim, path, start, claimed)
+        if found > roundoff:
+            return found
+    return 0.0
+
+
+def _bisected(claim: Claim, path: LongPath, start: Values, claimed: Callable[[float], float]) -> float:
+    """Return how much more forward changes than it may, over the smallest interval that bisection comes to."""
+
+    def change(time: float) -> float:
         values = claim.values(path.route.at(time))
-        return claim.change(values, start) - path.piece.claimed(time) if values is not None else math.nan
+        return claim.change(values, start) - claimed(time) if values is not None else math.nan
 
     low, high = path.leap_between
-    below, above = apart(low), apart(high)
+    below, above = change(low), change(high)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         if not low < middle < high:
             break
-        between = apart(middle)
+        between = change(middle)
         if abs(between - below) > abs(above - between):
             high, above = middle, between
         else:
             low, below = middle, between
     jump = abs(above - below)
-    roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
-    return jump if jump > STEEPER * abs(path.slope) * (high - low) + roundoff else 0.0
+    return jump if jump > STEEPER * abs(path.slope) * (high - low) else 0.0
