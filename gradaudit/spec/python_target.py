@@ -59,7 +59,13 @@ def python_target(
     if model.reference and model.surrogate:
         message = "found beside 'reference'; forward has one function in its stead"
         mistakes.append(InvalidCaseError((*PATH, "surrogate"), message, key=True))
-    check_words(mistakes, (*PATH, key), given.args, given.returns, names)
+    check_words(mistakes, (*PATH, key), given.args, given.returns, names, [*model.packs])
+    mistakes.extend(
+        InvalidCaseError((*PATH, "packs", pack, i), f"there is no input '{name}'{nearest(name, names)}")
+        for pack, inner in model.packs.items()
+        for i, name in enumerate(inner)
+        if name not in names
+    )
     args = given.args
     if args is None:
         args = [*(["upstream"] if upstream and key == "backward" else []), *names]
@@ -83,6 +89,9 @@ def python_target(
         reference=model.reference or "",
         surrogate=model.surrogate or "",
         accumulates=model.accumulates,
+        definitions_only=model.definitions_only,
+        context=model.context or "",
+        packs={name: tuple(inner) for name, inner in model.packs.items()},
     )
 
 
@@ -100,10 +109,11 @@ def check_words(
     args: Sequence[str] | None,
     returns: Sequence[str] | None,
     names: Sequence[str],
+    packs: Sequence[str] = (),
 ) -> None:
     """Note each word of ``args`` that means nothing, and each of ``returns`` that is no input."""
     for i, word in enumerate(args or ()):
-        if word in names or word == CACHE or re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
+        if word in (*names, *packs) or word == CACHE or re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
             continue
         if (buffer := BUFFER.fullmatch(word)) and buffer[1] in names:
             continue

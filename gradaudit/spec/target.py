@@ -28,7 +28,7 @@ FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 PYTHON = ("forward", *GRADIENTS)
 """The keys that make a target a pair of Python functions."""
 
-OF_FUNCTIONS = ("reference", "surrogate")
+OF_FUNCTIONS = ("reference", "surrogate", "context")
 """Keys that say more of a pair of Python functions."""
 
 MODES: Mapping[str, tuple[Mode, ...]] = {"torch": get_args(Mode), "jax": get_args(Mode)}
@@ -88,6 +88,10 @@ def expanded_target(
         upstream: whether backward takes an upstream gradient, unless it says otherwise.
 
     """
+    if model.folder is not None:
+        if not (folder / model.folder).is_dir():
+            mistakes.append(InvalidCaseError((*PATH, "folder"), f"there is no folder '{model.folder}'"))
+        folder = (folder / model.folder).resolve()
     around = Around(inputs, names, folder, mode, params, upstream, mistakes)
     given = [key for key in (*PYTHON, *OTHERS) if getattr(model, key) is not None]
     python = [key for key in given if key in PYTHON]
@@ -139,7 +143,12 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
             for name in places
             if name not in around.names
         )
-    args = ["upstream"] if around.upstream else []
+    args = ["upstream"] if around.upstream and not layer.derivative else []
+    around.mistakes.extend(
+        InvalidCaseError((*path, "constructor", i), f"there is no input '{name}'{nearest(name, around.names)}")
+        for i, name in enumerate(layer.constructor)
+        if name not in around.names
+    )
     check_words(around.mistakes, path, layer.args, layer.returns, around.names)
     written = [name for name in around.differentiable if name not in layer.grads]
     return LayerTarget(
@@ -153,6 +162,11 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
         differentiable_outputs=_counted(model),
         accumulates=model.accumulates,
         folder=around.folder,
+        steps=layer.steps,
+        definitions_only=model.definitions_only,
+        constructor=tuple(layer.constructor),
+        convention="derivative" if layer.derivative else "vjp",
+        output=layer.output,
     )
 
 
@@ -160,7 +174,12 @@ def _closure(model: TargetModel, around: Around) -> Target | None:
     if (closure := model.closure) is None:
         return None
     said = {key: getattr(closure, key) for key in type(closure).model_fields}
-    return ClosureTarget(**said, accumulates=model.accumulates, folder=around.folder)
+    return ClosureTarget(
+        **said,
+        accumulates=model.accumulates,
+        folder=around.folder,
+        definitions_only=model.definitions_only,
+    )
 
 
 def _library(model: TargetModel, around: Around) -> Target | None:

@@ -60,6 +60,17 @@ class LayerModel(Strict):
         Field(description="the inputs whose gradients backward returns; default: those without a place in grads"),
     ] = None
 
+    constructor: Annotated[
+        list[Name], Field(description="the inputs that the constructor takes, by keyword: parameters made outside")
+    ] = []
+    output: Annotated[str, Field(description="where forward leaves its output, if it returns nothing")] = ""
+    steps: Annotated[
+        bool, Field(description="whether backward takes a learning rate last, and changes the parameters itself")
+    ] = False
+    derivative: Annotated[
+        bool, Field(description="whether backward takes no upstream and gives f' of an elementwise f")
+    ] = False
+
 
 class LibraryModel(Strict):
     """C functions in a shared library, or what has their calling convention."""
@@ -138,6 +149,20 @@ class TargetModel(Strict):
     ] = None
     closure: ClosureModel | None = None
     library: LibraryModel | None = None
+    context: Annotated[
+        FunctionName | None,
+        Field(description="a class of contexts: forward takes one first, backward gets it as its cache"),
+    ] = None
+    packs: Annotated[
+        dict[Name, list[Name]], Field(description="arguments of forward that are dicts -> the inputs in each")
+    ] = {}
+    folder: Annotated[
+        str | None,
+        Field(description="what modules are imported from, seen from the spec's folder; default: that folder"),
+    ] = None
+    definitions_only: Annotated[
+        bool, Field(description="whether only the definitions of modules are imported: a script does not run")
+    ] = False
     outputs: OutputsModel | None = None
     torch: FunctionName | None = None
     jax: FunctionName | None = None

@@ -340,7 +340,7 @@ def _described(member: Any) -> str:
 
 def imported_names(target: PythonTarget) -> dict[tuple[str, ...], str]:
     """Return the functions that a target names, by their path in the spec."""
-    if target.definitions_only:  # they were tried when the target was made
+    if target.definitions_only:  # which is not how they would be imported to find out
         return {}
     key = next(key for key, convention in GRADIENTS.items() if convention == target.backward.convention)
     named = {("target", key, "call"): target.backward.call}
