@@ -154,7 +154,8 @@ def drawn(
             places = {made.name: _places(case, made, most, wanted.get(made.name, ())) for made in asked}
             if not places:
                 return None
-            measured = [_differences(op, inputs, name, places[name], counted, upstream) for name in places]
+            base = _Base(op, inputs, counted, upstream, [outputs[k] for k in counted])
+            measured = [_differences(base, name, chosen) for name, chosen in places.items()]
     except ERRORS:
         return None
     numerical = np.concatenate([values for values, _ in measured])
@@ -193,16 +194,20 @@ def _slack(values: Vector, errors: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(known & (errors <= UNSURE * size + 1e-9), CLOSE * size + 4 * errors + 1e-12, np.inf)
 
 
-def _differences(
-    op: Op,
-    inputs: Mapping[str, Any],
-    name: str,
-    places: NDArray[np.intp],
-    counted: Sequence[int],
-    upstream: Sequence[Any],
-) -> tuple[Vector, NDArray[np.float64]]:
-    """Return the gradient at some places of an input, and how far two rules are apart there."""
-    own = inputs[name]
+@dataclass(frozen=True)
+class _Base:
+    """What is differenced: an op at a point, with what it gives there for each output that counts."""
+
+    op: Op
+    inputs: Mapping[str, Any]
+    counted: Sequence[int]
+    upstream: Sequence[Any]
+    outputs: Sequence[Any]
+
+
+def _differences(base: _Base, name: str, places: NDArray[np.intp]) -> tuple[Vector, NDArray[np.float64]]:
+    """Return the gradient at some places of an input, and how far two rules are apart there; infinite at a kink."""
+    own = base.inputs[name]
     typical = float(np.sqrt(np.mean(np.square(np.abs(own))))) if own.size else 1.0
     parts: tuple[complex, ...] = (1.0, 1.0j) if own.dtype.kind == "c" else (1.0,)
     values, errors = [], []
@@ -210,41 +215,40 @@ def _differences(
         step = STEP * (max(abs(own.reshape(-1)[place]), typical) or 1.0)
         value, error = 0.0 + 0.0j, 0.0
         for part in parts:
-            both = _two_rules(op, inputs, name, int(place), step * part, counted, upstream)
-            value += both[1] * part / step
-            error += abs(both[1] - both[0]) / step
+            rough, fine, bent = _two_rules(base, name, int(place), step * part)
+            value += fine * part / step
+            error += np.inf if bent else abs(fine - rough) / step
         values.append(value)
         errors.append(error)
     made = np.array(values)
     return (made if own.dtype.kind == "c" else made.real), np.array(errors, dtype=np.float64)
 
 
-def _two_rules(
-    op: Op,
-    inputs: Mapping[str, Any],
-    name: str,
-    place: int,
-    step: complex,
-    counted: Sequence[int],
-    upstream: Sequence[Any],
-) -> tuple[float, float]:
-    """Return the change by two fourth-order rules, with this step and with half of it."""
-
-    def change(factor: float) -> float:
-        up, down = (_outputs(op, inputs, name, place, sign * factor * step, counted) for sign in (1.0, -1.0))
-        return float(sum(np.vdot(u, a - b).real for u, a, b in zip(upstream, up, down, strict=True)))
-
-    half, whole, double = change(0.5), change(1.0), change(2.0)
-    return (8 * whole - double) / 12, (8 * half - whole) / 6
+BENT = 0.75
+"""Share of a second difference that is left at half the step where there is a kink: of a smooth one a quarter is."""
 
 
-def _outputs(
-    op: Op, inputs: Mapping[str, Any], name: str, place: int, step: complex, counted: Sequence[int]
-) -> list[Any]:
-    moved = {key: _copied(array) for key, array in inputs.items()}
+def _two_rules(base: _Base, name: str, place: int, step: complex) -> tuple[float, float, bool]:
+    """Return the change by two fourth-order rules, with this step and with half of it, and whether there is a kink."""
+
+    def change(factor: float) -> tuple[float, float]:
+        up, down = (_outputs(base, name, place, sign * factor * step) for sign in (1.0, -1.0))
+        odd = sum(np.vdot(u, a - b).real for u, a, b in zip(base.upstream, up, down, strict=True))
+        triples = zip(base.upstream, up, down, base.outputs, strict=True)
+        even = sum(np.vdot(u, (a - here) + (b - here)).real for u, a, b, here in triples)
+        return float(odd), float(even)
+
+    (half, near), (whole, far), (double, _) = change(0.5), change(1.0), change(2.0)
+    # Per step, a kink's second difference stays what it is, so that at half the step half of it is left.
+    bent = abs(near) > BENT * abs(far) / 2 and abs(near) > UNSURE * abs(step)
+    return (8 * whole - double) / 12, (8 * half - whole) / 6, bent
+
+
+def _outputs(base: _Base, name: str, place: int, step: complex) -> list[Any]:
+    moved = {key: _copied(array) for key, array in base.inputs.items()}
     moved[name].reshape(-1)[place] += step if moved[name].dtype.kind == "c" else step.real
-    made = op.forward(moved)
-    return [np.array(on_host(made[k])) for k in counted]
+    made = base.op.forward(moved)
+    return [np.array(on_host(made[k])) for k in base.counted]
 
 
 def other_draws(case: Case, count: int) -> Iterator[Case]:

@@ -203,7 +203,7 @@ def axes(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
             yield from (text.replaced(value, axis) for axis in AXES)
             if isinstance(value, ast.Tuple):
                 yield from _with_another_axis(value, text)
-            yield from (text.replaced(value, name) for name in around.names if "ax" in name or "dim" in name)
+            yield from (text.replaced(value, name) for name in around.names)
         case ast.Call(args=arguments, keywords=keywords) if _called(node) in REDUCTIONS | {"argmax", "argmin", "norm"}:
             given = {keyword.arg for keyword in keywords}
             word, keep = ("dim", "keepdim") if around.is_torch else ("axis", "keepdims")
@@ -256,9 +256,14 @@ def small_changes(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
     text = around.text
     if not isinstance(node, (ast.BinOp, ast.Name, ast.Call, ast.Subscript, ast.Attribute)) or not is_loaded(node):
         return
+    own = text.operand(node)
+    if text.span(node) in around.counts:
+        for made in ("{} - 1", "{} + 1", "{} - 2", "2 * {}", "-{}"):
+            yield text.expression(node, made.format(own))
+        for name in around.names:
+            yield from (text.expression(node, f"{own} {sign} {name}") for sign in ("*", "+", "-", "//"))
     if text.span(node) not in around.numbers:
         return
-    own = text.operand(node)
     for made in ("{} - 1", "{} + 1", "1 - {}", "2 * {}", "{} / 2", "{}**2", "1 / {}"):
         yield text.expression(node, made.format(own))
     for name in around.names:

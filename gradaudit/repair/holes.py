@@ -66,11 +66,15 @@ class Watched:
         self.nodes = list(ast.walk(source.node))
         for k, node in enumerate(self.nodes):
             node.hole = k  # type: ignore[attr-defined]  # which a copy of the tree keeps
-        self.code: CodeType = compiled_for(source.function, _Marking().mark(copy.deepcopy(source.node)))
+        self.code: CodeType = compiled_for(source.function, self._marked(source))
         self.holes: dict[int, Hole] = {}
         self._globals = source.function.__globals__
         self._hook: Callable[[int, Any], Any] = self._note
         self._array: Any = None
+
+    def _marked(self, source: Written) -> ast.FunctionDef | ast.Lambda:
+        marked: ast.FunctionDef | ast.Lambda = ast.fix_missing_locations(_Marking().mark(copy.deepcopy(source.node)))
+        return marked
 
     @contextmanager
     def hooked(self) -> Iterator[None]:

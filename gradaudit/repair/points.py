@@ -12,20 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.repair.draws import ERRORS, Draw, drawn, other_draws
+from gradaudit.repair.draws import ERRORS, Draw, drawn, in_double_precision, other_draws
 from gradaudit.repair.shapes import other_shapes, small_shapes
 from gradaudit.source.place import plain_function
 from gradaudit.spec.case import Case
+from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.targets import opened
+from gradaudit.targets.parameters import completed
 
-FEW_PLACES = 40
+FEW_PLACES = 16
 """Elements of an input that are looked at where an edit is only confirmed."""
+
+MOST_LOOKED_AT = 160
+"""Elements of an input that are looked at where an edit is searched for."""
 
 MOST_SEARCHED = 150
 """Elements that all inputs of the point of the search may have together; more cost time."""
 
 MOST_OTHERS = 6
-MOST_SHAPES = 3
+MOST_SHAPES = 2
 """Further cases, and further shapes, that edits are held against during the search."""
 
 
@@ -65,39 +70,44 @@ def points(
         except ERRORS:
             return None
 
-    varied = list(_shaped(failing, made))
-    start = _start([made(failing, 160), *varied])
+    own = made(failing, MOST_LOOKED_AT)
+    refuses = own is None or np.isnan(own.gradient()).all()
+    varied = [case for case in _shapes_to_try(failing) if _is_taken(case, answers=not refuses)]
+    shaped = [one for case in varied[: MOST_SHAPES + 1] if (one := made(case, MOST_LOOKED_AT))]
+    start = _start([own, *shaped])
     if start is None:
         return None
     others = [case for case in {case.name: case for case in cases}.values() if case.name != failing.name]
     seeds = [one for case in other_draws(failing, 2) if (one := made(case, FEW_PLACES))]
     beside = [one for case in sorted(others, key=_size)[:MOST_OTHERS] if (one := made(case, FEW_PLACES))]
     params = [one for case in _other_params(failing, start.op) if (one := made(case, FEW_PLACES))]
-    shapes = [one for one in varied if one is not start][:MOST_SHAPES]
-    base = [one for one in (made(failing, FEW_PLACES),) if one and one.case.inputs != start.case.inputs]
-    kept = [one for one in (*base, *seeds, *beside, *params, *shapes) if _tells(one)]
-    return Points((start, *kept), len(beside), len(seeds), len(shapes) + (1 if base else 0))
+    shapes = [one for one in (own, *shaped) if one is not None and one is not start]
+    kept = [one for one in (*seeds, *beside, *params, *shapes) if _tells(one)]
+    return Points((start, *kept), len(beside), len(seeds), len(shapes))
+
+
+def _shapes_to_try(case: Case) -> Iterator[Case]:
+    yield from reversed(list(small_shapes(case)))
+    if _size(case) <= 4 * MOST_SEARCHED:
+        yield from other_shapes(case)
+
+
+def _is_taken(case: Case, *, answers: bool) -> bool:
+    """Whether forward takes a case, and backward as well where that is asked."""
+    try:
+        with opened(case) as op:
+            case = completed(in_double_precision(case), op)
+            inputs = draw_inputs(case)
+            outputs = op.forward(inputs)
+            counted = op.differentiable_outputs(outputs)
+            upstream = tuple(draw_upstream(case, k, outputs[k].shape, outputs[k].dtype) for k in counted)
+            return not answers or bool(op.backward(upstream, inputs, outputs))
+    except ERRORS:
+        return False
 
 
 def _size(case: Case) -> int:
     return sum(prod(made.shape) for made in case.inputs)
-
-
-def _shaped(case: Case, made: Any) -> Iterator[Draw]:
-    """Yield the case at other shapes that forward takes and backward does not refuse, unless it refuses its own."""
-    own = made(case, FEW_PLACES)
-    refuses = own is None or np.isnan(own.gradient()).all()
-    small = [one for each in small_shapes(case) if (one := made(each, 160)) and (refuses or _answers(one))]
-    yield from reversed(small)
-    if _size(case) <= 4 * MOST_SEARCHED:
-        for each in other_shapes(case):
-            one = made(each, 160)
-            if one is not None and (refuses or _answers(one)):
-                yield one
-
-
-def _answers(draw: Draw) -> bool:
-    return not np.isnan(draw.gradient()).all()
 
 
 def _tells(draw: Draw) -> bool:

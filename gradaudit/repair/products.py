@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 CLOSE = 1e-5
 """Difference of logarithms up to which a product is the one that is looked for; it is judged exactly afterwards."""
 
-MOST_SINGLES = 70
+MOST_SINGLES = 90
 """Vectors of whose products pairs are made, and pairs of pairs."""
 
 LEAST = 3

@@ -98,8 +98,9 @@ class Scopes:
         add(_sizes(scopes[0]), 1)
         expressions = add(self.near, 1)
         arrays += [atom for atom in expressions if not atom.is_scalar][:MOST_EXPRESSIONS]
+        add(self.far[:MOST_FAR], 2)
         add((made for name in names for made in self._functions(name)), 2)
-        add(self.far, 3)
+        add(self.far[MOST_FAR:], 3)
         add((made for atom in expressions[:MOST_EXPRESSIONS] for made in self._functions(f"({atom.text})")), 3)
         add((made for atom in arrays for made in _statistics(atom.text, atom.values[0].ndim, self.keepdims)), 3)
         pairs = list(combinations_with_replacement(arrays[:MOST_PAIRED], 2))
@@ -164,6 +165,9 @@ MOST_ALIKE = 3
 
 MOST_EXPRESSIONS = 24
 """Expressions of the module that others are made of."""
+
+MOST_FAR = 60
+"""Expressions of other functions that are looked at before functions of names are."""
 
 MOST_PAIRED = 9
 """Arrays whose products are summed."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,14 @@ from gradaudit.repair.program import Program, edit_cost
 from gradaudit.repair.proposals import proposals
 from gradaudit.repair.responses import response, rows_of
 from gradaudit.repair.scope import Scopes, expressions_of, library_prefix
-from gradaudit.repair.surroundings import Surroundings, templates_of
+from gradaudit.repair.surroundings import Surroundings, for_other_shapes, templates_of
 from gradaudit.repair.values import as_numbers
 from gradaudit.source.text import Edit
 from gradaudit.source.written import Written, reached, standing_in
 
 Shape = tuple[int, ...]
+Key = tuple[Any, ...]
+"""A function and what it compiles to: two edits that come to the same have one key."""
 
 
 class Budget:
@@ -121,7 +124,7 @@ class Search:
     budget: Budget
     whole: list[Found] = field(default_factory=list)
     partial: list[Found] = field(default_factory=list)
-    _seen: dict[str, Found | None] = field(default_factory=dict)
+    _seen: dict[Key, Found | None] = field(default_factory=dict)
 
     def run(self) -> None:
         """Try every edit while there is time; ``whole`` holds those that hold at all draws, ``partial`` what helps."""
@@ -156,11 +159,12 @@ class Search:
 
     def _idle(self, source: Written, watched: Watched, base: Vector) -> Iterator[tuple[int, int]]:
         wrong = ~self._base
+        compared = {id(below) for node in watched.nodes if isinstance(node, ast.Compare) for below in ast.walk(node)}
         with watched.hooked(), standing_in(source.function, watched.code):
             for k, hole in watched.holes.items():
                 arrays = hole.numbers()
-                if arrays is None or any(array.dtype.kind == "b" for array in arrays):
-                    continue
+                if arrays is None or any(array.dtype.kind == "b" for array in arrays) or id(hole.node) in compared:
+                    continue  # what is compared matters where it crosses something
                 moved = [array * 1.37 + 0.11 for array in arrays]
                 answer = watched.replace(k, moved, self.draws[0].gradient)
                 if np.isfinite(answer).all() and np.array_equal(answer[wrong], base[wrong]):
@@ -176,15 +180,18 @@ class Search:
         return watched
 
     def _around(self, source: Written, watched: Watched | None) -> Surroundings:
-        ndims, numbers = {}, set()
+        ndims, numbers, counts = {}, set(), set()
         for hole in watched.holes.values() if watched else ():
             arrays = [as_numbers(value) for value in hole.values]
             if hole.numbers() is not None:
                 numbers.add(source.text.span(hole.node))
+            if hole.values and all(type(value) is int for value in hole.values):
+                counts.add(source.text.span(hole.node))
             if arrays and all(array is not None for array in arrays) and hasattr(hole.values[0], "shape"):
                 ndims[source.text.span(hole.node)] = np.ndim(arrays[0])  # type: ignore[arg-type]
-        given = source.node.args
-        names = [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+        taken = source.node.args
+        given = [argument.arg for argument in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)]
+        names = list(given)
         names += [
             below.id
             for below in ast.walk(source.node)
@@ -197,8 +204,9 @@ class Search:
         return Surroundings(
             text=source.text,
             names=list(dict.fromkeys(names)),
-            templates=[*own, *templates],
+            templates=[*own, *for_other_shapes(templates, given)],
             numbers=frozenset(numbers),
+            counts=frozenset(counts),
             ndims=ndims,
             prefix=library_prefix(namespace),
             constants=_constants(nodes[: len(self.program.sources) + len(self.forward)]),
@@ -254,14 +262,14 @@ class Search:
     def _try(self, function: FunctionType, source: Written, edit: Edit) -> None:
         """Judge an edit at the first draw, and where it is right there at the others."""
         try:
-            key = ast.dump(source.tree(edit))
-            if key in self._seen:
-                self._say_plainer(key, edit)
-                return
-            self._seen[key] = None
             code = source.code(edit)
         except (SyntaxError, ValueError):
             return
+        key = (function, code.co_code, code.co_consts, code.co_names, code.co_varnames)
+        if key in self._seen:
+            self._say_plainer(key, edit)
+            return
+        self._seen[key] = None
         self.budget.count()
         with suppress(TooLongError), standing_in(function, code), limited(LONGEST):
             right = self.draws[0].right(self.draws[0].gradient())
@@ -278,7 +286,7 @@ class Search:
         rest = np.array([draw.names[k] not in inputs for k in draw.owners], bool)
         return bool(np.isfinite(self._first).all() and np.array_equal(draw.gradient()[rest], self._first[rest]))
 
-    def _note(self, key: str, edit: Edit, right: NDArray[np.bool_], inputs: frozenset[str]) -> None:
+    def _note(self, key: Key, edit: Edit, right: NDArray[np.bool_], inputs: frozenset[str]) -> None:
         """Keep an edit that mends some input, or helps enough to be worth another beside it."""
         if not inputs and right.sum() < self._base.sum() + max(2, LEAST_HELP * (~self._base).sum()):
             return
@@ -287,7 +295,7 @@ class Search:
             self._seen[key] = found
             (self.whole if right.all() and inputs else self.partial).append(found)
 
-    def _say_plainer(self, key: str, edit: Edit) -> None:
+    def _say_plainer(self, key: Key, edit: Edit) -> None:
         """Take an edit for another that comes to the same program where it changes less of the text."""
         known = self._seen[key]
         if known is not None:

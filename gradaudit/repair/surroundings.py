@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradaudit.source.text import SourceText
+
+SHAPED = re.compile(r"\b(\w+)(?=\.shape\b)")
+"""A variable that a call takes the shape of."""
+
+
+def for_other_shapes(templates: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return calls, and those that take the shape of one variable for each other variable as well."""
+    made = dict.fromkeys(templates)
+    for template in templates:
+        if len(set(SHAPED.findall(template))) == 1:
+            made |= dict.fromkeys(SHAPED.sub(name, template) for name in names)
+    return list(made)
 
 
 @dataclass(frozen=True)
@@ -18,6 +31,7 @@ class Surroundings:
         names: variables and arguments of the function.
         templates: calls of the module, ``{}`` in the place of what they are applied to.
         numbers: the places of the expressions that are numbers or arrays of them.
+        counts: the places of the expressions that are whole numbers.
         ndims: how many axes each expression has where it is an array, by its place.
         prefix: the name of the library of arrays.
         constants: numbers that the function and its forward mention, and their negatives.
@@ -28,6 +42,7 @@ class Surroundings:
     names: Sequence[str]
     templates: Sequence[str]
     numbers: frozenset[tuple[int, int]]
+    counts: frozenset[tuple[int, int]]
     ndims: Mapping[tuple[int, int], int]
     prefix: str
     constants: Sequence[float] = ()
@@ -56,6 +71,8 @@ def templates_of(functions: Sequence[ast.AST], text: Callable[[ast.expr], str]) 
             whole, inner = text(node), text(part)  # type: ignore[arg-type]
             if not isinstance(part, ast.Starred) and len(whole) <= MOST_OF_TEMPLATE:
                 found[whole.replace(inner, "{}", 1)] = None
+                if isinstance(part, ast.Name) and whole.count(inner) > 1:
+                    found[re.sub(rf"\b{inner}\b", "{}", whole)] = None
     return list(found)[:MOST_TEMPLATES]
 
 

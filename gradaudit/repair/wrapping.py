@@ -12,10 +12,13 @@ from gradaudit.source.text import Edit
 def with_calls(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
     """A function applied, as the module applies it elsewhere; a transposition, a reduction, axes put in or moved."""
     text = around.text
-    if not isinstance(node, ast.expr) or not is_loaded(node) or isinstance(node, (ast.Constant, ast.Tuple, ast.Slice)):
+    if not isinstance(node, ast.expr) or not is_loaded(node) or isinstance(node, (ast.Constant, ast.Slice)):
         return
     own, ndim = text.operand(node), around.ndims.get(text.span(node))
-    if ndim is None and not isinstance(node, (ast.Name, ast.List, ast.ListComp)):
+    if isinstance(node, ast.Tuple) and around.prefix:
+        dtypes = ("", *(f", {name}.dtype" for name in around.names[:4]))
+        yield from (text.replaced(node, f"{around.prefix}.zeros({own}{dtype})") for dtype in dtypes)
+    if ndim is None and not isinstance(node, (ast.Name, ast.List, ast.ListComp, ast.Tuple)):
         return
     for template in around.templates:
         yield text.replaced(node, template.replace("{}", own if template.startswith("{}") else text.of(node)))
@@ -60,6 +63,7 @@ def _moved_about(own: str, ndim: int, *, torch: bool) -> Iterator[str]:
     yield f"{own}[None]"
     if ndim == 2:
         yield f"{own}.T"
+        yield f"{own}.swapaxes(-1, -2)"
     elif ndim > 2:
         yield from (f"{own}.swapaxes({axes})" for axes in ("-1, -2", "0, 1", "1, 2"))
     if ndim == 4:

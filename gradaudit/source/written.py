@@ -104,13 +104,22 @@ def compiled_for(function: FunctionType, node: ast.FunctionDef | ast.Lambda) -> 
         around = [ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None)) for name in own.co_freevars]
         arguments = ast.arguments([], [], None, [], [], None, [])
         made = ast.FunctionDef("around", arguments, [*around, made], [])
-    module = ast.fix_missing_locations(ast.Module([made], []))
+    module = ast.Module([_placed_as(made, node)], [])
     flags = own.co_flags & ANNOTATIONS
     name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
     code = _code_named(compile(module, own.co_filename, "exec", flags, dont_inherit=True), name)
     if code is None or code.co_freevars != own.co_freevars:
         raise ValueError("uses other variables of the functions around it")
     return code
+
+
+def _placed_as(made: ast.stmt, node: ast.FunctionDef | ast.Lambda) -> ast.stmt:
+    """Give what was put around a function's tree its place; the function's own parts have theirs."""
+    if made is not node:
+        around = made.body[:-1] if isinstance(made, ast.FunctionDef) else []
+        for part in (made, *(below for each in around for below in ast.walk(each))):
+            ast.copy_location(part, node)
+    return made
 
 
 def trampoline(function: FunctionType, name: str) -> CodeType:
