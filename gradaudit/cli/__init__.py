@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 import time
+from contextlib import suppress
+from typing import NoReturn
+
+EXIT_UNABLE = 3
+"""What the system refused keeps the command from going on."""
 
 
 def main() -> None:
@@ -15,4 +23,21 @@ def main() -> None:
     from gradaudit.engine.threads import one_thread_for_linear_algebra
 
     one_thread_for_linear_algebra()
-    app(prog_name="gradaudit", obj=began)
+    try:
+        os.getcwd()
+        app(prog_name="gradaudit", obj=began)
+    except OSError as error:  # the folder or the disk that this runs in, or what reads the output, is gone
+        _leave_unable(error)
+
+
+def _leave_unable(error: OSError) -> NoReturn:
+    """Say what the system refused, and exit with 3."""
+    name = error.filename if isinstance(error.filename, str) else ""
+    said = f"{name}: {error.strerror}" if name else error.strerror or str(error)
+    if error.errno == errno.ENOENT and not name:
+        said = "the current folder has been deleted"
+    with suppress(OSError, ValueError):
+        print(f"gradaudit could not go on: {said}", file=sys.stderr)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)  # or Python would try to write what is left once more
+    sys.exit(EXIT_UNABLE)

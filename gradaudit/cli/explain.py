@@ -34,7 +34,9 @@ def explain(
         list[Path] | None, typer.Option("--specs", help="Spec files or folders; repeatable; default: the project's.")
     ] = None,
     dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the spec's own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the spec's own.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),

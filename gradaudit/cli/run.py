@@ -53,7 +53,9 @@ def run(
         ),
     ] = None,
     dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the specs' own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the specs' own.")
+    ] = None,
     method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")] = None,
@@ -128,7 +130,7 @@ def run(
     from gradaudit.cli.written import summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
-    from gradaudit.report.console import open_console
+    from gradaudit.report.console import open_console, without_commands
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.github import GithubReport, annotated_problem
     from gradaudit.report.tally import Tally
@@ -157,7 +159,8 @@ def run(
             loaded = _changed(loaded, where, project, since, overrides)
         console = open_console(stderr="-" in (json, junit, sarif))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
-        terminal = TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose)
+        tame = without_commands(console) if github else console
+        terminal = TerminalReport(tame, max_rows=max_rows, quiet=quiet, verbose=verbose)
         shown: list[Handler] = [terminal, *github]
         with one_interrupt():
             files = written(json, junit, sarif, badge)

@@ -21,6 +21,9 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.strict import MAX_AXES, CaseName, Finite, Name, NonNegative, Positive, Size, Strict
 from gradaudit.spec.target_document import TargetModel
 
+MAX_SEED = 2**63 - 1
+"""The largest seed: the largest number that what is recorded can hold."""
+
 Nested = float | list[Any]
 Expected = Literal["pass", "fail"]
 
@@ -218,7 +221,7 @@ class GeneralModel(Strict):
 
     params: Params = {}
     dtype: Dtypes = ["float64"]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     expect: Annotated[
         Any,
         BeforeValidator(_expect, json_schema_input_type=Expected | dict[Name, Expected]),

@@ -170,12 +170,14 @@ def rounded_gap(made: Input) -> float:
 def _segments(made: Input) -> list[tuple[float, float]]:
     """Return the parts of the range outside the avoided points in which the dtype has any number, in order."""
     lo, hi = made.range or (-1.0, 1.0)
-    segments = [(lo, hi)]
+    segments = []
     avoid = made.avoid or Avoid((), 0.0)
-    for point in avoid.points:
-        before, after = point - avoid.margin, point + avoid.margin
-        cut = [((a, min(b, before)), (max(a, after), b)) for a, b in segments]
-        segments = [(a, b) for pair in cut for a, b in pair if a <= b]
+    for point in sorted(avoid.points):
+        if lo <= (end := min(hi, point - avoid.margin)):
+            segments.append((lo, end))
+        lo = max(lo, point + avoid.margin)
+    if lo <= hi:
+        segments.append((lo, hi))
     held = {segment: _held(made.dtype, *segment) for segment in sorted(set(segments))}
     # With a gap, elements must not move at the ends of a segment: they are drawn between numbers of the dtype.
     return [inner if made.gap else outer for outer, inner in held.items() if inner[0] <= inner[1]]
@@ -219,7 +221,7 @@ def _normal(made: Input, rng: np.random.Generator) -> Floats:
     open_places = np.ones(drawn.shape, bool)
     for _ in range(MAX_ROUNDS):
         drawn[open_places] = (lo + hi) / 2 + (hi - lo) / 4 * rng.standard_normal(int(open_places.sum()))
-        open_places = ~np.any([(a <= drawn) & (drawn <= b) for a, b in segments], axis=0)
+        open_places = ~_inside(segments, drawn)[1]
         if not open_places.any():
             return drawn
     raise UndrawableError(f"input {made.name}: the avoided points leave almost nothing of the normal distribution")
@@ -273,8 +275,15 @@ def _representable(made: Input, drawn: Floats) -> Array:
     rounded = drawn.astype(real_dtype(dtype_of(made.dtype)), copy=False)
     if rounded is drawn:  # nothing was rounded
         return drawn
-    for lo, hi in _segments(made):
-        inside = (drawn >= lo) & (drawn <= hi)
-        least, most = np.array(_held(made.dtype, lo, hi)).astype(rounded.dtype)
-        rounded = np.where(inside, np.maximum(least, np.minimum(rounded, most)), rounded)
-    return np.asarray(rounded)
+    if not (segments := _segments(made)):
+        return rounded
+    segment, inside = _inside(segments, drawn)
+    least, most = np.array([_held(made.dtype, lo, hi) for lo, hi in segments]).astype(rounded.dtype).T[:, segment]
+    return np.asarray(np.where(inside, np.maximum(least, np.minimum(rounded, most)), rounded))
+
+
+def _inside(segments: list[tuple[float, float]], drawn: Floats) -> tuple[Array, Array]:
+    """Return the segment, out of several in order, that each number would lie in, and whether it does."""
+    starts, ends = np.array(segments).reshape(-1, 2).T
+    segment = np.maximum(np.searchsorted(starts, drawn, side="right") - 1, 0)
+    return segment, (starts[segment] <= drawn) & (drawn <= ends[segment])

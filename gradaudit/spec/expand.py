@@ -52,6 +52,7 @@ def expand(
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()
+    given = _given(document)
     for i, override in enumerate(document.cases or [None]):
         prefix: KeyPath = () if override is None else ("cases", i)
         if override is not None:
@@ -59,7 +60,7 @@ def expand(
                 where = source.locate((*prefix, "name"))
                 problems.append(Problem(where, f"two cases of op '{document.op}' are named '{override.name}'"))
             seen.add(override.name)
-        merged = _merge(document, override)
+        merged = _merge(document, given, override)
         lacking = {path[2:] if path[:2] == prefix else path for path in wrong_parts}
         dtypes, modes = (
             dict.fromkeys(overrides.dtypes or merged["dtype"]),
@@ -99,20 +100,19 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _merge(document: Strict, override: Strict | None) -> dict[str, Any]:
+def _merge(document: Strict, given: Mapping[str, Any], override: Strict | None) -> dict[str, Any]:
     merged = {name: getattr(document, name) for name in type(document).model_fields}
-    given = _given(document)
     merged |= {name: given.get(name, {}) for name, value in merged.items() if _is_mapping(value)}
     merged |= {"name": "default"}
     if override is None:
         return merged
-    given = _given(override)
+    changed = _given(override)
     for part in ("inputs", "targets"):
-        for name, changes in given.get(part, {}).items():
+        for name, changes in changed.get(part, {}).items():
             base = merged[part].get(name, {})
             replaced = DRAWING_KEYS if "values" in changes else ("values",) if "shape" in changes else ()
             merged[part] = merged[part] | {name: {k: v for k, v in base.items() if k not in replaced}}
-    return _deep_merge(merged, given)
+    return _deep_merge(merged, changed)
 
 
 def _is_mapping(value: Any) -> bool:
@@ -121,7 +121,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _given(model: Strict) -> dict[str, Any]:
-    return model.model_dump(exclude_unset=True)
+    return model.model_dump(exclude_unset=True, exclude={"cases"})  # of which there may be thousands
 
 
 def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

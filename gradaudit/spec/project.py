@@ -158,7 +158,8 @@ class _Settings:
 
 
 def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    """Whether a value is a text that can name something: no system knows a name with a NUL."""
+    return isinstance(value, str) and value != "" and "\0" not in value
 
 
 def _are_words(value: Any) -> bool:

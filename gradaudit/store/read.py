@@ -6,7 +6,8 @@ import json
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,21 @@ from gradaudit.store.encoding import decoded
 from gradaudit.store.records import Circumstances, DepthRecord, MutationRecord, Provenance, Record, Run
 
 
+@contextmanager
+def _undamaged() -> Iterator[None]:
+    """Let what is in a store and was never written into one be its damage.
+
+    Raises:
+        sqlite3.DatabaseError: where something cannot be what it stands for.
+
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise sqlite3.DatabaseError(f"it is damaged: {error}") from None
+
+
+@_undamaged()
 def runs(connection: sqlite3.Connection) -> list[Run]:
     """Return every run that kept a result, oldest first."""
     rows = connection.execute(
@@ -42,6 +58,7 @@ def ops(connection: sqlite3.Connection) -> list[str]:
     return [op for (op,) in connection.execute("SELECT DISTINCT op FROM subjects ORDER BY op")]
 
 
+@_undamaged()
 def records_of_run(connection: sqlite3.Connection, run: int) -> list[Record]:
     """Return what a run recorded, by op, case, dtype and input."""
     return _records(connection, "results.run = ? ORDER BY op, case_name, dtype, input", (run,))
@@ -71,17 +88,20 @@ def seconds_by_case(connection: sqlite3.Connection) -> dict[tuple[str, str, str]
     return {(op, case, dtype): seconds for op, case, dtype, seconds in rows}
 
 
+@_undamaged()
 def records_of_op(connection: sqlite3.Connection, op: str) -> list[Record]:
     """Return everything that was recorded of an op, oldest first."""
     return _records(connection, "op = ? ORDER BY results.id", (op,))
 
 
+@_undamaged()
 def latest_records(connection: sqlite3.Connection) -> list[Record]:
     """Return the newest record of each subject and spec hash, oldest first."""
     newest = "results.id IN (SELECT max(id) FROM results GROUP BY subject, spec_hash) ORDER BY results.id"
     return _records(connection, newest, ())
 
 
+@_undamaged()
 def latest_depths(connection: sqlite3.Connection) -> list[DepthRecord]:
     """Return the newest record of depth of each op and state, oldest first."""
     newest = "id IN (SELECT max(id) FROM depths GROUP BY op, state) ORDER BY id"
@@ -89,6 +109,7 @@ def latest_depths(connection: sqlite3.Connection) -> list[DepthRecord]:
     return [DepthRecord(op, state, tuple(map(_function, json.loads(made)))) for op, state, made in rows]
 
 
+@_undamaged()
 def latest_mutations(connection: sqlite3.Connection) -> list[MutationRecord]:
     """Return the newest record of mutants of each op and state, oldest first."""
     newest = "id IN (SELECT max(id) FROM mutations GROUP BY op, state) ORDER BY id"
