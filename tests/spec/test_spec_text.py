@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spec_text import HEAD, load, refusal, refusals, spec
 
+from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
 from gradaudit.spec.source import read_documents
@@ -424,3 +425,17 @@ def test_a_file_that_nobody_wrote_is_not_read(tmp_path: Path) -> None:
     os.truncate(tmp_path / "huge.yaml", 2**33)
     with pytest.raises(SpecError, match=r"has 8,589,934,592 bytes: expected a spec of at most 67,108,864"):
         load_specs([tmp_path])
+
+
+def test_thousands_of_cases_and_of_avoided_points(tmp_path: Path) -> None:
+    cases = "".join(f"  - name: case_{k}\n" for k in range(2_000))
+    points = ", ".join(f"{k}.5" for k in range(5_000))
+    (tmp_path / "many.yaml").write_text(
+        "op: many\ntarget: {forward: 'k:f', backward: 'k:b'}\ndtype: float32\n"
+        f"inputs: {{x: {{shape: [50], range: [0.0, 4000.0], avoid: {{points: [{points}], margin: 0.25}}}}}}\n"
+        f"cases:\n{cases}"
+    )
+    loaded = load_specs([tmp_path]).cases
+    assert [case.name for case in loaded] == [f"case_{k}" for k in range(2_000)]
+    drawn = draw_inputs(loaded[7])["x"]
+    assert (abs(drawn - drawn.astype(int) - 0.5) >= 0.25).all()
