@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,9 +20,6 @@ CONFIRMED = 1e-4
 PATHS = 3
 """Paths that confirm one; a part that is looked at on the way takes one."""
 
-
-SHARE_OF_TREND = 0.1
-"""Part of the trend of both halves together that one must show alone to be followed."""
 
 LIKELY = 16
 ACCOUNTED = 0.4
@@ -147,7 +143,7 @@ class Search:
             k = int(places[0])
             error, bound = float(pool.estimate(name)[k]), float(looks.bound[0]) / float(reach[k])
             return [Culprit(name, "index", places, error, bound)]
-        bound = float(looks.bound[0]) / (float(pool.claimed()[0]) or math.nan)
+        bound = float(looks.bound[0]) / max(float(pool.claimed()[0]), float(looks.seen[0]))
         kind: Literal["input", "block"] = "input" if places.size == reach.size else "block"
         return [Culprit(name, kind, places, pool.shared_error(), bound)]
 
@@ -157,25 +153,24 @@ class Search:
         if places.size > LIKELY:
             alike = on_host(confirmed[0].alike(name))[places]
             likely = np.sort(places[np.argsort(-alike)[:LIKELY]])
-            if self._shows(name, likely, size, seen, ACCOUNTED):
+            if self._shows(name, likely, size, ACCOUNTED * seen):
                 places = likely
         while places.size > 1 and self._claim.forwards < self._until:
             half = places.size // 2
-            parts = [part for part in (places[:half], places[half:]) if self._shows(name, part, size, seen)]
+            parts = [part for part in (places[:half], places[half:]) if self._shows(name, part, size)]
             if len(parts) != 1:
                 break
             places = parts[0]
         inside = self._confirmed(name, places, size) if places.size < whole.size else confirmed
         return (places, inside) if inside is not None else (whole, confirmed)
 
-    def _shows(self, name: str, places: Places, size: int, seen: float, part: float = SHARE_OF_TREND) -> bool:
-        """Whether some elements moved alone show that part of a trend on one path."""
+    def _shows(self, name: str, places: Places, size: int, least: float = 0.0) -> bool:
+        """Whether some elements moved alone show a trend on one path, and at least one of that size."""
         pool = self._walked(name, places, size, 1)
         if pool is None:
             return False
         looks = pool.looks(self._common, CONFIRMED)
-        slope = float(looks.seen[0])
-        return slope > part * seen and bool(looks.dirty[0])
+        return float(looks.seen[0]) > least and bool(looks.dirty[0])
 
     def _confirmed(self, name: str, places: Places, size: int) -> Confirmed | None:
         """Return what fresh paths show that move these elements alone, where they show a trend too."""

@@ -303,7 +303,11 @@ class _Test:
                 if error.fails:
                     search.suspect_all_of(name)
         culprits = search.run()
-        inputs = {name: self._input_report(name, looks) for name in self._names}
+        guilty = {culprit.input for culprit in culprits}
+        inputs = {
+            name: self._input_report(name, self._without(guilty - {name}, name, looks) if guilty else looks)
+            for name in self._names
+        }
         unexplained = [*self._unexplained, *search.unexplained]
         for name, report in inputs.items():
             if report.undecided:
@@ -318,6 +322,22 @@ class _Test:
             forwards=claim.forwards - self._before[0],
             backwards=claim.backwards - self._before[1],
         )
+
+    def _without(self, guilty: set[str], name: str, looks: list[tuple[Pool, Looks]]) -> list[tuple[Pool, Looks]]:
+        """Move an input alone of which something is open for the company that it had; what was seen with it is void."""
+        shared = [pool for pool, _ in looks if name in pool.names and guilty & set(pool.names)]
+        if not shared or not bool(self._open_at(name, looks).any()):
+            return looks
+        pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
+        explorer = self._explorer((name,), pool=pools[-1])
+        for _ in range(PATHS):
+            if (walked := explorer.path()) is not None:
+                for pool in pools:
+                    pool.add(walked, self._allowed)
+        if pools[0].paths < FEWEST:
+            return looks
+        innocent = [(pool, found) for pool, found in looks if pool not in shared]
+        return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]
 
     def _suspects(self, pool: Pool, found: Looks, looks: list[tuple[Pool, Looks]]) -> Array:
         """Return the blocks of a pool that fail, or have a trend that may be all of one undecided element."""
