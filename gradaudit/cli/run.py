@@ -84,6 +84,9 @@ def run(
     since: Annotated[
         str | None, typer.Option(metavar="COMMIT", help="As --changed, from where this branch left that commit.")
     ] = None,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Run, and again what is stale whenever a file changes, until Ctrl-C.")
+    ] = False,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
@@ -118,12 +121,12 @@ def run(
 
     Exits with 0 where every case ends as its spec expects, 1 where any does not, 2 where a spec or an option is wrong.
     """
-    began = _began(context)
-    if jobs != 0:
-        from gradaudit.engine.pool import prepare
+    if watching:
+        from gradaudit.cli.watch import watch
 
-        prepare()  # which imports on its own while the specs are read here
+        watch([*(paths or ()), *(specs or ())])
 
+    began = _began(context, jobs)
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.cli.recording import recording_of, without_what_is_known
     from gradaudit.cli.sharing import shared
@@ -221,10 +224,17 @@ def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
         console.print(f"  not searched: {trouble}", soft_wrap=True, markup=False)
 
 
-def _began(context: typer.Context) -> float:
-    """Return when the command began, as ``time.perf_counter`` tells: with what is imported before this is called."""
+def _began(context: typer.Context, jobs: int | None) -> float:
+    """Return when the command began, as ``time.perf_counter`` tells: with what is imported before this is called.
+
+    What worker processes are made from imports on its own while the specs are read here.
+    """
     import time
 
+    if jobs != 0:
+        from gradaudit.engine.pool import prepare
+
+        prepare()
     return context.obj if isinstance(context.obj, float) else time.perf_counter()
 
 

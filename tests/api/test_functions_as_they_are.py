@@ -133,6 +133,12 @@ class TestJax:
         audit = gradaudit.check(layer, (params, X, 2))
         assert verdicts(audit) == {"params['b'][0]": "pass", "params['w']": "pass", "x": "pass"}
 
+    def test_keys_of_random_numbers_stay_as_they_are(self) -> None:
+        random = self.jax.random
+        noisy = lambda key, x: x * random.normal(key, x.shape)  # noqa: E731
+        for key in (random.key(0), random.PRNGKey(0)):
+            assert verdicts(gradaudit.check(noisy, (key, X))) == {"x": "pass"}
+
 
 def test_autograds_functions() -> None:
     autograd = pytest.importorskip("autograd")
