@@ -198,7 +198,7 @@ class _Finder:
             return
         made = {name for below in body if isinstance(below, ast.Assign) for name in _plain_targets(below)}
         for target in node.targets:
-            if isinstance(target, ast.Attribute) and target.attr in ATTACHED and _text(target.value) in made:
+            if isinstance(target, ast.Attribute) and _is_closure(target.attr) and _text(target.value) in made:
                 outer = prefix.removesuffix(".<locals>.")
                 self._add(outer, outer.rpartition(".")[2].strip("_"), Kind.CLOSURE, node)
 
@@ -283,6 +283,10 @@ def _op_of_loss(name: str) -> str:
 
 
 CLOSURE_NAMES = re.compile(r"_*(back|bwd|\w*vjp|pullback|\w*grad_?fn|backprop|backwards?\w*)_*")
+
+
+def _is_closure(attribute: str) -> bool:
+    return attribute in ATTACHED or bool(CLOSURE_NAMES.fullmatch(attribute))
 
 
 def handed_on(node: Function) -> bool:

@@ -35,10 +35,16 @@ Array = NDArray[Any]
 ROOM = 4096
 """Elements of the buffers that a function is tried with."""
 
-SIZES = ((2, 3, 4, 5, 7, 9, 11, 13), (2, 3, 9, 8, 5, 4, 6, 7), (2, 3, 9, 8, 5, 4, 2, 2), (2, 9, 8, 3, 5, 4, 2, 2))
+SIZES = (
+    (4, 6, 5, 7, 9, 8, 11, 13),
+    (4, 5, 6, 7, 9, 8, 11, 13),
+    (2, 3, 9, 8, 5, 4, 6, 7),
+    (2, 3, 9, 8, 5, 4, 2, 2),
+    (2, 9, 8, 3, 5, 4, 2, 2),
+)
 """Sizes for arguments that are whole numbers, in their order: no two alike, or the later ones small, as kernels are."""
 
-LABELS = 4
+LABELS = 3
 """Whole numbers in buffers are below this, so that they can be labels and indices."""
 
 KNOWN = re.compile(r"stride|pad(ding)?|kernel_?size|groups?|dilation|n_?heads?|num_heads|nh|axis|seed|training|train")
@@ -114,7 +120,7 @@ class _Trial:
                 continue
             first = self._leading(outputs)
             if outputs and not np.isfinite(written[first]).all():
-                reason = "its forward gives numbers that are not finite"
+                reason = "its forward gives numbers that are not finite, or leaves gaps in its output"
                 continue
             rest = [one for one in outputs if one != first]
             return self._with_shapes(params, limits, [*([first] if first else []), *rest], written)
@@ -150,10 +156,22 @@ class _Trial:
         """Return what forward writes into each of its buffers that it writes into, as far as it writes."""
         before = {one.name: self._filled(one, limits) for one in self.forward.parameters if one.pointer}
         after = self._call(self.forward, before, params)
-        changed = {name: after[name] != _as(before[name], after[name]) for name in before}
+        for one in self.forward.parameters:  # what is not written at all shows as no number
+            if one.name in before and one.floating and not one.constant and self._is_written(after, before, one.name):
+                before[one.name] = np.full(ROOM, np.nan)
+        after = self._call(self.forward, before, params)
+        changed = {
+            name: (after[name] != _as(before[name], after[name])) & ~(np.isnan(after[name]) & np.isnan(before[name]))
+            if after[name].dtype.kind == "f"
+            else after[name] != _as(before[name], after[name])
+            for name in before
+        }
         return {
             name: after[name][: int(np.flatnonzero(where)[-1]) + 1] for name, where in changed.items() if where.any()
         }
+
+    def _is_written(self, after: Mapping[str, Array], before: Mapping[str, Array], name: str) -> bool:
+        return bool((after[name] != _as(before[name], after[name])).any())
 
     def _with_shapes(
         self, params: Mapping[str, Any], limits: tuple[float, float], outputs: list[str], written: Mapping[str, Array]

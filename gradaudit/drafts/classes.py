@@ -209,7 +209,11 @@ class _Layer:
         after = parameters_in(layer)
         parameters = {kept.name: kept for kept in self._named(_without_gradients(before))}
         moved = [name for name, kept in parameters.items() if steps and _moved(kept, after)]
-        left = {name: place for name, kept in parameters.items() if (place := _gradient_of(kept, after))}
+        left = {
+            name: place
+            for name, kept in parameters.items()
+            if (place := _gradient_of(kept, after) or _misshapen(kept, after))
+        }
         everything = {**arrays, **{name: kept.array for name, kept in parameters.items()}}
         data = [name for name in arrays if has_floats(arrays[name])]
         returns: list[str] = []
@@ -243,9 +247,9 @@ class _Layer:
         )
         extra = {name: Candidate(kept.array.shape) for name, kept in used.items()}
         makes = ", ".join([*(f"{key}={value!r}" for key, value in self.made.items()), *self.given])
-        places = "".join(f", {place} holds that of {name}" for name, place in left.items())
+        beside = "".join(f", {place} holds that of {name}" for name, place in left.items())
         said = (
-            f"{self.name}({makes}).{self.backward}({', '.join(words)}) gives {', '.join(returns) or 'nothing'}{places}"
+            f"{self.name}({makes}).{self.backward}({', '.join(words)}) gives {', '.join(returns) or 'nothing'}{beside}"
         )
         yield Guess(target, tuple(gradients), said, extra=extra)
 
@@ -322,6 +326,17 @@ def _gradient_of(kept: Kept, after: Sequence[Kept]) -> str:
         beside = holder and one.place.rpartition(".")[0] == holder and last in ("grad", "gradient", "g")
         same_key = about_gradients and last == word
         if beside or same_key or (about_gradients and input_meant(last, [word])):
+            return one.place
+    return ""
+
+
+def _misshapen(kept: Kept, after: Sequence[Kept]) -> str:
+    """Return where what is called the gradient of a parameter lies, whatever its shape."""
+    for one in after:
+        last = re.findall(r"\w+", one.place)[-1]
+        if re.search(r"grads?\[|gradients?\[", one.place.lower()) and last in (kept.name, f"d{kept.name}"):
+            return one.place
+        if last in (f"d{kept.name}", f"grad_{kept.name}", f"{kept.name}_grad"):
             return one.place
     return ""
 

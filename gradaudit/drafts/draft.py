@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradaudit.coverage.naming import forward_among, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.drafts.c_build import SUFFIXES
@@ -25,10 +27,13 @@ from gradaudit.drafts.functions import (
     value_and_grad_subjects,
 )
 from gradaudit.drafts.guess import SECONDS, Subject, Tried, bare_case, case_of, search
+from gradaudit.drafts.inputs import RANGES
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
 from gradaudit.source.modules import read_tree
 from gradaudit.spec.case import Case, Location, UncalledTarget
+from gradaudit.spec.draw import draw_inputs
+from gradaudit.targets import open_op
 from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.importing import import_module
 from gradaudit.targets.op import OpError
@@ -74,7 +79,27 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
     best = _best(tried, op, module, location)
     if best is None:
         return uncalled(one, op, tried.reason or "no inputs were found that forward runs at")
-    return Drafted(one, (best,), best.notes)
+    return Drafted(one, (best, *_further_out(best)), best.notes)
+
+
+WIDE = (-7.0, 7.0)
+"""Where activations that are clipped have their other branches."""
+
+
+def _further_out(case: Case) -> tuple[Case, ...]:
+    """Return a case at larger inputs for a function that keeps the shape of its one input, where it is finite there."""
+    if len(case.inputs) != 1 or case.inputs[0].range != RANGES[0] or not case.inputs[0].shape:
+        return ()
+    wide = replace(case, name="wide", inputs=(replace(case.inputs[0], range=WIDE),))
+    try:
+        op = open_op(wide)
+        inputs = draw_inputs(wide)
+        outputs = op.forward(inputs)
+    except Exception:  # it is not defined there
+        return ()
+    same = len(outputs) == 1 or op.differentiable_outputs(outputs) == (0,)
+    usable = same and outputs[0].shape == case.inputs[0].shape and bool(np.isfinite(outputs[0]).all())
+    return (wide,) if usable else ()
 
 
 def _drafted_in_c(one: BackwardPass, file: Path, op: str) -> Drafted:

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from gradaudit.drafts.guess import Guess, Subject
 from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name
-from gradaudit.drafts.settings import CONFIG, TRAINING, is_setting, keys_read, setting, tree_of, words_compared
+from gradaudit.drafts.settings import (
+    CONFIG,
+    TRAINING,
+    is_setting,
+    keys_read,
+    setting,
+    tree_of,
+    unpacked_into,
+    words_compared,
+)
 from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
 from gradaudit.targets.context import Context
 from gradaudit.targets.conventions import pull
@@ -73,6 +82,8 @@ def split_arguments(function: Callable[..., Any], skip: int = 0) -> list[tuple[l
         keys = keys_read(one.name, tree) if CONFIG.fullmatch(one.name.lower()) else {}
         if words or keys:
             params[one.name] = _config(keys) if keys and not words else _choice(one, words)
+        elif unpacked_into(one.name, tree) and one.default is one.empty:
+            params[one.name] = []
         elif one.default is None:
             optional.append(one.name)
         elif one.default is not one.empty:
@@ -137,10 +148,19 @@ def packs_in(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[st
     tree = tree_of(function)
     found = {}
     for name, value in params.items():
+        if value == [] and (names := unpacked_into(name, tree)):
+            found[name] = tuple(names)
+            continue
         keys = [key for key, needed in keys_read(name, tree).items() if needed and key not in (value or {})]
         if isinstance(value, dict) and keys and all(is_parameter(key) for key in keys):
             found[name] = tuple(keys)
     return found
+
+
+def lists_in(function: Callable[..., Any], packs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return those of the arguments that hold several arrays which are lists."""
+    tree = tree_of(function)
+    return tuple(name for name in packs if unpacked_into(name, tree))
 
 
 def _unpacked(function: Callable[..., Any], inputs: Sequence[str], packs: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -160,12 +180,16 @@ class _Pair:
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     context: str = ""
 
+    @property
+    def _lists(self) -> tuple[str, ...]:
+        return lists_in(self.forward, self.packs)
+
     def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
         members = self._members(arrays)
         return [out for out in map(as_array, members[:1]) if out is not None]
 
     def _members(self, arrays: Mapping[str, Array]) -> list[Any]:
-        given = packed(arrays, self.packs).values()
+        given = packed(arrays, self.packs, self._lists).values()
         return list(members_of(self.forward(*given, **deepcopy(dict(self.params)))).values())
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
@@ -196,12 +220,13 @@ class _Pair:
                 definitions_only=self.places.definitions_only,
                 context=self.context,
                 packs=self.packs,
+                lists=self._lists,
             )
             said = f"{self.backward_name}({', '.join(args)}) gives {', '.join(returns)}"
             yield Guess(target, tuple(name for name in returns), said, rival)
 
     def _answered(self, args: Sequence[str], arrays: Mapping[str, Array], members: Sequence[Any]) -> Any:
-        words: dict[str, Any] = {"output": members[0], **arrays, **packed(arrays, self.packs)}
+        words: dict[str, Any] = {"output": members[0], **arrays, **packed(arrays, self.packs, self._lists)}
         counted = max(1, sum(word.startswith("upstream") for word in args))
         for k, out in enumerate(map(as_array, members[:counted])):
             if out is not None:
@@ -420,24 +445,31 @@ def input_meant(gradient: str, inputs: Sequence[str]) -> str:
 def value_and_grad_subjects(places: Places, name: str, function: Any) -> Iterator[Subject]:
     """Yield the ways to call a function that gives a loss with its gradient."""
     for inputs, params in split_arguments(function):
-        if not inputs:
-            continue
+        packs = packs_in(function, params)
+        names, left = _unpacked(function, inputs, packs), {key: one for key, one in params.items() if key not in packs}
+        if names:
+            loss = _Loss(places, name, name, function, function, tuple(names), left, packs)
+            yield Subject(candidates(names), left, loss.forward_outputs, loss.guesses)
 
-        def outputs(arrays: Mapping[str, Array], params: Mapping[str, Any] = params) -> list[Array]:
-            first = next(iter(members_of(function(*arrays.values(), **deepcopy(dict(params)))).values()))
-            made = as_array(first)
-            return [made] if made is not None and made.size == 1 else []
 
-        def guesses(arrays: Mapping[str, Array], params: Mapping[str, Any] = params) -> Iterator[Guess]:
-            returned = function(*arrays.values(), **deepcopy(dict(params)))
-            returns = matched_gradients(returned, function, list(arrays), arrays, drop=1)
-            if returns:
-                call = BackwardCall(places.named(name), tuple(arrays), tuple(returns), "value_and_grad")
-                target = PythonTarget(
-                    places.named(name), call, (0,), places.folder, definitions_only=places.definitions_only
-                )
-                yield Guess(
-                    target, tuple(returns), f"{name}({', '.join(arrays)}) gives the loss, and {', '.join(returns)}"
-                )
+class _Loss(_Pair):
+    def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        made = as_array(self._members(arrays)[0])
+        return [made] if made is not None and made.size == 1 else []
 
-        yield Subject(candidates(inputs), params, outputs, guesses)
+    def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        returned = tuple(self._members(arrays))
+        returns = matched_gradients(returned, self.forward, list(arrays), arrays, drop=1)
+        if returns:
+            name = self.places.named(self.forward_name)
+            target = PythonTarget(
+                name,
+                BackwardCall(name, tuple(packed(arrays, self.packs)), tuple(returns), "value_and_grad"),
+                (0,),
+                self.places.folder,
+                definitions_only=self.places.definitions_only,
+                packs=self.packs,
+                lists=self._lists,
+            )
+            said = f"{self.forward_name}({', '.join(arrays)}) gives the loss, and {', '.join(returns)}"
+            yield Guess(target, tuple(returns), said)

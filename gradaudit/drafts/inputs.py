@@ -22,7 +22,7 @@ ROWS, COLUMNS, OUT = 3, 4, 5
 
 IMAGES: tuple[Shape, ...] = ((2, 4, 7, 5), (2, 4, 6, 8), (2, 7, 5, 4))
 SEQUENCES: tuple[Shape, ...] = ((2, 3, 4),)
-DATA: tuple[Shape, ...] = ((3, 4), (2, 3, 4), *IMAGES, (4,), (), (4, 1), (4, 6), (1, 4), (4, 4), (4, 7, 5))
+DATA: tuple[Shape, ...] = ((3, 4), (2, 3, 4), (2, 4, 7), *IMAGES, (4,), (), (4, 1), (4, 6), (1, 4), (4, 4), (4, 7, 5))
 WEIGHTS: tuple[Shape, ...] = (
     (4, 5),
     (5, 4),
@@ -132,37 +132,58 @@ def plain_name(name: str) -> str:
 
 
 def _of(word: str, first: bool, *, pair: bool) -> Iterator[Candidate]:
-    data = [Candidate(shape) for shape in DATA]
     if pair:
-        yield from data
-        yield from (Candidate(shape) for shape in WEIGHTS if shape not in DATA)
-        yield Candidate((ROWS,), "labels")
+        yield from _alone() if first else _beside()
         return
-    if MASK_NAMES.fullmatch(word):
-        yield from (Candidate(shape, "mask") for shape in DATA)
-    elif INDEX_NAMES.fullmatch(word):
-        yield from (Candidate(shape, "labels") for shape in ((6,), (2, 3), (3,), ()))
-        yield from (Candidate(shape, "labels", 7) for shape in ((6,), (2, 3)))
-    elif LABEL_NAMES.fullmatch(word) and not first:
-        yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
-        yield from data
-        yield from (Candidate(shape) for shape in ((ROWS,), (ROWS, 1), (ROWS, OUT), (1, ROWS)))
-        yield from (Candidate(shape, "one_hot") for shape in ((ROWS, COLUMNS), (ROWS, OUT)))
-    elif BIAS_NAMES.fullmatch(word):
-        yield from map(Candidate, BIASES)
-    elif SCALE_NAMES.fullmatch(word):
-        yield from map(Candidate, SCALES)
-    elif WEIGHT_NAMES.fullmatch(word):
-        yield from map(Candidate, WEIGHTS)
-    elif STATE_NAMES.fullmatch(word) and not first:
-        yield from map(Candidate, STATES)
-    elif first:
-        yield from data
+    for pattern, likely, may_be_first in NAMED:
+        if pattern.fullmatch(word) and (may_be_first or not first):
+            yield from likely
+            return
+    if first:
+        yield from map(Candidate, DATA)
         yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
     else:
-        beside: tuple[Shape, ...] = ((3, 4), (4,), (3,), (2, 3, 4), (4, 5))
-        yield from map(Candidate, dict.fromkeys((*beside, *DATA, *WEIGHTS)))
-        yield Candidate((ROWS,), "labels")
+        yield from _beside()
+
+
+NAMED: tuple[tuple[re.Pattern[str], tuple[Candidate, ...], bool], ...] = (
+    (MASK_NAMES, tuple(Candidate(shape, "mask") for shape in DATA), True),
+    (
+        INDEX_NAMES,
+        (
+            *(Candidate(shape, "labels") for shape in ((6,), (2, 3), (3,), ())),
+            *(Candidate(shape, "labels", 7) for shape in ((6,), (2, 3))),
+        ),
+        True,
+    ),
+    (
+        LABEL_NAMES,
+        (
+            *(Candidate(shape, "labels") for shape in ((ROWS,), (2, 3))),
+            *map(Candidate, (*DATA, (ROWS,), (ROWS, 1), (ROWS, OUT), (1, ROWS))),
+            *(Candidate(shape, "one_hot") for shape in ((ROWS, COLUMNS), (ROWS, OUT))),
+        ),
+        False,
+    ),
+    (BIAS_NAMES, tuple(map(Candidate, BIASES)), True),
+    (SCALE_NAMES, tuple(map(Candidate, SCALES)), True),
+    (WEIGHT_NAMES, tuple(map(Candidate, WEIGHTS)), True),
+    (STATE_NAMES, tuple(map(Candidate, STATES)), False),
+)
+"""What inputs of some names are, the likeliest first, and whether the first input of an op may be one of those."""
+
+
+def _alone() -> Iterator[Candidate]:
+    """Yield what the only input of an op may be, or the first of two that are alike."""
+    yield from map(Candidate, dict.fromkeys((*DATA, *WEIGHTS)))
+    yield Candidate((ROWS,), "labels")
+
+
+def _beside() -> Iterator[Candidate]:
+    """Yield what an input may be that stands beside another, and has no name that tells."""
+    likely: tuple[Shape, ...] = ((3, 4), (4,), (3,), (2, 3, 4), (4, 5))
+    yield from map(Candidate, dict.fromkeys((*likely, *DATA, *WEIGHTS)))
+    yield Candidate((ROWS,), "labels")
 
 
 def combinations(possible: dict[str, tuple[Candidate, ...]], most: int) -> Iterator[dict[str, Candidate]]:

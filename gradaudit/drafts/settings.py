@@ -101,6 +101,16 @@ def keys_read(name: str, source: ast.AST | None) -> dict[str, bool]:
     return found
 
 
+def unpacked_into(name: str, source: ast.AST | None) -> list[str]:
+    """Return the names that a function unpacks an argument into: ``W, b = params``; none where it does not."""
+    for below in ast.walk(source) if source else ():
+        match below:
+            case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=held)) if held == name:
+                names = [part.id for part in parts if isinstance(part, ast.Name)]
+                return names if len(names) == len(parts) else []
+    return []
+
+
 def tree_of(function: Callable[..., Any] | None) -> ast.AST | None:
     """Return the syntax tree of a function; None where its source is not at hand."""
     if function is None:

@@ -119,6 +119,8 @@ def _functions(target: PythonTarget) -> dict[str, Any]:
         said["outputs"] = {"differentiable": list(target.differentiable_outputs)}
     if target.context:
         said["context"] = target.context
+    if target.lists:
+        said["lists"] = list(target.lists)
     if target.packs:
         said["packs"] = {name: list(names) for name, names in target.packs.items()}
     return said

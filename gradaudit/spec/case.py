@@ -141,6 +141,7 @@ class PythonTarget:
         definitions_only: whether its modules are imported without the statements that run something.
         context: a class of contexts, ``module:name``: forward takes one first, and backward gets it as its ``cache``.
         packs: arguments of forward that are dicts, in their places among the inputs, and the inputs in each.
+        lists: such arguments that are lists of their inputs instead.
 
     """
 
@@ -154,6 +155,7 @@ class PythonTarget:
     definitions_only: bool = False
     context: str = ""
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,13 @@ def python_target(
         for i, name in enumerate(inner)
         if name not in names
     )
+    mistakes.extend(
+        InvalidCaseError(
+            (*PATH, "lists", i), f"found '{name}', expected one of packs{nearest(name, list(model.packs))}"
+        )
+        for i, name in enumerate(model.lists)
+        if name not in model.packs
+    )
     args = given.args
     if args is None:
         args = [*(["upstream"] if upstream and key == "backward" else []), *names]
@@ -92,6 +99,7 @@ def python_target(
         definitions_only=model.definitions_only,
         context=model.context or "",
         packs={name: tuple(inner) for name, inner in model.packs.items()},
+        lists=tuple(model.lists),
     )
 
 

@@ -156,6 +156,7 @@ class TargetModel(Strict):
     packs: Annotated[
         dict[Name, list[Name]], Field(description="arguments of forward that are dicts -> the inputs in each")
     ] = {}
+    lists: Annotated[list[Name], Field(description="those of packs that are lists of their inputs instead")] = []
     folder: Annotated[
         str | None,
         Field(description="what modules are imported from, seen from the spec's folder; default: that folder"),

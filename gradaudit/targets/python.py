@@ -41,6 +41,7 @@ class PythonOp:
         generators: puts the global generators back before each call.
         context: makes a context that forward takes before its inputs, and that is returned behind its outputs.
         packs: arguments of forward that are dicts of inputs, by name; each stands where its first input does.
+        lists: names of those that are lists instead.
 
     """
 
@@ -57,6 +58,7 @@ class PythonOp:
     generators: PutBack = field(default_factory=PutBack, compare=False)
     context: Callable[[], Any] | None = None
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return forward's outputs: its arrays, or the members of the tuple, dict or dataclass that it returned."""
@@ -118,13 +120,16 @@ class PythonOp:
     def _members(self, function: Callable[..., Any], inputs: Mapping[str, Array]) -> list[Any]:
         try:
             before = [] if self.context is None else [self.context()]
-            returned = self.generators.forward(function, *before, *packed(inputs, self.packs).values(), **self.params)
+            returned = self.generators.forward(function, *before, *self._positional(inputs), **self.params)
         except OpError:
             raise
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
         members = list(members_of(returned).values())
         return members[:1] if self.convention == "value_and_grad" else [*members, *before]
+
+    def _positional(self, inputs: Mapping[str, Array]) -> list[Any]:
+        return list(packed(inputs, self.packs, self.lists).values())
 
     def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
         """Return what forward returned, as backward is given it: anew where it is more than arrays."""
@@ -145,7 +150,7 @@ class PythonOp:
         if word in inputs:
             return inputs[word]
         if word in self.packs:
-            return packed(inputs, self.packs)[word]
+            return packed(inputs, self.packs, self.lists)[word]
         if buffer := BUFFER.fullmatch(word):
             return buffers[buffer[1]]
         if word == CACHE:
@@ -173,8 +178,10 @@ def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:
     return rest[0] if len(rest) == 1 else tuple(rest)
 
 
-def packed(inputs: Mapping[str, Any], packs: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Return inputs by name, those in dicts together, where the first of them stands."""
+def packed(
+    inputs: Mapping[str, Any], packs: Mapping[str, tuple[str, ...]], lists: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return inputs by name, those in dicts or lists together, where the first of them stands."""
     holder = {name: pack for pack, names in packs.items() for name in names}
     made: dict[str, Any] = {}
     for name, array in inputs.items():
@@ -182,7 +189,7 @@ def packed(inputs: Mapping[str, Any], packs: Mapping[str, tuple[str, ...]]) -> d
             made.setdefault(holder[name], {})[name] = array
         else:
             made[name] = array
-    return made
+    return {name: list(value.values()) if name in lists else value for name, value in made.items()}
 
 
 def named_word(word: str, given: Sequence[Any]) -> Any:
@@ -289,6 +296,7 @@ def open_python(target: PythonTarget, case: Case) -> PythonOp:
         generators=PutBack([own]),
         context=context,
         packs=target.packs,
+        lists=target.lists,
     )
 
 

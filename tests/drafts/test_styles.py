@@ -264,6 +264,38 @@ STYLES = {
         "dz.sum(axis=0)",
         "dz[0]",
     ),
+    "parameters in a list": (
+        """
+        def net_loss_and_grad(params, X, y):
+            W1, b1, W2 = params
+            h = np.tanh(X @ W1 + b1)
+            d = (h @ W2 - y) / len(X)
+            dh = d @ W2.T * (1 - h * h)
+            return 0.5 * len(X) * np.sum(d**2), [X.T @ dh, dh.sum(0), h.T @ d]
+        """,
+        "dh.sum(0)",
+        "dh.mean(0)",
+    ),
+    "a gradient of the wrong shape": (
+        """
+        class Shift:
+            def __init__(self, size): self.params, self.grads = {"b": np.zeros(size)}, {}
+            def forward(self, x): return x + self.params["b"]
+            def backward(self, dout):
+                self.grads["b"] = dout.sum(axis=0)
+                return dout
+        """,
+        "dout.sum(axis=0)",
+        "dout.sum(axis=1)",
+    ),
+    "a branch far out": (
+        """
+        def relu6(x): return np.clip(x, 0, 6)
+        def relu6_prime(x): return ((x > 0) & (x < 6)).astype(float)
+        """,
+        "(x > 0) & (x < 6)",
+        "x > 0",
+    ),
     "names in camel case": (
         """
         def convolutionForward(x, k): return np.array([x[i : i + len(k)] @ k for i in range(len(x) - len(k) + 1)])
@@ -305,4 +337,4 @@ def verdicts(file: Path, source: str) -> set[str]:
     file.write_text("import numpy as np\n\n" + dedent(source))
     plan = plan_of([file], jobs=0)
     assert plan.cases, "no backward pass was found"
-    return {str(worst([result.verdict for result in audit_case(case).results])) for case in plan.cases}
+    return {str(worst([result.verdict for case in plan.cases for result in audit_case(case).results]))}
