@@ -69,6 +69,9 @@ DIAGNOSIS_CODES = frozenset(
         "wrong-subset",
         "captured-state",
         "upstream-ignored",
+        "upstream-part",
+        "diagonal-only",
+        "conjugate-missing",
     }
 )
 """Finding codes that name the likely cause of a mismatch."""

@@ -315,3 +315,9 @@ MAKERS: tuple[Maker, ...] = (
     with_calls,
 )
 """The kinds of edits, the likeliest first."""
+
+SHAPING: tuple[Maker, ...] = (axes, with_calls, without_calls)
+"""The kinds that make another shape."""
+
+MAKERS_OF_SHAPES: tuple[Maker, ...] = (*SHAPING, *(make for make in MAKERS if make not in SHAPING))
+"""The same where backward raises, or a gradient has not its input's shape: first what makes another shape."""

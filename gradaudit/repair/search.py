@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.repair.draws import Draw, Vector
-from gradaudit.repair.edits import MAKERS, edits
+from gradaudit.repair.edits import MAKERS, MAKERS_OF_SHAPES, edits
 from gradaudit.repair.holes import Watched
 from gradaudit.repair.limit import TooLongError, limited
 from gradaudit.repair.program import Program, edit_cost
@@ -133,7 +133,7 @@ class Search:
             self._base = self.draws[0].right(base)
             self._bases = [draw.right_inputs(draw.gradient()) for draw in self.draws]
             looked = {function: self._look(source, base) for function, source in self.program.sources.items()}
-            for make in MAKERS:
+            for make in MAKERS if np.isfinite(base).all() else MAKERS_OF_SHAPES:
                 for function, look in looked.items():
                     for edit in edits(make, look.source.body, look.around):
                         if self.budget.over:

@@ -36,6 +36,9 @@ def _wrapped(own: str, ndim: int, around: Surroundings) -> Iterator[str]:
         yield from _reduced(own, ndim, word, keep)
         yield from _moved_about(own, ndim, torch=around.is_torch)
     yield from (f"{own}.reshape({name}.shape)" for name in around.names)
+    if around.prefix and not around.is_torch:
+        yield from (f"{around.prefix}.{call}" for call in (f"clip({own}, -1.0, 1.0)", f"maximum({own}, 0)"))
+        yield f"{around.prefix}.minimum({own}, 0)"
     if around.prefix:
         applied = ("exp", "log", "sqrt", "abs", "sign", "tanh", "conj", "square", "tril", "triu")
         yield from (f"{around.prefix}.{function}({own})" for function in applied)
