@@ -18,12 +18,12 @@ HERE = Path(__file__).parent
 
 
 def searched(folder: Path, op: str, inputs: dict[str, Any], target: dict[str, Any] | None = None) -> Repairs:
-    """Search in a copy of ``wrong_ops`` in a folder, under a name of its own."""
+    """Search in a copy of ``mistaken_ops`` in a folder, under a name of its own."""
     module = f"wrong_{op}_{abs(hash(str(folder))) % 10**8}"
-    (folder / f"{module}.py").write_text((HERE / "wrong_ops.py").read_text())
+    (folder / f"{module}.py").write_text((HERE / "mistaken_ops.py").read_text())
     named = {"forward": f"{module}:{op}", "backward": f"{module}:{op}_backward"}
     if target:
-        named = {key: value.replace("wrong_ops", module) for key, value in target.items()}
+        named = {key: value.replace("mistaken_ops", module) for key, value in target.items()}
     spec = {"op": op, "target": named, "inputs": inputs, "dtype": "float64"}
     file = folder / f"{op}.yaml"
     file.write_text(yaml.safe_dump(spec, sort_keys=False))

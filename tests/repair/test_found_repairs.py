@@ -83,7 +83,7 @@ def test_a_size_that_coincides_misleads_nobody(folder: Path) -> None:
 
 
 def test_the_backward_of_a_layer_is_mended(folder: Path) -> None:
-    target = {"layer": "wrong_ops:Layer"}
+    target = {"layer": "mistaken_ops:Layer"}
     found = searched(folder, "layer", {"x": {"shape": [4, 3]}}, target)
     assert found.repairs, found.message
     layer = mended(found, "Layer", "layer")()
@@ -97,5 +97,5 @@ def test_functions_are_left_as_they_were(folder: Path) -> None:
     module = next(made for made in sys.modules.values() if Path(getattr(made, "__file__", "") or ".").parent == folder)
     x, upstream = drawn((2, 3), (2, 3))
     np.testing.assert_array_equal(module.step_backward(upstream, x), upstream * np.where(x < 0.25, 1.0, 0.1))
-    assert Path(module.__file__).read_text() == (HERE / "wrong_ops.py").read_text()
+    assert Path(module.__file__).read_text() == (HERE / "mistaken_ops.py").read_text()
     assert not any("gradaudit_hole" in name for name in vars(module))
