@@ -80,7 +80,10 @@ class SpecFile(pytest.File):
         known = read_baseline(project.baseline) if project.baseline else Baseline()
         here = self.path.is_relative_to(Path.cwd())
         path = self.path.relative_to(Path.cwd()) if here else self.path
-        audited = [_Audited(case, known) for case in load_specs([path], Overrides(tolerances=project.tolerances)).cases]
+        audited = [
+            _Audited(case, known)
+            for case in load_specs([path], Overrides(tolerances=project.tolerances, allow=project.allow)).cases
+        ]
         ops = dict.fromkeys(each.case.op for each in audited)
         for op in ops:
             own = [each for each in audited if each.case.op == op]

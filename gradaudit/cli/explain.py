@@ -75,7 +75,7 @@ def explain(
             return _explain_code(name, f"# {name}: a rule of gradaudit lint\n\n{rule}\n", format)
     project = project_settings()
     dtypes = tuple(str(each) for each in dtype) if dtype else None
-    overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances)
+    overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances, allow=project.allow)
     try:
         with one_interrupt():
             if plot:

@@ -59,7 +59,10 @@ def mutate(
 
     project = project_settings()
     try:
-        loaded = _only(load_specs(specs or list(project.specs), Overrides(tolerances=project.tolerances)), ops or [])
+        loaded = _only(
+            load_specs(specs or list(project.specs), Overrides(tolerances=project.tolerances, allow=project.allow)),
+            ops or [],
+        )
         with one_interrupt():
             mutation = _mutated(loaded, project, jobs, timeout)
     except SpecError as error:

@@ -87,6 +87,10 @@ def run(
     watching: Annotated[
         bool, typer.Option("--watch", help="Run, and again what is stale whenever a file changes, until Ctrl-C.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="Specs may name functions of this module alone; repeatable."),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
@@ -149,6 +153,7 @@ def run(
         seed=seed,
         method=str(method) if method else None,  # type: ignore[arg-type]
         tolerances=project.tolerances,
+        allow=tuple(allow) if allow else project.allow,
     )
     tally = Tally()
     known_in = baseline or project.baseline
@@ -208,6 +213,8 @@ def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int
     loaded = load_specs(specs, overrides) if specs else Specs((), {})
     if not sources:
         return loaded, None
+    if overrides.allow is not None:
+        leave(f"{sources[0]} is no spec: with a list of allowed modules, only what specs name is run")
     plan = plan_of(sources, ignore=project.ignore, jobs=jobs)
     return with_drafts(loaded, plan, overrides), plan
 

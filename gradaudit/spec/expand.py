@@ -27,13 +27,15 @@ REVERSE = "reverse"
 class Overrides:
     """What the command line sets over every spec; None leaves the specs' own.
 
-    ``tolerances`` are the project's, by dtype, for specs that name none.
+    ``tolerances`` are the project's, by dtype, for specs that name none; ``allow`` the modules that specs may name,
+    None for any.
     """
 
     dtypes: tuple[str, ...] | None = None
     seed: int | None = None
     method: Method | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    allow: tuple[str, ...] | None = None
 
 
 def expand(

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gradaudit.spec.allowed import within
 from gradaudit.spec.case import Case, Location
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
@@ -66,6 +67,9 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
                 found, wrong = expand(source, model, overrides or Overrides(), wrong_parts)
                 cases += found
                 problems += wrong
+    if overrides is not None and overrides.allow is not None:
+        cases, refused = within(cases, documents, overrides.allow)
+        problems += refused
     if problems:
         raise SpecError(problems)
     return Specs(tuple(cases), documents)

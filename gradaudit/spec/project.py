@@ -54,6 +54,7 @@ class Project:
         report: where the page of the project's coverage is written.
         baseline: the file of known failures; None where there is none.
         lint: what the static rules are told.
+        allow: the modules that specs may name functions of; None for any.
 
     """
 
@@ -67,6 +68,7 @@ class Project:
     report: Path = DEFAULT_REPORT
     baseline: Path | None = None
     lint: LintSettings = LintSettings()
+    allow: tuple[str, ...] | None = None
 
 
 def find_project(folder: Path) -> Project:
@@ -117,6 +119,7 @@ def _read(file: Path, folder: Path) -> Project:
         report=seen([known.get("report", _is_word, "a path", str(DEFAULT_REPORT))])[0],
         baseline=seen([known.get("baseline", _is_word, "a path", "-")])[0] if "baseline" in known.table else None,
         lint=_lint_settings(known),
+        allow=tuple(known.get("allow", _are_words, "a list of modules", [])) if "allow" in known.table else None,
     )
     if known.problems:
         raise SpecError(known.problems)
@@ -126,7 +129,7 @@ def _read(file: Path, folder: Path) -> Project:
 class _Settings:
     """The table, and what is wrong with it."""
 
-    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "baseline", "lint")
+    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "baseline", "lint", "allow")
 
     def __init__(self, table: Mapping[str, Any], file: Path, text: str) -> None:
         self.table = table

@@ -198,3 +198,14 @@ def test_annotations_for_github(gradaudit, project) -> None:
     refused = gradaudit("run", "specs", "--format", "github")
     assert refused.exit_code == 2
     assert "::error file=specs/ops.yaml,line=2,col=1,title=gradaudit::steps: unknown key 'steps'" in refused.stderr
+
+
+def test_only_allowed_modules_are_imported(gradaudit, project: Path) -> None:
+    write_project(project, spec("right"))
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nallow = ["other"]\n')
+    found = gradaudit("run")
+    assert found.exit_code == 2
+    assert "'kernels:square' is not allowed: expected a function of other" in found.stderr
+    assert not Path("imported").exists()
+    assert gradaudit("run", "--allow", "kernels").exit_code == 0
+    assert gradaudit("run", "kernels.py", "--allow", "kernels").exit_code == 2

@@ -34,6 +34,7 @@ GUIDES = {
     "search",
     "stochastic-ops",
     "tolerance",
+    "trust",
     "upstream",
 }
 
