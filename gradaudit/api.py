@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from numpy.typing import ArrayLike
 
@@ -26,6 +26,9 @@ from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
 from gradaudit.targets.process_op import ProcessOp
 from gradaudit.targets.python import open_functions
+
+if TYPE_CHECKING:
+    from gradaudit.explained import Explained
 
 MAX_ROWS = 10
 """Rows of a mismatch table, as many as the terminal's report shows."""
@@ -111,12 +114,14 @@ class Audit:
         results: one for each differentiable input, in their order; a module's parameters after them.
         shapes: the shape of each input.
         check_evaluations: forwards spent on other checks than the gradient's.
+        case: what was audited: inputs, tolerance, upstream.
 
     """
 
     results: tuple[Result, ...]
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     check_evaluations: int = 0
+    case: Case | None = field(default=None, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -143,6 +148,31 @@ class Audit:
         __tracebackhide__ = True
         if self.verdict is not Verdict.PASS and not (allow_inconclusive and self.verdict is Verdict.INCONCLUSIVE):
             raise GradientMismatch(self)
+
+    def explain(self, *, repair_seconds: float = 0.0) -> Explained:
+        """Explain what was found, as ``gradaudit explain`` does, in this process: print it, or let a notebook show it.
+
+        The op is called again for its step-size curves.
+
+        Args:
+            repair_seconds: time for a search for the edit that mends a wrong backward, which tries changed copies of it
+                in this process; 0 for none.
+
+        Raises:
+            ValueError: where the audit was not made by ``check``.
+
+        """
+        from gradaudit.explain.explain import explain_results
+        from gradaudit.explained import Explained
+        from gradaudit.repair.in_worker import search_repairs
+
+        if self.case is None:
+            raise ValueError("this audit was not made by gradaudit.check: there is no case to explain")
+        explanation = explain_results([self.case], [(self.case, result) for result in self.results], jobs=0)
+        if repair_seconds and self.verdict in (Verdict.FAIL, Verdict.ERROR):
+            repairs = search_repairs((self.case,), list(self.results), seconds=repair_seconds, jobs=0)
+            explanation = replace(explanation, repairs=repairs)
+        return Explained(explanation)
 
     def __bool__(self) -> bool:
         """Whether every gradient passed: what cannot be decided did not."""
@@ -229,7 +259,8 @@ def check(
     )
     audited = audit_case(case)
     results = tuple(replace(result, location="") for result in audited.results)
-    return Audit(results, {**{one.name: one.shape for one in made}, **audited.shapes}, audited.check_evaluations)
+    shapes = {**{one.name: one.shape for one in made}, **audited.shapes}
+    return Audit(results, shapes, audited.check_evaluations, case)
 
 
 def _held(op: Any, params: Mapping[str, Any] | None) -> HeldTarget:

@@ -35,6 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--gradaudit", action="store_true", help="Audit the gradients that YAML specs name, a test each.")
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say that audits happen here, where an op is not fenced off from the other tests."""
+    if not config.getoption("--gradaudit"):
+        return None
+    return "gradaudit: audits in this process, without a time limit; 'gradaudit run' fences each op off"
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SpecFile | None:
     """Collect YAML files that are specs, and those that are named as arguments whatever they are."""
     if not parent.config.getoption("--gradaudit") or file_path.suffix not in SUFFIXES:
@@ -45,6 +52,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SpecFile |
 
 
 def _looks_like_a_spec(file: Path) -> bool:
+    if not file.is_file():  # a pipe, or a device: nothing that ends
+        return False
     try:
         return bool(SPEC.search(file.read_text("utf-8-sig", "replace")))
     except OSError:  # which collecting it tells of
@@ -71,7 +80,10 @@ class SpecFile(pytest.File):
         known = read_baseline(project.baseline) if project.baseline else Baseline()
         here = self.path.is_relative_to(Path.cwd())
         path = self.path.relative_to(Path.cwd()) if here else self.path
-        audited = [_Audited(case, known) for case in load_specs([path], Overrides(tolerances=project.tolerances)).cases]
+        audited = [
+            _Audited(case, known)
+            for case in load_specs([path], Overrides(tolerances=project.tolerances, allow=project.allow)).cases
+        ]
         ops = dict.fromkeys(each.case.op for each in audited)
         for op in ops:
             own = [each for each in audited if each.case.op == op]

@@ -58,6 +58,7 @@ ADVISORY_CODES = frozenset(
         "zero-input",
         "vanishing",
         "exploding",
+        "unused-parameter",
     }
 )
 """Finding codes that inform without failing a case."""
@@ -74,6 +75,9 @@ DIAGNOSIS_CODES = frozenset(
         "wrong-subset",
         "captured-state",
         "upstream-ignored",
+        "upstream-part",
+        "diagonal-only",
+        "conjugate-missing",
     }
 )
 """Finding codes that name the likely cause of a mismatch."""

@@ -14,7 +14,8 @@ from gradaudit.checks.gradient.ground import widened
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose
-from gradaudit.numerics.arrays import cast, dtype_name, on_host
+from gradaudit.diagnosis.columns import PLACES, from_columns
+from gradaudit.numerics.arrays import cast, dtype_name, namespace, on_host
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.op import OpError
 
@@ -23,6 +24,9 @@ Gradients = Mapping[str, Array | None]
 
 VAGUE = "stochastic-backward"
 """The finding that a cause in ``OF_CALLS`` explains, where nothing is drawn at random."""
+
+MOST_COLUMNS = 2 * PLACES
+"""Forwards after which the columns of no further input are measured: those of two inputs are."""
 
 OF_CALLS = frozenset({"captured-state", "accumulated"})
 """Causes that make a later call's answer right: what looked like a loss of precision in the first was none."""
@@ -50,9 +54,10 @@ def with_likely_causes(
         return results
     # Checks tell what is wrong with calls better than numbers can, but for why an answer depends on those before.
     told = any(finding.fails and finding.code != VAGUE for finding in known)
-    again, doubled = _answer(subject, 1), _answer(subject, 2)
+    again, doubled, conjugated = _answer(subject, 1), _answer(subject, 2), _conjugated(subject)
     right = {result.input for result in results if result.verdict is Verdict.PASS}
     found = {}
+    forward = _Forward(subject)
     for result in results:
         if result.input in wrong:
             evidence = _evidence(subject, result, compared(seen[result.input]))
@@ -60,16 +65,50 @@ def with_likely_causes(
                 evidence,
                 again=_usable(again, evidence),
                 doubled=_usable(doubled, evidence),
+                conjugated=_usable(conjugated, evidence),
                 wrong_inputs=tuple(name for name in wrong if name != result.input),
                 right_inputs=tuple(sorted(right)),
             )
             at_fault = told or any(finding.fails for finding in result.findings)
             found[result.input] = [
                 cause
-                for cause in diagnose(evidence)
+                for cause in _with_parts(diagnose(evidence), evidence, forward)
                 if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
             ]
     return [_with_causes(result, found.get(result.input, [])) for result in results]
+
+
+def _with_parts(causes: list[Finding], evidence: Evidence, forward: _Forward) -> list[Finding]:
+    """Return causes, with the part of the upstream that a gradient is made of where none says all."""
+    if any(cause.evidence["explained"] == 1.0 and cause.code != "wrong-subset" for cause in causes):
+        return causes
+    if forward.calls > MOST_COLUMNS or (part := from_columns(evidence, forward)) is None:
+        return causes
+    return [part, *(cause for cause in causes if cause.code not in ("wrong-subset", "missing-term"))]
+
+
+class _Forward:
+    """Forward at other inputs, in double precision; counts its calls, and gives nothing where it raises."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self.calls = 0
+
+    def __call__(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
+        self.calls += 1
+        try:
+            outputs = self._subject.op.forward(dict(inputs))
+        except OpError:
+            return ()
+        return [widened(on_host(outputs[k])) for k in self._subject.counted]
+
+
+def _conjugated(subject: Subject) -> Gradients:
+    """Return the conjugate of what backward answers for the conjugate of the upstream; nothing where all is real."""
+    if not any(np.iscomplexobj(on_host(part)) for part in subject.upstream):
+        return {}
+    found = _answer(subject, 1, conjugated=True)
+    return {name: None if made is None else np.conj(made) for name, made in found.items()}
 
 
 def unexplained(findings: Sequence[Finding], results: Sequence[Result]) -> tuple[Finding, ...]:
@@ -104,10 +143,11 @@ def _evidence(subject: Subject, result: Result, comparison: Comparison) -> Evide
     )
 
 
-def _answer(subject: Subject, times: int) -> Gradients:
+def _answer(subject: Subject, times: int, *, conjugated: bool = False) -> Gradients:
     """Return what backward answers for a multiple of the upstream, forward just called; nothing where it fails."""
     before = Snapshot.of({**subject.inputs, **{str(k): part for k, part in enumerate(subject.upstream)}})
-    upstream = tuple(cast(times * part, dtype_name(part.dtype)) for part in subject.upstream)
+    given = [namespace(part).conj(part) for part in subject.upstream] if conjugated else subject.upstream
+    upstream = tuple(cast(times * part, dtype_name(part.dtype)) for part in given)
     try:
         outputs = subject.op.forward(subject.inputs)
         answer = subject.op.backward(upstream, subject.inputs, outputs)

@@ -13,13 +13,13 @@ from gradaudit.cli.guide import guide
 from gradaudit.cli.history import history
 from gradaudit.cli.init import init
 from gradaudit.cli.lint import lint
+from gradaudit.cli.merge import merge
 from gradaudit.cli.mutate import mutate
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,6 +30,7 @@ app.command()(coverage)
 app.command()(mutate)
 app.command()(lint)
 app.command()(init)
+app.command()(merge)
 app.command()(history)
 app.command()(diff)
 app.command()(schema)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,13 +36,11 @@ def judged_by(emit: Handler, baseline: Baseline | None, path: Path | None) -> Ha
     return emit if baseline is None or path is None else KnownFailures(emit, baseline, path)
 
 
-def written_anew(stack: ExitStack, baseline: Baseline | None, path: Path | None, *, whole: bool) -> list[BaselineFile]:
+def written_anew(baseline: Baseline | None, path: Path | None, *, whole: bool) -> list[BaselineFile]:
     """Return what writes the file of known failures when the run ends; one that is not written stays what it was."""
     from gradaudit.report.baseline import BaselineFile
     from gradaudit.report.files import AtomicFile
 
     if baseline is None or path is None:
         return []
-    file = AtomicFile(str(path))
-    stack.callback(file.discard)
-    return [BaselineFile(file, path, baseline, whole=whole)]
+    return [BaselineFile(AtomicFile(str(path)), path, baseline, whole=whole)]

@@ -42,6 +42,9 @@ def coverage(
 ) -> None:
     """Show which backward passes of the sources have a spec, and how their last audit ended; write the page of it.
 
+    The page is written where --output says; else in a project, whose pyproject.toml has a table [tool.gradaudit], or
+    where its folder exists already.
+
     Exits with 0, with 1 where coverage is under the bar, with 2 where a spec or an option is wrong.
     """
     from gradaudit.cli.settings import project_settings
@@ -53,7 +56,7 @@ def coverage(
     project = project_settings()
     try:
         found = _coverage(project, source, specs, store)
-        if not no_output:
+        if not no_output and (output or project.folder or project.report.parent.is_dir()):
             _write(found, output, project)
     except (SpecError, StoreError, PatternError, UnwritableError, FileNotFoundError) as error:
         leave(str(error))

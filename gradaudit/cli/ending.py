@@ -16,6 +16,9 @@ EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+POLITE = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that ask a run to end: Ctrl-C, a kill that leaves time, a terminal that is closed."""
+
 
 def leave(message: str) -> NoReturn:
     """Say what is wrong with what was asked for and exit with 2."""
@@ -35,13 +38,15 @@ def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Proble
 @contextmanager
 def one_interrupt() -> Iterator[None]:
     """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    from gradaudit.engine.interrupt import interrupt as raise_interrupt
+
+    before = {number: signal.getsignal(number) for number in POLITE}
     own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
 
     def interrupt(number: int, frame: object) -> None:
         for each in own:
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise_interrupt(number, frame)
 
     for number in own:  # not one that is ignored, as in the background of a script
         signal.signal(number, interrupt)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradaudit.cli.completion import ops_and_codes
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 from gradaudit.cli.run import DtypeOption
 
@@ -21,14 +23,20 @@ FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 def explain(
     name: Annotated[
         str,
-        typer.Argument(metavar="OP|CODE", help="The name of an op or a model, the code of a finding, a lint rule."),
+        typer.Argument(
+            metavar="OP|CODE",
+            help="The name of an op, of a function of its own or of a model; the code of a finding, a lint rule.",
+            autocompletion=ops_and_codes,
+        ),
     ],
     case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
     specs: Annotated[
         list[Path] | None, typer.Option("--specs", help="Spec files or folders; repeatable; default: the project's.")
     ] = None,
     dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the spec's own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the spec's own.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),
@@ -37,6 +45,12 @@ def explain(
     plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that mends it.")] = False,
+    fix_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for that search.")] = 20.0,
+    write: Annotated[
+        bool, typer.Option("--write", help="With --fix: write a verified repair into its file, after asking.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --write: do not ask.")] = False,
 ) -> None:
     """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a code or rule means.
 
@@ -61,17 +75,22 @@ def explain(
             return _explain_code(name, f"# {name}: a rule of gradaudit lint\n\n{rule}\n", format)
     project = project_settings()
     dtypes = tuple(str(each) for each in dtype) if dtype else None
-    overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances)
+    overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances, allow=project.allow)
     try:
-        with one_interrupt(), ExitStack() as stack:
+        with one_interrupt():
             if plot:
                 from gradaudit.report.explanation.plot import draw, kind_of_plot
 
                 kind, file = kind_of_plot(plot), AtomicFile(plot)
-                stack.callback(file.discard)
             loaded = load_specs(specs or list(project.specs), overrides)
-            explanation = explained(cases_of(loaded, name, case), jobs=jobs, timeout=timeout)
+            seconds = _seconds_for_repairs(fix_seconds, fix=fix, write=write)
+            with _progress(seconds):
+                explanation = explained(
+                    cases_of(loaded, name, case), jobs=jobs, timeout=timeout, repair_seconds=seconds
+                )
             _write(explanation, format, max_rows)
+            if write:
+                _write_repair(explanation, ask=not yes)
             if plot:
                 file.write_bytes(draw(explanation, kind))
     except SpecError as error:
@@ -80,9 +99,51 @@ def explain(
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if not explanation.as_expected:
-        raise typer.Exit(EXIT_UNEXPECTED)
-    return None
+    raise typer.Exit(0 if explanation.as_expected else EXIT_UNEXPECTED)
+
+
+def _seconds_for_repairs(seconds: float, *, fix: bool, write: bool) -> float:
+    """Return the seconds for a search for repairs, 0 where none is asked for; leave where only its end is."""
+    if write and not fix:
+        leave("--write writes what --fix finds: give both")
+    return seconds if fix else 0.0
+
+
+@contextmanager
+def _progress(seconds: float) -> Iterator[None]:
+    """Show on a terminal how much of the time for a search is gone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not seconds or not console.file.isatty():
+        yield
+        return
+    columns = (TextColumn("auditing, then searching for a repair"), BarColumn(bar_width=20), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as shown:
+        shown.add_task("", total=None)
+        yield
+
+
+def _write_repair(explanation: Explanation, *, ask: bool) -> None:
+    """Write the verified repair, if there is one and the user agrees; leave where there is none."""
+    from gradaudit.repair.repairs import Applicability
+    from gradaudit.repair.write import NotWrittenError, write_repair
+
+    found = explanation.repairs.repairs if explanation.repairs else ()
+    verified = [made for made in found if made.applicability is Applicability.VERIFIED]
+    if not verified:
+        said = "no repair is verified: nothing was written" if found else "there is no repair: nothing was written"
+        typer.echo(said, err=True)
+        return
+    if ask and not typer.confirm(f"Write it into {verified[0].file}?", default=False, err=True):
+        typer.echo("nothing was written", err=True)
+        return
+    try:
+        write_repair(verified[0])
+    except NotWrittenError as error:
+        leave(str(error))
+    typer.echo(f"written into {verified[0].file}", err=True)
 
 
 def _explain_code(code: str, text: str, form: FormatOption) -> None:

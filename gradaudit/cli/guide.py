@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.completion import guides
 from gradaudit.cli.ending import leave
 
 
 def guide(
     name: Annotated[
-        str | None, typer.Argument(help="Which guide; without it, all are listed.", show_default=False)
+        str | None,
+        typer.Argument(help="Which guide; without it, all are listed.", show_default=False, autocompletion=guides),
     ] = None,
 ) -> None:
     """Print a how-to guide, or list them all: tolerances, debugging, new ops, kinks, and so on."""

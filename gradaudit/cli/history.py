@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from gradaudit.cli.completion import ops
 from gradaudit.cli.ending import leave
 
 
 def history(
-    op: Annotated[str, typer.Argument(help="The op's name.")],
+    op: Annotated[str, typer.Argument(help="The op's name.", autocompletion=ops)],
     limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")] = None,
 ) -> None:

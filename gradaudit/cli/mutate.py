@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradaudit.cli.completion import ops as op_names
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ FormatOption = StrEnum("FormatOption", ["terminal", "json"])
 
 def mutate(
     ops: Annotated[
-        list[str] | None, typer.Argument(metavar="[OP]...", help="Names of ops; default: all.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[OP]...", help="Names of ops; default: all.", show_default=False, autocompletion=op_names
+        ),
     ] = None,
     specs: Annotated[
         list[Path] | None, typer.Option(help="Spec files or folders; repeatable.", show_default="the project's")
@@ -43,9 +47,9 @@ def mutate(
     Exits with 0, with 1 where the score is under the bar or an op fails by itself, with 2 where a spec or an option is
     wrong.
     """
-    from gradaudit.engine.pool import process_context
+    from gradaudit.engine.pool import prepare
 
-    process_context()  # which imports on its own while the specs are read here
+    prepare()  # which imports on its own while the specs are read here
 
     from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError
@@ -55,7 +59,10 @@ def mutate(
 
     project = project_settings()
     try:
-        loaded = _only(load_specs(specs or list(project.specs), Overrides(tolerances=project.tolerances)), ops or [])
+        loaded = _only(
+            load_specs(specs or list(project.specs), Overrides(tolerances=project.tolerances, allow=project.allow)),
+            ops or [],
+        )
         with one_interrupt():
             mutation = _mutated(loaded, project, jobs, timeout)
     except SpecError as error:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +29,7 @@ FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
 
 def run(
+    context: typer.Context,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -45,20 +45,52 @@ def run(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=0,
+            help="Worker processes; 0: this one, with no fence or time limit. Default: one for each core.",
+        ),
     ] = None,
     dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Draw with this seed instead of the specs' own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the specs' own.")
+    ] = None,
     method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")] = None,
     junit: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")
     ] = None,
+    sarif: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write what fails as SARIF, for code scanning; - is stdout.")
+    ] = None,
+    badge: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw a badge as .svg, or as .json for a badge service.")
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run ended: report what is recorded and has not changed.")
+    ] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Only what has changed since it was recorded, or failed then.")
+    ] = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what differs from the last commit: specs, and what ops reach.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="As --changed, from where this branch left that commit.")
+    ] = None,
+    watching: Annotated[
+        bool, typer.Option("--watch", help="Run, and again what is stale whenever a file changes, until Ctrl-C.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="Specs may name functions of this module alone; repeatable."),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
@@ -66,6 +98,9 @@ def run(
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Write what fails now into the baseline, and exit with 0.")
     ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N shares of the cases; see merge.")
+    ] = None,
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
@@ -79,6 +114,9 @@ def run(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Each unexpected gradient in full, however many there are.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Search for the edits of the sources that mend what is wrong.")
+    ] = False,
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
     ] = False,
@@ -87,15 +125,19 @@ def run(
 
     Exits with 0 where every case ends as its spec expects, 1 where any does not, 2 where a spec or an option is wrong.
     """
-    if jobs != 0:
-        from gradaudit.engine.pool import process_context
+    if watching:
+        from gradaudit.cli.watch import watch
 
-        process_context()  # which imports on its own while the specs are read here
+        watch([*(paths or ()), *(specs or ())])
 
+    began = _began(context, jobs)
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
+    from gradaudit.cli.recording import recording_of, without_what_is_known
+    from gradaudit.cli.sharing import shared
+    from gradaudit.cli.written import summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
-    from gradaudit.report.console import open_console
+    from gradaudit.report.console import open_console, without_commands
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.github import GithubReport, annotated_problem
     from gradaudit.report.tally import Tally
@@ -111,6 +153,7 @@ def run(
         seed=seed,
         method=str(method) if method else None,  # type: ignore[arg-type]
         tolerances=project.tolerances,
+        allow=tuple(allow) if allow else project.allow,
     )
     tally = Tally()
     known_in = baseline or project.baseline
@@ -120,18 +163,30 @@ def run(
         loaded, plan = _loaded(where, overrides, project, jobs)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
-        console = open_console(stderr="-" in (json, junit))
+        if partial := changed or since is not None:
+            loaded = _changed(loaded, where, project, since, overrides)
+        console = open_console(stderr="-" in (json, junit, sarif))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
-        shown: list[Handler] = [TerminalReport(console, max_rows=max_rows, quiet=quiet, verbose=verbose), *github]
-        with one_interrupt(), _written(json, junit) as files, ExitStack() as stack:
-            narrowed = select is not None or dtype is not None
-            recorders = [] if no_store else _recorders(store, project, loaded, where, narrowed=narrowed)
+        tame = without_commands(console) if github else console
+        terminal = TerminalReport(tame, max_rows=max_rows, quiet=quiet, verbose=verbose)
+        shown: list[Handler] = [terminal, *github]
+        with one_interrupt():
+            files = written(json, junit, sarif, badge)
+            pages = summaries() if format is FormatOption.github else []
+            narrowed = partial or select is not None or dtype is not None
             whole = not narrowed and _are_all(where, project)
-            updates = written_anew(stack, known, known_in, whole=whole) if update_baseline else []
-            reports = _each([tally, *shown, *files])
+            partly = stale or shard is not None or not whole
+            recording = None if no_store else recording_of(loaded, project, where, store, narrowed=partly)
+            recorders = [recording.recorder] if recording else []
+            terminal.kept_in = recording.kept_in if recording else ""
+            updates = written_anew(known, known_in, whole=not partly) if update_baseline else []
+            reports = _each([tally, *shown, *files, *pages])
             emit = _each([*recorders, *updates, reports if updates else judged_by(reports, known, known_in)])
-            heard, audit = _auditing(emit, loaded, project, depth=depth)
-            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit)
+            loaded = shared(loaded, shard, recording, emit)
+            searching = _repairing(emit, loaded, jobs) if repair else emit
+            heard, audit = _auditing(searching, loaded, project, depth=depth)
+            loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
+            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit, recalled=recalled, began=began)
             _tell_what_was_not_recorded(unknown, recorders)
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
@@ -140,8 +195,8 @@ def run(
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for update in updates:
-        typer.echo(update.said, err=True)
+    for said in (*(update.said for update in updates), *(page.problem for page in pages if page.problem)):
+        typer.echo(said, err=True)
     if tally.finished and tally.finished.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):
@@ -158,6 +213,8 @@ def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int
     loaded = load_specs(specs, overrides) if specs else Specs((), {})
     if not sources:
         return loaded, None
+    if overrides.allow is not None:
+        leave(f"{sources[0]} is no spec: with a list of allowed modules, only what specs name is run")
     plan = plan_of(sources, ignore=project.ignore, jobs=jobs)
     return with_drafts(loaded, plan, overrides), plan
 
@@ -174,6 +231,20 @@ def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
         console.print(f"  not searched: {trouble}", soft_wrap=True, markup=False)
 
 
+def _began(context: typer.Context, jobs: int | None) -> float:
+    """Return when the command began, as ``time.perf_counter`` tells: with what is imported before this is called.
+
+    What worker processes are made from imports on its own while the specs are read here.
+    """
+    import time
+
+    if jobs != 0:
+        from gradaudit.engine.pool import prepare
+
+        prepare()
+    return context.obj if isinstance(context.obj, float) else time.perf_counter()
+
+
 def _project(*, specs_given: bool) -> tuple[Project, str]:
     """Return the project's settings; where specs are given, mistakes in them keep the run from being recorded only."""
     from gradaudit.spec.errors import SpecError
@@ -187,21 +258,22 @@ def _project(*, specs_given: bool) -> tuple[Project, str]:
         return Project(), str(error.problems[0])
 
 
-def _recorders(
-    store: Path | None, project: Project, loaded: Specs, where: list[Path], *, narrowed: bool
-) -> list[Recorder]:
-    """Return what records the run, if anything: a file that was asked for, or the project's where the specs are its."""
-    from gradaudit.coverage.fingerprint import provenances, states
-    from gradaudit.report.record import Recorder
-    from gradaudit.source.reach import reach_finder
-    from gradaudit.store.circumstances import current_circumstances
+def _changed(loaded: Specs, where: list[Path], project: Project, since: str | None, overrides: Overrides) -> Specs:
+    """Return those of the specs that differ from a commit's, and say how many."""
+    from gradaudit.coverage.changed import changed
+    from gradaudit.coverage.earlier import NoCommitError, earlier
+    from gradaudit.drafts.plan import is_source
 
-    home = (project.folder or Path()).resolve()
-    if store is None and (project.folder is None or not all(path.resolve().is_relative_to(home) for path in where)):
-        return []
-    circumstances = current_circumstances(home, narrowed=narrowed or not _are_all(where, project))
-    about = provenances(loaded.cases, reach_finder((Path.cwd(), home)))
-    return [Recorder(store or project.store, circumstances, about, states(loaded.cases, about))]
+    specs = [path for path in where if not is_source(path)]
+    try:
+        with earlier(Path.cwd(), since) as before:
+            left = changed(loaded, specs, (Path.cwd(), (project.folder or Path()).resolve()), before, overrides)
+    except NoCommitError as error:
+        leave(f"{'--changed' if since is None else '--since'}: {error}")
+    ops, of = ({case.op for case in each.cases} for each in (left, loaded))
+    than = f"commit {before.commit[:9]}" if before.commit else "what was committed: nothing was yet"
+    typer.echo(f"{len(ops):,} of {len(of):,} ops differ from {than}", err=True)
+    return left
 
 
 def _are_all(where: list[Path], project: Project) -> bool:
@@ -217,6 +289,12 @@ def _each(handlers: Sequence[Handler]) -> Handler:
             handler(event)
 
     return emit
+
+
+def _repairing(emit: Handler, loaded: Specs, jobs: int | None) -> Handler:
+    from gradaudit.repair.repairing import Repairing
+
+    return Repairing(emit, loaded.cases, jobs=jobs)
 
 
 def _auditing(
@@ -243,22 +321,3 @@ def _auditing(
 def _tell_what_was_not_recorded(unknown: str, recorders: list[Recorder]) -> None:
     for problem in filter(None, [unknown, *(recorder.problem for recorder in recorders)]):
         typer.echo(f"Not recorded: {problem}", err=True)
-
-
-@contextmanager
-def _written(json: str | None, junit: str | None) -> Iterator[list[Handler]]:
-    """Open every file that was asked for; one that was not written by the end stays what it was."""
-    from gradaudit.report.files import AtomicFile, UnwritableError
-    from gradaudit.report.json import JsonReport
-    from gradaudit.report.junit import JunitReport
-
-    if json and json == junit:
-        raise UnwritableError(f"cannot write both JSON and JUnit XML to {json}")
-    with ExitStack() as stack:
-        reports: list[Handler] = []
-        for path, report in ((json, JsonReport), (junit, JunitReport)):
-            if path:
-                file = AtomicFile(path)
-                stack.callback(file.discard)
-                reports.append(report(file))
-        yield reports

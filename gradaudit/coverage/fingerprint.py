@@ -7,6 +7,7 @@ stands in the same file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -45,7 +46,12 @@ def hash_case(case: Case) -> str:
     for aside in ("notes", "location"):
         del said[aside]
     del said["target"]["folder"]
-    return hashed(json.dumps(said, sort_keys=True, default=str))
+    return hashed(json.dumps(said, sort_keys=True, default=_in_full))
+
+
+def _in_full(value: Any) -> Any:
+    """Return what JSON does not know as what it does: the text of a large array would leave most of it out."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def provenances(cases: Sequence[Case], find: ReachFinder) -> dict[str, Provenance]:
@@ -81,9 +87,45 @@ def source_hasher(find: ReachFinder) -> Callable[[Case], str]:
     """
 
     @cache
-    def of_target(functions: tuple[str, ...], spec_folder: Path) -> str:
+    def of_target(functions: tuple[str, ...], files: tuple[str, ...], spec_folder: Path) -> str:
         reach = find(functions, spec_folder)
         reached = {entry for function in functions for entry in reach.everything(function)}
+        reached |= {(name, "", _digest(spec_folder / name)) for name in files}
         return hashed(json.dumps(sorted(reached))) if reached else ""
 
-    return lambda case: of_target(functions_of(case.target), case.target.folder)
+    return lambda case: of_target(functions_of(case.target), files_of(case), case.target.folder)
+
+
+def files_of(case: Case) -> tuple[str, ...]:
+    """Return the files that a case names, as it names them: libraries, programs and their arguments, values."""
+
+    def words(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            for item in value.values():
+                yield from words(item)
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from words(item)
+
+    named = {*words(asdict(case.target)), *words([made.values for made in case.inputs if _names_a_file(made.values)])}
+    return tuple(sorted(word for word in named if _is_file(case.target.folder / word)))
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _names_a_file(values: Any) -> bool:
+    return isinstance(values, (str, dict))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a system takes
+        return False

@@ -17,7 +17,9 @@ from gradaudit.coverage.passes import BackwardPass, Kind
 TIME_LIMIT = 2.0
 """Seconds that the patterns may take for one file: a million characters take a sensible one 10 ms."""
 
-C_FAMILY = r"[\w>*&]\s+[*&]*(?:\w+::)*(?P<op>\w+)_backward\s*\([^;{}]*\{"
+C_FAMILY = r"[\w>*&]\s+[*&]*(?:\w+::)*(?P<op>\w+)_(?:backward|bwd|backprop|vjp)\s*\([^;{}]*\{"
+C_CAMEL = r"[\w>*&]\s+[*&]*(?:\w+::)*(?P<op>\w*[a-z0-9])(?:Backward|Backprop|Bwd)\s*\([^;{}]*\{"
+C_PREFIXED = r"[\w>*&]\s+[*&]*(?:\w+::)*(?:backward|bwd|backprop)_(?P<op>\w+)\s*\([^;{}]*\{"
 """A definition, not a declaration or a call: the end of a type before it, and a brace behind it."""
 
 BUILT_IN = (
@@ -29,7 +31,11 @@ BUILT_IN = (
     ("*.jl", r"^[ \t]*(?P<op>\w+)_(?:backward|pullback)!?\([^\n]*\)[ \t]*(?:where[^\n=]*)?=[^=]"),
     ("*.swift", r"@derivative\(of:\s*(?P<op>\w+)"),
     ("*.go", r"\bfunc\s+(?:\([^)]*\)\s*)?(?P<op>\w+)Backward\("),
-    *((f"*.{suffix}", C_FAMILY) for suffix in ("c", "cc", "cpp", "cxx", "cu", "cuh", "h", "hpp", "metal")),
+    *(
+        (f"*.{suffix}", expression)
+        for suffix in ("c", "cc", "cpp", "cxx", "cu", "cuh", "h", "hpp", "metal")
+        for expression in (C_FAMILY, C_CAMEL, C_PREFIXED)
+    ),
 )
 """Patterns of file names, and what a backward pass looks like in them."""
 
@@ -100,8 +106,11 @@ def pattern_passes(source: bytes, file: Path, patterns: Sequence[Pattern]) -> li
 
 def _word(text: str, match: re.Match[str]) -> str:
     """Return the whole word that the op's name is a part of: ``relu_backward`` for ``relu``."""
-    rest = re.compile(r"\w*").match(text, match.end("op"))
-    return match["op"] + (rest[0] if rest else "")
+    begin, end = match.span("op")
+    while begin > 0 and (text[begin - 1].isalnum() or text[begin - 1] == "_"):
+        begin -= 1
+    rest = re.compile(r"\w*").match(text, end)
+    return text[begin:end] + (rest[0] if rest else "")
 
 
 class _OutOfTimeError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def pointed_out(
     """Return the backward pass that is meant, and its file.
 
     Args:
-        target: ``module:name`` of a backward pass or of its forward, or ``file:line`` of a backward pass.
+        target: ``module:name`` of a backward pass or of its forward, or ``file:line`` of a line of either.
         folders: where modules are looked for.
         patterns: what to search files with that are not Python.
         base: the folder that files are told from.
@@ -38,7 +39,10 @@ def pointed_out(
         file = next((path for path in (Path(first), base / first) if path.is_file()), None)
         if file is None:
             raise NoSuchPassError(f"there is no file '{first}'")
-        return _in_file(file, patterns, base, lambda one: one.line == int(last), f"line {last}", str(last))
+        within = _definition_at(file, int(last))
+        return _in_file(
+            file, patterns, base, lambda one: one.line == int(last) or _is_of(one, within), f"line {last}", last
+        )
     located = Modules(folders).locate(target)
     if located is None:
         raise NoSuchPassError(_not_located(first, last, folders))
@@ -47,10 +51,31 @@ def pointed_out(
         located.module.file,
         patterns,
         base,
-        lambda one: name in (one.name, one.op) or name.startswith(f"{one.name}."),
+        lambda one: _is_of(one, name),
         f"name '{name}'",
         name,
     )
+
+
+def _is_of(one: BackwardPass, name: str) -> bool:
+    """Whether a name is that of a backward pass, of its forward, or of a part of it."""
+    return name in (one.name, one.op) or name.startswith(f"{one.name}.")
+
+
+def _definition_at(file: Path, line: int) -> str:
+    """Return the dotted name of the innermost definition of a Python file that a line belongs to, if any."""
+    if file.suffix != ".py":
+        return ""
+    try:
+        nodes: list[ast.stmt] = ast.parse(file.read_text(encoding="utf-8", errors="replace")).body
+    except SyntaxError:  # which searching the file tells of
+        return ""
+    names: list[str] = []
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    while found := [n for n in nodes if isinstance(n, kinds) and n.lineno <= line <= (n.end_lineno or n.lineno)]:
+        names.append(found[0].name)
+        nodes = found[0].body
+    return ".".join(names)
 
 
 def _in_file(

@@ -144,6 +144,9 @@ class _Finder:
         for decorator in node.decorator_list:
             if self._decorated(node, decorator, prefix):
                 return
+        if handed_on(node):
+            self._add(prefix + node.name, node.name.strip("_"), Kind.CLOSURE, node)
+            return
         op = "" if _is_adapter(node) else _op_of(node, siblings, method=method)
         if not op and _gives_loss_and_gradient(node, method=method):
             self._add(prefix + node.name, _op_of_loss(node.name), Kind.VALUE_AND_GRAD, node, registered=False)
@@ -195,7 +198,7 @@ class _Finder:
             return
         made = {name for below in body if isinstance(below, ast.Assign) for name in _plain_targets(below)}
         for target in node.targets:
-            if isinstance(target, ast.Attribute) and target.attr in ATTACHED and _text(target.value) in made:
+            if isinstance(target, ast.Attribute) and _is_closure(target.attr) and _text(target.value) in made:
                 outer = prefix.removesuffix(".<locals>.")
                 self._add(outer, outer.rpartition(".")[2].strip("_"), Kind.CLOSURE, node)
 
@@ -277,6 +280,29 @@ def _gives_loss_and_gradient(node: Function, *, method: bool) -> bool:
 
 def _op_of_loss(name: str) -> str:
     return re.sub(r"_and_(its_)?(grads?|gradients?|dx)$", "", name).strip("_") or name
+
+
+CLOSURE_NAMES = re.compile(r"_*(back|bwd|\w*vjp|pullback|\w*grad_?fn|backprop|backwards?\w*)_*")
+
+
+def _is_closure(attribute: str) -> bool:
+    return attribute in ATTACHED or bool(CLOSURE_NAMES.fullmatch(attribute))
+
+
+def handed_on(node: Function) -> bool:
+    """Whether a function defines a closure by the name of a backward pass, and gives it to a call or to its caller."""
+    inner = {below.name for below in node.body if isinstance(below, Function) and CLOSURE_NAMES.fullmatch(below.name)}
+    if not inner:
+        return False
+    for below in ast.walk(node):
+        given: list[ast.expr] = []
+        if isinstance(below, ast.Call):
+            given = [*below.args, *(keyword.value for keyword in below.keywords)]
+        elif isinstance(below, ast.Return) and isinstance(below.value, ast.Tuple):
+            given = below.value.elts
+        if any(isinstance(one, ast.Name) and one.id in inner for one in given):
+            return True
+    return False
 
 
 def _is_adapter(node: Function) -> bool:

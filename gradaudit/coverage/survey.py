@@ -41,7 +41,7 @@ def survey(
     find = reach_finder((Path.cwd(), home))
     patterns = compiled_patterns(project.patterns)
     there = [path for path in specs if path.exists() or path not in project.specs]
-    cases = load_specs(there, Overrides(tolerances=project.tolerances)).cases if there else ()
+    cases = load_specs(there, Overrides(tolerances=project.tolerances, allow=project.allow)).cases if there else ()
     found = discover(sources, patterns, project.ignore, home, progress)
     matching = {
         level: match_passes(found.passes, [case for case in cases if level_of(case.target) is level], find, home)

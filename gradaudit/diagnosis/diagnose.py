@@ -10,6 +10,7 @@ import numpy as np
 from gradaudit.diagnosis.accumulated import accumulated
 from gradaudit.diagnosis.axis_factor import factor_per_axis
 from gradaudit.diagnosis.captured import captured_state, upstream_ignored
+from gradaudit.diagnosis.conjugate import conjugate_missing
 from gradaudit.diagnosis.constant import constant_factor
 from gradaudit.diagnosis.evidence import Evidence
 from gradaudit.diagnosis.missing_term import missing_term
@@ -25,6 +26,7 @@ HYPOTHESES: tuple[Callable[[Evidence], Finding | None], ...] = (
     captured_state,
     accumulated,
     sign_flipped,
+    conjugate_missing,
     constant_factor,
     transposed,
     shifted,

@@ -38,6 +38,7 @@ class Evidence:
         complete: whether every index that is wrong is among the places.
         again: what backward answers when forward and backward are called once more; None where not known.
         doubled: what backward answers for twice the upstream; None where not known.
+        conjugated: the conjugate of what backward answers for the upstream's; None where nothing is complex.
         earlier: what an earlier call of backward answered; None where not known.
 
     """
@@ -58,6 +59,7 @@ class Evidence:
     complete: bool = True
     again: Array | None = None
     doubled: Array | None = None
+    conjugated: Array | None = None
     earlier: Array | None = None
 
     def at_places(self, array: Array) -> Array:

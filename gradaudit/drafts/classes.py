@@ -17,6 +17,7 @@ from gradaudit.drafts.functions import (
     CACHE,
     OUTPUT,
     UPSTREAM,
+    VARIED,
     Places,
     arguments_of,
     has_floats,
@@ -64,15 +65,11 @@ class Kept:
 
 def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
     """Yield the ways to make an instance of a class, and to call its forward and backward."""
-    names = [one for one in dir(kind) if not (one.startswith("__") and one != "__call__")]
-    backward = backward_method(names)
-    forward = forward_method([one for one in names if one != backward], backward)
+    forward, backward = _methods(kind)
     if not backward or not forward:
         return
+    own = getattr(kind, forward), getattr(kind, backward)
     if all(_is_static(kind, method) for method in (forward, backward)):
-        own = getattr(kind, forward), getattr(kind, backward)
-        if _takes_context(own[0]):
-            return
         yield from pair_subjects(places, f"{name}.{forward}", f"{name}.{backward}", *own)
         return
     for made, arrays in _constructors(kind):
@@ -82,9 +79,13 @@ def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
                 yield Subject(candidates(inputs) | arrays, made | params, layer.outputs, layer.guesses)
 
 
-def _takes_context(function: Callable[..., Any]) -> bool:
-    first = arguments_of(function)[:1]
-    return bool(first) and first[0].name in ("ctx", "context")
+def _methods(kind: type) -> tuple[str, str]:
+    """Return the forward and the backward of a class: of its own before those that it inherits, which may be empty."""
+    inherited = [one for one in dir(kind) if not (one.startswith("__") and one != "__call__")]
+    own = [name for name in vars(kind) if name in inherited]
+    backward = backward_method(own) or backward_method(inherited)
+    forward = forward_method([one for one in own if one != backward], backward)
+    return forward or forward_method([one for one in inherited if one != backward], backward), backward
 
 
 def _is_static(kind: type, method: str) -> bool:
@@ -96,31 +97,56 @@ def _constructors(kind: type) -> Iterator[tuple[dict[str, Any], dict[str, tuple[
     if own_init(kind) is None:
         yield {}, {}
         return
-    tree = tree_of(own_init(kind))
-    needed = [one for one in arguments_of(kind, 0) if one.default is one.empty]
-    sizes = {one.name: _size(one.name) for one in needed}
-    free = iter((4, 5, 3, 2, 2, 2))
-    used = {size for size in sizes.values() if size}
-    params: dict[str, Any] = {}
-    arrays: list[str] = []
-    for one in needed:
-        if words := words_compared(one.name, tree):
-            params[one.name] = words[0]
-        elif size := sizes[one.name]:
-            params[one.name] = size
-        elif (value := setting(one.name, one.annotation)) is not None and len(one.name) > 1:
-            params[one.name] = value
-        elif re.fullmatch(r"w\w{0,7}|b\w{0,4}|gamma|beta|weights?|bias(es)?|params?|theta", one.name.lower()):
-            arrays.append(one.name)
-        else:
-            params[one.name] = next(size for size in free if size not in used)
-            used.add(params[one.name])
-    yield params, candidates(arrays) if arrays else {}
+    params, arrays = _made_with(kind)
+    varied = {one.name: VARIED[one.name.lower()] for one in arguments_of(kind, 0) if _hides(one)}
+    given = candidates(arrays) if arrays else {}
+    if varied:
+        yield params | varied, given
+    yield params, given
     if any(size in (4, 5) for size in params.values()):  # sizes of images, or one size for a whole shape
-        yield {key: (4, 7, 5) if "shape" in key else value for key, value in params.items()}, {}
+        yield {key: (4, 7, 5) if "shape" in key else value for key, value in params.items()}, given
     if len(params) == 1 and not arrays:
         yield {next(iter(params)): (4, 5)}, {}
         yield {next(iter(params)): "relu"}, {}
+
+
+ARRAYS = re.compile(r"w\w{0,7}|b\w{0,4}|gamma|beta|weights?|bias(es)?|params?|theta")
+"""What arguments of constructors are called that are the parameters themselves."""
+
+SLOPES = re.compile(r"\w*(prime|deriv\w*|grad\w*)|d_?\w*(act\w*|f|fn)")
+FUNCTIONS = re.compile(r"act\w*|f|fn|func\w*|nonlin\w*|\w*_(fn|func|function|activation)")
+"""Arguments that are functions: what is passed for both is a function with a derivative that is one as well."""
+
+
+def _made_with(kind: type) -> tuple[dict[str, Any], list[str]]:
+    """Return settings for the arguments that a constructor needs, and the names of those that are arrays."""
+    tree = tree_of(own_init(kind))
+    free = iter((4, 5, 3, 2, 7, 6))
+    params: dict[str, Any] = {}
+    arrays = []
+    for one in arguments_of(kind, 0):
+        if one.default is not one.empty:
+            continue
+        word = one.name.lower().strip("_")
+        choices: tuple[tuple[bool, Any], ...] = (
+            (bool(words_compared(one.name, tree)), next(iter(words_compared(one.name, tree)), None)),
+            (_size(one.name) is not None, _size(one.name)),
+            (bool(ARRAYS.fullmatch(word)), None),
+            (bool(SLOPES.fullmatch(word)), np.cos),
+            (bool(FUNCTIONS.fullmatch(word)), np.sin),
+            (len(word) > 1 and setting(one.name, one.annotation) is not None, setting(one.name, one.annotation)),
+        )
+        value = next((made for fits, made in choices if fits), 0)
+        if value is None:
+            arrays.append(one.name)
+        else:
+            params[one.name] = value if value != 0 else next(size for size in free if size not in params.values())
+    return params, arrays
+
+
+def _hides(one: inspect.Parameter) -> bool:
+    """Whether an argument has a default that hides mistakes: a stride of one."""
+    return one.name.lower() in VARIED and isinstance(one.default, int)
 
 
 def own_init(kind: type) -> Callable[..., Any] | None:
@@ -153,14 +179,22 @@ class _Layer:
         layer = self._instance(arrays)
         method = getattr(layer, self.forward)
         returned = method(*(arrays[name] for name in self.inputs), **deepcopy(dict(self.params)))
+        if returned is None and (place := _output_place(layer)):
+            returned = getattr(layer, place)
         return layer, list(members_of(returned).values())
+
+    def _output(self, arrays: Mapping[str, Array]) -> str:
+        """Return where forward leaves its output, empty where it returns it."""
+        layer = self._instance(arrays)
+        returned = getattr(layer, self.forward)(*(arrays[name] for name in self.inputs), **deepcopy(dict(self.params)))
+        return _output_place(layer) if returned is None else ""
 
     def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
         return [out for out in map(as_array, self._run(arrays)[1][:1]) if out is not None]
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
         layer, members = self._run(arrays)
-        before = parameters_in(self._instance(arrays)) or parameters_in(layer)
+        before = parameters_in(self._instance(arrays)) or _made_late(layer, arrays, members)
         out = as_array(members[0])
         assert out is not None
         words, steps = self._arguments(getattr(layer, self.backward), members)
@@ -172,10 +206,14 @@ class _Layer:
         backward = getattr(layer, self.backward)
         asked = {key: value for key, value in accepted(backward, self.params).items() if key in self.params}
         returned = backward(*given, **deepcopy(asked))
-        parameters = {kept.name: kept for kept in self._named(before)}
         after = parameters_in(layer)
+        parameters = {kept.name: kept for kept in self._named(_without_gradients(before))}
         moved = [name for name, kept in parameters.items() if steps and _moved(kept, after)]
-        left = {name: place for name, kept in parameters.items() if (place := _gradient_of(kept, after, parameters))}
+        left = {
+            name: place
+            for name, kept in parameters.items()
+            if (place := _gradient_of(kept, after) or _misshapen(kept, after))
+        }
         everything = {**arrays, **{name: kept.array for name, kept in parameters.items()}}
         data = [name for name in arrays if has_floats(arrays[name])]
         returns: list[str] = []
@@ -201,16 +239,17 @@ class _Layer:
             differentiable_outputs=(0,),
             accumulates=False,
             folder=self.places.folder,
-            steps=bool(moved),
+            steps=steps,
             definitions_only=self.places.definitions_only,
             constructor=self.given,
             convention=convention,
+            output=self._output(arrays),
         )
         extra = {name: Candidate(kept.array.shape) for name, kept in used.items()}
         makes = ", ".join([*(f"{key}={value!r}" for key, value in self.made.items()), *self.given])
-        places = "".join(f", {place} holds that of {name}" for name, place in left.items())
+        beside = "".join(f", {place} holds that of {name}" for name, place in left.items())
         said = (
-            f"{self.name}({makes}).{self.backward}({', '.join(words)}) gives {', '.join(returns) or 'nothing'}{places}"
+            f"{self.name}({makes}).{self.backward}({', '.join(words)}) gives {', '.join(returns) or 'nothing'}{beside}"
         )
         yield Guess(target, tuple(gradients), said, extra=extra)
 
@@ -259,19 +298,45 @@ def _moved(kept: Kept, after: Sequence[Kept]) -> bool:
     return now is not None and now.shape == kept.array.shape and bool((now != kept.array).any())
 
 
-def _gradient_of(kept: Kept, after: Sequence[Kept], parameters: Mapping[str, Kept]) -> str:
+def _output_place(layer: Any) -> str:
+    return next((name for name in ("output", "out", "outputs", "y", "a", "activations") if hasattr(layer, name)), "")
+
+
+def _without_gradients(before: Sequence[Kept]) -> list[Kept]:
+    """Return what a layer holds less what is the gradient of something else that it holds."""
+    places = {_gradient_of(kept, before) for kept in before}
+    return [kept for kept in before if kept.place not in places]
+
+
+def _made_late(layer: Any, arrays: Mapping[str, Array], members: Sequence[Any]) -> list[Kept]:
+    """Return the parameters that a layer makes when it sees its first input: what it holds and was not given."""
+    seen = [*arrays.values(), *(one for one in members if isinstance(one, np.ndarray))]
+    return [kept for kept in parameters_in(layer) if kept.array.shape not in [one.shape for one in seen]]
+
+
+def _gradient_of(kept: Kept, after: Sequence[Kept]) -> str:
     """Return where the gradient of a parameter lies after backward; empty where it does not."""
-    own = {one.place for one in parameters.values()}
-    word = re.findall(r"\w+", kept.place)[-1]
+    word = kept.name
     holder = kept.place.rpartition(".")[0]
     for one in after:
-        if one.place in own or one.array.shape != kept.array.shape:
+        if one.place == kept.place or one.array.shape != kept.array.shape:
             continue
         last = re.findall(r"\w+", one.place)[-1]
         about_gradients = re.search(r"grad|delta|^d", one.place.lower())
         beside = holder and one.place.rpartition(".")[0] == holder and last in ("grad", "gradient", "g")
-        same_key = about_gradients and last == word and one.place != kept.place
+        same_key = about_gradients and last == word
         if beside or same_key or (about_gradients and input_meant(last, [word])):
+            return one.place
+    return ""
+
+
+def _misshapen(kept: Kept, after: Sequence[Kept]) -> str:
+    """Return where what is called the gradient of a parameter lies, whatever its shape."""
+    for one in after:
+        last = re.findall(r"\w+", one.place)[-1]
+        if re.search(r"grads?\[|gradients?\[", one.place.lower()) and last in (kept.name, f"d{kept.name}"):
+            return one.place
+        if last in (f"d{kept.name}", f"grad_{kept.name}", f"{kept.name}_grad"):
             return one.place
     return ""
 
@@ -283,7 +348,8 @@ def _left_for(name: str, array: Array, after: Sequence[Kept], data: Sequence[str
         generic = (
             re.fullmatch(r"d_?(x|inp|inputs?)|grad_?inputs?|inputs?_grads?|grad", last.lower()) and name == data[0]
         )
-        if one.array.shape == array.shape and (input_meant(last, [name]) or generic):
+        named = last != name and input_meant(last, [name])
+        if one.array.shape == array.shape and (named or generic):
             return one.place
     return ""
 

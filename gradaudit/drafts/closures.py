@@ -55,7 +55,9 @@ def closure_subjects(places: Places, name: str, module: ModuleType, function: Ca
         for elementwise in (False, True):
             for inputs, params in _ways(function, method=method):
                 call = _Call(places, name, kind, function, tuple(inputs), params, elementwise)
-                shapes: Mapping[str, tuple[Candidate, ...]] = candidates(inputs)
+                shapes: Mapping[str, tuple[Candidate, ...]] = {
+                    name: tuple(one for one in options if one.shape) for name, options in candidates(inputs).items()
+                }
                 if elementwise:
                     shapes = {one: (Candidate((9,)),) for one in inputs}
                 yield Subject(shapes, params, call.outputs, call.guesses)
@@ -97,13 +99,20 @@ class _Call:
 
     def _out(self, arrays: Mapping[str, Array]) -> tuple[list[Any], Any]:
         values = [arrays[name] for name in self.inputs]
-        made = [self.kind(float(value.reshape(-1)[0]) if self.elementwise else value.copy()) for value in values]
+        made = [self._given(value) for value in values]
         return made, self.function(*made, **deepcopy(dict(self.params)))
+
+    def _given(self, value: Array) -> Any:
+        if value.dtype.kind == "i":
+            return value
+        return self.kind(float(value.reshape(-1)[0]) if self.elementwise else value.copy())
 
     def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
         _, out = self._out(arrays)
         if not isinstance(out, self.kind):
             return []
+        for k in range(1, arrays[self.inputs[0]].size if self.elementwise else 1):
+            self._out({name: array[k:] for name, array in arrays.items()})  # which raises where it cannot
         array = as_array(getattr(out, _attribute(out, VALUES)))
         return [] if array is None else [array.astype(np.float64)]
 
@@ -124,7 +133,7 @@ class _Call:
             definitions_only=self.places.definitions_only,
         )
         said = f"{self.name}({', '.join(self.inputs)}).{closure}() hands {target.grad} on"
-        yield Guess(target, self.inputs, said)
+        yield Guess(target, tuple(name for name in self.inputs if arrays[name].dtype.kind == "f"), said)
 
 
 def _attribute(tensor: Any, names: tuple[str, ...]) -> str:

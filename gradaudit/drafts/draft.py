@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradaudit.coverage.naming import forward_among, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.drafts.c_build import SUFFIXES
+from gradaudit.drafts.c_functions import NoCallError, c_guess
 from gradaudit.drafts.classes import class_subjects
 from gradaudit.drafts.closures import closure_subjects
-from gradaudit.drafts.functions import Places, pair_subjects, value_and_grad_subjects
+from gradaudit.drafts.frameworks import framework_subjects
+from gradaudit.drafts.functions import (
+    Places,
+    context_subjects,
+    pair_subjects,
+    pulled_subjects,
+    value_and_grad_subjects,
+)
 from gradaudit.drafts.guess import SECONDS, Subject, Tried, bare_case, case_of, search
+from gradaudit.drafts.inputs import RANGES
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
 from gradaudit.source.modules import read_tree
 from gradaudit.spec.case import Case, Location, UncalledTarget
+from gradaudit.spec.draw import draw_inputs
+from gradaudit.targets import open_op
 from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.importing import import_module
 from gradaudit.targets.op import OpError
@@ -54,6 +70,8 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
 
     """
     location, module = _location(one), _module(one)
+    if one.kind is Kind.PATTERN:
+        return _drafted_in_c(one, file, op)
     try:
         tried = search(_subjects(one, file, home), time.monotonic() + SECONDS)
     except (NoGuessError, OpError) as error:
@@ -61,7 +79,37 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
     best = _best(tried, op, module, location)
     if best is None:
         return uncalled(one, op, tried.reason or "no inputs were found that forward runs at")
-    return Drafted(one, (best,), best.notes)
+    return Drafted(one, (best, *_further_out(best)), best.notes)
+
+
+WIDE = (-7.0, 7.0)
+"""Where activations that are clipped have their other branches."""
+
+
+def _further_out(case: Case) -> tuple[Case, ...]:
+    """Return a case at larger inputs for a function that keeps the shape of its one input, where it is finite there."""
+    if len(case.inputs) != 1 or case.inputs[0].range != RANGES[0] or not case.inputs[0].shape:
+        return ()
+    wide = replace(case, name="wide", inputs=(replace(case.inputs[0], range=WIDE),))
+    try:
+        op = open_op(wide)
+        inputs = draw_inputs(wide)
+        outputs = op.forward(inputs)
+    except Exception:  # it is not defined there
+        return ()
+    same = len(outputs) == 1 or op.differentiable_outputs(outputs) == (0,)
+    usable = same and outputs[0].shape == case.inputs[0].shape and bool(np.isfinite(outputs[0]).all())
+    return (wide,) if usable else ()
+
+
+def _drafted_in_c(one: BackwardPass, file: Path, op: str) -> Drafted:
+    if file.suffix not in SUFFIXES:
+        return uncalled(one, op, f"functions in {file.suffix} files are not built here: name a library or a process")
+    try:
+        found = c_guess(file, one.name)
+    except (NoCallError, OpError) as error:
+        return uncalled(one, op, str(error))
+    return Drafted(one, (case_of(found, op, _module(one), _location(one)),), found.guess.said)
 
 
 def _best(tried: Tried, op: str, module: str, location: Location) -> Case | None:
@@ -99,9 +147,22 @@ def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
         if one.kind is Kind.CLASS:
             return class_subjects(places, one.name, held)
         if one.kind is Kind.CLOSURE:
-            return closure_subjects(places, one.name, module, held)
+            return chain(closure_subjects(places, one.name, module, held), pulled_subjects(places, one.name, held))
         return _pair(places, one.name, owner, held)
+    if one.kind is Kind.TORCH_FUNCTION:
+        return _function_class(places, one.name, module, _held(module, one.name)[1])
+    if one.kind is Kind.JAX:
+        return framework_subjects(places, one.name, "jax", _held(module, one.name)[1])
     raise NoGuessError(f"it is written as {one.kind}: name it in a spec")
+
+
+def _function_class(places: Places, name: str, module: Any, kind: Any) -> Iterator[Subject]:
+    """Return the ways to call a class of functions with contexts: torch's, or one of the module's own making."""
+    if any(base.__module__.startswith("torch.") for base in kind.__mro__):
+        return framework_subjects(places, f"{name}.apply", "torch", kind.forward, skip=1)
+    if isinstance(inspect.getattr_static(kind, "forward", None), (staticmethod, classmethod)):
+        return context_subjects(places, name, kind, module)
+    return class_subjects(places, name, kind)
 
 
 def _pair(places: Places, name: str, owner: Any, backward: Any) -> Iterator[Subject]:

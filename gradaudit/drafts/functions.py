@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.inputs import LABEL_NAMES, candidates, plain_name
-from gradaudit.drafts.settings import CONFIG, TRAINING, is_setting, keys_read, setting, tree_of, words_compared
+from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name
+from gradaudit.drafts.settings import (
+    CONFIG,
+    TRAINING,
+    is_setting,
+    keys_read,
+    setting,
+    tree_of,
+    unpacked_into,
+    words_compared,
+)
 from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
-from gradaudit.targets.python import accepted, as_array
+from gradaudit.targets.context import Context
+from gradaudit.targets.conventions import pull
+from gradaudit.targets.python import accepted, as_array, packed
 from gradaudit.targets.structure import members_of
 
 Array = NDArray[Any]
@@ -67,30 +78,53 @@ def split_arguments(function: Callable[..., Any], skip: int = 0) -> list[tuple[l
     optional: list[str] = []
     params: dict[str, Any] = {}
     for one in arguments_of(function, skip):
-        if words := words_compared(one.name, tree):
-            params[one.name] = words[0] if one.default is one.empty or TRAINING.fullmatch(one.name) else one.default
-        elif keys := keys_read(one.name, tree) if CONFIG.fullmatch(one.name.lower()) else {}:
-            params[one.name] = {
-                key: made
-                for key, needed in keys.items()
-                if (made := setting(key)) is not None and _asked_for(key, needed)
-            }
+        words = words_compared(one.name, tree)
+        keys = keys_read(one.name, tree) if CONFIG.fullmatch(one.name.lower()) else {}
+        if words or keys:
+            params[one.name] = _config(keys) if keys and not words else _choice(one, words)
+        elif unpacked_into(one.name, tree) and one.default is one.empty:
+            params[one.name] = []
+        elif one.default is None:
+            optional.append(one.name)
         elif one.default is not one.empty:
-            if TRAINING.fullmatch(one.name) and isinstance(one.default, (bool, str)):
-                params[one.name] = setting(one.name) if isinstance(one.default, str) else True
-            elif one.default is None:
-                optional.append(one.name)
+            params |= _other_than_default(one)
         elif is_setting(one, tree):
             params[one.name] = setting(one.name, one.annotation)
         else:
             inputs.append(one.name)
     ways = [(inputs, params)]
+    if any(name.lower() in VARIED for name in params):
+        ways.append((inputs, {name: value for name, value in params.items() if name.lower() not in VARIED}))
     if optional and inputs:
         ways.insert(0, ([*inputs, *optional], params))
     if len(inputs) > 1:  # what is no tensor in the code may be a number
         last = inputs[-1]
         ways.append((inputs[:-1], params | {last: setting(last) or 3}))
     return ways
+
+
+def _config(keys: Mapping[str, bool]) -> dict[str, Any]:
+    """Return a dict of settings with values for these keys, without those that it may do without."""
+    made = {key: setting(key) for key, needed in keys.items() if _asked_for(key, needed)}
+    return {key: value for key, value in made.items() if value is not None}
+
+
+def _choice(one: inspect.Parameter, words: Sequence[str]) -> Any:
+    """Return a word that an argument is compared with, or its default, unless that is another mode than training."""
+    return words[0] if one.default is one.empty or TRAINING.fullmatch(one.name) else one.default
+
+
+def _other_than_default(one: inspect.Parameter) -> dict[str, Any]:
+    """Return the setting of an argument whose default is not what is to be audited; nothing for others."""
+    if (step := VARIED.get(one.name.lower())) and isinstance(one.default, int):
+        return {one.name: step}
+    if TRAINING.fullmatch(one.name) and isinstance(one.default, (bool, str)):
+        return {one.name: setting(one.name) if isinstance(one.default, str) else True}
+    return {}
+
+
+VARIED = {"stride": 2, "strides": 2, "padding": 1, "pad": 1}
+"""Settings whose default hides what is wrong with them."""
 
 
 def _asked_for(key: str, needed: bool) -> bool:
@@ -102,9 +136,36 @@ def pair_subjects(
 ) -> Iterator[Subject]:
     """Yield the ways to call a forward that has a backward beside it."""
     for inputs, params in split_arguments(forward):
-        if inputs:
-            pair = _Pair(places, forward_name, backward_name, forward, backward, tuple(inputs), params)
-            yield Subject(candidates(inputs), params, pair.forward_outputs, pair.guesses)
+        packs = packs_in(forward, params)
+        names, left = _unpacked(forward, inputs, packs), {key: one for key, one in params.items() if key not in packs}
+        if names:
+            pair = _Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
+            yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses)
+
+
+def packs_in(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the arguments among settings that are dicts of arrays, and the names of these."""
+    tree = tree_of(function)
+    found = {}
+    for name, value in params.items():
+        if value == [] and (names := unpacked_into(name, tree)):
+            found[name] = tuple(names)
+            continue
+        keys = [key for key, needed in keys_read(name, tree).items() if needed and key not in (value or {})]
+        if isinstance(value, dict) and keys and all(is_parameter(key) for key in keys):
+            found[name] = tuple(keys)
+    return found
+
+
+def lists_in(function: Callable[..., Any], packs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return those of the arguments that hold several arrays which are lists."""
+    tree = tree_of(function)
+    return tuple(name for name in packs if unpacked_into(name, tree))
+
+
+def _unpacked(function: Callable[..., Any], inputs: Sequence[str], packs: Mapping[str, tuple[str, ...]]) -> list[str]:
+    order = [one.name for one in arguments_of(function) if one.name in inputs or one.name in packs]
+    return [name for one in order for name in packs.get(one, (one,))]
 
 
 @dataclass(frozen=True)
@@ -116,50 +177,66 @@ class _Pair:
     backward: Callable[..., Any]
     inputs: tuple[str, ...]
     params: Mapping[str, Any]
+    packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    context: str = ""
+
+    @property
+    def _lists(self) -> tuple[str, ...]:
+        return lists_in(self.forward, self.packs)
 
     def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
         members = self._members(arrays)
         return [out for out in map(as_array, members[:1]) if out is not None]
 
     def _members(self, arrays: Mapping[str, Array]) -> list[Any]:
-        return list(members_of(self.forward(*arrays.values(), **deepcopy(dict(self.params)))).values())
+        given = packed(arrays, self.packs, self._lists).values()
+        return list(members_of(self.forward(*given, **deepcopy(dict(self.params)))).values())
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
         members = self._members(arrays)
         out = as_array(members[0])
         assert out is not None
         for args, rival in self._calls(members, _returned_names(self.forward)):
-            takes = any(word == "upstream" for word in args)
+            takes = any(word.startswith("upstream") for word in args)
             convention: Convention = "vjp" if takes or out.size == 1 else "derivative"
-            returned = self._answered(args, arrays, members, out)
+            try:
+                returned = self._answered(args, arrays, members)
+            except Exception:
+                if not rival:
+                    raise
+                continue
+            floats = [name for name in arrays if has_floats(arrays[name])]
             returns = matched_gradients(returned, self.backward, list(arrays), arrays)
+            if convention == "derivative" and floats and np.size(returned) == out.size * arrays[floats[0]].size:
+                convention, returns = "jacobian", floats[:1]
             if returns is None:
                 continue
+            counted = tuple(range(max(1, sum(word.startswith("upstream") for word in args))))
             target = PythonTarget(
                 self.places.named(self.forward_name),
                 BackwardCall(self.places.named(self.backward_name), tuple(args), tuple(returns), convention),
-                (0,),
+                counted,
                 self.places.folder,
                 definitions_only=self.places.definitions_only,
+                context=self.context,
+                packs=self.packs,
+                lists=self._lists,
             )
             said = f"{self.backward_name}({', '.join(args)}) gives {', '.join(returns)}"
             yield Guess(target, tuple(name for name in returns), said, rival)
 
-    def _answered(self, args: Sequence[str], arrays: Mapping[str, Array], members: Sequence[Any], out: Array) -> Any:
-        words = {"upstream": np.random.default_rng(0).uniform(0.5, 1.5, out.shape), "output": members[0], **arrays}
-        if len(members) > 1:
-            words["cache"] = members[1] if len(members) == 2 else tuple(members[1:])
+    def _answered(self, args: Sequence[str], arrays: Mapping[str, Array], members: Sequence[Any]) -> Any:
+        words: dict[str, Any] = {"output": members[0], **arrays, **packed(arrays, self.packs, self._lists)}
+        counted = max(1, sum(word.startswith("upstream") for word in args))
+        for k, out in enumerate(map(as_array, members[:counted])):
+            if out is not None:
+                drawn = np.random.default_rng(k).uniform(0.5, 1.5, out.shape)
+                words |= {f"upstream[{k}]": drawn} | ({"upstream": drawn} if k == 0 else {})
+        if rest := members[counted:]:
+            words["cache"] = rest[0] if len(rest) == 1 else tuple(rest)
         words |= {f"output[{k}]": member for k, member in enumerate(members)}
         given = [words[word] for word in args]
-        try:
-            return self.backward(*given, **deepcopy(dict(accepted(self.backward, self.params))))
-        except Exception:
-            if len(members) <= 1:
-                raise
-            given = [
-                dict(enumerate(self._members(arrays))).get(0) if word == "output" else words[word] for word in args
-            ]
-            return self.backward(*given, **deepcopy(dict(accepted(self.backward, self.params))))
+        return self.backward(*given, **deepcopy(dict(accepted(self.backward, self.params))))
 
     def _calls(self, members: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
         """Yield what backward may take, in order; whether another may be meant is said with it."""
@@ -169,8 +246,18 @@ class _Pair:
             if one.name not in self.params and (one.default is one.empty or self._may_mean(one.name))
         ]
         words = self._words(asked, names, cached=len(members) > 1)
-        if len(asked) == len(words):
+        if several := self._upstreams(asked, members, words):
+            yield [several.get(name, words.get(name, "cache")) for name in asked], False
+        elif len(asked) == len(words):
             yield from self._rivals([words[name] for name in asked])
+
+    def _upstreams(self, asked: Sequence[str], members: Sequence[Any], words: Mapping[str, str]) -> dict[str, str]:
+        """Return which of a backward's arguments are the upstreams of several outputs, in their order; none for one."""
+        outputs = [one for one in map(as_array, members) if one is not None]
+        named = [name for name in asked if name not in self.inputs and UPSTREAM.fullmatch(name.lower())]
+        if len(named) < 2 or len(outputs) < len(named) or any(CACHE.fullmatch(name.lower()) for name in named):
+            return {}
+        return {name: f"upstream[{k}]" for k, name in enumerate(named)}
 
     def _words(self, asked: Sequence[str], names: Sequence[str], *, cached: bool) -> dict[str, str]:
         """Return what each argument of backward means: by its name, else what is left over."""
@@ -191,7 +278,7 @@ class _Pair:
         word = name.lower().strip("_")
         by_letter = {one.lower(): one for one in self.inputs}
         choices = (
-            (name in self.inputs, name),
+            (name in self.inputs or name in self.packs, name),
             (cached and bool(CACHE.fullmatch(word)), "cache"),
             (cached and name in names[1:], f"output[{names.index(name) if name in names else 0}]"),
             (bool(UPSTREAM.fullmatch(word)) and "upstream" not in words.values(), "upstream"),
@@ -201,7 +288,8 @@ class _Pair:
         return next((meant for fits, meant in choices if fits), "")
 
     def _may_mean(self, name: str) -> bool:
-        return name in self.inputs or bool(UPSTREAM.fullmatch(name.lower()))
+        own = {one.name for one in arguments_of(self.forward)}
+        return name in self.inputs or (name not in own and bool(UPSTREAM.fullmatch(name.lower())))
 
     def _rivals(self, args: list[str]) -> Iterator[tuple[list[str], bool]]:
         """A derivative of one argument may take what its function takes, or what it gives: ``a * (1 - a)``."""
@@ -221,6 +309,57 @@ class _Pair:
                 yield [swapped if word == other else word for word in args], True
         else:
             yield args, False
+
+
+def pulled_subjects(places: Places, name: str, function: Any) -> Iterator[Subject]:
+    """Yield the ways to call a function that returns its output with a closure which takes the upstream."""
+    for inputs, params in split_arguments(function):
+        if inputs:
+            pulled = _Pulled(places, name, pull.__name__, function, pull, tuple(inputs), params)
+            yield Subject(candidates(inputs), params, pulled.forward_outputs, pulled.guesses)
+
+
+def context_subjects(places: Places, name: str, kind: Any, module: Any) -> Iterator[Subject]:
+    """Yield the ways to call a class whose static forward and backward take a context first."""
+    own = next((key for key, value in vars(module).items() if _is_context(value)), "")
+    context = places.named(own) if own else f"{Context.__module__}:{Context.__name__}"
+    make = getattr(module, own) if own else Context
+    for inputs, params in split_arguments(kind.forward, skip=1):
+        if inputs:
+            names = f"{name}.forward", f"{name}.backward"
+            pair = _WithContext(places, *names, kind.forward, kind.backward, tuple(inputs), params, {}, context, make)
+            yield Subject(candidates(inputs), params, pair.forward_outputs, pair.guesses)
+
+
+def _is_context(value: Any) -> bool:
+    named = inspect.isclass(value) and re.fullmatch(r"\w*(Context|Ctx)", value.__name__)
+    return bool(named) and not [one for one in arguments_of(value) if one.default is one.empty]
+
+
+@dataclass(frozen=True)
+class _WithContext(_Pair):
+    make: Callable[[], Any] = Context
+
+    def _members(self, arrays: Mapping[str, Array]) -> list[Any]:
+        context = self.make()
+        returned = self.forward(context, *arrays.values(), **deepcopy(dict(self.params)))
+        return [*members_of(returned).values(), context]
+
+    def _calls(self, members: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
+        yield ["cache", "upstream"], False
+
+
+class _Pulled(_Pair):
+    def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        returned = self._answered(["upstream", "cache"], arrays, self._members(arrays))
+        returns = matched_gradients(returned, self.forward, list(arrays), arrays)
+        if returns:
+            call = BackwardCall(f"{pull.__module__}:{pull.__name__}", ("upstream", "cache"), tuple(returns))
+            forward = self.places.named(self.forward_name)
+            only = self.places.definitions_only
+            target = PythonTarget(forward, call, (0,), self.places.folder, definitions_only=only)
+            said = f"{self.forward_name}({', '.join(arrays)}) returns a closure that gives {', '.join(returns)}"
+            yield Guess(target, tuple(returns), said)
 
 
 def _returned_names(function: Callable[..., Any]) -> list[str]:
@@ -306,24 +445,31 @@ def input_meant(gradient: str, inputs: Sequence[str]) -> str:
 def value_and_grad_subjects(places: Places, name: str, function: Any) -> Iterator[Subject]:
     """Yield the ways to call a function that gives a loss with its gradient."""
     for inputs, params in split_arguments(function):
-        if not inputs:
-            continue
+        packs = packs_in(function, params)
+        names, left = _unpacked(function, inputs, packs), {key: one for key, one in params.items() if key not in packs}
+        if names:
+            loss = _Loss(places, name, name, function, function, tuple(names), left, packs)
+            yield Subject(candidates(names), left, loss.forward_outputs, loss.guesses)
 
-        def outputs(arrays: Mapping[str, Array], params: Mapping[str, Any] = params) -> list[Array]:
-            first = next(iter(members_of(function(*arrays.values(), **deepcopy(dict(params)))).values()))
-            made = as_array(first)
-            return [made] if made is not None and made.size == 1 else []
 
-        def guesses(arrays: Mapping[str, Array], params: Mapping[str, Any] = params) -> Iterator[Guess]:
-            returned = function(*arrays.values(), **deepcopy(dict(params)))
-            returns = matched_gradients(returned, function, list(arrays), arrays, drop=1)
-            if returns:
-                call = BackwardCall(places.named(name), tuple(arrays), tuple(returns), "value_and_grad")
-                target = PythonTarget(
-                    places.named(name), call, (0,), places.folder, definitions_only=places.definitions_only
-                )
-                yield Guess(
-                    target, tuple(returns), f"{name}({', '.join(arrays)}) gives the loss, and {', '.join(returns)}"
-                )
+class _Loss(_Pair):
+    def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        made = as_array(self._members(arrays)[0])
+        return [made] if made is not None and made.size == 1 else []
 
-        yield Subject(candidates(inputs), params, outputs, guesses)
+    def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        returned = tuple(self._members(arrays))
+        returns = matched_gradients(returned, self.forward, list(arrays), arrays, drop=1)
+        if returns:
+            name = self.places.named(self.forward_name)
+            target = PythonTarget(
+                name,
+                BackwardCall(name, tuple(packed(arrays, self.packs)), tuple(returns), "value_and_grad"),
+                (0,),
+                self.places.folder,
+                definitions_only=self.places.definitions_only,
+                packs=self.packs,
+                lists=self._lists,
+            )
+            said = f"{self.forward_name}({', '.join(arrays)}) gives the loss, and {', '.join(returns)}"
+            yield Guess(target, tuple(returns), said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.drafts.inputs import RANGES, Candidate, combinations, drawn, planned
-from gradaudit.spec.case import Case, Expectation, Location, Target
+from gradaudit.spec.case import Case, Expectation, Location, Target, Tolerance
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets import open_op
 from gradaudit.targets.op import OpError
@@ -26,6 +26,9 @@ MOST = 6000
 
 SECONDS = 12.0
 """How long inputs are looked for."""
+
+TOLERANCE = Tolerance(1e-4, 1e-6, "a small constant inside of a logarithm or a root is no mistake")
+"""What gradients may be off by where nobody says."""
 
 FORWARDS = 40
 """Points that forward runs at and backward does not: after so many, it is not the shapes that are wrong."""
@@ -95,6 +98,7 @@ class Tried:
 
     complete: list[Found] = field(default_factory=list)
     broken: Found | None = None
+    degenerate: list[Found] = field(default_factory=list)
     reason: str = ""
     forwards: int = 0
 
@@ -109,22 +113,23 @@ def search(subjects: Iterator[Subject], until: float) -> Tried:
     """
     tried = Tried()
     for subject in subjects:
-        for limits in RANGES:
-            before = tried.forwards
-            for chosen in combinations(dict(subject.possible), MOST):
-                if time.monotonic() > until:
-                    return tried
-                _try(subject, chosen, limits, tried)
-                if tried.complete:
-                    return tried
-                if tried.forwards - before >= FORWARDS:
+        before = tried.forwards
+        for chosen in combinations(dict(subject.possible), MOST):
+            if time.monotonic() > until or tried.forwards - before >= FORWARDS:
+                break
+            for limits in RANGES:  # values matter only where forward is not finite
+                if _try(subject, chosen, limits, tried):
                     break
-            if tried.forwards > before:
-                break  # forward is finite here: other values would change nothing
+            if tried.complete:
+                return tried
+        if tried.degenerate:
+            tried.complete = tried.degenerate[:1]
+            return tried
     return tried
 
 
-def _try(subject: Subject, chosen: Mapping[str, Candidate], limits: tuple[float, float], tried: Tried) -> None:
+def _try(subject: Subject, chosen: Mapping[str, Candidate], limits: tuple[float, float], tried: Tried) -> bool:
+    """Try a point, and return whether other values in the same shapes would fare no better."""
     arrays = {name: drawn(name, one, limits) for name, one in chosen.items()}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -132,10 +137,12 @@ def _try(subject: Subject, chosen: Mapping[str, Candidate], limits: tuple[float,
             outputs = subject.forward({name: array.copy() for name, array in arrays.items()})
         except Exception as error:
             tried.reason = tried.reason or f"forward: {_told(error)}"
-            return
+            return not isinstance(error, (ValueError, ArithmeticError)) or "math" not in str(error)
         usable = [out for out in outputs if has_derivatives(out.dtype)]
-        if not usable or not all(np.isfinite(out).all() for out in usable):
-            return
+        if not usable or not all(out.size for out in usable):
+            return True
+        if not all(np.isfinite(out).all() for out in usable):
+            return False
         if tried.forwards == 0:
             tried.reason = ""
         tried.forwards += 1
@@ -143,19 +150,35 @@ def _try(subject: Subject, chosen: Mapping[str, Candidate], limits: tuple[float,
             guesses = list(subject.guesses({name: array.copy() for name, array in arrays.items()}))
         except Exception as error:
             tried.reason = tried.reason or f"backward: {_told(error)}"
-            return
-        for guess in guesses:
-            more = {name: drawn(name, one, limits) for name, one in guess.extra.items()}
-            wrong = _answer(guess, arrays | more, subject.params, tried)
-            found = Found(guess, {**chosen, **guess.extra}, limits, subject.params, wrong or "")
-            if wrong is None:
-                continue
-            if not wrong:
-                tried.complete.append(found)
-                if not guess.rival:
-                    return
-            elif tried.broken is None:
-                tried.broken = found
+            return True
+        _note(guesses, arrays, chosen, limits, subject.params, tried)
+        if any(out.ndim and out.size == 1 for out in usable):  # a loop that runs once hides what is wrong with it
+            tried.degenerate += tried.complete
+            tried.complete = []
+    return True
+
+
+def _note(
+    guesses: Sequence[Guess],
+    arrays: Mapping[str, Array],
+    chosen: Mapping[str, Candidate],
+    limits: tuple[float, float],
+    params: Mapping[str, Any],
+    tried: Tried,
+) -> None:
+    """Note which guesses are complete at a point, and the first that is broken."""
+    for guess in guesses:
+        more = {name: drawn(name, one, limits) for name, one in guess.extra.items()}
+        wrong = _answer(guess, {**arrays, **more}, params, tried)
+        if wrong is None:
+            continue
+        found = Found(guess, {**chosen, **guess.extra}, limits, params, wrong)
+        if not wrong:
+            tried.complete.append(found)
+            if not guess.rival:
+                return
+        elif tried.broken is None:
+            tried.broken = found
 
 
 def _answer(guess: Guess, arrays: Mapping[str, Array], params: Mapping[str, Any], tried: Tried) -> str | None:
@@ -207,7 +230,7 @@ def bare_case(target: Target, params: Mapping[str, Any], location: Location | No
         target=target,
         inputs=(),
         params=deepcopy(dict(params)),
-        tolerance=None,
+        tolerance=TOLERANCE,
         upstream="random",
         step=None,
         method="auto",

@@ -22,7 +22,7 @@ ROWS, COLUMNS, OUT = 3, 4, 5
 
 IMAGES: tuple[Shape, ...] = ((2, 4, 7, 5), (2, 4, 6, 8), (2, 7, 5, 4))
 SEQUENCES: tuple[Shape, ...] = ((2, 3, 4),)
-DATA: tuple[Shape, ...] = ((3, 4), (2, 3, 4), *IMAGES, (4,), (), (4, 1), (4, 6), (1, 4), (4, 4), (4, 7, 5))
+DATA: tuple[Shape, ...] = ((3, 4), (2, 3, 4), (2, 4, 7), *IMAGES, (4,), (), (4, 1), (4, 6), (1, 4), (4, 4), (4, 7, 5))
 WEIGHTS: tuple[Shape, ...] = (
     (4, 5),
     (5, 4),
@@ -41,7 +41,21 @@ WEIGHTS: tuple[Shape, ...] = (
     (3, 3),
     (3,),
 )
-BIASES: tuple[Shape, ...] = ((5,), (4,), (1, 5), (5, 1), (1, 4), (4, 1), (), (1,), (3,), (20,), (1, 4, 1, 1), (5, 1, 1))
+BIASES: tuple[Shape, ...] = (
+    (5,),
+    (4,),
+    (1, 5),
+    (5, 1),
+    (1, 4),
+    (4, 1),
+    (),
+    (1,),
+    (3,),
+    (20,),
+    (1, 1, 1, 5),
+    (1, 4, 1, 1),
+    (5, 1, 1),
+)
 SCALES: tuple[Shape, ...] = ((4,), (5,), (1, 4), (4, 1), (3, 1), (1, 4, 1, 1), (3,), ())
 STATES: tuple[Shape, ...] = ((3, 5), (5,), (5, 1), (3, 4), (4,), (5, 3))
 
@@ -75,8 +89,41 @@ RANGES: tuple[tuple[float, float], ...] = ((-2.0, 2.0), (0.25, 2.0), (0.05, 0.95
 def candidates(names: Sequence[str]) -> dict[str, tuple[Candidate, ...]]:
     """Return what each of an op's inputs may be, the likeliest first."""
     plain = [plain_name(name) for name in names]
-    pair = set(plain) <= {"a", "b", "c"} or len(names) == 1
-    return {name: tuple(_of(word, k == 0, pair=pair)) for k, (name, word) in enumerate(zip(names, plain, strict=True))}
+    pair = set(plain) <= {"a", "b", "c"} or (len(names) == 1 and not INDEX_NAMES.fullmatch(plain[0]))
+    made = {name: tuple(_of(word, k == 0, pair=pair)) for k, (name, word) in enumerate(zip(names, plain, strict=True))}
+    if any(STATE_NAMES.fullmatch(word) for word in plain[1:]):
+        made |= {
+            name: tuple(map(Candidate, RECURRENT[kind]))
+            for name, word in zip(names, plain, strict=True)
+            if (kind := _recurrent(word))
+        }
+    return made
+
+
+RECURRENT: dict[str, tuple[Shape, ...]] = {
+    "into": ((4, 5), (4, 20), (5, 4), (20, 4)),
+    "within": ((5, 5), (5, 20), (20, 5)),
+    "bias": ((5,), (20,), (5, 1), (1, 5), (20, 1), (1, 20)),
+    "state": ((3, 5), (2, 5), (5,), (5, 3), (5, 1)),
+}
+"""Shapes in recurrent cells, of 5 units with up to four gates."""
+
+
+def _recurrent(word: str) -> str:
+    """Return what an input of a recurrent cell is, by its name; empty for others."""
+    if STATE_NAMES.fullmatch(word):
+        return "state"
+    if BIAS_NAMES.fullmatch(word):
+        return "bias"
+    if re.fullmatch(r"u\w?|v|w_?(h\w*|aa|rec\w*|s)|.*(hh|recurrent|hidden).*", word):
+        return "within"
+    return "into" if WEIGHT_NAMES.fullmatch(word) else ""
+
+
+def is_parameter(name: str) -> bool:
+    """Whether something of this name is likely to be an array of parameters."""
+    word = name.lower().strip("_")
+    return any(pattern.fullmatch(word) for pattern in (WEIGHT_NAMES, BIAS_NAMES, SCALE_NAMES))
 
 
 def plain_name(name: str) -> str:
@@ -85,37 +132,58 @@ def plain_name(name: str) -> str:
 
 
 def _of(word: str, first: bool, *, pair: bool) -> Iterator[Candidate]:
-    data = [Candidate(shape) for shape in DATA]
     if pair:
-        yield from data
-        yield from (Candidate(shape) for shape in WEIGHTS if shape not in DATA)
-        yield Candidate((ROWS,), "labels")
+        yield from _alone() if first else _beside()
         return
-    if MASK_NAMES.fullmatch(word):
-        yield from (Candidate(shape, "mask") for shape in DATA)
-    elif INDEX_NAMES.fullmatch(word):
-        yield from (Candidate(shape, "labels") for shape in ((6,), (2, 3), (3,), ()))
-        yield from (Candidate(shape, "labels", 7) for shape in ((6,), (2, 3)))
-    elif LABEL_NAMES.fullmatch(word) and not first:
-        yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
-        yield from data
-        yield from (Candidate(shape) for shape in ((ROWS,), (ROWS, 1), (ROWS, OUT), (1, ROWS)))
-        yield from (Candidate(shape, "one_hot") for shape in ((ROWS, COLUMNS), (ROWS, OUT)))
-    elif BIAS_NAMES.fullmatch(word):
-        yield from map(Candidate, BIASES)
-    elif SCALE_NAMES.fullmatch(word):
-        yield from map(Candidate, SCALES)
-    elif WEIGHT_NAMES.fullmatch(word):
-        yield from map(Candidate, WEIGHTS)
-    elif STATE_NAMES.fullmatch(word) and not first:
-        yield from map(Candidate, STATES)
-    elif first:
-        yield from data
+    for pattern, likely, may_be_first in NAMED:
+        if pattern.fullmatch(word) and (may_be_first or not first):
+            yield from likely
+            return
+    if first:
+        yield from map(Candidate, DATA)
         yield from (Candidate(shape, "labels") for shape in ((ROWS,), (2, 3)))
     else:
-        yield from data
-        yield from (Candidate(shape) for shape in WEIGHTS if shape not in DATA)
-        yield Candidate((ROWS,), "labels")
+        yield from _beside()
+
+
+NAMED: tuple[tuple[re.Pattern[str], tuple[Candidate, ...], bool], ...] = (
+    (MASK_NAMES, tuple(Candidate(shape, "mask") for shape in DATA), True),
+    (
+        INDEX_NAMES,
+        (
+            *(Candidate(shape, "labels") for shape in ((6,), (2, 3), (3,), ())),
+            *(Candidate(shape, "labels", 7) for shape in ((6,), (2, 3))),
+        ),
+        True,
+    ),
+    (
+        LABEL_NAMES,
+        (
+            *(Candidate(shape, "labels") for shape in ((ROWS,), (2, 3))),
+            *map(Candidate, (*DATA, (ROWS,), (ROWS, 1), (ROWS, OUT), (1, ROWS))),
+            *(Candidate(shape, "one_hot") for shape in ((ROWS, COLUMNS), (ROWS, OUT))),
+        ),
+        False,
+    ),
+    (BIAS_NAMES, tuple(map(Candidate, BIASES)), True),
+    (SCALE_NAMES, tuple(map(Candidate, SCALES)), True),
+    (WEIGHT_NAMES, tuple(map(Candidate, WEIGHTS)), True),
+    (STATE_NAMES, tuple(map(Candidate, STATES)), False),
+)
+"""What inputs of some names are, the likeliest first, and whether the first input of an op may be one of those."""
+
+
+def _alone() -> Iterator[Candidate]:
+    """Yield what the only input of an op may be, or the first of two that are alike."""
+    yield from map(Candidate, dict.fromkeys((*DATA, *WEIGHTS)))
+    yield Candidate((ROWS,), "labels")
+
+
+def _beside() -> Iterator[Candidate]:
+    """Yield what an input may be that stands beside another, and has no name that tells."""
+    likely: tuple[Shape, ...] = ((3, 4), (4,), (3,), (2, 3, 4), (4, 5))
+    yield from map(Candidate, dict.fromkeys((*likely, *DATA, *WEIGHTS)))
+    yield Candidate((ROWS,), "labels")
 
 
 def combinations(possible: dict[str, tuple[Candidate, ...]], most: int) -> Iterator[dict[str, Candidate]]:

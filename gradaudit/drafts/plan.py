@@ -14,9 +14,9 @@ from gradaudit.coverage.discover import discover
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.coverage.pattern_passes import compiled_patterns
 from gradaudit.drafts.draft import Drafted, draft, uncalled
+from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.pool import workers
-from gradaudit.engine.run import InProcess, TaskMap, cores
-from gradaudit.engine.worker import Lost
+from gradaudit.engine.run import cores
 from gradaudit.spec.case import Case, Location
 from gradaudit.spec.errors import Problem, SpecError
 from gradaudit.spec.expand import Overrides
@@ -83,10 +83,10 @@ def plan_of(
         raise SpecError([Problem(Location(source, 1, 1), said) for source in sources])
     tasks = list(_tasks(found, sources))
     count = min(cores() if jobs is None else jobs, max(1, len(tasks)))
-    place: AbstractContextManager[TaskMap] = workers(count, SECONDS) if count else nullcontext(InProcess())
+    place: AbstractContextManager[Executor] = workers(count, SECONDS) if count else nullcontext(InProcess())
     drafts: dict[int, Drafted] = {}
     with place as pool:
-        for position, outcome in pool.map(draft, tasks):
+        for position, outcome in pool.map(draft, [Task(task) for task in tasks]):
             one, _, _, op = tasks[position]
             drafts[position] = uncalled(one, op, outcome.cause) if isinstance(outcome, Lost) else outcome
             progress(len(drafts), len(tasks))
@@ -134,5 +134,5 @@ def _overridden(case: Case, overrides: Overrides) -> Iterator[Case]:
         changes["method"] = overrides.method
     for dtype in overrides.dtypes or (case.dtype,):
         inputs = tuple(replace(one, dtype=dtype) if one.dtype == case.dtype else one for one in case.inputs)
-        tolerance = overrides.tolerances.get(dtype)
+        tolerance = overrides.tolerances.get(dtype, case.tolerance)
         yield replace(case, **changes, dtype=dtype, inputs=inputs, tolerance=tolerance)

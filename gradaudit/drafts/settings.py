@@ -42,7 +42,7 @@ SETTINGS: tuple[tuple[str, Any], ...] = (
 TRAINING = re.compile(r"(is_?)?train(ing)?(_?flg|_?mode|_?flag)?|mode")
 """Arguments with a default that backward is written for another value of."""
 
-CONFIG = re.compile(r".*(params?|config|cfg|opts?|options|hparams?|kwargs|settings|meta)")
+CONFIG = re.compile(r".*(params?|parameters?|config|cfg|conf|opts?|options|kwargs|settings|meta|args)")
 """Arguments that are dicts of settings."""
 
 
@@ -99,6 +99,16 @@ def keys_read(name: str, source: ast.AST | None) -> dict[str, bool]:
                 if held == name:
                     found.setdefault(key, False)
     return found
+
+
+def unpacked_into(name: str, source: ast.AST | None) -> list[str]:
+    """Return the names that a function unpacks an argument into: ``W, b = params``; none where it does not."""
+    for below in ast.walk(source) if source else ():
+        match below:
+            case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=held)) if held == name:
+                names = [part.id for part in parts if isinstance(part, ast.Name)]
+                return names if len(names) == len(parts) else []
+    return []
 
 
 def tree_of(function: Callable[..., Any] | None) -> ast.AST | None:

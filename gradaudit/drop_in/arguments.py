@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gradaudit.spec.given import TAKEN_NAME
@@ -14,10 +14,11 @@ from gradaudit.spec.given import TAKEN_NAME
 
 @dataclass(frozen=True)
 class Bound:
-    """A function of arrays alone, and these arrays by the names that reports call them."""
+    """A function of arrays alone, these arrays by the names that reports call them, and what it takes by keyword."""
 
     function: Callable[..., Any]
     arrays: Mapping[str, Any]
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_array(value: Any) -> bool:

@@ -51,7 +51,11 @@ def recognised(op: Any, inputs: Any) -> tuple[Any, Mapping[str, Any]]:
     if by_name:
         return _opened_beside(MAKERS[framework](function), arguments), inputs
     call = _bound(framework, function, arguments)
-    return _opened_beside(MAKERS[framework](call.function, name=name_of(function)), arguments), call.arrays
+    if not call.arrays:
+        found = ", ".join(type(argument).__name__ for argument in arguments) or "nothing"
+        raise TypeError(f"inputs: expected at least one array, found {found}")
+    target = MAKERS[framework](call.function, name=name_of(function))
+    return _opened_beside(_with_params(target, call.params), arguments), call.arrays
 
 
 def positional(inputs: Any) -> Sequence[Any]:
@@ -132,11 +136,28 @@ def _bound(framework: Framework, function: Callable[..., Any], arguments: Sequen
         from gradaudit.drop_in.trees import bound_tree
 
         return bound_tree(function, arguments, names)
-    call = bound(function, arguments, names)
-    if call.function is not function and hasattr(function, "named_parameters"):
-        found = next(type(argument).__name__ for argument in arguments if not is_array(argument))
-        raise TypeError(f"inputs: expected tensors for a module, found {found}; params takes what goes by keyword")
-    return call
+    if hasattr(function, "named_parameters"):
+        return _bound_module(function, arguments, names)
+    return bound(function, arguments, names)
+
+
+def _bound_module(module: Any, arguments: Sequence[Any], names: Sequence[str]) -> Bound:
+    """Return a module with its tensors; what follows them goes by keyword, as a module is called as it is."""
+    last = max((k for k, argument in enumerate(arguments) if is_array(argument)), default=-1)
+    if wrong := [argument for argument in arguments[: last + 1] if not is_array(argument)]:
+        found = type(wrong[0]).__name__
+        raise TypeError(
+            f"inputs: expected a module's tensors first, found {found} before one; params takes what is none"
+        )
+    arrays = dict(zip(names, arguments[: last + 1], strict=False))
+    return Bound(module, arrays, dict(zip(names[last + 1 :], arguments[last + 1 :], strict=True)))
+
+
+def _with_params(target: HeldTarget, params: Mapping[str, Any]) -> HeldTarget:
+    """Return an op that is opened with further params, unless a case has others by their names."""
+    if not params:
+        return target
+    return replace(target, open=lambda case: target.open(replace(case, params={**params, **case.params})))
 
 
 def _opened_beside(target: HeldTarget, arguments: Sequence[Any]) -> HeldTarget:

@@ -28,8 +28,11 @@ def bound_tree(function: Callable[..., Any], arguments: Sequence[Any], names: Se
             return function(*jax.tree_util.tree_unflatten(structure, leaves), **params)
 
     paths = [names[path[0].idx] + jax.tree_util.keystr(path[1:]) for path, _ in found]
-    return bound(called, [leaf for _, leaf in found], paths, _is_differentiable)
+    return bound(called, [leaf for _, leaf in found], paths, _is_input)
 
 
-def _is_differentiable(leaf: Any) -> bool:
-    return is_array(leaf) or (isinstance(leaf, (float, complex)) and not isinstance(leaf, bool))
+def _is_input(leaf: Any) -> bool:
+    """Whether a leaf is an array of numbers, or a floating number; keys of random numbers stay as they are."""
+    if is_array(leaf):
+        return not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+    return isinstance(leaf, (float, complex))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gradaudit.repair.repairs import Repairs
 from gradaudit.results import FunctionDepth, Result, Trace
 
 
@@ -18,11 +19,43 @@ class CasesSkipped:
 
 
 @dataclass(frozen=True)
+class CasesRecalled:
+    """Cases that were audited before, have not changed since, and are not audited again.
+
+    ``reported`` tells whether their results are told of as if they had been audited now; else they are left out.
+    """
+
+    cases: int
+    reported: bool
+
+
+@dataclass(frozen=True)
+class RunShared:
+    """The run is one of several shares; ``planned`` are the ids of the cases of all, ``cases`` counts its own.
+
+    ``measured`` tells whether the shares are balanced by recorded seconds; else they are by the number of elements.
+    """
+
+    number: int
+    of: int
+    cases: int
+    planned: tuple[str, ...]
+    measured: bool
+
+
+@dataclass(frozen=True)
 class RunStarted:
     """The specs are loaded and their cases about to be audited."""
 
     cases: int
     ops: int
+
+
+@dataclass(frozen=True)
+class CaseStarted:
+    """A case is being audited from now on; sent once more where it is tried again."""
+
+    id: str
 
 
 @dataclass(frozen=True)
@@ -34,6 +67,7 @@ class CaseDone:
     total: int
     results: tuple[Result, ...] = ()
     trace: Trace = field(default_factory=dict)
+    check_evaluations: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +104,13 @@ class KnownFailuresCompared:
 
 
 @dataclass(frozen=True)
+class RepairsFound:
+    """What a search for repairs of an op found; sent at the end, where it was asked for."""
+
+    repairs: Repairs
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """Nothing more will come; ``interrupted`` tells whether cases were left out because of Ctrl-C."""
 
@@ -77,5 +118,17 @@ class RunFinished:
     interrupted: bool
 
 
-Event = CasesSkipped | RunStarted | CaseDone | CaseFinished | DepthMeasured | KnownFailuresCompared | RunFinished
+Event = (
+    CasesSkipped
+    | CasesRecalled
+    | RunShared
+    | RunStarted
+    | CaseStarted
+    | CaseDone
+    | CaseFinished
+    | DepthMeasured
+    | KnownFailuresCompared
+    | RepairsFound
+    | RunFinished
+)
 Handler = Callable[[Event], None]

@@ -1,160 +1,298 @@
-"""Worker processes that may die: each task ends with its value or with the cause of its loss, the pool goes on."""
+"""Worker processes that may die: each task ends with its value or with the cause of its loss, the others go on."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import tempfile
+import pickle
+import sys
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait  # noqa: A004 (pebble raises this one)
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import forkserver, resource_tracker
-from multiprocessing.context import BaseContext
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
-
-from gradaudit.engine.threads import one_thread_for_linear_algebra
-from gradaudit.engine.worker import Lost, call_fenced, describe_exit, log_of, start_worker
+from gradaudit.engine.executor import Lost, Task
+from gradaudit.engine.exits import describe_exit
+from gradaudit.engine.fence import Setting
+from gradaudit.engine.interrupt import held
+from gradaudit.engine.template import Ended
+from gradaudit.engine.worker import READY
 
 T = TypeVar("T")
 
-AHEAD = 4
-"""Tasks in flight for each worker: enough that none waits, few enough that Ctrl-C has little to undo."""
+TASKS_OF_A_PROCESS = 16
+"""Tasks of one group that a process does at most: enough to make starting it cheap, few enough to share a large group
+among processes."""
 
-MAX_RESTARTS = 5
-"""How often the pool may break before the tasks that are left are given up."""
+MAX_STILLBORN = 5
+"""How often in a row a worker may end before it begins, until the tasks that are left are given up."""
 
-LONGEST_FOLDER = 64
-"""Bytes of a folder's name to which a socket in a folder of its own there can be added: systems allow 104 in all, or
-108, and what is added is about 35."""
+SECONDS_TO_END = 1.0
+"""Seconds that a worker may take to end when it is told that there is no more to do."""
+
+SECONDS_TO_BEGIN = 120.0
+"""Seconds that a worker may take to begin: the imports that its template has to make."""
 
 MEMORY_SHARE = 0.8
 """Share of the machine's memory that all workers together may fill."""
 
 
+class WorkerProcess(Protocol):
+    """A place for one worker process at a time; ``ForkedWorker`` says what its methods do."""
+
+    modules: tuple[str, ...]
+
+    def start(self, setting: Setting) -> None: ...  # noqa: D102
+    def send(self, message: bytes) -> None: ...  # noqa: D102
+    def finish(self) -> None: ...  # noqa: D102
+    def hear(self, ready: set[Any]) -> None: ...  # noqa: D102
+    def message(self) -> bytes | None: ...  # noqa: D102
+    def kill(self) -> None: ...  # noqa: D102
+    @property
+    def channels(self) -> list[Any]: ...  # noqa: D102
+    @property
+    def ended(self) -> Ended | None: ...  # noqa: D102
+    @property
+    def usable(self) -> bool: ...  # noqa: D102
+
+
 class Workers:
-    """A pool of worker processes, each of which may crash, hang or be killed without harm to the others.
+    """An executor in processes of this machine, each of which may crash, hang or be killed without harm to the others.
+
+    A process that ends before its task does is given a second try, in a fresh process that has done nothing else: what
+    happens twice is the task's own doing.
 
     Args:
         count: number of processes.
         timeout: seconds that a task may take.
+        place: makes a place for a worker process whose template imports these modules.
+        began: told of every task that is given to a process, once more where it is tried again.
 
     """
 
-    def __init__(self, count: int, timeout: float, logs: Path) -> None:
+    def __init__(
+        self,
+        count: int,
+        timeout: float,
+        place: Callable[[tuple[str, ...]], WorkerProcess] | None = None,
+        began: Callable[[Task], None] = lambda task: None,
+    ):
         self._count = count
+        self._began = began
         self._timeout = timeout
-        self._logs = logs
-        self._restarts = 0
-        self._pool = self._new_pool()
+        self._place = place or default_place()
+        self._idle: list[WorkerProcess] = []
 
-    def _new_pool(self) -> ProcessPool:
-        memory = int(machine_memory() * MEMORY_SHARE / self._count)
-        initargs = (self._logs, Path.cwd(), memory)
-        return ProcessPool(self._count, initializer=start_worker, initargs=initargs, context=process_context())
-
-    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
-        """Call ``function(*task)`` for every task; yield each task's position and outcome as it comes."""
-        waiting = deque(enumerate(tasks))
-        running: dict[Future[T | Lost], tuple[int, tuple[Any, ...]]] = {}
-        while waiting or running:
-            try:
-                while waiting and len(running) < AHEAD * self._count:
-                    call = (function, *waiting[0][1])
-                    scheduled = self._pool.schedule(call_fenced, args=call, timeout=self._timeout)
-                    running[scheduled] = waiting.popleft()
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = self._outcome(future)
-                    yield running.pop(future)[0], outcome
-            except RuntimeError:  # a process died between two tasks, which breaks the pool but is no task's fault
-                waiting.extendleft(sorted(running.values(), reverse=True))
-                running.clear()
-                self.stop()
-                self._pool = self._new_pool()
-                self._restarts += 1
-                if self._restarts > MAX_RESTARTS:
-                    yield from ((position, Lost("found no worker process that stays alive")) for position, _ in waiting)
-                    return
-
-    def _outcome(self, future: Future[Any]) -> Any:
+    def map(self, function: Callable[..., T], tasks: Sequence[Task]) -> Iterator[tuple[int, T | Lost]]:
+        """Call ``function(*task.arguments)`` for every task; yield each task's position and outcome as it comes."""
+        setting = self._setting()
+        waiting = _batches(tasks)
+        running: list[_Run] = []
+        stillborn = 0
         try:
-            return future.result()
-        except TimeoutError:
-            return Lost(f"exceeded its time limit of {self._timeout:g} s", self._timeout)
-        except BrokenProcessPool:
-            raise
-        except ProcessExpired as error:
-            return Lost(describe_exit(error.exitcode, log_of(self._logs, error.pid)))
-        except Exception as error:  # what came back could not be read: an op that tampers with the process
-            return Lost(f"its result could not be read: {type(error).__name__}: {error}")
+            while waiting or running:
+                while waiting and len(running) < self._count:
+                    worker = self._free_place(waiting[0].modules)
+                    running.append(_Run(worker, waiting.popleft(), function, tasks, self._timeout, self._began))
+                    running[-1].begin(setting)
+                wait([channel for run in running for channel in run.worker.channels], _until(running))
+                for run in running[:]:
+                    with held():  # what has come is passed on
+                        yield from run.go_on()
+                    if run.over:
+                        running.remove(run)
+                        stillborn = 0 if run.begun else stillborn + 1
+                        if run.left_over.positions:
+                            waiting.appendleft(run.left_over)
+                        self._let_go(run.worker)
+                if stillborn > MAX_STILLBORN:
+                    left = [*waiting, *(run.left_over for run in running)]
+                    given_up = sorted(position for batch in left for position in batch.positions)
+                    yield from ((position, Lost("found no worker process that stays alive")) for position in given_up)
+                    return
+        finally:
+            for run in running:
+                run.worker.kill()
+
+    def _setting(self) -> Setting:
+        memory = int(machine_memory() * MEMORY_SHARE / self._count)
+        return Setting(Path.cwd(), tuple(sys.path), dict(os.environ), memory)
+
+    def _free_place(self, modules: tuple[str, ...]) -> WorkerProcess:
+        """Return an idle place with these modules, or a new one for which others make room."""
+        found = next((worker for worker in self._idle if worker.modules == modules), None)
+        if found is None:
+            while len(self._idle) >= self._count:
+                self._idle.pop(0).kill()
+            return self._place(modules)
+        self._idle.remove(found)
+        return found
+
+    def _let_go(self, worker: WorkerProcess) -> None:
+        worker.finish()
+        if worker.usable:
+            self._idle.append(worker)
+        else:
+            worker.kill()
 
     def stop(self) -> None:
-        """End all processes at once, whatever they are doing."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        """End all processes."""
+        while self._idle:
+            self._idle.pop().kill()
 
 
-def process_context() -> BaseContext:
-    """Return how processes are started: where there is fork, from one that has no threads and the imports behind it.
+@dataclass(frozen=True)
+class _Batch:
+    """Tasks that one process may do, by their positions; ``tried`` says that a process has died of the first."""
 
-    That one starts with the first call and imports on its own: calling this early saves waiting for it later.
+    positions: tuple[int, ...]
+    modules: tuple[str, ...]
+    tried: bool = False
+
+
+def _batches(tasks: Sequence[Task]) -> deque[_Batch]:
+    """Return the tasks as batches of one group each, in their order."""
+    groups: dict[Any, list[int]] = {}
+    for position, task in enumerate(tasks):
+        groups.setdefault((position if task.group is None else task.group, task.preload), []).append(position)
+    return deque(
+        _Batch(tuple(own[k : k + TASKS_OF_A_PROCESS]), modules)
+        for (_, modules), own in groups.items()
+        for k in range(0, len(own), TASKS_OF_A_PROCESS)
+    )
+
+
+class _Run:
+    """A worker at its batch.
+
+    Attributes:
+        begun: whether the worker has said that it is ready.
+        over: whether nothing more will come of it.
+        left_over: what has to be done elsewhere.
+
     """
-    one_thread_for_linear_algebra()
-    if not hasattr(os, "fork"):
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["gradaudit.engine.worker", "gradaudit.engine.audit"])
-    resource_tracker.ensure_running()  # which would unblock the signal, were it started below
-    with _unheard(), _room_for_a_socket():
-        forkserver.ensure_running()
-    return context
 
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        batch: _Batch,
+        function: Callable[..., Any],
+        tasks: Sequence[Task],
+        timeout: float,
+        told: Callable[[Task], None],
+    ) -> None:
+        self.worker = worker
+        self.begun = False
+        self.over = False
+        self.left_over = batch
+        self._function = function
+        self._tasks = tasks
+        self._timeout = timeout
+        self._told = told
+        self._at: int | None = None
+        self.deadline = time.monotonic() + SECONDS_TO_BEGIN
 
-@contextmanager
-def _room_for_a_socket() -> Iterator[None]:
-    """Let what is made here lie in /tmp where the folder for temporary files has too long a name for a socket in it."""
-    chosen = tempfile.tempdir
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
-        tempfile.tempdir = "/tmp"
-    try:
-        yield
-    finally:
-        tempfile.tempdir = chosen
+    def begin(self, setting: Setting) -> None:
+        """Start the worker and give it its first task."""
+        self.worker.start(setting)
+        self._give_next()
 
+    def _give_next(self) -> None:
+        position = self.left_over.positions[0]
+        call = pickle.dumps((self._function, self._tasks[position].arguments))
+        self.worker.send(pickle.dumps((position, call)))
+        self._at = position
+        self._told(self._tasks[position])
 
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Keep Ctrl-C and the terminal from a process started here.
-
-    Ctrl-C goes to all processes of a terminal, and is for the one that reports; those that it catches half started
-    would each print a traceback.
-    """
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    null, terminal = os.open(os.devnull, os.O_WRONLY), os.dup(2)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(null)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-@contextmanager
-def workers(count: int, timeout: float) -> Iterator[Workers]:
-    """Start worker processes; they and their logs are gone when the context ends."""
-    with tempfile.TemporaryDirectory(prefix="gradaudit-") as logs:
-        pool = Workers(count, timeout, Path(logs))
+    def go_on(self) -> Iterator[tuple[int, Any]]:
+        """Yield the outcomes that have come, and find out what has become of the worker."""
         try:
-            yield pool
-        finally:
-            pool.stop()
+            self.worker.hear(set(wait(self.worker.channels, 0)))
+            while (message := self.worker.message()) is not None:
+                if message == READY:
+                    self.begun = True
+                    self.deadline = time.monotonic() + self._timeout
+                else:
+                    yield from self._answered(message)
+        except Exception as error:  # what came is no message, or no pickle that can be read here
+            yield from self._concluded(Lost(f"its result could not be read: {type(error).__name__}: {error}"))
+            self._give_up()
+        if self.over:
+            return
+        if (ended := self.worker.ended) is not None:
+            self.over = True
+            if self._at is not None and self.begun:
+                yield from self._died(ended)
+        elif time.monotonic() > self.deadline:
+            if self._at is not None and self.begun:
+                yield from self._concluded(Lost(f"exceeded its time limit of {self._timeout:g} s", self._timeout))
+            self._give_up()
+
+    def _answered(self, message: bytes) -> Iterator[tuple[int, Any]]:
+        position, outcome, left_behind = pickle.loads(message)
+        if position != self._at:  # a thread of an op that speaks up again
+            return
+        yield from self._concluded(outcome)
+        if left_behind or not self.left_over.positions:
+            self.worker.finish()
+            self.deadline = time.monotonic() + SECONDS_TO_END
+        else:
+            self._give_next()
+            self.deadline = time.monotonic() + self._timeout
+
+    def _concluded(self, outcome: Any) -> Iterator[tuple[int, Any]]:
+        """Yield the outcome of the task that the worker is at."""
+        if self._at is not None:
+            yield self._at, outcome
+            self._at = None
+            self.left_over = replace(self.left_over, positions=self.left_over.positions[1:], tried=False)
+
+    def _died(self, ended: Ended) -> Iterator[tuple[int, Any]]:
+        if self.left_over.tried:
+            yield from self._concluded(Lost(describe_exit(ended)))
+        else:
+            self.left_over = replace(self.left_over, tried=True)
+
+    def _give_up(self) -> None:
+        self.worker.kill()
+        self.over = True
+
+
+def _until(running: Sequence[_Run]) -> float:
+    """Return the seconds until something has to be done though nothing has come."""
+    return max(0.0, min(run.deadline for run in running) - time.monotonic())
+
+
+def prepare() -> None:
+    """Let what worker processes are made from import on its own, while this process does something else."""
+    if hasattr(os, "fork"):
+        from gradaudit.engine import forked
+
+        forked.prepare()
+
+
+def default_place() -> Callable[[tuple[str, ...]], WorkerProcess]:
+    """Return what makes places for workers on this system: forked where it can fork, else fresh ones."""
+    if hasattr(os, "fork"):
+        from gradaudit.engine.forked import ForkedWorker
+
+        return ForkedWorker
+    from gradaudit.engine.fresh import FreshWorker
+
+    return FreshWorker
+
+
+@contextmanager
+def workers(count: int, timeout: float, began: Callable[[Task], None] = lambda task: None) -> Iterator[Workers]:
+    """Start worker processes; they are gone when the context ends."""
+    pool = Workers(count, timeout, began=began)
+    try:
+        yield pool
+    finally:
+        pool.stop()
 
 
 def machine_memory() -> int:

@@ -5,50 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
 
 from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, Handler, RunFinished, RunStarted
-from gradaudit.engine.imports import unimportable
+from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseStarted, Handler, RunFinished, RunStarted
+from gradaudit.engine.executor import Executor, InProcess, Lost, Task
+from gradaudit.engine.imports import look_up
+from gradaudit.engine.interrupt import held, told_apart
 from gradaudit.engine.pool import workers
-from gradaudit.engine.worker import Lost, describe_exception
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
-from gradaudit.targets.frameworks import install_command, missing_framework
-
-T = TypeVar("T")
+from gradaudit.targets.frameworks import install_command, missing_framework, preloaded
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a case may take before it is stopped."""
-
-
-class TaskMap(Protocol):
-    """Where tasks run: ``map`` yields each one's position and outcome as it comes."""
-
-    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
-        """Call ``function(*task)`` for every task."""
-        ...
-
-
-class InProcess:
-    """Tasks one after the other in this process, for debuggers: no time limit, no fence."""
-
-    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[tuple[int, T | Lost]]:
-        """Call ``function(*task)`` for every task, in order."""
-        for position, task in enumerate(tasks):
-            outcome: T | Lost
-            try:
-                outcome = function(*task)
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                outcome = Lost(describe_exception(error))
-            yield position, outcome
 
 
 def run_specs(
@@ -58,6 +32,8 @@ def run_specs(
     jobs: int | None = None,
     timeout: float = DEFAULT_TIMEOUT,
     audit: Callable[[Case], Audit] = audit_case,
+    recalled: Mapping[str, Audit] | None = None,
+    began: float | None = None,
 ) -> None:
     """Audit every case of the specs and emit what happens.
 
@@ -69,12 +45,14 @@ def run_specs(
         jobs: worker processes; None for one for each core, 0 for none: everything happens in this process.
         timeout: seconds that a case may take; not enforced without workers.
         audit: audits a case, in a worker.
+        recalled: audits that were made before, by the id of their case, and are told of instead of being made again.
+        began: since when the run is taken to last, as ``time.perf_counter`` tells; None for now.
 
     Raises:
-        SpecError: where a module or function that the specs name cannot be imported.
+        SpecError: where there is no module or function that the specs name.
 
     """
-    started = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     specs = _auditable(specs, emit)
     audits: dict[int, Audit] = {}
     told = 0
@@ -89,21 +67,31 @@ def run_specs(
             told += 1
 
     count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
-    place: AbstractContextManager[TaskMap] = workers(count, timeout) if count else nullcontext(InProcess())
+
+    def begun(task: Task) -> None:
+        if isinstance(task.arguments[0], Case):
+            emit(CaseStarted(task.arguments[0].id))
+
+    place: AbstractContextManager[Executor] = workers(count, timeout, begun) if count else nullcontext(InProcess())
     try:
-        with place as tasks:
-            if problems := unimportable(specs, tasks.map):
-                raise SpecError(problems)
+        with told_apart(), place as executor:
+            known = recalled or {}
+            imports = look_up(replace(specs, cases=tuple(c for c in specs.cases if c.id not in known)), executor)
+            if imports.problems:
+                raise SpecError(imports.problems)
             emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
-            for done, (position, outcome) in enumerate(tasks.map(audit, [(case,) for case in specs.cases]), 1):
-                audits[position] = _audit(specs.cases[position], outcome)
-                made = audits[position]
-                emit(CaseDone(specs.cases[position].id, done, len(specs.cases), made.results, made.trace))
-                tell()
+            settled: dict[str, Audit | Lost] = {**known, **{id_: Lost(cause) for id_, cause in imports.broken.items()}}
+            outcomes = _outcomes(specs.cases, settled, executor, audit)
+            for done, (position, outcome) in enumerate(outcomes, 1):
+                with held():
+                    audits[position] = made = _audit(specs.cases[position], outcome)
+                    id_, total = specs.cases[position].id, len(specs.cases)
+                    emit(CaseDone(id_, done, total, made.results, made.trace, made.check_evaluations))
+                    tell()
     except KeyboardInterrupt:
         interrupted = True
         tell(skip_missing=True)
-    emit(RunFinished(time.perf_counter() - started, interrupted))
+    emit(RunFinished(time.perf_counter() - began, interrupted))
 
 
 def _auditable(specs: Specs, emit: Handler) -> Specs:
@@ -113,6 +101,24 @@ def _auditable(specs: Specs, emit: Handler) -> Specs:
         emit(CasesSkipped(count, framework, install_command(framework)))
     left = (case for case, framework in zip(specs.cases, missing, strict=True) if framework is None)
     return replace(specs, cases=tuple(left))
+
+
+def _outcomes(
+    cases: Sequence[Case],
+    settled: Mapping[str, Audit | Lost],
+    executor: Executor,
+    audit: Callable[[Case], Audit],
+) -> Iterator[tuple[int, Audit | Lost]]:
+    """Yield the outcome of each case, by its position; those that are settled, by their id, need no audit."""
+    yield from ((k, settled[case.id]) for k, case in enumerate(cases) if case.id in settled)
+    left = [k for k, case in enumerate(cases) if case.id not in settled]
+    for position, outcome in executor.map(audit, [task_of(cases[k]) for k in left]):
+        yield left[position], outcome
+
+
+def task_of(case: Case) -> Task:
+    """Return the task of auditing a case: one op's may share a process."""
+    return Task((case,), group=case.op, preload=preloaded(case.target))
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

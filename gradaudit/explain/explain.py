@@ -11,9 +11,9 @@ from itertools import chain
 import numpy as np
 
 from gradaudit.engine.events import CaseFinished, Event
+from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.pool import workers
-from gradaudit.engine.run import DEFAULT_TIMEOUT, InProcess, TaskMap, run_specs
-from gradaudit.engine.worker import Lost
+from gradaudit.engine.run import DEFAULT_TIMEOUT, run_specs
 from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
 from gradaudit.explain.explanation import Explanation, ModelView, Origin, Sighting, Study, ToleranceInForce, place_of
 from gradaudit.explain.graph import NoGraphError, trace_graph
@@ -22,13 +22,15 @@ from gradaudit.explain.reproduce import command_for, snippet_for
 from gradaudit.explain.signature import signature_of
 from gradaudit.guides import Page, finding_names, finding_page, guide
 from gradaudit.lint.rules import RULES
+from gradaudit.repair.in_worker import search_repairs
+from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.spec.case import Case, Tolerance
+from gradaudit.spec.case import Case, HeldTarget, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, closest, nearest
 from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
-from gradaudit.targets import open_op
+from gradaudit.targets import names_to_import, open_op
 from gradaudit.targets.frameworks import install_command, missing_framework
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
@@ -43,10 +45,13 @@ class UnknownNameError(ValueError):
 def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
     """Return the specs with the cases of one op only, or with one of them, in each of its dtypes.
 
+    An op may be named by a function of its target as well, with or without the function's module.
+
     Raises:
         UnknownNameError: where there is no such op or case.
 
     """
+    op = _op_of_function(specs, op)
     found = tuple(made for made in specs.cases if made.op == op)
     if not found:
         known = sorted({made.op for made in specs.cases})
@@ -57,6 +62,21 @@ def cases_of(specs: Specs, op: str, case: str | None = None) -> Specs:
         known = list(dict.fromkeys(made.name for made in found))
         raise UnknownNameError(f"{op} has no case '{case}'{nearest(case or '', known)}; it has {_listed(known)}")
     return replace(specs, cases=chosen, documents={op: specs.documents[op]})
+
+
+def _op_of_function(specs: Specs, name: str) -> str:
+    """Return the only op whose target names a function so, where no op itself has that name; else the name."""
+    if any(made.op == name for made in specs.cases):
+        return name
+    found = {
+        made.op
+        for made in specs.cases
+        for function in names_to_import(made.target).values()
+        if name in (function, function.rpartition(":")[2])
+    }
+    if len(found) > 1:
+        raise UnknownNameError(f"there is no op '{name}'; it is a function of {_listed(sorted(found))}")
+    return next(iter(found), name)
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -77,13 +97,16 @@ def _listed(names: Sequence[str], last: str = "and", most: int = 8) -> str:
     return f" {last} ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
 
 
-def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT) -> Explanation:
+def explain(
+    specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT, repair_seconds: float = 0.0
+) -> Explanation:
     """Audit the cases of one op and explain what was found.
 
     Args:
         specs: the op's, as ``cases_of`` returns them.
         jobs: worker processes, 0 for none.
         timeout: seconds that a case may take, and again its curve.
+        repair_seconds: seconds for the search for repairs; 0 for none.
 
     Raises:
         SpecError: where a framework, module or function that the specs name cannot be imported.
@@ -92,17 +115,34 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
     """
     _refuse_missing_frameworks(specs)
     pairs = _audited(specs, jobs, timeout)
+    document = specs.documents[specs.cases[0].op].locate(())
+    explanation = explain_results(specs.cases, pairs, jobs=jobs, timeout=timeout)
+    location, repairs = f"{document.file}:{document.line}", _repairs(specs, pairs, jobs, repair_seconds)
+    return replace(explanation, location=location, repairs=repairs)
+
+
+def explain_results(
+    cases: Sequence[Case], pairs: list[Pair], *, jobs: int | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> Explanation:
+    """Explain what was found in cases of one op that were audited already.
+
+    Args:
+        cases: the cases.
+        pairs: each result, and the case that it is of.
+        jobs: worker processes for the curves, 0 for none.
+        timeout: seconds that a curve may take.
+
+    """
     studied = _studied(_gravest_of_each_input(pairs))
-    first = specs.cases[0]
+    first = cases[0]
     sightings = _sightings(pairs)
-    document = specs.documents[first.op].locate(())
     return Explanation(
         op=first.op,
         module=first.module,
-        location=f"{document.file}:{document.line}",
-        notes="\n\n".join(dict.fromkeys(case.notes.strip() for case in specs.cases if case.notes.strip())),
+        location="",
+        notes="\n\n".join(dict.fromkeys(case.notes.strip() for case in cases if case.notes.strip())),
         signature=signature_of(first),
-        cases=specs.cases,
+        cases=tuple(cases),
         tolerances=tuple(_tolerances(pairs)),
         results=tuple(result for _, result in pairs),
         studies=tuple(_studies(studied, jobs, timeout)),
@@ -110,6 +150,12 @@ def explain(specs: Specs, *, jobs: int | None = None, timeout: float = DEFAULT_T
         remedies=tuple(_remedies(sightings, pairs)),
         views=tuple(_views(pairs, jobs, timeout)),
     )
+
+
+def _repairs(specs: Specs, pairs: list[Pair], jobs: int | None, seconds: float) -> Repairs | None:
+    if not seconds:
+        return None
+    return search_repairs(specs.cases, [result for _, result in pairs], seconds=seconds, jobs=jobs)
 
 
 def _refuse_missing_frameworks(specs: Specs) -> None:
@@ -186,9 +232,9 @@ def _trace(case: Case, result: Result) -> _Trace:
 def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Study]:
     traces = [_Trace(case, None, "nothing was compared") for case, _ in pairs]
     drawn = [k for k, (_, result) in enumerate(pairs) if result.verdict is not Verdict.ERROR]
-    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place if drawn else nullcontext(InProcess()) as tasks:
-        for position, outcome in tasks.map(_trace, [pairs[k] for k in drawn]):
+        for position, outcome in tasks.map(_trace, [Task(pairs[k]) for k in drawn]):
             case = pairs[drawn[position]][0]
             traces[drawn[position]] = _Trace(case, None, outcome.cause) if isinstance(outcome, Lost) else outcome
     for (case, result), trace in zip(pairs, traces, strict=True):
@@ -199,9 +245,14 @@ def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[St
             curve=trace.curve,
             no_curve=trace.trouble,
             heat_map=heat_map(result, shape),
-            command=command_for(case),
-            snippet=snippet_for(case, result.input, trace.curve) if trace.curve else "",
+            command="" if _is_at_hand(case) else command_for(case),
+            snippet=snippet_for(case, result.input, trace.curve) if trace.curve and not _is_at_hand(case) else "",
         )
+
+
+def _is_at_hand(case: Case) -> bool:
+    """Whether a case is of an op that no spec names, so that nothing can audit it from there."""
+    return isinstance(case.target, HeldTarget)
 
 
 MAX_VIEWS = 2
@@ -215,9 +266,9 @@ def _views(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Mode
     cases = list({case.id: case for case, _ in gravest_first}.values())[:MAX_VIEWS]
     if not cases:
         return
-    place: AbstractContextManager[TaskMap] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
+    place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place as tasks:
-        made = dict(tasks.map(_view, [(case,) for case in cases]))
+        made = dict(tasks.map(_view, [Task((case,)) for case in cases]))
     for k, case in enumerate(cases):
         outcome = made[k]
         yield ModelView(case.name, case.dtype, None, outcome.cause) if isinstance(outcome, Lost) else outcome

@@ -10,6 +10,7 @@ from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.graph import Graph
 from gradaudit.explain.heat_map import HeatMap
 from gradaudit.guides import Page
+from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case
 
@@ -85,7 +86,7 @@ class Explanation:
     Attributes:
         op: its name.
         module: the group that it is reported under.
-        location: ``file:line`` of its spec.
+        location: ``file:line`` of its spec; empty where none names it.
         notes: the spec's prose.
         signature: how it is called.
         cases: what was audited.
@@ -95,6 +96,7 @@ class Explanation:
         sightings: the findings of each input, the gravest first.
         remedies: what to do about each code found, and pages that help further.
         views: the graph of a model, in each case that audits one.
+        repairs: what a search for repairs found; None where there was none.
 
     """
 
@@ -110,6 +112,7 @@ class Explanation:
     sightings: tuple[Sighting, ...]
     remedies: tuple[Page, ...]
     views: tuple[ModelView, ...] = ()
+    repairs: Repairs | None = None
 
     @property
     def as_expected(self) -> bool:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from gradaudit.explain.explanation import Signature
-from gradaudit.spec.case import Case, LearningTarget, ModelTarget, Optimiser, ProcessTarget, PythonTarget
+from gradaudit.spec.case import Case, HeldTarget, LearningTarget, ModelTarget, Optimiser, ProcessTarget, PythonTarget
 from gradaudit.targets import names_to_import
 
 
@@ -28,6 +28,8 @@ def signature_of(case: Case) -> Signature:
         return Signature({"process": f"{called} in {shlex.join(case.target.command)}"})
     if isinstance(case.target, ModelTarget):
         return Signature(dict(_calls_of_model(case.target, params)))
+    if isinstance(case.target, HeldTarget):
+        return Signature({"op": f"{case.target.name}({', '.join([*inputs, *params])})"})
     names = names_to_import(case.target)
     return Signature({".".join(path): f"{name}({', '.join([*inputs, *params])})" for path, name in names.items()})
 

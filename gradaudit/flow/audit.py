@@ -22,9 +22,13 @@ from gradaudit.checks.subject import Subject
 from gradaudit.flow.checks.accumulation import accumulation
 from gradaudit.flow.checks.attachment import detached_output, said_of, wrong_backward
 from gradaudit.flow.checks.magnitude import magnitudes
+from gradaudit.flow.checks.overwriting import overwriting_steps
 from gradaudit.flow.checks.reach import unreached_parameter, unregistered_parameters, withheld_gradient
+from gradaudit.flow.checks.stopped import hold_stopped, stopped_parameters
+from gradaudit.flow.checks.unused import unused_parameters
 from gradaudit.flow.checks.zero import negligible, zero_gradients
 from gradaudit.flow.culprit import Culprits
+from gradaudit.flow.narrowed import narrowed
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
@@ -61,19 +65,25 @@ def audit_flow(case: Case, op: ModelOp) -> Audit:
 def _audited(case: Case, op: ModelOp) -> Audit:
     started = time.perf_counter()
     subject = examine_flow(case, op)
+    hold_stopped(subject)
     results = {name: _blank(case, name) for name in subject.names}
     noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))
     numbers: list[Finding] = []
     if detached := list(detached_output(subject)):
         noticed += detached
         results = {name: _lost(result, said_of(subject, name)) for name, result in results.items()}
+        results = _with_steps_behind(subject, results, [*results])
     else:
         added = _added(subject)
         lost = _lost_ones(subject)
         results |= {name: _lost(results[name], finding.message, finding) for name, finding in lost.items()}
+        excused = {**unused_parameters(subject, [*lost]), **stopped_parameters(subject, [*lost])}
+        results |= {name: _excused(case, name, *why) for name, why in excused.items()}
         left = [name for name in subject.names if name not in lost]
         audited, numbers = _audited_numbers(subject, left)
         results |= audited
+        results = _with_steps_behind(subject, results, [name for name in lost if name not in excused])
+        results = {name: narrowed(subject, result) for name, result in results.items()}
         results = _with_flow(subject, results, left, added)
     unregistered = [_unregistered(case, *found) for found in unregistered_parameters(subject)]
     ended = _timed([*results.values(), *unregistered], time.perf_counter() - started)
@@ -101,6 +111,12 @@ def _lost(result: Result, message: str, *findings: Finding) -> Result:
         message=message,
         findings=findings,
     )
+
+
+def _excused(case: Case, name: str, verdict: Verdict, finding: Finding) -> Result:
+    """Return the result of a parameter that gets no gradient, where that may be right."""
+    blank = _blank(case, name)
+    return replace(blank, verdict=verdict, checked=blank.size, message=finding.message, findings=(finding,))
 
 
 def _unregistered(case: Case, path: str, size: int, finding: Finding) -> Result:
@@ -171,6 +187,8 @@ def _with_flow(
     """Add what is known of gradients beside their numbers: that they add up, and keep their magnitude."""
     codes = {finding.code for result in results.values() for finding in result.findings}
     found = [] if "stochastic-forward" in codes else added
+    with suppress(OpError):
+        found += overwriting_steps(subject, names)
     found += magnitudes(subject, [name for name in names if results[name].verdict is Verdict.PASS])
     made = dict(results)
     for name, finding in found:
@@ -192,6 +210,23 @@ def _with_culprits(subject: FlowSubject, results: dict[str, Result], zero: Conta
         with suppress(OpError):
             said[name] = culprits.of(name).in_words()
     return results | {name: _blaming(results[name], words) for name, words in said.items() if words}
+
+
+def _with_steps_behind(subject: FlowSubject, results: dict[str, Result], lost: Sequence[str]) -> dict[str, Result]:
+    """Add to the parameters that no gradient reaches the steps that would spoil it if one did."""
+    culprits, made = Culprits(subject, (), (), {}), dict(results)
+    for name in lost:
+        with suppress(OpError):
+            if said := culprits.of_lost(name):
+                made[name] = _saying_too(results[name], said)
+    return made
+
+
+def _saying_too(result: Result, said: Sequence[str]) -> Result:
+    """Return a result whose message, and the finding that says the same, say more."""
+    message = "; and ".join([result.message, *said])
+    told = (replace(each, message=message) if each.message == result.message else each for each in result.findings)
+    return replace(result, message=message, findings=tuple(told))
 
 
 def _shown(gradient: Array, result: Result) -> Array:

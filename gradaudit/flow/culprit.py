@@ -15,7 +15,7 @@ from gradaudit.flow.cut import Way
 from gradaudit.flow.descent import wrong_by_descent
 from gradaudit.flow.graph import Walk
 from gradaudit.flow.motion import motion
-from gradaudit.flow.recording import Recorded, step_in_words
+from gradaudit.flow.recording import Recorded, recorded, step_in_words
 from gradaudit.flow.steps import WRONG, WrongStep, look_at_steps
 from gradaudit.flow.subject import FlowSubject
 from gradaudit.targets.op import OpError
@@ -65,6 +65,32 @@ def _one_of(steps: Sequence[WrongStep]) -> str:
     return "one of these steps has a wrong backward: " + ", ".join(step_in_words(s.name, s.place) for s in steps)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The wrong steps of a run, each with those that it cannot be told from.
+
+    Attributes:
+        base: the run.
+        steps: the steps.
+        alone: whether all of them were taken alone, those behind a cut too.
+
+    """
+
+    base: Recorded
+    steps: Sequence[tuple[WrongStep, ...]]
+    alone: bool = False
+
+    def on_way(self, name: str, way: Way) -> tuple[tuple[WrongStep, ...], ...]:
+        """Return those that a parameter's gradient passes, or would where the tape is cut."""
+        tensor = self.base.tensor(name)
+        beyond = way.steps if way.cuts and self.alone else ()
+        return tuple(
+            each
+            for each in self.steps
+            if any(_is_on_way(self.base.from_loss, tensor, step) or (step.name, step.place) in beyond for step in each)
+        )
+
+
 class Culprits:
     """What is to blame for some wrong gradients; what takes runs of the model is looked for when it is asked for.
 
@@ -87,18 +113,21 @@ class Culprits:
     def of(self, name: str) -> Blame:
         """Return what is to blame for one of them."""
         way = self.subject.way(name, along=self.along)
-        graph, tensor, found = self._steps
-        steps = tuple(each for each in found if any(_is_on_way(graph, tensor(name), step) for step in each))
+        steps = self._steps.on_way(name, way)
         others = [] if steps else list(self._others(name))
         if not steps and not others and not way.cuts:
             others = list(self._suspects)
         return Blame(way, steps, tuple(others))
 
+    def of_lost(self, name: str) -> Sequence[str]:
+        """Return in words the wrong steps on the way of a parameter that no gradient reaches."""
+        way = self.subject.way(name)
+        steps = self._steps.on_way(name, way) if self._steps.alone else self._before_cut(name, way)
+        return [*dict.fromkeys(_one_of(each) for each in steps)]
+
     @cached_property
-    def _steps(self) -> tuple[Walk, Any, Sequence[tuple[WrongStep, ...]]]:
-        """The tape of a run, what its tensors are by name, and the wrong steps on it."""
+    def _steps(self) -> _Found:
         subject = self.subject
-        base = subject.recorded
         for arrays in (subject.wide, subject.arrays):
             try:
                 looked = look_at_steps(subject.op, arrays)
@@ -106,21 +135,35 @@ class Culprits:
                 continue
             if looked is None:
                 break
-            run = Recorded(subject.op, looked.run, (), ())
-            return run.from_loss, run.tensor, [(step,) for step in looked.wrong]
-        return base.from_loss, base.tensor, self._described_steps(base)
+            return _Found(Recorded(subject.op, looked.run, (), ()), [(step,) for step in looked.wrong], alone=True)
+        held = {cut.position for name in self.wrong for cut in subject.way(name, along=self.along).cuts if not cut.node}
+        return self._balancing(subject.recorded, self.wrong, held) if self.wrong else _Found(subject.recorded, [])
 
-    def _described_steps(self, base: Recorded) -> Sequence[tuple[WrongStep, ...]]:
+    def _balancing(self, base: Recorded, wrong: Sequence[str], held: Collection[int]) -> _Found:
         """Return the wrong steps of a tape whose steps cannot be taken alone."""
         subject = self.subject
-        held = {cut.position for name in self.wrong for cut in subject.way(name, along=self.along).cuts if not cut.node}
         try:
             moving = motion(subject.op, subject.arrays, base, held)
             found = wrong_by_balance(moving, subject.arrays)
-            found = wrong_by_descent(moving, self.wrong) if found is None else found
+            found = wrong_by_descent(moving, wrong) if found is None else found
         except OpError:
+            return _Found(base, [])
+        return _Found(base, [tuple(_with_rewritten(base, step) for step in steps) for steps in found])
+
+    def _before_cut(self, name: str, way: Way) -> Sequence[tuple[WrongStep, ...]]:
+        """Return the wrong steps between a parameter and where the tape loses it: reverse mode begins there."""
+        last = way.cuts[0].before if way.cuts else -1
+        if last < 0:
             return []
-        return [tuple(_with_rewritten(base, step) for step in steps) for steps in found]
+        if last not in self._behind:
+            whole = recorded(self.subject.op, self.subject.arrays)
+            part = replace(whole, run=replace(whole.run, loss=whole.creations[last].tensor))
+            self._behind[last] = self._balancing(part, [name], ())
+        return self._behind[last].on_way(name, way)
+
+    @cached_property
+    def _behind(self) -> dict[int, _Found]:
+        return {}
 
     def _others(self, name: str) -> Iterator[str]:
         """Yield in words what else may change a gradient: hooks, and arrays that were changed past the tape."""

@@ -10,7 +10,7 @@ lost there.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class Cut:
         position: its place among what came to be.
         node: the name of the step that made it, empty where the tape has none.
         last: the last step before it that the tape still leads from to the parameters, with its place; empty for none.
+        before: the position of what that step made; -1 for none.
         share: the part of the change of the loss along one direction that passes here; NaN where it is not known.
 
     """
@@ -56,6 +57,7 @@ class Cut:
     position: int
     node: str = ""
     last: str = ""
+    before: int = -1
     share: float = float("nan")
 
     def in_words(self) -> str:
@@ -84,28 +86,39 @@ class Way:
         depends: whether the loss changes with them.
         used: whether anything that the model computes changes with them.
         cuts: where the tape loses them, in order from them to the loss.
+        steps: the names and places of the steps that compute from them, whatever the tape says.
 
     """
 
     depends: bool
     used: bool
     cuts: tuple[Cut, ...] = ()
+    steps: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def places(self) -> list[Cut]:
+        """The cuts, those at one line as one: it is passed many times in a loop."""
+        found: dict[str, Cut] = {}
+        for cut in self.cuts:
+            said = f"{cut.made.place} {cut.node}"
+            found[said] = replace(found[said], share=found[said].share + cut.share) if said in found else cut
+        return list(found.values())
 
     def in_words(self) -> str:
         """Say where the tape is cut, at every place."""
         if not self.cuts:
             return "where the tape loses it could not be seen"
-        if len(self.cuts) == 1:
-            return self.cuts[0].in_words()
-        listed = "; ".join(f"({k}) {cut.in_words()}" for k, cut in enumerate(self.cuts, 1))
-        return f"the tape is cut at {len(self.cuts)} places on its way to the loss: {listed}"
+        if len(self.places) == 1:
+            return self.places[0].in_words()
+        listed = "; ".join(f"({k}) {cut.in_words()}" for k, cut in enumerate(self.places, 1))
+        return f"the tape is cut at {len(self.places)} places on its way to the loss: {listed}"
 
     def in_part(self) -> str:
         """Say the same of parameters whose gradient arrives in part."""
-        if len(self.cuts) == 1:
-            return f"a part of it is lost: {self.cuts[0].in_part()}"
-        listed = "; ".join(f"({k}) {cut.in_part()}" for k, cut in enumerate(self.cuts, 1))
-        return f"parts of it are lost at {len(self.cuts)} places on its way to the loss: {listed}"
+        if len(self.places) == 1:
+            return f"a part of it is lost: {self.places[0].in_part()}"
+        listed = "; ".join(f"({k}) {cut.in_part()}" for k, cut in enumerate(self.places, 1))
+        return f"parts of it are lost at {len(self.places)} places on its way to the loss: {listed}"
 
     def evidence(self) -> dict[str, Any]:
         """Return the same for tools: the first place, and all of them."""
@@ -116,7 +129,7 @@ class Way:
             "node": first.node if first else "",
             "last": first.last if first else "",
         }
-        shares = [{"place": cut.made.place, "node": cut.node, "share": cut.share} for cut in self.cuts]
+        shares = [{"place": cut.made.place, "node": cut.node, "share": cut.share} for cut in self.places]
         return told | ({"cuts": shares} if shares else {})
 
 
@@ -149,7 +162,8 @@ def find_way(
         passing = _passing(op, arrays, position, changed[position]) - loss
         if not abs(passing) <= rounding:
             cuts.append(_cut(base, changed, position, names, passing / change if change else float("nan")))
-    return Way(bool(cuts) or abs(change) > rounding, bool(changed), tuple(cuts))
+    steps = frozenset((node.name, base.creations[k].place) for k in changed if (node := base.nodes[k]) is not None)
+    return Way(bool(cuts) or abs(change) > rounding, bool(changed), tuple(cuts), steps)
 
 
 def _changed(base: Recorded, moved: Recorded, names: Collection[str]) -> dict[int, Array]:
@@ -195,8 +209,7 @@ def _roots(base: Recorded, changed: Mapping[int, Array], names: Collection[str])
 def _passing(op: ModelOp, arrays: Mapping[str, Array], position: int, value: Array) -> float:
     """Return the loss with another value in what comes to be at a position; NaN where that cannot be had."""
     try:
-        with op.tape.replaced({position: value}):
-            return float(op.forward(arrays)[0])
+        return float(op.loss_with({position: value}, arrays).reshape(()))
     except OpError:
         return float("nan")
 
@@ -204,9 +217,9 @@ def _passing(op: ModelOp, arrays: Mapping[str, Array], position: int, value: Arr
 def _cut(base: Recorded, changed: Collection[int], position: int, names: Collection[str], share: float) -> Cut:
     lost = [base.tensor(name) for name in names]
     before = (k for k in sorted(changed, reverse=True) if k < position and base.nodes[k] is not None)
-    last = next((base.said(k) for k in before if any(base.reaches(k, tensor) for tensor in lost)), "")
-    node = base.nodes[position]
-    return Cut(base.creations[position], position, node.name if node else "", last, share)
+    last = next((k for k in before if any(base.reaches(k, tensor) for tensor in lost)), -1)
+    node, said = base.nodes[position], base.said(last) if last >= 0 else ""
+    return Cut(base.creations[position], position, node.name if node else "", said, last, share)
 
 
 def _nudged(array: Array, nudge: float, along: Array | None) -> Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +38,8 @@ class FlowSubject:
         base: the run.
         from_loss: the tape, walked from the loss.
         gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
+        native: the same of the model as it is, where it casts by itself and is audited without that; else empty.
+        narrow: the dtype that it casts to; else empty.
 
     """
 
@@ -46,6 +49,8 @@ class FlowSubject:
     base: Run
     from_loss: Walk
     gradients: Mapping[str, Array | None]
+    native: Mapping[str, Array | None] = field(default_factory=dict)
+    narrow: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -73,9 +78,24 @@ class FlowSubject:
         gradient = self.gradients[name]
         return self.from_loss.reaches(self.tensor(name)) or (gradient is not None and bool(np.any(gradient)))
 
+    def replaces(self, name: str) -> bool:
+        """Whether the model has another tensor now where this parameter was."""
+        now = self.op.tape.parameters(self.op.model)
+        path = name if name in now else name.removeprefix("model.")
+        return path in now and name in self.op.trained and now[path] is not self.op.trained[name]
+
     @cached_property
     def recorded(self) -> Recorded:
         """Another run with the same values, and what came to be in it.
+
+        Raises:
+            OpError: where the model cannot be run again.
+
+        """
+        return recorded(self.op, self.arrays)
+
+    def recorded_anew(self) -> Recorded:
+        """Return one more such run, whose gradients are for the caller to begin with.
 
         Raises:
             OpError: where the model cannot be run again.
@@ -117,20 +137,59 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     if not any(made.differentiable for made in case.inputs):
         raise OpError(_nothing_to_audit(op))
     arrays = draw_inputs(case)
+    names = [made.name for made in case.inputs if made.differentiable]
+    found = _differentiated(op, arrays, names)
+    narrow, native = found.narrowest(case.dtype), {}
+    if narrow and (exact := _uncast(op, arrays, names, case.dtype)) is not None:
+        found, native = exact, _copies(arrays, found.gradients)
+    dtypes = [made.dtype.name for made in found.gradients.values() if made is not None]
+    case = _tolerating(case, dtypes if native or not narrow else [*dtypes, narrow])
+    gradients = _copies(arrays, found.gradients)
+    return FlowSubject(case, op, arrays, found.base, found.from_loss, gradients, native, narrow if native else "")
+
+
+@dataclass(frozen=True)
+class _Differentiated:
+    """A run of a model, its tape, and the gradients that reverse mode left."""
+
+    base: Run
+    from_loss: Walk
+    gradients: Mapping[str, Array | None]
+
+    def narrowest(self, dtype: str) -> str:
+        """Return the coarsest dtype that a step computed in, where it is coarser than the case's; else nothing."""
+        found = {node.dtype for node in self.from_loss.nodes.values() if is_floating(node.dtype)}
+        coarsest = max(found, key=spacing, default=dtype)
+        return coarsest if spacing(coarsest) > spacing(dtype) else ""
+
+
+def _differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> _Differentiated:
     base = op.run(arrays)
     _refuse_nonfinite(op, base.loss, arrays)
     with in_words("reading the tape"):
         from_loss = walk(op.tape, base.loss)
         attached = op.tape.node(base.loss) is not None
-    names = [made.name for made in case.inputs if made.differentiable]
     gradients: dict[str, Array | None] = dict.fromkeys(names)
     if attached:
         op.clear(base)
         op.reverse(base)
         gradients |= op.gradients(base)
-    copies = {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}
-    case = _tolerating(case, [made.dtype.name for made in gradients.values() if made is not None])
-    return FlowSubject(case, op, arrays, base, from_loss, copies)
+    return _Differentiated(base, from_loss, gradients)
+
+
+def _uncast(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], dtype: str) -> _Differentiated | None:
+    """Return the same of a model without the casts that its framework makes by itself; None where others are left."""
+    op.uncast = True
+    with suppress(OpError):
+        found = _differentiated(op, arrays, names)
+        if not found.narrowest(dtype):
+            return found
+    op.uncast = False
+    return None
+
+
+def _copies(arrays: Mapping[str, Array], gradients: Mapping[str, Array | None]) -> dict[str, Array | None]:
+    return {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}
 
 
 def _tolerating(case: Case, dtypes: list[str]) -> Case:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf, nan, prod
 from typing import Any
@@ -56,12 +56,26 @@ def error_over_tolerance(case: Case, own: Gradients | None, opened: Opener) -> f
 def equivalent(cases: Sequence[Case], opened: Opener) -> bool:
     """Whether gradients equal the op's own, within rounding, wherever they were compared.
 
-    That is at all inputs that the cases draw, and beyond them: a mutant that only differs where no case looks is no
-    equivalent one. Each case is drawn with other seeds, in double precision, with other params, with every size twice
-    as large, with ties and zeros among its values, and where they have both signs with values ``FAR`` times as large
-    and as far from zero. What the op itself does not take is passed over.
+    Rounding is that of the largest gradient at hand, or at the cases themselves where that is larger: far from them a
+    gradient may be nothing but rounding, as where ``1 - s`` of a sigmoid cancels.
+
+    They are compared at all inputs that the cases draw, and beyond them: a mutant that only differs where no case looks
+    is no equivalent one. Each case is drawn with other seeds, in double precision, with other params, with every size
+    twice as large, with ties and zeros among its values, and where they have both signs with values ``FAR`` times as
+    large and as far from zero. What the op itself does not take is passed over.
     """
-    return all(_same(case, opened) for case in _alike(cases))
+    usual = _largest([gradients(case, open_op) or {} for case in cases])
+    return all(_same(case, opened, usual) for case in _alike(cases))
+
+
+def _largest(found: Iterable[Gradients]) -> dict[str, float]:
+    """Return the largest magnitude among some gradients of each input, of those that have one."""
+    largest: dict[str, float] = {}
+    for name, array in (entry for made in found for entry in made.items()):
+        if array is not None:
+            magnitudes = np.abs(_wide(array))
+            largest[name] = max(largest.get(name, 0.0), float(magnitudes[np.isfinite(magnitudes)].max(initial=0.0)))
+    return largest
 
 
 def _alike(cases: Sequence[Case]) -> Iterator[Case]:
@@ -129,16 +143,16 @@ def _in_dtype(case: Case, dtype: str) -> Case:
     return replace(case, dtype=dtype, inputs=tuple(inputs))
 
 
-def _same(case: Case, opened: Opener) -> bool:
+def _same(case: Case, opened: Opener, usual: Mapping[str, float]) -> bool:
     own = gradients(case, open_op)
     if own is None:
         return True  # nothing is said about these inputs
     other = gradients(case, opened)
     if other is None or not _comparable(own, other):
         return False
-    largest = {name: float(np.abs(_wide(array)).max(initial=0.0)) for name, array in own.items() if array is not None}
     rounding = ULPS * spacing(case.dtype)
-    return all(_ratio(own[name], other[name], rounding * size, 0.0) <= 1.0 for name, size in largest.items())
+    sizes = {name: max(size, usual.get(name, 0.0)) for name, size in _largest([own]).items()}
+    return all(_ratio(own[name], other[name], rounding * size, 0.0) <= 1.0 for name, size in sizes.items())
 
 
 def gradients(case: Case, opened: Opener) -> Gradients | None:

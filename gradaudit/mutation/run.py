@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.imports import unimportable
+from gradaudit.engine.executor import Lost, Task
+from gradaudit.engine.imports import look_up
 from gradaudit.engine.pool import Workers, workers
-from gradaudit.engine.run import cores
-from gradaudit.engine.worker import Lost
+from gradaudit.engine.run import cores, task_of
 from gradaudit.mutation.mutants import Mutant, backward_of, control, mutants_of
 from gradaudit.mutation.score import Mutation, OpMutation
 from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
+from gradaudit.results import Result, Verdict
 from gradaudit.source.reach import reach_finder
 from gradaudit.spec.case import Case, PythonTarget
 from gradaudit.spec.errors import SpecError
@@ -63,13 +64,16 @@ def mutate_specs(
     plans, skipped = _planned(specs.cases, folders)
     audits: dict[str, Audit] = {}
     trials: dict[tuple[str, int], Trial] = {}
+    failing: dict[str, str] = {}
     interrupted = False
     try:
         with workers(cores() if jobs is None else jobs, timeout) as tasks:
-            if problems := unimportable(_installed(specs), tasks.map):
+            if problems := look_up(_installed(specs), tasks).problems:
                 raise SpecError(problems)
             for case, audit in _audited([case for plan in plans for case in plan.cases], tasks):
                 audits[case.id] = audit
+            failing = {plan.op: said for plan in plans if (said := _failing_by_itself(plan, audits))}
+            plans = [plan for plan in plans if plan.op not in failing]
             plans, unfit = _controlled(plans, audits, tasks)
             skipped = (*skipped, *unfit)
             calls = [((plan.op, k), plan, mutant) for plan in plans for k, mutant in enumerate(plan.mutants)]
@@ -80,7 +84,8 @@ def mutate_specs(
         interrupted = True
     tried = Counter(op for op, _ in trials)
     done = [plan for plan in plans if 0 < tried[plan.op] == len(plan.mutants)]
-    return Mutation(tuple(_mutation(plan, audits, trials) for plan in done), skipped, interrupted)
+    mutated = tuple(_mutation(plan, audits, trials) for plan in done)
+    return Mutation(mutated, skipped, interrupted, tuple(failing.items()))
 
 
 def _installed(specs: Specs) -> Specs:
@@ -111,9 +116,26 @@ def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan]
 
 
 def _audited(cases: Sequence[Case], tasks: Workers) -> Iterator[tuple[Case, Audit]]:
-    for position, outcome in tasks.map(audit_case, [(case,) for case in cases]):
+    for position, outcome in tasks.map(audit_case, [task_of(case) for case in cases]):
         case = cases[position]
         yield case, failed_audit(case, outcome.cause) if isinstance(outcome, Lost) else outcome
+
+
+def _failing_by_itself(plan: Plan, audits: Mapping[str, Audit]) -> str:
+    """Return how an op fails that is wrong in every case as it is, an empty text for one that is not."""
+    wrong = [
+        [result for result in _unexpected(audits[case.id]) if result.verdict is not Verdict.INCONCLUSIVE]
+        for case in plan.cases
+    ]
+    if not all(wrong):
+        return ""
+    first = wrong[0][0]
+    said = first.message.partition("\n")[0] or next((finding.message for finding in first.findings), "")
+    return f"{plan.cases[0].id} ends with {first.verdict} w.r.t. {first.input}{f': {said}' if said else ''}"
+
+
+def _unexpected(audit: Audit) -> list[Result]:
+    return [result for result in audit.results if not result.expected]
 
 
 def _controlled(
@@ -131,12 +153,12 @@ def _tried(
     calls: Sequence[tuple[K, Plan, Mutant]], audits: Mapping[str, Audit], tasks: Workers
 ) -> Iterator[tuple[K, Trial]]:
     endings = {plan.op: {case.id: ending(audits[case.id]) for case in plan.cases} for _, plan, _ in calls}
-    arguments = ((mutant, plan.cases, endings[plan.op]) for _, plan, mutant in calls)
-    for position, outcome in tasks.map(try_mutant, arguments):
+    trials = [Task((mutant, plan.cases, endings[plan.op]), group=plan.op) for _, plan, mutant in calls]
+    for position, outcome in tasks.map(try_mutant, trials):
         yield calls[position][0], Trial(Fate.KILLED, cause=outcome.cause) if isinstance(outcome, Lost) else outcome
 
 
 def _mutation(plan: Plan, audits: Mapping[str, Audit], trials: Mapping[tuple[str, int], Trial]) -> OpMutation:
     tried = tuple((mutant, trials[plan.op, k]) for k, mutant in enumerate(plan.mutants))
-    unexpected = tuple(case.id for case in plan.cases if not all(made.expected for made in audits[case.id].results))
+    unexpected = tuple(case.id for case in plan.cases if _unexpected(audits[case.id]))
     return OpMutation(plan.op, plan.cases[0].module, tried, unexpected)

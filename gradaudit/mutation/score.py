@@ -45,12 +45,14 @@ class Mutation:
         ops: every op whose mutants were all tried.
         skipped: ops that cannot be mutated, and why.
         interrupted: whether ops were left out because of Ctrl-C.
+        failing: ops that are wrong as they are, so that no fault in them could be told, and how they fail.
 
     """
 
     ops: tuple[OpMutation, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     interrupted: bool = False
+    failing: tuple[tuple[str, str], ...] = ()
 
     @property
     def total(self) -> MutantCounts:
@@ -60,7 +62,7 @@ class Mutation:
     @property
     def sound(self) -> bool:
         """Whether every op by itself ends as its spec expects."""
-        return not any(op.unexpected for op in self.ops)
+        return not self.failing and not any(op.unexpected for op in self.ops)
 
     def is_under(self, bar: float) -> bool:
         """Whether the score is below a bar, in percent; where no mutant could be noticed any bar is missed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 from gradaudit.coverage.model import Coverage, OpCoverage
@@ -29,10 +28,7 @@ def write_page(coverage: Coverage, page: Path) -> None:
     by_module, by_op = plot_names(page)
     plots = [("Backward passes with a gradient check, by module", by_module), ("Worst error / tolerance by op", by_op)]
     text = coverage_page(coverage, [(caption, path.name.replace(" ", "%20")) for caption, path in plots])
-    with ExitStack() as stack:
-        contents = {page: text, by_module: modules_plot(coverage), by_op: errors_plot(coverage)}
-        files = {path: AtomicFile(str(path)) for path in contents}
-        for file in files.values():
-            stack.callback(file.discard)
-        for path, file in files.items():
-            file.write(contents[path])
+    contents = {page: text, by_module: modules_plot(coverage), by_op: errors_plot(coverage)}
+    files = {path: AtomicFile(str(path)) for path in contents}
+    for path, file in files.items():
+        file.write(contents[path])

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,9 @@ from gradaudit.results import Verdict
 SHOWN_MISSING = 50
 """Backward passes without a spec that are listed; the page lists them all."""
 
+UNBOUNDED = 10_000
+"""Columns of a console on which no table is cut."""
+
 FULL, HALF = 100, 50
 """Percentages from which coverage is green, and yellow."""
 
@@ -38,7 +42,7 @@ def print_coverage(coverage: Coverage, console: Console) -> None:
         console.print(_pyramid(coverage))
     if coverage.ops:
         console.print()
-        console.print(_op_table(coverage.ops))
+        console.print(_op_table(coverage.ops, console))
     for line in _lists(coverage):
         console.print(line, soft_wrap=True)
 
@@ -47,7 +51,8 @@ def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in headings:
         right = heading.endswith(":")
-        table.add_column(heading.removesuffix(":"), justify="right" if right else "left")
+        # A name that is too long goes on in the next line: what is cut cannot be looked for.
+        table.add_column(heading.removesuffix(":"), justify="right" if right else "left", overflow="fold")
     return table
 
 
@@ -72,24 +77,37 @@ def _pyramid(coverage: Coverage) -> Table:
     return table
 
 
-def _op_table(ops: Sequence[OpCoverage]) -> Table:
+def _op_table(ops: Sequence[OpCoverage], console: Console) -> Table:
+    """Return a row for each op, without the columns that leave no room for names where the console is narrow."""
     extra = thoroughness_headings(ops)
-    table = _table("Op", "Inputs", "Verdicts", "Cases:", "Error/tol.:", "Missed:", *extra, "Findings", "Audited")
-    for op in ops:
-        ratio = _greatest(row.worst_ratio for row in op.inputs)
-        missed = _greatest(row.miss_probability for row in op.inputs)
-        table.add_row(
-            Text(visible(f"{op.module}/{op.op}")),
-            Text(visible(numbers.listed([row.input for row in op.inputs]))),
-            _verdicts(op),
-            str(max((row.cases for row in op.inputs), default=0)),
-            "-" if math.isnan(ratio) else f"{ratio:.2g}",
-            "-" if math.isnan(missed) else f"{missed:.0g}",
-            *map(_share, thoroughness(op, extra)),
-            Text(", ".join(code for code, _ in op.findings)),
-            _audited(op),
-        )
+    rows = [_op_cells(op, extra) for op in ops]
+    shown = list(rows[0])
+    for dropped in (None, "Missed:", "Error/tol.:", "Findings", *extra, "Cases:", "Audited"):
+        shown = [heading for heading in shown if heading != dropped]
+        table = _table(*shown)
+        table.columns[0].no_wrap = True
+        for row in rows:
+            table.add_row(*(row[heading] for heading in shown))
+        if Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).minimum <= console.width:
+            return table
+    table.columns[0].no_wrap = False
     return table
+
+
+def _op_cells(op: OpCoverage, extra: Sequence[str]) -> dict[str, Text | str]:
+    ratio = _greatest(row.worst_ratio for row in op.inputs)
+    missed = _greatest(row.miss_probability for row in op.inputs)
+    return {
+        "Op": Text(visible(f"{op.module}/{op.op}")),
+        "Inputs": Text(visible(numbers.listed([row.input for row in op.inputs]))),
+        "Verdicts": _verdicts(op),
+        "Cases:": str(max((row.cases for row in op.inputs), default=0)),
+        "Error/tol.:": "-" if math.isnan(ratio) else f"{ratio:.2g}",
+        "Missed:": "-" if math.isnan(missed) else f"{missed:.0g}",
+        **dict(zip(extra, map(_share, thoroughness(op, extra)), strict=True)),
+        "Findings": Text(", ".join(code for code, _ in op.findings)),
+        "Audited": _audited(op),
+    }
 
 
 def _share(share: Share | None) -> Text:

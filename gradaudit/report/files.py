@@ -26,21 +26,24 @@ class AtomicFile:
     def __init__(self, path: str) -> None:
         self._name = path
         self._path = Path(path)
-        self._temporary = ""
         try:
             self._direct = path == "-" or (self._path.exists() and not self._path.is_file())
             if self._path.is_dir():
                 raise UnwritableError(f"cannot write {path}: it is a folder")
-            if self._direct:
-                return
-            self._path = self._path.resolve()  # a link stays a link; what it points to is replaced
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, self._temporary = tempfile.mkstemp(prefix=f".{self._path.name[:100]}.", dir=self._path.parent)
+            if not self._direct:
+                self._path = self._path.resolve()  # a link stays a link; what it points to is replaced
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                Path(self._beside()).unlink()  # a run that is killed leaves nothing behind
         except UnwritableError:
             raise
         except (OSError, ValueError) as error:
             raise UnwritableError(f"cannot write {path}: {_reason(error)}") from None
+
+    def _beside(self) -> str:
+        """Make an empty file in the same folder; return its path."""
+        handle, path = tempfile.mkstemp(prefix=f".{self._path.name[:100]}.", dir=self._path.parent)
         os.close(handle)
+        return path
 
     def write(self, text: str) -> None:
         """Put the text in place.
@@ -65,19 +68,36 @@ class AtomicFile:
             sys.stdout.buffer.write(content)
             return
         try:
-            Path(self._temporary or self._path).write_bytes(content)
-            if self._temporary:
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(self._temporary, 0o666 & ~umask)
-                os.replace(self._temporary, self._path)
+            if self._direct:
+                self._path.write_bytes(content)
+            else:
+                self._replace(content)
         except OSError as error:
             raise UnwritableError(f"cannot write {self._name}: {_reason(error)}") from None
 
-    def discard(self) -> None:
-        """Leave the place as it was; after ``write`` this does nothing."""
-        if self._temporary:
-            Path(self._temporary).unlink(missing_ok=True)
+    def _replace(self, content: bytes) -> None:
+        temporary = self._beside()
+        try:
+            Path(temporary).write_bytes(content)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, self._path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def are_one(path: str, other: str) -> bool:
+    """Whether two names are those of one file, or would be: by another spelling, or by a link."""
+    if path == other:
+        return True
+    if "-" in (path, other):
+        return False
+    try:
+        return os.path.samefile(path, other)
+    except (OSError, ValueError):  # one of them is not there yet, or no name
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gradaudit.engine.events import CaseFinished, Event
+from gradaudit.report.console import tamed
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.terminal import visible
 from gradaudit.results import Verdict, worst
@@ -55,17 +56,17 @@ def annotated_problem(problem: Problem) -> str:
     """Return a mistake in a spec as the terminal shows it, and its annotation on a line of its own."""
     where = problem.location
     places = {"file": str(where.file), "line": str(where.line), "col": str(where.column)}
-    return f"{problem}\n{annotation('error', problem.message, **places, title='gradaudit')}"
+    return f"{tamed(str(problem))}\n{annotation('error', problem.message, **places, title='gradaudit')}"
 
 
 def annotation(level: str, message: str, *, file: str, **properties: str) -> str:
     """Return the line that makes an annotation; nothing in its parts can end it or begin another."""
-    places = {"file": _seen_from_workspace(file), **properties}
+    places = {"file": seen_from_workspace(file), **properties}
     named = ",".join(f"{key}={_escaped(text, ':,')}" for key, text in places.items())
     return f"::{level} {named}::{_escaped(message)}"
 
 
-def _seen_from_workspace(file: str) -> str:
+def seen_from_workspace(file: str) -> str:
     """Return a path as GitHub knows it: from the folder that the repository was checked out to."""
     workspace = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
     path = Path(file).resolve()
@@ -73,7 +74,7 @@ def _seen_from_workspace(file: str) -> str:
 
 
 def _escaped(text: str, also: str = "") -> str:
-    lines = [visible(line) for line in text.splitlines()]
+    lines = [tamed(visible(line)) for line in text.splitlines()]
     text = "\n".join(lines).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     for character in also:
         text = text.replace(character, f"%{ord(character):02X}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
-from gradaudit.engine.events import CaseFinished, Event, RunFinished
+from gradaudit.engine.events import CaseFinished, Event, RepairsFound, RunFinished, RunShared
+from gradaudit.repair.repairs import Repairs
 from gradaudit.report.files import AtomicFile
+from gradaudit.report.repairs import repairs_record
 from gradaudit.report.tally import Tally
 from gradaudit.results import Finding, Mismatch, Result, SourceLine, Verdict
+from gradaudit.store.encoding import encoded
 
 SCHEMA = 1
 
@@ -21,14 +27,26 @@ class JsonReport:
         self._file = file
         self._tally = Tally()
         self._results: list[Result] = []
+        self._repairs: list[Repairs] = []
+        self._planned: tuple[str, ...] = ()
 
     def __call__(self, event: Event) -> None:
         """Collect results; write them at the end."""
         self._tally(event)
-        if isinstance(event, CaseFinished):
+        if isinstance(event, RunShared):
+            self._planned = event.planned
+        elif isinstance(event, CaseFinished):
             self._results += event.results
+        elif isinstance(event, RepairsFound):
+            self._repairs.append(event.repairs)
         elif isinstance(event, RunFinished):
-            self._file.write(json.dumps(document(self._results, self._tally, event.seconds), indent=1) + "\n")
+            made = document(self._results, self._tally, event.seconds)
+            if self._repairs:
+                made["repairs"] = [repairs_record(found) for found in self._repairs]
+            if self._planned:
+                kept = [base64.b64encode(encoded(result)).decode("ascii") for result in self._results]
+                made["shard"] = {"planned": list(self._planned), "results": kept}
+            self._file.write(json.dumps(made, indent=1) + "\n")
 
 
 def document(results: list[Result], tally: Tally, seconds: float) -> dict[str, Any]:
@@ -68,6 +86,46 @@ def result_record(result: Result) -> dict[str, Any]:
         "mismatches": [_mismatch_record(mismatch) for mismatch in result.mismatches],
         "findings": [_finding_record(finding) for finding in result.findings],
     }
+
+
+def result_of(record: Mapping[str, Any]) -> Result:
+    """Return a result from its plain data; what these do not tell is as if it had never been.
+
+    ``gradaudit merge`` reads a shard's results as the shard has kept them, and these of any other run.
+
+    Raises:
+        ValueError: where they are not what ``result_record`` returns.
+
+    """
+    known = {field.name for field in fields(Result)} - {"location", "source"}
+    given = {name: _number(value) for name, value in record.items() if name in known}
+    source = record.get("location") or {}
+    try:
+        return Result(
+            **given
+            | {
+                "verdict": Verdict(record["verdict"]),
+                "size": max(record["checked"], record["wrong"]),
+                "mismatches": tuple(_mismatch(made) for made in record["mismatches"]),
+                "findings": tuple(Finding(**made) for made in record["findings"]),
+                "source": SourceLine(source["file"], source["line"]) if source.get("file") else None,
+            }
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _mismatch(record: Mapping[str, Any]) -> Mismatch:
+    given = {name: _number(value) for name, value in record.items()}
+    for name in ("analytical", "numerical"):
+        if isinstance(given[name], list):
+            given[name] = complex(*map(_number, given[name]))
+    return Mismatch(**given | {"index": tuple(record["index"])})
+
+
+def _number(value: Any) -> Any:
+    """Return a number that JSON has no word for as what it is."""
+    return float(value) if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity") else value
 
 
 def _mismatch_record(mismatch: Mismatch) -> dict[str, Any]:

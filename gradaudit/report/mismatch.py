@@ -42,7 +42,8 @@ def block(result: Result, max_rows: int, likewise: Sequence[str] = ()) -> list[s
 def _block(result: Result, max_rows: int, likewise: Sequence[str]) -> Iterator[str]:
     yield headline(result)
     if result.location:
-        yield f"  Spec:       {result.location}"
+        where = "Spec: " if result.location.rpartition(":")[0].endswith((".yaml", ".yml")) else "Found:"
+        yield f"  {where}      {result.location}"
     if result.source and result.verdict in (Verdict.FAIL, Verdict.ERROR):
         yield f"  Source:     {result.source}"
     if likewise:

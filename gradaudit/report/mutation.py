@@ -71,6 +71,8 @@ def _remarks(mutation: Mutation) -> Iterator[Text]:
             count = numbers.counted(len(op.unexpected), "case")
             said = f"{op.op}: {count} not as the spec expects even without a fault, first {op.unexpected[0]}"
             yield Text(visible(said), style="yellow")
+    for name, reason in mutation.failing:
+        yield Text(visible(f"{name} was not mutated: it fails by itself. {reason}"), style="yellow")
     for name, reason in mutation.skipped:
         yield Text(visible(f"{name} was not mutated: {reason}"), style="yellow")
     if mutation.interrupted:
@@ -92,6 +94,7 @@ def mutation_document(mutation: Mutation) -> dict[str, Any]:
             }
             for op in mutation.ops
         ],
+        "failing": [{"op": op, "reason": reason} for op, reason in mutation.failing],
         "skipped": [{"op": op, "reason": reason} for op, reason in mutation.skipped],
         "interrupted": mutation.interrupted,
     }

@@ -8,6 +8,8 @@ from html import escape
 
 from gradaudit.explain.heat_map import HeatMap, heat_map
 from gradaudit.report import numbers
+from gradaudit.report.failures import UNEXPLAINED
+from gradaudit.report.mismatch import is_cause, is_unexplained
 from gradaudit.results import Mismatch, Result, Verdict
 
 COLOURS = {
@@ -49,7 +51,12 @@ def _summary(result: Result) -> tuple[str, ...]:
 
 
 def _detail(result: Result, shape: tuple[int, ...], max_rows: int) -> Iterator[str]:
-    said = [f"<b>{escape(finding.code)}</b>: {escape(finding.message)}" for finding in result.findings]
+    said = [
+        f"{'likely cause: ' if is_cause(finding) else ''}<b>{escape(finding.code)}</b>: {escape(finding.message)}"
+        for finding in sorted(result.findings, key=lambda finding: not is_cause(finding))
+    ]
+    if is_unexplained(result):
+        said.append(UNEXPLAINED + " found")
     if result.message and result.message not in {finding.message for finding in result.findings}:
         said.insert(0, escape(result.message))
     if not said:
@@ -84,9 +91,19 @@ def _map(heat: HeatMap) -> str:
         if ratio > 0
     )
     frame = f'<rect width="{width}" height="{height}" fill="#eee" stroke="#888"/>'
-    blank = "grey: right" if heat.complete else "grey: right, or not looked at"
     svg = f'<svg width="{width}" height="{height}" xmlns="http://www.w3.org/2000/svg">{frame}{cells}</svg>'
-    return f"{svg}<p>wrong indices, leading axes stacked, last axis across; darker: further off; {blank}</p>"
+    return f"{svg}<p>wrong indices, leading axes stacked, last axis across</p>{_scale(heat)}"
+
+
+def _scale(heat: HeatMap) -> str:
+    """Return a row of boxes, each with how many times the tolerance an error of its colour is."""
+    blank = "right" if heat.complete else "right, or not looked at"
+    steps = [(_shade(10.0**k), f"{10**k:,}") for k in range(int(DARKEST) + 1)]
+    boxes = [
+        f'<span style="background:{colour};border:1px solid #888">&#160;&#160;&#160;</span> {word}'
+        for colour, word in (("#eee", blank), *steps)
+    ]
+    return f"<p>difference over tolerance: {' '.join(boxes)} and more</p>"
 
 
 def _place(heat: HeatMap, row: int, column: int) -> str:

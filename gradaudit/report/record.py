@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from gradaudit.engine.events import CaseDone, DepthMeasured, Event, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, DepthMeasured, Event, RunFinished, RunShared, RunStarted
 from gradaudit.store.records import Circumstances, DepthRecord, Provenance
 from gradaudit.store.schema import StoreError, open_to_write
 from gradaudit.store.write import add_depths, add_results, begin_run, finish_run
@@ -54,13 +55,16 @@ class Recorder:
             self._give_up(f"{self._path} cannot be written: {error}")
 
     def _record(self, event: Event) -> None:
-        if isinstance(event, RunStarted):
+        if isinstance(event, RunShared):
+            self._circumstances = replace(self._circumstances, planned=event.planned)
+        elif isinstance(event, RunStarted):
             self._connection = self._opened.enter_context(open_to_write(self._path))
             self._run = begin_run(self._connection, self._circumstances)
         elif self._connection is None:
             return  # the run ended before it began
         elif isinstance(event, CaseDone):
-            add_results(self._connection, self._run, self._provenances[event.id], event.results)
+            about = self._provenances[event.id]
+            add_results(self._connection, self._run, about, event.results, event.check_evaluations)
         elif isinstance(event, DepthMeasured):
             add_depths(self._connection, self._run, [DepthRecord(event.op, self._states[event.op], event.functions)])
         elif isinstance(event, RunFinished):

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
 from gradaudit.engine.events import (
     CaseDone,
     CaseFinished,
+    CasesRecalled,
     CasesSkipped,
+    CaseStarted,
     DepthMeasured,
     Event,
     KnownFailuresCompared,
+    RepairsFound,
     RunFinished,
+    RunShared,
     RunStarted,
 )
+from gradaudit.repair.repairs import Repairs
 from gradaudit.report import numbers
 from gradaudit.report.baseline import known_failure_lines
 from gradaudit.report.depth import depth_lines
@@ -28,6 +34,7 @@ from gradaudit.report.explanation.glyphs import glyphs_for
 from gradaudit.report.failures import Failure, closing_list, gathered, in_a_line
 from gradaudit.report.learning import learning_lines
 from gradaudit.report.mismatch import block, case_blocks
+from gradaudit.report.repairs import repair_lines
 from gradaudit.report.tally import Row, Tally
 from gradaudit.results import Result, Verdict
 
@@ -46,7 +53,29 @@ SUMMARY_LINES = 9
 FEW_ROWS = 3
 """Rows of a table that is shortened so that more can be shown."""
 
+LONG = 3.0
+"""Seconds from which a case that is being audited is named: it may hang."""
+
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow", Verdict.ERROR: "magenta"}
+
+
+class _AtWork(ProgressColumn):
+    """The case that was done last; where one has been audited for long, that one, and for how long.
+
+    Args:
+        begun: when each case at work was begun.
+
+    """
+
+    def __init__(self, begun: Mapping[str, float]) -> None:
+        super().__init__(table_column=Column(no_wrap=True, ratio=1))
+        self._begun = begun
+
+    def render(self, task: Task) -> Text:
+        oldest = min(tuple(self._begun.items()), key=lambda item: item[1], default=None)
+        if oldest is not None and (seconds := time.monotonic() - oldest[1]) >= LONG:
+            return Text(f"{seconds:.0f} s at {visible(oldest[0])}", style="yellow")
+        return Text(visible(task.fields["id"]), style="dim")
 
 
 class TerminalReport:
@@ -60,6 +89,9 @@ class TerminalReport:
         verbose: whether to show each of them in full as soon as it is known. Else the first op that fails is, and at
             the end as many others as ``ROOM`` holds.
 
+    Attributes:
+        kept_in: where the run is recorded, if that is to be said.
+
     """
 
     def __init__(self, console: Console, *, max_rows: int = 10, quiet: bool = False, verbose: bool = False) -> None:
@@ -68,6 +100,7 @@ class TerminalReport:
         self._quiet = quiet
         self._verbose = verbose
         self._failed: list[Result] = []
+        self._at_work: dict[str, float] = {}
         self._known: KnownFailuresCompared | None = None
         self._dtypes: dict[str, set[str]] = {}
         self._current: list[Result] = []
@@ -75,8 +108,10 @@ class TerminalReport:
         self._shown = 0
         self._tally = Tally()
         self._depths: list[DepthMeasured] = []
+        self._repairs: list[Repairs] = []
         self._trained: list[Result] = []
         self._planned = 0
+        self.kept_in = ""
         self._progress: Progress | None = None
 
     def __call__(self, event: Event) -> None:
@@ -85,10 +120,12 @@ class TerminalReport:
         match event:
             case CasesSkipped():
                 self._pass_over(event)
+            case CasesRecalled() | RunShared() if not self._quiet:
+                self._console.print(Text(_narrowed(event)), soft_wrap=True)
             case RunStarted():
                 self._start(event)
-            case CaseDone() if self._progress:
-                self._progress.update(self._progress.task_ids[0], completed=event.done, id=event.id)
+            case CaseStarted() | CaseDone():
+                self._follow(event)
             case CaseFinished():
                 self._trained += [result for result in event.results if result.training]
                 self._tell(event)
@@ -96,6 +133,8 @@ class TerminalReport:
                 self._depths.append(event)
             case KnownFailuresCompared():
                 self._known = event
+            case RepairsFound():
+                self._repairs.append(event.repairs)
             case RunFinished():
                 self._finish(event)
 
@@ -113,11 +152,20 @@ class TerminalReport:
                 BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[id]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+                _AtWork(self._at_work),
             )
             self._progress = Progress(*columns, console=self._console, transient=True, expand=True)
             self._progress.add_task("", total=event.cases, id="")
             self._progress.start()
+
+    def _follow(self, event: CaseStarted | CaseDone) -> None:
+        """Keep what is at work, and show how far the run is."""
+        if isinstance(event, CaseStarted):
+            self._at_work[event.id] = time.monotonic()
+            return
+        self._at_work.pop(event.id, None)
+        if self._progress:
+            self._progress.update(self._progress.task_ids[0], completed=event.done, id=event.id)
 
     def _pass_over(self, event: CasesSkipped) -> None:
         said = f"skipped: {event.needs} is not installed ({numbers.counted(event.cases, 'case')}; {event.install})"
@@ -206,11 +254,26 @@ class TerminalReport:
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
         if self._known and (self._known.mended or not self._quiet):
             self._print_part(known_failure_lines(self._known))
+        for found in self._repairs:
+            self._print_part([f"Repair of {found.op}", *(f"  {line}" for line in repair_lines(found))])
         if not self._quiet:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))
             self._print_part(_closing(closing, everything=everything))
+        if self.kept_in and not self._quiet:
+            self._console.print(Text(f"Recorded in {visible(self.kept_in)}", style="dim"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
+
+
+def _narrowed(event: CasesRecalled | RunShared) -> str:
+    """Say which cases of all the run audits."""
+    if isinstance(event, RunShared):
+        by = "recorded seconds" if event.measured else "number of elements"
+        of = f"{event.cases:,} of {numbers.counted(len(event.planned), 'case')}"
+        return f"Shard {event.number}/{event.of}: {of}, balanced by {by}"
+    have = "has" if event.cases == 1 else "have"
+    done = "not audited again" if event.reported else "left out"
+    return f"{numbers.counted(event.cases, 'case')} recorded before {have} not changed: {done}"
 
 
 def _failure_block(failure: Failure, max_rows: int) -> list[str]:

@@ -9,8 +9,23 @@ from typing import Any, Literal
 
 from gradaudit.spec.tape import TapeDescription, TapePreset
 
-Distribution = Literal["uniform", "normal", "integers", "bernoulli", "one_hot", "permutation", "spd"]
-Layout = Literal["contiguous", "transposed", "strided"]
+Distribution = Literal[
+    "uniform",
+    "normal",
+    "integers",
+    "bernoulli",
+    "one_hot",
+    "permutation",
+    "spd",
+    "symmetric",
+    "orthogonal",
+    "rotation",
+    "triangular",
+    "unit",
+    "simplex",
+    "sorted",
+]
+Layout = Literal["contiguous", "transposed", "strided", "reversed", "channels_last"]
 Method = Literal["auto", "exhaustive", "search"]
 
 
@@ -62,6 +77,8 @@ class Input:
         gap: least distance between any two elements, 0 for none.
         values: explicit values, nested as the shape is, or an array; nothing is drawn then.
         layout: how the array lies in memory.
+        probability: of the upper end of the range, for ``bernoulli``.
+        columns: a range for each element of the last axis, in the place of one for all; empty for none.
 
     """
 
@@ -75,6 +92,19 @@ class Input:
     gap: float = 0.0
     values: Any = None
     layout: Layout = "contiguous"
+    probability: float = 0.5
+    columns: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class RandomUpstream:
+    """A random upstream gradient that is scaled, as under loss scaling, and lies in memory in some way.
+
+    ``expanded`` is one row for all places along the first axis, as the backward of a sum hands on.
+    """
+
+    scale: float = 1.0
+    layout: Layout | Literal["expanded"] = "contiguous"
 
 
 Convention = Literal["vjp", "jacobian", "derivative", "value_and_grad"]
@@ -109,6 +139,9 @@ class PythonTarget:
         surrogate: the function whose derivative backward is meant to be; empty for forward itself.
         accumulates: whether backward adds to the buffers of gradients that it is given.
         definitions_only: whether its modules are imported without the statements that run something.
+        context: a class of contexts, ``module:name``: forward takes one first, and backward gets it as its ``cache``.
+        packs: arguments of forward that are dicts, in their places among the inputs, and the inputs in each.
+        lists: such arguments that are lists of their inputs instead.
 
     """
 
@@ -120,6 +153,9 @@ class PythonTarget:
     surrogate: str = ""
     accumulates: bool = False
     definitions_only: bool = False
+    context: str = ""
+    packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +181,7 @@ class LayerTarget:
         definitions_only: as in a ``PythonTarget``.
         constructor: names of the inputs that the constructor takes, by keyword.
         convention: what backward returns.
+        output: the place where forward leaves its output; empty where it returns it.
 
     """
 
@@ -162,6 +199,7 @@ class LayerTarget:
     definitions_only: bool = False
     constructor: tuple[str, ...] = ()
     convention: Convention = "vjp"
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,6 +246,36 @@ class ProcessTarget:
     command: tuple[str, ...]
     op: str
     timeout: float
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class LibraryTarget:
+    """An op that is a pair of C functions in a shared library.
+
+    Attributes:
+        path: the library; a whole path.
+        header: where its functions are declared; a whole path.
+        float64: the same source built with ``double`` for ``float``; a whole path, empty for none.
+        forward: the function that computes the outputs.
+        backward: the function that computes the gradients.
+        outputs: forward's buffers for outputs, with their shapes: sizes and names of params, or an input's name.
+        gradients: which input or output each pointer of backward is the gradient of.
+        accumulates: whether backward adds to its buffers; None where they are clear before it, whatever it does.
+        differentiable_outputs: positions of the outputs that count; None for the first.
+        folder: the spec's own.
+
+    """
+
+    path: str
+    header: str
+    float64: str
+    forward: str
+    backward: str
+    outputs: Mapping[str, tuple[int | str, ...] | str]
+    gradients: Mapping[str, str]
+    accumulates: bool | None
     differentiable_outputs: tuple[int, ...] | None
     folder: Path
 
@@ -298,10 +366,16 @@ class ModelTarget:
 class FlowTarget(ModelTarget):
     """A model of which is asked whether gradients flow to all that they should reach, and are right.
 
-    ``backward`` is the name that the step has which made the model's output; empty where none is expected.
+    Attributes:
+        backward: the name that the step has which made the model's output; empty where none is expected.
+        stopped: patterns of parameters and inputs whose gradients are stopped on some way on purpose.
+        unused: patterns of parameters that a batch may not use.
+
     """
 
     backward: str = ""
+    stopped: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -359,6 +433,7 @@ Target = (
     PythonTarget
     | LayerTarget
     | ClosureTarget
+    | LibraryTarget
     | UncalledTarget
     | ProcessTarget
     | FrameworkTarget
@@ -374,6 +449,8 @@ def takes_upstream(target: Target) -> bool:
         if target.backward.convention != "vjp":
             return target.backward.convention != "value_and_grad"
         return any(word.startswith("upstream") for word in target.backward.args)
+    if isinstance(target, LibraryTarget):
+        return any(meant in target.outputs for meant in target.gradients.values())
     if not isinstance(target, LayerTarget) or target.convention == "derivative":
         return True
     return any(word.startswith("upstream") for word in target.args)
@@ -400,8 +477,8 @@ class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
-    ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), nested values or an array; ``step`` is None
-    where it is chosen automatically.
+    ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
+    ``step`` is None where it is chosen automatically.
     """
 
     op: str

@@ -5,26 +5,25 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from gradaudit.results import FINDING_CODES
 from gradaudit.spec.case import Distribution, Layout, Method, Mode
 from gradaudit.spec.dtypes import FloatingName, InputDtypeName
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.strict import MAX_AXES, CaseName, Finite, Name, NonNegative, Positive, Size, Strict
+from gradaudit.spec.target_document import TargetModel
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Size = Annotated[int, Field(ge=0)]
-MAX_AXES = 64
-"""Most axes that a NumPy array can have."""
-FunctionName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"), Field(examples=["package.module:function"])
-]
-Name = Annotated[str, StringConstraints(min_length=1)]
-CaseName = Annotated[str, StringConstraints(pattern=r"^[\w.+=-]+$")]
-PLACE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[(\d+|'[^']+'|\"[^\"]+\")\])*$"
-Place = Annotated[str, StringConstraints(pattern=PLACE), Field(examples=["grads['W']"])]
+MAX_SEED = 2**63 - 1
+"""The largest seed: the largest number that what is recorded can hold."""
+
 Nested = float | list[Any]
 Expected = Literal["pass", "fail"]
 
@@ -42,14 +41,6 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _as_call(value: Any) -> Any:
-    return {"call": value} if isinstance(value, str) else value
-
-
-def _as_layer(value: Any) -> Any:
-    return {"make": value} if isinstance(value, str) else value
-
-
 def _is_nested_numbers(value: Any) -> bool:
     if isinstance(value, list):
         return all(_is_nested_numbers(item) for item in value)
@@ -59,13 +50,9 @@ def _is_nested_numbers(value: Any) -> bool:
 def _values(value: Any) -> Any:
     if value is None or _is_nested_numbers(value):
         return value
-    raise ValueError("expected a number or nested lists of numbers")
-
-
-class Strict(BaseModel):
-    """A part of a spec: nothing may stand there that is not named, and nothing is converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    if isinstance(value, dict) and isinstance(value.get("file"), str) and value.keys() <= {"file", "name"}:
+        return value
+    raise ValueError("expected a number, nested lists of numbers, or {file: FILE, name: NAME}")
 
 
 class AvoidModel(Strict):
@@ -73,6 +60,23 @@ class AvoidModel(Strict):
 
     points: Annotated[list[Finite], Field(min_length=1, description="values to stay away from")] = []
     margin: Annotated[Positive | None, Field(description="least distance to each of the points")] = None
+
+
+class FileModel(Strict):
+    """An array in a file: activations of a real model."""
+
+    file: Annotated[Name, Field(description=".safetensors, .npz or .npy, as seen from the spec's folder")]
+    name: Annotated[str, Field(description="which of its arrays; not needed where it holds one")] = ""
+
+
+class UpstreamModel(Strict):
+    """A random upstream gradient that is scaled, or lies in memory in some way."""
+
+    scale: Annotated[Positive, Field(description="what it is multiplied by, as under loss scaling")] = 1.0
+    layout: Annotated[
+        Layout | Literal["expanded"],
+        Field(description="expanded: the same for all places along the first axis, as after a sum"),
+    ] = "contiguous"
 
 
 class InputModel(Strict):
@@ -85,6 +89,14 @@ class InputModel(Strict):
         list[Finite] | None,
         Field(min_length=2, max_length=2, description="[lo, hi], both included; default [-1, 1] for floating inputs"),
     ] = None
+    ranges: Annotated[
+        list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] | None,
+        Field(min_length=1, description="[[lo, hi], ...], one for each element of the last axis, in place of range"),
+    ] = None
+    below: Annotated[
+        int | None, Field(ge=1, description="of integers: from 0 up to, and without, this: the rows of a table")
+    ] = None
+    p: Annotated[float | None, Field(gt=0, lt=1, description="of bernoulli: the probability of hi")] = None
     dtype: Annotated[
         InputDtypeName | None,
         Field(description="default: the case's dtype, int64 for integers and permutations"),
@@ -95,15 +107,16 @@ class InputModel(Strict):
         Field(
             description="uniform in range; normal: centred in range, standard deviation a quarter of its width, "
             "truncated to it; integers: lo to hi; bernoulli: lo or hi, default 0 or 1; one_hot and permutation: along "
-            "the last axis; spd: symmetric positive definite over the last two axes"
+            "the last axis; spd, symmetric, orthogonal, rotation (orthogonal of determinant 1), triangular (lower): "
+            "square matrices over the last two axes; unit (length 1), simplex (positive, sum 1), sorted: along the last"
         ),
     ] = "uniform"
     avoid: Annotated[AvoidModel | None, Field(description="points to stay away from: kinks")] = None
     gap: Annotated[Positive | None, Field(description="least distance between any two elements: no ties")] = None
     values: Annotated[
         Any,
-        BeforeValidator(_values, json_schema_input_type=Nested | None),
-        Field(description="explicit values, nested as the shape is"),
+        BeforeValidator(_values, json_schema_input_type=Nested | FileModel | None),
+        Field(description="explicit values, nested as the shape is; or {file: acts.npz, name: x}: real activations"),
     ] = None
     layout: Annotated[Layout, Field(description="how the array lies in memory")] = "contiguous"
 
@@ -114,6 +127,23 @@ class InputModel(Strict):
             raise ValueError(f"found lo {value[0]:g} above hi {value[1]:g}; expected [lo, hi]")
         return value
 
+    @field_validator("ranges")
+    @classmethod
+    def _ranges_are_ordered(cls, value: list[list[float]] | None) -> list[list[float]] | None:
+        for lo, hi in value or ():
+            if lo > hi:
+                raise ValueError(f"found lo {lo:g} above hi {hi:g}; expected [lo, hi] for each element")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_distribution(cls, given: Any) -> Any:
+        """Read ``distribution: {bernoulli: {p: 0.3}}``."""
+        held = given.get("distribution") if isinstance(given, dict) else None
+        if isinstance(held, dict) and len(held) == 1 and isinstance(inner := next(iter(held.values())), dict):
+            return {**given, "distribution": next(iter(held)), **inner}
+        return given
+
 
 class ToleranceModel(Strict):
     """Allowed difference at an index: atol + rtol * abs(numerical)."""
@@ -123,107 +153,11 @@ class ToleranceModel(Strict):
     reason: Annotated[str, Field(description="why it is looser than the dtype's default")] = ""
 
 
-class BackwardModel(Strict):
-    """A backward function, what it takes and whose gradients it returns."""
-
-    call: FunctionName | None = None
-    args: Annotated[
-        list[Name] | None,
-        Field(
-            description="what backward takes, in order: upstream, output, output[k], cache (what forward returned "
-            "beside the outputs that count), an input's name, or grad[x], a buffer for the gradient of x; "
-            "default: upstream, then all inputs"
-        ),
-    ] = None
-    returns: Annotated[
-        list[Name] | None,
-        Field(description="the inputs whose gradients come back, in order; default: the differentiable ones"),
-    ] = None
-
-
-class GradientFunctionModel(BackwardModel):
-    """A function that gives a Jacobian, a derivative, or a loss with its gradient: it takes no upstream."""
-
-
-class LayerModel(Strict):
-    """A class that keeps state from forward to backward."""
-
-    make: Annotated[FunctionName, Field(description="the class, or a function that makes a layer; takes params")]
-    forward: Annotated[Name, Field(description="the method that takes the inputs")] = "forward"
-    backward: Annotated[Name, Field(description="the method that takes what args names")] = "backward"
-    params: Annotated[
-        dict[Name, Place], Field(description="input -> where the layer keeps it: weight, params['W'], w.data")
-    ] = {}
-    grads: Annotated[
-        dict[Name, Place], Field(description="input -> where backward leaves its gradient: dW, grads['W'], w.grad")
-    ] = {}
-    args: Annotated[
-        list[Name] | None,
-        Field(description="what backward takes, in order: upstream, output or an input's name; default: upstream"),
-    ] = None
-    returns: Annotated[
-        list[Name] | None,
-        Field(description="the inputs whose gradients backward returns; default: those without a place in grads"),
-    ] = None
-
-
-class OutputsModel(Strict):
-    """Which of several outputs count."""
-
-    differentiable: Annotated[list[Size], Field(min_length=1, description="positions among forward's outputs")]
-
-
-class ProcessModel(Strict):
-    """A long-lived child process in any language."""
-
-    command: Annotated[
-        list[Name], Field(min_length=1, description="the program and its arguments, run in the spec's folder")
-    ]
-    op: Annotated[Name, Field(description="the name that the process knows the op by")]
-    timeout: Annotated[Positive, Field(description="seconds that the process may take for an answer")] = 30.0
-
-
-GradientFunction = Annotated[
-    GradientFunctionModel | None,
-    BeforeValidator(_as_call, json_schema_input_type=FunctionName | GradientFunctionModel),
-]
-
-
-class TargetModel(Strict):
-    """How the op's implementation is reached: forward and backward, or one of the other kinds."""
-
-    forward: FunctionName | None = None
-    backward: Annotated[
-        BackwardModel | None, BeforeValidator(_as_call, json_schema_input_type=FunctionName | BackwardModel)
-    ] = None
-    jacobian: GradientFunction = None
-    derivative: GradientFunction = None
-    value_and_grad: GradientFunction = None
-    reference: Annotated[
-        FunctionName | None,
-        Field(description="forward once more, for float64: the formula is audited on it, and forward compared with it"),
-    ] = None
-    surrogate: Annotated[
-        FunctionName | None,
-        Field(description="the function whose derivative backward is meant to be, where forward is flat or rounds"),
-    ] = None
-    accumulates: Annotated[
-        bool, Field(description="whether backward adds to the gradients that lie in its buffers already")
-    ] = False
-    layer: Annotated[
-        LayerModel | None, BeforeValidator(_as_layer, json_schema_input_type=FunctionName | LayerModel)
-    ] = None
-    outputs: OutputsModel | None = None
-    torch: FunctionName | None = None
-    jax: FunctionName | None = None
-    autograd: FunctionName | None = None
-    tinygrad: FunctionName | None = None
-    process: ProcessModel | None = None
-
-
 def _upstream(value: Any) -> Any:
     if value in ("random", "ones", "none") if isinstance(value, str) else _is_nested_numbers(value):
         return value
+    if isinstance(value, dict) and value:
+        return UpstreamModel.model_validate(value)
     raise ValueError("expected 'random', 'ones', 'none', or nested lists of numbers")
 
 
@@ -259,8 +193,11 @@ Dtypes = Annotated[
 ]
 Upstream = Annotated[
     Any,
-    BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones", "none"] | Nested),
-    Field(description="random (default), ones, none (backward of a scalar that takes none), or nested values"),
+    BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones", "none"] | UpstreamModel | Nested),
+    Field(
+        description="random (default), ones, none (backward of a scalar that takes none), nested values, or "
+        "{scale: 256, layout: expanded}"
+    ),
 ]
 Step = Annotated[
     Any,
@@ -284,7 +221,7 @@ class GeneralModel(Strict):
 
     params: Params = {}
     dtype: Dtypes = ["float64"]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     expect: Annotated[
         Any,
         BeforeValidator(_expect, json_schema_input_type=Expected | dict[Name, Expected]),

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Avoid, Case, Input, Layout
+from gradaudit.spec.case import Avoid, Case, Input, Layout, RandomUpstream
 from gradaudit.spec.dtypes import dtype_of, floating_info, is_complex, spacing
+from gradaudit.spec.structured import DRAWERS
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -59,7 +60,16 @@ def draw_input(made: Input, rng: np.random.Generator) -> Array:
         array = (parts[0] + 1j * parts[1]).astype(dtype)
     else:
         array = _representable(made, _DRAWERS[made.distribution](made, rng))
+    if made.columns:
+        array = _in_columns(made, array.reshape(made.shape))
     return laid_out(array.reshape(made.shape), made.layout)
+
+
+def _in_columns(made: Input, array: Array) -> Array:
+    """Return numbers between 0 and 1 moved to the range of their place along the last axis."""
+    lows, highs = (np.array(ends) for ends in zip(*made.columns, strict=True))
+    moved = np.clip(lows + array.astype(np.float64) * (highs - lows), lows, highs)
+    return np.asarray(moved.astype(array.dtype))
 
 
 def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -77,16 +87,25 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
     if isinstance(case.upstream, str):
         if case.upstream in ("ones", "none"):
             return np.ones(shape, dtype)
-        rng = generator(case, f"upstream[{index}]")
-        drawn = _signed_magnitudes(rng, shape)
-        drawn = np.asarray(drawn + 1j * _signed_magnitudes(rng, shape)) if dtype.kind == "c" else drawn
-        return drawn.astype(dtype, copy=False)
+        return _random_upstream(case, index, shape, dtype)
+    if isinstance(case.upstream, RandomUpstream):
+        drawn = _random_upstream(case, index, shape, dtype) * dtype.type(case.upstream.scale)
+        if case.upstream.layout == "expanded":
+            return np.broadcast_to(drawn[:1], shape) if shape else drawn
+        return laid_out(np.asarray(drawn, dtype), case.upstream.layout)
     if dtype.kind != "c" and np.iscomplexobj(case.upstream):
         raise UndrawableError("the upstream given is complex, the output is real")
     given = _given(case.upstream, dtype)
     if given.shape != shape:
         raise UndrawableError(f"the given upstream has shape {given.shape}, the output has shape {shape}")
     return given.copy()
+
+
+def _random_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    rng = generator(case, f"upstream[{index}]")
+    drawn = _signed_magnitudes(rng, shape)
+    drawn = np.asarray(drawn + 1j * _signed_magnitudes(rng, shape)) if dtype.kind == "c" else drawn
+    return np.asarray(drawn.astype(dtype, copy=False))
 
 
 def _signed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -114,9 +133,14 @@ def laid_out(array: Array, layout: Layout) -> Array:
 
     ``transposed`` reverses the order of the axes in memory. ``strided`` takes every second element of a buffer whose
     other elements are NaN, or the dtype's largest value where it has no NaN, so that code that ignores strides shows.
+    ``reversed`` goes backwards through memory along the last axis; ``channels_last`` has the second axis innermost.
     """
     if layout == "transposed":
         return np.array(array.T, order="C").T
+    if layout == "reversed" and array.ndim:
+        return np.array(array[..., ::-1], order="C")[..., ::-1]
+    if layout == "channels_last" and array.ndim > 2:
+        return np.moveaxis(np.array(np.moveaxis(array, 1, -1), order="C"), -1, 1)
     if layout == "strided" and array.ndim:
         filler = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else array.dtype.type(float("nan"))
         buffer = np.full((*array.shape[:-1], 2 * array.shape[-1]), filler, dtype=array.dtype)
@@ -146,12 +170,14 @@ def rounded_gap(made: Input) -> float:
 def _segments(made: Input) -> list[tuple[float, float]]:
     """Return the parts of the range outside the avoided points in which the dtype has any number, in order."""
     lo, hi = made.range or (-1.0, 1.0)
-    segments = [(lo, hi)]
+    segments = []
     avoid = made.avoid or Avoid((), 0.0)
-    for point in avoid.points:
-        before, after = point - avoid.margin, point + avoid.margin
-        cut = [((a, min(b, before)), (max(a, after), b)) for a, b in segments]
-        segments = [(a, b) for pair in cut for a, b in pair if a <= b]
+    for point in sorted(avoid.points):
+        if lo <= (end := min(hi, point - avoid.margin)):
+            segments.append((lo, end))
+        lo = max(lo, point + avoid.margin)
+    if lo <= hi:
+        segments.append((lo, hi))
     held = {segment: _held(made.dtype, *segment) for segment in sorted(set(segments))}
     # With a gap, elements must not move at the ends of a segment: they are drawn between numbers of the dtype.
     return [inner if made.gap else outer for outer, inner in held.items() if inner[0] <= inner[1]]
@@ -195,7 +221,7 @@ def _normal(made: Input, rng: np.random.Generator) -> Floats:
     open_places = np.ones(drawn.shape, bool)
     for _ in range(MAX_ROUNDS):
         drawn[open_places] = (lo + hi) / 2 + (hi - lo) / 4 * rng.standard_normal(int(open_places.sum()))
-        open_places = ~np.any([(a <= drawn) & (drawn <= b) for a, b in segments], axis=0)
+        open_places = ~_inside(segments, drawn)[1]
         if not open_places.any():
             return drawn
     raise UndrawableError(f"input {made.name}: the avoided points leave almost nothing of the normal distribution")
@@ -208,7 +234,7 @@ def _integers(made: Input, rng: np.random.Generator) -> Floats:
 
 def _bernoulli(made: Input, rng: np.random.Generator) -> Floats:
     lo, hi = made.range or (0.0, 1.0)
-    return np.asarray(np.where(rng.random(made.shape) < 0.5, lo, hi))
+    return np.asarray(np.where(rng.random(made.shape) < 1 - made.probability, lo, hi))
 
 
 def _one_hot(made: Input, rng: np.random.Generator) -> Floats:
@@ -240,6 +266,7 @@ _DRAWERS: dict[str, Callable[[Input, np.random.Generator], Array]] = {
     "one_hot": _one_hot,
     "permutation": _permutation,
     "spd": _spd,
+    **DRAWERS,
 }
 
 
@@ -248,8 +275,15 @@ def _representable(made: Input, drawn: Floats) -> Array:
     rounded = drawn.astype(real_dtype(dtype_of(made.dtype)), copy=False)
     if rounded is drawn:  # nothing was rounded
         return drawn
-    for lo, hi in _segments(made):
-        inside = (drawn >= lo) & (drawn <= hi)
-        least, most = np.array(_held(made.dtype, lo, hi)).astype(rounded.dtype)
-        rounded = np.where(inside, np.maximum(least, np.minimum(rounded, most)), rounded)
-    return np.asarray(rounded)
+    if not (segments := _segments(made)):
+        return rounded
+    segment, inside = _inside(segments, drawn)
+    least, most = np.array([_held(made.dtype, lo, hi) for lo, hi in segments]).astype(rounded.dtype).T[:, segment]
+    return np.asarray(np.where(inside, np.maximum(least, np.minimum(rounded, most)), rounded))
+
+
+def _inside(segments: list[tuple[float, float]], drawn: Floats) -> tuple[Array, Array]:
+    """Return the segment, out of several in order, that each number would lie in, and whether it does."""
+    starts, ends = np.array(segments).reshape(-1, 2).T
+    segment = np.maximum(np.searchsorted(starts, drawn, side="right") - 1, 0)
+    return segment, (starts[segment] <= drawn) & (drawn <= ends[segment])

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from gradaudit.spec.case import Case, Expectation, Method, Tolerance
-from gradaudit.spec.document import Strict
+from gradaudit.spec.case import Case, Expectation, Method, RandomUpstream, Tolerance
 from gradaudit.spec.dtypes import (
     DEFAULT_TOLERANCES,
 )
@@ -18,6 +17,7 @@ from gradaudit.spec.inputs import DRAWING_KEYS
 from gradaudit.spec.kinds import KINDS, Kind
 from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.source import Document, KeyPath
+from gradaudit.spec.strict import Strict
 
 REVERSE = "reverse"
 """The mode that goes without saying."""
@@ -27,13 +27,15 @@ REVERSE = "reverse"
 class Overrides:
     """What the command line sets over every spec; None leaves the specs' own.
 
-    ``tolerances`` are the project's, by dtype, for specs that name none.
+    ``tolerances`` are the project's, by dtype, for specs that name none; ``allow`` the modules that specs may name,
+    None for any.
     """
 
     dtypes: tuple[str, ...] | None = None
     seed: int | None = None
     method: Method | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    allow: tuple[str, ...] | None = None
 
 
 def expand(
@@ -52,6 +54,7 @@ def expand(
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()
+    given = _given(document)
     for i, override in enumerate(document.cases or [None]):
         prefix: KeyPath = () if override is None else ("cases", i)
         if override is not None:
@@ -59,7 +62,7 @@ def expand(
                 where = source.locate((*prefix, "name"))
                 problems.append(Problem(where, f"two cases of op '{document.op}' are named '{override.name}'"))
             seen.add(override.name)
-        merged = _merge(document, override)
+        merged = _merge(document, given, override)
         lacking = {path[2:] if path[:2] == prefix else path for path in wrong_parts}
         dtypes, modes = (
             dict.fromkeys(overrides.dtypes or merged["dtype"]),
@@ -99,20 +102,19 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _merge(document: Strict, override: Strict | None) -> dict[str, Any]:
+def _merge(document: Strict, given: Mapping[str, Any], override: Strict | None) -> dict[str, Any]:
     merged = {name: getattr(document, name) for name in type(document).model_fields}
-    given = _given(document)
     merged |= {name: given.get(name, {}) for name, value in merged.items() if _is_mapping(value)}
     merged |= {"name": "default"}
     if override is None:
         return merged
-    given = _given(override)
+    changed = _given(override)
     for part in ("inputs", "targets"):
-        for name, changes in given.get(part, {}).items():
+        for name, changes in changed.get(part, {}).items():
             base = merged[part].get(name, {})
             replaced = DRAWING_KEYS if "values" in changes else ("values",) if "shape" in changes else ()
             merged[part] = merged[part] | {name: {k: v for k, v in base.items() if k not in replaced}}
-    return _deep_merge(merged, given)
+    return _deep_merge(merged, changed)
 
 
 def _is_mapping(value: Any) -> bool:
@@ -121,7 +123,7 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _given(model: Strict) -> dict[str, Any]:
-    return model.model_dump(exclude_unset=True)
+    return model.model_dump(exclude_unset=True, exclude={"cases"})  # of which there may be thousands
 
 
 def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +158,7 @@ def _case(
         inputs=inputs,
         params=merged["params"],
         tolerance=_tolerance(merged.get("tolerance", {}), dtype, overrides.tolerances.get(dtype)),
-        upstream=merged.get("upstream", "ones"),
+        upstream=_upstream(merged.get("upstream", "ones")),
         step=None if merged.get("step", "auto") == "auto" else float(merged["step"]),
         method=overrides.method or merged.get("method", "search"),
         seed=merged["seed"] if overrides.seed is None else overrides.seed,
@@ -170,6 +172,10 @@ def _expectation(given: Any, findings: tuple[str, ...]) -> Expectation:
     if not isinstance(given, Mapping):
         return Expectation(given, findings)
     return Expectation("fail" if "fail" in given.values() else "pass", findings, dict(given))
+
+
+def _upstream(given: Any) -> Any:
+    return RandomUpstream(**given) if isinstance(given, Mapping) else given
 
 
 def _tolerance(given: Mapping[str, Any], dtype: str, of_project: Tolerance | None) -> Tolerance | None:

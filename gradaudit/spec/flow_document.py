@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from gradaudit.spec.case import FlowTarget, Input, Method
-from gradaudit.spec.document import CaseName, InputModel, Inputs, Module, Name, OpName, Step, ToleranceModel
+from gradaudit.spec.document import InputModel, Inputs, Module, OpName, Step, ToleranceModel
 from gradaudit.spec.inputs import expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
+from gradaudit.spec.strict import CaseName, Name
 
 
 class FlowSettings(ModelSettings):
@@ -24,6 +25,12 @@ class FlowSettings(ModelSettings):
         dict[Name, InputModel], Field(description="what the loss takes after the output, made as inputs are")
     ] = Field(default_factory=dict)
     backward: Annotated[Name | None, Field(description="the name expected of the step that made the output")] = None
+    stopped: Annotated[
+        list[Name], Field(description="parameters and inputs whose gradients are stopped on purpose; * stands for any")
+    ] = Field(default_factory=list)
+    unused: Annotated[list[Name], Field(description="parameters that a batch may not use; * stands for any")] = Field(
+        default_factory=list
+    )
     tolerance: ToleranceModel = ToleranceModel()
     step: Step = "auto"
     method: Method = "search"
@@ -64,7 +71,14 @@ def flow_parts(
     inputs = tuple(_as_data(entry, merged["targets"]) for entry in made if entry is not None)
     if mistakes:
         return None, inputs
-    return FlowTarget(**keys, targets=tuple(merged["targets"]), backward=merged["backward"] or ""), inputs
+    target = FlowTarget(
+        **keys,
+        targets=tuple(merged["targets"]),
+        backward=merged["backward"] or "",
+        stopped=tuple(merged["stopped"]),
+        unused=tuple(merged["unused"]),
+    )
+    return target, inputs
 
 
 def _as_data(made: Input, targets: Container[str]) -> Input:

@@ -6,11 +6,13 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gradaudit.spec.activations import UnreadableFileError, array_in
 from gradaudit.spec.case import Avoid, Input
 from gradaudit.spec.document import AvoidModel, InputModel
 from gradaudit.spec.draw import room, rounded_gap
@@ -24,17 +26,32 @@ from gradaudit.spec.dtypes import (
 )
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import KeyPath
+from gradaudit.spec.structured import ALONG, DRAWERS, SQUARE, WITHOUT_RANGE
 
-DRAWING_KEYS = ("shape", "range", "avoid", "gap")
+DRAWING_KEYS = ("shape", "range", "ranges", "below", "avoid", "gap")
 """What ``values`` replaces where a case overrides its document; in turn, ``shape`` replaces ``values``."""
 
 
 def expanded_input(
-    name: str, model: InputModel, case_dtype: str, mistakes: Mistakes, part: str = "inputs"
+    name: str, model: InputModel, case_dtype: str, mistakes: Mistakes, part: str = "inputs", folder: Path | None = None
 ) -> Input | None:
-    """Return how an input is made that stands in this part of a case; None where it has mistakes, which are noted."""
+    """Return how an input is made that stands in this part of a case; None where it has mistakes, which are noted.
+
+    Args:
+        name: the input's.
+        model: what the spec says of it.
+        case_dtype: the case's.
+        mistakes: where mistakes are collected.
+        part: the part of the case that it stands in.
+        folder: the spec's own, from which files of values are named; None for the current one.
+
+    """
     path: KeyPath = (part, name)
     before = len(mistakes)
+    loaded = mistakes.noting(_loaded, path, model, folder or Path())
+    if loaded is None:
+        return None
+    model = loaded
     whole = model.distribution in ("integers", "permutation")
     dtype = model.dtype or ("int64" if whole else case_dtype)
     differentiable = is_floating(dtype) if model.differentiable is None else model.differentiable
@@ -47,7 +64,10 @@ def expanded_input(
     shape = mistakes.noting(_shape, path, model, dtype)
     avoid = mistakes.noting(_avoid, (*path, "avoid"), model.avoid)
     limits = None
-    if model.values is None:
+    columns = mistakes.noting(_columns, path, model, shape, dtype) or ()
+    if columns:
+        limits = (0.0, 1.0)
+    elif model.values is None:
         limits = mistakes.noting(_range, path, model, dtype)
     elif shape is not None:
         mistakes.noting(_check_values, path, model, dtype)
@@ -64,11 +84,45 @@ def expanded_input(
         gap=model.gap or 0.0,
         values=model.values,
         layout=model.layout,
+        probability=0.5 if model.p is None else model.p,
+        columns=columns,
     )
     if made.values is None:
         mistakes.noting(_check_distribution, path, made)
         mistakes.noting(_check_room, path, made)
     return made if len(mistakes) == before else None
+
+
+def _loaded(path: KeyPath, model: InputModel, folder: Path) -> InputModel:
+    """Return a model with the array in the place of the file that it names."""
+    if not isinstance(model.values, dict):
+        return model
+    try:
+        array = array_in(folder / model.values["file"], model.values.get("name", ""))
+    except UnreadableFileError as error:
+        raise InvalidCaseError((*path, "values"), str(error)) from None
+    if array.dtype.kind in "OUSMmV":
+        raise InvalidCaseError((*path, "values"), f"found an array of {array.dtype}, expected numbers")
+    dtype = model.dtype or (array.dtype.name if array.dtype.kind in "iub" else None)
+    return model.model_copy(update={"values": array, "dtype": dtype})
+
+
+def _columns(
+    path: KeyPath, model: InputModel, shape: tuple[int, ...] | None, dtype: str
+) -> tuple[tuple[float, float], ...]:
+    """Return a range for each element of the last axis, where the spec gives such."""
+    if model.ranges is None:
+        return ()
+    path = (*path, "ranges")
+    pairs = tuple((float(lo), float(hi)) for lo, hi in model.ranges)
+    others = (model.range, model.avoid, model.gap, model.values)
+    if model.distribution != "uniform" or not is_floating(dtype) or any(one is not None for one in others):
+        raise InvalidCaseError(path, "found one for each column; that needs the distribution 'uniform', and no more")
+    if shape is not None and (not shape or len(pairs) != shape[-1]):
+        found = f"{len(pairs)} ranges for the last axis of {list(shape)}"
+        raise InvalidCaseError(path, f"found {found}; expected one for each of its elements")
+    _check_inside_dtype(path, [end for pair in pairs for end in pair], dtype)
+    return pairs
 
 
 def _avoid(path: KeyPath, model: AvoidModel | None) -> Avoid | None:
@@ -101,7 +155,8 @@ def _nested_shape(path: KeyPath, values: Any) -> tuple[int, ...]:
 
 
 def _check_values(path: KeyPath, model: InputModel, dtype: str) -> None:
-    values = _flat(model.values)
+    held = model.values
+    values = [float(held.min()), float(held.max())] if isinstance(held, np.ndarray) and held.size else _flat(held)
     _check_whole((*path, "values"), values, dtype)
     _check_inside_dtype((*path, "values"), values if is_floating(dtype) else [int(v) for v in values], dtype)
     for key in DRAWING_KEYS[1:]:
@@ -111,6 +166,8 @@ def _check_values(path: KeyPath, model: InputModel, dtype: str) -> None:
 
 def check_upstream(upstream: Any, dtype: str) -> None:
     """Refuse explicit values that cannot be an upstream gradient in this dtype."""
+    if isinstance(upstream, Mapping):
+        return
     if not isinstance(upstream, str):
         _nested_shape(("upstream",), upstream)
         _check_inside_dtype(("upstream",), _flat(upstream), dtype)
@@ -118,13 +175,14 @@ def check_upstream(upstream: Any, dtype: str) -> None:
 
 def _range(path: KeyPath, model: InputModel, dtype: str) -> tuple[float, float] | None:
     path, kind = (*path, "range"), model.distribution
-    if kind in ("permutation", "one_hot", "spd"):
+    _check_companions(path[:-1], model)
+    if kind in WITHOUT_RANGE:
         if model.range is not None:
             raise InvalidCaseError(path, f"the distribution '{kind}' takes no range")
         return None
     if model.range is None:
         if kind == "integers":
-            raise InvalidCaseError(path[:-1], "the distribution 'integers' needs a range: [lo, hi]")
+            return 0.0, _highest(path[:-1], model)
         unsigned = kind == "bernoulli" or not is_floating(dtype)
         return (0.0, 1.0) if unsigned else (-1.0, 1.0)
     lo, hi = model.range
@@ -138,6 +196,21 @@ def _range(path: KeyPath, model: InputModel, dtype: str) -> tuple[float, float] 
             _check_counts(path, max(abs(lo), abs(hi)), dtype)
     _check_whole(path, [lo, hi], dtype)
     return float(lo), float(hi)
+
+
+def _check_companions(path: KeyPath, model: InputModel) -> None:
+    """Refuse keys that belong to another distribution."""
+    if model.below is not None and (model.distribution != "integers" or model.range is not None):
+        raise InvalidCaseError((*path, "below"), "expected it with integers that have no range", key=True)
+    if model.p is not None and model.distribution != "bernoulli":
+        raise InvalidCaseError((*path, "p"), "expected it with the distribution 'bernoulli'", key=True)
+
+
+def _highest(path: KeyPath, model: InputModel) -> float:
+    if model.below is None:
+        message = "the distribution 'integers' needs a range: [lo, hi], both included, or below: N, for 0 to N - 1"
+        raise InvalidCaseError(path, message)
+    return model.below - 1.0
 
 
 def _flat(values: Any) -> list[float]:
@@ -168,14 +241,20 @@ def _check_counts(path: KeyPath, most: float, dtype: str) -> None:
 
 def _check_distribution(path: KeyPath, made: Input) -> None:
     kind, shape = made.distribution, made.shape
-    if kind in ("one_hot", "permutation") and not shape:
+    if kind in ALONG and not shape:
         raise InvalidCaseError((*path, "shape"), f"the distribution '{kind}' needs at least one axis, found []")
     if kind == "permutation":
         _check_counts((*path, "shape"), shape[-1] - 1, made.dtype)
-    if kind == "spd" and (len(shape) < 2 or shape[-1] != shape[-2]):
-        raise InvalidCaseError((*path, "shape"), f"the distribution 'spd' needs square matrices, found {list(shape)}")
-    if kind == "spd" and not is_floating(made.dtype):
-        raise InvalidCaseError((*path, "dtype"), f"the distribution 'spd' needs a floating dtype, found {made.dtype}")
+    if kind in SQUARE and (len(shape) < 2 or shape[-1] != shape[-2]):
+        raise InvalidCaseError(
+            (*path, "shape"), f"the distribution '{kind}' needs square matrices, found {list(shape)}"
+        )
+    if kind in ("spd", *DRAWERS) and not is_floating(made.dtype):
+        raise InvalidCaseError(
+            (*path, "dtype"), f"the distribution '{kind}' needs a floating dtype, found {made.dtype}"
+        )
+    if kind in DRAWERS and is_complex(made.dtype):
+        raise InvalidCaseError((*path, "dtype"), f"the distribution '{kind}' needs a real dtype, found {made.dtype}")
     if kind in ("uniform", "normal") and not is_floating(made.dtype):
         message = f"the distribution '{kind}' needs a floating dtype, found {made.dtype}; use 'integers'"
         raise InvalidCaseError(path, message)

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from gradaudit.spec.case import Input, Target
-from gradaudit.spec.document import CaseModel, DocumentModel, Strict
+from gradaudit.spec.document import CaseModel, DocumentModel
 from gradaudit.spec.flow_document import FlowCase, FlowDocument, flow_parts
 from gradaudit.spec.learning_document import LearningCase, LearningDocument, learning_parts
 from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.op_document import op_parts
+from gradaudit.spec.strict import Strict
 
 Parts = Callable[[Any, str, Any, Path, Mistakes], tuple[Target | None, tuple[Input, ...]]]
 """From a merged case, its dtype, its mode and the spec's folder to the target and the inputs; mistakes are noted."""

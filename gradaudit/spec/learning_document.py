@@ -8,19 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from gradaudit.spec.case import Attainment, Input, LearningTarget, Optimiser
-from gradaudit.spec.document import (
-    CaseName,
-    FunctionName,
-    Module,
-    NonNegative,
-    OpName,
-    Positive,
-    Size,
-    Strict,
-    ToleranceModel,
-)
+from gradaudit.spec.document import Module, OpName, ToleranceModel
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
+from gradaudit.spec.strict import CaseName, FunctionName, NonNegative, Positive, Size, Strict
 
 RATES = {"sgd": 0.1, "adam": 0.01}
 """The rate of each optimiser of our own where the spec names none: small models learn in seconds with these."""

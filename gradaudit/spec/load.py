@@ -12,8 +12,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from gradaudit.spec.allowed import within
 from gradaudit.spec.case import Case, Location
-from gradaudit.spec.document import PLACE, Strict
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
 from gradaudit.spec.hints import meant_list, torn
@@ -21,6 +21,7 @@ from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
 from gradaudit.spec.project import DEFAULT_SPECS
 from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
+from gradaudit.spec.strict import PLACE, Strict
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -66,6 +67,9 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
                 found, wrong = expand(source, model, overrides or Overrides(), wrong_parts)
                 cases += found
                 problems += wrong
+    if overrides is not None and overrides.allow is not None:
+        cases, refused = within(cases, documents, overrides.allow)
+        problems += refused
     if problems:
         raise SpecError(problems)
     return Specs(tuple(cases), documents)
@@ -92,7 +96,7 @@ def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path
             files = sorted(_walk(path))
             if not files:
                 problems.append(Problem(here, "holds no specs: expected .yaml or .yml files in this folder or below"))
-        elif os.path.isfile(path):
+        elif os.path.isfile(path) or os.path.exists(path):
             files = [path]
         else:
             problems.append(Problem(here, f"does not exist{_nearest_path(path)}"))

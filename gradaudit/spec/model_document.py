@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from gradaudit.spec.document import FunctionName, GeneralModel, Name, Strict
+from gradaudit.spec.document import GeneralModel
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.strict import FunctionName, Name, Strict
 from gradaudit.spec.tape import Clearing, TapeDescription, TapePreset, Targets
 
 ALIKE: Mapping[str, TapeDescription] = {

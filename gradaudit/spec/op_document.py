@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gradaudit.spec.case import WITH_MODULES, FrameworkTarget, Input, PythonTarget, Target, takes_upstream
-from gradaudit.spec.document import InputModel, TargetModel
+from gradaudit.spec.document import InputModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.inputs import check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.target import expanded_target
+from gradaudit.spec.target_document import TargetModel
 
 
 def op_parts(
@@ -20,11 +21,13 @@ def op_parts(
 ) -> tuple[Target | None, tuple[Input, ...]]:
     """Return the target and the inputs of a merged case; None where a mistake prevents it."""
     given = {name: InputModel.model_validate(own) for name, own in merged["inputs"].items()}
-    made = [expanded_input(name, model, dtype, mistakes) for name, model in given.items()]
+    made = [expanded_input(name, model, dtype, mistakes, folder=folder) for name, model in given.items()]
     inputs = tuple(entry for entry in made if entry is not None)
     model = TargetModel.model_validate(merged["target"])
     upstream = merged["upstream"] != "none"
-    target = expanded_target(model, mode, inputs, tuple(given), folder, mistakes, upstream=upstream)
+    target = expanded_target(
+        model, mode, inputs, tuple(given), folder, mistakes, params=tuple(merged["params"]), upstream=upstream
+    )
     inputs = tuple(_with_respect_to(entry, target, given[entry.name]) for entry in inputs)
     if not given:
         mistakes.append(InvalidCaseError(("inputs",), "expected at least one input, found none"))

@@ -13,6 +13,7 @@ from typing import Any
 from gradaudit.spec.case import Location, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, nearest
+from gradaudit.spec.toml_lines import place_of
 
 DEFAULT_SPECS = Path("specs")
 DEFAULT_SOURCES = Path()
@@ -53,6 +54,7 @@ class Project:
         report: where the page of the project's coverage is written.
         baseline: the file of known failures; None where there is none.
         lint: what the static rules are told.
+        allow: the modules that specs may name functions of; None for any.
 
     """
 
@@ -66,6 +68,7 @@ class Project:
     report: Path = DEFAULT_REPORT
     baseline: Path | None = None
     lint: LintSettings = LintSettings()
+    allow: tuple[str, ...] | None = None
 
 
 def find_project(folder: Path) -> Project:
@@ -95,9 +98,7 @@ def _read(file: Path, folder: Path) -> Project:
     settings: Any = tools.get("gradaudit") if isinstance(tools, dict) else None
     if settings is None:
         return Project()
-    line = next((k for k, row in enumerate(text.splitlines(), 1) if row.strip() == "[tool.gradaudit]"), 1)
-    where = Location(file, line, 1)
-    known = _Settings(settings if isinstance(settings, dict) else {}, where)
+    known = _Settings(settings if isinstance(settings, dict) else {}, file, text)
     if not isinstance(settings, dict):
         known.expect("", "a table", settings)
     known.refuse_unknown()
@@ -116,8 +117,9 @@ def _read(file: Path, folder: Path) -> Project:
         tolerances=_tolerances(known),
         store=seen([known.get("store", _is_word, "a path", str(DEFAULT_STORE))])[0],
         report=seen([known.get("report", _is_word, "a path", str(DEFAULT_REPORT))])[0],
-        baseline=seen([known.get("baseline", _is_word, "a path", "-")])[0] if "baseline" in settings else None,
+        baseline=seen([known.get("baseline", _is_word, "a path", "-")])[0] if "baseline" in known.table else None,
         lint=_lint_settings(known),
+        allow=tuple(known.get("allow", _are_words, "a list of modules", [])) if "allow" in known.table else None,
     )
     if known.problems:
         raise SpecError(known.problems)
@@ -127,11 +129,12 @@ def _read(file: Path, folder: Path) -> Project:
 class _Settings:
     """The table, and what is wrong with it."""
 
-    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "baseline", "lint")
+    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "baseline", "lint", "allow")
 
-    def __init__(self, table: Mapping[str, Any], where: Location) -> None:
+    def __init__(self, table: Mapping[str, Any], file: Path, text: str) -> None:
         self.table = table
-        self.where = where
+        self.file = file
+        self.text = text
         self.problems: list[Problem] = []
 
     def get(self, key: str, fits: Callable[[Any], bool], expected: str, default: Any) -> Any:
@@ -143,20 +146,23 @@ class _Settings:
         return default
 
     def expect(self, key: str, expected: str, found: Any) -> None:
-        self.note(f"tool.gradaudit{key}: expected {expected}, found {found!r}")
+        self.note(key, f"tool.gradaudit{key}: expected {expected}, found {found!r}")
 
-    def note(self, message: str) -> None:
-        self.problems.append(Problem(self.where, message))
+    def note(self, key: str, message: str) -> None:
+        """Note a mistake at a key, which is named as seen from the table: ``.tolerance.float32``."""
+        path = ["tool", "gradaudit", *key.split(".")[1:]]
+        self.problems.append(Problem(Location(self.file, *place_of(self.text, path)), message))
 
     def refuse_unknown(self) -> None:
         for key in self.table:
             if key not in self.KEYS:
                 hint = nearest(key, self.KEYS) or f"; expected {', '.join(self.KEYS)}"
-                self.note(f"tool.gradaudit: unknown key '{key}'{hint}")
+                self.note(f".{key}", f"tool.gradaudit: unknown key '{key}'{hint}")
 
 
 def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    """Whether a value is a text that can name something: no system knows a name with a NUL."""
+    return isinstance(value, str) and value != "" and "\0" not in value
 
 
 def _are_words(value: Any) -> bool:
@@ -172,7 +178,8 @@ def _tolerances(known: _Settings) -> dict[str, Tolerance]:
     tolerances = {}
     for dtype, given in table.items():
         if dtype not in DEFAULT_TOLERANCES:
-            known.note(f"tool.gradaudit.tolerance: unknown dtype '{dtype}'{nearest(dtype, DEFAULT_TOLERANCES)}")
+            hint = nearest(dtype, DEFAULT_TOLERANCES)
+            known.note(f".tolerance.{dtype}", f"tool.gradaudit.tolerance: unknown dtype '{dtype}'{hint}")
         elif not isinstance(given, dict) or not given or not given.keys() <= {"rtol", "atol"}:
             known.expect(f".tolerance.{dtype}", "rtol, atol or both", given)
         elif not all(_is_size(value) for value in given.values()):
@@ -194,7 +201,7 @@ def _lint_settings(known: _Settings) -> LintSettings:
     for key, given in table.items():
         if key not in LINT_KEYS:
             hint = nearest(key, LINT_KEYS) or f"; expected {', '.join(LINT_KEYS)}"
-            known.note(f"tool.gradaudit.lint: unknown key '{key}'{hint}")
+            known.note(f".lint.{key}", f"tool.gradaudit.lint: unknown key '{key}'{hint}")
         elif not _are_words(given):
             known.expect(f".lint.{key}", "a list of names", given)
         else:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
-from gradaudit.spec.document import BackwardModel, TargetModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import KeyPath
+from gradaudit.spec.target_document import BackwardModel, TargetModel
 
 PATH: KeyPath = ("target",)
 
@@ -59,7 +59,20 @@ def python_target(
     if model.reference and model.surrogate:
         message = "found beside 'reference'; forward has one function in its stead"
         mistakes.append(InvalidCaseError((*PATH, "surrogate"), message, key=True))
-    check_words(mistakes, (*PATH, key), given.args, given.returns, names)
+    check_words(mistakes, (*PATH, key), given.args, given.returns, names, [*model.packs])
+    mistakes.extend(
+        InvalidCaseError((*PATH, "packs", pack, i), f"there is no input '{name}'{nearest(name, names)}")
+        for pack, inner in model.packs.items()
+        for i, name in enumerate(inner)
+        if name not in names
+    )
+    mistakes.extend(
+        InvalidCaseError(
+            (*PATH, "lists", i), f"found '{name}', expected one of packs{nearest(name, list(model.packs))}"
+        )
+        for i, name in enumerate(model.lists)
+        if name not in model.packs
+    )
     args = given.args
     if args is None:
         args = [*(["upstream"] if upstream and key == "backward" else []), *names]
@@ -83,6 +96,10 @@ def python_target(
         reference=model.reference or "",
         surrogate=model.surrogate or "",
         accumulates=model.accumulates,
+        definitions_only=model.definitions_only,
+        context=model.context or "",
+        packs={name: tuple(inner) for name, inner in model.packs.items()},
+        lists=tuple(model.lists),
     )
 
 
@@ -100,10 +117,11 @@ def check_words(
     args: Sequence[str] | None,
     returns: Sequence[str] | None,
     names: Sequence[str],
+    packs: Sequence[str] = (),
 ) -> None:
     """Note each word of ``args`` that means nothing, and each of ``returns`` that is no input."""
     for i, word in enumerate(args or ()):
-        if word in names or word == CACHE or re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
+        if word in (*names, *packs) or word == CACHE or re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
             continue
         if (buffer := BUFFER.fullmatch(word)) and buffer[1] in names:
             continue

@@ -7,6 +7,7 @@ number and ``no`` is a word. Nothing in a spec is ever evaluated.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,10 @@ class Document:
         return self.locate(own, key=key)
 
 
+LARGEST = 64 * 2**20
+"""Bytes of a file that are read: what is larger is no text that anybody wrote."""
+
+
 def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
     """Read every YAML document of a file.
 
@@ -109,16 +114,9 @@ def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
     errors, an empty file, aliases that expand without bound. Duplicate keys and tags are reported and passed over.
     """
     start = Location(file, 1, 1)
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        return [], [Problem(start, f"cannot be read: {error.strerror or error}")]
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        where = _end_of(file, error.object[: error.start].decode("utf-8"))
-        found = f"byte 0x{error.object[error.start]:02x}"
-        return [], [Problem(where, f"is not UTF-8 text: found {found}; save it as UTF-8")]
+    text = _text_of(file)
+    if isinstance(text, Problem):
+        return [], [text]
 
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -144,6 +142,23 @@ def read_documents(file: Path) -> tuple[list[Document], list[Problem]]:
     if not documents and not problems:
         problems.append(Problem(start, "is empty: expected a spec that starts with 'op: NAME'"))
     return documents, problems
+
+
+def _text_of(file: Path) -> str | Problem:
+    """Return the text of a file, or why there is none."""
+    start = Location(file, 1, 1)
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device, which may never end
+            return Problem(start, "is no regular file: expected a file of text")
+        if found.st_size > LARGEST:
+            return Problem(start, f"has {found.st_size:,} bytes: expected a spec of at most {LARGEST:,}")
+        return file.read_bytes().decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            where = _end_of(file, error.object[: error.start].decode("utf-8"))
+            return Problem(where, f"is not UTF-8 text: found byte 0x{error.object[error.start]:02x}; save it as UTF-8")
+        return Problem(start, f"cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def _location(file: Path, node: yaml.Node) -> Location:

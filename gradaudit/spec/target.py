@@ -7,18 +7,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from gradaudit.spec.case import Framework, FrameworkTarget, Input, LayerTarget, Mode, ProcessTarget, Target
-from gradaudit.spec.document import TargetModel
+from gradaudit.spec.case import (
+    ClosureTarget,
+    Framework,
+    FrameworkTarget,
+    Input,
+    LayerTarget,
+    Mode,
+    ProcessTarget,
+    Target,
+)
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.python_target import GRADIENTS, PATH, check_words, python_target
+from gradaudit.spec.target_document import TargetModel
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 
 PYTHON = ("forward", *GRADIENTS)
 """The keys that make a target a pair of Python functions."""
 
-OF_FUNCTIONS = ("reference", "surrogate")
+OF_FUNCTIONS = ("reference", "surrogate", "context")
 """Keys that say more of a pair of Python functions."""
 
 MODES: Mapping[str, tuple[Mode, ...]] = {"torch": get_args(Mode), "jax": get_args(Mode)}
@@ -34,6 +44,7 @@ class Around:
         names: of all inputs.
         folder: the spec's own.
         mode: by which differentiation the gradient is had.
+        params: names of the params.
         upstream: whether backward takes an upstream gradient, unless it says otherwise.
         mistakes: where mistakes are collected.
 
@@ -43,6 +54,7 @@ class Around:
     names: tuple[str, ...]
     folder: Path
     mode: Mode
+    params: tuple[str, ...]
     upstream: bool
     mistakes: Mistakes
 
@@ -60,6 +72,7 @@ def expanded_target(
     folder: Path,
     mistakes: Mistakes,
     *,
+    params: tuple[str, ...] = (),
     upstream: bool = True,
 ) -> Target | None:
     """Return the target of a case, None where a mistake prevents it; mistakes are noted.
@@ -71,10 +84,15 @@ def expanded_target(
         names: of all inputs.
         folder: the spec's own.
         mistakes: where mistakes are collected.
+        params: names of the params.
         upstream: whether backward takes an upstream gradient, unless it says otherwise.
 
     """
-    around = Around(inputs, names, folder, mode, upstream, mistakes)
+    if model.folder is not None:
+        if not (folder / model.folder).is_dir():
+            mistakes.append(InvalidCaseError((*PATH, "folder"), f"there is no folder '{model.folder}'"))
+        folder = (folder / model.folder).resolve()
+    around = Around(inputs, names, folder, mode, params, upstream, mistakes)
     given = [key for key in (*PYTHON, *OTHERS) if getattr(model, key) is not None]
     python = [key for key in given if key in PYTHON]
     others = [key for key in given if key not in PYTHON]
@@ -125,7 +143,12 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
             for name in places
             if name not in around.names
         )
-    args = ["upstream"] if around.upstream else []
+    args = ["upstream"] if around.upstream and not layer.derivative else []
+    around.mistakes.extend(
+        InvalidCaseError((*path, "constructor", i), f"there is no input '{name}'{nearest(name, around.names)}")
+        for i, name in enumerate(layer.constructor)
+        if name not in around.names
+    )
     check_words(around.mistakes, path, layer.args, layer.returns, around.names)
     written = [name for name in around.differentiable if name not in layer.grads]
     return LayerTarget(
@@ -139,6 +162,37 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
         differentiable_outputs=_counted(model),
         accumulates=model.accumulates,
         folder=around.folder,
+        steps=layer.steps,
+        definitions_only=model.definitions_only,
+        constructor=tuple(layer.constructor),
+        convention="derivative" if layer.derivative else "vjp",
+        output=layer.output,
+    )
+
+
+def _closure(model: TargetModel, around: Around) -> Target | None:
+    if (closure := model.closure) is None:
+        return None
+    said = {key: getattr(closure, key) for key in type(closure).model_fields}
+    return ClosureTarget(
+        **said,
+        accumulates=model.accumulates,
+        folder=around.folder,
+        definitions_only=model.definitions_only,
+    )
+
+
+def _library(model: TargetModel, around: Around) -> Target | None:
+    if model.library is None:
+        return None
+    return library_target(
+        model.library,
+        around.names,
+        around.params,
+        around.folder,
+        around.mistakes,
+        _counted(model),
+        accumulates=model.accumulates,
     )
 
 
@@ -152,5 +206,7 @@ OTHERS: Mapping[str, Callable[[TargetModel, Around], Target | None]] = {
     **{name: _framework(name) for name in FRAMEWORKS},
     "process": _process,
     "layer": _layer,
+    "closure": _closure,
+    "library": _library,
 }
 """What makes a target of each key that is no pair of Python functions."""

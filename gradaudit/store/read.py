@@ -6,18 +6,36 @@ import json
 import math
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from gradaudit.results import Finding, FunctionDepth, MutantCounts, Result, Verdict
+from gradaudit.store.encoding import decoded
 from gradaudit.store.records import Circumstances, DepthRecord, MutationRecord, Provenance, Record, Run
 
 
+@contextmanager
+def _undamaged() -> Iterator[None]:
+    """Let what is in a store and was never written into one be its damage.
+
+    Raises:
+        sqlite3.DatabaseError: where something cannot be what it stands for.
+
+    """
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise sqlite3.DatabaseError(f"it is damaged: {error}") from None
+
+
+@_undamaged()
 def runs(connection: sqlite3.Connection) -> list[Run]:
     """Return every run that kept a result, oldest first."""
     rows = connection.execute(
-        "SELECT runs.id, started, finished, interrupted, versions, git_commit, git_dirty, narrowed, count(*) "
+        "SELECT runs.id, started, finished, interrupted, versions, git_commit, git_dirty, narrowed, planned, "
+        "count(*) "
         "FROM runs JOIN results ON results.run = runs.id GROUP BY runs.id ORDER BY runs.id"
     )
     return [
@@ -26,10 +44,12 @@ def runs(connection: sqlite3.Connection) -> list[Run]:
             started=datetime.fromisoformat(started),
             finished=datetime.fromisoformat(finished) if finished else None,
             interrupted=bool(interrupted),
-            circumstances=Circumstances(json.loads(versions), commit, bool(dirty), bool(narrowed)),
+            circumstances=Circumstances(
+                json.loads(versions), commit, bool(dirty), bool(narrowed), tuple(json.loads(planned))
+            ),
             results=results,
         )
-        for id_, started, finished, interrupted, versions, commit, dirty, narrowed, results in rows
+        for id_, started, finished, interrupted, versions, commit, dirty, narrowed, planned, results in rows
     ]
 
 
@@ -38,22 +58,50 @@ def ops(connection: sqlite3.Connection) -> list[str]:
     return [op for (op,) in connection.execute("SELECT DISTINCT op FROM subjects ORDER BY op")]
 
 
+@_undamaged()
 def records_of_run(connection: sqlite3.Connection, run: int) -> list[Record]:
     """Return what a run recorded, by op, case, dtype and input."""
     return _records(connection, "results.run = ? ORDER BY op, case_name, dtype, input", (run,))
 
 
+def whole_results_of_run(connection: sqlite3.Connection, run: int) -> list[tuple[Result, int]]:
+    """Return the results that a run recorded, as long as they are kept whole, with the forwards of other checks.
+
+    Raises:
+        UnreadableError: where they are those of another version of gradaudit.
+
+    """
+    rows = connection.execute(
+        "SELECT content, check_evaluations FROM documents JOIN results ON results.id = documents.result "
+        "WHERE run = ? ORDER BY results.id",
+        (run,),
+    )
+    return [(decoded(content), checking) for content, checking in rows]
+
+
+def seconds_by_case(connection: sqlite3.Connection) -> dict[tuple[str, str, str], float]:
+    """Return what each case took when it was last audited, by op, case and dtype."""
+    rows = connection.execute(
+        "SELECT op, case_name, dtype, sum(seconds) FROM results JOIN subjects ON subjects.id = results.subject "
+        "WHERE results.id IN (SELECT max(id) FROM results GROUP BY subject) GROUP BY op, case_name, dtype"
+    )
+    return {(op, case, dtype): seconds for op, case, dtype, seconds in rows}
+
+
+@_undamaged()
 def records_of_op(connection: sqlite3.Connection, op: str) -> list[Record]:
     """Return everything that was recorded of an op, oldest first."""
     return _records(connection, "op = ? ORDER BY results.id", (op,))
 
 
+@_undamaged()
 def latest_records(connection: sqlite3.Connection) -> list[Record]:
     """Return the newest record of each subject and spec hash, oldest first."""
     newest = "results.id IN (SELECT max(id) FROM results GROUP BY subject, spec_hash) ORDER BY results.id"
     return _records(connection, newest, ())
 
 
+@_undamaged()
 def latest_depths(connection: sqlite3.Connection) -> list[DepthRecord]:
     """Return the newest record of depth of each op and state, oldest first."""
     newest = "id IN (SELECT max(id) FROM depths GROUP BY op, state) ORDER BY id"
@@ -61,6 +109,7 @@ def latest_depths(connection: sqlite3.Connection) -> list[DepthRecord]:
     return [DepthRecord(op, state, tuple(map(_function, json.loads(made)))) for op, state, made in rows]
 
 
+@_undamaged()
 def latest_mutations(connection: sqlite3.Connection) -> list[MutationRecord]:
     """Return the newest record of mutants of each op and state, oldest first."""
     newest = "id IN (SELECT max(id) FROM mutations GROUP BY op, state) ORDER BY id"

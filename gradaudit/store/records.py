@@ -18,6 +18,7 @@ class Circumstances:
         commit: the git commit of the project, empty where there is none.
         dirty: whether tracked files differed from that commit.
         narrowed: whether the run left out cases of the project's specs by choice.
+        planned: of a run that is a shard of another, the ids of all that one's cases.
 
     """
 
@@ -25,6 +26,7 @@ class Circumstances:
     commit: str = ""
     dirty: bool = False
     narrowed: bool = False
+    planned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,16 @@ MIGRATIONS = (
         equivalent INTEGER NOT NULL
     );
     """,
+    """
+    CREATE TABLE documents (
+        result INTEGER PRIMARY KEY REFERENCES results ON DELETE CASCADE,
+        content BLOB NOT NULL,
+        check_evaluations INTEGER NOT NULL
+    );
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN planned TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 """What leads from each version of the schema to the next: a new version is one more entry, no entry is ever edited."""
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from gradaudit.results import Result
+from gradaudit.store.encoding import encoded
 from gradaudit.store.records import Circumstances, DepthRecord, MutationRecord, Provenance, now
 from gradaudit.store.schema import transaction
 
@@ -18,29 +19,40 @@ def begin_run(connection: sqlite3.Connection, circumstances: Circumstances) -> i
     """Record that a run has begun; return its id."""
     with transaction(connection):
         cursor = connection.execute(
-            "INSERT INTO runs (started, versions, git_commit, git_dirty, narrowed) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO runs (started, versions, git_commit, git_dirty, narrowed, planned) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 _text(now()),
                 json.dumps(dict(circumstances.versions), sort_keys=True),
                 circumstances.commit,
                 circumstances.dirty,
                 circumstances.narrowed,
+                json.dumps(circumstances.planned),
             ),
         )
     return int(cursor.lastrowid or 0)
 
 
-def add_results(connection: sqlite3.Connection, run: int, provenance: Provenance, results: Iterable[Result]) -> None:
-    """Record the results of a case, all or none of them."""
+def add_results(
+    connection: sqlite3.Connection,
+    run: int,
+    provenance: Provenance,
+    results: Iterable[Result],
+    check_evaluations: int = 0,
+) -> None:
+    """Record the results of a case, all or none of them, and the forwards that its other checks took."""
     recorded = _text(now())
     with transaction(connection):
-        for result in results:
+        for k, result in enumerate(results):
             subject = _subject(connection, result)
             row = (run, subject, recorded, provenance.source, provenance.spec, provenance.seed, *_numbers(result))
             cursor = connection.execute(_INSERT_RESULT, row)
+            connection.execute(
+                "INSERT INTO documents (result, content, check_evaluations) VALUES (?, ?, ?)",
+                (cursor.lastrowid, encoded(result), check_evaluations if k == 0 else 0),
+            )
             connection.executemany(
                 "INSERT INTO findings (result, position, code, message) VALUES (?, ?, ?, ?)",
-                [(cursor.lastrowid, k, made.code, _storable(made.message)) for k, made in enumerate(result.findings)],
+                [(cursor.lastrowid, n, made.code, _storable(made.message)) for n, made in enumerate(result.findings)],
             )
 
 
@@ -64,8 +76,9 @@ def add_mutations(connection: sqlite3.Connection, mutations: Iterable[MutationRe
 
 
 def finish_run(connection: sqlite3.Connection, run: int, *, interrupted: bool) -> None:
-    """Record that a run has ended."""
+    """Record that a run has ended; results are kept whole until there are newer ones."""
     with transaction(connection):
+        connection.execute("DELETE FROM documents WHERE result NOT IN (SELECT max(id) FROM results GROUP BY subject)")
         connection.execute(
             "UPDATE runs SET finished = ?, interrupted = ? WHERE id = ?", (_text(now()), interrupted, run)
         )

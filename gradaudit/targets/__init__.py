@@ -15,6 +15,7 @@ from gradaudit.spec.case import (
     HeldTarget,
     LayerTarget,
     LearningTarget,
+    LibraryTarget,
     ProcessTarget,
     PythonTarget,
     Target,
@@ -23,6 +24,7 @@ from gradaudit.spec.case import (
 from gradaudit.targets.closure import closure_names, open_closure
 from gradaudit.targets.frameworks import framework_names, open_framework
 from gradaudit.targets.layer import layer_names, open_layer
+from gradaudit.targets.library import open_library
 from gradaudit.targets.model import learning_names, model_names, open_model
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
@@ -58,6 +60,7 @@ TARGET_KINDS: Mapping[type, TargetKind] = {
     LayerTarget: TargetKind(open_layer, layer_names),
     ClosureTarget: TargetKind(open_closure, closure_names),
     ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
+    LibraryTarget: TargetKind(open_library),
     UncalledTarget: TargetKind(lambda target, case: None),  # type: ignore[arg-type, return-value]
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
     FrameworkTarget: TargetKind(open_framework, framework_names),

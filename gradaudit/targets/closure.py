@@ -79,11 +79,12 @@ class ClosureOp:
     def _handed_on(self, upstream: Array, inputs: Mapping[str, Array], *, noise: float) -> dict[str, Array | None]:
         flat = np.asarray(upstream)
         parts = list(flat.reshape(-1)) if self.target.elementwise else [flat]
-        gathered: dict[str, list[Any]] = {name: [] for name in inputs}
+        gathered: dict[str, list[Any]] = {name: [] for name, array in inputs.items() if array.dtype.kind in "fc"}
         for (tensors, out), part in zip(self._calls(inputs), parts, strict=True):
             if self.target.accumulates:
                 for name, tensor in tensors.items():
-                    self._set_gradient(tensor, np.full_like(inputs[name], noise), inputs[name])
+                    before = noise if self.target.elementwise else np.full_like(inputs[name], noise)
+                    self._set_gradient(tensor, before, inputs[name])
             given = self._pull(out, float(part) if self.target.elementwise else np.array(part))
             for k, (name, tensor) in enumerate(tensors.items()):
                 made = given[k] if given is not None and k < len(given) else getattr(tensor, self.target.grad, None)
@@ -127,10 +128,17 @@ class ClosureOp:
 
     def _call(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         try:
-            tensors = {name: self.make(value, **_tracked(self.make)) for name, value in values.items()}
-            return tensors, self.generators.forward(self.function, *tensors.values(), **self.params)
+            given = {name: self._given(value) for name, value in values.items()}
+            tensors = {name: made for name, made in given.items() if not isinstance(made, np.ndarray)}
+            return tensors, self.generators.forward(self.function, *given.values(), **self.params)
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
+
+    def _given(self, value: Any) -> Any:
+        """Return a tensor of an array, or of a number; labels and indices are passed as they are."""
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iub":
+            return value
+        return self.make(value, **_tracked(self.make))
 
     def _value(self, out: Any) -> Any:
         return self._bare(read(out, self.target.data))

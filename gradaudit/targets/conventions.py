@@ -92,6 +92,11 @@ def _one(upstream: tuple[Array, ...], what: str) -> tuple[Array, ...]:
     return upstream
 
 
+def pull(upstream: Any, cache: Any) -> Any:
+    """Return what a closure that forward returned gives for an upstream: a backward for forwards that return one."""
+    return cache(upstream)
+
+
 READINGS: Mapping[Convention, Reading] = {
     "vjp": _product,
     "value_and_grad": _value_and_grad,

@@ -156,6 +156,11 @@ class FrameworkOp:
         made: Callable[[], Differentiable] | None = getattr(self.function, "anew", None)
         return replace(self, function=made()) if made else None
 
+    def uncompiled(self) -> FrameworkOp:
+        """Return the op with nothing compiled, so that the functions that it calls may change between calls."""
+        made: Callable[[], Differentiable] | None = getattr(self.function, "uncompiled", None)
+        return replace(self, function=made()) if made else self
+
     def written_backwards(self, inputs: Mapping[str, Array] | None) -> tuple[Callable[..., Any], ...]:
         """Return the backwards that the function brings along; itself where all of its derivative is the framework's.
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from gradaudit.spec.case import Case, Framework, FrameworkTarget, Mode, ModelTarget
+from gradaudit.spec.case import Case, Framework, FrameworkTarget, LearningTarget, Mode, ModelTarget
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.tape import TapeDescription
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
@@ -129,11 +129,39 @@ def framework_names(target: FrameworkTarget) -> dict[tuple[str, ...], str]:
     return {("target", target.framework): target.function}
 
 
+def framework_of(target: Any) -> Framework | None:
+    """Return the framework that a target is written in, None where it is in none of these."""
+    if isinstance(target, FrameworkTarget):
+        return target.framework
+    if isinstance(target, ModelTarget) and not isinstance(target.tape, TapeDescription) and target.tape in OPENERS:
+        return target.tape  # type: ignore[return-value]
+    return None
+
+
 def missing_framework(target: Any) -> Framework | None:
     """Return the framework that a target needs and that is not installed, None where nothing is missing."""
-    needed: Framework | None = None
-    if isinstance(target, FrameworkTarget):
-        needed = target.framework
-    elif isinstance(target, ModelTarget) and not isinstance(target.tape, TapeDescription) and target.tape in OPENERS:
-        needed = target.tape  # type: ignore[assignment]
+    needed = framework_of(target)
     return needed if needed is not None and not is_installed(needed) else None
+
+
+def preloaded(target: Any) -> tuple[str, ...]:
+    """Return the modules of a target's framework that an audit of it imports sooner or later; none for other targets.
+
+    They are the framework's own and ours: processes that audit one op each can share them.
+    """
+    needed = framework_of(target)
+    if needed is None or not is_installed(needed):
+        return ()
+    more = isinstance(target, LearningTarget) or getattr(target, "mode", "reverse") != "reverse"
+    further = FURTHER.get(needed, ()) if more else ()
+    return (OPENERS[needed].partition(":")[0], *FIRST_GRADIENT.get(needed, ()), *further)
+
+
+FIRST_GRADIENT: Mapping[Framework, tuple[str, ...]] = {
+    "torch": ("torch.fx.experimental.symbolic_shapes",),
+    "tinygrad": ("tinygrad.runtime.ops_cpu",),
+}
+"""What a framework itself imports when the first gradient is asked for; a version that has it no more does without."""
+
+FURTHER: Mapping[Framework, tuple[str, ...]] = {"torch": ("torch._dynamo", "torch._functorch.eager_transforms")}
+"""What its optimisers import besides, and its other modes of differentiation."""

@@ -14,6 +14,10 @@ from gradaudit.spec.errors import nearest
 from gradaudit.targets.op import OpError, raised
 
 
+class UnknownNameError(OpError):
+    """There is no module, or no function in it, of the name that was asked for."""
+
+
 def import_function(name: str, folder: Path) -> Callable[..., Any]:
     """Return the function that ``module:function`` names.
 
@@ -21,7 +25,8 @@ def import_function(name: str, folder: Path) -> Callable[..., Any]:
     name that was imported earlier from another folder is imported anew.
 
     Raises:
-        OpError: saying what is missing, with the nearest name that exists.
+        UnknownNameError: saying what is missing, with the nearest name that exists.
+        OpError: where importing the module raises.
 
     """
     module_name, _, attribute = name.partition(":")
@@ -30,10 +35,10 @@ def import_function(name: str, folder: Path) -> Callable[..., Any]:
         if not hasattr(found, part):
             owner = getattr(found, "__name__", module_name)
             known = [known for known in dir(found) if not known.startswith("_")]
-            raise OpError(f"module '{owner}' has no '{part}'{nearest(part, known)}")
+            raise UnknownNameError(f"module '{owner}' has no '{part}'{nearest(part, known)}")
         found = getattr(found, part)
     if not callable(found):
-        raise OpError(f"'{name}' is not a function: found {type(found).__name__}")
+        raise UnknownNameError(f"'{name}' is not a function: found {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
@@ -50,7 +55,7 @@ def import_module(name: str, folder: Path) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise OpError(f"there is no module '{error.name}'{_nearest_module(error.name, folder)}") from None
+            raise UnknownNameError(f"there is no module '{error.name}'{_nearest_module(error.name, folder)}") from None
         raise raised(f"importing '{name}'", error) from None
     except (Exception, SystemExit) as error:
         raise raised(f"importing '{name}'", error) from None

@@ -96,6 +96,7 @@ class JaxFunction:
         pull: how gradients are had.
         compiled: what has been compiled of it.
         before: what had been compiled of it before it was made anew.
+        compiles: whether anything is compiled at all.
 
     """
 
@@ -104,10 +105,15 @@ class JaxFunction:
     pull: Pull = PULLS["reverse"]
     compiled: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     before: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
+    compiles: bool = True
 
     def anew(self) -> JaxFunction:
         """Return the function as if it was called for the first time, compiled again where its trace is another."""
         return replace(self, compiled={}, before=self.compiled)
+
+    def uncompiled(self) -> JaxFunction:
+        """Return the function called as it is each time, so that whatever it calls may change in between."""
+        return replace(self, compiles=False)
 
     def outputs(self, inputs: Mapping[str, Array], wanted: frozenset[str]) -> tuple[Array | None, ...]:
         """Call the function; an output that is no array of numbers, such as a key, is None."""
@@ -147,6 +153,8 @@ class JaxFunction:
 
     def _called(self, key: Any, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function, compiled where it can be, and wait for what it gives."""
+        if not self.compiles:
+            return jax.block_until_ready(function(*arguments))
         if key not in self.compiled:
             before = self.before.get(key)
             self.compiled[key] = jax.jit(function) if before is None else kept_or_anew(before, function, arguments)

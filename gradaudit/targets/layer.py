@@ -131,6 +131,8 @@ class LayerOp:
         apart = {*self.target.parameters, *self.target.constructor}
         data = [array for name, array in inputs.items() if name not in apart]
         returned = forward(*data, **self._asked(forward))
+        if self.target.output:
+            returned = read(layer, self.target.output)
         return layer, list(members_of(returned).values())
 
     def _asked(self, method: Callable[..., Any]) -> Mapping[str, Any]:

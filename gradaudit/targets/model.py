@@ -6,6 +6,7 @@ Every call begins with the same state of all global generators, so that dropout 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from inspect import signature
@@ -67,6 +68,8 @@ class ModelOp:
         second: arrays of another batch, by name; empty where there is none.
         unregistered: tracked tensors of the model that are not among its parameters, by their paths.
         passes: how often the model was run.
+        held: what is held constant in ``forward``, by its position in a recording of the tape.
+        uncast: whether it is run without the casts to narrower dtypes that a framework makes by itself.
 
     """
 
@@ -79,6 +82,8 @@ class ModelOp:
     second: Mapping[str, Array] = field(default_factory=dict)
     unregistered: Mapping[str, Tensor] = field(default_factory=dict)
     passes: int = 0
+    held: Mapping[int, Array] = field(default_factory=dict)
+    uncast: bool = False
 
     @cached_property
     def initial(self) -> dict[str, Array]:
@@ -108,7 +113,7 @@ class ModelOp:
 
     def _run(self, arrays: Mapping[str, Array]) -> Run:
         self.passes += 1
-        with seeded(0), in_words("forward"), self.tape.exact():
+        with seeded(0), in_words("forward"), self.tape.exact(), self._casting():
             for name, tensor in self.trained.items():
                 if name in arrays:
                     self.tape.assign(tensor, arrays[name])
@@ -123,6 +128,9 @@ class ModelOp:
                 loss = self.loss(output, *(arrays[name] for name in self.targets))
             self._refuse_no_scalar(loss)
         return Run(inputs, output, loss)
+
+    def _casting(self) -> AbstractContextManager[None]:
+        return self.tape.uncast() if self.uncast else nullcontext()
 
     def _loss_of(self, output: Any) -> str:
         """Return what to call the loss where it raises, with what it was given where that is no tensor."""
@@ -143,7 +151,13 @@ class ModelOp:
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return the loss, as the one output."""
-        return (np.array(self.tape.array(self.run(inputs).loss)).reshape(()),)
+        return (np.array(self.loss_with({}, inputs)).reshape(()),)
+
+    def loss_with(self, values: Mapping[int, Array], inputs: Mapping[str, Array]) -> Array:
+        """Return the loss with other values in what comes to be at some positions of a recording of the tape."""
+        instead = {**self.held, **values}
+        with self.tape.replaced(instead) if instead else nullcontext():
+            return self.tape.array(self.run(inputs).loss)
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
         """Return the position of the loss."""
@@ -169,7 +183,7 @@ class ModelOp:
 
     def reverse(self, run: Run) -> None:
         """Run reverse mode from a loss."""
-        with in_words("backward"), self.tape.exact():
+        with in_words("backward"), self.tape.exact(), self._casting():
             self.tape.backward(run.loss)
 
     def gradients(self, run: Run) -> dict[str, Array | None]:

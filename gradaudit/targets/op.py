@@ -96,7 +96,7 @@ def raised(what: str, error: BaseException) -> OpError:
         said = f"{what} called sys.exit({error.code!r})"
     elif isinstance(error, MemoryError):
         said = f"{what} ran out of memory"
-    if text := str(error).strip():
+    if text := _text_of(error):
         said += f": {text}" if not isinstance(error, SystemExit) else ""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call in our own code
     frames = [frame for frame in frames if not frame.filename.startswith((*_IMPORT_MACHINERY, *_OURS))]
@@ -105,6 +105,20 @@ def raised(what: str, error: BaseException) -> OpError:
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()
         said += f"\n  {frame.filename}:{frame.lineno}, in {frame.name}" + (f": {line}" if line else "")
     return OpError(said)
+
+
+MOST_TEXT = 4_000
+"""Characters of what an exception says that are kept: an op may put a whole array, or gigabytes, into one."""
+
+
+def _text_of(error: BaseException) -> str:
+    """Return what an exception says, shortened in the middle."""
+    try:
+        text = str(error).strip()
+    except Exception as trouble:
+        return f"(what it says cannot be had: {type(trouble).__name__})"
+    left_out = len(text) - MOST_TEXT
+    return text if left_out <= 0 else f"{text[: MOST_TEXT // 2]} ({left_out:,} characters) {text[-MOST_TEXT // 2 :]}"
 
 
 _IMPORT_MACHINERY = ("<frozen importlib", str(importlib.__file__))

@@ -39,6 +39,9 @@ class PythonOp:
         stand_in: what is differenced in forward's stead, with the same arguments; None for forward itself.
         accumulates: whether backward adds to the buffers that it is given.
         generators: puts the global generators back before each call.
+        context: makes a context that forward takes before its inputs, and that is returned behind its outputs.
+        packs: arguments of forward that are dicts of inputs, by name; each stands where its first input does.
+        lists: names of those that are lists instead.
 
     """
 
@@ -53,6 +56,9 @@ class PythonOp:
     stand_in: Callable[..., Any] | None = None
     accumulates: bool = False
     generators: PutBack = field(default_factory=PutBack, compare=False)
+    context: Callable[[], Any] | None = None
+    packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return forward's outputs: its arrays, or the members of the tuple, dict or dataclass that it returned."""
@@ -93,6 +99,16 @@ class PythonOp:
         given = self._given(inputs, outputs)
         arguments = [self._argument(word, upstream, inputs, given, buffers) for word in self.args]
         try:
+            return self._answers(arguments, upstream, inputs)
+        except OpError as error:
+            if self.counted is not None or len(upstream) < 2 or "upstream" not in self.args:
+                raise
+            raise OpError(f"{error}\n  {SEVERAL.format(len(upstream))}", error.finding) from None
+
+    def _answers(
+        self, arguments: Sequence[Any], upstream: tuple[Array, ...], inputs: Mapping[str, Array]
+    ) -> dict[str, Array | None]:
+        try:
             returned = self.generators.backward(self.backward_function, *arguments, **self.backward_params)
         except (Exception, SystemExit) as error:
             raise raised("backward", error) from None
@@ -103,13 +119,17 @@ class PythonOp:
 
     def _members(self, function: Callable[..., Any], inputs: Mapping[str, Array]) -> list[Any]:
         try:
-            returned = self.generators.forward(function, *inputs.values(), **self.params)
+            before = [] if self.context is None else [self.context()]
+            returned = self.generators.forward(function, *before, *self._positional(inputs), **self.params)
         except OpError:
             raise
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
         members = list(members_of(returned).values())
-        return members[:1] if self.convention == "value_and_grad" else members
+        return members[:1] if self.convention == "value_and_grad" else [*members, *before]
+
+    def _positional(self, inputs: Mapping[str, Array]) -> list[Any]:
+        return list(packed(inputs, self.packs, self.lists).values())
 
     def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
         """Return what forward returned, as backward is given it: anew where it is more than arrays."""
@@ -129,11 +149,20 @@ class PythonOp:
     ) -> Any:
         if word in inputs:
             return inputs[word]
+        if word in self.packs:
+            return packed(inputs, self.packs, self.lists)[word]
         if buffer := BUFFER.fullmatch(word):
             return buffers[buffer[1]]
         if word == CACHE:
             return cache_of(given, self.counted)
         return named_word(word, upstream if word.startswith("upstream") else given)
+
+
+SEVERAL = (
+    "forward returned {} floating outputs, so upstream is a tuple of as many; where only the first has a gradient, "
+    "write 'outputs: {{differentiable: [0]}}' under target"
+)
+"""What is said beside an error of backward's where an upstream that it does not know may be why."""
 
 
 def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:
@@ -147,6 +176,20 @@ def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:
     if not rest:
         raise OpError("backward's args name cache, but forward returned nothing beside its output")
     return rest[0] if len(rest) == 1 else tuple(rest)
+
+
+def packed(
+    inputs: Mapping[str, Any], packs: Mapping[str, tuple[str, ...]], lists: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return inputs by name, those in dicts or lists together, where the first of them stands."""
+    holder = {name: pack for pack, names in packs.items() for name in names}
+    made: dict[str, Any] = {}
+    for name, array in inputs.items():
+        if name in holder:
+            made.setdefault(holder[name], {})[name] = array
+        else:
+            made[name] = array
+    return {name: list(value.values()) if name in lists else value for name, value in made.items()}
 
 
 def named_word(word: str, given: Sequence[Any]) -> Any:
@@ -240,6 +283,10 @@ def open_python(target: PythonTarget, case: Case) -> PythonOp:
         stand_in = Reference(import_function(target.reference, target.folder), forward, case.dtype)
     elif target.surrogate:
         stand_in = import_function(target.surrogate, target.folder)
+    context: Callable[[], Any] | None = None
+    if target.context:
+        with definitions_only(target.definitions_only):
+            context = import_function(target.context, target.folder)
     own = getattr(forward, "__globals__", {}) if CACHE in target.backward.args else {}
     return replace(
         opened,
@@ -247,6 +294,9 @@ def open_python(target: PythonTarget, case: Case) -> PythonOp:
         stand_in=stand_in,
         accumulates=target.accumulates,
         generators=PutBack([own]),
+        context=context,
+        packs=target.packs,
+        lists=target.lists,
     )
 
 
@@ -298,7 +348,7 @@ def _described(member: Any) -> str:
 
 def imported_names(target: PythonTarget) -> dict[tuple[str, ...], str]:
     """Return the functions that a target names, by their path in the spec."""
-    if target.definitions_only:  # they were tried when the target was made
+    if target.definitions_only:  # which is not how they would be imported to find out
         return {}
     key = next(key for key, convention in GRADIENTS.items() if convention == target.backward.convention)
     named = {("target", key, "call"): target.backward.call}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -269,6 +270,12 @@ class TestWhatIsShown:
         assert page.seen.count("rect") == 1 + 2
         assert {"a<b>&c", "fail", "2", "20 of 20", "wrong-subset"} <= set(page.text.splitlines())
         assert "1, 2: " in page.text
+        assert "likely cause: \nwrong-subset\n" in page.text
+        assert re.search(r"difference over tolerance:\s+right\s+1\s+10\s+100\s+1,000\s+10,000 and more", page.text)
+
+    def test_in_a_notebook_what_has_no_simple_cause_says_so(self) -> None:
+        wrong = gradaudit.op(lambda x: x * np.tanh(x), lambda u, x: u * np.tanh(x))
+        assert "no simple cause found" in html_of(gradaudit.check(wrong, {"x": X})).text
 
     def test_in_a_notebook_a_pass_is_one_table(self) -> None:
         page = html_of(gradaudit.check(SQUARE, {"x": X}))

@@ -64,10 +64,25 @@ class TestTorch:
         for batch in (self.x, (self.x,), {"input": self.x}):
             assert verdicts(gradaudit.check(layer, batch)) == wanted
 
-    def test_a_modules_settings_go_by_keyword(self) -> None:
-        layer = self.torch.nn.Linear(4, 2)
-        with pytest.raises(TypeError, match="expected tensors for a module, found int; params takes"):
-            gradaudit.check(layer, (self.x, 3))
+    def test_what_is_no_tensor_follows_a_modules_tensors(self) -> None:
+        torch = self.torch
+
+        class Masked(torch.nn.Linear):  # type: ignore[misc, name-defined]
+            def forward(self, x: Any, mask: Any = None, power: int = 1) -> Any:
+                assert isinstance(power, int)
+                return super().forward(x if mask is None else x * mask) ** power
+
+        layer = Masked(4, 2, dtype=torch.float64)
+        wanted = {"x": "pass", "weight": "pass", "bias": "pass"}
+        assert verdicts(gradaudit.check(layer, (self.x, None, 2))) == wanted
+        assert verdicts(gradaudit.check(layer, (self.x, self.x > 0, 2))) == wanted
+        with pytest.raises(TypeError, match="expected a module's tensors first, found int before one"):
+            gradaudit.check(layer, (3, self.x))
+
+    @pytest.mark.parametrize(("given", "found"), [(("a",), "str"), ((3, None), "int, NoneType"), ((), "nothing")])
+    def test_there_is_an_array_among_them(self, given: Any, found: str) -> None:
+        with pytest.raises(TypeError, match=f"inputs: expected at least one array, found {found}"):
+            gradaudit.check(self.torch.tanh, given)
 
     def test_functions_in_c_and_partial_ones(self) -> None:
         torch = self.torch
@@ -117,6 +132,12 @@ class TestJax:
         params = {"w": jnp.ones((4, 2)) * 0.3, "b": [jnp.array([0.1, 0.2])]}
         audit = gradaudit.check(layer, (params, X, 2))
         assert verdicts(audit) == {"params['b'][0]": "pass", "params['w']": "pass", "x": "pass"}
+
+    def test_keys_of_random_numbers_stay_as_they_are(self) -> None:
+        random = self.jax.random
+        noisy = lambda key, x: x * random.normal(key, x.shape)  # noqa: E731
+        for key in (random.key(0), random.PRNGKey(0)):
+            assert verdicts(gradaudit.check(noisy, (key, X))) == {"x": "pass"}
 
 
 def test_autograds_functions() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 import gradaudit
 from gradaudit.guides import guide
+from gradaudit.spec.load import load_specs
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,9 +64,15 @@ def test_the_tests_of_the_guide_from_gradcheck_pass_and_can_fail() -> None:
 
 
 def test_the_job_for_github_and_the_hook_can_be_read() -> None:
-    job, _ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
+    job, *_ = (yaml.safe_load(text) for text in blocks("ci", "yaml") if "jobs" in text or "repos" in text)
     steps = [step["run"] for step in job["jobs"]["audit"]["steps"] if "run" in step]
     assert any("--format github" in step for step in steps)
+
+
+def test_the_spec_of_the_guide_to_editors_is_one(tmp_path: Path) -> None:
+    (text,) = blocks("editors", "yaml")
+    (tmp_path / "swish.yaml").write_text(text)
+    assert [case.op for case in load_specs([tmp_path]).cases] == ["swish"]
 
 
 def test_the_hook_of_the_guide_is_the_one_that_is_shipped() -> None:

@@ -17,7 +17,7 @@ CONSTANT = 96
 """Evaluations that do not depend on the size of the input: measuring the noise of forward, a few second looks, and what
 rounding must cost, where a claim is not within the rest of what is allowed."""
 
-FEW = 32
+FEW = 40
 """Evaluations that root tests of a smooth op take, most of them to find a step."""
 
 SMOOTH: dict[str, tuple[Function, Function]] = {

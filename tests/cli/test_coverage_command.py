@@ -253,6 +253,9 @@ def test_it_needs_no_project(gradaudit: Command, project: Path) -> None:
     gradaudit("coverage", "--source", "powers.py", "--output", "page.md")
     assert {path.name for path in project.iterdir()} == {"powers.py", "page.md", "page-modules.svg", "page-errors.svg"}
     gradaudit("coverage", "--source", "powers.py")
+    assert not (project / "reports").exists()
+    (project / "reports").mkdir()
+    gradaudit("coverage", "--source", "powers.py")
     assert (project / "reports" / "coverage.md").read_text().startswith("# Gradient coverage")
 
 
@@ -304,6 +307,20 @@ def test_a_folder_that_is_read_only(gradaudit: Command, powers: Path, monkeypatc
     assert "cannot write reports/coverage.md: Read-only file system" in found.stderr
 
 
+def test_names_are_whole_in_eighty_columns(gradaudit: Command, powers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "an_op_with_a_name_of_sixty_characters_so_that_room_is_scarce"
+    (powers / "specs" / "long.yaml").write_text(yaml.safe_dump(square_spec() | {"op": name, "module": "m"}))
+    gradaudit("run", "-q")
+    for width, whole in ((80, True), (60, False), (200, True)):
+        monkeypatch.setattr("gradaudit.report.console.WIDE", width)
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = gradaudit("coverage", "--no-output").stdout
+        assert max(map(len, text.partition("backward pass without")[0].splitlines())) <= width
+        assert (f"m/{name}" in text) == whole
+        assert f"m/{name}"[:40] in text
+        assert ("Error/tol." in text) == (width == 200)
+
+
 class TestInit:
     def test_it_writes_what_can_be_audited(self, gradaudit: Command, powers: Path) -> None:
         found = gradaudit("init", "powers:cube")
@@ -312,14 +329,28 @@ class TestInit:
         assert gradaudit("run", "-q").stdout.startswith("3 gradients, 2 ops, 3 cases: 3 pass")
         assert gradaudit("coverage", "--fail-under", "100").exit_code == 0
 
+    def test_a_draft_names_the_schema_where_it_was_written(self, gradaudit: Command, powers: Path) -> None:
+        gradaudit("init", "powers:cube")
+        assert (powers / "specs" / "powers" / "cube.yaml").read_text().startswith("# Drafted from")
+        (powers / "specs" / "gradaudit.schema.json").write_text(gradaudit("schema").stdout)
+        (powers / "specs" / "powers" / "cube.yaml").unlink()
+        gradaudit("init", "powers:cube")
+        first = (powers / "specs" / "powers" / "cube.yaml").read_text().splitlines()[0]
+        assert first == "# yaml-language-server: $schema=../gradaudit.schema.json"
+        assert gradaudit("run", "-q").exit_code == 0
+
     def test_it_overwrites_nothing(self, gradaudit: Command, powers: Path) -> None:
         gradaudit("init", "powers:cube", "--output", "mine.yaml")
         before = (powers / "mine.yaml").read_text()
         assert gradaudit("init", "powers:square", "--output", "mine.yaml").exit_code == 2
         assert (powers / "mine.yaml").read_text() == before
 
-    @pytest.mark.parametrize("target", ["powers:cube_backward", "powers.py:14"])
-    def test_by_backward_and_by_line(self, gradaudit: Command, powers: Path, target: str) -> None:
+    @pytest.mark.parametrize(
+        "target", ["powers:cube_backward", "powers:cube", "powers.py:14", "powers.py:15", "powers.py:11"]
+    )
+    def test_by_backward_by_forward_and_by_a_line_of_either(
+        self, gradaudit: Command, powers: Path, target: str
+    ) -> None:
         text = gradaudit("init", target, "--output", "-").stdout
         made = yaml.safe_load(text)
         assert made["target"]["backward"] == {
@@ -334,7 +365,7 @@ class TestInit:
         [
             ("powers:cub", "did you mean 'cube'?"),
             ("nothing:f", "no source of a module 'nothing'"),
-            ("powers.py:3", "there are 6: square_backward, 14: cube_backward"),
+            ("powers.py:1", "there are 6: square_backward, 14: cube_backward"),
             ("gone.py:3", "there is no file 'gone.py'"),
             ("powers", "neither module:function nor file:line"),
         ],

@@ -84,7 +84,7 @@ def test_it_ends_a_run_that_hangs_while_it_imports(project) -> None:
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = finished(process)
     assert (process.returncode, stderr) == (130, "")
-    assert stdout.splitlines()[0] == "Interrupted at the start"
+    assert stdout.splitlines()[0] == "Interrupted after 0 of 1 cases"
     assert json.loads(Path("out.json").read_text())["results"] == []
     wait_until(lambda: not members_of_session(process.pid), seconds=2)
 

@@ -63,7 +63,7 @@ def test_exit_status_is_that_of_a_run(gradaudit, arguments: list[str], status: i
         (["explain", "right", "--format", "html"], "--format"),
         (["explain"], "Missing argument"),
         (["guide", "tolerence"], "there is no guide 'tolerence'; did you mean 'tolerance'?"),
-        (["guide", "zzz"], "there is no guide 'zzz'; there are ci, coverage, debugging"),
+        (["guide", "zzz"], "there is no guide 'zzz'; there are adopting, "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -184,6 +184,27 @@ def test_a_lint_rule_is_explained(gradaudit) -> None:
     assert told.startswith("# saved-mutated: a rule of gradaudit lint")
     assert "changed in place" in told
     assert "What is left alone" not in told
+
+
+@pytest.mark.parametrize("name", ["raises", "kernels:raises"])
+def test_an_op_by_a_function_of_its_own(gradaudit, name: str) -> None:
+    assert gradaudit("explain", name, "-j", "0").stdout.startswith(
+        gradaudit("explain", "raising", "-j", "0").stdout[:60]
+    )
+
+
+def test_a_function_of_several_ops_names_them(gradaudit) -> None:
+    told = gradaudit("explain", "square")
+    assert told.exit_code == 2
+    assert "there is no op 'square'; it is a function of 'known', 'raising'" in told.stderr
+
+
+def test_code_of_guides_can_be_pasted(gradaudit) -> None:
+    lines = gradaudit("guide", "python").stdout.splitlines()
+    start = lines.index("import gradaudit")
+    assert lines[start + 1 : start + 3] == ["import numpy as np", "from my_ops import swish, swish_backward"]
+    assert "    op = gradaudit.op(swish, swish_backward)" in lines
+    assert not [line for line in lines if line.endswith(" ")]
 
 
 def test_guides_are_listed_and_printed(gradaudit) -> None:

@@ -87,6 +87,20 @@ def test_a_weakened_spec_shows_in_the_score(powers: Path, gradaudit: Command) ->
     assert "under the bar of 90%" in told.stderr
 
 
+def test_an_op_that_fails_by_itself_is_not_mutated_and_said_to_fail(powers: Path, gradaudit: Command) -> None:
+    (powers / "powers.py").write_text(POWERS.replace("u * (x + x)", "u * x"))
+    told = gradaudit("mutate", "--no-store", "-j", "2")
+    assert told.exit_code == 1
+    assert (
+        "square was not mutated: it fails by itself. power/square::default[float64] ends with fail w.r.t. x: 3 of 3"
+        in (told.stdout)
+    )
+    assert "survived" not in told.stdout
+    assert "power/waits" in told.stdout
+    (document,) = [json.loads(gradaudit("mutate", "square", "--format", "json", "--no-store", "-j", "1").stdout)]
+    assert (document["ops"], [made["op"] for made in document["failing"]]) == ([], ["square"])
+
+
 def test_a_mutant_that_never_ends_is_killed(powers: Path, gradaudit: Command) -> None:
     told = gradaudit("mutate", "waits", "--format", "json", "--timeout", "1", "--no-store", "-j", "2")
     document = json.loads(told.stdout)

@@ -39,10 +39,26 @@ def test_a_folder_below_the_project(gradaudit, project, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[tool.gradaudit]\nspec = ['x']\n", "pyproject.toml:1:1: tool.gradaudit: unknown key 'spec'; did you mean"),
-        ("\n[tool.gradaudit]\nspecs = 'x'\n", "pyproject.toml:2:1: tool.gradaudit.specs: expected a list of paths"),
-        ("[tool.gradaudit]\nspecs = [3]\n", "pyproject.toml:1:1: tool.gradaudit.specs: expected a list of paths"),
-        ("[tool]\ngradaudit = 3\n", "tool.gradaudit: expected a table, found 3"),
+        ("[tool.gradaudit]\nspec = ['x']\n", "pyproject.toml:2:1: tool.gradaudit: unknown key 'spec'; did you mean"),
+        ("\n[tool.gradaudit]\n  specs = 'x'\n", "pyproject.toml:3:3: tool.gradaudit.specs: expected a list of paths"),
+        ("[tool.gradaudit]\nspecs = [3]\n", "pyproject.toml:2:1: tool.gradaudit.specs: expected a list of paths"),
+        ("[tool]\ngradaudit = 3\n", "pyproject.toml:2:1: tool.gradaudit: expected a table, found 3"),
+        (
+            "[tool.gradaudit]\n\n[tool.gradaudit.tolerance]\nfloat64 = {rtol = 1}\nfloat63 = {rtol = 1}\n",
+            "pyproject.toml:5:1: tool.gradaudit.tolerance: unknown dtype 'float63'; did you mean 'float64'?",
+        ),
+        (
+            "[tool.other]\ntolerance = 1\n[tool.gradaudit]\ntolerance = {float64 = 3}\n",
+            "pyproject.toml:4:1: tool.gradaudit.tolerance.float64: expected rtol, atol or both, found 3",
+        ),
+        (
+            "[tool.gradaudit]\ntolerance.float64.rtol = -1  # [tool.gradaudit]\n",
+            "pyproject.toml:2:1: tool.gradaudit.tolerance.float64: expected finite numbers",
+        ),
+        (
+            "[tool.gradaudit]\nlint.select = ['a']\n'lint'.\"ignored\" = []\n",
+            "pyproject.toml:3:1: tool.gradaudit.lint: unknown key 'ignored'; did you mean 'ignore'?",
+        ),
         ("[tool.gradaudit]\nignore = 'x'\n", "tool.gradaudit.ignore: expected a list of patterns"),
         ("[tool.gradaudit]\nsources = ['']\n", "tool.gradaudit.sources: expected a list of paths"),
         ("[tool.gradaudit]\nstore = 1\n", "tool.gradaudit.store: expected a path"),

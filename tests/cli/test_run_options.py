@@ -148,6 +148,20 @@ def test_junit_on_standard_output_stands_there_alone(gradaudit, project) -> None
     assert "gradient mismatch" in found.stderr
 
 
+def test_sarif_badge_and_the_summary_of_a_step(gradaudit, project, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_project(project, spec("right"), spec("wrong", backward="wrong"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    log = json.loads(gradaudit("run", "--sarif", "-", "--badge", "b.svg").stdout)
+    assert [result["ruleId"] for result in log["runs"][0]["results"]] == ["sign-flipped"]
+    assert "gradients: 1 fail" in Path("b.svg").read_text()
+    assert not Path("summary.md").exists()
+    gradaudit("run", "--format", "github")
+    assert "| ❌ | `wrong` | `x` | `sign-flipped`" in Path("summary.md").read_text()
+    told = gradaudit("run", "--sarif", "a.out", "--junit", "a.out")
+    assert (told.exit_code, told.stderr) == (2, "cannot write both JUnit XML and SARIF to a.out\n")
+    assert "expected a name in .svg or .json" in gradaudit("run", "--badge", "b.png").stderr
+
+
 def test_what_cannot_be_written_is_refused_before_the_work(gradaudit, project) -> None:
     write_project(project, spec("right"))
     assert gradaudit("run", "--json", "specs").exit_code == 2
@@ -184,3 +198,14 @@ def test_annotations_for_github(gradaudit, project) -> None:
     refused = gradaudit("run", "specs", "--format", "github")
     assert refused.exit_code == 2
     assert "::error file=specs/ops.yaml,line=2,col=1,title=gradaudit::steps: unknown key 'steps'" in refused.stderr
+
+
+def test_only_allowed_modules_are_imported(gradaudit, project: Path) -> None:
+    write_project(project, spec("right"))
+    (project / "pyproject.toml").write_text('[tool.gradaudit]\nallow = ["other"]\n')
+    found = gradaudit("run")
+    assert found.exit_code == 2
+    assert "'kernels:square' is not allowed: expected a function of other" in found.stderr
+    assert not Path("imported").exists()
+    assert gradaudit("run", "--allow", "kernels").exit_code == 0
+    assert gradaudit("run", "kernels.py", "--allow", "kernels").exit_code == 2

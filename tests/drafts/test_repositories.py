@@ -21,12 +21,14 @@ WRONG = {
     "network": {"Tanh", "Dropout"},
     "script": {"softplus", "ridge_loss"},
     "tape": {"matmul", "exp"},
+    "clib": {"gelu", "residual"},
 }
 
 
 def audited(plan: Plan) -> dict[str, str]:
     """Return the worst verdict of each op."""
-    return {case.op: str(worst([result.verdict for result in audit_case(case).results])) for case in plan.cases}
+    results = [result for case in plan.cases for result in audit_case(case).results]
+    return {case.op: str(worst([one.verdict for one in results if one.op == case.op])) for case in plan.cases}
 
 
 @pytest.mark.parametrize("style", WRONG)

@@ -158,3 +158,16 @@ def forks_a_child_that_exits(x):
 def runs_a_program(x):
     subprocess.run(["true"], check=True)
     return x * x
+
+
+def raises_a_gigabyte(x):
+    raise ValueError("x" * 2**28)
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise RuntimeError("never")
+
+
+def raises_what_cannot_be_said(x):
+    raise UnspeakableError

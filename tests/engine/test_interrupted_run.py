@@ -47,11 +47,23 @@ def test_ctrl_c_ends_a_run_that_hangs(hang: str, tmp_path, document, write) -> N
     assert events[-1].interrupted
 
 
-def test_in_process_an_op_s_own_interrupt_is_the_user_s(tmp_path, document, write, run) -> None:
-    folder = write(tmp_path, document("square"), document("presses_ctrl_c"), document("cube"))
+@pytest.mark.parametrize("op", ["presses_ctrl_c", "calls_sys_exit"])
+def test_in_process_an_op_s_own_interrupt_costs_its_case(op: str, tmp_path, document, write, run) -> None:
+    folder = write(tmp_path, document("square"), document(op), document("cube", backward="cube_backward"))
     record = run(folder, jobs=0)
-    assert list(record.results) == ["square"]
-    assert record.events[-1].interrupted
+    assert {name: str(result.verdict) for name, result in record.results.items()} == {
+        "square": "pass",
+        op: "error",
+        "cube": "pass",
+    }
+    assert not record.events[-1].interrupted
+
+
+def test_in_process_ctrl_c_ends_the_run(tmp_path, document, write) -> None:
+    folder = write(tmp_path, document("square"), document("hangs"), document("cube"))
+    events, _ = interrupted_run(folder, done=1, jobs=0)
+    assert ops(events) == ["square"]
+    assert events[-1].interrupted
 
 
 def test_cases_behind_one_that_hangs_are_told_of_too(tmp_path, document, write) -> None:

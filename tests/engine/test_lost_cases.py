@@ -7,6 +7,7 @@ import re
 import pytest
 
 from gradaudit.engine import pool
+from gradaudit.engine.executor import Task
 from gradaudit.results import Verdict
 
 TIMEOUT = 2.0
@@ -25,6 +26,8 @@ CAUSES = {
     "prints_forever": r"printed more than 64 MiB; what it printed was cut there$",
     "writes_forever": r"printed more than 64 MiB; what it printed was cut there$",
     "prints_lavishly_and_hides_it": r"printed more than 64 MiB; what it printed was cut there$",
+    "raises_a_gigabyte": r"forward raised ValueError: x{2000} \(268,431,456 characters\) x{2000}\n.*, in ",
+    "raises_what_cannot_be_said": r"forward raised UnspeakableError: \(what it says cannot be had: RuntimeError\)\n",
     "presses_ctrl_c": r"raised KeyboardInterrupt\n.*broken_ops\.py:\d+, in presses_ctrl_c: raise KeyboardInterrupt$",
     "raises_what_nobody_can_read": r"raised Unreadable: gone \(7\)\n.*in raises_what_nobody_can_read",
     "returns_half_an_array": r"raised ValueError: no array today\n.*in __array__",
@@ -102,7 +105,7 @@ def test_memory_runs_out_for_the_case_alone(tmp_path, document, write, run, monk
 def test_the_memory_of_the_machine_is_shared_among_the_workers(monkeypatch) -> None:
     monkeypatch.setattr(pool, "machine_memory", lambda: 8 * 10**9)
     with pool.workers(4, timeout=10) as workers:
-        (_, (limit, _)), *_ = workers.map(_data_limit, [()])
+        (_, (limit, _)), *_ = workers.map(_data_limit, [Task(())])
     assert limit == int(8e9 * pool.MEMORY_SHARE / 4)
 
 

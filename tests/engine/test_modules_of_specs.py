@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gradaudit.engine.events import RunStarted
+from gradaudit.engine.events import Event, RunStarted
+from gradaudit.engine.run import run_specs
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
 
@@ -70,7 +71,7 @@ BROKEN_MODULES = {
     "good": "def forward(x):\n    return x\n\n\ndef backward(u, x):\n    return u\n\n\nconstant = 3.0\n",
 }
 
-COMPLAINTS = {
+BROKEN = {
     "raises": r"importing 'raises' raised ValueError: no licence\n.*raises\.py:2, in <module>: raise ValueError",
     "exits": r"importing 'exits' called sys\.exit\('good bye'\)\n.*exits\.py:2",
     "interrupts": r"importing 'interrupts' raised KeyboardInterrupt\n.*interrupts\.py:1",
@@ -81,46 +82,71 @@ COMPLAINTS = {
     "crashes": r"importing 'crashes' crashed its process with SIGSEGV\n.*string_at\n.*crashes\.py",
     "never_ends": r"importing 'never_ends' exceeded its time limit of 1 s$",
     "floods": r"importing 'floods' printed more than 64 MiB",
+}
+"""What is said of each module that cannot be imported, of which there is a function ``forward`` to be had."""
+
+UNKNOWN = {
     "god": r"there is no module 'god'; did you mean 'good'\?$",
     "good:foward": r"module 'good' has no 'foward'; did you mean 'forward'\?$",
     "good:constant": r"'good:constant' is not a function: found float$",
 }
-"""What is said of each name; a module alone stands for its function ``forward``."""
+"""What is said of each name that is nowhere; a module alone stands for its function ``forward``."""
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory):
-    """All complaints of one run: an op for each, named on the third line of its document."""
-    folder = tmp_path_factory.mktemp("modules")
+def specs_of(folder: Path, names: list[str]) -> Path:
+    """Write an op for each name, named on the third line of its document, with the modules beside them."""
     for name, text in BROKEN_MODULES.items():
         (folder / f"{name}.py").write_text(text)
     documents = []
-    for k, name in enumerate(COMPLAINTS):
+    for k, name in enumerate(names):
         function = name if ":" in name else f"{name}:forward"
         target = f"target:\n  forward: {function}\n  backward: good:backward\n"
         documents.append(f"op: op_{k}\n{target}inputs: {{x: {{shape: [2]}}}}\n")
     (folder / "specs.yaml").write_text("---\n".join(documents))
-    events = []
-    from gradaudit.engine.run import run_specs
+    return folder
 
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """All complaints of one run about names that are nowhere, and its events."""
+    folder = specs_of(tmp_path_factory.mktemp("unknown"), list(UNKNOWN))
+    events: list[Event] = []
     with pytest.raises(SpecError) as raised:
         run_specs(load_specs([folder]), events.append, jobs=2, timeout=1)
     return folder / "specs.yaml", raised.value.problems, events
 
 
-@pytest.mark.parametrize("name", COMPLAINTS)
-def test_what_cannot_be_imported_is_named_where_the_spec_names_it(refused, name: str) -> None:
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory, run):
+    """The results of a run of modules that cannot be imported, and of one that can."""
+    folder = specs_of(tmp_path_factory.mktemp("broken"), [*BROKEN, "good"])
+    return run(folder, jobs=2, timeout=1).results
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_nowhere_is_named_where_the_spec_names_it(refused, name: str) -> None:
     file, problems, _ = refused
-    line = 6 * list(COMPLAINTS).index(name) + 3
+    line = 6 * list(UNKNOWN).index(name) + 3
     (problem,) = [problem for problem in problems if problem.location.line == line]
     assert str(problem.location) == f"{file}:{line}:12"
-    assert re.match(r"target\.forward: " + COMPLAINTS[name], problem.message), problem.message
+    assert re.match(r"target\.forward: " + UNKNOWN[name], problem.message), problem.message
 
 
-def test_all_of_them_are_reported_and_nothing_is_audited(refused) -> None:
+def test_all_of_it_is_reported_and_nothing_is_audited(refused) -> None:
     _, problems, events = refused
-    assert len(problems) == len(COMPLAINTS)
+    assert len(problems) == len(UNKNOWN)
     assert not [event for event in events if isinstance(event, RunStarted)]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_module_that_cannot_be_imported_costs_its_own_cases(broken, name: str) -> None:
+    result = broken[f"op_{list(BROKEN).index(name)}"]
+    assert result.verdict == "error"
+    assert re.match(BROKEN[name], result.message), result.message
+
+
+def test_the_others_are_audited(broken) -> None:
+    assert broken[f"op_{len(BROKEN)}"].verdict == "pass"
 
 
 def test_a_case_s_own_target_is_blamed_where_the_case_names_it(tmp_path, document, write, run) -> None:
@@ -135,7 +161,6 @@ def test_a_case_s_own_target_is_blamed_where_the_case_names_it(tmp_path, documen
 
 
 def test_cases_that_are_not_selected_need_not_be_importable(tmp_path, document, write, run) -> None:
-    from gradaudit.engine.run import run_specs
     from gradaudit.spec.load import selected
     from gradaudit.spec.select import parse_selection
 

@@ -4,30 +4,81 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import time
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pebble import ProcessPool
 
-from gradaudit.engine import pool
-from gradaudit.engine.pool import workers
-from gradaudit.engine.worker import Lost
+from gradaudit.engine import forked
+from gradaudit.engine.executor import Lost, Task
+from gradaudit.engine.forked import ForkedWorker
+from gradaudit.engine.fresh import FreshWorker
+from gradaudit.engine.pool import Workers, workers
+
+PLACES = (ForkedWorker, FreshWorker)
+"""The two ways to a process of one's own: forked, and where fork is not to be had."""
 
 
-def write_to_stdout(text: str) -> str:
+def mapped(pool: Workers, function: Any, *arguments: tuple[Any, ...], group: str | None = None) -> list[Any]:
+    """Return the outcomes of calls, in the order of their arguments."""
+    return [made for _, made in sorted(pool.map(function, [Task(own, group) for own in arguments]), key=first)]
+
+
+def first(pair: tuple[int, Any]) -> int:
+    return pair[0]
+
+
+def read_what_is_printed(text: str) -> str:
     print(text)
-    return Path(f"/proc/self/fd/{sys.stdout.fileno()}").resolve().name
+    return os.pread(1, 100, 0).decode()
+
+
+def leaves_a_variable(name: str) -> str | None:
+    before = os.environ.get(name)
+    os.environ[name] = "left"
+    return before
+
+
+def counts_its_calls(calls: list[int] = []) -> int:  # noqa: B006 (what it leaves behind is the point)
+    calls.append(1)
+    return len(calls)
+
+
+def dies_once(file: str) -> str:
+    if not Path(file).exists():
+        Path(file).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def stops_its_template() -> None:
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(60)
+
+
+def starts_what_survives(file: str) -> None:
+    """Leave a grandchild in a session of its own, which no signal to a group reaches."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            Path(file).write_text(str(os.getpid()))
+            time.sleep(60)
+        os._exit(0)
+    while not (Path(file).exists() and Path(file).read_text()):
+        time.sleep(0.01)
+
+
+def comes_back_twice() -> str:
+    """Come back in a child, too, as a call of ``os.fork`` does that nobody looks at."""
+    os.fork()
+    return "once"
 
 
 def test_outcomes_carry_the_position_of_their_task() -> None:
     with workers(2, timeout=10) as tasks:
-        assert dict(tasks.map(pow, [(2, k) for k in range(40)])) == {k: 2**k for k in range(40)}
+        assert dict(tasks.map(pow, [Task((2, k), "powers") for k in range(40)])) == {k: 2**k for k in range(40)}
 
 
 def test_no_tasks_no_outcomes() -> None:
@@ -35,81 +86,98 @@ def test_no_tasks_no_outcomes() -> None:
         assert list(tasks.map(pow, [])) == []
 
 
-def test_a_worker_that_dies_idle_is_replaced() -> None:
+def test_tasks_of_a_group_share_a_process_and_no_other_sees_it() -> None:
     with workers(1, timeout=10) as tasks:
-        ((_, first),) = tasks.map(os.getpid, [()])
-        os.kill(first, signal.SIGKILL)
-        time.sleep(0.3)  # the pool notices, finds no task to blame, and declares itself broken
-        outcomes = [process for _, process in tasks.map(os.getpid, [()] * 3)]
-    assert len(outcomes) == 3
-    assert first not in outcomes
+        assert mapped(tasks, counts_its_calls, *[()] * 3, group="one") == [1, 2, 3]
+        assert mapped(tasks, counts_its_calls, *[()] * 3) == [1, 1, 1]
 
 
-def test_tasks_on_their_way_when_the_pool_breaks_are_done_again(monkeypatch) -> None:
-    class BreaksOnce(ProcessPool):
-        broken = 0
-
-        def schedule(self, *args: Any, **kwargs: Any) -> Any:
-            scheduled = super().schedule(*args, **kwargs)
-            if BreaksOnce.broken < 2:
-                BreaksOnce.broken += 1
-                scheduled = Future()
-                scheduled.set_exception(BrokenProcessPool("All workers expired"))
-            return scheduled
-
-    monkeypatch.setattr(pool, "ProcessPool", BreaksOnce)
-    with workers(2, timeout=10) as tasks:
-        assert dict(tasks.map(pow, [(2, k) for k in range(12)])) == {k: 2**k for k in range(12)}
-
-
-def test_a_pool_that_keeps_breaking_gives_up_in_words(monkeypatch) -> None:
-    monkeypatch.setattr(pool, "MAX_RESTARTS", 0)
+def test_a_process_that_is_not_what_it_was_is_given_no_other_task() -> None:
     with workers(1, timeout=10) as tasks:
-        ((_, first),) = tasks.map(os.getpid, [()])
-        os.kill(first, signal.SIGKILL)
-        time.sleep(0.3)
-        assert list(tasks.map(os.getpid, [()] * 2)) == [
-            (0, Lost("found no worker process that stays alive")),
-            (1, Lost("found no worker process that stays alive")),
-        ]
+        assert mapped(tasks, leaves_a_variable, *[("GRADAUDIT_TEST",)] * 3, group="one") == [None] * 3
 
 
-def test_only_the_task_that_was_running_is_lost() -> None:
+def test_a_process_that_dies_is_given_a_second_try(tmp_path) -> None:
     with workers(1, timeout=10) as tasks:
-        outcomes = dict(tasks.map(pow, [(2, 3), (2, "x"), (2, 5)]))
+        assert mapped(tasks, dies_once, (str(tmp_path / "died"),)) == ["alive"]
+
+
+def test_templates_may_die_at_any_time() -> None:
+    with workers(1, timeout=10) as tasks:
+        ((_, template),) = tasks.map(os.getppid, [Task(())])
+        os.kill(template, signal.SIGKILL)
+        (again,) = mapped(tasks, os.getppid, ())
+    assert isinstance(again, int)
+    assert again != template
+
+
+def test_a_template_that_its_worker_stops_ends_with_the_time_limit() -> None:
+    with workers(1, timeout=0.5) as tasks:
+        assert mapped(tasks, stops_its_template, ()) == [Lost("exceeded its time limit of 0.5 s", 0.5)]
+        assert mapped(tasks, pow, (2, 3)) == [8]
+
+
+def test_what_a_task_starts_ends_with_it(tmp_path) -> None:
+    file = tmp_path / "process"
+    with workers(1, timeout=10) as tasks:
+        mapped(tasks, starts_what_survives, (str(file),))
+        mapped(tasks, pow, (2, 3))
+        assert not alive(int(file.read_text()))
+
+
+def test_a_child_that_comes_back_says_nothing() -> None:
+    with workers(1, timeout=10) as tasks:
+        assert mapped(tasks, comes_back_twice, *[()] * 3, group="one") == ["once"] * 3
+
+
+def test_no_process_that_begins_gives_up_in_words(monkeypatch) -> None:
+    monkeypatch.setattr(forked.sys, "executable", "/bin/false")
+    monkeypatch.setattr(forked, "_templates", [])
+    with workers(1, timeout=10) as tasks:
+        assert mapped(tasks, pow, (2, 3), (2, 4)) == [Lost("found no worker process that stays alive")] * 2
+    while forked._templates:
+        forked._templates.pop().close()
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_only_the_task_that_was_running_is_lost(place: Any) -> None:
+    tasks = Workers(1, 4, place)
+    outcomes = mapped(tasks, pow, (2, 3), (2, "x"), (2, 5), group="one")
     assert (outcomes[0], outcomes[2]) == (8, 32)
-    assert isinstance(outcomes[1], Lost)
     assert outcomes[1].cause.startswith("raised TypeError: unsupported operand")
+    killed, alive = mapped(tasks, os.kill, (0, signal.SIGKILL), (os.getpid(), 0))
+    assert killed.cause.startswith("was killed with its process (SIGKILL)")
+    assert alive is None
+    assert mapped(Workers(1, 0.1, place), time.sleep, (60,)) == [Lost("exceeded its time limit of 0.1 s", 0.1)]
+    tasks.stop()
 
 
 def test_workers_work_in_the_folder_that_is_current_now(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with workers(1, timeout=10) as tasks:
-        assert [folder for _, folder in tasks.map(os.getcwd, [()])] == [str(tmp_path)]
+        assert mapped(tasks, os.getcwd, ()) == [str(tmp_path)]
 
 
 def test_a_task_begins_in_that_folder_wherever_the_one_before_went(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     with workers(1, timeout=10) as tasks:
-        assert list(tasks.map(os.chdir, [("/",)])) == [(0, None)]
-        assert list(tasks.map(os.getcwd, [()])) == [(0, str(tmp_path))]
+        assert mapped(tasks, os.chdir, ("/",), ("/",), group="one") == [None, None]
+        assert mapped(tasks, os.getcwd, ()) == [str(tmp_path)]
 
 
-def test_ctrl_c_is_blocked_in_workers_from_their_first_moment() -> None:
+def test_workers_have_no_terminal_that_ctrl_c_could_come_from() -> None:
     with workers(1, timeout=10) as tasks:
-        ((_, blocked),) = tasks.map(signal.pthread_sigmask, [(signal.SIG_BLOCK, ())])
-    assert signal.SIGINT in blocked
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        (session,) = mapped(tasks, os.getsid, (0,))
+    assert session != os.getsid(0)
 
 
 def test_what_a_task_prints_goes_to_a_log_that_starts_empty(tmp_path, monkeypatch, capfd) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with workers(1, timeout=10) as tasks:
-        ((_, log),) = tasks.map(write_to_stdout, [("first",)])
-        list(tasks.map(write_to_stdout, [("second",)]))
-        (found,) = tmp_path.glob(f"gradaudit-*/{log}")
-        assert found.read_text() == "second\n"
+        printed = mapped(tasks, read_what_is_printed, ("first",), ("second",), group="one")
+    assert printed == ["first\n", "second\n"]
     assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["normally", "by an error", "while tasks hang"])
@@ -120,11 +188,11 @@ def test_processes_and_files_are_gone_when_the_context_ends(how: str, tmp_path, 
 
     def use() -> None:
         with workers(2, timeout=60) as tasks:
-            seen.extend(process for _, process in tasks.map(os.getpid, [()] * 6))
+            seen.extend(process for _, process in tasks.map(os.getpid, [Task(())] * 6))
             if how == "by an error":
                 raise LookupError
             if how == "while tasks hang":
-                hanging = tasks.map(time.sleep, [(0,), (1000,), (1000,)])
+                hanging = tasks.map(time.sleep, [Task((0,)), Task((1000,)), Task((1000,))])
                 next(hanging)
 
     if how == "by an error":
@@ -142,3 +210,11 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_tasks_are_told_of_as_they_begin() -> None:
+    told: list[Task] = []
+    tasks = [Task((2, k)) for k in range(3)]
+    with workers(1, 30.0, told.append) as pool:
+        assert len(list(pool.map(pow, tasks))) == 3
+    assert told == tasks

@@ -11,9 +11,12 @@ from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
     "adopting",
+    "c-and-friends",
     "ci",
     "coverage",
     "debugging",
+    "editors",
+    "repair",
     "findings",
     "flow",
     "from-gradcheck",
@@ -27,9 +30,11 @@ GUIDES = {
     "process",
     "python",
     "reading-results",
+    "runs",
     "search",
     "stochastic-ops",
     "tolerance",
+    "trust",
     "upstream",
 }
 

@@ -83,6 +83,8 @@ class Model:
 
     def __call__(self, x: Tensor) -> Tensor:
         h = tanh(product(x, self.first), 0.5 if self.fault in ("tanh", "both") else 1.0)
+        if self.fault == "hidden":
+            return product(add(square(h), exp(h, replaces=True)), self.second)  # in reverse, exp comes first
         wrong = sine(h, 1.01 if self.fault in ("sine", "both") else 1.0)
         h = add(add(exp(h, replaces=self.fault == "replaces"), square(h)), wrong)  # in reverse, exp comes last
         if self.fault == "cut":

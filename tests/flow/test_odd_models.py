@@ -77,7 +77,8 @@ def test_a_loss_that_is_detached_is_told_apart_from_an_output_that_is(tmp_path: 
 
 def test_a_parameter_that_nothing_uses_is_told_to_be_that(tmp_path: Path) -> None:
     made = odd(tmp_path, "unused")
-    assert codes(made) == {"spare": {"unreached-parameter"}}
+    assert codes(made) == {"spare": {"unused-parameter"}}
+    assert of(made, "spare").verdict is Verdict.INCONCLUSIVE
     assert "the loss is not computed from it" in said(made)
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from flow_audits import audit, of, said
+from flow_audits import audit, codes, of, said
 
 from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
@@ -46,3 +46,11 @@ def test_every_wrong_step_is_named_and_no_right_one(tmp_path: Path, fault: str, 
 def test_a_backward_that_overwrites_is_told_to_do_so(tmp_path: Path) -> None:
     message = of(overwriting(tmp_path, "replaces"), "first").message
     assert "replaces the gradient of what it was computed from, where it should add to it" in message
+
+
+def test_a_backward_that_overwrites_and_is_right_by_the_order_of_steps_is_told_too(tmp_path: Path) -> None:
+    made = overwriting(tmp_path, "hidden")
+    assert codes(made) == {"first": {"accumulation"}}
+    assert steps(of(made, "first").message) == {"exp"}
+    assert of(made, "first").verdict is Verdict.FAIL
+    assert codes(overwriting(tmp_path)) == {}

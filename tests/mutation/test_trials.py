@@ -54,6 +54,22 @@ def test_every_fault_in_a_sine_is_noticed(folder: Path) -> None:
     assert set(found.values()) == {Fate.KILLED}
 
 
+def test_the_other_sign_of_an_even_function_is_the_same_function(folder: Path) -> None:
+    source = """
+    import numpy as np
+
+    def forward(x): return 1 / (1 + np.exp(-x))
+
+    def backward(u, x):
+        s = 1 / (1 + np.exp(-x))
+        return u * s * (1 - s)
+    """
+    spec = {"inputs": {"x": {"shape": [3, 4], "range": [-3.0, 3.0]}}, "dtype": ["float32", "float64"]}
+    found = fates(write_op(folder, "sigmoid", source, **spec), folder)
+    assert [line for line, fate in found.items() if fate is Fate.EQUIVALENT] == ["s = 1 / (1 + np.exp(x))"]
+    assert set(found.values()) == {Fate.KILLED, Fate.EQUIVALENT}
+
+
 FORMS = {
     "decorated": """
         import functools

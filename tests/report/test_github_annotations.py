@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from made_results import Paper, events_of, made_mismatch, made_result
 from rich.console import Console
 
+from gradaudit.report.console import tamed, without_commands
 from gradaudit.report.github import GithubReport, annotated_problem, annotation
+from gradaudit.report.terminal import TerminalReport
 from gradaudit.results import Finding, SourceLine
 from gradaudit.spec.case import Location
 from gradaudit.spec.errors import Problem
@@ -73,3 +75,15 @@ def test_nothing_in_its_parts_ends_an_annotation(message: str, title: str, file:
     assert len(line.splitlines()) == 1
     properties = line.removeprefix("::error ").partition("::")[0]
     assert [entry.partition("=")[0] for entry in properties.split(",")] == ["file", "title"]
+
+
+@pytest.mark.parametrize("said", ["::error::x", "  ::stop-commands::x", "##[error]x", "so ##[group]x", "a\n::debug::x"])
+def test_no_line_is_a_command_whatever_an_op_says(said: str) -> None:
+    paper = Paper(terminal=False)
+    console = without_commands(Console(file=paper, width=100))
+    report = TerminalReport(console, max_rows=3)
+    for event in events_of([made_result("error", message=said, op=said.replace("\n", " "))]):
+        report(event)
+    console.print(said, markup=False)
+    lines = (paper.getvalue() + tamed(said)).splitlines()
+    assert not [line for line in lines if line.lstrip().startswith("::") or "##[" in line]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_results import events_of, made_mismatch, made_result
 
 from gradaudit.report.files import AtomicFile
-from gradaudit.report.json import JsonReport
+from gradaudit.report.json import JsonReport, result_of, result_record
 from gradaudit.results import Finding, Result, SourceLine
 
 CONTRACT = {
@@ -198,3 +198,15 @@ def test_a_result_names_the_line_of_its_backward(tmp_path):
     place = SourceLine("my_ops.py", 8, "swish_backward")
     record = written([made_result("fail", source=place)], tmp_path)["results"][0]
     assert record["location"] == {"file": "my_ops.py", "line": 8}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        made_result(),
+        made_result("fail", [made_mismatch((0, 1), 1 + 2j, math.inf), made_mismatch((), math.nan)]),
+        made_result(source=SourceLine("ops.py", 3), findings=(Finding("kink", "a kink", {"slopes": [1.0, math.inf]}),)),
+    ],
+)
+def test_what_a_record_tells_is_read_back(result: Result) -> None:
+    assert result_record(result_of(result_record(result))) == result_record(result)

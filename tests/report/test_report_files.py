@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from gradaudit.report.files import AtomicFile, UnwritableError
+from gradaudit.report.files import AtomicFile, UnwritableError, are_one
 
 
 def test_it_appears_when_it_is_written(tmp_path) -> None:
@@ -26,18 +26,22 @@ def test_what_was_there_stays_until_then(tmp_path) -> None:
     assert (tmp_path / "report.json").read_text() == "new"
 
 
-def test_discarding_leaves_no_trace(tmp_path) -> None:
+def test_one_that_is_never_written_leaves_no_trace(tmp_path) -> None:
     (tmp_path / "report.json").write_text("old")
-    AtomicFile(str(tmp_path / "report.json")).discard()
+    AtomicFile(str(tmp_path / "report.json"))
     assert (tmp_path / "report.json").read_text() == "old"
     assert os.listdir(tmp_path) == ["report.json"]
 
 
-def test_discarding_after_writing_does_nothing(tmp_path) -> None:
-    file = AtomicFile(str(tmp_path / "report.json"))
-    file.write("new")
-    file.discard()
-    assert (tmp_path / "report.json").read_text() == "new"
+def test_two_names_of_one_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.json").touch()
+    (tmp_path / "link.json").symlink_to("here.json")
+    assert are_one("new.xml", "./new.xml")
+    assert are_one("here.json", "link.json")
+    assert are_one("-", "-")
+    assert not are_one("here.json", "new.xml")
+    assert not are_one("-", "./-")
 
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch) -> None:
@@ -50,7 +54,6 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch) -> None
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(UnwritableError, match=r"^cannot write .*report\.json: No space left on device$"):
         file.write("new")
-    file.discard()
     assert (tmp_path / "report.json").read_text() == "old"
     assert os.listdir(tmp_path) == ["report.json"]
 
@@ -81,7 +84,6 @@ def test_a_link_stays_a_link(tmp_path) -> None:
 def test_a_device_is_written_not_replaced(tmp_path) -> None:
     file = AtomicFile("/dev/null")
     file.write("gone")
-    file.discard()
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
@@ -94,7 +96,6 @@ def test_a_dash_is_standard_output(capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     file = AtomicFile("-")
     file.write("to stdout\n")
-    file.discard()
     assert capsys.readouterr().out == "to stdout\n"
     assert os.listdir(tmp_path) == []
 

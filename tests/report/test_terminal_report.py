@@ -8,7 +8,7 @@ import pytest
 from made_results import Paper
 from rich.console import Console
 
-from gradaudit.engine.events import CaseDone, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, CaseStarted, RunFinished, RunStarted
 from gradaudit.report.terminal import TerminalReport
 from gradaudit.results import Finding
 
@@ -107,6 +107,31 @@ def test_progress_shows_count_and_case_on_one_line(written, width: int) -> None:
     assert {len(bar) for bar in bars} == {width}
     if width == 200:
         assert "long_name[bfloat16]" in bars[-1]
+
+
+def test_a_case_that_takes_long_is_named_while_it_does(monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("gradaudit.report.terminal.time.monotonic", lambda: now[0])
+    paper = Paper(terminal=True)
+    report = TerminalReport(Console(file=paper, width=100, force_terminal=True, color_system=None))
+    report(RunStarted(cases=3, ops=3))
+
+    def bar() -> str:
+        report._progress.refresh()
+        return re.split(r"[\r\n]+|\x1b\[2K", paper.getvalue().rstrip())[-1].rstrip()
+
+    report(CaseStarted("m/quick::default[float32]"))
+    report(CaseStarted("m/hangs::default[float32]"))
+    now[0] += 1.0
+    report(CaseDone("m/quick::default[float32]", 1, 3))
+    assert bar().endswith("m/quick::default[float32]")
+    now[0] += 4.0
+    assert bar().endswith("5 s at m/hangs::default[float32]")
+    report(CaseStarted("m/last::default[float32]"))
+    report(CaseDone("m/hangs::default[float32]", 2, 3))
+    assert bar().endswith("m/hangs::default[float32]")
+    assert " s at " not in bar()
+    report(RunFinished(1.0, interrupted=False))
 
 
 def test_the_summary_counts_by_module_in_order_of_appearance(written, mixed) -> None:

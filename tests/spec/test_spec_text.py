@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spec_text import HEAD, load, refusal, refusals, spec
 
+from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
 from gradaudit.spec.source import read_documents
@@ -402,3 +404,38 @@ def test_no_value_in_any_place_brings_the_loader_down(tmp_path: Path, tree: dict
     file.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
     with contextlib.suppress(SpecError):
         assert load_specs([file]).cases
+
+
+def test_a_pipe_or_an_endless_device_among_specs_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "gone.yaml").symlink_to("nowhere")
+    with pytest.raises(SpecError) as raised:
+        load_specs([tmp_path])
+    said = {problem.location.file.name: problem.message for problem in raised.value.problems}
+    assert said == {
+        "pipe.yaml": "is no regular file: expected a file of text",
+        "zero.yaml": "is no regular file: expected a file of text",
+        "gone.yaml": "cannot be read: No such file or directory",
+    }
+
+
+def test_a_file_that_nobody_wrote_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "huge.yaml").touch()
+    os.truncate(tmp_path / "huge.yaml", 2**33)
+    with pytest.raises(SpecError, match=r"has 8,589,934,592 bytes: expected a spec of at most 67,108,864"):
+        load_specs([tmp_path])
+
+
+def test_thousands_of_cases_and_of_avoided_points(tmp_path: Path) -> None:
+    cases = "".join(f"  - name: case_{k}\n" for k in range(2_000))
+    points = ", ".join(f"{k}.5" for k in range(5_000))
+    (tmp_path / "many.yaml").write_text(
+        "op: many\ntarget: {forward: 'k:f', backward: 'k:b'}\ndtype: float32\n"
+        f"inputs: {{x: {{shape: [50], range: [0.0, 4000.0], avoid: {{points: [{points}], margin: 0.25}}}}}}\n"
+        f"cases:\n{cases}"
+    )
+    loaded = load_specs([tmp_path]).cases
+    assert [case.name for case in loaded] == [f"case_{k}" for k in range(2_000)]
+    drawn = draw_inputs(loaded[7])["x"]
+    assert (abs(drawn - drawn.astype(int) - 0.5) >= 0.25).all()

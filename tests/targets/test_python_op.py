@@ -298,3 +298,26 @@ def test_the_op_s_signature_is_that_of_the_protocol() -> None:
     for method in ("forward", "backward", "differentiable_outputs"):
         theirs, ours = (inspect.signature(getattr(kind, method)).parameters for kind in (Op, PythonOp))
         assert list(theirs) == list(ours)
+
+
+class TestSeveralOutputsThatNobodyChoseFrom:
+    """Where backward does not know that its upstream is a tuple, the error says what to write."""
+
+    @staticmethod
+    def fails(**settings: Any) -> str:
+        named = {"args": ("upstream", "x"), "returns": ("x",)} | settings
+        op = op_of(lambda x: (x, 2 * x), lambda u, x: (X, X, X), **named)
+        upstream = (U,) if settings.get("counted") else (U, V)
+        with pytest.raises(OpError) as caught:
+            op.backward(upstream, {"x": X}, op.forward({"x": X}))
+        return str(caught.value)
+
+    def test_they_are_counted_and_the_key_is_given(self) -> None:
+        said = self.fails()
+        assert "backward returned 3 gradients; expected 1 (x)" in said
+        assert "forward returned 2 floating outputs, so upstream is a tuple of as many" in said
+        assert "write 'outputs: {differentiable: [0]}' under target" in said
+
+    def test_nothing_of_it_where_the_spec_chose(self) -> None:
+        assert "outputs: {differentiable" not in self.fails(counted=(0,))
+        assert "outputs: {differentiable" not in self.fails(args=("upstream[0]", "x"))

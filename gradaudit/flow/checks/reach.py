@@ -27,18 +27,10 @@ def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:
 
 
 def _why(subject: FlowSubject, name: str) -> str:
-    if _replaced(subject, name):
+    if subject.replaces(name):
         return "the model puts another tensor in its place when it is called"
     way = subject.way(name)
     return "what is computed from it does not change the loss" if way.used else "the loss is not computed from it"
-
-
-def _replaced(subject: FlowSubject, name: str) -> bool:
-    """Whether the model has another tensor now where this parameter was."""
-    op = subject.op
-    now = op.tape.parameters(op.model)
-    path = name if name in now else name.removeprefix("model.")
-    return path in now and name in op.trained and now[path] is not op.trained[name]
 
 
 def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:

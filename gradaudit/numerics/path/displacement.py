@@ -1,20 +1,20 @@
-"""Displacements of the inputs that a path runs along: long, inside the domain, with random signs."""
+"""Displacements of the inputs that a path runs along: long, inside the domain, with signs that one may choose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
 from gradaudit.numerics.path.claim import Domain
 
-SHORTEST = 0.5
+SHORTEST = 0.85
 """Displacements are drawn between this part of the longest and the longest."""
 
-CLOSE_TO_WALL = 4.0
-"""By how much a displacement is shortened that leaves the domain on either side."""
+SHORT_OF_WALL = 1 - 2.0**-6
+"""Part of the way to a wall that elements go at most: rounding must not take them through it."""
 
 SAME_SIGN = 2.0
 """Where the domain lies on one side of zero, an element moves by at most this many times the share, relative to itself:
@@ -22,59 +22,86 @@ log, sqrt and reciprocals stay on their side."""
 
 
 @dataclass(frozen=True)
-class Box:
-    """The values that an input may take on a path."""
+class Room:
+    """How far each element of an input may move.
 
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, x: Array, domain: Domain) -> Box:
-        """Return the declared domain, or else the range of the values; some width where all values are equal."""
-        low, high = domain if domain is not None else (float(x.min()), float(x.max()))
-        if low < high:
-            return cls(low, high)
-        if domain is not None:
-            return cls(low, low)
-        return cls(low - abs(low) / 2, low + abs(low) / 2) if low else cls(-1.0, 1.0)
-
-    @property
-    def width(self) -> float:
-        """Distance of its walls."""
-        return self.high - self.low
-
-    @property
-    def one_sided(self) -> bool:
-        """Whether zero lies outside."""
-        return self.low > 0 or self.high < 0
-
-
-def draw(x: Array, domain: Domain, share: float, rng: np.random.Generator, signs: Array | None = None) -> Array:
-    """Return random displacements of an input, as a vector of float64 on its device.
-
-    Args:
-        x: real.
-        domain: of its values.
-        share: length of the longest displacement, as a part of the box's width.
-        rng: random stream.
-        signs: which way each element moves unless it would leave the domain, 0 for those that stay; default: random.
+    Attributes:
+        up: largest displacement upwards, as a vector of float64.
+        down: likewise downwards, positive.
+        length: what displacements are drawn below, before they are cut; likewise a vector.
 
     """
-    box, size = Box.of(x, domain), count(x)
-    signs = like(2.0 * rng.integers(0, 2, size) - 1.0, x) if signs is None else signs
-    drawn = signs * like(rng.uniform(SHORTEST, 1.0, size) * (share * box.width), x)
-    xp, base = namespace(drawn), as_reals(x)
-    if box.one_sided:
-        most = SAME_SIGN * share * abs(base)
-        drawn = xp.where(drawn > most, most, xp.where(drawn < -most, -most, drawn))
-    for moved_back in (-1.0, 1.0 / CLOSE_TO_WALL):
-        drawn = xp.where(outside(base + drawn, box), moved_back * drawn, drawn)
-    return drawn
+
+    up: Array
+    down: Array
+    length: Array
+
+    @classmethod
+    def of(cls, x: Array, domain: Domain, share: float) -> Room:
+        """Return the room in the domain, or in the range of the values where none is declared.
+
+        Args:
+            x: real.
+            domain: lowest and highest value.
+            share: length of the longest displacement, as a part of the domain's width.
+
+        """
+        low, high = _box(x, domain)
+        base = as_reals(x)
+        xp = namespace(base)
+        length = xp.zeros_like(base) + share * (high - low)
+        if low > 0 or high < 0:
+            length = xp.minimum(length, SAME_SIGN * share * abs(base))
+        return cls(up=SHORT_OF_WALL * (high - base), down=SHORT_OF_WALL * (base - low), length=length)
+
+    def draw(self, rng: np.random.Generator, signs: Array | None = None) -> Array:
+        """Return random displacements as a vector of float64.
+
+        Args:
+            rng: random stream.
+            signs: which way each element moves where it can, 0 for those that stay; default: random.
+
+        """
+        size = count(self.up)
+        if signs is None:
+            signs = like(2.0 * rng.integers(0, 2, size) - 1.0, self.up)
+        return self.displaced(like(rng.uniform(SHORTEST, 1.0, size), self.up), signs)
+
+    def displaced(self, parts: Array, signs: Array) -> Array:
+        """Return displacements: parts of the longest with given signs.
+
+        An element turns round where it has too little room on its way and more on the other.
+        """
+        xp = namespace(self.up)
+        wanted = parts * self.length
+        ahead = xp.where(signs < 0, self.down, self.up)
+        behind = xp.where(signs < 0, self.up, self.down)
+        turned = (ahead < wanted) & (behind > ahead)
+        signs = xp.where(turned, -signs, signs)
+        return signs * xp.clip(xp.minimum(wanted, xp.where(turned, behind, ahead)), 0.0, None)
+
+    def without(self, blocked: Array, moved: Array, shorter: float) -> Room:
+        """Return the room where blocked elements cannot go again the way that they moved; only a part of it."""
+        xp = namespace(self.up)
+        rest = abs(moved) * shorter
+        return replace(
+            self,
+            up=xp.where(blocked & (moved > 0), rest, self.up),
+            down=xp.where(blocked & (moved < 0), rest, self.down),
+        )
+
+    def scaled(self, factor: float | Array) -> Room:
+        """Return the same room for displacements that are longer or shorter by a factor."""
+        return replace(self, length=self.length * factor)
 
 
-def outside(values: Array, box: Box) -> Array:
-    """Return where values lie beyond a wall."""
-    return (values < box.low) | (values > box.high)
+def _box(x: Array, domain: Domain) -> tuple[float, float]:
+    if domain is not None:
+        return domain
+    low, high = float(x.min()), float(x.max())
+    if low < high:
+        return low, high
+    return (low - abs(low) / 2, low + abs(low) / 2) if low else (-1.0, 1.0)
 
 
 class Route:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gradaudit.explain.explanation import Explanation, Study
 from gradaudit.report.json import plain, result_record
+from gradaudit.report.repairs import repairs_record
 from gradaudit.results import Result
 
 SCHEMA = 1
@@ -31,8 +32,16 @@ def _record(explanation: Explanation) -> dict[str, Any]:
         "studies": [_study_record(study) for study in explanation.studies],
         "graphs": [asdict(view) for view in explanation.views],
         "trainings": [_training_record(result) for result in explanation.results if result.training],
+        **_repairs_record(explanation),
         "next": [page.name for page in explanation.remedies],
     }
+
+
+def _repairs_record(explanation: Explanation) -> dict[str, Any]:
+    if explanation.repairs is None:
+        return {}
+    record = repairs_record(explanation.repairs)
+    return {key: record[key] for key in ("repairs", "no_repair")}
 
 
 def _training_record(result: Result) -> dict[str, Any]:

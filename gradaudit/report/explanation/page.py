@@ -8,6 +8,7 @@ from typing import Any
 
 from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Explanation, Sighting, Study, ToleranceInForce, place_of
+from gradaudit.repair.repairs import Repairs
 from gradaudit.report import numbers
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
 from gradaudit.report.explanation.cases_table import cases_table
@@ -16,6 +17,7 @@ from gradaudit.report.explanation.glyphs import Glyphs
 from gradaudit.report.explanation.heat_drawing import draw_heat_map
 from gradaudit.report.explanation.model_blocks import model_blocks
 from gradaudit.report.mismatch import is_unexplained, worst_and_table
+from gradaudit.report.repairs import repair_lines
 from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
 
 MAX_PLACES = 4
@@ -28,6 +30,7 @@ MAX_EVIDENCE = 200
 def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
     """Yield the blocks of an explanation's page."""
     yield Heading(_title(explanation), 1)
+    yield from _repaired(explanation)
     if explanation.notes:
         yield Prose(explanation.notes)
     yield from _audited(explanation)
@@ -38,6 +41,19 @@ def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Bl
         yield from _studied(study, glyphs, max_rows)
     yield from _next_steps(explanation)
     yield from _reproduced(explanation)
+
+
+def _repaired(explanation: Explanation) -> Iterator[Block]:
+    if explanation.repairs is None:
+        return
+    yield Heading("Repair")
+    for made in explanation.repairs.repairs:
+        heading, *changed, effect = repair_lines(Repairs(explanation.op, (made,)))
+        yield Prose(f"{heading[:1].upper()}{heading[1:]}")
+        yield Code("\n".join(changed), "diff")
+        yield Prose(f"{effect[:1].upper()}{effect[1:]}.")
+    if explanation.repairs.message:
+        yield Prose(f"None: {explanation.repairs.message}.")
 
 
 def _title(explanation: Explanation) -> str:
@@ -58,7 +74,8 @@ def _count(results: Sequence[Result], verdict: Verdict) -> int:
 def _audited(explanation: Explanation) -> Iterator[Block]:
     yield Heading("What was audited")
     calls = explanation.signature.calls.items()
-    yield Entries((("spec", f"{explanation.location} (module {explanation.module})"), *calls))
+    spec = f"{explanation.location} (module {explanation.module})"
+    yield Entries((*((("spec", spec),) if explanation.location else ()), *calls))
     yield cases_table(explanation.cases)
     if explanation.tolerances:
         yield Entries(tuple(("tolerance", _tolerance(made)) for made in explanation.tolerances))
@@ -249,6 +266,8 @@ def _peace(explanation: Explanation) -> str:
 
 def _reproduced(explanation: Explanation) -> Iterator[Block]:
     study = max(explanation.studies, key=lambda study: (study.result.verdict.severity, bool(study.curve)))
+    if not study.command:
+        return
     yield Heading("Reproduce it")
     yield Code(study.command, "sh")
     if study.snippet:

@@ -30,6 +30,8 @@ class DescribedTape:
 
     """
 
+    adds_up = False
+
     def __init__(self, description: TapeDescription, kind: type) -> None:
         self.description = description
         self.kind = kind
@@ -200,6 +202,10 @@ class DescribedTape:
     def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
         """Do nothing: what a framework's functions are is not known."""
         return nullcontext(False)
+
+    def uncast(self) -> AbstractContextManager[None]:
+        """Do nothing: nothing is cast by itself."""
+        return nullcontext()
 
     def hooked(self, tensor: Tensor) -> bool:
         """Return false: nothing is known of hooks."""

@@ -31,12 +31,14 @@ class Node:
         parents: what it was computed from, or a function that tells when it is asked: graphs are deep, and may have
             cycles by mistake.
         identity: tells this node from others, whatever wraps it.
+        dtype: the name of the dtype that it computed in, empty where the framework does not tell.
 
     """
 
-    def __init__(self, name: str, parents: Parents | Callable[[], Parents], identity: int) -> None:
+    def __init__(self, name: str, parents: Parents | Callable[[], Parents], identity: int, dtype: str = "") -> None:
         self.name = name
         self.identity = identity
+        self.dtype = dtype
         self._parents = parents
 
     @property
@@ -117,7 +119,13 @@ class Tape(Protocol):
     """How tensors are made, read and differentiated in a framework; arrays in and out are NumPy's.
 
     All of it may raise ``TapeError``.
+
+    Attributes:
+        adds_up: whether the framework itself adds up the gradients of what several steps share, not each step.
+
     """
+
+    adds_up: bool
 
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a new leaf with these values; ``tracked`` where a gradient of it will be asked for."""
@@ -181,6 +189,10 @@ class Tape(Protocol):
 
     def exact(self) -> AbstractContextManager[None]:
         """Let tensors that come to be within the context keep the precision of the arrays that they are made from."""
+        ...
+
+    def uncast(self) -> AbstractContextManager[None]:
+        """Let nothing be cast to a narrower dtype by itself within the context."""
         ...
 
     def recording(self) -> AbstractContextManager[list[Creation]]:

@@ -31,6 +31,8 @@ MADE = frozenset({"BUFFER", "CONST", "COPY", "DEVICE", "UNIQUE"})
 class TinygradTape:
     """Objects with tensors, or functions with a bare list of parameters, on tinygrad's tensors."""
 
+    adds_up = True
+
     def __init__(self) -> None:
         _choose_device()
         self._leaves: dict[int, AnyTensor] = {}
@@ -114,6 +116,10 @@ class TinygradTape:
     def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
         """Do nothing: a lazy operation is not taken again."""
         return nullcontext(False)
+
+    def uncast(self) -> AbstractContextManager[None]:
+        """Do nothing: nothing is cast by itself."""
+        return nullcontext()
 
     def hooked(self, tensor: AnyTensor) -> bool:
         """Return false: there are no hooks."""

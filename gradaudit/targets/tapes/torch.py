@@ -33,6 +33,8 @@ class TorchTape:
     intent, are no parameters.
     """
 
+    adds_up = True
+
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a tensor of a copy of the array."""
         return _from_array(np.array(array, order="C")).requires_grad_(tracked)
@@ -223,6 +225,22 @@ class TorchTape:
         with watching(Replayer(look, self.node, key, self.array)):
             yield True
 
+    @contextmanager
+    def uncast(self) -> Iterator[None]:
+        """Let every autocast that is entered be none."""
+        enter = torch.autocast.__enter__
+
+        def entered(context: Any) -> Any:
+            made = enter(context)
+            torch.set_autocast_enabled(context.device, False)
+            return made
+
+        torch.autocast.__enter__ = entered
+        try:
+            yield
+        finally:
+            torch.autocast.__enter__ = enter
+
     def hooked(self, tensor: Tensor) -> bool:
         """Whether a hook on it changes a gradient, or one that is many times as large; one that raises is said to."""
         if not self.is_tensor(tensor) or not tensor._backward_hooks:
@@ -255,7 +273,13 @@ def _node(made: Any) -> Node:
     def parents() -> tuple[Any, ...]:
         return tuple(_parent(next_) for next_, _ in made.next_functions)
 
-    return Node(type(made).__name__, parents, id(made))
+    return Node(type(made).__name__, parents, id(made), _dtype(made))
+
+
+def _dtype(made: Any) -> str:
+    """Return the name of the dtype of what a node made."""
+    told = getattr(made, "_input_metadata", None)
+    return str(told[0].dtype).removeprefix("torch.") if told else ""
 
 
 def _parent(made: Any) -> Any:

@@ -116,6 +116,7 @@ def _region(low: float, high: float, factor: float) -> Backward:
 
 
 RIGHT = {
+    "ripple, saturated": Approximate(lambda x: np.tanh(x) + 1e-7 * np.sin(9 * x), _tanh_backward, -12.0, 12.0),
     "ripple": Approximate(lambda x: np.tanh(x) + 1e-7 * np.sin(9 * x), _tanh_backward),
     "float32 inside": Approximate(lambda x: np.tanh(x.astype(np.float32)).astype(np.float64), _tanh_backward),
     "bfloat16 inside": Approximate(lambda x: np.tanh(_bf16(x)), _tanh_backward),

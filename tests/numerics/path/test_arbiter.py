@@ -52,12 +52,17 @@ def _ruling(op: Approximate, seed: int, special: float | None = None) -> Ruling 
     return arbitrate(claim, accused, np.random.default_rng(seed + 3), differences)
 
 
+def _seeds(name: str) -> range:
+    """Return which points are looked at: fewer where forward itself takes long."""
+    return range(1 if name.startswith("bisection") else 3)
+
+
 @pytest.mark.parametrize("name", RIGHT)
 def test_right_gradients_of_approximations_are_let_off(name: str) -> None:
-    rulings = [ruling for seed in range(3) if (ruling := _ruling(RIGHT[name], seed)) is not None]
+    rulings = [ruling for seed in _seeds(name) if (ruling := _ruling(RIGHT[name], seed)) is not None]
     let_off = [ruling for ruling in rulings if ruling.withdrawn]
     assert rulings
-    assert len(let_off) >= len(rulings) - 1
+    assert len(let_off) >= 2 * len(rulings) / 3
     codes = {ruling.code for ruling in let_off}
     assert codes == {"straight-through" if name in STRAIGHT_THROUGH else "approximate-forward"}
 

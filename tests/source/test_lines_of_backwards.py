@@ -43,7 +43,7 @@ def raising_backward(upstream: Any, x: Any) -> Any:
 def test_a_pair_of_functions(backward: Any) -> None:
     (result,) = gradaudit.check(gradaudit.op(lambda x: x**3, backward), {"x": X}).results
     assert result.source is not None
-    assert result.source.file.endswith("test_places.py")
+    assert result.source.file.endswith("test_lines_of_backwards.py")
     assert (result.source.line, result.source.function) == (line_of(backward), backward.__name__)
     assert f"Source:     {result.source}" in gradaudit.check(gradaudit.op(lambda x: x**3, backward), {"x": X}).report
 

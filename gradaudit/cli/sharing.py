@@ -1,0 +1,48 @@
+"""``--shard``: the share of a run that this machine audits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradaudit.cli.ending import leave
+from gradaudit.cli.recording import Recording
+from gradaudit.engine.events import Handler, RunShared
+from gradaudit.engine.shards import NoShardError, costs_of, parse_shard, shares
+from gradaudit.spec.load import Specs
+from gradaudit.store.read import seconds_by_case
+from gradaudit.store.schema import StoreError, open_to_read
+from gradaudit.targets.frameworks import missing_framework
+
+
+def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: Handler) -> Specs:
+    """Return the specs with the cases of one share.
+
+    Args:
+        loaded: the specs.
+        text: names the share, as in ``3/16``; None for all of it.
+        recording: where what cases took may be recorded; the same on every machine, or on none.
+        emit: told of the share.
+
+    """
+    if text is None:
+        return loaded
+    try:
+        shard = parse_shard(text)
+    except NoShardError as error:
+        leave(str(error))
+    seconds = _recorded(recording)
+    cases = [case for case in loaded.cases if missing_framework(case.target) is None]
+    chosen = shares(costs_of(cases, seconds), shard.of)
+    own = {case.id for case, share in zip(cases, chosen, strict=True) if share == shard.number - 1}
+    emit(RunShared(shard.number, shard.of, len(own), tuple(case.id for case in cases), measured=bool(seconds)))
+    return replace(loaded, cases=tuple(case for case in loaded.cases if case.id in own))
+
+
+def _recorded(recording: Recording | None) -> dict[tuple[str, str, str], float]:
+    if recording is None or not recording.path.exists():
+        return {}
+    try:
+        with open_to_read(recording.path) as connection:
+            return seconds_by_case(connection)
+    except StoreError as error:
+        leave(str(error))

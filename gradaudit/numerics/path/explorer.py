@@ -1,0 +1,197 @@
+"""Paths for some of the inputs: as long as forward's noise asks for, and turned round where there is a kink ahead."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
+from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.displacement import SHORTEST, Room
+from gradaudit.numerics.path.nodes import SLOPE_ERROR
+from gradaudit.numerics.path.partition import spread
+from gradaudit.numerics.path.pool import Pool
+from gradaudit.numerics.path.walk import Walked, walk
+
+LENGTHS = 6
+"""Lengths of a path that are tried where the quadrature is worse than forward's noise."""
+
+TURN_ABOUT = ((1, 1, 1, 1), (1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
+"""Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
+from that of the others."""
+
+UNEVEN = 6.0
+"""How many times more than usual noise the quadrature may miss of a block before its elements take shorter ways."""
+
+LONGER = 2.0
+"""How many times longer paths are where the usual ones do not show enough."""
+
+COHERENT = 0.1
+"""By how much more elements follow the claimed gradient's sign than go against it, where all of them would be too many:
+the sum of many tells of a common error even so."""
+
+TURNS = 3
+"""Walks of one path, with elements turned round in between."""
+
+AN_EIGHTH = 0.125
+"""Of the way to a kink, as far as is known, an element may go again."""
+
+MOST_KINKED = 0.5
+"""Where more elements than this part seem to have kinks, it is not they that have them."""
+
+FINE = 2.0
+"""How many times forward's noise the quadrature may be off by."""
+
+
+class Explorer:
+    """Draws and walks paths that move some inputs, and remembers how far each element can go.
+
+    Args:
+        claim: forward and backward.
+        start: forward at the point.
+        first: the claimed gradients there, vectors by input.
+        names: the inputs to move.
+        rng: random stream.
+        moving: by input, a vector of 0 for elements that stay and 1 for others; default: all move.
+        share: length of the longest displacement, as a part of the domain's width.
+        pool: says which blocks are told apart; each kink counts where there are several.
+
+    Attributes:
+        share: length at present.
+
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        start: Values,
+        first: dict[str, Array],
+        names: tuple[str, ...],
+        rng: np.random.Generator,
+        moving: dict[str, Array] | None,
+        share: float,
+        pool: Pool,
+    ) -> None:
+        self._claim = claim
+        self._start = start
+        self._first = first
+        self.names = names
+        self._rng = rng
+        self._moving = moving
+        self.share = share
+        self._first_share = share
+        self._rooms = {name: Room.of(claim.inputs[name], claim.domains[name], share) for name in names}
+        self._pool = pool
+        self._walks = 0
+        self._coherence = 1.0
+
+    def path(self) -> Walked | None:
+        """Walk a path with a fresh displacement, anew while that makes it better; None where none can be walked.
+
+        Displacements follow the signs of the claimed gradient, so that an error which all elements share adds up: all
+        of them on every second path, unless that takes forward where the quadrature fails; else somewhat over half.
+        """
+        self._walks += 1
+        best: tuple[float, float, Walked] | None = None
+        for _ in range(LENGTHS):
+            worth, fine, walked = self._at_this_length()
+            if walked is not None and (best is None or worth < best[0]):
+                best = worth, self.share, walked
+            elif best is not None:
+                break  # shorter is no better: what the quadrature seems to miss is backward's rounding
+            if fine:
+                break
+            self._rescale(1 / (2 if self.share > AN_EIGHTH else 4))
+        if best is None:
+            return None
+        self._rescale(best[1] / self.share)
+        return best[2]
+
+    def _at_this_length(self) -> tuple[float, bool, Walked | None]:
+        """Return the best path of this length, its error relative to the length, and whether it is fine enough."""
+        best: tuple[float, Walked | None] = (math.inf, None)
+        fine = False
+        apart = self._pool.partition is not None
+        coherent = self._coherence == 1.0 and self._walks % 2 == 1
+        plan = self._planned(1.0 if coherent else COHERENT)
+        for turn in range(TURNS):
+            displacements = {name: self._rooms[name].displaced(*plan[name]) for name in self.names}
+            walked = walk(self._claim, displacements, self._start, self._first)
+            noise, missed = (math.inf, math.inf) if walked is None else self._errors(walked)
+            fine = missed <= FINE * noise
+            if coherent and not fine:
+                self._coherence, coherent = COHERENT, False
+                plan = self._planned(COHERENT)
+                continue
+            if walked is None:
+                break
+            worth = math.hypot(noise, missed) / self.share
+            if worth < best[0]:
+                best = worth, walked
+            if (fine and not apart) or turn == TURNS - 1 or not self._turn(walked):
+                break
+        return best[0], fine, best[1]
+
+    def _errors(self, walked: Walked) -> tuple[float, float]:
+        """Return the usual standard error of a block's slope, and what the quadrature misses of it."""
+        nothing = {name: 0.0 * self._first[name] for name in self.names}
+        found = walked.residual(self._pool.partition, self._pool.axes, nothing)
+        scatter, missed = (float(np.median(on_host(each))) for each in (found.scatter, found.missed))
+        return SLOPE_ERROR * math.sqrt(scatter), math.sqrt(missed)
+
+    def lengthen(self) -> bool:
+        """Try longer paths from now on, where the quadrature had no trouble with these: noise hides less of them."""
+        if self.share == self._first_share and self._coherence == 1.0:
+            self._rescale(LONGER)
+            return True
+        return False
+
+    def _rescale(self, factor: float) -> None:
+        self._rooms = {name: room.scaled(factor) for name, room in self._rooms.items()}
+        self.share *= factor
+
+    def _planned(self, coherence: float) -> dict[str, tuple[Array, Array]]:
+        """Return how far, as parts of the longest displacement, and which way each element is to move."""
+        plan = {}
+        for place, name in enumerate(self.names):
+            like_this = self._rooms[name].up
+            xp, size = namespace(like_this), count(like_this)
+            along = like(np.where(self._rng.random(size) < (1 + coherence) / 2, 1.0, -1.0), like_this)
+            claimed = xp.sign(self._first[name]) * TURN_ABOUT[self._walks // 2 % 4][place % 4]
+            anyhow = like(2.0 * self._rng.integers(0, 2, size) - 1.0, like_this)
+            signs = xp.where(claimed == 0, anyhow, claimed * along)
+            if self._moving is not None:
+                signs = signs * self._moving[name]
+            plan[name] = like(self._rng.uniform(SHORTEST, 1.0, size), like_this), signs
+        return plan
+
+    def _turn(self, walked: Walked) -> bool:
+        """Take from the elements with a kink ahead the way to it; return whether there are any that this helps."""
+        turned = False
+        for name in self.names:
+            kinked = walked.kinked(name).reshape(-1)
+            many = int(kinked.sum())
+            if 0 < many <= MOST_KINKED * count(kinked):
+                self._rooms[name] = self._rooms[name].without(kinked, walked.moved[name], AN_EIGHTH)
+                turned = True
+        return self._shorten(walked) or turned
+
+    def _shorten(self, walked: Walked) -> bool:
+        """Make the displacements of blocks half as long of which the quadrature misses much more than of others."""
+        if self._pool.partition is None or self._pool.partition.blocks >= max(
+            count(self._first[name]) for name in self.names
+        ):
+            return False
+        nothing = {name: 0.0 * self._first[name] for name in self.names}
+        found = walked.residual(self._pool.partition, self._pool.axes, nothing)
+        usual = float(np.median(on_host(found.scatter + found.missed)))
+        rough = found.missed > UNEVEN**2 * usual
+        if not 0 < float((1.0 * rough).mean()) <= MOST_KINKED:
+            return False
+        xp = namespace(rough)
+        for name in self.names:
+            shape = tuple(self._claim.inputs[name].shape)
+            factor = xp.where(spread(1.0 * rough, shape, self._pool.axes[name]) > 0, 0.5, 1.0)
+            self._rooms[name] = self._rooms[name].scaled(factor)
+        return True

@@ -1,0 +1,192 @@
+"""From blocks that fail to the elements that are wrong: confirmed on fresh paths, halved, and named in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.numerics.arrays import Array, count, like, on_host
+from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.explorer import Explorer
+from gradaudit.numerics.path.pool import Looks, Pool
+from gradaudit.numerics.path.report import Culprit
+
+CONFIRMED = 1e-4
+"""Chance that noise alone confirms a suspicion."""
+
+PATHS = 3
+"""Paths that confirm one; a part that is looked at on the way takes one."""
+
+
+LIKELY = 16
+ACCOUNTED = 0.4
+"""Elements whose displacements the trend follows best, looked at first, and the part of it that they must show."""
+
+MOST_BLOCKS = 3
+"""Failing blocks that are looked into, the worst first."""
+
+MOST_INDICES = 16
+"""Wrong elements that are named one by one; more are named as a block."""
+
+Places = NDArray[np.intp]
+Confirmed = tuple[Pool, Looks]
+MakeExplorer = Callable[[tuple[str, ...], dict[str, Array] | None], Explorer]
+
+
+class Search:
+    """Looks for what is wrong in suspected blocks.
+
+    Args:
+        claim: forward and backward.
+        explorer: makes what walks paths of some inputs, with weights of elements.
+        allowed: by input, what each element may be off by.
+        common: relative error that all elements of a block may share.
+        calls: forwards that may be spent.
+
+    Attributes:
+        unexplained: what was suspected and not confirmed, and what there were no calls for; a sentence each.
+
+    """
+
+    def __init__(
+        self, claim: Claim, explorer: MakeExplorer, allowed: dict[str, Array], common: float, calls: int
+    ) -> None:
+        self._claim = claim
+        self._explorer = explorer
+        self._allowed = allowed
+        self._common = common
+        self._until = claim.forwards + calls
+        self._wholly: list[str] = []
+        self._suspects: dict[str, list[tuple[Pool, Looks]]] = {}
+        self.unexplained: list[str] = []
+
+    def suspect(self, pool: Pool, looks: Looks) -> None:
+        """Note that blocks of a pool fail."""
+        for name in pool.names:
+            self._suspects.setdefault(name, []).append((pool, looks))
+
+    def suspect_all_of(self, name: str) -> None:
+        """Note that all elements of an input seem to share an error."""
+        self._wholly.append(name)
+
+    def run(self) -> tuple[Culprit, ...]:
+        """Return the culprits of all inputs."""
+        found = [culprit for name in self._suspects for culprit in self._of_input(name)]
+        for name in dict.fromkeys(self._wholly):
+            if all(culprit.input != name for culprit in found):
+                size = count(self._allowed[name])
+                confirmed = self._confirmed(name, np.arange(size), size)
+                found += self._named((np.arange(size), confirmed)) if confirmed is not None else []
+        if self._suspects and not found:
+            names = ", ".join(self._suspects)
+            self.unexplained.append(f"{names}: a trend above the tolerance that no part of one input confirms alone")
+        return tuple(found)
+
+    def _of_input(self, name: str) -> list[Culprit]:
+        """Return the culprits of an input: from its finest blocks that fail, else from the input as a whole."""
+        for pool, looks in sorted(self._suspects[name], key=lambda each: -count(each[1].failing)):
+            failing = on_host(looks.failing)
+            worth = on_host(looks.seen / looks.bound)
+            size = count(pool.spread(looks.bound, name))
+            blocks = on_host(pool.spread(like(np.arange(failing.size, dtype=np.float64), looks.bound), name)).astype(
+                int
+            )
+            places = np.flatnonzero(failing[blocks])
+            confirmed = self._confirmed(name, places, size)
+            if confirmed is None:
+                continue
+            if failing.size == size:
+                return self._named_one_by_one(name, pool, looks, places, confirmed)
+            if failing.size == 1:
+                return self._named(self._halved(name, places, size, confirmed))
+            worst = [block for block in np.argsort(-worth) if failing[block]][:MOST_BLOCKS]
+            found = []
+            for block in worst:
+                mine = np.flatnonzero(blocks == block)
+                inside = confirmed if len(worst) == 1 else self._confirmed(name, mine, size)
+                if inside is not None:
+                    found += self._named(self._halved(name, mine, size, inside))
+            if failing.sum() > len(found):
+                found += self._named((places, confirmed))
+            return found
+        return []
+
+    def _named_one_by_one(
+        self, name: str, pool: Pool, looks: Looks, places: Places, confirmed: Confirmed
+    ) -> list[Culprit]:
+        """Return few elements that fail by themselves one by one, and many as a block if most do on fresh paths."""
+        if places.size > MOST_INDICES:
+            fresh = Pool(pool.partition, {name: pool.axes[name]})
+            if self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
+                return []
+            again = fresh.looks(self._common, CONFIRMED)
+            still = places[on_host(fresh.spread(1.0 * again.failing, name))[places] > 0]
+            if 2 * still.size < places.size:
+                return self._named((places, confirmed))
+            bound = float(np.sqrt((on_host(again.bound) ** 2).sum() / (on_host(fresh.claimed()) ** 2).sum()))
+            return [Culprit(name, "block", still, fresh.shared_error(), bound)]
+        errors = on_host(pool.estimate(name))
+        bounds = on_host(looks.bound) / np.maximum(on_host(pool.reach(name)), np.finfo(float).tiny)
+        return [Culprit(name, "index", np.array([k]), float(errors[k]), float(bounds[k])) for k in places]
+
+    def _named(self, found: tuple[Places, Confirmed]) -> list[Culprit]:
+        """Return the culprit that confirmed elements are; none where their trend is within the tolerance."""
+        places, (pool, looks) = found
+        if not bool(looks.failing[0]):
+            return []
+        (name,) = pool.names
+        reach = on_host(pool.reach(name))
+        if places.size == 1:
+            k = int(places[0])
+            error, bound = float(pool.estimate(name)[k]), float(looks.bound[0]) / float(reach[k])
+            return [Culprit(name, "index", places, error, bound)]
+        bound = float(looks.bound[0]) / max(float(pool.claimed()[0]), float(looks.seen[0]))
+        kind: Literal["input", "block"] = "input" if places.size == reach.size else "block"
+        return [Culprit(name, kind, places, pool.shared_error(), bound)]
+
+    def _halved(self, name: str, places: Places, size: int, confirmed: Confirmed) -> tuple[Places, Confirmed]:
+        """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""
+        seen, whole = float(confirmed[1].seen[0]), places
+        if places.size > LIKELY:
+            alike = on_host(confirmed[0].alike(name))[places]
+            likely = np.sort(places[np.argsort(-alike)[:LIKELY]])
+            if self._shows(name, likely, size, ACCOUNTED * seen):
+                places = likely
+        while places.size > 1 and self._claim.forwards < self._until:
+            half = places.size // 2
+            parts = [part for part in (places[:half], places[half:]) if self._shows(name, part, size)]
+            if len(parts) != 1:
+                break
+            places = parts[0]
+        inside = self._confirmed(name, places, size) if places.size < whole.size else confirmed
+        return (places, inside) if inside is not None else (whole, confirmed)
+
+    def _shows(self, name: str, places: Places, size: int, least: float = 0.0) -> bool:
+        """Whether some elements moved alone show a trend on one path, and at least one of that size."""
+        pool = self._walked(name, places, size, 1)
+        if pool is None:
+            return False
+        looks = pool.looks(self._common, CONFIRMED)
+        return float(looks.seen[0]) > least and bool(looks.dirty[0])
+
+    def _confirmed(self, name: str, places: Places, size: int) -> Confirmed | None:
+        """Return what fresh paths show that move these elements alone, where they show a trend too."""
+        pool = self._walked(name, places, size, PATHS)
+        if pool is None:
+            return None
+        looks = pool.looks(self._common, CONFIRMED)
+        return (pool, looks) if bool(looks.dirty[0]) else None
+
+    def _walked(self, name: str, places: Places, size: int, paths: int, into: Pool | None = None) -> Pool | None:
+        moving = np.zeros(size)
+        moving[places] = 1.0
+        explorer = self._explorer((name,), {name: like(moving, self._allowed[name])})
+        pool = into or Pool(None, {})
+        for _ in range(paths):
+            walked = explorer.path()
+            if walked is not None:
+                pool.add(walked, self._allowed)
+        return pool if pool.paths else None

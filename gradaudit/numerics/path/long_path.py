@@ -1,0 +1,242 @@
+"""A long path of some elements: how far forward's change and the claim's integral get from each other, and jumps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from gradaudit.numerics.arrays import count, like, on_host
+from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.displacement import Room, Route
+from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
+
+Accused = Mapping[str, tuple[NDArray[np.intp], Floats]]
+"""By input: positions of accused elements in C order, and what is claimed there less the central difference."""
+
+PANELS = 24
+"""Most pieces of a path, each with its own polynomial: quadrature is good to 1e-11 with eight, to 1e-5 with one."""
+
+SMALL_PART = 0.02
+EXACT = 1e-14
+"""Pieces are halved until what the quadrature misses is this part of what is found, or of forward's change."""
+
+SHARE = 0.5
+"""Length of a path, as a part of the domain's width."""
+
+QUADRATURE = 1.4
+"""A step anywhere in a panel changes its integral by at most 1.35 times the last coefficients (measured)."""
+
+BISECTIONS = 48
+ROUNDOFF = 1e-14
+"""Of sums in float64, relative to their largest term."""
+
+STEEPER = 20.0
+"""How many times more than the claimed slope a jump changes forward over the last bisected interval."""
+
+
+@dataclass(frozen=True)
+class LongPath:
+    """How forward's change and the claim's integral differ along one long path.
+
+    Attributes:
+        elements: how many move.
+        apart: the farthest that they get from each other, with the quadrature's error.
+        surely_apart: likewise, less the quadrature's error.
+        change: what forward changes by along the way, by three measures the largest.
+        claimed: magnitude of the claim's integral.
+        foretold: how far apart they would be if the accused mismatch were an error all along.
+        leap: the largest change of their difference between neighbouring nodes.
+        leap_between: the times of these.
+        slope: the claimed slope at the point.
+        piece: the part of the path where the leap is.
+        route: where it leads.
+
+    """
+
+    elements: int
+    apart: float
+    surely_apart: float
+    change: float
+    claimed: float
+    foretold: float
+    leap: float
+    leap_between: tuple[float, float]
+    slope: float
+    piece: Piece
+    route: Route
+
+
+def walk_far(
+    claim: Claim,
+    accused: Accused,
+    start: Values,
+    rng: np.random.Generator,
+    *,
+    aligned: bool = False,
+    enough: float = 0.0,
+) -> LongPath | None:
+    """Walk one path; its pieces are halved where the claim changes most, until the quadrature misses little enough.
+
+    Displacements have random signs, or those of the mismatches, which then add up; these are half as long, as the
+    domain's walls turn long ones round.
+    """
+    displacements = {}
+    for name, (places, off) in accused.items():
+        x = claim.inputs[name]
+        moving = np.zeros(count(x))
+        moving[places] = np.sign(off) if aligned else rng.choice((-1.0, 1.0), len(places))
+        displacements[name] = Room.of(x, claim.domains[name], SHARE / 2 if aligned else SHARE).draw(
+            rng, like(moving, x)
+        )
+    route = Route(claim.inputs, displacements)
+    calls = _Calls(claim, route, start)
+    pieces = [calls.piece(0.0, 1.0)]
+    while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
+        worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
+        missed = math.sqrt(sum(piece.missed**2 for piece in pieces))
+        if missed <= max(SMALL_PART * float(np.abs(apart[1]).max()), EXACT * calls.squares, enough):
+            break
+        piece = pieces[worst]
+        middle = (piece.start + piece.stop) / 2
+        pieces[worst : worst + 1] = [calls.piece(piece.start, middle), calls.piece(middle, piece.stop)]
+    if apart is None:
+        return None
+    times, differences, integral = apart
+    leaps = np.abs(np.diff(differences))
+    k = int(leaps.argmax())
+    foretold = math.sqrt(
+        sum(float(((on_host(route.moved[name])[places] * off) ** 2).sum()) for name, (places, off) in accused.items())
+    )
+    missed = math.sqrt(sum(piece.missed**2 for piece in pieces))
+    return LongPath(
+        elements=sum(len(places) for places, _ in accused.values()),
+        apart=float(np.abs(differences).max()) + QUADRATURE * missed,
+        surely_apart=float(np.abs(differences).max()) - QUADRATURE * missed,
+        change=max(abs(integral), abs(integral + differences[-1]), calls.squares),
+        claimed=abs(integral),
+        foretold=foretold,
+        leap=float(leaps[k]),
+        leap_between=(float(times[k]), float(times[k + 1])),
+        slope=calls.slope,
+        piece=next(piece for piece in pieces if times[k + 1] <= piece.stop),
+        route=route,
+    )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a path: forward's change since the path's start, and the claimed slope, at its nodes.
+
+    ``missed`` is the size of the last Chebyshev coefficients' integral: what the quadrature may be off by.
+    """
+
+    start: float
+    stop: float
+    changes: Floats
+    slopes: Floats
+
+    @property
+    def missed(self) -> float:
+        """The last coefficients of the slope, over the length of the piece."""
+        return float(np.abs(LAST @ self.slopes).max()) * (self.stop - self.start)
+
+    def claimed(self, time: float) -> float:
+        """Return the claim's integral from the start of the piece to a time in it."""
+        length = self.stop - self.start
+        series = chebyshev.chebint(COEFFICIENTS @ self.slopes, lbnd=-1)
+        return float(chebyshev.chebval(2 * (time - self.start) / length - 1, series)) / 2 * length
+
+
+class _Calls:
+    """Calls forward and backward along a route, once at each time.
+
+    Attributes:
+        slope: the claimed slope at the start.
+        squares: root of the sum of squares of each element's share in it.
+
+    """
+
+    def __init__(self, claim: Claim, route: Route, start: Values) -> None:
+        self._claim = claim
+        self._route = route
+        self._start = start
+        self._known: dict[float, tuple[float, float]] = {}
+        self.slope, self.squares = 0.0, 0.0
+
+    def piece(self, start: float, stop: float) -> Piece:
+        """Return what is found between two times; NaN where forward or backward is not finite."""
+        found = np.array([self._at(start + time * (stop - start)) for time in TIMES])
+        return Piece(start, stop, found[:, 0], found[:, 1])
+
+    def _at(self, time: float) -> tuple[float, float]:
+        if time not in self._known:
+            self._known[time] = self._called(time)
+        return self._known[time]
+
+    def _called(self, time: float) -> tuple[float, float]:
+        inputs = self._route.at(time)
+        values = self._start if time == 0.0 else self._claim.values(inputs)
+        gradients = self._claim.gradients(inputs, values) if values is not None else None
+        if values is None or gradients is None:
+            return math.nan, math.nan
+        terms = [gradients[name] * moved for name, moved in self._route.moved.items()]
+        slope = sum(float(term.sum()) for term in terms)
+        if time == 0.0:
+            self.slope = slope
+            self.squares = math.sqrt(sum(float((term * term).sum()) for term in terms))
+        return self._claim.change(values, self._start), slope
+
+
+def _integrated(pieces: list[Piece]) -> tuple[Floats, Floats, float] | None:
+    """Return all times, forward's change less the claim's integral at each, and the whole integral; None for NaN."""
+    times, apart, integral = [np.zeros(1)], [np.zeros(1)], 0.0
+    for piece in pieces:
+        length = piece.stop - piece.start
+        so_far = integral + INTEGRALS @ piece.slopes * length
+        times.append(piece.start + TIMES[1:] * length)
+        apart.append((piece.changes - so_far)[1:])
+        integral = float(so_far[-1])
+    if not math.isfinite(integral) or not all(np.isfinite(part).all() for part in apart):
+        return None
+    return np.concatenate(times), np.concatenate(apart), integral
+
+
+def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
+    """Return the size of a jump of the loss where it leaps most, by bisection; 0 where forward is steep and no more.
+
+    What leaps is forward's change less the claim's integral. Between the steps of a staircase that drifts as far as it
+    leaps at them; there forward's change itself shows where they are.
+    """
+    roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
+    for claimed in (path.piece.claimed, lambda time: 0.0):
+        found = _bisected(claim, path, start, claimed)
+        if found > roundoff:
+            return found
+    return 0.0
+
+
+def _bisected(claim: Claim, path: LongPath, start: Values, claimed: Callable[[float], float]) -> float:
+    """Return how much more forward changes than it may, over the smallest interval that bisection comes to."""
+
+    def change(time: float) -> float:
+        values = claim.values(path.route.at(time))
+        return claim.change(values, start) - claimed(time) if values is not None else math.nan
+
+    low, high = path.leap_between
+    below, above = change(low), change(high)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if not low < middle < high:
+            break
+        between = change(middle)
+        if abs(between - below) > abs(above - between):
+            high, above = middle, between
+        else:
+            low, below = middle, between
+    jump = abs(above - below)
+    return jump if jump > STEEPER * abs(path.slope) * (high - low) else 0.0

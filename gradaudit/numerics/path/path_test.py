@@ -1,0 +1,395 @@
+"""The path test: line integrals of the claim against the change of forward, for every index from a handful of calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
+from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.displacement import Room
+from gradaudit.numerics.path.explorer import Explorer
+from gradaudit.numerics.path.locate import Search
+from gradaudit.numerics.path.nodes import SCATTER_FREEDOM
+from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
+from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
+from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
+
+PATHS = 3
+"""Paths of a group at first."""
+
+NEARLY = 0.9
+"""Part of the goal that the paths still needed are reckoned for."""
+
+MANY = 10**6
+PATHS_TRIED = (3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+
+PER_PATH = 8
+"""Forwards, and backwards, of one path: its start is known."""
+
+SHARE = 0.25
+"""Length of the longest displacement at first, as a part of the domain's width."""
+
+FEW = 0.25
+"""Undecided elements up to this part are looked at once more, alone."""
+
+SECOND_SHARE = SHARE / 16
+"""Length of the paths on which only they move."""
+
+ROUNDINGS = 16.0
+"""Unit roundoffs that a gradient computed in half precision may be off by, relative to the input's rms gradient."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of a path test.
+
+    Attributes:
+        rtol: error allowed at an index, relative to the gradient there.
+        floor: likewise, relative to the input's rms gradient; both are allowed together.
+        common: relative error that all elements of a block may share: of constants that are rounded, say.
+        goal: resolution wanted at every index.
+        together: whether to move all inputs together first, as is enough where forward has many digits.
+        calls: forwards, and backwards, for the test; what localising takes comes on top, as many again.
+
+    """
+
+    rtol: float = 1e-2
+    floor: float = 1e-3
+    common: float = 1e-3
+    goal: float = 0.05
+    together: bool = True
+    calls: int = 150
+
+    @classmethod
+    def half(cls, unit: float, calls: int = 150) -> Settings:
+        """Return what is asked where forward computes in half precision.
+
+        Args:
+            unit: unit roundoff of the dtype.
+            calls: as above.
+
+        """
+        return cls(rtol=2.5e-2, floor=ROUNDINGS * unit, common=2 * unit, goal=0.25, together=False, calls=calls)
+
+
+def path_test(
+    claim: Claim,
+    rng: np.random.Generator,
+    settings: Settings | None = None,
+    tolerances: Mapping[str, Array] | None = None,
+) -> PathReport:
+    """Hold backward against forward along paths through the domain.
+
+    Args:
+        claim: forward and backward at the point.
+        rng: random stream for displacements.
+        settings: tolerance, goal and budget.
+        tolerances: by input, what each element may be off by, where that is known better; of the input's shape.
+
+    Returns:
+        For every element an estimate of the error with its bound; culprits; what stays open.
+
+    """
+    return _Test(claim, rng, settings or Settings(), tolerances or {}).run()
+
+
+@dataclass
+class _Group:
+    """Inputs moved together."""
+
+    explorer: Explorer
+    pools: list[Pool]
+
+
+class _Test:
+    def __init__(
+        self, claim: Claim, rng: np.random.Generator, settings: Settings, tolerances: Mapping[str, Array]
+    ) -> None:
+        self._claim = claim
+        self._rng = rng
+        self._settings = settings
+        self._tolerances = tolerances
+        self._groups: list[_Group] = []
+        self._unexplained: list[str] = []
+        self._parted: dict[str, Parted | None] = {}
+        self._before = claim.forwards, claim.backwards
+
+    def run(self) -> PathReport:
+        claim = self._claim
+        start = claim.values(claim.inputs)
+        first = claim.gradients(claim.inputs, start) if start is not None else None
+        if start is None or first is None:
+            return self._empty("forward or backward is not finite at the point")
+        self._start, self._first = start, {name: gradient * 1.0 for name, gradient in first.items()}
+        self._names = tuple(name for name in claim.differentiable if count(claim.inputs[name]))
+        self._typical = {name: math.sqrt(float((g * g).mean())) for name, g in self._first.items()}
+        self._allowed = {name: self._allowance(name) for name in self._names}
+        if self._settings.together:
+            self._walk_group(_Group(self._explorer(self._names), [Pool(None, {})]), PATHS)
+        if not self._settings.together or self._open():
+            self._walk_apart()
+        if not all(any(name in pool.names for pool, _ in self._looks()) for name in self._names):
+            return self._empty("no path inside the domain could be walked")
+        self._second_pass()
+        return self._report()
+
+    # ... what is moved
+
+    def _explorer(
+        self,
+        names: tuple[str, ...],
+        moving: dict[str, Array] | None = None,
+        share: float = SHARE,
+        pool: Pool | None = None,
+    ) -> Explorer:
+        return Explorer(self._claim, self._start, self._first, names, self._rng, moving, share, pool or Pool(None, {}))
+
+    def _walk_group(self, group: _Group, paths: int) -> bool:
+        """Walk paths of a group, as far as the calls last, the first ones in any case; return whether all could be."""
+        if group not in self._groups:
+            self._groups.append(group)
+        for _ in range(paths):
+            if self._left < PER_PATH and group.pools[0].paths >= FEWEST:
+                return False
+            walked = group.explorer.path()
+            if walked is None:
+                return False
+            for pool in group.pools:
+                pool.add(walked, self._allowed)
+        return True
+
+    @property
+    def _left(self) -> int:
+        return self._settings.calls - (self._claim.forwards - self._before[0])
+
+    def _walk_apart(self) -> None:
+        """Move inputs with the same blocks together, where more must be known of one of them."""
+        wanted = self._open() if self._groups else set(self._names)
+        groups = []
+        for names in self._alike():
+            pools = self._pools(names)
+            if wanted & set(names) and (len(pools) > 1 or names != self._names or not self._groups):
+                groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
+                self._walk_group(groups[-1], PATHS)
+        for group in sorted(groups, key=self._more):
+            if self._more(group) and group.explorer.lengthen():
+                self._walk_group(group, 1)
+            while 0 < (more := self._more(group)) * PER_PATH <= self._left:
+                if not self._walk_group(group, more):
+                    break
+
+    def _alike(self) -> list[tuple[str, ...]]:
+        """Return the inputs by the blocks that they have; those that have none by themselves."""
+        together: dict[object, list[str]] = {}
+        for name in self._names:
+            room = Room.of(self._claim.inputs[name], self._claim.domains[name], SHARE)
+            parted = self._parted[name] = partition_of(self._claim, name, self._start, room, self._rng)
+            together.setdefault(parted.partition if parted else name, []).append(name)
+        return [tuple(names) for names in together.values()]
+
+    def _pools(self, names: tuple[str, ...]) -> list[Pool]:
+        """Return pools for inputs moved together: for the whole, and for their blocks, the finest last."""
+        axes = {name: parted.axes for name in names if (parted := self._parted[name]) is not None}
+        parted = self._parted[names[0]]
+        if parted is None:
+            return [Pool(None, {})]
+        coarse = [Pool(partition, chosen) for partition, chosen in coarser(parted.partition, axes)]
+        return [Pool(None, {}), *coarse, Pool(parted.partition, axes)]
+
+    def _more(self, group: _Group) -> int:
+        """Return how many more paths would reach the goal."""
+        needed = [self._needed(name) for name in group.explorer.names]
+        if any(number is None for number in needed):
+            return MANY
+        most = max(number for number in needed if number is not None)
+        paths = group.pools[-1].paths
+        return max(0, most - paths)
+
+    def _second_pass(self) -> None:
+        """Move only what is still undecided, where that is little."""
+        for name in self._names:
+            undecided = self._open_at(name, self._looks())
+            many = int(undecided.sum())
+            if not 0 < many <= FEW * count(undecided) or self._left < 2 * PER_PATH:
+                continue
+            pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
+            explorer = self._explorer((name,), {name: undecided * 1.0}, SECOND_SHARE, pools[-1])
+            self._walk_group(_Group(explorer, pools), PATHS)
+
+    # ... what is known
+
+    def _looks(self) -> list[tuple[Pool, Looks]]:
+        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= FEWEST]
+        return [(pool, pool.looks(self._settings.common)) for pool in pools]
+
+    def _open(self) -> set[str]:
+        """Return the inputs of which more must be known: something was seen, or too little could have been."""
+        looks = self._looks()
+        return {
+            name
+            for name in self._names
+            if any(bool(found.failing.any()) for pool, found in looks if name in pool.names)
+            or bool(self._open_at(name, looks).any())
+        }
+
+    def _told(self, name: str, looks: list[tuple[Pool, Looks]]) -> tuple[Array, Array]:
+        """Return how large an error may be hidden at each element, and what trend there is, as an error there.
+
+        Of all pools the one that hides least tells of an element.
+        """
+        g = self._first[name]
+        xp = namespace(g)
+        hidden, shown = xp.zeros_like(g) + math.inf, xp.zeros_like(g)
+        for pool, found in looks:
+            if name not in pool.names:
+                continue
+            here = pool.hidden(name, found)
+            sharper = here < hidden
+            hidden = xp.where(sharper, here, hidden)
+            shown = xp.where(sharper, pool.shown(name, found), shown)
+        return hidden, shown
+
+    def _open_at(self, name: str, looks: list[tuple[Pool, Looks]]) -> Array:
+        """Return at which elements an error may be that matters.
+
+        Without a trend it is one above the goal; a trend is one above the tolerance, if it were all this element's.
+        """
+        hidden, shown = self._told(name, looks)
+        return (hidden > self._settings.goal * self._scale(name)) | (shown > self._allowed[name])
+
+    def _allowance(self, name: str) -> Array:
+        if name in self._tolerances:
+            return as_reals(self._tolerances[name])
+        return self._settings.rtol * abs(self._first[name]) + self._settings.floor * self._typical[name]
+
+    def _scale(self, name: str) -> Array:
+        g = abs(self._first[name])
+        return namespace(g).maximum(g, 0.0 * g + self._typical[name])
+
+    def _needed(self, name: str) -> int | None:
+        """Return how many paths would show an error of the goal's size at each index; None where no number would."""
+        looks = self._looks()
+        pools = [(pool, found) for pool, found in looks if name in pool.names]
+        if not pools:
+            return None
+        now = float((self._told(name, pools)[0] / self._scale(name)).max())
+        paths, elements = pools[-1][0].paths, count(self._first[name])
+        prior = pools[-1][1].freedom - SCATTER_FREEDOM * paths
+        if not math.isfinite(now):
+            return None
+        for many in PATHS_TRIED:
+            if (
+                many >= paths
+                and now * _width(many, prior, elements) / _width(paths, prior, elements) <= NEARLY * self._settings.goal
+            ):
+                return many
+        return None
+
+    # ... what is reported
+
+    def _report(self) -> PathReport:
+        claim, looks = self._claim, self._looks()
+        search = Search(claim, self._explorer, self._allowed, self._settings.common, self._settings.calls)
+        for pool, found in looks:
+            suspects = self._suspects(pool, found, looks)
+            if bool(suspects.any()):
+                search.suspect(pool, replace(found, failing=suspects))
+            for name, error in pool.common_errors(found, self._settings.common).items():
+                if error.fails:
+                    search.suspect_all_of(name)
+        culprits = search.run()
+        guilty = {culprit.input for culprit in culprits}
+        inputs = {
+            name: self._input_report(name, self._without(guilty - {name}, name, looks) if guilty else looks)
+            for name in self._names
+        }
+        unexplained = [*self._unexplained, *search.unexplained]
+        for name, report in inputs.items():
+            if report.undecided:
+                resolution = f"{report.resolution.index:.1g} at the worst"
+                unexplained.append(f"{name}: {report.undecided} elements undecided, resolution {resolution}")
+        return PathReport(
+            inputs=inputs,
+            culprits=culprits,
+            unexplained=tuple(unexplained),
+            paths={name: max(pool.paths for pool, _ in looks if name in pool.names) for name in self._names},
+            paths_needed={name: self._needed(name) for name in self._names},
+            forwards=claim.forwards - self._before[0],
+            backwards=claim.backwards - self._before[1],
+        )
+
+    def _without(self, guilty: set[str], name: str, looks: list[tuple[Pool, Looks]]) -> list[tuple[Pool, Looks]]:
+        """Move an input alone of which something is open for the company that it had; what was seen with it is void."""
+        shared = [pool for pool, _ in looks if name in pool.names and guilty & set(pool.names)]
+        if not shared or not bool(self._open_at(name, looks).any()):
+            return looks
+        pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
+        explorer = self._explorer((name,), pool=pools[-1])
+        for _ in range(PATHS):
+            if (walked := explorer.path()) is not None:
+                for pool in pools:
+                    pool.add(walked, self._allowed)
+        if pools[0].paths < FEWEST:
+            return looks
+        innocent = [(pool, found) for pool, found in looks if pool not in shared]
+        return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]
+
+    def _suspects(self, pool: Pool, found: Looks, looks: list[tuple[Pool, Looks]]) -> Array:
+        """Return the blocks of a pool that fail, or have a trend that may be all of one undecided element."""
+        suspects = found.failing
+        for name in pool.names:
+            open_ones = 1.0 * self._open_at(name, looks)
+            places = pool.axes[name] if pool.partition is not None else ()
+            shape = tuple(self._claim.inputs[name].shape)
+            suspects = suspects | (found.dirty & (block_sums(open_ones.reshape((1, *shape)), places)[0] > 0))
+        return suspects
+
+    def _input_report(self, name: str, looks: list[tuple[Pool, Looks]]) -> InputReport:
+        shape = tuple(self._claim.inputs[name].shape)
+        mine = [(pool, found) for pool, found in looks if name in pool.names]
+        finest, seen = max(mine, key=lambda each: count(each[1].bound))
+        scale = self._scale(name)
+        bound, shown = self._told(name, looks)
+        largest = bound + shown
+        relative = on_host(namespace(bound).maximum(largest, self._allowed[name]) / scale)
+        g = abs(self._first[name])
+        whole = min(
+            float(found.bound[0]) / (float((g * pool.reach(name)).sum()) or math.nan)
+            for pool, found in mine
+            if count(found.bound) == 1
+        )
+        blocks = whole
+        if finest.partition is not None:
+            claimed = finest.claimed()
+            typical = float(claimed.mean())
+            blocks = float((seen.bound / namespace(claimed).maximum(claimed, 0.0 * claimed + typical)).max())
+
+        def shaped(vector: Array) -> np.ndarray:
+            return np.asarray(on_host(vector)).reshape(shape)
+
+        return InputReport(
+            name=name,
+            estimate=shaped(finest.estimate(name)),
+            bound=shaped(bound),
+            scale=shaped(scale),
+            largest=shaped(largest),
+            dirty=shaped(finest.spread(seen.dirty, name)),
+            failing=shaped(finest.spread(seen.failing, name)),
+            axes=finest.axes[name] if finest.partition is not None else (),
+            resolution=Resolution(float(relative.max()), float(np.median(relative)), blocks, whole),
+            undecided=int(self._open_at(name, looks).sum()),
+        )
+
+    def _empty(self, why: str) -> PathReport:
+        claim = self._claim
+        return PathReport({}, (), (why,), {}, {}, claim.forwards - self._before[0], claim.backwards - self._before[1])
+
+
+def _width(paths: int, prior: float, elements: int) -> float:
+    """Return how many standard errors of one path the error hidden at an element is, after so many paths."""
+    return float(stats.t.isf(ALPHA / 2 / elements, SCATTER_FREEDOM * paths + prior)) / math.sqrt(paths)

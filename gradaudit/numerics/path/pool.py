@@ -1,0 +1,295 @@
+"""Residuals of several paths together, block by block: the error seen, and how large one forward's noise can feign."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from gradaudit.numerics.arrays import Array, count, namespace, on_host
+from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND
+from gradaudit.numerics.path.partition import Axes, Partition, spread
+from gradaudit.numerics.path.walk import Residual, Walked
+
+ALPHA = 1e-4
+"""Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""
+
+ADDED_UP = 0.5
+"""Part of their root of squares that the tolerated errors of many elements add up to: few are off by all they may."""
+
+ENOUGH_BLOCKS = 10
+"""From so many on, blocks tell how much their variances differ."""
+
+MOST_FREEDOM = 1e6
+
+FEWEST = 2
+"""Paths that a bound is told from."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was seen of each block; vectors of float64 and of bool with one entry a block, in units of the loss.
+
+    Attributes:
+        seen: root mean square of the slopes, or of all low degrees where that is more.
+        bound: what noise and quadrature may feign of that.
+        error: standard error of one path's slope.
+        freedom: its degrees of freedom.
+        trend: what was seen beyond noise, 0 where that is nothing.
+        slack: what errors within the tolerance add up to with random signs.
+        dirty: where a trend exceeds the bound.
+        failing: where it exceeds bound and slack, but for an error that all elements share and may have.
+
+    """
+
+    seen: Array
+    bound: Array
+    error: Array
+    freedom: float
+    trend: Array
+    slack: Array
+    dirty: Array
+    failing: Array
+
+
+@dataclass(frozen=True)
+class CommonError:
+    """A relative error that all elements of an input share, what noise may feign of it, and what is allowed."""
+
+    error: float
+    bound: float
+    allowed: float
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is surely more than is allowed."""
+        return abs(self.error) > self.bound + self.allowed
+
+
+class Pool:
+    """Residuals of paths that moved the same inputs, summed as they come.
+
+    Args:
+        partition: of the outputs; None for one block of all.
+        axes: by input, those that tell its blocks apart.
+
+    Attributes:
+        paths: how many.
+
+    """
+
+    def __init__(self, partition: Partition | None, axes: dict[str, Axes]) -> None:
+        self.partition = partition
+        self.axes = axes
+        self.paths = 0
+        self._sums: Residual | None = None
+        self._product: Array | None = None
+        self._rows: list[tuple[float, list[float]]] = []
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._along: dict[str, Array] = {}
+        self._squares: dict[str, Array] = {}
+
+    def add(self, walked: Walked, allowed: dict[str, Array]) -> None:
+        """Take in one path."""
+        found = walked.residual(self.partition, self.axes, allowed)
+        self.paths += 1
+        squared = Residual(
+            slope=found.slope**2,
+            scatter=found.scatter,
+            low=found.low,
+            missed=found.missed,
+            share=found.share**2,
+            claimed=found.claimed**2,
+            allowed=found.allowed,
+        )
+        self._sums = squared if self._sums is None else _added(self._sums, squared)
+        if self.partition is None:
+            self._rows.append((float(found.slope[0]), [float(each[0].sum()) for each in walked.shares.values()]))
+        product = found.slope * found.share
+        self._product = product if self._product is None else self._product + product
+        for name, moved in walked.moved.items():
+            self._shapes[name] = tuple(walked.shares[name].shape[1:])
+            along, squares = self.spread(found.slope, name) * moved, moved**2
+            self._along[name] = self._along[name] + along if name in self._along else along
+            self._squares[name] = self._squares[name] + squares if name in self._squares else squares
+
+    def spread(self, of_blocks: Array, name: str) -> Array:
+        """Return for each element of an input what belongs to its block, as a vector."""
+        return spread(of_blocks, self._shapes[name], self.axes[name] if self.partition else ())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs that moved."""
+        return tuple(self._squares)
+
+    def looks(self, common: float, alpha: float = ALPHA) -> Looks:
+        """Return what the paths showed.
+
+        Args:
+            common: relative error that all elements of a block may share.
+            alpha: chance that a bound does not hold for some block.
+
+        """
+        if self._sums is None or self._product is None:
+            raise ValueError("no path was walked")
+        sums, paths = self._sums, self.paths
+        xp = namespace(sums.slope)
+        blocks = count(sums.slope)
+        variance, freedom = moderated(sums.scatter / paths, SCATTER_FREEDOM * paths)
+        noise = xp.sqrt(SLOPE_ERROR**2 * variance + sums.missed / paths)
+        chance = alpha / 2 / blocks
+        first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
+        bound = math.sqrt(stats.f.isf(chance, paths, freedom)) * noise
+        low_bound = math.sqrt(stats.f.isf(chance, TREND * paths, freedom)) * noise
+        added_up = 1.0 if blocks == sum(map(count, self._along.values())) else ADDED_UP
+        slack = added_up * xp.sqrt(sums.allowed / paths)
+        shared = xp.where(
+            sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
+        )
+        shared = xp.clip(shared, -common, common)
+        rest = xp.clip(sums.slope + 2 * shared * self._product + shared**2 * sums.share, 0.0, None)
+        dirty = (first > bound) | (low > low_bound)
+        seen = xp.maximum(first, low)
+        return Looks(
+            seen=seen,
+            bound=bound,
+            error=noise,
+            freedom=freedom,
+            slack=slack,
+            trend=xp.where(dirty, xp.sqrt(xp.clip(seen**2 - noise**2, 0.0, None)), 0.0 * seen),
+            dirty=dirty,
+            failing=(xp.sqrt(rest / paths) > bound + slack)
+            | (low > low_bound + slack + common * xp.sqrt(sums.share / paths)),
+        )
+
+    def reach(self, name: str) -> Array:
+        """Return the root mean square of each element's displacements, a vector; 0 for those that stayed."""
+        return namespace(self._squares[name]).sqrt(self._squares[name] / self.paths)
+
+    def estimate(self, name: str) -> Array:
+        """Return for each element what is claimed less the truth, if nothing else in its block is wrong; a vector."""
+        squares = self._squares[name]
+        xp = namespace(squares)
+        return -self._along[name] / xp.where(squares > 0, squares, xp.ones_like(squares))
+
+    def claimed(self) -> Array:
+        """Return the sum of the magnitudes of each block's shares, its root mean square over the paths."""
+        if self._sums is None:
+            raise ValueError("no path was walked")
+        return namespace(self._sums.claimed).sqrt(self._sums.claimed / self.paths)
+
+    def hidden(self, name: str, looks: Looks, alpha: float = ALPHA) -> Array:
+        """Return how large an error of one element may go unseen, if it is the only one in its block; a vector.
+
+        It shows in the block's slopes, and more sharply in how they follow the element's own displacements. Where the
+        slopes have a trend already, of small errors of many elements, that is noise to the one of a single element.
+        """
+        squares, reach = self._squares[name], self.reach(name)
+        xp = namespace(squares)
+        moved = squares > 0
+        quantile = float(stats.t.isf(alpha / 2 / count(squares), looks.freedom))
+        ones = xp.ones_like(squares)
+        noise, bound = looks.error, looks.bound
+        if self._many_in_a_block(name):
+            noise = xp.maximum(noise, looks.trend)
+            bound = xp.where(looks.dirty, math.inf, bound)
+        followed = quantile * self.spread(noise, name) / xp.sqrt(xp.where(moved, squares, ones))
+        shown = self.spread(bound, name) / xp.where(moved, reach, ones)
+        return xp.where(moved, xp.minimum(followed, shown), math.inf)
+
+    def shown(self, name: str, looks: Looks) -> Array:
+        """Return what the trend of each element's block comes to as an error of this element; a vector, 0 without one.
+
+        As much of it as follows the element's displacements, where others are in the block.
+        """
+        reach = self.reach(name)
+        xp = namespace(reach)
+        dirty = self.spread(1.0 * looks.dirty, name) > 0
+        if self._many_in_a_block(name):
+            return xp.where(dirty, abs(self.estimate(name)), 0.0 * reach)
+        return self.spread(looks.trend, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
+
+    def _many_in_a_block(self, name: str) -> bool:
+        return self._sums is not None and count(self._squares[name]) > count(self._sums.slope)
+
+    def common_errors(self, looks: Looks, common: float) -> dict[str, CommonError]:
+        """Return by input the relative error that all its elements share, as the slopes follow the inputs' shares.
+
+        Of paths in one block that together moved inputs with the signs of their gradients, now one and now the other.
+        """
+        names = self.names
+        slopes, shares = (np.array([row[k] for row in self._rows]) for k in (0, 1))
+        if self.partition is not None or len(slopes) < max(FEWEST, len(names)):
+            return {}
+        spread = np.linalg.pinv(shares.T @ shares)
+        if np.linalg.matrix_rank(shares) < len(names):
+            return {}
+        errors = -spread @ shares.T @ slopes
+        width = np.sqrt(np.diag(spread))
+        bounds = float(stats.t.isf(ALPHA / 2 / len(names), looks.freedom)) * float(looks.error[0]) * width
+        allowed = (
+            common + ADDED_UP * math.sqrt(float(self._sums.allowed[0]) / self.paths if self._sums else 0.0) * width
+        )
+        return {
+            name: CommonError(float(errors[k]), float(bounds[k]), float(allowed[k])) for k, name in enumerate(names)
+        }
+
+    def alike(self, name: str) -> Array:
+        """Return how closely its block's slopes follow each element's displacements, from 0 to 1; a vector."""
+        if self._sums is None:
+            raise ValueError("no path was walked")
+        along, squares = self._along[name], self._squares[name] * self.spread(self._sums.slope, name)
+        xp = namespace(squares)
+        return along**2 / xp.where(squares > 0, squares, xp.ones_like(squares))
+
+    def shared_error(self) -> float:
+        """Return the part of the truth by which the claim exceeds it, if all elements of all blocks share it."""
+        if self._sums is None or self._product is None:
+            raise ValueError("no path was walked")
+        sums = self._sums
+        slopes, product, shares = (float(each.sum()) for each in (sums.slope, self._product, sums.share))
+        truth = slopes + 2 * product + shares  # of its square: what is left is the truth less the claim
+        return -(product + slopes) / truth if truth else math.nan
+
+
+def _added(first: Residual, second: Residual) -> Residual:
+    return Residual(*(getattr(first, key) + getattr(second, key) for key in Residual.__dataclass_fields__))
+
+
+def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
+    """Return variances drawn towards their common size, and the degrees of freedom that they then have.
+
+    Each is estimated from few numbers, but there are many of them, and their spread shows how much they really differ:
+    empirical Bayes with a scaled inverse chi-square prior (Smyth 2004).
+
+    Args:
+        variances: estimates, a vector.
+        freedom: degrees of freedom of each.
+
+    """
+    host = on_host(variances[variances > 0])
+    if host.size < ENOUGH_BLOCKS:
+        return variances, freedom
+    logs = np.log(host) - special.digamma(freedom / 2) + math.log(freedom / 2)
+    excess = float(logs.var(ddof=1)) - float(special.polygamma(1, freedom / 2))
+    prior = 2 * _trigamma_inverse(excess) if excess > 0 else MOST_FREEDOM
+    centre = math.exp(float(logs.mean()) + float(special.digamma(prior / 2)) - math.log(prior / 2))
+    return (prior * centre + freedom * variances) / (prior + freedom), freedom + prior
+
+
+def _trigamma_inverse(value: float) -> float:
+    """Return x with trigamma(x) = value, by Newton's method."""
+    if value > 1e7:
+        return 1 / math.sqrt(value)
+    if value < 2 / MOST_FREEDOM:
+        return MOST_FREEDOM / 2
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(special.polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
+        x += step
+        if abs(step) < 1e-8 * x:
+            break
+    return x

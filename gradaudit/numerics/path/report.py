@@ -1,0 +1,120 @@
+"""What a path test found: material for a verdict, never one by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The smallest errors that would surely have been seen, relative to what matters; infinite where nothing would.
+
+    Attributes:
+        index: at a single element, relative to the larger of its gradient and the input's rms gradient: the worst.
+        typical: likewise, the median.
+        blocks: a relative error that all elements of a block share: the worst block.
+        whole: one that all elements of the input share.
+
+    """
+
+    index: float
+    typical: float
+    blocks: float
+    whole: float
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """Part of an input where the claim is wrong, shown on fresh paths that moved this part alone.
+
+    Attributes:
+        input: its name.
+        kind: ``index``, ``block`` or ``input``.
+        places: positions in C order of the elements that were moved.
+        error: what is claimed less the truth: at an index; else the relative error that its elements share, on average.
+        bound: of that error.
+
+    """
+
+    input: str
+    kind: Literal["index", "block", "input"]
+    places: NDArray[np.intp]
+    error: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """What the paths say of one input's gradient; arrays have its shape and are NumPy's.
+
+    Attributes:
+        name: of the input.
+        estimate: what is claimed less the truth, if no other element of the same block is wrong.
+        bound: how large an error forward's noise, quadrature and rounding may hide at each element; infinite where no
+            path moved the element.
+        scale: the larger of the claimed gradient's magnitude and its rms: what errors are relative to.
+        largest: the largest error that could be at each element: what was seen and the bound of that.
+        dirty: where there is a trend that noise does not explain.
+        failing: where it exceeds the tolerance, too.
+        axes: those that tell the input's blocks apart; empty for one block.
+        resolution: at three levels.
+        undecided: elements where an error above the goal could be.
+
+    """
+
+    name: str
+    estimate: Floats
+    bound: Floats
+    scale: Floats
+    largest: Floats
+    dirty: NDArray[np.bool_]
+    failing: NDArray[np.bool_]
+    axes: tuple[int, ...]
+    resolution: Resolution
+    undecided: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether no trend was seen."""
+        return not self.dirty.any()
+
+
+@dataclass(frozen=True)
+class PathReport:
+    """What a path test found.
+
+    Attributes:
+        inputs: by name.
+        culprits: where the claim is wrong for sure.
+        unexplained: what is left open: a sentence each, empty where nothing is.
+        paths_needed: how many paths of each group would reach the goal at every index, by input; None where no number
+            would.
+        paths: how many there were, by input.
+        forwards: calls made.
+        backwards: likewise.
+
+    """
+
+    inputs: dict[str, InputReport]
+    culprits: tuple[Culprit, ...]
+    unexplained: tuple[str, ...]
+    paths: dict[str, int]
+    paths_needed: dict[str, int | None]
+    forwards: int
+    backwards: int
+
+    @property
+    def fails(self) -> bool:
+        """Whether a culprit was named."""
+        return bool(self.culprits)
+
+    @property
+    def passes(self) -> bool:
+        """Whether no trend was seen, and none could have been hidden at any element."""
+        return not self.culprits and not self.unexplained

@@ -1,0 +1,175 @@
+"""One path walked: what forward changes by and what backward claims at all nodes, and what is left between the two.
+
+With ``r(t)`` the change of ``<upstream, forward>`` less the integral of ``<claim, displacement>`` up to t: a right
+claim leaves forward's own error, which scatters about zero; a wrong one leaves a trend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from gradaudit.numerics.arrays import Array, like, namespace
+from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.displacement import Route
+from gradaudit.numerics.path.nodes import (
+    INTEGRALS,
+    LAST,
+    NODES,
+    SCATTER_FREEDOM,
+    SLOPE_ERROR,
+    TIMES,
+    TREND,
+    TRENDS,
+)
+from gradaudit.numerics.path.partition import Axes, Partition, block_sums
+
+KINK = 0.01
+"""Size of the last coefficients, relative to the element's largest share or a usual one, that shows a kink: a step
+gives 0.05 to 0.15, rounding to bfloat16 0.002."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What is left of each block along one path; vectors of float64 with one number a block.
+
+    Attributes:
+        slope: of the residual over the path: the error that is seen.
+        scatter: variance about a cubic, estimated with 5 degrees of freedom.
+        low: mean square of the residual's linear to cubic parts, scaled as the slope is.
+        missed: square of what the quadrature and the rounding of backward may be off by.
+        share: the claim's change at the point, sum of gradient times displacement.
+        claimed: likewise, of their magnitudes.
+        allowed: sum of the squares of what the tolerance lets each element be off by.
+
+    """
+
+    slope: Array
+    scatter: Array
+    low: Array
+    missed: Array
+    share: Array
+    claimed: Array
+    allowed: Array
+
+
+@dataclass(frozen=True)
+class Walked:
+    """One path.
+
+    Attributes:
+        moved: displacements by input, vectors of float64.
+        shares: by input, gradient times displacement at each node, of shape (nodes, elements).
+        changes: for each output, upstream times the change of the output at each node less what rounding of the inputs
+            contributes, of shape (nodes, elements).
+        beside: by input, gradient times the distance from the straight way, likewise.
+        missed: by input, mean square of the last coefficients of each element's share.
+
+    """
+
+    moved: dict[str, Array]
+    shares: dict[str, Array]
+    changes: tuple[Array, ...]
+    beside: dict[str, Array]
+    missed: dict[str, Array]
+
+    def kinked(self, name: str) -> Array:
+        """Return which elements of an input have a kink on their way, as it seems."""
+        xp = namespace(self.missed[name])
+        largest = xp.max(self.shares[name] ** 2, axis=0)
+        return self.missed[name] > KINK**2 * xp.maximum(largest, 0.0 * largest + xp.mean(largest))
+
+    def residual(self, partition: Partition | None, axes: dict[str, Axes], allowed: dict[str, Array]) -> Residual:
+        """Return what is left of each block; of all together where there is no partition.
+
+        Args:
+            partition: of the outputs.
+            axes: by input that moved, those that tell its blocks apart.
+            allowed: by input, what each element of the gradient may be off by, vectors.
+
+        """
+        parted = partition or Partition((), ((),) * len(self.changes))
+        change = reduce(
+            add, (block_sums(each, places) for each, places in zip(self.changes, parted.of_outputs, strict=True))
+        )
+        xp = namespace(change)
+        share, sums = None, None
+        for name, moved in self.moved.items():
+            places = axes[name] if partition else ()
+            shape = self.shares[name].shape[1:]
+            change = change - block_sums(self.beside[name], places)
+            mine = block_sums(self.shares[name], places)
+            once = [self.missed[name], abs(self.shares[name][0]), (allowed[name] * moved).reshape(shape) ** 2]
+            mine_once = block_sums(xp.stack(once), places)
+            share = mine if share is None else share + mine
+            sums = mine_once if sums is None else sums + mine_once
+        if share is None or sums is None:
+            raise ValueError("a path that moves nothing")
+        trends = like(TRENDS, share)
+        residual = change - like(INTEGRALS, share) @ share
+        parts = trends.T @ residual
+        return Residual(
+            slope=parts[1] * SLOPE_ERROR,
+            scatter=xp.sum((residual - trends @ parts) ** 2, axis=0) / SCATTER_FREEDOM,
+            low=xp.sum(parts[1:] ** 2, axis=0) / TREND * SLOPE_ERROR**2,
+            missed=xp.maximum(xp.mean((like(LAST, share) @ share) ** 2, axis=0), sums[0]),
+            share=share[0],
+            claimed=sums[1],
+            allowed=sums[2],
+        )
+
+
+def walk(claim: Claim, displacements: dict[str, Array], start: Values, first: dict[str, Array]) -> Walked | None:
+    """Walk one path of 8 forwards and 8 backwards; None where one of them is not finite.
+
+    Args:
+        claim: forward and backward.
+        displacements: by input, vectors of float64.
+        start: forward at the point.
+        first: the claimed gradients at the point.
+
+    """
+    route = Route(claim.inputs, displacements)
+    shares: dict[str, list[Array]] = {name: [] for name in displacements}
+    beside: dict[str, list[Array]] = {name: [] for name in displacements}
+    changes: list[Array] = []
+    for k in range(NODES):
+        time = float(TIMES[k])
+        inputs = route.at(time)
+        values = start if k == 0 else claim.values(inputs)
+        if values is None:
+            return None
+        gradients = first if k == 0 else claim.gradients(inputs, values)
+        if gradients is None:
+            return None
+        changes.append(claim.weights * (values.vector - start.vector))
+        off = route.beside(inputs, time)
+        for name, moved in route.moved.items():
+            shares[name].append(gradients[name] * moved)
+            beside[name].append(gradients[name] * off[name])
+    xp = namespace(start.vector)
+    shapes = {name: tuple(claim.inputs[name].shape) for name in displacements}
+    stacked = {name: xp.stack(each).reshape((NODES, *shapes[name])) for name, each in shares.items()}
+    last = like(LAST, start.vector)
+    return Walked(
+        moved=route.moved,
+        shares=stacked,
+        changes=_by_output(xp.stack(changes), claim),
+        beside={name: xp.stack(each).reshape((NODES, *shapes[name])) for name, each in beside.items()},
+        missed={
+            name: xp.mean((last @ each.reshape((NODES, -1))) ** 2, axis=0).reshape(shapes[name])
+            for name, each in stacked.items()
+        },
+    )
+
+
+def _by_output(changes: Array, claim: Claim) -> tuple[Array, ...]:
+    made, first = [], 0
+    for output in claim.upstream:
+        size = int(np.prod(output.shape))
+        made.append(changes[:, first : first + size].reshape((NODES, *output.shape)))
+        first += size
+    return tuple(made)

@@ -1,0 +1,323 @@
+"""Edits that need no fitting: the inverse of what people get wrong, and so of every fault that mutation plants."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+from gradaudit.mutation.faults import OTHER_FUNCTION, REDUCTIONS
+from gradaudit.repair.surroundings import Surroundings, is_loaded
+from gradaudit.repair.wrapping import with_calls
+from gradaudit.source.text import Edit, SourceText
+
+FAMILIES = (
+    ("max", "min", "sum", "mean", "argmax", "prod", "cumsum", "amax", "amin"),
+    ("argmax", "argmin"),
+    ("maximum", "minimum"),
+    ("sin", "cos", "tan"),
+    ("sinh", "cosh", "tanh"),
+    ("exp", "log", "expm1", "log1p"),
+    ("floor", "ceil", "round"),
+    ("zeros_like", "ones_like", "empty_like"),
+    ("zeros", "ones"),
+    ("var", "std"),
+    ("sqrt", "square"),
+    ("tril", "triu"),
+    ("matmul", "multiply", "dot"),
+    ("logical_and", "logical_or"),
+)
+"""Functions and methods that are mistaken for each other."""
+
+BINARY = ("+", "-", "*", "/", "**", "@", "//", "%")
+COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
+AXES = ("-1", "0", "1", "-2", "2", "3", "(0, 1)", "(1, 2)", "(0, 2)", "(-2, -1)", "(0, 2, 3)", "(2, 3)", "None")
+AXIS_WORDS = ("axis", "dim", "axes")
+
+
+Maker = Callable[[ast.AST, Surroundings], Iterator[Edit]]
+
+
+def edits(make: Maker, body: Sequence[ast.stmt], around: Surroundings) -> Iterator[Edit]:
+    """Yield the edits of one kind of the statements of a function, each once."""
+    seen = set()
+    for node in (node for statement in body for node in _computing(statement)):
+        for edit in make(node, around):
+            if edit not in seen and around.text.slice(edit.start, edit.end) != edit.replacement:
+                seen.add(edit)
+                yield edit
+
+
+def _computing(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, (ast.Assert, ast.Raise, ast.FunctionDef, ast.ClassDef)):
+        return
+    yield node
+    for name, value in ast.iter_fields(node):
+        if name not in ("annotation", "returns", "decorator_list"):
+            for below in value if isinstance(value, list) else [value]:
+                if isinstance(below, ast.AST):
+                    yield from _computing(below)
+
+
+def signs(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """A minus taken away or put in."""
+    text = around.text
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield text.left_over(node, node.operand)
+    elif isinstance(node, (ast.BinOp, ast.Name, ast.Call, ast.Subscript, ast.Attribute)) and is_loaded(node):
+        yield text.expression(node, f"-{text.operand(node)}")
+
+
+def operators(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """Another operator, another comparison, another function of the same family."""
+    text = around.text
+    match node:
+        case ast.BinOp(left, _, right):
+            a, b = text.operand(left), text.operand(right)
+            yield from (text.expression(node, f"{a} {sign} {b}") for sign in BINARY)
+            yield from (text.expression(node, f"{b} {sign} {a}") for sign in ("-", "/", "@", "**"))
+            yield from (text.left_over(node, part) for part in (left, right))
+            yield text.expression(node, f"-{b}")
+        case ast.Compare(left, [_], [right]) | ast.BoolOp(_, [left, right]):
+            a, b = text.operand(left), text.operand(right)
+            signs = COMPARISONS if isinstance(node, ast.Compare) else ("and", "or")
+            yield from (text.expression(node, f"{a} {sign} {b}") for sign in signs)
+        case ast.Call(ast.Attribute(owner, name) as function):
+            yield from (text.replaced(function, f"{text.operand(owner)}.{other}") for other in _family(name))
+        case ast.Call(ast.Name(name) as function):
+            yield from (text.replaced(function, other) for other in _family(name))
+
+
+def assignments(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """``+=`` for ``=`` and the other way round, an assignment in place made one to a new array."""
+    text = around.text
+    match node:
+        case ast.AugAssign(target, op, value):
+            name, given = text.of(target), text.of(value)
+            yield from (text.replaced(node, f"{name} {sign} {given}") for sign in ("+=", "-=", "*=", "/=", "="))
+            yield text.replaced(node, f"{name} = {name} {_operator(op)} {text.operand(value)}")
+        case ast.Assign([(ast.Subscript() | ast.Name() | ast.Attribute()) as target], value):
+            yield from (text.replaced(node, f"{text.of(target)} {sign} {text.of(value)}") for sign in ("+=", "-="))
+            if isinstance(target, ast.Subscript) and around.prefix and not around.is_torch:
+                inside = f"{text.of(target.value)}, {text.of(target.slice)}, {text.of(value)}"
+                yield text.replaced(node, f"{around.prefix}.add.at({inside})")
+
+
+def _operator(op: ast.operator) -> str:
+    return {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@", ast.Pow: "**"}.get(type(op), "+")
+
+
+def _family(name: str) -> list[str]:
+    alike = [other for family in FAMILIES if name in family for other in family if other != name]
+    return list(dict.fromkeys([*([OTHER_FUNCTION[name]] if name in OTHER_FUNCTION else []), *alike]))
+
+
+def conditions(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """A condition turned round, the two choices of one exchanged, or only one of them."""
+    text = around.text
+    match node:
+        case ast.UnaryOp(ast.Not() | ast.Invert(), operand):
+            yield text.left_over(node, operand)
+        case ast.Call(ast.Attribute(attr="where"), [test, chosen, other]):
+            yield Edit(text.span(chosen)[0], text.span(other)[1], f"{text.operand(other)}, {text.operand(chosen)}")
+            yield text.expression(test, f"~({text.of(test)})")
+        case ast.IfExp(test, chosen, other):
+            yield text.expression(test, f"not {text.operand(test)}")
+            yield text.left_over(node, chosen)
+            yield text.left_over(node, other)
+        case ast.If(test) | ast.While(test):
+            yield text.replaced(test, f"not {text.operand(test)}")
+            yield text.replaced(test, "True")
+            yield text.replaced(test, "False")
+
+
+def constants(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """Another whole number or truth value; what is no whole number is fitted instead."""
+    text = around.text
+    match node:
+        case ast.Constant(bool(value)):
+            yield text.replaced(node, repr(not value))
+        case ast.Constant(float(value)):
+            floats = (value / 1.1, value * 1.1, round(value), -value, 2 * value, value / 2, 10 * value, value / 10)
+            near = dict.fromkeys([*(float(f"{each:.12g}") for each in floats), *around.constants])
+            yield from (
+                text.replaced(node, f"({each!r})" if each < 0 else repr(each)) for each in near if each != value
+            )
+        case ast.Constant(int(value)):
+            others = (value - 1, value + 1, -value, 2 * value, -1, 0, 1, 2, 3, value + 2, value - 2)
+            yield from (text.replaced(node, f"({n})" if n < 0 else str(n)) for n in dict.fromkeys(others) if n != value)
+        case ast.UnaryOp(ast.USub(), ast.Constant(int(value))):
+            yield from (text.replaced(node, str(-n)) for n in (value + 1, value - 1, value + 2))
+
+
+def indices(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """An index, the end of a slice or of a range moved by one, left out or put in."""
+    text = around.text
+    match node:
+        case ast.Subscript(slice=place):
+            for part in place.elts if isinstance(place, ast.Tuple) else [place]:
+                if isinstance(part, ast.Slice):
+                    yield from _slices(part, around)
+                elif not isinstance(part, ast.Constant):
+                    yield from _moved(part, around)
+            yield text.left_over(node, node.value) if is_loaded(node) else text.replaced(node, text.of(node.value))
+        case ast.Call(ast.Name("range"), arguments):
+            for part in arguments:
+                yield from _moved(part, around)
+            if len(arguments) == 1:
+                yield text.replaced(arguments[0], f"1, {text.of(arguments[0])}")
+                yield text.expression(node, f"reversed({text.of(node)})")
+            elif len(arguments) == 2:
+                yield Edit(text.span(arguments[0])[0], text.span(arguments[1])[1], text.of(arguments[1]))
+
+
+def _moved(part: ast.expr, around: Surroundings) -> Iterator[Edit]:
+    text = around.text
+    if isinstance(part, ast.BinOp) and isinstance(part.op, (ast.Add, ast.Sub)) and isinstance(part.right, ast.Constant):
+        yield text.left_over(part, part.left)
+    yield text.replaced(part, f"{text.operand(part)} - 1")
+    yield text.replaced(part, f"{text.operand(part)} + 1")
+
+
+def _slices(part: ast.Slice, around: Surroundings) -> Iterator[Edit]:
+    text = around.text
+    ends = (text.of(part.lower) if part.lower else "", text.of(part.upper) if part.upper else "")
+    step = f":{text.of(part.step)}" if part.step else ""
+    lowers = [ends[0], "", *(["1"] if not ends[0] else [f"{ends[0]} - 1", f"{ends[0]} + 1"])]
+    uppers = [ends[1], "", *(["-1"] if not ends[1] else [f"{ends[1]} + 1", f"{ends[1]} - 1"])]
+    if isinstance(part.lower, ast.BinOp):
+        lowers.append(text.of(part.lower.left))
+    if isinstance(part.upper, ast.BinOp):
+        uppers.append(text.of(part.upper.left))
+    for lower in lowers:
+        for upper in uppers:
+            yield text.replaced(part, f"{lower}:{upper}{step}")
+    yield text.replaced(part, f"{ends[0]}:{ends[1]}" if step else f"{ends[0]}:{ends[1]}:-1")
+
+
+def axes(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """Another axis, an axis put in or left out, axes kept or not."""
+    text = around.text
+    match node:
+        case ast.keyword(word, value) if word in AXIS_WORDS:
+            yield from (text.replaced(value, axis) for axis in AXES)
+            if isinstance(value, ast.Tuple):
+                yield from _with_another_axis(value, text)
+            yield from (text.replaced(value, name) for name in around.names)
+        case ast.Call(args=arguments, keywords=keywords) if _called(node) in REDUCTIONS | {"argmax", "argmin", "norm"}:
+            given = {keyword.arg for keyword in keywords}
+            word, keep = ("dim", "keepdim") if around.is_torch else ("axis", "keepdims")
+            end = text.span(node)[1] - 1
+            comma = ", " if arguments or keywords else ""
+            if not given.intersection(AXIS_WORDS):
+                for axis in AXES[:9]:
+                    yield Edit(end, end, f"{comma}{word}={axis}")
+                    yield Edit(end, end, f"{comma}{word}={axis}, {keep}=True")
+            elif keep not in given:
+                yield Edit(end, end, f"{comma}{keep}=True")
+            for keyword in keywords:
+                start = text.span(keyword.value)[0] - len(f"{keyword.arg}=")
+                yield Edit(start, text.span(keyword.value)[1], f"{keep}=True" if keyword.arg in AXIS_WORDS else "")
+
+
+def _with_another_axis(value: ast.Tuple, text: SourceText) -> Iterator[Edit]:
+    given = [text.of(part) for part in value.elts]
+    for axis in ("0", "1", "2", "3", "-1", "-2"):
+        if axis not in given:
+            for place in range(len(given) + 1):
+                parts = ", ".join([*given[:place], axis, *given[place:]])
+                yield text.replaced(value, f"({parts})")
+    for k in range(len(given)):
+        parts = ", ".join(given[:k] + given[k + 1 :])
+        yield text.replaced(value, f"({parts},)")
+    for k in range(len(given) - 1):
+        parts = ", ".join([*given[:k], given[k + 1], given[k], *given[k + 2 :]])
+        yield text.replaced(value, f"({parts})")
+
+
+def without_calls(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """What a function is applied to, without the function; a transposition taken away."""
+    text = around.text
+    match node:
+        case ast.Attribute(value, "T" | "mT" | "real" | "imag", ast.Load()):
+            yield text.left_over(node, value)
+        case ast.Call(function, arguments):
+            if arguments and not isinstance(arguments[0], ast.Starred):
+                yield text.left_over(node, arguments[0])
+            if isinstance(function, ast.Attribute):
+                yield text.left_over(node, function.value)
+            for a, b in pairwise(arguments):
+                between = text.slice(*text.between(a, b))
+                yield Edit(text.span(a)[0], text.span(b)[1], f"{text.of(b)}{between}{text.of(a)}")
+
+
+def small_changes(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """One more or less, twice or half, the square, the inverse; a variable more as a factor, divisor or term."""
+    text = around.text
+    if not isinstance(node, (ast.BinOp, ast.Name, ast.Call, ast.Subscript, ast.Attribute)) or not is_loaded(node):
+        return
+    own = text.operand(node)
+    if text.span(node) in around.counts:
+        for made in ("{} - 1", "{} + 1", "{} - 2", "2 * {}", "-{}"):
+            yield text.expression(node, made.format(own))
+        for name in around.names:
+            yield from (text.expression(node, f"{own} {sign} {name}") for sign in ("*", "+", "-", "//"))
+    if text.span(node) not in around.numbers:
+        return
+    for made in ("{} - 1", "{} + 1", "1 - {}", "2 * {}", "{} / 2", "{}**2", "1 / {}"):
+        yield text.expression(node, made.format(own))
+    for name in around.names:
+        for made in ("{} * {}", "{} / {}", "{} + {}", "{} - {}"):
+            yield text.expression(node, made.format(own, name))
+
+
+def other_names(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """Another variable."""
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in around.names:
+        yield from (around.text.replaced(node, name) for name in around.names if name != node.id)
+
+
+def statements(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """A statement left out, gradients returned in another order."""
+    text = around.text
+    if isinstance(node, (ast.AugAssign, ast.Expr)) or (
+        isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Tuple)
+    ):
+        yield text.replaced(node, "pass")
+    if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+        parts = [text.of(part) for part in node.value.elts]
+        for a in range(len(parts)):
+            for b in range(a + 1, len(parts)):
+                swapped = list(parts)
+                swapped[a], swapped[b] = parts[b], parts[a]
+                yield text.replaced(node.value, ", ".join(swapped))
+
+
+def _called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Attribute(attr=name) | ast.Name(name):
+            return name
+    return ""
+
+
+MAKERS: tuple[Maker, ...] = (
+    operators,
+    assignments,
+    conditions,
+    constants,
+    indices,
+    axes,
+    signs,
+    other_names,
+    without_calls,
+    statements,
+    small_changes,
+    with_calls,
+)
+"""The kinds of edits, the likeliest first."""
+
+SHAPING: tuple[Maker, ...] = (axes, with_calls, without_calls)
+"""The kinds that make another shape."""
+
+MAKERS_OF_SHAPES: tuple[Maker, ...] = (*SHAPING, *(make for make in MAKERS if make not in SHAPING))
+"""The same where backward raises, or a gradient has not its input's shape: first what makes another shape."""

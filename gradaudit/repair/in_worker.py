@@ -1,0 +1,42 @@
+"""A search for repairs in a process of its own: an edit may hang, or take the process with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from gradaudit.engine.executor import Executor, InProcess, Lost, Task
+from gradaudit.engine.pool import workers
+from gradaudit.repair.repair import AUDIT_SECONDS, SECONDS, repair
+from gradaudit.repair.repairs import Repairs
+from gradaudit.results import Result
+from gradaudit.spec.case import Case, FlowTarget, LearningTarget, ModelTarget, ProcessTarget
+
+SLACK = 4 * AUDIT_SECONDS
+"""Seconds beyond the search for the audits of what it found, after which the process is ended."""
+
+
+def search_repairs(
+    cases: Sequence[Case], results: Iterable[Result], *, seconds: float = SECONDS, jobs: int | None = None
+) -> Repairs:
+    """Search for repairs of an op.
+
+    Args:
+        cases: all of its cases.
+        results: how they ended.
+        seconds: time for the search.
+        jobs: 0 for this process instead of one of its own.
+
+    """
+    op = cases[0].op
+    if isinstance(cases[0].target, (ModelTarget, FlowTarget, LearningTarget)):
+        return Repairs(op, (), "it is a model: 'gradaudit explain' names the step that is wrong; that can be mended")
+    if isinstance(cases[0].target, ProcessTarget):
+        return Repairs(op, (), "its backward runs in a process of its own, whose source is not at hand")
+    ids = {(case.name, case.dtype): case.id for case in cases}
+    ended = {(ids[made.case, made.dtype], made.input): made for made in results}
+    place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, seconds + SLACK)
+    with place as tasks:
+        for _, outcome in tasks.map(repair, [Task((tuple(cases), ended, seconds))]):
+            return Repairs(op, (), f"the search was lost: {outcome.cause}") if isinstance(outcome, Lost) else outcome
+    return Repairs(op, (), "the search was not begun")

@@ -1,0 +1,83 @@
+"""What edits of a function may draw on."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gradaudit.source.text import SourceText
+
+SHAPED = re.compile(r"\b(\w+)(?=\.shape\b)")
+"""A variable that a call takes the shape of."""
+
+
+def for_other_shapes(templates: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return calls, and those that take the shape of one variable for each other variable as well."""
+    made = dict.fromkeys(templates)
+    for template in templates:
+        if len(set(SHAPED.findall(template))) == 1:
+            made |= dict.fromkeys(SHAPED.sub(name, template) for name in names)
+    return list(made)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What edits of a function may draw on.
+
+    Attributes:
+        text: the file.
+        names: variables and arguments of the function.
+        templates: calls of the module, ``{}`` in the place of what they are applied to.
+        numbers: the places of the expressions that are numbers or arrays of them.
+        counts: the places of the expressions that are whole numbers.
+        ndims: how many axes each expression has where it is an array, by its place.
+        prefix: the name of the library of arrays.
+        constants: numbers that the function and its forward mention, and their negatives.
+
+    """
+
+    text: SourceText
+    names: Sequence[str]
+    templates: Sequence[str]
+    numbers: frozenset[tuple[int, int]]
+    counts: frozenset[tuple[int, int]]
+    ndims: Mapping[tuple[int, int], int]
+    prefix: str
+    constants: Sequence[float] = ()
+
+    @property
+    def is_torch(self) -> bool:
+        """Whether axes are called ``dim``."""
+        return self.prefix == "torch"
+
+
+def is_loaded(node: ast.AST) -> bool:
+    """Whether a part of the tree is read, not assigned to."""
+    return not isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del))
+
+
+def templates_of(functions: Sequence[ast.AST], text: Callable[[ast.expr], str]) -> list[str]:
+    """Return the calls in some functions, ``{}`` in the place of what each is applied to, each once."""
+    found: dict[str, None] = {}
+    for node in (below for function in functions for below in ast.walk(function)):
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            parts = [*node.args[:1], *([node.func.value] if isinstance(node.func, ast.Attribute) else [])]
+        elif isinstance(node, ast.Subscript) and is_loaded(node):
+            parts = [node.value]
+        for part in parts:
+            whole, inner = text(node), text(part)  # type: ignore[arg-type]
+            if not isinstance(part, ast.Starred) and len(whole) <= MOST_OF_TEMPLATE:
+                found[whole.replace(inner, "{}", 1)] = None
+                if isinstance(part, ast.Name) and whole.count(inner) > 1:
+                    found[re.sub(rf"\b{inner}\b", "{}", whole)] = None
+    return list(found)[:MOST_TEMPLATES]
+
+
+MOST_OF_TEMPLATE = 100
+"""Characters of a call that is taken over."""
+
+MOST_TEMPLATES = 60
+"""Calls that are taken over."""

@@ -1,0 +1,56 @@
+"""Repairs as lines of text, and as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gradaudit.repair.repairs import Applicability, Repair, Repairs
+
+
+def repair_lines(repairs: Repairs) -> Iterator[str]:
+    """Yield what was found for an op: the lines that change, and what that was held against; or why nothing was."""
+    for made in repairs.repairs:
+        yield f"{_heading(made)}: {made.file}:{made.line}"
+        yield from changed_lines(made)
+        yield f"{_effect(made)} {made.confirmed}"
+    if repairs.message:
+        yield f"no repair: {repairs.message}"
+
+
+def _heading(made: Repair) -> str:
+    return {
+        Applicability.VERIFIED: "likely repair",
+        Applicability.CANDIDATE: "possible repair, one of several",
+        Applicability.HINT: "hint",
+    }[made.applicability]
+
+
+def _effect(made: Repair) -> str:
+    names = ", ".join(made.inputs)
+    return f"makes the gradient{'s' if len(made.inputs) > 1 else ''} of {names} right: held against"
+
+
+def changed_lines(made: Repair) -> list[str]:
+    """Return the lines of a diff that are taken away and put in."""
+    body = [line for line in made.diff.splitlines() if not line.startswith(("---", "+++", "@@"))]
+    return [line for line in body if line.startswith(("-", "+"))]
+
+
+def repair_record(made: Repair) -> dict[str, Any]:
+    """Return a repair as plain data."""
+    confirmed = {"cases": made.confirmed.cases, "draws": made.confirmed.draws, "shapes": made.confirmed.shapes}
+    return {
+        "diff": made.diff,
+        "applicability": str(made.applicability),
+        "file": made.file,
+        "line": made.line,
+        "inputs": list(made.inputs),
+        "confirmed": confirmed,
+        "equivalent": made.also,
+    }
+
+
+def repairs_record(found: Repairs) -> dict[str, Any]:
+    """Return what was found for an op as plain data."""
+    return {"op": found.op, "repairs": [repair_record(made) for made in found.repairs], "no_repair": found.message}

@@ -1,0 +1,87 @@
+"""What specs may name where a project takes them from strangers: functions of its own modules, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from gradaudit.source.modules import Modules
+from gradaudit.spec.case import Case, LibraryTarget, ProcessTarget
+from gradaudit.spec.errors import Problem
+from gradaudit.spec.source import Document, KeyPath
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+OUTSIDE = {ProcessTarget: "starts a process", LibraryTarget: "loads a library"}
+"""What targets do that no list of modules can vouch for."""
+
+
+def within(
+    cases: Sequence[Case], documents: Mapping[str, Document], allow: Sequence[str]
+) -> tuple[list[Case], list[Problem]]:
+    """Return the cases, with modules looked for where the project's are, and what they name that is not allowed.
+
+    A function counts where it is defined, whichever module it was imported into. Nothing is imported to find out.
+
+    Args:
+        cases: the cases.
+        documents: the document of each op.
+        allow: the modules, each with all that is below it.
+
+    """
+    here = Path.cwd()
+    modules = Modules((here,))
+    problems: dict[tuple[str, str], Problem] = {}
+    for case in cases:
+        document = documents[case.op]
+        if (does := OUTSIDE.get(type(case.target))) is not None:
+            said = f"target: found one that {does}; allowed are functions of {', '.join(allow)} alone"
+            problems[case.op, ""] = Problem(document.locate(("target",)), said)
+            continue
+        for name in _functions(asdict(case.target)):
+            if trouble := _trouble(name, modules, allow):
+                problems[case.op, name] = Problem(document.locate(_path_to(name, document.data)), trouble)
+    # A spec's own folder may hold a module that only has the name of an allowed one.
+    return [replace(case, target=replace(case.target, folder=here)) for case in cases], list(problems.values())
+
+
+def _trouble(name: str, modules: Modules, allow: Sequence[str]) -> str:
+    """Return what is wrong with naming a function; empty for nothing."""
+    expected = f"expected a function of {', '.join(allow)}"
+    if not _is_below(name.partition(":")[0], allow):
+        return f"'{name}' is not allowed: {expected}"
+    defined = modules.locate(name)
+    if defined is None:
+        return f"'{name}' is not allowed: where it is defined is not to be seen; {expected} in Python source"
+    if not _is_below(defined.module.name, allow):
+        return f"'{name}' is not allowed: it is defined in {defined.module.name}; {expected}"
+    return ""
+
+
+def _is_below(module: str, allow: Sequence[str]) -> bool:
+    return any(module == known or module.startswith(f"{known}.") for known in allow)
+
+
+def _functions(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and _FUNCTION.fullmatch(value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _functions(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _functions(item)
+
+
+def _path_to(name: str, data: Any, path: KeyPath = ()) -> KeyPath:
+    """Return where a document says something; the empty path where it is not found in these words."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, item in items:
+        if item == name:
+            return (*path, key)
+        if below := _path_to(name, item, (*path, key)):
+            return below
+    return ()

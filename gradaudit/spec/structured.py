@@ -1,0 +1,95 @@
+"""Draws with a structure: symmetric, orthogonal and triangular matrices, rotations, unit vectors, probabilities.
+
+Arithmetic is elementwise and in float64, so that a draw is the same on every machine to the last bits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.spec.case import Input
+
+Floats = NDArray[np.float64]
+
+SQUARE = ("symmetric", "orthogonal", "rotation", "triangular", "spd")
+"""Distributions of square matrices over the last two axes."""
+
+ALONG = ("unit", "simplex", "sorted", "one_hot", "permutation")
+"""Distributions along the last axis."""
+
+WITHOUT_RANGE = ("permutation", "one_hot", "spd", "orthogonal", "rotation", "unit", "simplex")
+"""Distributions whose values follow from what they are."""
+
+
+def uniform(made: Input, rng: np.random.Generator) -> Floats:
+    """Return numbers uniform in the input's range."""
+    lo, hi = made.range or (-1.0, 1.0)
+    return np.asarray(np.minimum(lo + rng.random(made.shape) * (hi - lo), hi))
+
+
+def symmetric(made: Input, rng: np.random.Generator) -> Floats:
+    """Return matrices that equal their transposes exactly, with entries in the range."""
+    drawn = uniform(made, rng).astype(np.float32).astype(np.float64) if made.dtype == "float32" else uniform(made, rng)
+    lower = np.tril(drawn)
+    return np.asarray(lower + np.swapaxes(np.tril(drawn, -1), -1, -2))
+
+
+def triangular(made: Input, rng: np.random.Generator) -> Floats:
+    """Return lower triangular matrices, whose diagonals keep half of the range's larger end away from zero."""
+    drawn = np.tril(uniform(made, rng))
+    lo, hi = made.range or (-1.0, 1.0)
+    away = max(abs(lo), abs(hi)) / 2
+    diagonal = np.abs(np.einsum("...ii->...i", drawn)) / 2 + away
+    np.einsum("...ii->...i", drawn)[...] = diagonal
+    return np.asarray(drawn)
+
+
+def orthogonal(made: Input, rng: np.random.Generator) -> Floats:
+    """Return orthogonal matrices: products of as many reflections as there are axes."""
+    n = made.shape[-1]
+    matrix = np.broadcast_to(np.eye(n), made.shape).copy()
+    for _ in range(n):
+        normal = rng.random((*made.shape[:-2], n)) * 2 - 1
+        length = np.maximum((normal**2).sum(-1), 1e-3)
+        along = (normal[..., :, None] * matrix).sum(-2)
+        matrix -= 2 * normal[..., :, None] * (along / length[..., None])[..., None, :]
+    return matrix
+
+
+def rotation(made: Input, rng: np.random.Generator) -> Floats:
+    """Return orthogonal matrices of determinant one."""
+    matrix = orthogonal(made, rng)
+    if made.shape[-1] % 2:
+        matrix[..., 0] *= -1
+    return matrix
+
+
+def unit(made: Input, rng: np.random.Generator) -> Floats:
+    """Return vectors of length one along the last axis."""
+    drawn = rng.standard_normal(made.shape)
+    return np.asarray(drawn / np.maximum(np.sqrt((drawn**2).sum(-1, keepdims=True)), 1e-6))
+
+
+def simplex(made: Input, rng: np.random.Generator) -> Floats:
+    """Return positive numbers that add up to one along the last axis, none of them small."""
+    drawn = rng.random(made.shape) + 0.1
+    return np.asarray(drawn / drawn.sum(-1, keepdims=True))
+
+
+def ascending(made: Input, rng: np.random.Generator) -> Floats:
+    """Return numbers in the range that ascend along the last axis."""
+    return np.sort(uniform(made, rng), axis=-1)
+
+
+DRAWERS: dict[str, Any] = {
+    "symmetric": symmetric,
+    "triangular": triangular,
+    "orthogonal": orthogonal,
+    "rotation": rotation,
+    "unit": unit,
+    "simplex": simplex,
+    "sorted": ascending,
+}

@@ -1,0 +1,181 @@
+"""Runs that were ended, however, go on where they were; nothing that was computed is computed again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import command, environment, spec, wait_until, write_project
+from typer.testing import Result
+
+Command = Callable[..., Result]
+
+SLOW = """
+import time
+from pathlib import Path
+
+def square(x, name):
+    with open(f"{name}.calls", "a") as file:
+        file.write("x")
+    time.sleep(0.002)
+    return x * x
+
+def right(u, x):
+    return 2 * x * u
+
+def wrong(u, x):
+    gradient = 2 * x * u
+    gradient.flat[2] *= 1.5
+    return gradient
+"""
+
+
+def slow(op: str, backward: str = "right") -> dict[str, Any]:
+    return {
+        "op": op,
+        "target": {"forward": "slow:square", "backward": f"slow:{backward}"},
+        "inputs": {"x": {"shape": [4], "range": [0.5, 1.5]}},
+        "params": {"name": op},
+    }
+
+
+@pytest.fixture
+def slow_project(project: Path) -> Path:
+    (project / "pyproject.toml").write_text("[tool.gradaudit]\n")
+    write_project(project, *(slow(f"op_{k}", "wrong" if k % 3 == 2 else "right") for k in range(12)))
+    (project / "slow.py").write_text(SLOW)
+    return project
+
+
+def report(path: str = "out.json") -> dict[str, Any]:
+    """Return a JSON report without what differs from run to run."""
+    document: dict[str, Any] = json.loads(Path(path).read_text())
+    del document["summary"]["seconds"]
+    for result in document["results"]:
+        del result["seconds"]
+    return document
+
+
+def audited(output: str) -> int:
+    """Return how many cases a run took from what was recorded."""
+    return int(output.split(" case", 1)[0].splitlines()[-1].replace(",", "")) if "recorded before" in output else 0
+
+
+def test_what_is_recorded_and_unchanged_is_not_audited_again(gradaudit: Command, slow_project: Path) -> None:
+    whole = gradaudit("run", "--json", "whole.json")
+    calls = {file: file.read_text() for file in slow_project.glob("*.calls")}
+    again = gradaudit("run", "--resume", "--json", "again.json")
+    assert (whole.exit_code, again.exit_code) == (1, 1)
+    assert "12 cases recorded before have not changed: not audited again" in again.stdout
+    assert {file: file.read_text() for file in slow_project.glob("*.calls")} == calls
+    assert report("again.json") == report("whole.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "left"),
+    [
+        ("slow.py", "return 2 * x * u", "return x * u * 2", 4),
+        ("slow.py", "import time", "import time  # a comment", 12),
+        ("spec", "name: op_3", "name: other", 11),
+        ("spec", "op: op_3", "notes: a note\nop: op_3", 12),
+    ],
+)
+def test_what_has_changed_is(gradaudit: Command, slow_project: Path, file: str, old: str, new: str, left: int) -> None:
+    gradaudit("run", "-q")
+    path = slow_project / "slow.py" if file == "slow.py" else next((slow_project / "specs").iterdir())
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert f"{left} cases recorded before have not changed: not audited again" in gradaudit("run", "--resume").stdout
+
+
+def test_stale_audits_what_has_changed_or_failed(gradaudit: Command, slow_project: Path) -> None:
+    gradaudit("run", "-q")
+    found = gradaudit("run", "--stale", "--json", "stale.json")
+    assert "8 cases recorded before have not changed: left out" in found.stdout
+    assert found.exit_code == 1
+    assert {result["op"] for result in report("stale.json")["results"]} == {"op_2", "op_5", "op_8", "op_11"}
+    path = slow_project / "slow.py"
+    path.write_text(path.read_text().replace("*= 1.5", "*= 1.0"))
+    assert gradaudit("run", "--stale", "-j", "1").exit_code == 0
+    nothing = gradaudit("run", "--stale")
+    assert "12 cases recorded before have not changed: left out" in nothing.stdout
+    assert nothing.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--resume", "--stale"], "--resume tells of everything, --stale only of what has changed"),
+        (["--resume", "--no-store"], "--resume needs what was recorded; found --no-store"),
+        (["--stale", "--depth"], "--depth needs every case to be audited; found --stale"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    gradaudit: Command, slow_project: Path, arguments: list[str], said: str
+) -> None:
+    found = gradaudit("run", *arguments)
+    assert found.exit_code == 2
+    assert said in found.stderr
+
+
+def test_without_a_project_runs_are_recorded_in_the_user_s_cache(
+    gradaudit: Command, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_project(project, spec("good"))
+    (stored,) = [line for line in gradaudit("run").stdout.splitlines() if line.startswith("Recorded in ")]
+    assert Path(stored.removeprefix("Recorded in ")).parent == tmp_path / "cache" / "gradaudit"
+    assert "1 case recorded before has not changed" in gradaudit("run", "--resume").stdout
+
+
+def killed(number: int, after: float) -> None:
+    """Run, and kill the run by a signal some seconds after it has audited something."""
+    process = subprocess.Popen(
+        command("run", "-j", "2", "--resume", "--json", "out.json"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    before = len(list(Path().glob("*.calls")))
+    wait_until(lambda: len(list(Path().glob("*.calls"))) > before or process.poll() is not None, seconds=30)
+    time.sleep(after)
+    process.send_signal(number)
+    process.wait(30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_run_that_is_killed_goes_on(gradaudit: Command, slow_project: Path, number: signal.Signals) -> None:
+    gradaudit("run", "--no-store", "--json", "whole.json")
+    for file in slow_project.glob("*.calls"):
+        file.unlink()
+    random.seed(number)
+    killed(number, random.uniform(0.0, 0.1))
+    if number != signal.SIGKILL:  # what was done by then is reported as well
+        kept = {result["op"] for result in report()["results"]}
+    found = gradaudit("run", "--resume", "-j", "2", "--json", "out.json")
+    assert report() == report("whole.json")
+    if number != signal.SIGKILL:
+        assert audited(found.stdout) == len(kept)
+    wait_until(lambda: not workers_in(slow_project), seconds=2)
+    assert sorted(path.name for path in slow_project.iterdir() if path.name.startswith((".out", "gradaudit-"))) == []
+
+
+def workers_in(folder: Path) -> list[str]:
+    """Return the processes whose current folder this is, less our own."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.name != str(os.getpid()) and os.readlink(process / "cwd") == str(folder):
+                found.append(process.name)
+        except OSError:
+            continue
+    return found

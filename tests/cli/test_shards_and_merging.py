@@ -1,0 +1,121 @@
+"""A run in shards, put together again: the same as a run at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from commands import UNDECIDED, spec, write_project
+from typer.testing import Result
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def various(project: Path) -> Path:
+    """Ops of every verdict, in several dtypes."""
+    write_project(
+        project,
+        spec("right", dtype=["bfloat16", "float32", "float64"]),
+        spec("wrong", backward="wrong_in_places", dtype=["float32", "complex128"]),
+        spec("raises", backward="raises"),
+        spec("undecided", **UNDECIDED),
+        spec("known", backward="wrong", expect="fail"),
+        spec("changes_its_input", forward="changes_its_input"),
+    )
+    return project
+
+
+def timeless(path: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(path).read_text())
+    del document["summary"]["seconds"]
+    document.pop("shard", None)
+    for result in document["results"]:
+        del result["seconds"]
+    return document
+
+
+def shown(text: str) -> list[str]:
+    """Return the lines of a report but those that say how long something took."""
+    return [line for line in text.splitlines() if not re.search(r" s\)?$|\d\.\d\d s  |^Recorded in", line)]
+
+
+@pytest.mark.parametrize("kind", ["json", "store"])
+def test_shards_put_together_are_the_whole_run(gradaudit: Command, various: Path, kind: str) -> None:
+    whole = gradaudit("run", "--json", "whole.json", "--junit", "whole.xml", "--no-store")
+    parts = [f"{k}.{'json' if kind == 'json' else 'db'}" for k in (1, 2, 3)]
+    for k, part in enumerate(parts, 1):
+        kept = ["--json", part, "--no-store"] if kind == "json" else ["--store", part]
+        assert f"Shard {k}/3: 3 of 9 cases" in gradaudit("run", "--shard", f"{k}/3", *kept).stdout
+    found = gradaudit("merge", *reversed(parts), "--json", "merged.json", "--junit", "merged.xml")
+    assert found.exit_code == whole.exit_code == 1
+    assert timeless("merged.json") == timeless("whole.json")
+    names = [
+        [test.get("name") for test in ElementTree.parse(file).iter("testcase")] for file in ("whole.xml", "merged.xml")
+    ]
+    assert names[0] == names[1]
+    assert shown(found.stdout) == shown(whole.stdout)
+    assert found.stderr == ""
+
+
+def test_what_is_missing_or_there_twice_is_named(gradaudit: Command, various: Path) -> None:
+    for k in (1, 2):
+        gradaudit("run", "-q", "--shard", f"{k}/9", "--json", f"{k}.json", "--no-store", "-k", "right")
+    found = gradaudit("merge", "-q", "1.json", "2.json", "2.json")
+    assert found.exit_code == 1
+    missing, twice = found.stderr.splitlines()
+    assert missing.startswith("1 case is missing: specs/right::default[")
+    assert twice.startswith("1 case is there twice; the last one counts: specs/right::default[")
+
+
+def test_a_whole_run_is_merged_with_itself(gradaudit: Command, various: Path) -> None:
+    gradaudit("run", "-q", "-k", "right", "--json", "a.json", "--no-store")
+    found = gradaudit("merge", "a.json", "a.json")
+    assert found.exit_code == 0
+    assert "3 cases are there twice" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "expected a store or a JSON report, found no file"),
+        (b"", "expected a store or a JSON report of a run"),
+        (b"[1]", "expected a store or a JSON report of a run"),
+        (b'{"results": [{"op": 1}], "summary": {}}', "expected a store or a JSON report of a run"),
+        (b"[" * 100_000, "expected a store or a JSON report of a run"),
+        (b"SQLite format 3\0 and no more", "cannot be used as a store"),
+    ],
+)
+def test_what_is_no_run_is_refused(gradaudit: Command, project: Path, content: bytes | None, said: str) -> None:
+    if content is not None:
+        Path("part").write_bytes(content)
+    found = gradaudit("merge", "part")
+    assert found.exit_code == 2
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_store_without_a_run_is_refused(gradaudit: Command, various: Path) -> None:
+    gradaudit("run", "-q", "-k", "right", "--store", "a.db")
+    with sqlite3.connect("a.db") as connection:
+        connection.execute("DELETE FROM results")
+    found = gradaudit("merge", "a.db")
+    assert (found.exit_code, found.stderr) == (2, "a.db holds no run\n")
+
+
+def test_a_shard_that_is_none_is_refused(gradaudit: Command, various: Path) -> None:
+    found = gradaudit("run", "--shard", "4/3")
+    assert (found.exit_code, found.stderr) == (2, "--shard: found '4/3', expected a number from 1 to 3\n")
+
+
+def test_shards_are_balanced_by_what_was_recorded(gradaudit: Command, various: Path) -> None:
+    (various / "pyproject.toml").write_text("[tool.gradaudit]\n")
+    gradaudit("run", "-q")
+    shares = [gradaudit("run", "--shard", f"{k}/2", "-k", "right").stdout for k in (1, 2)]
+    assert all("balanced by recorded seconds" in said for said in shares)

@@ -1,0 +1,45 @@
+"""``run --watch``: the run again whenever a file has changed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import command, environment, spec, wait_until, write_project
+
+
+def test_what_a_change_bears_on_is_audited_again(project: Path) -> None:
+    pytest.importorskip("watchfiles")
+    write_project(project, spec("right"), spec("wrong", backward="wrong"))
+    (project / "pyproject.toml").write_text("[tool.gradaudit]\n")
+    log = project / "log.txt"
+    with log.open("w") as file:
+        watching = subprocess.Popen(
+            command("run", "-q", "-j", "1", "--watch"), stdout=file, stderr=subprocess.STDOUT, env=environment()
+        )
+    try:
+        wait_until(lambda: "watching; Ctrl-C ends" in log.read_text())
+        assert "2 gradients, 2 ops, 2 cases: 1 pass, 1 fail" in log.read_text()
+        kernels = project / "kernels.py"
+
+        def mended() -> bool:  # written until it is seen: the watch may have begun a moment later
+            kernels.write_text(kernels.read_text().replace("return -2 * x * u", "return 2 * x * u") + "\n")
+            return "1 gradient, 1 op, 1 case: 1 pass" in log.read_text()
+
+        wait_until(mended)
+        assert "changed: kernels.py" in log.read_text()
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        watching.kill()
+    assert "Traceback" not in log.read_text()
+
+
+def test_without_the_package_it_says_how_to_install_it(gradaudit, project: Path, monkeypatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "watchfiles", None)
+    write_project(project, spec("right"))
+    told = gradaudit("run", "--watch")
+    assert told.exit_code == 2
+    assert told.stderr == "--watch needs the package watchfiles: pip install 'gradaudit[watch]'\n"

@@ -1,0 +1,340 @@
+"""Ways in which people write backward passes: found and audited as they stand, and a fault in each is caught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from gradaudit.drafts.plan import plan_of
+from gradaudit.engine.audit import audit_case
+from gradaudit.results import worst
+
+TENSOR = """
+    class Tensor:
+        def __init__(self, data, parents=(), backward_fn=None):
+            self.data, self.grad, self.parents, self.backward_fn = np.asarray(data, float), None, parents, backward_fn
+        def add_grad(self, g):
+            self.grad = g if self.grad is None else self.grad + g
+"""
+
+STYLES = {
+    "an output that forward leaves on the layer": (
+        """
+        class Dense:
+            def __init__(self, n_inputs, n_neurons):
+                self.weights, self.biases = np.random.randn(n_inputs, n_neurons), np.zeros((1, n_neurons))
+            def forward(self, inputs):
+                self.inputs = inputs
+                self.output = inputs @ self.weights + self.biases
+            def backward(self, dvalues):
+                self.dweights = self.inputs.T @ dvalues
+                self.dbiases = dvalues.sum(axis=0, keepdims=True)
+                self.dinputs = dvalues @ self.weights.T
+        """,
+        "dvalues.sum(axis=0, keepdims=True)",
+        "dvalues.mean(axis=0, keepdims=True)",
+    ),
+    "a backward that takes a step": (
+        """
+        class Layer:
+            def __init__(self, input_size, output_size):
+                self.weights = np.random.rand(input_size, output_size)
+            def forward_propagation(self, input_data):
+                self.input = input_data
+                return input_data @ self.weights
+            def backward_propagation(self, output_error, learning_rate):
+                input_error = output_error @ self.weights.T
+                self.weights -= learning_rate * self.input.T @ output_error
+                return input_error
+        """,
+        "self.weights -= learning_rate *",
+        "self.weights -= 2 * learning_rate *",
+    ),
+    "weights that are used after the step": (
+        """
+        class Layer:
+            def __init__(self, input_size, output_size):
+                self.weights = np.random.rand(input_size, output_size)
+            def forward(self, x):
+                self.x = x
+                return x @ self.weights
+            def backward(self, grad, lr):
+                before = self.weights.copy()
+                self.weights -= lr * self.x.T @ grad
+                return grad @ before.T
+        """,
+        "before = self.weights.copy()",
+        "before = self.weights",
+    ),
+    "a constructor that is given its parameters": (
+        """
+        class Affine:
+            def __init__(self, W, b):
+                self.W, self.b, self.dW, self.db = W, b, None, None
+            def forward(self, x):
+                self.x = x
+                return x @ self.W + self.b
+            def backward(self, dout):
+                self.dW, self.db = self.x.T @ dout, dout.sum(axis=0)
+                return dout @ self.W.T
+        """,
+        "self.x.T @ dout",
+        "self.x.T @ dout / len(dout)",
+    ),
+    "parameters as objects": (
+        """
+        class Parameter:
+            def __init__(self, data): self.data, self.grad = data, np.zeros_like(data)
+        class Linear:
+            def __init__(self, in_features, out_features):
+                self.W = Parameter(np.random.randn(in_features, out_features))
+                self.b = Parameter(np.zeros(out_features))
+            def forward(self, x):
+                self.x = x
+                return x @ self.W.data + self.b.data
+            def backward(self, grad):
+                self.W.grad += self.x.T @ grad
+                self.b.grad += grad.sum(axis=0)
+                return grad @ self.W.data.T
+        """,
+        "self.b.grad += grad.sum(axis=0)",
+        "self.b.grad += grad[0]",
+    ),
+    "an activation with its gradient": (
+        """
+        class Elu:
+            def __init__(self, alpha=0.3): self.alpha = alpha
+            def __call__(self, x): return np.where(x >= 0, x, self.alpha * (np.exp(x) - 1))
+            def gradient(self, x): return np.where(x >= 0, 1.0, self.alpha * np.exp(x))
+        """,
+        "self.alpha * np.exp(x))",
+        "np.exp(x))",
+    ),
+    "an activation that is handed a function": (
+        """
+        class Activation:
+            def __init__(self, activation, activation_prime):
+                self.activation, self.activation_prime = activation, activation_prime
+            def forward(self, x):
+                self.x = x
+                return self.activation(x)
+            def backward(self, grad, learning_rate): return grad * self.activation_prime(self.x)
+        """,
+        "self.activation_prime(self.x)",
+        "self.activation_prime(grad)",
+    ),
+    "a loss with static methods": (
+        """
+        class Quadratic:
+            @staticmethod
+            def fn(a, y): return 0.5 * np.sum((a - y) ** 2)
+            @staticmethod
+            def derivative(a, y): return a - y
+        """,
+        "return a - y",
+        "return y - a",
+    ),
+    "a stride that is one by default": (
+        """
+        class Subsample:
+            def __init__(self, stride=1): self.stride = stride
+            def forward(self, x):
+                self.shape = x.shape
+                return x[:, :: self.stride]
+            def backward(self, grad):
+                dx = np.zeros(self.shape)
+                dx[:, :: self.stride] = grad
+                return dx
+        """,
+        "dx[:, :: self.stride] = grad",
+        "dx[:, : grad.shape[1]] = grad",
+    ),
+    "a class of functions with contexts": (
+        """
+        class Context:
+            def save_for_backward(self, *saved): self.saved = saved
+        class Function: pass
+        class Dot(Function):
+            @staticmethod
+            def forward(ctx, x, w):
+                ctx.save_for_backward(x, w)
+                return x @ w
+            @staticmethod
+            def backward(ctx, grad_output):
+                x, w = ctx.saved
+                return grad_output @ w.T, x.T @ grad_output
+        """,
+        "x.T @ grad_output",
+        "2 * x.T @ grad_output",
+    ),
+    "a closure that is returned": (
+        """
+        def tanh(x):
+            y = np.tanh(x)
+            def pullback(g): return g * (1 - y**2)
+            return y, pullback
+        """,
+        "1 - y**2",
+        "1 - y",
+    ),
+    "closures that are handed to tensors": (
+        TENSOR
+        + """
+    def cross_entropy(logits, targets):
+        z = logits.data - logits.data.max(1, keepdims=True)
+        lp = z - np.log(np.exp(z).sum(1, keepdims=True))
+        n = len(targets)
+        def backward_fn(grad):
+            g = np.exp(lp)
+            g[np.arange(n), targets] -= 1
+            logits.add_grad(grad * g / n)
+        return Tensor(-lp[np.arange(n), targets].mean(), (logits,), backward_fn)
+        """,
+        "grad * g / n",
+        "grad * g",
+    ),
+    "tensors that are numbers": (
+        """
+        import math
+        class Value:
+            def __init__(self, data, children=()):
+                self.data, self.grad, self._backward = data, 0, lambda: None
+            def log(self):
+                out = Value(math.log(self.data), (self,))
+                def _backward(): self.grad += out.grad / self.data
+                out._backward = _backward
+                return out
+        """,
+        "out.grad / self.data",
+        "out.grad / out.data",
+    ),
+    "the derivative of a function of a vector": (
+        """
+        def bowl(x): return (x[1:] ** 2 * x[:-1]).sum()
+        def bowl_der(x):
+            d = np.zeros_like(x)
+            d[1:] += 2 * x[1:] * x[:-1]
+            d[:-1] += x[1:] ** 2
+            return d
+        """,
+        "d[:-1] += x[1:] ** 2",
+        "d[:-1] = x[1:] ** 2",
+    ),
+    "a derivative that takes the output": (
+        """
+        def sigmoid(x): return 1 / (1 + np.exp(-x))
+        def sigmoid_derivative(a): return a * (1 - a)
+        """,
+        "a * (1 - a)",
+        "a * (1 + a)",
+    ),
+    "a Jacobian": (
+        """
+        def softmax(z): return np.exp(z) / np.exp(z).sum()
+        def softmax_grad(s): return np.diagflat(s) - np.outer(s, s)
+        """,
+        "np.outer(s, s)",
+        "np.outer(s, s) / 2",
+    ),
+    "two outputs that count": (
+        """
+        def cell_forward(x, prev_c, w):
+            next_c = np.tanh(x @ w) + prev_c
+            return np.sin(next_c), next_c, (x, w, next_c)
+        def cell_backward(dnext_h, dnext_c, cache):
+            x, w, next_c = cache
+            dc = dnext_c + dnext_h * np.cos(next_c)
+            da = dc * (1 - np.tanh(x @ w) ** 2)
+            return da @ w.T, dc, x.T @ da
+        """,
+        "dc = dnext_c + dnext_h",
+        "dc = dnext_h",
+    ),
+    "parameters in a dict": (
+        """
+        def layer_forward(x, parameters):
+            return np.tanh(x @ parameters["W"] + parameters["b"]), (x, parameters)
+        def layer_backward(da, cache):
+            x, parameters = cache
+            dz = da * (1 - np.tanh(x @ parameters["W"] + parameters["b"]) ** 2)
+            return {"dx": dz @ parameters["W"].T, "dW": x.T @ dz, "db": dz.sum(axis=0)}
+        """,
+        "dz.sum(axis=0)",
+        "dz[0]",
+    ),
+    "parameters in a list": (
+        """
+        def net_loss_and_grad(params, X, y):
+            W1, b1, W2 = params
+            h = np.tanh(X @ W1 + b1)
+            d = (h @ W2 - y) / len(X)
+            dh = d @ W2.T * (1 - h * h)
+            return 0.5 * len(X) * np.sum(d**2), [X.T @ dh, dh.sum(0), h.T @ d]
+        """,
+        "dh.sum(0)",
+        "dh.mean(0)",
+    ),
+    "a gradient of the wrong shape": (
+        """
+        class Shift:
+            def __init__(self, size): self.params, self.grads = {"b": np.zeros(size)}, {}
+            def forward(self, x): return x + self.params["b"]
+            def backward(self, dout):
+                self.grads["b"] = dout.sum(axis=0)
+                return dout
+        """,
+        "dout.sum(axis=0)",
+        "dout.sum(axis=1)",
+    ),
+    "a branch far out": (
+        """
+        def relu6(x): return np.clip(x, 0, 6)
+        def relu6_prime(x): return ((x > 0) & (x < 6)).astype(float)
+        """,
+        "(x > 0) & (x < 6)",
+        "x > 0",
+    ),
+    "names in camel case": (
+        """
+        def convolutionForward(x, k): return np.array([x[i : i + len(k)] @ k for i in range(len(x) - len(k) + 1)])
+        def convolutionBackward(dy, x, k):
+            dx, dk = np.zeros_like(x), np.zeros_like(k)
+            for i in range(len(dy)):
+                dx[i : i + len(k)] += dy[i] * k
+                dk += dy[i] * x[i : i + len(k)]
+            return dx, dk
+        """,
+        "dk += dy[i] *",
+        "dk = dy[i] *",
+    ),
+    "several parameters of a loss at once": (
+        """
+        def loss_and_gradients(W1, b1, W2, X, y):
+            h = np.tanh(X @ W1 + b1)
+            d = h @ W2 - y
+            g = 2 * d / d.size
+            dh = (g @ W2.T) * (1 - h**2)
+            return (d**2).mean(), (X.T @ dh, dh.sum(0), h.T @ g)
+        """,
+        "h.T @ g",
+        "h.T @ d",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "right", "wrong"), STYLES.values(), ids=STYLES)
+def test_a_right_pass_is_left_in_peace_and_a_wrong_one_caught(
+    folder: Path, source: str, right: str, wrong: str
+) -> None:
+    assert verdicts(folder / "right.py", source) == {"pass"}
+    assert right in source
+    assert verdicts(folder / "wrong.py", source.replace(right, wrong)) == {"fail"}
+
+
+def verdicts(file: Path, source: str) -> set[str]:
+    file.write_text("import numpy as np\n\n" + dedent(source))
+    plan = plan_of([file], jobs=0)
+    assert plan.cases, "no backward pass was found"
+    return {str(worst([result.verdict for case in plan.cases for result in audit_case(case).results]))}

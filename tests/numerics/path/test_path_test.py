@@ -1,0 +1,194 @@
+"""Right kernels in low precision pass at their real size, and what is wrong with others is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from kernels import Gradients, Kernel, layer_norm, matmul, relu, tanh
+
+from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.path_test import Settings, path_test
+from gradaudit.numerics.path.report import PathReport
+
+BFLOAT16 = Settings.half(2.0**-8)
+
+
+def _tested(kernel: Kernel, settings: Settings, broken: Any = None, seed: int = 1) -> PathReport:
+    return path_test(kernel.claim(broken), np.random.default_rng(seed), settings)
+
+
+@pytest.mark.parametrize(
+    "kernel", [layer_norm(64, 256), matmul(48, 64, 32), relu((40, 50)), tanh((30, 40), np.float32)]
+)
+def test_right_float32_kernels_pass_in_few_calls(kernel: Kernel) -> None:
+    report = _tested(kernel, Settings())
+    assert report.passes, report.unexplained
+    assert report.forwards <= 100
+    assert report.backwards <= 100
+    assert all(found.resolution.index <= 0.05 for found in report.inputs.values())
+    assert all(found.resolution.whole <= 1e-5 for found in report.inputs.values())
+
+
+@pytest.mark.parametrize("kernel", [layer_norm(32, 48, "bfloat16"), matmul(48, 16, 32, "bfloat16"), tanh((30, 40))])
+def test_right_bfloat16_kernels_pass_in_few_calls(kernel: Kernel) -> None:
+    report = _tested(kernel, BFLOAT16)
+    assert report.passes, report.unexplained
+    assert report.forwards <= 150
+    assert report.backwards <= 150
+    assert all(found.resolution.index <= 0.35 for found in report.inputs.values())
+
+
+def _at(place: tuple[int, ...], factor: float) -> Any:
+    def broken(gradients: Gradients, inputs: Gradients) -> Gradients:
+        x = gradients["x"].copy()
+        x[place] = x[place] * factor
+        return {**gradients, "x": x}
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: layer_norm(64, 256), lambda: relu((64, 256)), lambda: tanh((64, 256), "float32")]
+)
+def test_one_wrong_index_in_float32_is_named(make: Any) -> None:
+    kernel = make()
+    gradient = kernel.claim().gradients(kernel.inputs, kernel.claim().values(kernel.inputs))["x"].reshape(64, 256)
+    row = 17
+    column = int(abs(gradient[row]).argmax())
+    report = _tested(kernel, Settings(), _at((row, column), 1.2))
+    (culprit,) = report.culprits
+    assert (culprit.input, culprit.kind) == ("x", "index")
+    assert list(culprit.places) == [row * 256 + column]
+    truth = gradient[row, column]
+    assert abs(culprit.error) == pytest.approx(0.2 * abs(truth), rel=0.5)
+
+
+def test_one_wrong_index_in_bfloat16_is_named() -> None:
+    report = _tested(tanh((30, 40)), BFLOAT16, _at((7, 9), 0.0))
+    (culprit,) = report.culprits
+    assert (culprit.kind, list(culprit.places)) == ("index", [7 * 40 + 9])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_row_that_is_lost_is_named(dtype: str) -> None:
+    report = _tested(layer_norm(32, 48, dtype), Settings() if dtype == "float32" else BFLOAT16, _at((5,), 0.0))
+    assert report.culprits
+    assert {culprit.input for culprit in report.culprits} == {"x"}
+    places = np.concatenate([culprit.places for culprit in report.culprits])
+    assert set(places // 48) == {5}
+    assert report.culprits[0].error == pytest.approx(-1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["x", "w", "b"])
+def test_a_common_factor_is_laid_to_the_input_that_has_it(name: str) -> None:
+    def broken(gradients: Gradients, inputs: Gradients) -> Gradients:
+        return {**gradients, name: gradients[name] * np.float32(1.02)}
+
+    report = _tested(layer_norm(64, 96), Settings(), broken)
+    assert {culprit.input for culprit in report.culprits} == {name}
+    assert report.culprits[0].error == pytest.approx(0.02, rel=0.1)
+
+
+def test_inputs_that_no_block_tells_apart_are_tested_together() -> None:
+    """A gram matrix mixes everything; a scalar loss has one output."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (9, 7)).astype(np.float32)
+
+    def forward(inputs: Gradients) -> tuple[Any, ...]:
+        return (((inputs["x"].T @ inputs["x"]) ** 2).sum(dtype=np.float32).reshape(()),)
+
+    def backward(factor: float) -> Any:
+        def claimed(upstream: Any, inputs: Gradients, outputs: Any) -> Gradients:
+            x = inputs["x"]
+            made = 4 * x @ (x.T @ x) * upstream[0]
+            made[3, 2] *= np.float32(factor)
+            return {"x": made}
+
+        return claimed
+
+    for factor, passes in ((1.0, True), (1.5, False)):
+        claim = Claim(forward, backward(factor), {"x": x}, (np.float32(1.5).reshape(()),), domains={"x": (-1, 1)})
+        report = path_test(claim, np.random.default_rng(0))
+        assert report.passes is passes
+        if not passes:
+            assert [list(culprit.places) for culprit in report.culprits] == [[3 * 7 + 2]]
+
+
+def test_what_noise_hides_is_said_with_the_paths_that_would_show_it() -> None:
+    """The sum of many bfloat16 outputs hides an element; the report says so and what more paths would do."""
+    report = _tested(layer_norm(8, 2048, "bfloat16"), Settings.half(2.0**-8, calls=60))
+    assert not report.passes
+    assert not report.culprits
+    assert report.inputs["x"].undecided > 0
+    assert report.inputs["x"].resolution.index > 0.25
+    needed = report.paths_needed["x"]
+    assert needed is None or needed > report.paths["x"]
+
+
+def test_scale_changes_nothing() -> None:
+    plain = _tested(tanh((20, 30), "float32"), Settings())
+    kernel = tanh((20, 30), "float32")
+    scaled = Kernel(
+        kernel.inputs,
+        kernel.domains,
+        lambda inputs: kernel.forward(inputs) * np.float32(2.0**30),
+        lambda upstream, inputs: {"x": kernel.backward(upstream, inputs)["x"] * np.float32(2.0**30)},
+    )
+    large = _tested(scaled, Settings())
+    assert large.passes == plain.passes
+    assert large.forwards == plain.forwards
+    assert large.inputs["x"].resolution == plain.inputs["x"].resolution
+
+
+def test_a_point_where_nothing_can_be_evaluated_is_reported() -> None:
+    claim = Claim(
+        lambda inputs: (np.full(3, np.nan, np.float32),),
+        lambda upstream, inputs, outputs: {"x": upstream[0]},
+        {"x": np.ones(3, np.float32)},
+        (np.ones(3, np.float32),),
+    )
+    report = path_test(claim, np.random.default_rng(0))
+    assert not report.passes
+    assert not report.culprits
+    assert "not finite" in report.unexplained[0]
+
+
+def _placed(kernel: Kernel, made: Any, kind: Any) -> Claim:
+    """Return a kernel's claim with all arrays a framework's; the kernel itself sees NumPy's."""
+
+    def host(arrays: Any) -> Gradients:
+        assert all(isinstance(array, kind) for array in arrays.values())
+        return {name: np.asarray(array) for name, array in arrays.items()}
+
+    return Claim(
+        lambda inputs: (made(kernel.forward(host(inputs))),),
+        lambda upstream, inputs, outputs: {
+            name: made(gradient) for name, gradient in kernel.backward(np.asarray(upstream[0]), host(inputs)).items()
+        },
+        {name: made(array) for name, array in kernel.inputs.items()},
+        tuple(made(array) for array in kernel.claim().upstream),
+        domains=kernel.domains,
+    )
+
+
+def _assert_same_as_numpys(kernel: Kernel, claim: Claim) -> None:
+    report, same = (path_test(each, np.random.default_rng(1)) for each in (claim, kernel.claim()))
+    assert report.passes
+    assert same.passes
+    assert report.forwards == same.forwards
+    assert report.inputs["x"].resolution.whole == pytest.approx(same.inputs["x"].resolution.whole, rel=1e-3)
+
+
+def test_torch_arrays_are_tested_as_they_are() -> None:
+    torch = pytest.importorskip("torch")
+    kernel = layer_norm(16, 24)
+    _assert_same_as_numpys(kernel, _placed(kernel, torch.from_numpy, torch.Tensor))
+
+
+def test_jax_arrays_are_tested_as_they_are() -> None:
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        kernel = tanh((6, 8), "float32")
+        _assert_same_as_numpys(kernel, _placed(kernel, jax.numpy.asarray, jax.Array))

@@ -1,0 +1,130 @@
+"""The bounds that pools of paths give hold for pure noise, and blocks are found where outputs do not mix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernels import layer_norm, matmul, tanh
+from scipy import stats
+
+from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.displacement import Room
+from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
+from gradaudit.numerics.path.partition import Partition, partition_of
+from gradaudit.numerics.path.pool import Pool, moderated
+from gradaudit.numerics.path.walk import Walked
+
+
+@pytest.mark.parametrize("degree", range(9))
+def test_integrals_are_exact_for_polynomials(degree: int) -> None:
+    assert INTEGRALS @ TIMES**degree == pytest.approx(TIMES ** (degree + 1) / (degree + 1), abs=1e-14)
+
+
+def test_the_last_coefficients_vanish_for_what_the_quadrature_integrates_well() -> None:
+    assert np.abs(LAST @ TIMES**5).max() < 1e-14
+    assert np.abs(LAST @ (TIMES > 0.3)).max() > 0.05
+
+
+def _noise_pool(rng: np.random.Generator, blocks: int, paths: int, spread: float) -> Pool:
+    """Return a pool of paths along which forward is noise and nothing is claimed."""
+    sizes = np.exp(spread * rng.normal(size=blocks))
+    pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,)})
+    for _ in range(paths):
+        changes = sizes * rng.normal(size=(NODES, blocks))
+        changes -= changes[0]
+        nothing = np.zeros((NODES, blocks))
+        pool.add(
+            Walked({"x": np.ones(blocks)}, {"x": nothing}, (changes,), {"x": nothing}, {"x": np.zeros(blocks)}),
+            {"x": np.zeros(blocks)},
+        )
+    return pool
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_noise_stays_within_the_bounds(spread: float) -> None:
+    rng = np.random.default_rng(3)
+    beyond = sum(
+        bool(_noise_pool(rng, blocks, paths, spread).looks(0.0).dirty.any())
+        for blocks in (1, 20, 500)
+        for paths in (2, 4, 8)
+        for _ in range(10)
+    )
+    assert beyond <= 1  # of 90, at a chance of 1e-4 each
+
+
+def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
+    rng = np.random.default_rng(0)
+    pool = _noise_pool(rng, 50, 4, 0.3)
+    trend = 2 * float(pool.looks(0.0).bound[7])
+    nothing = np.zeros((NODES, 50))
+    for _ in range(4):
+        changes = rng.normal(size=(NODES, 50))
+        changes[:, 7] += trend * TIMES
+        pool.add(
+            Walked({"x": np.ones(50)}, {"x": nothing}, (changes - changes[0],), {"x": nothing}, {"x": np.zeros(50)}),
+            {"x": np.zeros(50)},
+        )
+    looks = pool.looks(0.0)
+    assert looks.dirty[7]
+    assert looks.dirty.sum() == 1
+    assert pool.estimate("x")[7] == pytest.approx(-trend / 2, rel=0.5)  # half of the paths have it
+
+
+def test_variances_are_drawn_together_as_far_as_they_agree() -> None:
+    rng = np.random.default_rng(1)
+    alike = rng.chisquare(5, 2000) / 5
+    found, freedom = moderated(alike, 5)
+    assert freedom > 100
+    assert found.std() < 0.1
+    apart = alike * np.exp(3 * rng.normal(size=2000))
+    found, freedom = moderated(apart, 5)
+    assert freedom < 7
+    assert np.corrcoef(np.log(found), np.log(apart))[0, 1] > 0.95
+
+
+def test_the_slopes_standard_error_is_what_it_is_said_to_be() -> None:
+    rng = np.random.default_rng(2)
+    parts = TRENDS.T @ rng.normal(size=(NODES, 20000))
+    assert (parts[1] * SLOPE_ERROR).std() == pytest.approx(SLOPE_ERROR, rel=0.03)
+    assert stats.kstest(parts[1], "norm").pvalue > 1e-4
+    assert SCATTER_FREEDOM == 5
+
+
+def _parts(claim: Claim, name: str) -> tuple[int, ...] | None:
+    start = claim.values(claim.inputs)
+    assert start is not None
+    room = Room.of(claim.inputs[name], claim.domains[name], 0.25)
+    found = partition_of(claim, name, start, room, np.random.default_rng(0))
+    return found and found.partition.shape
+
+
+def test_blocks_are_found_where_outputs_do_not_mix() -> None:
+    norm = layer_norm(12, 20).claim()
+    assert [_parts(norm, name) for name in "xwb"] == [(12,), (20,), (20,)]
+    product = matmul(9, 5, 7).claim()
+    assert [_parts(product, name) for name in "xw"] == [(9,), (7,)]
+    assert _parts(tanh((6, 4)).claim(), "x") == (6, 4)
+
+
+def test_channels_in_the_middle_are_blocks() -> None:
+    rng = np.random.default_rng(0)
+    claim = Claim(
+        lambda inputs: (inputs["x"] * inputs["w"][:, None],),
+        lambda upstream, inputs, outputs: {"x": upstream[0] * inputs["w"][:, None], "w": upstream[0].sum((0, 2))},
+        {"x": rng.uniform(-1, 1, (2, 3, 4)), "w": rng.uniform(1, 2, 3)},
+        (np.ones((2, 3, 4)),),
+    )
+    assert _parts(claim, "w") == (3,)
+    assert _parts(claim, "x") == (2, 3, 4)
+
+
+def test_displacements_stay_in_the_domain_and_turn_at_what_blocks_them() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.01, 3, 500)
+    room = Room.of(x, (0.01, 3.0), 0.5)
+    moved = room.draw(rng)
+    assert ((x + moved >= 0.01) & (x + moved <= 3.0)).all()
+    assert (np.abs(moved) > 0).all()
+    blocked = moved > 0
+    again = room.without(blocked, moved, 0.125).displaced(np.ones(500), np.sign(moved))
+    assert ((again[blocked] <= moved[blocked] / 8 + 1e-15) | (again[blocked] < 0)).all()
