@@ -294,10 +294,8 @@ def _tolerances(pairs: list[Pair]) -> Iterator[ToleranceInForce]:
 
 
 def _origin_unasked(result: Result, default: Tolerance) -> Origin:
-    """Return where a tolerance is from that nobody asked for: a fitted one differs in its absolute part alone."""
-    if result.rtol != default.rtol:
-        return "native"
-    return "default" if result.atol == default.atol else "fitted"
+    """Return where a tolerance is from that nobody asked for."""
+    return "native" if result.rtol != default.rtol else "default"
 
 
 def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:

@@ -14,7 +14,7 @@ from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result
 from gradaudit.spec.case import Case
 
-Origin = Literal["spec", "default", "fitted", "native"]
+Origin = Literal["spec", "default", "native"]
 """Where a tolerance is from: the spec or the project, the dtype's default, as it is or with an ``atol`` that fits the
 gradient, or what forward's own dtype can decide."""
 

@@ -51,6 +51,7 @@ class Directional:
         evaluations: calls of forward so far.
         touched: share of forward's noise that lay in outputs which the last displacement changed, where that was
             watched; else 1.
+        bend: how much less forward rises over the last displacement and its opposite than a line does.
         moved: share of the outputs themselves that changed then.
         disturbed: whether an input was ever not bit-identical after a displacement was undone.
 
@@ -76,6 +77,7 @@ class Directional:
         self.size = count(self.claims)
         self.evaluations = 0
         self.touched = self.moved = 1.0
+        self.bend = 0.0
         self.disturbed = False
 
     def claim_along(self, along: Array) -> float:
@@ -141,6 +143,7 @@ class Directional:
             ahead, behind = [self._off(direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
             self._restore()
+        self.bend = ahead + behind
         self.touched = self.moved = 1.0
         if changed is not None:
             self.touched = self._share(changed)

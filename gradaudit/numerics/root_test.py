@@ -76,6 +76,12 @@ LARGEST = 2.0**1000
 LEAST_NOISE = 1e-18
 """Relative noise that a first step is chosen for at least: no dtype rounds less."""
 
+KINK = 8.0
+"""How many times the noise a bend must be to be one."""
+
+BETWEEN = 3.0
+"""Between two, which a kink grows by as the step is doubled, and the four of a smooth function."""
+
 FAR = 2.0**-6
 """Displacement, in units of the scales, at which a forward that rounds to a few digits has changed."""
 
@@ -143,6 +149,7 @@ class RootTester:
     Attributes:
         tested: the elements that tests are about.
         calibrated: what is known of forward once root tests are quiet; None before.
+        kinked: whether forward turns at the point itself.
         moved: share of the outputs that the least telling of the steps in use changed.
 
     """
@@ -169,6 +176,7 @@ class RootTester:
             none = namespace(line.claims).zeros_like(line.claims)
             self._scales, self._absolute = self._scales + none, self._absolute + none
         self.moved = 1.0
+        self.kinked = False
         self._rng = rng
         self._noise = ROUNDINGS * spacing * line.signal()
         self._noise_of_changes = ROUNDINGS * spacing * typical * math.sqrt(line.size)
@@ -279,7 +287,7 @@ class RootTester:
         for _ in range(MAX_CALIBRATIONS):
             gauge = finest_gauge(step, expected, self._atol, self.typical)
             test = self.test(start, stop, gauge, watched=True)
-            moved = self.line.moved
+            moved, bend = self.line.moved, self.line.bend
             wide = self.measure(test, 2 * step)
             if not math.isfinite(test.result + wide):
                 step /= SHRINK
@@ -290,7 +298,7 @@ class RootTester:
             allowed = gauge.threshold * test.unit
             if truncation + rounding <= allowed and gauge.floor <= max(self._atol, COARSE_RESOLUTION * self.typical):
                 self._noise_seen = True
-                self._notice(moved)
+                self._notice(moved, bend, rounding * step)
                 return self._settled(start, stop, gauge), test
             if not self._noise_seen and unexplained:
                 unexplained = False
@@ -310,7 +318,7 @@ class RootTester:
             told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
             quiet = move == 1.0 and truncation + rounding <= allowed
             if quiet and not told < expected / worthwhile:
-                self._notice(moved)
+                self._notice(moved, bend, rounding * step)
                 return self._with_grid(start, stop, gauge), test
             worthwhile = math.inf if quiet else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so
@@ -318,10 +326,14 @@ class RootTester:
             step, expected = step * move, told
         raise TooMuchError(step)
 
-    def _notice(self, moved: float) -> None:
-        """Keep which share of the outputs a step changed that every element was displaced by."""
+    def _notice(self, moved: float, bend: float, noise: float) -> None:
+        """Keep what a step showed that every element was displaced by: the outputs that changed, and a kink.
+
+        Twice the step bends a smooth function four times as much, and doubles what a kink turns it by.
+        """
         if not self.tested.turned:
             self.moved = min(self.moved, moved)
+            self.kinked |= abs(bend) > KINK * noise and abs(self.line.bend) < BETWEEN * abs(bend)
 
     def _rounding(self, test: RootTest, step: float) -> float:
         """Return what the rounding of outputs, and of their changes, may come to in a root test."""

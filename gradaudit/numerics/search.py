@@ -71,6 +71,7 @@ class Outcome:
         floor: error, times the scale of its input, below which a wrong index may have gone unseen; infinite where the
             search gave up.
         fainter: for some elements that were tested by themselves, a mask, and the same for them.
+        kinked: whether forward turns at the point itself, though all tests passed.
         flat: whether forward did not change at the steps of the tests, though it does further away.
         sample: those of the settled indices that were drawn at random because much was wrong.
         kinks: indices at which the op is not differentiable and the claim lies between the one-sided derivatives.
@@ -82,6 +83,7 @@ class Outcome:
     floor: float = 0.0
     fainter: list[tuple[Array, float]] = field(default_factory=list)
     flat: bool = False
+    kinked: bool = False
     sample: list[int] = field(default_factory=list)
     kinks: int = 0
 
@@ -131,6 +133,7 @@ class Search:
             self._test_everything()
             self._test_fainter()
             self._outcome.flat = self._is_flat()
+            self._outcome.kinked = self._tester.kinked
         except TooMuchError as reason:
             if not self._locate or not self._repeats():
                 self._give_up()

@@ -254,7 +254,7 @@ class TestWhatIsShown:
         audit = gradaudit.check(PRODUCT, {"x": X, "w": W})
         lines = str(audit).splitlines()
         assert lines[0].startswith(
-            "product (float64): pass w.r.t. x: 20 of 20 indices, exhaustive; a relative error of "
+            "product (float64): pass w.r.t. x: 20 of 20 indices, search; a relative error of "
         )
         assert len(lines) == 2
         assert repr(audit) == "<Audit of product: x: pass, w: pass>"

@@ -136,7 +136,7 @@ def _passes(audited: tuple[Result, Seen | None]) -> bool:
     """Whether root tests say all that there is to say: a pass, or nothing but what rounding leaves unheard."""
     result, seen = audited
     if seen is None or result.verdict is Verdict.PASS:
-        return result.verdict is Verdict.PASS and not (seen and seen.is_coarser_than_asked)
+        return result.verdict is Verdict.PASS and not (seen and (seen.is_coarser_than_asked or seen.kinked))
     if seen.claim.of_formula.asked and seen.method == "search":
         return False
     unheard = any(finding.code == "unheard" for finding in result.findings)

@@ -99,7 +99,9 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
         said = f"{unheard:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
         return Verdict.INCONCLUSIVE, said
     if resolution > WORTHLESS:
-        return Verdict.INCONCLUSIVE, f"a relative error of {resolution:.2g} could have gone unseen"
+        said = f"a relative error of {resolution:.2g} could have gone unseen"
+        asked = seen.claim.of_formula.asked
+        return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
     return Verdict.PASS, "" if looks.kink.any() else _zero_note(seen.claim)
 
 

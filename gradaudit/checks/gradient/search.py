@@ -142,6 +142,7 @@ class Searched:
             sampled=tuple(k for k, index in enumerate(rows) if index in sampled),
             kinks=found.kinks,
             flat=found.flat,
+            kinked=found.kinked,
         )
 
 

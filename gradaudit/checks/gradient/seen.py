@@ -33,6 +33,7 @@ class Seen:
         kinks: indices, looked at or not, at which the op is not differentiable and the claim is one-sided.
         excused: why what is wrong is no accusation: forward breaks the gradient theorem where it was differenced.
         remark: what was noticed of forward on the way.
+        kinked: whether forward turns at the point itself, so that the tests of many say nothing of each side.
         flat: whether forward did not change at all at the steps of the tests, though it does further away.
 
     """
@@ -46,6 +47,7 @@ class Seen:
     sampled: tuple[int, ...] = ()
     kinks: int = 0
     flat: bool = False
+    kinked: bool = False
     excused: Finding | None = None
     remark: Finding | None = None
 

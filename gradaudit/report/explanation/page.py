@@ -85,7 +85,6 @@ def _tolerance(made: ToleranceInForce) -> str:
     where = {
         "spec": "given in the spec or the project",
         "default": "the dtype's default",
-        "fitted": "the dtype's default, with an atol that fits this gradient",
         "native": "what forward's own dtype can decide, since it does not compute in float64",
     }[made.origin]
     reason = f" ({made.reason})" if made.reason else ""
