@@ -140,6 +140,9 @@ def _module(one: BackwardPass) -> str:
 
 def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
     places, module = _imported(file, home)
+    made_by = one.name.partition(".__init__.<locals>.")[0]
+    if made_by != one.name:  # a slope that a constructor hands to the class that it inherits from
+        return class_subjects(places, made_by, _held(module, made_by)[1])
     if one.kind in (Kind.FUNCTION, Kind.VALUE_AND_GRAD, Kind.CLASS, Kind.CLOSURE):
         owner, held = _held(module, one.name)
         if one.kind is Kind.VALUE_AND_GRAD:

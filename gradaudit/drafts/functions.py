@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name
+from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name, ranges
 from gradaudit.drafts.settings import (
     CONFIG,
     TRAINING,
     is_setting,
     keys_read,
     setting,
+    takes_logarithm,
     tree_of,
     unpacked_into,
     words_compared,
@@ -140,7 +141,8 @@ def pair_subjects(
         names, left = _unpacked(forward, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
             pair = _Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
-            yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses)
+            drawn = ranges(names, logarithm=takes_logarithm(forward))
+            yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses, drawn)
 
 
 def packs_in(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -296,6 +296,56 @@ STYLES = {
         "(x > 0) & (x < 6)",
         "x > 0",
     ),
+    "an op of one column": (
+        """
+        class Softmax:
+            def forward(self, input):
+                e = np.exp(input)
+                self.output = e / np.sum(e)
+                return self.output
+            def backward(self, output_gradient, learning_rate):
+                n = np.size(self.output)
+                return np.dot((np.identity(n) - self.output.T) * self.output, output_gradient)
+        """,
+        "np.identity(n) - self.output.T",
+        "np.identity(n) + self.output.T",
+    ),
+    "a loss that ignores the upstream that it may do without": (
+        """
+        class Loss:
+            def forward(self, x, t):
+                self.y, self.t = 1 / (1 + np.exp(-x)), t
+                return -np.mean(t * np.log(self.y) + (1 - t) * np.log(1 - self.y))
+            def backward(self, dout=1): return (self.y - self.t) / self.t.size
+        """,
+        "(self.y - self.t)",
+        "(self.t - self.y)",
+    ),
+    "an upstream that is worked in": (
+        """
+        class Relu:
+            def forward(self, x):
+                self.mask = x <= 0
+                out = x.copy()
+                out[self.mask] = 0
+                return out
+            def backward(self, dout):
+                dout[self.mask] = 0
+                return dout
+        """,
+        "dout[self.mask] = 0",
+        "dout[~self.mask] = 0",
+    ),
+    "a module that lacks what it imports": (
+        """
+        import a_plotting_library_that_is_not_there as plt
+        def cube(x): return x**3
+        def cube_prime(x): return 3 * x**2
+        def show(x): plt.show(cube(x))
+        """,
+        "3 * x**2",
+        "2 * x**2",
+    ),
     "names in camel case": (
         """
         def convolutionForward(x, k): return np.array([x[i : i + len(k)] @ k for i in range(len(x) - len(k) + 1)])
