@@ -1,12 +1,17 @@
-"""``--shard``: the share of a run that this machine audits."""
+"""Runs on several machines: the share that this one audits, and the cluster that audits for it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
-from gradaudit.cli.ending import leave
+import typer
+
+from gradaudit.cli.ending import EXIT_UNABLE, leave
 from gradaudit.cli.recording import Recording
 from gradaudit.engine.events import Handler, RunShared
+from gradaudit.engine.executor import Executor, ExecutorError
 from gradaudit.engine.shards import NoShardError, costs_of, parse_shard, shares
 from gradaudit.spec.load import Specs
 from gradaudit.store.read import seconds_by_case
@@ -46,3 +51,36 @@ def _recorded(recording: Recording | None) -> dict[tuple[str, str, str], float]:
             return seconds_by_case(connection)
     except StoreError as error:
         leave(str(error))
+
+
+def elsewhere(
+    address: str | None, timeout: float, jobs: int | None, *, upload: bool
+) -> AbstractContextManager[Executor] | None:
+    """Return the executor on a cluster, None where none was asked for.
+
+    Args:
+        address: of the scheduler; ``local`` for a cluster of this machine's own.
+        timeout: seconds that a case may take.
+        jobs: workers of such a one; None for one for each core.
+        upload: whether the modules below the current folder are sent along.
+
+    """
+    if address is None:
+        if upload:
+            leave("--upload sends modules to a cluster; found no --dask")
+        return None
+    if jobs == 0:
+        leave("--dask audits elsewhere, -j 0 in this process: found both")
+    from gradaudit.engine.dask import dask_executor
+
+    return dask_executor(address, timeout, jobs=jobs, upload=upload)
+
+
+@contextmanager
+def leaving_unable() -> Iterator[None]:
+    """Say why a run could not go on, and exit with 3."""
+    try:
+        yield
+    except ExecutorError as error:
+        typer.echo(f"gradaudit could not go on: {error}", err=True)
+        raise typer.Exit(EXIT_UNABLE) from None
