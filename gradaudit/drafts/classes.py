@@ -272,11 +272,7 @@ class _Layer:
             one
             for one in arguments_of(backward)
             if one.name not in self.params
-            and (
-                one.default is one.empty
-                or (several and UPSTREAM.fullmatch(one.name.lower()))
-                or one.name in self.inputs
-            )
+            and (one.default is one.empty or one.name in self.inputs or (several and is_upstream(one)))
         ]
         steps = len(asked) > 1 and bool(RATE.fullmatch(asked[-1].name.lower()))
         asked = asked[:-1] if steps else asked
@@ -302,9 +298,9 @@ class _Layer:
         return words
 
 
-def is_upstream(name: str) -> bool:
-    """Whether an argument of this name is the upstream gradient."""
-    return bool(UPSTREAM.fullmatch(name.lower().strip("_")))
+def is_upstream(one: inspect.Parameter) -> bool:
+    """Whether an argument is the upstream gradient; ``retain_grads=True`` is none."""
+    return bool(UPSTREAM.fullmatch(one.name.lower().strip("_"))) and not isinstance(one.default, bool)
 
 
 def _moved(kept: Kept, after: Sequence[Kept]) -> bool:

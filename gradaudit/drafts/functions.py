@@ -245,7 +245,7 @@ class _Pair:
         asked = [
             one.name
             for one in arguments_of(self.backward)
-            if one.name not in self.params and (one.default is one.empty or self._may_mean(one.name))
+            if one.name not in self.params and (one.default is one.empty or self._may_mean(one))
         ]
         words = self._words(asked, names, cached=len(members) > 1)
         if several := self._upstreams(asked, members, words):
@@ -289,7 +289,10 @@ class _Pair:
         )
         return next((meant for fits, meant in choices if fits), "")
 
-    def _may_mean(self, name: str) -> bool:
+    def _may_mean(self, one: inspect.Parameter) -> bool:
+        name = one.name
+        if isinstance(one.default, bool):  # retain_grads=True
+            return False
         own = {one.name for one in arguments_of(self.forward)}
         return name in self.inputs or (name not in own and bool(UPSTREAM.fullmatch(name.lower())))
 

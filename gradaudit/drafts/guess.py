@@ -132,14 +132,26 @@ def search(subjects: Iterator[Subject], until: float) -> Tried:
 
 
 def _in_columns(subject: Subject, chosen: Mapping[str, Candidate], tried: Tried) -> Tried:
-    """Add guesses for a vector as a column: an op of one vector, that takes no batches, may mean either."""
+    """Add guesses for the same numbers in other axes, where nothing says in which they come.
+
+    An op of one vector that takes no batches may want a column; a loss of matrices may be one of vectors, and divide by
+    their length.
+    """
     tried.asked = True
-    names = list(chosen)
-    if len(names) == 1 and len(shape := chosen[names[0]].shape) == 1:
-        for column in ((*shape, 1), (1, *shape)):
-            for limits in subject.ranges:
-                if _try(subject, {names[0]: Candidate(column)}, limits, tried):
-                    break
+    names, shapes = list(chosen), {one.shape for one in chosen.values()}
+    (shape, *others) = shapes
+    if others or any(one.values != "floats" for one in chosen.values()):
+        return tried
+    try:
+        outputs = subject.forward({name: drawn(name, one, RANGES[2]) for name, one in chosen.items()})
+    except Exception:  # it runs elsewhere only
+        return tried
+    scalar = all(out.size == 1 for out in outputs)
+    columns = ((*shape, 1), (1, *shape)) if len(shape) == 1 and len(names) == 1 else ()
+    for other in (*columns, *((shape[-1:],) if len(shape) == 2 and scalar else ())):
+        for limits in subject.ranges:
+            if _try(subject, dict.fromkeys(names, Candidate(other)), limits, tried):
+                break
     return tried
 
 

@@ -296,6 +296,28 @@ STYLES = {
         "(x > 0) & (x < 6)",
         "x > 0",
     ),
+    "a loss of vectors": (
+        """
+        def mse(y, p): return np.mean((y - p) ** 2)
+        def mse_prime(y, p): return 2 * (p - y) / len(y)
+        """,
+        "2 * (p - y)",
+        "(p - y)",
+    ),
+    "a flag that is called like a gradient": (
+        """
+        class Square:
+            def forward(self, X):
+                self.X = X
+                return X**2
+            def backward(self, dLdY, retain_grads=True):
+                if retain_grads: self.kept = dLdY
+                return self._backward(dLdY)
+            def _backward(self, dLdY): return 2 * self.X * dLdY
+        """,
+        "2 * self.X",
+        "self.X",
+    ),
     "an op of one column": (
         """
         class Softmax:
