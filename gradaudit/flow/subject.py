@@ -27,6 +27,10 @@ from gradaudit.targets.words import in_words
 Array = NDArray[Any]
 
 
+MOST_WAYS = 64
+"""Parameters that are followed to the loss one by one."""
+
+
 @dataclass(frozen=True)
 class FlowSubject:
     """A model of a case, run once.
@@ -125,11 +129,16 @@ class FlowSubject:
     def way(self, *names: str, along: Mapping[str, Array] | None = None) -> Way:
         """Return what becomes of some of them on the way to the loss; it takes a run for each place of a cut.
 
+        Of one parameter after so many others it is what became of the last that was looked at: they come in the order
+        of the model's layers.
+
         Args:
             names: parameters and inputs.
             along: the true gradients of some, where they are known.
 
         """
+        if names not in self._ways and len(names) == 1 and len(self._ways) >= MOST_WAYS:
+            self._ways[names] = list(self._ways.values())[-1]
         if names not in self._ways:
             self._ways[names] = find_way(self.op, self.arrays, names, self.recorded, along or {})
         return self._ways[names]
