@@ -12,6 +12,8 @@ from gradaudit.cli.ending import EXIT_UNABLE, leave
 from gradaudit.cli.recording import Recording
 from gradaudit.engine.events import Handler, RunShared
 from gradaudit.engine.executor import Executor, ExecutorError
+from gradaudit.engine.pool import batches
+from gradaudit.engine.run import task_of
 from gradaudit.engine.shards import NoShardError, costs_of, parse_shard, shares
 from gradaudit.spec.load import Specs
 from gradaudit.store.read import seconds_by_case
@@ -20,7 +22,7 @@ from gradaudit.targets.frameworks import missing_framework
 
 
 def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: Handler) -> Specs:
-    """Return the specs with the cases of one share.
+    """Return the specs with the cases of one share; cases that would share a process stay together.
 
     Args:
         loaded: the specs.
@@ -37,8 +39,11 @@ def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: H
         leave(str(error))
     seconds = _recorded(recording)
     cases = [case for case in loaded.cases if missing_framework(case.target) is None]
-    chosen = shares(costs_of(cases, seconds), shard.of)
-    own = {case.id for case, share in zip(cases, chosen, strict=True) if share == shard.number - 1}
+    costs = costs_of(cases, seconds)
+    together = [batch.positions for batch in batches([task_of(case) for case in cases])]
+    chosen = shares([sum(costs[k] for k in positions) for positions in together], shard.of)
+    mine = [positions for positions, share in zip(together, chosen, strict=True) if share == shard.number - 1]
+    own = {cases[k].id for positions in mine for k in positions}
     emit(RunShared(shard.number, shard.of, len(own), tuple(case.id for case in cases), measured=bool(seconds)))
     return replace(loaded, cases=tuple(case for case in loaded.cases if case.id in own))
 
