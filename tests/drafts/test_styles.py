@@ -318,6 +318,36 @@ STYLES = {
         "2 * self.X",
         "self.X",
     ),
+    "a backward that answers in single precision": (
+        """
+        class Cumulated:
+            def forward(self, xs):
+                self.shape = xs.shape
+                return np.cumsum(xs, axis=1)
+            def backward(self, dhs):
+                dxs = np.empty(self.shape, dtype="f")
+                dxs[...] = np.cumsum(dhs[:, ::-1], axis=1)[:, ::-1]
+                return dxs
+        """,
+        "np.cumsum(dhs[:, ::-1], axis=1)[:, ::-1]",
+        "np.cumsum(dhs, axis=1)",
+    ),
+    "scalar functions with contexts": (
+        """
+        class ScalarFunction: pass
+        class Mul(ScalarFunction):
+            @staticmethod
+            def forward(ctx, a, b):
+                ctx.save_for_backward(a, b)
+                return a * b
+            @staticmethod
+            def backward(ctx, d_output):
+                a, b = ctx.saved_values
+                return d_output * b, d_output * a
+        """,
+        "d_output * b, d_output * a",
+        "d_output * a, d_output * b",
+    ),
     "an op of one column": (
         """
         class Softmax:
