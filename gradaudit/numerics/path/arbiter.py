@@ -68,7 +68,7 @@ NOT_FOLLOWED = 4.0
 STEPS = 0.02
 """Part of forward's change, by one element, from which on a jump is a step that was built and no rounding."""
 
-FAR = (1.0, 0.5, 0.25)
+FAR = (1.0, 0.55, 0.8, 0.35, 0.65, 0.9)
 """Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated."""
 
 RECURS_AT_ALL = 0.02
