@@ -166,7 +166,9 @@ def _others_too(
         if path is None:
             return False
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
-        most = max(_most(ruled.jump, path.change), ALIKE * error) * math.sqrt(_size(group))
+        # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
+        many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
+        most = max(_most(ruled.jump, path.change), ALIKE * error) * many
         if path.surely_apart > most or (_size(group) == 1 and path.apart > NOT_FOLLOWED * most):
             return False
     return True
