@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from gradaudit.drop_in.jax import check_grads
     from gradaudit.drop_in.torch import gradcheck, gradgradcheck
     from gradaudit.framework_ops import autograd_op, jax_op, tinygrad_op, torch_op
+    from gradaudit.model_check import check_flow
 
 __all__ = [
     "Audit",
     "GradientMismatch",
     "autograd_op",
     "check",
+    "check_flow",
     "check_grads",
     "gradcheck",
     "gradgradcheck",
@@ -33,6 +35,7 @@ _HOMES = {
     **dict.fromkeys(("Audit", "GradientMismatch", "check", "op", "process_op"), "gradaudit.api"),
     **dict.fromkeys(("autograd_op", "jax_op", "tinygrad_op", "torch_op"), "gradaudit.framework_ops"),
     **dict.fromkeys(("gradcheck", "gradgradcheck"), "gradaudit.drop_in.torch"),
+    "check_flow": "gradaudit.model_check",
     "check_grads": "gradaudit.drop_in.jax",
 }
 """Where each name is defined: nothing is imported before it is asked for."""

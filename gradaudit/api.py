@@ -237,7 +237,7 @@ def check(
     target = op if isinstance(op, HeldTarget) else _held(op, params)
     if differentiable is not None:
         target = with_parameters_constant(target)
-    arrays = {name: _numpy(name, given) for name, given in inputs.items()}
+    arrays = {name: array_of(name, given) for name, given in inputs.items()}
     made = given_inputs(arrays, differentiable, needed=not target.brings_inputs)
     dtype = max((one.dtype for one in made if one.differentiable), key=spacing, default=DEFAULT_DTYPE)
     case = Case(
@@ -248,7 +248,7 @@ def check(
         target=target,
         inputs=made,
         params=dict(params or {}),
-        tolerance=_tolerance(rtol, atol, dtype),
+        tolerance=tolerance_of(rtol, atol, dtype),
         upstream=_upstream(upstream),
         step=None,
         method=_one_of("method", method, get_args(Method)),
@@ -270,7 +270,13 @@ def _held(op: Any, params: Mapping[str, Any] | None) -> HeldTarget:
     return HeldTarget(lambda case: op, type(op).__name__)
 
 
-def _tolerance(rtol: float | None, atol: float | None, dtype: str) -> Tolerance | None:
+def tolerance_of(rtol: float | None, atol: float | None, dtype: str) -> Tolerance | None:
+    """Return the tolerance that is asked for, the dtype's default in what is not; None where nothing is.
+
+    Raises:
+        ValueError: where a number is none that a tolerance can have.
+
+    """
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value is not None and not 0 <= value < float("inf"):
             raise ValueError(f"{name}: expected a finite number not below zero, found {value!r}")
@@ -283,10 +289,16 @@ def _tolerance(rtol: float | None, atol: float | None, dtype: str) -> Tolerance 
 def _upstream(given: str | ArrayLike) -> Any:
     if isinstance(given, str):
         return _one_of("upstream", given, ("random", "ones"))
-    return given_array("upstream", _numpy("upstream", given)).copy()
+    return given_array("upstream", array_of("upstream", given)).copy()
 
 
-def _numpy(name: str, given: Any) -> Any:
+def array_of(name: str, given: Any) -> Any:
+    """Return an array of a framework as NumPy's.
+
+    Raises:
+        TypeError: where NumPy has nothing like it.
+
+    """
     try:
         return as_numpy(given)
     except Exception as error:  # whatever a framework raises for what NumPy has not

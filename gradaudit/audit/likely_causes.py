@@ -54,7 +54,8 @@ def with_likely_causes(
         return results
     # Checks tell what is wrong with calls better than numbers can, but for why an answer depends on those before.
     told = any(finding.fails and finding.code != VAGUE for finding in known)
-    again, doubled, conjugated = _answer(subject, 1), _answer(subject, 2), _conjugated(subject)
+    again, conjugated = _answer(subject, 1), _conjugated(subject)
+    doubled = _answer(subject, 2) if subject.case.takes_upstream else {}  # else it is no wonder that nothing changes
     right = {result.input for result in results if result.verdict is Verdict.PASS}
     found = {}
     forward = _Forward(subject)

@@ -24,7 +24,7 @@ def diff(
     Exits with 0 where nothing newly fails, 1 where something does, what A did not audit included, 2 where there are no
     such runs.
     """
-    from gradaudit.cli.settings import project_settings
+    from gradaudit.cli.settings import project_settings, recorded_in
     from gradaudit.report.comparison import comparison_lines
     from gradaudit.report.console import open_console
     from gradaudit.store.choose import NoSuchRunError, chosen_runs
@@ -32,7 +32,7 @@ def diff(
     from gradaudit.store.read import records_of_run, runs
     from gradaudit.store.schema import StoreError, open_to_read
 
-    path = store or project_settings().store
+    path = store or recorded_in(project_settings())
     try:
         with open_to_read(path) as connection:
             a, b = chosen_runs(runs(connection), before, after)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
+EXIT_UNABLE = 3
 EXIT_INTERRUPTED = 130
 
 POLITE = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))

@@ -17,14 +17,14 @@ def history(
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")] = None,
 ) -> None:
     """Show how an op fared from run to run, newest first. Exits with 2 where it was never recorded."""
-    from gradaudit.cli.settings import project_settings
+    from gradaudit.cli.settings import project_settings, recorded_in
     from gradaudit.report.console import open_console_for_tables
     from gradaudit.report.history import history_table
     from gradaudit.spec.errors import nearest
     from gradaudit.store.read import ops, records_of_op, runs
     from gradaudit.store.schema import StoreError, open_to_read
 
-    path = store or project_settings().store
+    path = store or recorded_in(project_settings())
     try:
         with open_to_read(path) as connection:
             records = records_of_op(connection, op)

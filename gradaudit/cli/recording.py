@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradaudit.audit.conclusion import Audit
 from gradaudit.cli.ending import leave
+from gradaudit.cli.settings import store_of_folder
 from gradaudit.coverage.fingerprint import provenances, states
 from gradaudit.engine.events import CasesRecalled, Handler
 from gradaudit.report.record import Recorder
@@ -61,18 +61,9 @@ def recording_of(
     is_project_s = project.folder is not None and all(path.resolve().is_relative_to(home) for path in where)
     circumstances = current_circumstances(home, narrowed=narrowed)
     about = provenances(loaded.cases, reach_finder((Path.cwd(), home)))
-    path = store or (project.store if is_project_s else _cached(where))
+    path = store or (project.store if is_project_s else store_of_folder())
     recorder = Recorder(path, circumstances, about, states(loaded.cases, about))
     return Recording(path, "" if store or is_project_s else str(path), recorder, circumstances, about)
-
-
-def _cached(where: list[Path]) -> Path:
-    """Return a file in the user's cache for specs that belong to no project: one for each current folder."""
-    from platformdirs import user_cache_path
-
-    folder = Path.cwd()
-    digest = hashlib.sha256(bytes(folder)).hexdigest()[:8]
-    return user_cache_path("gradaudit") / f"{folder.name or 'root'}-{digest}.db"
 
 
 def without_what_is_known(

@@ -101,6 +101,12 @@ def run(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Only the I-th of N shares of the cases; see merge.")
     ] = None,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="On the cluster of a Dask scheduler; local: one made here.")
+    ] = None,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="With --dask: send the modules below the current folder along.")
+    ] = False,
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
@@ -133,7 +139,7 @@ def run(
     began = _began(context, jobs)
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.cli.recording import recording_of, without_what_is_known
-    from gradaudit.cli.sharing import shared
+    from gradaudit.cli.sharing import elsewhere, leaving_unable, shared
     from gradaudit.cli.written import summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
@@ -170,7 +176,7 @@ def run(
         tame = without_commands(console) if github else console
         terminal = TerminalReport(tame, max_rows=max_rows, quiet=quiet, verbose=verbose)
         shown: list[Handler] = [terminal, *github]
-        with one_interrupt():
+        with one_interrupt(), leaving_unable():
             files = written(json, junit, sarif, badge)
             pages = summaries() if format is FormatOption.github else []
             narrowed = partial or select is not None or dtype is not None
@@ -186,7 +192,17 @@ def run(
             searching = _repairing(emit, loaded, jobs) if repair else emit
             heard, audit = _auditing(searching, loaded, project, depth=depth)
             loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
-            run_specs(loaded, heard, jobs=jobs, timeout=timeout, audit=audit, recalled=recalled, began=began)
+            cluster = elsewhere(dask, timeout, jobs, upload=upload)
+            run_specs(
+                loaded,
+                heard,
+                jobs=jobs,
+                timeout=timeout,
+                audit=audit,
+                recalled=recalled,
+                began=began,
+                elsewhere=cluster,
+            )
             _tell_what_was_not_recorded(unknown, recorders)
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:

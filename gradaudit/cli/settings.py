@@ -20,3 +20,19 @@ def project_settings() -> Project:
         return find_project(Path.cwd())
     except SpecError as error:
         leave(str(error))
+
+
+def recorded_in(project: Project) -> Path:
+    """Return where runs of the current folder are recorded where nobody names a file."""
+    return project.store if project.folder is not None or project.store.exists() else store_of_folder()
+
+
+def store_of_folder() -> Path:
+    """Return a file in the user's cache, one for each current folder: for specs that belong to no project."""
+    import hashlib
+
+    from platformdirs import user_cache_path
+
+    folder = Path.cwd()
+    digest = hashlib.sha256(bytes(folder)).hexdigest()[:8]
+    return user_cache_path("gradaudit") / f"{folder.name or 'root'}-{digest}.db"

@@ -97,8 +97,9 @@ class _Finder:
 
     def _is_part(self, candidate: _Candidate) -> bool:
         """Whether this function belongs to another backward pass: registered there, or a private part of it."""
-        last = candidate.found.name.rpartition(".")[2]
-        if last in self._used:
+        owner, _, last = candidate.found.name.rpartition(".")
+        classes = {other.found.name for other in self._candidates if other.found.kind is Kind.CLASS}
+        if last in self._used or (last.startswith("_") and owner in classes):
             return True
         others = (other for other in self._candidates if other.node is not candidate.node)
         return last.startswith("_") and any(last in _mentioned(other.node) for other in others)

@@ -27,8 +27,8 @@ from gradaudit.drafts.functions import (
     split_arguments,
 )
 from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.inputs import Candidate, candidates
-from gradaudit.drafts.settings import setting, tree_of, words_compared
+from gradaudit.drafts.inputs import Candidate, candidates, ranges
+from gradaudit.drafts.settings import setting, takes_logarithm, tree_of, words_compared
 from gradaudit.spec.case import Convention, LayerTarget
 from gradaudit.targets.python import accepted, as_array
 from gradaudit.targets.structure import members_of
@@ -76,7 +76,8 @@ def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
         for inputs, params in split_arguments(getattr(kind, forward), skip=0 if _is_static(kind, forward) else 1):
             if inputs:
                 layer = _Layer(places, name, kind, forward, backward, tuple(inputs), made, params, tuple(arrays))
-                yield Subject(candidates(inputs) | arrays, made | params, layer.outputs, layer.guesses)
+                drawn = ranges(inputs, logarithm=takes_logarithm(getattr(kind, forward)))
+                yield Subject(candidates(inputs) | arrays, made | params, layer.outputs, layer.guesses, drawn)
 
 
 def _methods(kind: type) -> tuple[str, str]:
@@ -262,12 +263,16 @@ class _Layer:
         return named
 
     def _arguments(self, backward: Callable[..., Any], members: Sequence[Any]) -> tuple[list[str], bool]:
-        """Return what backward takes, in order, and whether a learning rate comes last."""
+        """Return what backward takes, in order, and whether a learning rate comes last.
+
+        A loss that may do without an upstream often ignores it.
+        """
+        several = np.size(members[0]) > 1
         asked = [
             one
             for one in arguments_of(backward)
             if one.name not in self.params
-            and (one.default is one.empty or UPSTREAM.fullmatch(one.name.lower()) or one.name in self.inputs)
+            and (one.default is one.empty or one.name in self.inputs or (several and is_upstream(one)))
         ]
         steps = len(asked) > 1 and bool(RATE.fullmatch(asked[-1].name.lower()))
         asked = asked[:-1] if steps else asked
@@ -291,6 +296,11 @@ class _Layer:
         words |= zip(left, unused, strict=False)
         words |= {name: "output" if OUTPUT.fullmatch(name.lower()) else "upstream" for name in left[len(unused) :]}
         return words
+
+
+def is_upstream(one: inspect.Parameter) -> bool:
+    """Whether an argument is the upstream gradient; ``retain_grads=True`` is none."""
+    return bool(UPSTREAM.fullmatch(one.name.lower().strip("_"))) and not isinstance(one.default, bool)
 
 
 def _moved(kept: Kept, after: Sequence[Kept]) -> bool:

@@ -82,6 +82,21 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
     return Drafted(one, (best, *_further_out(best)), best.notes)
 
 
+def _in_own_dtype(case: Case) -> Case:
+    """Return a case in float32 where that is what its backward answers in, whatever it is asked in."""
+    try:
+        op, inputs = open_op(case), draw_inputs(case)
+        outputs = op.forward(inputs)
+        upstream = tuple(np.ones_like(outputs[k]) for k in op.differentiable_outputs(outputs))
+        answered = op.backward(upstream, inputs, outputs)
+    except Exception:  # which its audit tells of
+        return case
+    if not any(made is not None and made.dtype == np.float32 for made in answered.values()):
+        return case
+    narrow = tuple(replace(one, dtype="float32") if one.dtype == "float64" else one for one in case.inputs)
+    return replace(case, dtype="float32", inputs=narrow, tolerance=None)
+
+
 WIDE = (-7.0, 7.0)
 """Where activations that are clipped have their other branches."""
 
@@ -115,7 +130,7 @@ def _drafted_in_c(one: BackwardPass, file: Path, op: str) -> Drafted:
 def _best(tried: Tried, op: str, module: str, location: Location) -> Case | None:
     """Return the case of the likeliest guess; of rivals, that of the first which passes its audit."""
     found = tried.complete or ([tried.broken] if tried.broken else [])
-    cases = [case_of(one, op, module, location) for one in found]
+    cases = [_in_own_dtype(case_of(one, op, module, location)) for one in found]
     if len(cases) > 1:
         for case in cases:
             if worst([result.verdict for result in audit_case(case).results]) is Verdict.PASS:
@@ -140,10 +155,15 @@ def _module(one: BackwardPass) -> str:
 
 def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
     places, module = _imported(file, home)
+    made_by = one.name.partition(".__init__.<locals>.")[0]
+    if made_by != one.name:  # a slope that a constructor hands to the class that it inherits from
+        return class_subjects(places, made_by, _held(module, made_by)[1])
     if one.kind in (Kind.FUNCTION, Kind.VALUE_AND_GRAD, Kind.CLASS, Kind.CLOSURE):
         owner, held = _held(module, one.name)
         if one.kind is Kind.VALUE_AND_GRAD:
             return value_and_grad_subjects(places, one.name, held)
+        if one.kind is Kind.CLASS and _takes_context(held):
+            return context_subjects(places, one.name, held, module)
         if one.kind is Kind.CLASS:
             return class_subjects(places, one.name, held)
         if one.kind is Kind.CLOSURE:
@@ -154,6 +174,15 @@ def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
     if one.kind is Kind.JAX:
         return framework_subjects(places, one.name, "jax", _held(module, one.name)[1])
     raise NoGuessError(f"it is written as {one.kind}: name it in a spec")
+
+
+def _takes_context(kind: Any) -> bool:
+    """Whether a class's forward is static and takes a context first."""
+    forward = inspect.getattr_static(kind, "forward", None)
+    if not isinstance(forward, (staticmethod, classmethod)):
+        return False
+    names = list(inspect.signature(kind.forward).parameters)
+    return names[:1] in (["ctx"], ["context"])
 
 
 def _function_class(places: Places, name: str, module: Any, kind: Any) -> Iterator[Subject]:

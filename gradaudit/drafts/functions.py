@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name
+from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name, ranges
 from gradaudit.drafts.settings import (
     CONFIG,
     TRAINING,
     is_setting,
     keys_read,
     setting,
+    takes_logarithm,
     tree_of,
     unpacked_into,
     words_compared,
@@ -140,7 +141,8 @@ def pair_subjects(
         names, left = _unpacked(forward, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
             pair = _Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
-            yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses)
+            drawn = ranges(names, logarithm=takes_logarithm(forward))
+            yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses, drawn)
 
 
 def packs_in(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -243,7 +245,7 @@ class _Pair:
         asked = [
             one.name
             for one in arguments_of(self.backward)
-            if one.name not in self.params and (one.default is one.empty or self._may_mean(one.name))
+            if one.name not in self.params and (one.default is one.empty or self._may_mean(one))
         ]
         words = self._words(asked, names, cached=len(members) > 1)
         if several := self._upstreams(asked, members, words):
@@ -287,7 +289,10 @@ class _Pair:
         )
         return next((meant for fits, meant in choices if fits), "")
 
-    def _may_mean(self, name: str) -> bool:
+    def _may_mean(self, one: inspect.Parameter) -> bool:
+        name = one.name
+        if isinstance(one.default, bool):  # retain_grads=True
+            return False
         own = {one.name for one in arguments_of(self.forward)}
         return name in self.inputs or (name not in own and bool(UPSTREAM.fullmatch(name.lower())))
 

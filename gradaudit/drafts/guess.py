@@ -62,6 +62,7 @@ class Subject:
         possible: what each input may be.
         params: settings, passed by keyword.
         forward: calls it with arrays by name; returns the outputs that are arrays.
+        ranges: where floats are drawn from, likeliest first.
         guesses: the guesses for arrays that forward ran at, likeliest first; nothing where no guess fits.
 
     """
@@ -70,6 +71,7 @@ class Subject:
     params: Mapping[str, Any]
     forward: Callable[[Mapping[str, Array]], list[Array]]
     guesses: Callable[[Mapping[str, Array]], Iterator[Guess]]
+    ranges: tuple[tuple[float, float], ...] = RANGES
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Tried:
     degenerate: list[Found] = field(default_factory=list)
     reason: str = ""
     forwards: int = 0
+    asked: bool = False
 
 
 def search(subjects: Iterator[Subject], until: float) -> Tried:
@@ -117,14 +120,38 @@ def search(subjects: Iterator[Subject], until: float) -> Tried:
         for chosen in combinations(dict(subject.possible), MOST):
             if time.monotonic() > until or tried.forwards - before >= FORWARDS:
                 break
-            for limits in RANGES:  # values matter only where forward is not finite
+            for limits in subject.ranges:  # values matter only where forward is not finite
                 if _try(subject, chosen, limits, tried):
                     break
             if tried.complete:
-                return tried
+                return tried if tried.asked else _in_columns(subject, chosen, tried)
         if tried.degenerate:
             tried.complete = tried.degenerate[:1]
             return tried
+    return tried
+
+
+def _in_columns(subject: Subject, chosen: Mapping[str, Candidate], tried: Tried) -> Tried:
+    """Add guesses for the same numbers in other axes, where nothing says in which they come.
+
+    An op of one vector that takes no batches may want a column; a loss of matrices may be one of vectors, and divide by
+    their length.
+    """
+    tried.asked = True
+    names, shapes = list(chosen), {one.shape for one in chosen.values()}
+    (shape, *others) = shapes
+    if others or any(one.values != "floats" for one in chosen.values()):
+        return tried
+    try:
+        outputs = subject.forward({name: drawn(name, one, RANGES[2]) for name, one in chosen.items()})
+    except Exception:  # it runs elsewhere only
+        return tried
+    scalar = all(out.size == 1 for out in outputs)
+    columns = ((*shape, 1), (1, *shape)) if len(shape) == 1 and len(names) == 1 else ()
+    for other in (*columns, *((shape[-1:],) if len(shape) == 2 and scalar else ())):
+        for limits in subject.ranges:
+            if _try(subject, dict.fromkeys(names, Candidate(other)), limits, tried):
+                break
     return tried
 
 

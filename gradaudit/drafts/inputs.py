@@ -82,8 +82,15 @@ class Candidate:
     classes: int = COLUMNS
 
 
-RANGES: tuple[tuple[float, float], ...] = ((-2.0, 2.0), (0.25, 2.0), (0.05, 0.95), (1.25, 3.0))
+PROBABILITIES = (0.05, 0.95)
+RANGES: tuple[tuple[float, float], ...] = ((-2.0, 2.0), (0.25, 2.0), PROBABILITIES, (1.25, 3.0))
 """Where floats are drawn from, those of the first that forward is finite for: some ops want positive ones."""
+
+
+def ranges(names: Sequence[str], *, logarithm: bool) -> tuple[tuple[float, float], ...]:
+    """Return where floats may be drawn from: probabilities from between 0 and 1, where their logarithm is taken."""
+    of_probabilities = logarithm and any(PREDICTIONS.fullmatch(name.lower().strip("_")) for name in names)
+    return (PROBABILITIES, *RANGES) if of_probabilities else RANGES
 
 
 def candidates(names: Sequence[str]) -> dict[str, tuple[Candidate, ...]]:

@@ -101,6 +101,13 @@ def keys_read(name: str, source: ast.AST | None) -> dict[str, bool]:
     return found
 
 
+def takes_logarithm(function: Callable[..., Any]) -> bool:
+    """Whether a function takes a logarithm."""
+    tree = tree_of(function)
+    words = {below.attr for below in ast.walk(tree) if isinstance(below, ast.Attribute)} if tree else set()
+    return bool(words & {"log", "log2", "log10"})
+
+
 def unpacked_into(name: str, source: ast.AST | None) -> list[str]:
     """Return the names that a function unpacks an argument into: ``W, b = params``; none where it does not."""
     for below in ast.walk(source) if source else ():

@@ -88,8 +88,8 @@ def _framework_of(op: Any, arguments: Sequence[Any]) -> Framework:
             f"op: expected a function, or what gradaudit.op(forward, backward) returns, found {type(op).__name__}"
         )
     for package in (
-        *_packages(op),
-        *(package for array in leaves(arguments) for package in _packages(array)),
+        *packages_of(op),
+        *(package for array in leaves(arguments) for package in packages_of(array)),
         *_called(op),
     ):
         if package in HOMES:
@@ -100,10 +100,10 @@ def _framework_of(op: Any, arguments: Sequence[Any]) -> Framework:
     )
 
 
-def _packages(thing: Any) -> Iterator[str]:
+def packages_of(thing: Any) -> Iterator[str]:
     """Yield the top packages that a thing, its class, or what it wraps comes from."""
     if isinstance(thing, partial):
-        yield from _packages(thing.func)
+        yield from packages_of(thing.func)
     owner = getattr(thing, "__self__", None)
     classes = [cls for each in (thing, owner) for cls in (each if isinstance(each, type) else type(each)).__mro__]
     for module in (getattr(thing, "__module__", None), *(cls.__module__ for cls in classes)):

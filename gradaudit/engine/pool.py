@@ -86,10 +86,15 @@ class Workers:
         self._place = place or default_place()
         self._idle: list[WorkerProcess] = []
 
-    def map(self, function: Callable[..., T], tasks: Sequence[Task]) -> Iterator[tuple[int, T | Lost]]:
-        """Call ``function(*task.arguments)`` for every task; yield each task's position and outcome as it comes."""
-        setting = self._setting()
-        waiting = _batches(tasks)
+    def map(
+        self, function: Callable[..., T], tasks: Sequence[Task], *, folder: Path | None = None
+    ) -> Iterator[tuple[int, T | Lost]]:
+        """Call ``function(*task.arguments)`` for every task; yield each task's position and outcome as it comes.
+
+        In ``folder`` as the current one, by default this process's.
+        """
+        setting = self._setting(folder or Path.cwd())
+        waiting = batches(tasks)
         running: list[_Run] = []
         stillborn = 0
         try:
@@ -117,9 +122,9 @@ class Workers:
             for run in running:
                 run.worker.kill()
 
-    def _setting(self) -> Setting:
+    def _setting(self, folder: Path) -> Setting:
         memory = int(machine_memory() * MEMORY_SHARE / self._count)
-        return Setting(Path.cwd(), tuple(sys.path), dict(os.environ), memory)
+        return Setting(folder, tuple(sys.path), dict(os.environ), memory)
 
     def _free_place(self, modules: tuple[str, ...]) -> WorkerProcess:
         """Return an idle place with these modules, or a new one for which others make room."""
@@ -145,7 +150,7 @@ class Workers:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """Tasks that one process may do, by their positions; ``tried`` says that a process has died of the first."""
 
     positions: tuple[int, ...]
@@ -153,13 +158,13 @@ class _Batch:
     tried: bool = False
 
 
-def _batches(tasks: Sequence[Task]) -> deque[_Batch]:
+def batches(tasks: Sequence[Task]) -> deque[Batch]:
     """Return the tasks as batches of one group each, in their order."""
     groups: dict[Any, list[int]] = {}
     for position, task in enumerate(tasks):
         groups.setdefault((position if task.group is None else task.group, task.preload), []).append(position)
     return deque(
-        _Batch(tuple(own[k : k + TASKS_OF_A_PROCESS]), modules)
+        Batch(tuple(own[k : k + TASKS_OF_A_PROCESS]), modules)
         for (_, modules), own in groups.items()
         for k in range(0, len(own), TASKS_OF_A_PROCESS)
     )
@@ -178,7 +183,7 @@ class _Run:
     def __init__(
         self,
         worker: WorkerProcess,
-        batch: _Batch,
+        batch: Batch,
         function: Callable[..., Any],
         tasks: Sequence[Task],
         timeout: float,

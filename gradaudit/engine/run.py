@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from math import prod
 
 from gradaudit.audit.conclusion import Audit, failed_audit
 from gradaudit.engine.audit import audit_case
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseStarted, Handler, RunFinished, RunStarted
-from gradaudit.engine.executor import Executor, InProcess, Lost, Task
+from gradaudit.engine.executor import Executor, ExecutorError, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
 from gradaudit.engine.interrupt import held, told_apart
 from gradaudit.engine.pool import workers
@@ -34,6 +35,7 @@ def run_specs(
     audit: Callable[[Case], Audit] = audit_case,
     recalled: Mapping[str, Audit] | None = None,
     began: float | None = None,
+    elsewhere: AbstractContextManager[Executor] | None = None,
 ) -> None:
     """Audit every case of the specs and emit what happens.
 
@@ -47,9 +49,11 @@ def run_specs(
         audit: audits a case, in a worker.
         recalled: audits that were made before, by the id of their case, and are told of instead of being made again.
         began: since when the run is taken to last, as ``time.perf_counter`` tells; None for now.
+        elsewhere: another executor than worker processes, ``jobs`` and ``timeout`` being its own.
 
     Raises:
         SpecError: where there is no module or function that the specs name.
+        ExecutorError: where the executor is gone; what was audited by then has been emitted.
 
     """
     began = time.perf_counter() if began is None else began
@@ -72,9 +76,10 @@ def run_specs(
         if isinstance(task.arguments[0], Case):
             emit(CaseStarted(task.arguments[0].id))
 
-    place: AbstractContextManager[Executor] = workers(count, timeout, begun) if count else nullcontext(InProcess())
+    here: AbstractContextManager[Executor] = workers(count, timeout, begun) if count else nullcontext(InProcess())
+    lost: ExecutorError | None = None
     try:
-        with told_apart(), place as executor:
+        with told_apart(), elsewhere or here as executor:
             known = recalled or {}
             imports = look_up(replace(specs, cases=tuple(c for c in specs.cases if c.id not in known)), executor)
             if imports.problems:
@@ -88,10 +93,13 @@ def run_specs(
                     id_, total = specs.cases[position].id, len(specs.cases)
                     emit(CaseDone(id_, done, total, made.results, made.trace, made.check_evaluations))
                     tell()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExecutorError) as error:
         interrupted = True
+        lost = error if isinstance(error, ExecutorError) else None
         tell(skip_missing=True)
     emit(RunFinished(time.perf_counter() - began, interrupted))
+    if lost is not None:
+        raise lost
 
 
 def _auditable(specs: Specs, emit: Handler) -> Specs:
@@ -118,7 +126,8 @@ def _outcomes(
 
 def task_of(case: Case) -> Task:
     """Return the task of auditing a case: one op's may share a process."""
-    return Task((case,), group=case.op, preload=preloaded(case.target))
+    elements = sum(prod(made.shape) for made in case.inputs)
+    return Task((case,), group=case.op, preload=preloaded(case.target), cost=1.0 + elements)
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

@@ -26,10 +26,12 @@ from gradaudit.flow.checks.overwriting import overwriting_steps
 from gradaudit.flow.checks.reach import unreached_parameter, unregistered_parameters, withheld_gradient
 from gradaudit.flow.checks.stopped import hold_stopped, stopped_parameters
 from gradaudit.flow.checks.unused import unused_parameters
-from gradaudit.flow.checks.zero import negligible, zero_gradients
+from gradaudit.flow.checks.zero import by_right, negligible, zero_gradients
 from gradaudit.flow.culprit import Culprits
 from gradaudit.flow.narrowed import narrowed
+from gradaudit.flow.root import heard, missed
 from gradaudit.flow.subject import FlowSubject, examine_flow
+from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
@@ -125,8 +127,55 @@ def _unregistered(case: Case, path: str, size: int, finding: Finding) -> Result:
 
 
 def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[str, Result], list[Finding]]:
-    """Hold gradients against differences of the loss, all at once; those that are zero apart from the others."""
+    """Hold gradients against differences of the loss: all at once in a few runs, then those that are in question."""
     zero = negligible(subject, names)
+    made, left = _told_by_root(subject, names, zero)
+    findings: list[Finding] = []
+    if left:
+        searched, findings = _searched(subject, left, {name: zero[name] for name in left if name in zero})
+        made |= searched
+    return _with_culprits(subject, made, zero), findings
+
+
+def _told_by_root(
+    subject: FlowSubject, names: Sequence[str], zero: Mapping[str, float]
+) -> tuple[dict[str, Result], list[str]]:
+    """Return the results of those that a root test tells of, and the others."""
+    case = subject.case
+    if case.step is not None or case.method == "exhaustive":
+        return {}, list(names)
+    found = heard(subject, names)
+    made = {}
+    for name, error in {**found.right, **found.unheard}.items():
+        blank = replace(_blank(case, name), method="search", checked=_size(case, name), resolution=error)
+        if name in zero:
+            made[name] = replace(blank, verdict=Verdict.PASS, findings=(by_right(name, zero[name]),))
+        elif name in found.right:
+            made[name] = replace(blank, verdict=Verdict.PASS, miss_probability=missed(error))
+        else:
+            made[name] = replace(blank, verdict=Verdict.INCONCLUSIVE, message=_quiet(subject, name, error))
+    for name in list(made)[:1]:
+        made[name] = replace(made[name], evaluations=found.runs)
+    return made, [name for name in names if name not in made]
+
+
+def _size(case: Case, name: str) -> int:
+    return blank_result(case, name).size
+
+
+def _quiet(subject: FlowSubject, name: str, error: float) -> str:
+    own = rms(np.asarray(subject.gradients[name]))
+    sizes = (rms(each) for each in subject.gradients.values() if each is not None)
+    return (
+        f"its gradient (rms {own:.1e}, {own / max(sizes):.0e} of the largest in the model) has all but vanished: what "
+        f"differences of the loss can tell is an error above {error:.0%} of it at an index, and none is seen"
+    )
+
+
+def _searched(
+    subject: FlowSubject, names: Sequence[str], zero: Mapping[str, float]
+) -> tuple[dict[str, Result], list[Finding]]:
+    """Look for wrong indices of gradients, all at once; those that are zero apart from the others."""
     audited = _subject_of(subject, [name for name in names if name not in zero])
     results, ground, seen = check_gradient(audited)
     results = [_without(result, MEANINGLESS) for result in results]
@@ -140,7 +189,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     results = with_likely_causes(audited, results, seen, findings)
     made = {result.input: result for result in results}
     made |= _zero_results(subject, probe, zero)
-    return _with_culprits(subject, made, zero), list(unexplained(findings, results))
+    return made, list(unexplained(findings, results))
 
 
 def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:

@@ -145,7 +145,7 @@ class Culprits:
         try:
             moving = motion(subject.op, subject.arrays, base, held)
             found = wrong_by_balance(moving, subject.arrays)
-            found = wrong_by_descent(moving, wrong) if found is None else found
+            found = wrong_by_descent(moving, subject.arrays, wrong) if found is None else found
         except OpError:
             return _Found(base, [])
         return _Found(base, [tuple(_with_rewritten(base, step) for step in steps) for steps in found])

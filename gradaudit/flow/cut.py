@@ -39,6 +39,10 @@ WHOLE = 1 - 1e-5
 """Share of a gradient that is all of it, as far as one direction can tell."""
 
 
+TOLD = 5e-3
+"""Share of a gradient from which on it is told that what is lost would have gone the other way."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """A place where the tape loses some parameters.
@@ -71,7 +75,7 @@ class Cut:
 
     def in_part(self) -> str:
         """Say the same where another part of the gradient arrives, and how much is lost here."""
-        if not np.isfinite(self.share):
+        if not np.isfinite(self.share) or -TOLD < self.share <= 0.0:
             return self.in_words()
         if 0.0 < self.share < WHOLE:
             return f"{self.in_words()} ({_percent(self.share)} of the gradient is lost there)"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.flow.balance import balanced, terms
-from gradaudit.flow.motion import Motion
+from gradaudit.flow.motion import Motion, motion_of_one
 from gradaudit.flow.recording import Recorded
 from gradaudit.flow.steps import WrongStep
 from gradaudit.targets.op import OpError
@@ -25,6 +25,9 @@ Array = NDArray[Any]
 MOST_TRIED = 48
 """Tensors from which reverse mode is begun."""
 
+MOST_MOVED = 8
+"""Parameters that are moved one by one."""
+
 MOST_NAMED = 3
 """Steps that are named where no more is known than that one of them is wrong."""
 
@@ -32,32 +35,45 @@ HEARD = 1e-3
 """Share of a tensor's motion that the sum of its elements must show, to say anything: a softmax's never changes."""
 
 
-def wrong_by_descent(moving: Motion, wrong: Sequence[str]) -> list[tuple[WrongStep, ...]]:
-    """Return the wrong steps, each with those that it cannot be told from, by running reverse mode only."""
-    base = moving.base
-    seen: dict[int, bool | None] = {}
+def wrong_by_descent(moving: Motion, arrays: Mapping[str, Array], wrong: Sequence[str]) -> list[tuple[WrongStep, ...]]:
+    """Return the wrong steps, each with those that it cannot be told from: two runs and some reverse modes for each.
+
+    Args:
+        moving: the model.
+        arrays: what it was run with.
+        wrong: the parameters whose gradients are wrong; each is moved alone.
+
+    """
     found: dict[tuple[int, ...], tuple[WrongStep, ...]] = {}
-    (loss,) = [key for key, depth in base.from_loss.depths.items() if depth == 0]
-    if _is_right(moving, loss):
-        return []
-    for name in wrong:
-        above = base.from_loss.above(id(base.tensor(name)))
-        left = sorted((key for key in above if key in base.places), key=lambda key: -base.from_loss.ranks[key])
-        while len(left) > 1 and len(seen) < MOST_TRIED:
-            undecided = [key for key in left[:-1] if seen.get(key, False) is not None]
-            if not undecided:
-                break
-            key = undecided[len(undecided) // 2]
-            if key not in seen:
-                seen[key] = _is_right(moving, key)
-            if seen[key] is None:
-                continue
-            behind = {key, *_behind(base, key)}
-            left = [each for each in left if (each in behind) is not seen[key]]
+    for name in wrong[:MOST_MOVED]:
+        own = motion_of_one(moving, arrays, id(moving.base.tensor(name)), ())
+        left = _narrowed(own, name) if own is not None else []
         if 0 < len(left) <= MOST_NAMED:
-            found.setdefault(tuple(left), tuple(_as_step(base, key) for key in left))
+            found.setdefault(tuple(left), tuple(_as_step(moving.base, key) for key in left))
     alone = {steps[0].node.identity for steps in found.values() if len(steps) == 1}
     return [each for each in found.values() if len(each) == 1 or not any(s.node.identity in alone for s in each)]
+
+
+def _narrowed(moving: Motion, name: str) -> list[int]:
+    """Return the steps on a parameter's way one of which makes its gradient wrong; none where it is right."""
+    base = moving.base
+    above = base.from_loss.above(id(base.tensor(name)))
+    left = sorted((key for key in above if key in base.places), key=lambda key: -base.from_loss.ranks[key])
+    if not left or _is_right(moving, left[-1]):
+        return []
+    silent: set[int] = set()
+    while len(left) > 1 and len(silent) < MOST_TRIED:
+        asked = [key for key in left[:-1] if key not in silent]
+        if not asked:
+            break
+        key = asked[len(asked) // 2]
+        right = _is_right(moving, key)
+        if right is None:
+            silent.add(key)
+        else:
+            behind = {key, *_behind(base, key)}
+            left = [each for each in left if (each in behind) is not right]
+    return left
 
 
 def _behind(base: Recorded, key: int) -> set[int]:

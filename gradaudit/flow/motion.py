@@ -35,6 +35,7 @@ class Motion:
         step: the step of the central difference.
         leaves: by ``id`` of a parameter's or input's tensor, its motion.
         made: by the key of a walk, the motion of what a step made.
+        still: what is held still, by position.
 
     """
 
@@ -42,6 +43,7 @@ class Motion:
     step: float
     leaves: Mapping[int, Array]
     made: Mapping[int, Array]
+    still: Mapping[int, Array]
 
     def of(self, key: int) -> Array | None:
         """Return the motion of a leaf or of what a step made; None where it is not known."""
@@ -62,7 +64,8 @@ def motion(op: ModelOp, arrays: Mapping[str, Array], base: Recorded, held: Colle
 
     """
     rng = np.random.default_rng(len(arrays))
-    moving = [name for name in arrays if name in op.trained or name in base.run.inputs]
+    differentiable = {made.name for made in op.batch if made.differentiable and made.name in base.run.inputs}
+    moving = [name for name in arrays if name in op.trained or name in differentiable]
     moving = [name for name in moving if op.tape.tracked(base.tensor(name)) and arrays[name].dtype.kind in "fc"]
     along = {name: (rms(arrays[name]) or 1.0) * rng.normal(size=arrays[name].shape) for name in moving}
     coarsest = max((spacing(arrays[name].dtype.name) for name in moving), default=spacing("float64"))
@@ -86,7 +89,8 @@ def motion_of_one(moving: Motion, arrays: Mapping[str, Array], key: int, others:
     if along is None:
         return None
     names = {id(base.tensor(name)): name for name in arrays if name in base.op.trained or name in base.run.inputs}
-    still = {position[k]: found for k in others if k in position and (found := base.values[position[k]]) is not None}
+    found = {position[k]: base.values[position[k]] for k in others if k in position}
+    still = {**moving.still, **{k: each for k, each in found.items() if each is not None}}
     if key in names:
         return _moved(base.op, arrays, base, {names[key]: along}, still, {}, moving.step)
     return (
@@ -119,4 +123,4 @@ def _moved(
             one, other = ends[0].values[up[k]], ends[1].values[down[k]]
             if one is not None and other is not None and one.shape == other.shape and one.dtype.kind in "fc":
                 made[key] = (one - other) / (2 * step)
-    return Motion(base, step, {id(base.tensor(name)): d for name, d in along.items()}, made)
+    return Motion(base, step, {id(base.tensor(name)): d for name, d in along.items()}, made, still)

@@ -27,6 +27,10 @@ from gradaudit.targets.words import in_words
 Array = NDArray[Any]
 
 
+MOST_WAYS = 64
+"""Parameters that are followed to the loss one by one."""
+
+
 @dataclass(frozen=True)
 class FlowSubject:
     """A model of a case, run once.
@@ -78,11 +82,24 @@ class FlowSubject:
         gradient = self.gradients[name]
         return self.from_loss.reaches(self.tensor(name)) or (gradient is not None and bool(np.any(gradient)))
 
+    def now(self, name: str) -> Tensor | None:
+        """Return the tensor that the model has now where a parameter was; None for none."""
+        now = self.op.tape.parameters(self.op.model)
+        return now.get(name if name in now else name.removeprefix("model."))
+
     def replaces(self, name: str) -> bool:
         """Whether the model has another tensor now where this parameter was."""
-        now = self.op.tape.parameters(self.op.model)
-        path = name if name in now else name.removeprefix("model.")
-        return path in now and name in self.op.trained and now[path] is not self.op.trained[name]
+        now = self.now(name)
+        return name in self.op.trained and now is not None and now is not self.op.trained[name]
+
+    def used_at(self, leaf: Tensor) -> str:
+        """Return in words the first line that computes from a leaf; nothing where that could not be seen."""
+        return _used_at(self.recorded, leaf)
+
+    def replacement_used_at(self, name: str) -> str:
+        """Return the same of the tensor that the model has put in a parameter's place; it takes a run."""
+        base = recorded(self.op, self.arrays)
+        return _used_at(base, self.now(name))
 
     @cached_property
     def recorded(self) -> Recorded:
@@ -112,11 +129,16 @@ class FlowSubject:
     def way(self, *names: str, along: Mapping[str, Array] | None = None) -> Way:
         """Return what becomes of some of them on the way to the loss; it takes a run for each place of a cut.
 
+        Of one parameter after so many others it is what became of the last that was looked at: they come in the order
+        of the model's layers.
+
         Args:
             names: parameters and inputs.
             along: the true gradients of some, where they are known.
 
         """
+        if names not in self._ways and len(names) == 1 and len(self._ways) >= MOST_WAYS:
+            self._ways[names] = list(self._ways.values())[-1]
         if names not in self._ways:
             self._ways[names] = find_way(self.op, self.arrays, names, self.recorded, along or {})
         return self._ways[names]
@@ -124,6 +146,12 @@ class FlowSubject:
     @cached_property
     def _ways(self) -> dict[tuple[str, ...], Way]:
         return {}
+
+
+def _used_at(base: Recorded, leaf: Tensor) -> str:
+    steps = [made for key, made in base.places.items() if id(leaf) in base.named_by(key)]
+    place = next((made.place for made in reversed(steps) if made.place), "")
+    return f" (it is used at {place})" if place else ""
 
 
 def examine_flow(case: Case, op: ModelOp) -> FlowSubject:

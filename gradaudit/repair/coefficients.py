@@ -55,21 +55,27 @@ def coefficients(value: float, scalars: Sequence[Atom]) -> Iterator[Coefficient]
     size, negative = abs(value), value < 0
     if not math.isfinite(size) or size == 0.0:
         return
-    for fraction, text in FRACTIONS.items():
-        if _alike(size, fraction):
-            yield Coefficient(text, "", negative, int(bool(text)))
-            return
-    for scalar in scalars:
-        known = float(scalar.values[0].real.reshape(-1)[0])
-        if known == 0.0 or _alike(abs(known), 1.0):
-            continue
-        for fraction, text in list(FRACTIONS.items())[:7]:
-            if _alike(size, fraction * abs(known)):
-                yield Coefficient(text, f" * {scalar.text}", negative != (known < 0), 2 + scalar.rank)
-            if _alike(size, fraction / abs(known)):
-                yield Coefficient(text, f" / {_operand(scalar.text)}", negative != (known < 0), 2 + scalar.rank)
-    if (decimal := shortest_decimal(size)) is not None:
+    plain = next((text for fraction, text in FRACTIONS.items() if _alike(size, fraction)), None)
+    if plain is not None:
+        yield Coefficient(plain, "", negative, int(bool(plain)))
+    if plain == "":
+        return
+    for scalar in scalars:  # of a plain fraction as well: it may be a size that happens to be 4
+        yield from _by_scalar(size, negative, scalar)
+    if plain is None and (decimal := shortest_decimal(size)) is not None:
         yield Coefficient(f"{decimal} * ", "", negative, 8)
+
+
+def _by_scalar(size: float, negative: bool, scalar: Atom) -> Iterator[Coefficient]:
+    known = float(scalar.values[0].real.reshape(-1)[0])
+    if known == 0.0 or _alike(abs(known), 1.0):
+        return
+    flipped = negative != (known < 0)
+    for fraction, text in list(FRACTIONS.items())[:7]:
+        if _alike(size, fraction * abs(known)):
+            yield Coefficient(text, f" * {scalar.text}", flipped, 2 + scalar.rank)
+        if _alike(size, fraction / abs(known)):
+            yield Coefficient(text, f" / {_operand(scalar.text)}", flipped, 2 + scalar.rank)
 
 
 def _operand(text: str) -> str:

@@ -316,8 +316,18 @@ MAKERS: tuple[Maker, ...] = (
 )
 """The kinds of edits, the likeliest first."""
 
-SHAPING: tuple[Maker, ...] = (axes, with_calls, without_calls)
-"""The kinds that make another shape."""
-
-MAKERS_OF_SHAPES: tuple[Maker, ...] = (*SHAPING, *(make for make in MAKERS if make not in SHAPING))
-"""The same where backward raises, or a gradient has not its input's shape: first what makes another shape."""
+MAKERS_OF_SHAPES: tuple[Maker, ...] = (
+    operators,
+    indices,
+    axes,
+    constants,
+    assignments,
+    conditions,
+    without_calls,
+    with_calls,
+    small_changes,
+    other_names,
+    signs,
+    statements,
+)
+"""The same where backward raises, or a gradient has not its input's shape: what makes another shape comes earlier."""

@@ -49,7 +49,13 @@ class Points:
 
 
 def points(
-    cases: Sequence[Case], failing: Case, wrong: Wrong, backward: FunctionType, stack: ExitStack
+    cases: Sequence[Case],
+    failing: Case,
+    wrong: Wrong,
+    backward: FunctionType,
+    stack: ExitStack,
+    *,
+    anyway: bool = False,
 ) -> Points | None:
     """Return where to search and where to hold what is found against; None where nothing is wrong in double precision.
 
@@ -59,6 +65,7 @@ def points(
         wrong: where, by input.
         backward: the function that gradients are written in.
         stack: what the ops are kept open by.
+        anyway: whether to return points even where nothing is wrong at them.
 
     """
 
@@ -75,6 +82,8 @@ def points(
     varied = [case for case in _shapes_to_try(failing) if _is_taken(case, answers=not refuses)]
     shaped = [one for case in varied[: MOST_SHAPES + 1] if (one := made(case, MOST_LOOKED_AT))]
     start = _start([own, *shaped])
+    if start is None and anyway:
+        start = own
     if start is None:
         return None
     others = [case for case in {case.name: case for case in cases}.values() if case.name != failing.name]

@@ -16,14 +16,16 @@ import numpy as np
 
 from gradaudit.engine.audit import audit_case
 from gradaudit.repair.draws import ERRORS, Draw, drawn, in_double_precision
+from gradaudit.repair.edits import assignments, constants, edits, operators, other_names, without_calls
 from gradaudit.repair.limit import TooLongError, limited
 from gradaudit.repair.parts import Parts, parts_of
 from gradaudit.repair.points import FEW_PLACES, Points, Wrong, points
 from gradaudit.repair.program import Program
 from gradaudit.repair.repairs import Applicability, Confirmed, Repair, Repairs
 from gradaudit.repair.search import Budget, Found, Search
+from gradaudit.repair.surroundings import plain_surroundings
 from gradaudit.results import Result, Verdict
-from gradaudit.source.written import NoSourceError
+from gradaudit.source.written import NoSourceError, standing_in
 from gradaudit.spec.case import Case, Input
 from gradaudit.targets import opened
 
@@ -95,18 +97,21 @@ def repair(
             op = stack.enter_context(opened(failing))
             first = drawn(failing, op, 1)
             parts = parts_of(op, dict(first.inputs) if first else None)
-            tried = (
-                points(cases, case, _indices(case, ended), parts.program.functions[0][0], stack)
-                for case in wrong[:MOST_STARTS]
-            )
-            made = next(filter(None, tried), None)
+            backward, _ = parts.program.functions[0]
+            made = None
+            for case in wrong[:MOST_STARTS]:
+                made = made or points(cases, case, _indices(case, ended), backward, stack)
         except NoSourceError as error:
             return told((), str(error))
         except ERRORS as error:
             return told((), f"it cannot be searched: {error}")
         if made is None:
-            return told((), "the gradient is right in double precision; what is wrong is not its formula")
-        found = list(_found(parts, made.draws, budget, DEPTH))
+            made = points(cases, failing, {}, backward, stack, anyway=True)
+            found = list(_by_audits(parts, failing, budget)) if made else []
+            if made is None or not found:
+                return told((), RIGHT_AS_FAR_AS_SEEN)
+        else:
+            found = _found(parts, made.draws, budget, DEPTH)
         return told(*_concluded(found, cases, ended, made, budget))
 
 
@@ -144,6 +149,33 @@ def _found(parts: Parts, draws: Sequence[Draw], budget: Budget, depth: int) -> l
         if any(made.right.all() for made in further):
             return further
     return [found for found in search.partial if found.inputs]
+
+
+RIGHT_AS_FAR_AS_SEEN = (
+    "where forward is smooth the gradient is right in double precision: what is wrong is its precision, its state, or "
+    "what it gives at kinks and ties, and no small edit mends that"
+)
+
+
+def _by_audits(parts: Parts, failing: Case, budget: Budget) -> Iterator[Found]:
+    """Yield programs with one edit that pass the audit of a case: where differences alone see nothing wrong."""
+    for make in BY_AUDITS:
+        for function, source in parts.program.sources.items():
+            for edit in edits(make, source.body, plain_surroundings(source)):
+                if budget.over:
+                    return
+                with suppress(SyntaxError, ValueError, TooLongError):
+                    code = source.code(edit)
+                    budget.count()
+                    with standing_in(function, code), limited(AUDIT_SECONDS):
+                        results = audit_case(failing).results
+                    if all(result.verdict is Verdict.PASS for result in results):
+                        inputs = frozenset(result.input for result in results)
+                        yield Found(parts.program.edited(edit), np.ones(1, bool), inputs)
+
+
+BY_AUDITS = (assignments, operators, without_calls, constants, other_names)
+"""The kinds of edits that may mend what is not a formula: in place or not, what ties share, a cast."""
 
 
 def _concluded(

@@ -6,7 +6,7 @@ import ast
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -99,6 +99,8 @@ class Scopes:
         expressions = add(self.near, 1)
         arrays += [atom for atom in expressions if not atom.is_scalar][:MOST_EXPRESSIONS]
         add(self.far[:MOST_FAR], 2)
+        matrices = [atom.text for atom in plain if atom.values[0].ndim == 2][:MOST_PAIRED]
+        add(_matrix_products(matrices), 3)
         add((made for name in names for made in self._functions(name)), 2)
         add(self.far[MOST_FAR:], 3)
         add((made for atom in expressions[:MOST_EXPRESSIONS] for made in self._functions(f"({atom.text})")), 3)
@@ -133,9 +135,9 @@ class Scopes:
 
     def _sums(self, a: Atom, b: Atom) -> Iterator[str]:
         shape = np.broadcast_shapes(a.values[0].shape, b.values[0].shape) if _fit(a.values[0], b.values[0]) else ()
-        product = f"({a.text} * {b.text})" if a is not b else f"({a.text}**2)"
+        both = f"({a.text} * {b.text})" if a is not b else f"({a.text}**2)"
         if len(shape):
-            yield from _statistics(product, len(shape), self.keepdims, last_only=len(shape) > 2)
+            yield from _statistics(both, len(shape), self.keepdims, last_only=len(shape) > 2)
 
     def _values(self, text: str, scopes: Sequence[Mapping[str, Any]]) -> tuple[Array, ...] | None:
         if text not in self._compiled:
@@ -202,6 +204,11 @@ def _names(scope: Mapping[str, Any]) -> Iterator[str]:
         elif not isinstance(value, (ModuleType, FunctionType, type, str, bytes)):
             held = getattr(value, "__dict__", {})
             yield from (f"{name}.{key}" for key, each in list(held.items())[:16] if as_numbers(each) is not None)
+
+
+def _matrix_products(names: Sequence[str]) -> Iterator[str]:
+    for a, b in product(names, repeat=2):
+        yield from (f"{a} @ {b}", f"{a} @ {b}.T", f"{a}.T @ {b}")
 
 
 def _sizes(scope: Mapping[str, Any]) -> Iterator[str]:

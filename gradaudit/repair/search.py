@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import FunctionType
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.repair.draws import Draw, Vector
-from gradaudit.repair.edits import MAKERS, MAKERS_OF_SHAPES, edits
+from gradaudit.repair.edits import MAKERS, MAKERS_OF_SHAPES, Maker, edits
 from gradaudit.repair.holes import Watched
 from gradaudit.repair.limit import TooLongError, limited
 from gradaudit.repair.program import Program, edit_cost
@@ -133,16 +133,22 @@ class Search:
             self._base = self.draws[0].right(base)
             self._bases = [draw.right_inputs(draw.gradient()) for draw in self.draws]
             looked = {function: self._look(source, base) for function, source in self.program.sources.items()}
-            for make in MAKERS if np.isfinite(base).all() else MAKERS_OF_SHAPES:
-                for function, look in looked.items():
-                    for edit in edits(make, look.source.body, look.around):
-                        if self.budget.over:
-                            return
-                        if not look.is_idle(edit) and self._is_worth_trying(look.source, edit):
-                            self._try(function, look.source, edit)
+            makers = MAKERS if np.isfinite(base).all() else MAKERS_OF_SHAPES
+            self._edit(makers[:FEW_KINDS], looked)
             for function, look in looked.items():
                 if look.watched and self._dearest > PLAIN + ROOM:
                     self._fit(function, look, base)
+            self._edit(makers[FEW_KINDS:], looked)
+
+    def _edit(self, makers: Sequence[Maker], looked: Mapping[FunctionType, Look]) -> None:
+        """Try what needs no fitting, kind by kind in all functions."""
+        for make in makers:
+            for function, look in looked.items():
+                for edit in edits(make, look.source.body, look.around):
+                    if self.budget.over:
+                        return
+                    if not look.is_idle(edit) and self._is_worth_trying(look.source, edit):
+                        self._try(function, look.source, edit)
 
     def _is_worth_trying(self, source: Written, edit: Edit) -> bool:
         """Whether an edit is not much dearer than the plainest that was found."""
@@ -316,6 +322,9 @@ class Search:
             mended &= {name for name, is_right in after.items() if is_right}
         return frozenset(mended) if mended > {name for name, was in self._bases[0].items() if was} else frozenset()
 
+
+FEW_KINDS = 7
+"""Kinds of edits that are tried before anything is fitted: of the others there are many more edits."""
 
 PLAIN = 2.1
 """Cost of an edit that no fitted one could be plainer than: one token for another."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradaudit.source.text import SourceText
+from gradaudit.source.written import Written
 
 SHAPED = re.compile(r"\b(\w+)(?=\.shape\b)")
 """A variable that a call takes the shape of."""
@@ -51,6 +52,15 @@ class Surroundings:
     def is_torch(self) -> bool:
         """Whether axes are called ``dim``."""
         return self.prefix == "torch"
+
+
+def plain_surroundings(source: Written) -> Surroundings:
+    """Return what edits of a function may draw on where it was not watched: its variables."""
+    taken = source.node.args
+    given = [argument.arg for argument in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)]
+    stored = [node.id for node in ast.walk(source.node) if isinstance(node, ast.Name) and not is_loaded(node)]
+    names = list(dict.fromkeys([*given, *stored]))
+    return Surroundings(source.text, names, (), frozenset(), frozenset(), {}, "")
 
 
 def is_loaded(node: ast.AST) -> bool:

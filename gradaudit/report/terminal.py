@@ -260,7 +260,7 @@ class TerminalReport:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))
             self._print_part(_closing(closing, everything=everything))
-        if self.kept_in and not self._quiet:
+        if self.kept_in and self._tally.total.cases and not self._quiet:
             self._console.print(Text(f"Recorded in {visible(self.kept_in)}", style="dim"), soft_wrap=True)
         self._console.print(_conclusion(self._tally, event), soft_wrap=not self._console.file.isatty())
 

@@ -107,10 +107,7 @@ MIGRATIONS = (
 
 VERSION = len(MIGRATIONS)
 
-UNRECORDED = (
-    "nothing was recorded yet; 'gradaudit run --store FILE' records, and so does every run of a project whose "
-    "pyproject.toml has a table [tool.gradaudit]"
-)
+UNRECORDED = "nothing was recorded yet; 'gradaudit run' records what it audits, from this folder or a project's"
 """What is said where someone asks for what nobody recorded."""
 
 

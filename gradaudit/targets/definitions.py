@@ -64,6 +64,12 @@ def definitions(tree: ast.Module) -> ast.Module:
     return ast.fix_missing_locations(made)
 
 
+def without_what_is_missing(tree: ast.Module) -> ast.Module:
+    """Return a module that passes over imports of what is not installed: a backward pass seldom needs a plot."""
+    body = [_passed_over(one) if isinstance(one, (ast.Import, ast.ImportFrom)) else one for one in tree.body]
+    return ast.fix_missing_locations(ast.Module(body, type_ignores=[]))
+
+
 class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -80,7 +86,8 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
         tree = ast.parse(self.get_data(path), path)
-        return compile(definitions(tree) if runs_something(tree) else tree, path, "exec", dont_inherit=True)
+        kept = definitions(tree) if runs_something(tree) else without_what_is_missing(tree)
+        return compile(kept, path, "exec", dont_inherit=True)
 
 
 def _runs(statement: ast.stmt) -> bool:

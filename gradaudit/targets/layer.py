@@ -89,6 +89,7 @@ class LayerOp:
                 zeros = np.zeros_like(inputs[name])
                 with suppress(OpError):  # what is made by backward itself is not added to
                     write(layer, place, _noise(zeros) if noise else zeros)
+        upstream = tuple(one.copy() for one in upstream)  # a layer may work in what it is handed
         words = {name: array for name, array in inputs.items() if name in self.target.args}
         given = [words[word] if word in words else self._meant(word, upstream, members) for word in self.target.args]
         backward = _method(layer, self.target.backward)

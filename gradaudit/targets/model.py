@@ -221,22 +221,48 @@ def open_model(target: ModelTarget, case: Case) -> ModelOp:
     factory = find(target.model)
     with seeded(case.seed), in_words(f"the factory {target.model}"):
         model = factory(**_with_seed(factory, case))
+    target = replace(target, batch_size=target.batch_size or BATCH)
+    data = None if target.data is None else find(target.data)
+    batch = _own_inputs(case) if data is None else batch_of(target, case, data)
+    targets, second = target.targets or targets_in(batch), second_batch(target, case, data, batch)
+    return model_op(tape, model, find(target.loss), batch, targets, second)
+
+
+def model_op(
+    tape: Tape,
+    model: Any,
+    loss: Callable[..., Any],
+    batch: tuple[Input, ...],
+    targets: tuple[str, ...],
+    second: Mapping[str, Array] | None = None,
+) -> ModelOp:
+    """Return the op of a model at hand, whose parameters are written to while it is audited.
+
+    Args:
+        tape: reads and writes its tensors.
+        model: as its tape has it.
+        loss: called with the model's output and the targets' tensors.
+        batch: what the model is called with, the targets among them.
+        targets: names of those that are targets.
+        second: arrays of another batch, by name.
+
+    Raises:
+        OpError: where the tape is not as it is described.
+
+    """
     with in_words("the model"):
         tape.training(model, on=True)
         trained = dict(tape.parameters(model))
         unregistered = _unregistered(tape, model, trained)
-    target = replace(target, batch_size=target.batch_size or BATCH)
-    data = None if target.data is None else find(target.data)
-    batch = _own_inputs(case) if data is None else batch_of(target, case, data)
     taken = {made.name for made in batch}
     op = ModelOp(
         tape=tape,
         model=model,
-        loss=_on_tape(find(target.loss), tape),
+        loss=_on_tape(loss, tape),
         batch=batch,
-        targets=target.targets or targets_in(batch),
+        targets=targets,
         trained={f"model.{name}" if name in taken else name: tensor for name, tensor in trained.items()},
-        second=second_batch(target, case, data, batch),
+        second=second or {},
         unregistered=unregistered,
     )
     with in_words("reading the model's parameters"):

@@ -149,13 +149,17 @@ def test_diff_tells_of_an_op_that_is_new_and_wrong(gradaudit: Command, settled: 
 
 def test_where_nothing_was_recorded_it_is_said_how_to_record(gradaudit: Command, project: Path) -> None:
     write_project(project, spec("good"))
-    gradaudit("run", "-q")  # of no project, so that nothing is recorded
     for asked in (("diff",), ("history", "good")):
         told = gradaudit(*asked)
         assert told.exit_code == 2
-        assert "'gradaudit run --store FILE' records, and so does every run of a project whose pyproject" in told.stderr
+        assert "nothing was recorded yet; 'gradaudit run' records what it audits" in told.stderr
+    gradaudit("run", "-q")  # of no project
+    assert "1 pass" in gradaudit("history", "good").stdout
+    gradaudit("run", "-q")
+    assert gradaudit("diff").exit_code == 0
     gradaudit("run", "-q", "--store", "a.db")
     assert gradaudit("history", "good", "--store", "a.db").exit_code == 0
+    assert gradaudit("diff", "--store", "a.db").exit_code == 2
 
 
 def test_a_project_may_set_tolerances(gradaudit: Command, settled: Path) -> None:

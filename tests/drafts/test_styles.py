@@ -296,6 +296,108 @@ STYLES = {
         "(x > 0) & (x < 6)",
         "x > 0",
     ),
+    "a loss of vectors": (
+        """
+        def mse(y, p): return np.mean((y - p) ** 2)
+        def mse_prime(y, p): return 2 * (p - y) / len(y)
+        """,
+        "2 * (p - y)",
+        "(p - y)",
+    ),
+    "a flag that is called like a gradient": (
+        """
+        class Square:
+            def forward(self, X):
+                self.X = X
+                return X**2
+            def backward(self, dLdY, retain_grads=True):
+                if retain_grads: self.kept = dLdY
+                return self._backward(dLdY)
+            def _backward(self, dLdY): return 2 * self.X * dLdY
+        """,
+        "2 * self.X",
+        "self.X",
+    ),
+    "a backward that answers in single precision": (
+        """
+        class Cumulated:
+            def forward(self, xs):
+                self.shape = xs.shape
+                return np.cumsum(xs, axis=1)
+            def backward(self, dhs):
+                dxs = np.empty(self.shape, dtype="f")
+                dxs[...] = np.cumsum(dhs[:, ::-1], axis=1)[:, ::-1]
+                return dxs
+        """,
+        "np.cumsum(dhs[:, ::-1], axis=1)[:, ::-1]",
+        "np.cumsum(dhs, axis=1)",
+    ),
+    "scalar functions with contexts": (
+        """
+        class ScalarFunction: pass
+        class Mul(ScalarFunction):
+            @staticmethod
+            def forward(ctx, a, b):
+                ctx.save_for_backward(a, b)
+                return a * b
+            @staticmethod
+            def backward(ctx, d_output):
+                a, b = ctx.saved_values
+                return d_output * b, d_output * a
+        """,
+        "d_output * b, d_output * a",
+        "d_output * a, d_output * b",
+    ),
+    "an op of one column": (
+        """
+        class Softmax:
+            def forward(self, input):
+                e = np.exp(input)
+                self.output = e / np.sum(e)
+                return self.output
+            def backward(self, output_gradient, learning_rate):
+                n = np.size(self.output)
+                return np.dot((np.identity(n) - self.output.T) * self.output, output_gradient)
+        """,
+        "np.identity(n) - self.output.T",
+        "np.identity(n) + self.output.T",
+    ),
+    "a loss that ignores the upstream that it may do without": (
+        """
+        class Loss:
+            def forward(self, x, t):
+                self.y, self.t = 1 / (1 + np.exp(-x)), t
+                return -np.mean(t * np.log(self.y) + (1 - t) * np.log(1 - self.y))
+            def backward(self, dout=1): return (self.y - self.t) / self.t.size
+        """,
+        "(self.y - self.t)",
+        "(self.t - self.y)",
+    ),
+    "an upstream that is worked in": (
+        """
+        class Relu:
+            def forward(self, x):
+                self.mask = x <= 0
+                out = x.copy()
+                out[self.mask] = 0
+                return out
+            def backward(self, dout):
+                dout[self.mask] = 0
+                return dout
+        """,
+        "dout[self.mask] = 0",
+        "dout[~self.mask] = 0",
+    ),
+    "a module that lacks what it imports": (
+        """
+        import a_plotting_library_that_is_not_there as plt
+        def cube(x): return x**3
+        def cube_prime(x): return 3 * x**2
+        def show(x): plt.show(cube(x))
+        """,
+        "3 * x**2",
+        "2 * x**2",
+    ),
     "names in camel case": (
         """
         def convolutionForward(x, k): return np.array([x[i : i + len(k)] @ k for i in range(len(x) - len(k) + 1)])

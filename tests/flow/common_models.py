@@ -212,8 +212,8 @@ class Autocast(Styled):
 
     def forward(self, x: Any) -> Any:
         with torch.autocast("cpu", torch.bfloat16):
-            h = Swish.apply(self.one(x).float(), self.wrong)  # wrong
-            h = Norm.apply(self.two(h).float(), self.missing)  # missing
+            h = Swish.apply(self.one(x).to(x.dtype), self.wrong)  # wrong
+            h = Norm.apply(self.two(h).to(x.dtype), self.missing)  # missing
             gate = torch.sigmoid(self.gate(x))
             gate = gate.detach() if self.cut else gate  # cut
         return self.out(h * gate.to(h.dtype))

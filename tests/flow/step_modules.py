@@ -187,6 +187,17 @@ def compiled() -> Any:
 
 
 @module
+def deep_and_cut() -> Any:
+    def compute(m: Any, x: Any) -> Any:
+        h = x
+        for layer in m.layers:
+            h = h + 0.2 * torch.tanh(layer(h))
+        return m.first(h.detach())  # cut
+
+    return layers(compute, layers=nn.ModuleList([nn.Linear(4, 4) for _ in range(60)]))
+
+
+@module
 def right_in_two_checkpoints() -> Any:
     def compute(m: Any, x: Any) -> Any:
         h = checkpoint(lambda h: functional.dropout(torch.tanh(m.first(h)), 0.3), x, use_reentrant=False)

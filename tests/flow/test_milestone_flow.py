@@ -45,7 +45,9 @@ SHARES = (0.0, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("number", range(19))
-def test_one_entry_of_any_weight_of_the_transformer_is_found_in_some_fifty_forwards(number: int) -> None:
+def test_one_entry_of_any_weight_of_the_transformer_is_found_and_explained_in_less_than_ninety_forwards(
+    number: int,
+) -> None:
     name = [result.input for result in milestone("transformer").results][number]
     right = reverse.reverse
 
@@ -70,4 +72,4 @@ def test_one_entry_of_any_weight_of_the_transformer_is_found_in_some_fifty_forwa
         made = milestone("transformer")
     assert {result.input for result in made.results if result.verdict is Verdict.FAIL} == {name}, said(made)
     assert of(made, name).wrong == 1
-    assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 70
+    assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 90

@@ -28,6 +28,11 @@ def line_of(begin: str, text: str) -> int:
     return next(k for k, line in enumerate(lines[first:], first + 1) if text in line)
 
 
+def _shown(line: int) -> str:
+    file = Path(__file__).with_name("odd_modules.py")
+    return f"{file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}:{line}"
+
+
 @pytest.mark.parametrize(
     ("kind", "paths"),
     [
@@ -36,7 +41,10 @@ def line_of(begin: str, text: str) -> int:
     ],
 )
 def test_what_a_module_holds_unregistered_is_found_by_its_path(tmp_path: Path, kind: str, paths: set[str]) -> None:
-    assert codes(odd(tmp_path, kind)) == {path: {"unregistered-parameter"} for path in paths}
+    made = odd(tmp_path, kind)
+    assert codes(made) == {path: {"unregistered-parameter"} for path in paths}
+    line = line_of(f"def {kind}", "Computing(lambda")
+    assert all(f"(it is used at {_shown(line)})" in of(made, path).message for path in paths)
 
 
 def test_the_step_that_keeps_a_gradient_is_named_and_not_those_behind_it(tmp_path: Path) -> None:
@@ -52,6 +60,7 @@ def test_a_parameter_that_is_made_anew_in_forward_is_told_to_be_that(tmp_path: P
     made = odd(tmp_path, "made_anew")
     assert codes(made) == {"weight": {"unreached-parameter"}}
     assert "puts another tensor in its place" in said(made)
+    assert f"odd_modules.py:{line_of('def made_anew', 'return x @ m.weight')})" in said(made)
 
 
 def test_a_tensor_made_of_an_array_is_the_cut(tmp_path: Path) -> None:

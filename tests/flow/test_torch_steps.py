@@ -104,6 +104,14 @@ def test_a_number_that_is_read_off_a_tensor_is_a_cut(tmp_path: Path) -> None:
     assert of(made, "second.weight").verdict is Verdict.PASS
 
 
+def test_a_deep_model_that_is_cut_off_takes_a_bounded_number_of_runs(tmp_path: Path) -> None:
+    made = stepping(tmp_path, "deep_and_cut")
+    lost = [result for result in made.results if result.input.startswith("layers.")]
+    assert len(lost) == 120
+    assert all(cut(result.message) == marked("deep_and_cut", "cut") for result in lost), said(made)
+    assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 350
+
+
 RIGHT = ["right_in_two_checkpoints", "right_in_torch_func", "right_and_compiled", "right_channels_last"]
 
 

@@ -28,9 +28,10 @@ def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:
 
 def _why(subject: FlowSubject, name: str) -> str:
     if subject.replaces(name):
-        return "the model puts another tensor in its place when it is called"
+        return f"the model puts another tensor in its place when it is called{subject.replacement_used_at(name)}"
     way = subject.way(name)
-    return "what is computed from it does not change the loss" if way.used else "the loss is not computed from it"
+    unheard = "what is computed from it does not change the loss, by as much as rounding leaves to be seen"
+    return unheard if way.used else "the loss is not computed from it"
 
 
 def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:
@@ -72,6 +73,6 @@ def unregistered_parameters(subject: FlowSubject) -> Iterator[tuple[str, int, Fi
         if subject.from_loss.reaches(tensor):
             message = (
                 f"{path} is tracked, the loss is computed from it, and the model does not give it among its "
-                f"{registered} parameters: no optimiser will move it"
+                f"{registered} parameters: no optimiser will move it{subject.used_at(tensor)}"
             )
             yield path, int(np.size(tape.array(tensor))), Finding("unregistered-parameter", message)

@@ -44,9 +44,9 @@ def zero_gradients(subject: FlowSubject, probe: Probe, shares: Mapping[str, floa
     """
     claims = {name: np.asarray(subject.gradients[name]) for name in shares}
     if not claims or not _contradicted(probe, claims):
-        return {name: _by_right(name, share) for name, share in shares.items()}
+        return {name: by_right(name, share) for name, share in shares.items()}
     return {
-        name: _wrong(name, claims[name]) if _contradicted(probe, {name: claims[name]}) else _by_right(name, share)
+        name: _wrong(name, claims[name]) if _contradicted(probe, {name: claims[name]}) else by_right(name, share)
         for name, share in shares.items()
     }
 
@@ -65,7 +65,8 @@ def _wrong(name: str, gradient: Array) -> Finding:
     return Finding("zero-gradient", message, {"size": size})
 
 
-def _by_right(name: str, share: float) -> Finding:
+def by_right(name: str, share: float) -> Finding:
+    """Return what is said of a gradient that is next to nothing, as it should be."""
     what = f"{share:.0e} of the largest in the model" if share else "zero"
     message = (
         f"the gradient of {name} is {what}, and rightly so as far as differences can tell: the loss hardly changes "

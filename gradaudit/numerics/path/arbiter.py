@@ -68,7 +68,7 @@ NOT_FOLLOWED = 4.0
 STEPS = 0.02
 """Part of forward's change, by one element, from which on a jump is a step that was built and no rounding."""
 
-FAR = (1.0, 0.5, 0.25)
+FAR = (1.0, 0.55, 0.8, 0.35, 0.65, 0.9)
 """Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated."""
 
 RECURS_AT_ALL = 0.02
@@ -166,7 +166,9 @@ def _others_too(
         if path is None:
             return False
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
-        most = max(_most(ruled.jump, path.change), ALIKE * error) * math.sqrt(_size(group))
+        # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
+        many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
+        most = max(_most(ruled.jump, path.change), ALIKE * error) * many
         if path.surely_apart > most or (_size(group) == 1 and path.apart > NOT_FOLLOWED * most):
             return False
     return True

@@ -98,7 +98,7 @@ def walk_far(
     pieces = [calls.piece(0.0, 1.0)]
     while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
         worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
-        missed = math.sqrt(sum(piece.missed**2 for piece in pieces))
+        missed = math.hypot(*(piece.missed for piece in pieces))
         if missed <= max(SMALL_PART * float(np.abs(apart[1]).max()), EXACT * calls.squares, enough):
             break
         piece = pieces[worst]
@@ -112,7 +112,7 @@ def walk_far(
     foretold = math.sqrt(
         sum(float(((on_host(route.moved[name])[places] * off) ** 2).sum()) for name, (places, off) in accused.items())
     )
-    missed = math.sqrt(sum(piece.missed**2 for piece in pieces))
+    missed = math.hypot(*(piece.missed for piece in pieces))
     return LongPath(
         elements=sum(len(places) for places, _ in accused.values()),
         apart=float(np.abs(differences).max()) + QUADRATURE * missed,

@@ -95,7 +95,8 @@ def path_test(
         For every element an estimate of the error with its bound; culprits; what stays open.
 
     """
-    return _Test(claim, rng, settings or Settings(), tolerances or {}).run()
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a gradient that is zero has no scale
+        return _Test(claim, rng, settings or Settings(), tolerances or {}).run()
 
 
 @dataclass
@@ -319,6 +320,7 @@ class _Test:
             unexplained=tuple(unexplained),
             paths={name: max(pool.paths for pool, _ in looks if name in pool.names) for name in self._names},
             paths_needed={name: self._needed(name) for name in self._names},
+            noise=max(pool.scatter for pool, _ in looks if pool.partition is None),
             forwards=claim.forwards - self._before[0],
             backwards=claim.backwards - self._before[1],
         )
@@ -387,7 +389,9 @@ class _Test:
 
     def _empty(self, why: str) -> PathReport:
         claim = self._claim
-        return PathReport({}, (), (why,), {}, {}, claim.forwards - self._before[0], claim.backwards - self._before[1])
+        return PathReport(
+            {}, (), (why,), {}, {}, math.nan, claim.forwards - self._before[0], claim.backwards - self._before[1]
+        )
 
 
 def _width(paths: int, prior: float, elements: int) -> float:

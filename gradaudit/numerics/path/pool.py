@@ -124,6 +124,11 @@ class Pool:
         """The inputs that moved."""
         return tuple(self._squares)
 
+    @property
+    def scatter(self) -> float:
+        """Root mean square of the blocks' scatter about their trends."""
+        return math.sqrt(float(self._sums.scatter.mean()) / self.paths) if self._sums is not None else math.nan
+
     def looks(self, common: float, alpha: float = ALPHA) -> Looks:
         """Return what the paths showed.
 

@@ -23,6 +23,9 @@ from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
 MAX_PLACES = 4
 """Cases that are named one by one where something holds in several."""
 
+IN_THE_MESSAGE = frozenset({"explained", "names", "right_inputs", "wrong_inputs", "region", "inside", "term"})
+"""Evidence that a finding's message says in words."""
+
 MAX_EVIDENCE = 200
 """Characters of a finding's evidence that are shown."""
 
@@ -33,12 +36,12 @@ def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Bl
     yield from _repaired(explanation)
     if explanation.notes:
         yield Prose(explanation.notes)
-    yield from _audited(explanation)
-    yield from _verdicts(explanation)
-    yield from _noticed(explanation)
-    yield from model_blocks(explanation, glyphs)
-    for study in explanation.studies:
-        yield from _studied(study, glyphs, max_rows)
+    told = [_noticed(explanation), model_blocks(explanation, glyphs)]
+    told += [_studied(study, glyphs, max_rows) for study in explanation.studies]
+    inventory = [_audited(explanation), _verdicts(explanation)]
+    # What is wrong comes before what there is.
+    for part in (*inventory, *told) if explanation.as_expected else (*told, *inventory):
+        yield from part
     yield from _next_steps(explanation)
     yield from _reproduced(explanation)
 
@@ -221,7 +224,8 @@ def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
     if finding.code in DIAGNOSIS_CODES and explained is not None:
         weight = f"a likely cause, explains {math.floor(100 * float(explained))}% of the mismatch"
     yield "finding", f"{finding.code} ({weight}): {finding.message}"
-    evidence = ", ".join(f"{key} = {_value(value)}" for key, value in finding.evidence.items() if key != "explained")
+    left = {key: value for key, value in finding.evidence.items() if key not in IN_THE_MESSAGE}
+    evidence = ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in left.items())
     if evidence:
         yield "evidence", evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 3] + "..."
     yield "seen in", _where(made.places)

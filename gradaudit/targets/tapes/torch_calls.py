@@ -123,7 +123,7 @@ def transforming() -> bool:
 
 
 def made_by(call: Call, versions: Mapping[int, int], returned: Any) -> list[Any]:
-    """Return what a call made: the tensors and numbers that it returned, and the tensors that it changed in place.
+    """Return what a call made: the tensors, or the number, that it returned, and the tensors that it changed in place.
 
     Args:
         call: the call.
@@ -133,8 +133,9 @@ def made_by(call: Call, versions: Mapping[int, int], returned: Any) -> list[Any]
     """
     given = {id(each): each for each in call.tensors}
     changed = [each for key, each in given.items() if version(each) != versions[key]]
-    new = [each for each in leaves(returned) if isinstance(each, (torch.Tensor, float)) and id(each) not in given]
-    return [*changed, *new]
+    if isinstance(returned, float):
+        return [*changed, returned]
+    return [*changed, *(each for each in leaves(returned) if isinstance(each, torch.Tensor) and id(each) not in given)]
 
 
 def version(tensor: Tensor) -> int:

@@ -142,6 +142,18 @@ def test_scale_changes_nothing() -> None:
     assert large.inputs["x"].resolution == plain.inputs["x"].resolution
 
 
+def test_the_noise_of_a_forward_that_jumps_is_told() -> None:
+    """A claim that is right nearly everywhere does not account for jumps on the way; the noise shows them."""
+    kernel = tanh((30, 40), "float32")
+    stairs = Kernel(
+        kernel.inputs,
+        kernel.domains,
+        lambda inputs: np.round(16 * inputs["x"]) / np.float32(16),
+        lambda upstream, inputs: {"x": 0 * upstream},
+    )
+    assert _tested(stairs, Settings()).noise > 1e4 * _tested(kernel, Settings()).noise
+
+
 def test_a_point_where_nothing_can_be_evaluated_is_reported() -> None:
     claim = Claim(
         lambda inputs: (np.full(3, np.nan, np.float32),),
