@@ -253,9 +253,7 @@ class TestWhatIsShown:
     def test_a_pass_in_a_line_for_each_input(self) -> None:
         audit = gradaudit.check(PRODUCT, {"x": X, "w": W})
         lines = str(audit).splitlines()
-        assert lines[0].startswith(
-            "product (float64): pass w.r.t. x: 20 of 20 indices, search; a relative error of "
-        )
+        assert lines[0].startswith("product (float64): pass w.r.t. x: 20 of 20 indices, search; a relative error of ")
         assert len(lines) == 2
         assert repr(audit) == "<Audit of product: x: pass, w: pass>"
 
