@@ -17,6 +17,7 @@ from gradaudit.diagnosis import Evidence, diagnose
 from gradaudit.diagnosis.columns import PLACES, from_columns
 from gradaudit.numerics.arrays import cast, dtype_name, namespace, on_host
 from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.draw import laid_out
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
@@ -93,12 +94,13 @@ class _Forward:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self._layouts = {made.name: made.layout for made in subject.case.inputs}
         self.calls = 0
 
     def __call__(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
         self.calls += 1
         try:
-            outputs = self._subject.op.forward(dict(inputs))
+            outputs = self._subject.op.forward({name: laid_out(x, self._layouts[name]) for name, x in inputs.items()})
         except OpError:
             return ()
         return [widened(on_host(outputs[k])) for k in self._subject.counted]

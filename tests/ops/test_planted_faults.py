@@ -75,8 +75,15 @@ def test_a_fault_in_one_gradient_fails_there_and_nowhere_else(op: str, name: str
         assert [found.index for found in failed.mismatches] == [largest(gradient)]
 
 
-SHIFTED = "multi_head_attention"
-"""Its softmax shifts the scores lest they overflow; scores so large make its gradient too coarse to be audited."""
+EXCUSED = {
+    "multi_head_attention": ("+    odds = np.exp(scores)",),
+    "layer_norm": ("-    deviation = x - x.mean", "-    deviation = deviation - deviation.mean"),
+}
+"""Lines without which an op is right all the same, as far as an audit can tell.
+
+A softmax shifts its scores lest they overflow; scores so large make its gradient too coarse to be audited. A mean that
+is taken out once leaves no more than rounded inputs would, which no algorithm is asked to do better than.
+"""
 
 
 @pytest.mark.parametrize("op", [op for op, mutants in WITHOUT_A_TERM.items() if mutants])
@@ -85,5 +92,6 @@ def test_every_dropped_term_fails(op: str) -> None:
     nothing_unexpected = {case.id: dict[str, Verdict]() for case in cases}
     trials = {mutant.diff: try_mutant(mutant, cases, nothing_unexpected) for mutant in WITHOUT_A_TERM[op]}
     survivors = [diff for diff, trial in trials.items() if trial.fate is Fate.SURVIVED]
-    assert [diff for diff in survivors if op != SHIFTED or "+    odds = np.exp(scores)" not in diff] == []
+    excused = EXCUSED.get(op, ())
+    assert [diff for diff in survivors if not any(line in diff for line in excused)] == []
     assert Fate.KILLED in {trial.fate for trial in trials.values()}

@@ -96,6 +96,8 @@ def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
     finally:
         x[index] = before
     (above, plus), (below, minus) = outputs
+    if bool((plus == minus).all()):
+        return False  # a step that forward does not see bears nothing out
     slope = float(ground.on_host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
     return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))
 

@@ -29,7 +29,7 @@ UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
 MOST_UNHEARD = 100
-"""A pass leaves at most one gradient in so many unheard: as many as a gradient's typical magnitude is told without."""
+"""A pass leaves at most one gradient unheard, and one more for so many: its typical magnitude is told without those."""
 
 RULE_OF_THREE = 3.0
 """A share of more than this over the size of a random sample shows in it with a probability of 95%."""
@@ -95,7 +95,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
             "slope there is no evidence"
         )
     faint = _faint(seen, allowed)
-    if (unheard := int((faint > seen.claim.negligible).sum())) * MOST_UNHEARD > size:
+    if ((unheard := int((faint > seen.claim.negligible).sum())) - 1) * MOST_UNHEARD > size:
         said = f"{unheard:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
         return Verdict.INCONCLUSIVE, said
     if resolution > WORTHLESS:
