@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen
-from gradaudit.numerics.arrays import Array, copied, has_complex_dtype, on_host
+from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.path.arbiter import Ruling, arbitrate
-from gradaudit.numerics.path.claim import Claim
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
-from gradaudit.targets.op import OpError
 
 WIDE = 2.0**-7
 """Step, in units of an input's scale, over which a slope bears a numerical gradient out."""
@@ -55,7 +54,7 @@ def arbitrated(ground: Ground, results: Mapping[str, Result], seen: Mapping[str,
         return {}
     if any(_is_borne_out(ground, name, seen[name]) for name in accused):
         return {}
-    claim = _claim(ground, tuple(accused))
+    claim = path_claim(ground.on_host, tuple(accused))
     ruling = arbitrate(claim, accused, generator(ground.subject.case, "arbiter"))
     finding = _finding(ruling)
     return {
@@ -100,40 +99,6 @@ def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
         return False  # a step that forward does not see bears nothing out
     slope = float(ground.on_host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
     return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))
-
-
-class Counted(tuple[Array, ...]):
-    """The outputs that count, with all that forward returned."""
-
-    whole: tuple[Array, ...]
-
-
-def _claim(ground: Ground, names: tuple[str, ...]) -> Claim:
-    """Return the claim about these inputs, to be followed along paths through their ranges."""
-    host, subject = ground.on_host, ground.subject
-    wanted = [kind and tuple(kind[1]) for kind in host.kinds]
-
-    def forward(inputs: dict[str, Array]) -> Counted | None:
-        try:
-            outputs = subject.op.forward({name: host.placed(name, copied(x)) for name, x in inputs.items()})
-        except OpError:
-            return None
-        found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
-        if [None if out is None else tuple(out.shape) for out in found] != wanted:
-            return None
-        counted = Counted(copied(out) for out in found if out is not None)
-        counted.whole = tuple(None if out is None else copied(out) for out in outputs)
-        return counted
-
-    def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
-        whole = outputs.whole if isinstance(outputs, Counted) else outputs
-        made = host.claims(upstream, {name: host.placed(name, copied(x)) for name, x in inputs.items()}, whole)
-        none = {name: np.full(tuple(host.inputs[name].shape), math.nan) for name in names}
-        return {name: made.get(name, none[name]) for name in names}
-
-    ranges = {made.name: made.range for made in subject.case.inputs}
-    upstream = tuple(map(on_host, subject.upstream))
-    return Claim(forward, backward, host.inputs, upstream, names, ranges)
 
 
 def _finding(ruling: Ruling) -> Finding | None:

@@ -12,6 +12,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gradaudit.checks.contract import broken_contract, flaws
+from gradaudit.checks.gradient.along_paths import (
+    can_be_followed,
+    is_noise,
+    is_overruled,
+    look_along_paths,
+    unit_inside,
+)
 from gradaudit.checks.gradient.arbitration import arbitrated
 from gradaudit.checks.gradient.claim import Claim, claims_of
 from gradaudit.checks.gradient.exhaustive import look_everywhere
@@ -58,7 +65,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
         results[name] = replace(blank_result(subject.case, name, broken.message if broken else ""), findings=(*found,))
     opening = subject.op.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
-    audited = _with_arbiter(ground, _audited(claims_of(ground, claimed)))
+    audited = _with_arbiter(ground, _witnessed(claims_of(ground, claimed)))
     for name, (result, what) in audited.items():
         results[name] = replace(result, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
@@ -66,6 +73,19 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + opening)
     return list(results.values()), ground, seen
+
+
+def _witnessed(claims: list[Claim]) -> Audited:
+    """Audit gradients by differences, or along paths where differences are noise; small ones by both if need be."""
+    if not claims or not can_be_followed(claims):
+        return _audited(claims)
+    if sum(claim.size for claim in claims) > MOST_IN_A_TABLE:
+        return _judged(claims, lambda: look_along_paths(claims))
+    made = _audited(claims)
+    if any(result.verdict is not Verdict.PASS for result, _ in made.values()):
+        along = _judged(claims, lambda: look_along_paths(claims))
+        _add(made, {name: found for name, found in along.items() if is_overruled(*made[name], found[0].verdict)})
+    return made
 
 
 def _audited(claims: list[Claim]) -> Audited:
@@ -98,7 +118,26 @@ def _with_arbiter(ground: Ground, made: Audited) -> Audited:
         again = folded(seen)
         spent = results[name].evaluations + (0 if place else ground.subject.op.forwards - before)
         made[name] = replace(again, evaluations=spent, seconds=results[name].seconds), seen
+    _add(made, _followed(made))
     return made
+
+
+def _followed(made: Audited) -> Audited:
+    """Follow along paths what differences leave open for the rounding inside of forward; return what that decides."""
+    left = {name: seen for name, (result, seen) in made.items() if seen is not None and is_noise(result, seen)}
+    claims = [seen.claim for seen in left.values()]
+    if not claims:
+        return {}
+    supported = max((seen.excused.evidence["supported"] for seen in left.values() if seen.excused), default=0.0)
+    unit = unit_inside(claims[0], supported)
+
+    def look() -> list[Seen]:
+        along = look_along_paths(claims, unit)
+        return [replace(seen, remark=seen.remark or left[seen.claim.name].excused) for seen in along]
+
+    return {
+        name: found for name, found in _judged(claims, look).items() if found[0].verdict is not Verdict.INCONCLUSIVE
+    }
 
 
 def _apart(claims: list[Claim], made: Audited) -> Audited:

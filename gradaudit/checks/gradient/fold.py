@@ -15,7 +15,7 @@ from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import has_complex_dtype, on_host
-from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, taken
+from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
@@ -57,7 +57,7 @@ def folded(seen: Seen) -> Result:
         blank_result(case, claim.name),
         verdict=verdict,
         checked=claim.size if seen.cleared else len(looks.places),
-        wrong=0 if verdict is not Verdict.FAIL else int(judged.wrong.sum()),
+        wrong=0 if verdict is not Verdict.FAIL else max(int(judged.wrong.sum()), bool(seen.accused)),
         method=seen.method,
         miss_probability=seen.miss_probability,
         resolution=resolution,
@@ -78,8 +78,11 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
             Verdict.INCONCLUSIVE,
             "rounding in forward leaves nothing of its inputs, and no slope",
         )
-    if judged.wrong.any():
-        return (Verdict.INCONCLUSIVE, seen.excused.message) if seen.excused else (Verdict.FAIL, _extent(seen, judged))
+    if seen.left_open:
+        return Verdict.INCONCLUSIVE, seen.left_open
+    if judged.wrong.any() or seen.accused:
+        said = seen.accused or _extent(seen, judged)
+        return (Verdict.INCONCLUSIVE, seen.excused.message) if seen.excused else (Verdict.FAIL, said)
     if not seen.cleared:
         looked = f"none of {len(looks.places)} indices looked at is wrong, but the others cannot be tested together"
         return Verdict.INCONCLUSIVE, looked
@@ -98,7 +101,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
     if ((unheard := int((faint > seen.claim.negligible).sum())) - 1) * MOST_UNHEARD > size:
         said = f"{unheard:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
         return Verdict.INCONCLUSIVE, said
-    if resolution > WORTHLESS:
+    if resolution > seen.worthless:
         said = f"a relative error of {resolution:.2g} could have gone unseen"
         asked = seen.claim.of_formula.asked
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
@@ -196,7 +199,7 @@ def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
     noisy = judged.undecided & ~looks.jump & ~looks.outside & ~claim.strays_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
     yield from _noise_finding(ground, claim.name, int(noisy.sum()), visible)
-    if judged.right.all() and seen.cleared and typical > VANISHING * scale:
+    if judged.right.all() and seen.cleared and seen.witness == "differences" and typical > VANISHING * scale:
         whole = numerical if seen.method == "exhaustive" else claim.formula
         errors = (judged.difference + looks.bounds) if seen.method == "exhaustive" else _admitted(claim)
         yield from tolerance_too_loose(case, claim.name, tolerance, lambda: errors, whole, rms(whole))
@@ -237,6 +240,8 @@ def _faint(seen: Seen, allowed: Array) -> Array:
     """
     claim, none = seen.claim, np.zeros(0)
     if not seen.cleared or not claim.size or claim.of_formula.asked or not claim.ground.generic:
+        return none
+    if seen.witness == "path":
         return none
     floor = seen.floor
     if seen.method == "exhaustive":

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element
 from gradaudit.numerics.arrays import has_complex_dtype
-from gradaudit.numerics.judging import Looks
+from gradaudit.numerics.judging import WORTHLESS, Looks
 from gradaudit.results import Finding
 
 Index = tuple[int, ...]
@@ -33,6 +33,10 @@ class Seen:
         kinks: indices, looked at or not, at which the op is not differentiable and the claim is one-sided.
         excused: why what is wrong is no accusation: forward breaks the gradient theorem where it was differenced.
         remark: what was noticed of forward on the way.
+        witness: ``differences``, or ``path`` where the claim was followed along paths.
+        accused: what fails for sure, though not all of its indices are known one by one.
+        left_open: why nothing can be said, where that is so.
+        worthless: relative error that a pass must have been able to see at an index.
         kinked: whether forward turns at the point itself, so that the tests of many say nothing of each side.
         flat: whether forward did not change at all at the steps of the tests, though it does further away.
 
@@ -50,6 +54,10 @@ class Seen:
     kinked: bool = False
     excused: Finding | None = None
     remark: Finding | None = None
+    witness: Literal["differences", "path"] = "differences"
+    accused: str = ""
+    left_open: str = ""
+    worthless: float = WORTHLESS
 
     @property
     def is_coarser_than_asked(self) -> bool:

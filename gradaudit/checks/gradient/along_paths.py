@@ -1,0 +1,263 @@
+"""Gradients of a forward that differences cannot read, held against it along paths.
+
+A forward in single or half precision changes by its own rounding at the steps that differences take. Along a long way
+it changes by far more, and the claim's integral must account for that. See the guide ``half-precision``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.claim import Claim
+from gradaudit.checks.gradient.close_look import CloseLooks
+from gradaudit.checks.gradient.path_claim import path_claim
+from gradaudit.checks.gradient.seen import Seen
+from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
+from gradaudit.numerics.judging import Looks
+from gradaudit.numerics.magnitude import norm_of_product
+from gradaudit.numerics.path.path_test import Settings, path_test
+from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
+from gradaudit.numerics.search import Judgement
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
+
+HALF = 2.0**-12
+"""Unit roundoff from which on a dtype is one of half precision."""
+
+UNITS_SEEN = 4.0
+"""Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
+
+VETOES = 3
+"""Elements of what is accused that differences are asked about."""
+
+UNLIKE_ROUNDING = 64.0
+"""How many times rounding of the outputs the noise of a forward is that jumps."""
+
+SHOWN = 64
+"""Wrong elements that are told one by one."""
+
+
+def can_be_followed(claims: Sequence[Claim]) -> bool:
+    """Whether differences of this forward are noise, and its gradients can be followed along paths instead."""
+    ground = claims[0].ground
+    case = ground.subject.case
+    plain = case.method != "exhaustive" and case.step is None and not ground.swallowed
+    return plain and not ground.generic and not any(has_complex_dtype(claim.formula) for claim in claims)
+
+
+def is_noise(result: Result, seen: Seen) -> bool:
+    """Whether rounding inside of forward is what leaves a gradient open, so that paths may decide it."""
+    claim = seen.claim
+    plain = seen.witness == "differences" and not claim.allowance.asked and not has_complex_dtype(claim.formula)
+    plain = plain and claim.ground.subject.case.step is None
+    if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.ground.swallowed:
+        return False
+    if seen.excused is not None:
+        return seen.excused.code == "approximate-forward"
+    return seen.flat or any(finding.code == "noise-dominated" for finding in result.findings)
+
+
+def is_overruled(result: Result, seen: Seen | None, along: Verdict) -> bool:
+    """Whether what paths decided takes the place of what differences in a narrow dtype made of a gradient.
+
+    It does where they left it open, and where they accuse what paths clear, but for claims at a kink: these are seen
+    at the point alone.
+    """
+    if result.verdict is Verdict.INCONCLUSIVE:
+        return along is not Verdict.INCONCLUSIVE
+    accused = result.verdict is Verdict.FAIL and seen is not None and not bool(seen.looks.kink.any())
+    return accused and along is Verdict.PASS
+
+
+def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
+    """Return what paths say of the gradients of a case, all of which are moved together at first.
+
+    Args:
+        claims: of one case.
+        unit: unit roundoff of what forward computes in, where that is known to be coarser than its dtype.
+
+    Raises:
+        OpError: where differences, which are asked before an accusation, get nothing usable of forward.
+
+    """
+    ground = claims[0].ground
+    unit = max(unit, _unit(claims[0]))
+    settings = Settings.half(unit) if unit >= HALF else Settings()
+    by_name = {claim.name: claim for claim in claims}
+    followed = path_claim(ground, tuple(by_name))
+    tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
+    report = path_test(followed, generator(ground.subject.case, "paths"), settings, tolerances)
+    return [_seen(claim, report, settings) for claim in claims]
+
+
+def _unit(claim: Claim) -> float:
+    """Return the unit roundoff of the coarsest dtype that forward or backward is known to compute in."""
+    case = claim.ground.subject.case
+    return max(spacing(claim.ground.dtype), spacing(case.dtype)) / 2
+
+
+def _tolerance(claim: Claim, settings: Settings) -> Array:
+    """Return what each element of the claim may be off by: what the spec says, else what the precision allows."""
+    given, sizes = claim.allowance.tolerance, abs(as_reals(claim.formula))
+    allowed = given.rtol * sizes + given.atol
+    if claim.allowance.asked:
+        return allowed
+    usual = settings.rtol * sizes + settings.floor * claim.magnitude
+    return namespace(allowed).maximum(allowed, usual)
+
+
+def _seen(claim: Claim, report: PathReport, settings: Settings) -> Seen:
+    found = report.inputs.get(claim.name)
+    if found is None:
+        return _open(claim, "; ".join(report.unexplained), math.inf, None)
+    floor = found.resolution.index * claim.typical
+    culprits = [culprit for culprit in report.culprits if culprit.input == claim.name]
+    if culprits:
+        acquitted = _acquitted(claim, culprits, report)
+        if acquitted is not None:
+            return _open(claim, acquitted.message, floor, acquitted)
+        return replace(
+            _blank(claim, floor, settings),
+            looks=_looks(claim, culprits, found),
+            accused=_accusation(claim, culprits, found),
+        )
+    others = [culprit.input for culprit in report.culprits]
+    if found.undecided or (report.unexplained and not others and _is_about(claim.name, report)):
+        return _open(claim, _what_is_open(found, report, settings), floor, None)
+    return _blank(claim, floor, settings)
+
+
+def unit_inside(claim: Claim, supported: float) -> float:
+    """Return the unit roundoff that a forward seems to compute with inside, given how well a right claim can fit it.
+
+    Args:
+        claim: about that forward.
+        supported: relative error of forward along long paths.
+
+    """
+    if claim.ground.narrowed is not None:
+        return spacing(claim.ground.narrowed) / 2
+    units = sorted(spacing(name) / 2 for name in ("float32", "float16", "bfloat16"))
+    return next((unit for unit in units if supported <= UNITS_SEEN * unit), units[-1])
+
+
+def _is_about(name: str, report: PathReport) -> bool:
+    return any(said.startswith(f"{name}:") or f"{name}," in said for said in report.unexplained)
+
+
+def _blank(claim: Claim, floor: float, settings: Settings) -> Seen:
+    """Return a claim of which nothing is wrong, as far as paths can tell."""
+    return Seen(
+        claim,
+        _no_looks(claim),
+        method="search",
+        cleared=True,
+        miss_probability=0.0,
+        floor=floor,
+        witness="path",
+        worthless=settings.goal,
+    )
+
+
+def _open(claim: Claim, why: str, floor: float, remark: Finding | None) -> Seen:
+    return Seen(
+        claim,
+        _no_looks(claim),
+        method="search",
+        cleared=False,
+        miss_probability=1.0,
+        floor=floor,
+        witness="path",
+        left_open=why,
+        remark=remark,
+    )
+
+
+def _no_looks(claim: Claim) -> Looks:
+    none = np.zeros(0)
+    marks = np.zeros(0, np.bool_)
+    return Looks(np.zeros((0, claim.formula.ndim), np.intp), none, none, none, marks, marks, marks)
+
+
+def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Looks:
+    """Return single elements that were shown to be wrong: those named, and some of a block where each is told apart."""
+    known = {int(each.places[0]): (each.error, each.bound) for each in culprits if each.kind == "index"}
+    if len(found.axes) == claim.formula.ndim:
+        estimate, bound = found.estimate.reshape(-1), found.bound.reshape(-1)
+        for culprit in culprits:
+            for k in map(int, culprit.places[:SHOWN]):
+                known.setdefault(k, (float(estimate[k]), float(bound[k])))
+    if not known:
+        return _no_looks(claim)
+    places = _places(claim, np.array(list(known)))
+    claimed = on_host(claim.formula)[tuple(places.T)].astype(np.float64)
+    errors, bounds = np.array(list(known.values())).T
+    marks = np.zeros(len(known), np.bool_)
+    return Looks(places, claimed, claimed - errors, bounds, marks, marks, marks)
+
+
+def _places(claim: Claim, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+    shape = tuple(claim.formula.shape)
+    return np.stack(np.unravel_index(positions, shape), axis=1) if shape else np.zeros((len(positions), 0), np.intp)
+
+
+def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> str:
+    """Return what is said of parts of a gradient that are wrong: where they are, how many, and by how much."""
+    shape = tuple(claim.formula.shape)
+    said = []
+    for culprit in culprits[:VETOES]:
+        first = tuple(int(k) for k in np.unravel_index(int(culprit.places[0]), shape)) if shape else ()
+        if culprit.kind == "index":
+            said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
+        elif culprit.kind == "input":
+            said.append(f"all of it is off by {culprit.error:.1%} together (error bound {culprit.bound:.1%})")
+        else:
+            last = tuple(int(k) for k in np.unravel_index(int(culprit.places[-1]), shape))
+            many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}"
+            said.append(f"{many}, are off by {culprit.error:.1%} together (error bound {culprit.bound:.1%})")
+    more = f"; {len(culprits) - VETOES} more parts" if len(culprits) > VETOES else ""
+    return f"along paths: {'; '.join(said)}{more}"
+
+
+def _what_is_open(found: InputReport, report: PathReport, settings: Settings) -> str:
+    """Return what paths leave open, and what more of them would do."""
+    resolution = found.resolution
+    said = (
+        f"{found.undecided:,} of {found.bound.size:,} indices undecided after {report.paths[found.name]} paths: an "
+        f"error of {resolution.index:.2g} of the typical gradient could be hidden at one ({settings.goal:g} is wanted),"
+        f" {resolution.blocks:.1g} in a block, {resolution.whole:.1g} in the whole"
+    )
+    needed = report.paths_needed[found.name]
+    if not found.undecided:
+        return "; ".join(report.unexplained)
+    if needed is None or needed <= report.paths[found.name]:
+        return f"{said}; more paths would not tell: a reference in float64 would"
+    return f"{said}; {needed} paths would tell"
+
+
+def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) -> Finding | None:
+    """Return a finding where differences decide for the claim at the elements that paths accuse.
+
+    A forward that jumps all along a path has a claim that is right nearly everywhere, and an integral that is not.
+    Where its noise is no rounding, differences must accuse as well.
+    """
+    looks = CloseLooks(claim)
+    places = [int(place) for culprit in culprits for place in culprit.places[:1]][:VETOES]
+    found = [looks.look(place, None) for place in places]
+    ground = claim.ground
+    rounding = _unit(claim) * norm_of_product(as_reals(ground.upstream), as_reals(ground.outputs))
+    jumps = report.noise > UNLIKE_ROUNDING * rounding
+    borne_out = bool(found) and all(judgement in (Judgement.RIGHT, Judgement.KINK) for judgement in found)
+    if not borne_out and not (jumps and Judgement.WRONG not in found):
+        return None
+    message = (
+        "along paths forward changes by more than the claim accounts for, and differences at the elements in question "
+        "do not bear that out: forward jumps on the way"
+    )
+    return Finding("discontinuity", message, {"count": len(places)})

@@ -1,0 +1,70 @@
+"""The claim of a case's backward about its forward, to be followed along paths."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradaudit.checks.gradient.ground import Ground
+from gradaudit.numerics.arrays import Array, copied, dtype_name, namespace, on_host
+from gradaudit.numerics.path.claim import Claim, Domain
+from gradaudit.spec.dtypes import is_floating
+from gradaudit.targets.op import OpError
+
+
+class Counted(tuple[Array, ...]):
+    """The outputs that count, with all that forward returned."""
+
+    whole: tuple[Array, ...]
+
+
+def path_claim(ground: Ground, names: tuple[str, ...]) -> Claim:
+    """Return the claim about some inputs; values stay in the ranges that the spec declares, if they are there.
+
+    Args:
+        ground: where forward is called; inputs stay arrays of its framework, in its dtype.
+        names: of real inputs.
+
+    """
+    subject = ground.subject
+    wanted = [kind and tuple(kind[1]) for kind in ground.kinds]
+
+    def forward(inputs: dict[str, Array]) -> Counted | None:
+        try:
+            outputs = subject.op.forward({name: ground.placed(name, copied(x)) for name, x in inputs.items()})
+        except OpError:
+            return None
+        found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
+        if [None if out is None else tuple(out.shape) for out in found] != wanted:
+            return None
+        counted = Counted(copied(out) for out in found if out is not None)
+        counted.whole = tuple(None if out is None else copied(out) for out in outputs)
+        return counted
+
+    def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
+        whole = outputs.whole if isinstance(outputs, Counted) else outputs
+        made = ground.claims(upstream, {name: ground.placed(name, copied(x)) for name, x in inputs.items()}, whole)
+        return {name: made[name] if name in made else _nothing(ground.inputs[name]) for name in names}
+
+    given = [part for part, kind in zip(subject.upstream, ground.kinds, strict=True) if kind is not None]
+    upstream = tuple(map(on_host, given) if isinstance(ground.outputs, np.ndarray) else given)
+    return Claim(forward, backward, ground.inputs, upstream, names, _domains(ground))
+
+
+def _nothing(x: Array) -> Array:
+    xp = namespace(x)
+    return xp.full(tuple(x.shape), math.nan, dtype=xp.float64)
+
+
+def _domains(ground: Ground) -> dict[str, Domain]:
+    """Return the declared ranges of inputs whose values lie in them."""
+    found: dict[str, Domain] = {}
+    for made in ground.subject.case.inputs:
+        x = ground.inputs[made.name]
+        if made.range is None or not is_floating(dtype_name(x.dtype)) or not math.prod(x.shape):
+            continue
+        low, high = map(float, made.range)
+        if low <= float(x.min()) and float(x.max()) <= high:
+            found[made.name] = low, high
+    return found

@@ -1,0 +1,132 @@
+"""Kernels that compute in low precision only are followed along paths where differences see but their rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import gradaudit
+from gradaudit.results import Verdict
+
+Array = NDArray[Any]
+
+
+def _only(dtype: Any, forward: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a forward that refuses every other dtype, as a compiled kernel does."""
+
+    def checked(*arrays: Array) -> Array:
+        if any(array.dtype != dtype for array in arrays):
+            raise TypeError(f"{np.dtype(dtype)} only")
+        return forward(*arrays)
+
+    return checked
+
+
+def _parts(x: Array) -> tuple[Array, Array]:
+    wide = x.astype(np.float32)
+    centred = wide - wide.mean(1, keepdims=True)
+    scale = 1 / np.sqrt((centred**2).mean(1, keepdims=True) + np.float32(1e-5))
+    return centred * scale, scale
+
+
+def _norm(dtype: Any) -> Callable[..., Array]:
+    return _only(dtype, lambda x, w: (_parts(x)[0] * w.astype(np.float32)).astype(dtype))
+
+
+def _norm_backward(change: Callable[[Array, Array], None] | None = None) -> Callable[..., tuple[Array, Array]]:
+    def backward(upstream: Array, x: Array, w: Array) -> tuple[Array, Array]:
+        h, scale = _parts(x)
+        u = upstream.astype(np.float32)
+        g = u * w.astype(np.float32)
+        dx = scale * (g - g.mean(1, keepdims=True) - h * (g * h).mean(1, keepdims=True))
+        dw = (u * h).sum(0)
+        if change is not None:
+            change(dx, dw)
+        return dx.astype(x.dtype), dw.astype(w.dtype)
+
+    return backward
+
+
+def _audited(dtype: Any, shape: tuple[int, int], change: Any = None) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.uniform(-2, 2, shape).astype(dtype), "w": rng.uniform(0.5, 1.5, shape[1]).astype(dtype)}
+    op = gradaudit.op(_norm(dtype), _norm_backward(change))
+    audit = gradaudit.check(op, inputs)
+    return {result.input: result for result in audit.results}
+
+
+def _lost_row(dx: Array, dw: Array) -> None:
+    dx[3] = 0
+
+
+def _one_index(dx: Array, dw: Array) -> None:
+    dx[5, 7] += 1
+
+
+def _common_factor(dx: Array, dw: Array) -> None:
+    dw *= np.float32(1.02)
+
+
+def test_a_right_float32_kernel_passes_in_few_forwards() -> None:
+    results = _audited(np.float32, (64, 256))
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}
+    assert sum(result.evaluations for result in results.values()) < 200
+    assert all(result.resolution <= 0.05 for result in results.values())
+
+
+def test_a_right_bfloat16_kernel_passes_and_says_what_it_could_have_seen() -> None:
+    results = _audited(ml_dtypes.bfloat16, (64, 32))
+    assert {result.verdict for result in results.values()} == {Verdict.PASS}
+    assert all(0.01 < result.resolution <= 0.25 for result in results.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"), [(_lost_row, "x"), (_one_index, "x"), (_common_factor, "w")], ids=["row", "index", "factor"]
+)
+def test_what_is_wrong_with_a_float32_kernel_is_laid_to_its_input(change: Any, wrong: str) -> None:
+    results = _audited(np.float32, (64, 256), change)
+    assert results[wrong].verdict is Verdict.FAIL
+    assert all(result.verdict is Verdict.PASS for name, result in results.items() if name != wrong)
+    assert "along paths" in results[wrong].message
+
+
+def test_a_wrong_index_is_shown_with_both_gradients() -> None:
+    (mismatch,) = _audited(np.float32, (64, 256), _one_index)["x"].mismatches
+    assert mismatch.index == (5, 7)
+    assert mismatch.difference == pytest.approx(1.0, rel=1e-3)
+
+
+def test_what_half_precision_hides_is_no_pass() -> None:
+    results = _audited(ml_dtypes.bfloat16, (2, 8192))
+    assert results["x"].verdict is Verdict.INCONCLUSIVE
+    assert "could be hidden" in results["x"].message
+
+
+def test_a_cast_inside_is_followed_after_differences_saw_its_steps() -> None:
+    def forward(x: Array) -> Array:
+        return np.tanh(x.astype(ml_dtypes.bfloat16).astype(x.dtype))
+
+    x = np.random.default_rng(0).uniform(-2, 2, (20, 40))
+    right = gradaudit.check(gradaudit.op(forward, lambda upstream, x: upstream * (1 - np.tanh(x) ** 2)), {"x": x})
+    assert right.results[0].verdict is not Verdict.FAIL
+    wrong = gradaudit.check(gradaudit.op(forward, lambda upstream, x: 1.5 * upstream * (1 - np.tanh(x) ** 2)), {"x": x})
+    assert wrong.results[0].verdict is not Verdict.PASS
+
+
+def test_a_staircase_on_the_way_does_not_make_a_right_claim_wrong() -> None:
+    """Forward jumps four times in every unit: differences at the accused elements do not bear the accusation out."""
+
+    def forward(x: Array) -> Array:
+        return (x * np.floor(x * 4) / 4).astype(np.float32)
+
+    def backward(upstream: Array, x: Array) -> Array:
+        return (upstream * np.floor(x * 4) / 4).astype(np.float32)
+
+    x = np.random.default_rng(0).uniform(-2, 2, (30, 30)).astype(np.float32)
+    (result,) = gradaudit.check(gradaudit.op(_only(np.float32, forward), backward), {"x": x}).results
+    assert result.verdict is not Verdict.FAIL
