@@ -17,7 +17,10 @@ from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
+from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.path.arbiter import Ruling, arbitrate
+from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -26,6 +29,18 @@ WIDE = 2.0**-7
 
 BORNE_OUT = 0.1
 """Part of the mismatch by which that slope may differ from the numerical gradient: truncation at so wide a step."""
+
+CLOSE = (2.0**-24, 2.0**-22, 2.0**-20)
+"""Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
+
+ENOUGH = 2
+"""Such steps that must agree with it."""
+
+TRIED = 3
+"""Claims that are held against it."""
+
+AGREES = 1e-3
+"""Relative difference that is none there."""
 
 MARKED = 3e-3
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
@@ -52,6 +67,13 @@ def arbitrated(ground: Ground, results: Mapping[str, Result], seen: Mapping[str,
     }
     if not accused or any(has_complex_dtype(ground.inputs[name]) for name in accused):
         return {}
+    if all(_is_right_close_by(ground, name, seen[name]) for name in accused):
+        message = (
+            "forward jumps: so close to the point that it does not, differences agree with the claims that wider ones "
+            "contradict"
+        )
+        jumps = Finding("discontinuity", message, {"count": sum(len(places) for places, _ in accused.values())})
+        return {name: replace(seen[name], excused=jumps, remark=jumps) for name in accused}
     if any(_is_borne_out(ground, name, seen[name]) for name in accused):
         return {}
     claim = path_claim(ground.on_host, tuple(accused))
@@ -76,6 +98,42 @@ def _mismatches(seen: Seen) -> tuple[Positions, NDArray[np.float64]]:
     return np.asarray(places, np.intp), np.real(looks.claimed[rows] - looks.numerical[rows])
 
 
+def _is_right_close_by(ground: Ground, name: str, seen: Seen) -> bool:
+    """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
+    places, off = _mismatches(seen)
+    noise = ROUNDINGS * ground.spacing * norm_of_product(ground.upstream, ground.outputs)
+    for place in places[np.argsort(-np.abs(off))][:TRIED]:
+        index = tuple(int(k) for k in np.unravel_index(place, tuple(seen.claim.formula.shape)))
+        claimed = complex(seen.claim.at(index)).real
+        steps = [part * ground.scale_at(name, index) for part in CLOSE]
+        audible = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
+        agreeing = 0
+        for step in audible:
+            slope, _ = _slope(ground, name, index, step)
+            agreeing += abs(slope - claimed) <= AGREES * abs(claimed) + noise / step
+            if not agreeing and step != audible[0]:
+                return False  # the closest two tell
+        if agreeing < ENOUGH:
+            return False
+    return True
+
+
+def _slope(ground: Ground, name: str, index: tuple[int, ...], step: float) -> tuple[float, bool]:
+    """Return a central difference at one index, NaN for none, and whether forward changed at all."""
+    host = ground.on_host
+    x, before = host.inputs[name], host.inputs[name][index]
+    outputs = []
+    try:
+        for side in (1.0, -1.0):
+            x[index] = before + side * step
+            outputs.append((float(x[index]), host.evaluate()))
+    finally:
+        x[index] = before
+    (above, plus), (below, minus) = outputs
+    slope = float(host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
+    return slope, bool((plus != minus).any())
+
+
 def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
     """Whether the slope over a wide step says what the numerical gradient does at the index that is furthest off."""
     places, off = _mismatches(seen)
@@ -85,19 +143,9 @@ def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    x = ground.on_host.inputs[name]
-    step, before = WIDE * ground.scale_at(name, index), x[index]
-    outputs = []
-    try:
-        for side in (1.0, -1.0):
-            x[index] = before + side * step
-            outputs.append((float(x[index]), ground.on_host.evaluate()))
-    finally:
-        x[index] = before
-    (above, plus), (below, minus) = outputs
-    if bool((plus == minus).all()):
+    slope, moved = _slope(ground, name, index, WIDE * ground.scale_at(name, index))
+    if not moved:
         return False  # a step that forward does not see bears nothing out
-    slope = float(ground.on_host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
     return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))
 
 
