@@ -50,6 +50,7 @@ ADVISORY_CODES = frozenset(
         "degenerate-upstream",
         "noise-dominated",
         "straight-through",
+        "symmetric-input",
         "tolerance-too-loose",
         "tolerance-too-tight",
         "unheard",

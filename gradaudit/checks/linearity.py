@@ -60,7 +60,12 @@ class Answers:
 
 
 def upstream_dependence(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it."""
+    """Yield a finding for each input whose gradient ignores the upstream, or is not linear in it.
+
+    The gradient function of a scalar loss may take none.
+    """
+    if not probe.case.takes_upstream and all(math.prod(u.shape) == 1 for u in probe.upstream):
+        return
     in_v = _answers(probe, narrow_view(_other(probe, *OF_V)))
     in_w = _answers(probe, _scaled_by(_other(probe, *OF_W), _large(probe)))
     if in_v is None or in_w is None:

@@ -33,6 +33,9 @@ BORNE_OUT = 0.1
 CLOSE = (2.0**-24, 2.0**-22, 2.0**-20)
 """Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
 
+APART = 10.0
+"""How many times as far from the claim the numerical gradient must be."""
+
 ENOUGH = 2
 """Such steps that must agree with it."""
 
@@ -107,6 +110,8 @@ def _is_right_close_by(ground: Ground, name: str, seen: Seen) -> bool:
         claimed = complex(seen.claim.at(index)).real
         steps = [part * ground.scale_at(name, index) for part in CLOSE]
         audible = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
+        if abs(off[list(places).index(place)]) <= APART * AGREES * abs(claimed):
+            return False  # they would not tell it from the numerical gradient
         agreeing = 0
         for step in audible:
             slope, _ = _slope(ground, name, index, step)

@@ -26,6 +26,8 @@ from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
 from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
+from gradaudit.checks.gradient.symmetric import finding as symmetric_input
+from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.judging import WORTHLESS
@@ -66,6 +68,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
     opening = subject.op.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
     audited = _with_arbiter(ground, _witnessed(claims_of(ground, claimed)))
+    _add(audited, _as_triangles(subject, audited))
     for name, (result, what) in audited.items():
         results[name] = replace(result, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
@@ -73,6 +76,21 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + opening)
     return list(results.values()), ground, seen
+
+
+def _as_triangles(subject: Subject, made: Audited) -> Audited:
+    """Audit as functions of one triangle the symmetric inputs whose single entries fail; return what passes so."""
+    passing: Audited = {}
+    for name, (result, seen) in made.items():
+        if result.verdict is not Verdict.FAIL or seen is None or not is_meant_symmetric(subject, name):
+            continue
+        triangle = of_one_triangle(subject, name)
+        gradient = triangle.gradients[name]
+        if gradient is not None:
+            again = _audited(claims_of(find_ground(triangle), {name: gradient}))[name]
+            if again[0].verdict is Verdict.PASS:
+                passing[name] = replace(again[0], findings=(*again[0].findings, symmetric_input(name))), again[1]
+    return passing
 
 
 def _witnessed(claims: list[Claim]) -> Audited:

@@ -1,0 +1,104 @@
+"""Symmetric matrices, of which a single entry is no direction that they can be moved in.
+
+A factorisation reads one triangle of its input and takes the other for granted. What its gradient is at a single entry
+is a matter of convention; what it is for two entries that mirror each other is not. So such an op is audited as a
+function of one triangle: forward is given the triangle mirrored, and of the gradient what falls on the one is added to
+what falls on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gradaudit.checks.subject import Subject
+from gradaudit.numerics.arrays import Array, has_complex_dtype, joined, namespace
+from gradaudit.results import Finding
+from gradaudit.targets.counted import CountedOp
+from gradaudit.targets.op import OpError
+
+MESSAGE = (
+    "single entries of the gradient of {name} disagree with forward, and pairs that keep {name} symmetric agree: it "
+    "was audited as a function of one triangle"
+)
+
+
+SYMMETRIC = frozenset({"spd", "symmetric"})
+"""Distributions that hold an input to be symmetric."""
+
+ASIDE = 2.0**-4
+"""Part of its entries that one triangle is changed by to see whether forward reads it."""
+
+
+def is_meant_symmetric(subject: Subject, name: str) -> bool:
+    """Whether an input holds symmetric matrices, by its distribution or because forward reads one triangle only.
+
+    One that merely happens to be symmetric may be read whole: a transposed gradient of it would be hidden.
+    """
+    x = subject.inputs[name]
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2] or x.shape[-1] < 2 or has_complex_dtype(x):
+        return False
+    if not bool((x == namespace(x).matrix_transpose(x)).all()):
+        return False
+    plan = next(made for made in subject.case.inputs if made.name == name)
+    return plan.distribution in SYMMETRIC or _reads_one_triangle(subject, name)
+
+
+def _reads_one_triangle(subject: Subject, name: str) -> bool:
+    x, xp = subject.inputs[name], namespace(subject.inputs[name])
+    before = joined(tuple(subject.outputs[k] for k in subject.counted))
+    for off in (xp.triu(x, k=1), xp.tril(x, k=-1)):
+        if not bool(off.any()):
+            continue
+        try:
+            outputs = subject.op.forward({**subject.inputs, name: x + off * ASIDE})
+        except OpError:
+            continue
+        if bool((joined(tuple(outputs[k] for k in subject.counted)) == before).all()):
+            return True
+    return False
+
+
+class OfOneTriangle(CountedOp):
+    """An op as a function of the lower triangle of one of its inputs; its calls count as the op's own."""
+
+    def __init__(self, op: CountedOp, name: str) -> None:
+        self._op = self._counted = op
+        self._name = name
+
+    def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        """Return all outputs for the mirrored triangle."""
+        return self._counted.forward({**inputs, self._name: mirrored(inputs[self._name])})
+
+    def backward(
+        self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+    ) -> dict[str, Array | None]:
+        """Return the gradients, that of the triangle with what falls on the other."""
+        whole = {**inputs, self._name: mirrored(inputs[self._name])}
+        made = dict(self._counted.backward(upstream, whole, outputs))
+        gradient = made.get(self._name)
+        return {**made, self._name: None if gradient is None else gathered(gradient)}
+
+
+def of_one_triangle(subject: Subject, name: str) -> Subject:
+    """Return an op that was called once as a function of one triangle of an input."""
+    gradient = subject.gradients[name]
+    gradients = {**subject.gradients, name: None if gradient is None else gathered(gradient)}
+    return replace(subject, op=OfOneTriangle(subject.op, name), gradients=gradients)
+
+
+def mirrored(x: Array) -> Array:
+    """Return symmetric matrices with the lower triangles of some."""
+    xp = namespace(x)
+    return xp.tril(x) + xp.matrix_transpose(xp.tril(x, k=-1))
+
+
+def gathered(gradient: Array) -> Array:
+    """Return the gradient of the lower triangle: zero above it."""
+    xp = namespace(gradient)
+    return xp.tril(gradient) + xp.tril(xp.matrix_transpose(gradient), k=-1)
+
+
+def finding(name: str) -> Finding:
+    """Return what is said of an input that was audited so."""
+    return Finding("symmetric-input", MESSAGE.format(name=name), {"array": name})
