@@ -49,7 +49,14 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
 
 SUPERSEDED = {
     "broadcast-not-reduced": {"shape-mismatch"},
-    "stochastic-forward": {"out-of-domain", "kink", "discontinuity", "noise-dominated", "precision-loss"},
+    "stochastic-forward": {
+        "forward-dtype",
+        "out-of-domain",
+        "kink",
+        "discontinuity",
+        "noise-dominated",
+        "precision-loss",
+    },
     "stochastic-backward": {"precision-loss"},
     "accumulated": {"precision-loss"},
     "degenerate-upstream": {"noise-dominated"},

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from gradaudit.drafts.draft import Drafted
@@ -79,6 +80,9 @@ def _input(made: Input) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    """Return a value as YAML has it: lists for arrays and tuples, numbers for NumPy's."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

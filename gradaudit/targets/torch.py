@@ -93,6 +93,9 @@ class TorchFunction:
         """Call the function in the mode that it is trained in, so that backward is of what was differenced."""
         with generator_at(self.generator_state), _recording():
             outputs = self.call(self._tensors(inputs, wanted))
+        for out in outputs:
+            if _counts(out) and out.layout is not torch.strided:
+                raise UnusableError(f"gave a tensor of layout {out.layout}; expected a dense one")
         answered = _answering(inputs.values())
         return tuple([answered(out) if _counts(out) else None for out in outputs])
 

@@ -86,7 +86,7 @@ def test_more_workers_than_cases_are_not_started(tmp_path, document, write, run,
 
     counts = []
     started = engine.workers
-    monkeypatch.setattr(engine, "workers", lambda count, timeout: counts.append(count) or started(count, timeout))
+    monkeypatch.setattr(engine, "workers", lambda count, *more: counts.append(count) or started(count, *more))
     record = run(write(tmp_path, document("only", "square")), jobs=64)
     assert counts == [1]
     assert record.results["only"].verdict == "pass"

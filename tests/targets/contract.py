@@ -80,7 +80,7 @@ VARIANTS: tuple[Variant, ...] = (
         "square",
         "square_of_float32_in_float64",
         SQUARE,
-        {"x": "error"},
+        {"x": "fail"},
         "dtype-mismatch",
         says="the gradient of x is float64, the input is float32",
         dtype="float32",

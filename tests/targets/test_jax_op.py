@@ -80,7 +80,7 @@ def test_a_gradient_that_is_stopped_is_missing() -> None:
 
 def test_a_nan_out_of_the_branch_that_was_not_taken() -> None:
     made = audit(jax_op, lambda x: jnp.where(x > 0, jnp.sqrt(x), 0.0), X)
-    assert (verdict(made), codes(made)) == (Verdict.ERROR, {"nonfinite"})
+    assert (verdict(made), codes(made)) == (Verdict.FAIL, {"nonfinite"})
 
 
 def test_a_custom_jvp_with_a_wrong_factor_is_found_through_reverse_mode() -> None:
@@ -101,7 +101,7 @@ def test_a_trace_is_compiled_once_for_many_forwards() -> None:
         return jnp.sin(x)
 
     (result,) = audit(jax_op, function, array("x", 4, 5)).results
-    assert result.evaluations > 20
+    assert result.evaluations > 8
     assert all(traced)
     assert len(traced) <= 4  # forward and backward, and once more to see that they are the same again
 

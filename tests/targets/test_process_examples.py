@@ -65,7 +65,7 @@ def audited(folder: Path, language: str, change: Callable[[str], str] = str, **s
     spec = written(folder, change(block(name)))
     for key, value in settings.items():
         spec = re.sub(rf"^{key}: .*$", f"{key}: {value}", spec, flags=re.MULTILINE)
-    (folder / "gate.yaml").write_text(spec)
+    (folder / "gate.yaml").write_text(f"{spec.rstrip()}\nmethod: exhaustive\n")
     results = [result for case in load_specs([folder / "gate.yaml"]).cases for result in audit_case(case).results]
     return {(result.dtype, result.input): result for result in results}
 

@@ -98,9 +98,9 @@ class Claim:
             return
         rtol = DEFAULT_TOLERANCES[case.dtype].rtol
         if ground.generic:
-            self.of_formula = Allowance(name, unasked(rtol, of_formula.unit, self.magnitude), of_formula)
-            own = unasked(rtol, of_dtype.unit, self.magnitude)
-            self.allowance = Allowance(name, own, of_dtype) if self.split else self.of_formula
+            self.allowance = Allowance(name, unasked(rtol, of_dtype.unit, self.magnitude), of_dtype)
+            finer = unasked(rtol, of_formula.unit, self.magnitude)
+            self.of_formula = Allowance(name, finer, of_formula) if self.split else self.allowance
         else:
             native = NATIVE_TOLERANCES[ground.dtype]
             both = Tolerance(max(native.rtol, rtol), native.atol * self.magnitude)
@@ -260,9 +260,11 @@ class Claim:
         reals = as_reals(self.tested)
         found = []
         for part in in_cache(reals):
-            own = on_host(abs(reals[part]))
-            heard = floor[part] if isinstance(floor, np.ndarray) else floor
-            found.append(part.start + np.flatnonzero((own > self.inaudible) & (own < heard)))
+            own = abs(reals[part])
+            heard = like(floor[part], own) if isinstance(floor, np.ndarray) else floor
+            faint = (own > self.inaudible) & (own < heard)
+            if bool(faint.any()):  # what is large stays where it is
+                found.append(part.start + np.flatnonzero(on_host(faint)))
         places = np.concatenate(found) if found else np.zeros(0, np.intp)
         own = on_host(abs(reals[like(places, reals)])) if len(places) else np.zeros(0)
         level = self._roundoff.level.get(self.name) if len(places) else None

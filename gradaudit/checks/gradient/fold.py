@@ -14,7 +14,7 @@ from gradaudit.checks.gradient.claim import FORMULA_SHARE, Claim, natural_scale
 from gradaudit.checks.gradient.ground import Ground
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
-from gradaudit.numerics.arrays import has_complex_dtype, on_host
+from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
@@ -152,16 +152,17 @@ def _worst_ratio(seen: Seen, judged: Judged, allowed: Array) -> float:
     claim = seen.claim
     if seen.method == "exhaustive" or not claim.split:
         return ratio
-    off = worst_ratio(on_host(abs(claim.given - claim.formula)), on_host(claim.allowance.of(claim.formula)))
+    off = worst_ratio(abs(claim.given - claim.formula), claim.allowance.of(claim.formula))
     return float(np.fmax(ratio, off))
 
 
 def worst_ratio(difference: Array, allowed: Array) -> float:
     """Return the largest ratio of a difference to the tolerance at its index, NaN where there is none to be had."""
-    known = np.isfinite(difference) & ((allowed > 0) | (difference == 0))
-    ratios = np.where(known & (allowed > 0), difference, 0.0) / np.where(allowed > 0, allowed, 1.0)
-    known &= np.isfinite(ratios)
-    return float(np.where(known, ratios, 0.0).max()) if known.any() else math.nan
+    xp = namespace(difference)
+    known = xp.isfinite(difference) & ((allowed > 0) | (difference == 0))
+    ratios = xp.where(known & (allowed > 0), difference, 0.0) / xp.where(allowed > 0, allowed, 1.0)
+    known = known & xp.isfinite(ratios)
+    return float(xp.where(known, ratios, 0.0).max()) if bool(known.any()) else math.nan
 
 
 def _mismatches(looks: Looks, judged: Judged, allowed: Array) -> tuple[Mismatch, ...]:

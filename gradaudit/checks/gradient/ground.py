@@ -179,7 +179,9 @@ class Ground:
         return {
             name: widened(copied(gradient))
             for name, gradient in gradients.items()
-            if gradient is not None and broken_contract(name, inputs[name], gradient, answered=True) is None
+            if gradient is not None
+            and broken_contract(name, inputs[name], gradient, answered=True) is None
+            and gradient.dtype == inputs[name].dtype
         }
 
     def notice(self, findings: list[Finding]) -> None:
@@ -263,7 +265,9 @@ def _difference(ground: Ground, native: Array) -> float:
 
     Zero where rounding explains it: of outputs to half of their digits, or of inputs.
     """
-    unit = spacing(ground.subject.case.dtype) / 2
+    arrays = (*ground.subject.inputs.values(), *ground.subject.outputs)
+    names = [dtype_name(array.dtype) for array in arrays if array is not None]
+    unit = max(spacing(name) for name in names if is_floating(name)) / 2
     size = rms(ground.outputs)
     off = rms(native - ground.outputs) / (size or 1.0)
     if off <= math.sqrt(unit):
