@@ -21,6 +21,7 @@ GUIDES = {
     "flow",
     "from-gradcheck",
     "frameworks",
+    "half-precision",
     "kinks",
     "learning",
     "lint",
