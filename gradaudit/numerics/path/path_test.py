@@ -320,7 +320,7 @@ class _Test:
             unexplained=tuple(unexplained),
             paths={name: max(pool.paths for pool, _ in looks if name in pool.names) for name in self._names},
             paths_needed={name: self._needed(name) for name in self._names},
-            noise=max(pool.scatter for pool, _ in looks if pool.partition is None),
+            noise=min(pool.scatter for pool, _ in looks),
             forwards=claim.forwards - self._before[0],
             backwards=claim.backwards - self._before[1],
         )

@@ -126,8 +126,11 @@ class Pool:
 
     @property
     def scatter(self) -> float:
-        """Root mean square of the blocks' scatter about their trends."""
-        return math.sqrt(float(self._sums.scatter.mean()) / self.paths) if self._sums is not None else math.nan
+        """What the scatter of the blocks comes to together, as far as it is what most of them have."""
+        if self._sums is None:
+            return math.nan
+        found = on_host(self._sums.scatter)
+        return math.sqrt(float(np.median(found)) * found.size / self.paths)
 
     def looks(self, common: float, alpha: float = ALPHA) -> Looks:
         """Return what the paths showed.
