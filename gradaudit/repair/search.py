@@ -235,11 +235,12 @@ class Search:
         nodes, own = self._ingredients(source), len(self.program.sources) + len(self.forward)
         near, far = (expressions_of(part, ast.unparse) for part in (nodes[:own], nodes[own:]))
         scopes = Scopes(namespace, near, far, library_prefix(namespace), _unary(self.forward))
+        end = (1.0 + self.budget.share) / 2  # the other half of the time is for what needs no fitting
         chosen = [frozenset(wrong), *(frozenset({name}) for name in wrong if len(wrong) > 1)]
         for targets in chosen:
             rows = rows_of(draw, base, targets)
-            for edit in self._proposed(look, watched, rows, scopes):
-                if self.budget.over:
+            for edit in self._proposed(look, watched, rows, scopes, end):
+                if self.budget.share >= end:
                     return
                 self._try(function, source, edit)
 
@@ -248,13 +249,15 @@ class Search:
         """The cost up to which an edit is worth trying, seeing what was found."""
         return min((found.cost for found in self.whole), default=np.inf) + ROOM
 
-    def _proposed(self, look: Look, watched: Watched, rows: NDArray[np.bool_], scopes: Scopes) -> Iterator[Edit]:
+    def _proposed(
+        self, look: Look, watched: Watched, rows: NDArray[np.bool_], scopes: Scopes, end: float
+    ) -> Iterator[Edit]:
         draw, source = self.draws[0], look.source
         for k, hole in sorted(watched.holes.items()):
             if source.text.span(hole.node) in look.idle:
                 continue
             for spread in _spreads(hole.numbers(), draw):
-                if self.budget.over:
+                if self.budget.share >= end:
                     return
                 with watched.hooked(), standing_in(source.function, watched.code):
                     made = response(watched, k, draw, rows, spread)
