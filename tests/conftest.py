@@ -6,11 +6,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from gradaudit.engine.threads import one_thread_for_linear_algebra
 
 one_thread_for_linear_algebra()
+
+# A busy machine is no fault of the code: no example fails for the time that it took.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

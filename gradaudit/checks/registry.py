@@ -43,7 +43,7 @@ A new check is a file with a function like these, and a line here. Together they
 ``MOST_EVALUATIONS`` times, which a test holds them to; where there are kinks, four times more for each value at one.
 """
 
-MOST_EVALUATIONS = 16
+MOST_EVALUATIONS = 18
 """Forwards that all checks together may take, with the one that the case was opened with."""
 
 

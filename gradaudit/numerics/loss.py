@@ -323,7 +323,7 @@ class Axis:
         Those that do not may still hide a slope whose changes were rounded away.
         """
         self._gone_far = True
-        magnitude = max(1.0, abs(self._centre))
+        magnitude = max(float(self._loss._survey.scale[self._index]), abs(self._centre))
         for far in FAR:
             for outputs in self._outputs_at(self._moved(far * magnitude), self._moved(-far * magnitude)):
                 self._notice(outputs != self._loss._outputs)

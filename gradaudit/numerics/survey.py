@@ -118,8 +118,8 @@ class Surveyor:
         self._sizes = sizes
         self._outputs = outputs
         self._expected = ROUNDINGS * spacing
-        self._absolute = np.maximum(sizes, 1.0)
         self._typical = rms(sizes) or 1.0
+        self._absolute = np.maximum(sizes, self._typical)
         self._largest = float(sizes.max(initial=0.0))
         self._others: tuple[int, int] | None = None
         self.grid = grid

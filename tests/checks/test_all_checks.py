@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes, only
 
+from gradaudit.audit.likely_causes import MOST_COLUMNS
 from gradaudit.checks.registry import MOST_EVALUATIONS
 from gradaudit.results import Verdict
 
@@ -44,12 +45,13 @@ class Op:
 @pytest.mark.parametrize("args", [("upstream",), ("upstream", "x"), ("upstream", "output")], ids=str)
 @pytest.mark.parametrize("shape", [(3,), (30, 40)], ids=["exhaustive", "search"])
 @pytest.mark.parametrize(("remember", "dtype"), [*MEMORIES, ("noise", "float64")])
-def test_they_call_forward_sixteen_times_at_most_and_every_call_is_counted(
+def test_their_calls_of_forward_are_bounded_and_every_one_is_counted(
     remember: str, dtype: str, shape: tuple[int, ...], args: tuple[str, ...]
 ) -> None:
     op = Op(remember)
     made = audit(op.forward, op.backward, array("x", shape, dtype=dtype), dtype=dtype, args=args)
-    assert 2 <= made.check_evaluations <= MOST_EVALUATIONS <= 16
+    naming = MOST_COLUMNS if only(made).verdict is Verdict.FAIL else 0
+    assert 2 <= made.check_evaluations <= MOST_EVALUATIONS + naming
     assert made.check_evaluations + only(made).evaluations == op.calls
     failing = [finding.code for finding in only(made).findings if finding.fails]
     assert len(failing) <= 1

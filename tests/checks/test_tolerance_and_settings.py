@@ -237,7 +237,9 @@ class TestResolution:
 
         wrong = only(audit(forward, faulty, x, dtype=dtype, seed=seed))
         assert wrong.verdict is Verdict.FAIL
-        assert [found.index for found in wrong.mismatches] == [(index,)]
+        # Where forward is in float32 alone, a path through every element proves a gradient wrong and may name no index.
+        float32_only = dtype == "float32" and in_float32
+        assert [found.index for found in wrong.mismatches] in ([[(index,)], []] if float32_only else [[(index,)]])
 
 
 class TestGradientsOfZero:

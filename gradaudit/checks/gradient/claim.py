@@ -320,7 +320,9 @@ def typical_magnitude(gradient: Array) -> float:
     if not all_finite(claims):
         claims = claims[namespace(claims).isfinite(claims)]
     if (size := count(claims)) <= MANY:
-        return rms(claims)
+        sizes = on_host(abs(claims))
+        usual = float(np.median(sizes[sizes > 0.0])) if bool((sizes > 0.0).any()) else 0.0
+        return rms(sizes[sizes <= ABSURD * usual])
     if size <= ENOUGH:
         some = on_host(abs(claims))
         return rms(np.partition(some, -(size // MANY))[: -(size // MANY)])

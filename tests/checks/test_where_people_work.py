@@ -1,0 +1,157 @@
+"""Right gradients in low precision, behind offsets, of staircases, of symmetric inputs; and wrong ones beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pairs import array, audit, codes, only
+
+import gradaudit
+from gradaudit.results import Verdict
+
+f32 = np.float32
+
+
+def softmax(x: Any) -> Any:
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+class TestOffsets:
+    """``(x + t) - t`` has few digits, and computes in float64 all the same."""
+
+    @pytest.mark.parametrize("offset", [1e6, 1.7e9, 2e10])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_the_right_slope_is_not_accused_and_none_does_not_pass(self, offset: float, seed: int) -> None:
+        forward = lambda x: 3 * ((offset + x) - offset)  # noqa: E731
+        right = only(audit(forward, lambda u, x: 3 * u, array("x", (5,)), seed=seed))
+        none = only(audit(forward, lambda u, x: 0 * u, array("x", (5,)), seed=seed))
+        assert right.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+        assert none.verdict is not Verdict.PASS
+
+    def test_rows_of_a_tiny_weight_are_heard_by_themselves(self) -> None:
+        weight = np.where(np.arange(20) % 2, 1.0, 1e-8)[:, None]
+        for dtype in ("float32", "float64"):
+            x = array("x", (20, 4), dtype=dtype)
+            right = lambda u, x: u * weight.astype(x.dtype) * np.cos(x)  # noqa: E731
+            sign = np.where(weight < 1, -1, 1).astype(dtype)
+            flipped = lambda u, x, sign=sign: u * sign * weight.astype(x.dtype) * np.cos(x)  # noqa: E731
+            forward = lambda x: weight.astype(x.dtype) * np.sin(x)  # noqa: E731
+            assert only(audit(forward, right, x, dtype=dtype)).verdict is Verdict.PASS
+            assert only(audit(forward, flipped, x, dtype=dtype)).verdict is not Verdict.PASS
+
+
+@pytest.mark.parametrize("exponent", [-300, -40, 0, 40, 300])
+@pytest.mark.parametrize("what", ["input", "output", "upstream"])
+def test_powers_of_two_change_nothing(what: str, exponent: int) -> None:
+    """The law of scale: no verdict, no resolution and no count of forwards has a scale of one built in."""
+    x = np.random.default_rng(0).uniform(-1, 1, (6, 7))
+    upstream = np.random.default_rng(1).uniform(-1, 1, (6, 7))
+    k = 2.0**exponent
+    inside, outside = (1 / k if what == "input" else 1.0), (k if what == "output" else 1.0)
+
+    def audited(factor: float, scaled: bool) -> tuple[Any, ...]:
+        a, b = (inside, outside) if scaled else (1.0, 1.0)
+        op = gradaudit.op(lambda x: b * np.sin(a * x), lambda u, x: factor * u * (a * b) * np.cos(a * x))
+        point = x * k if scaled and what == "input" else x
+        given = upstream * k if scaled and what == "upstream" else upstream
+        (result,) = gradaudit.check(op, {"x": point}, upstream=given).results
+        return result.verdict, result.wrong, result.evaluations, float(f"{result.resolution:.3g}")
+
+    for factor in (1.0, 1.01):
+        assert audited(factor, scaled=True) == audited(factor, scaled=False)
+
+
+class TestUpstreams:
+    def test_a_gradient_that_is_clipped_fails(self) -> None:
+        x = array("x", (30,))
+        found = audit(lambda x: x**3, lambda u, x: np.clip(3 * u * x * x, -50, 50), x)
+        assert (only(found).verdict, codes(found)) == (Verdict.FAIL, {"upstream-clipped"})
+
+    @pytest.mark.parametrize("shape", [(4, 6), (300, 400)])
+    def test_rows_that_are_taken_for_adjacent_are_found_at_any_size(self, shape: tuple[int, int]) -> None:
+        def adjacent(u: Any, x: Any) -> Any:
+            u = u if u.strides[-1] == u.itemsize else np.ascontiguousarray(u)
+            rows = np.lib.stride_tricks.as_strided(u, u.shape, (u.shape[1] * u.itemsize, u.itemsize))
+            return rows * np.cos(x)
+
+        found = audit(np.sin, adjacent, array("x", shape))
+        assert (only(found).verdict, codes(found)) == (Verdict.FAIL, {"layout-dependent"})
+
+
+class TestStaircases:
+    def test_the_slope_between_two_steps_is_not_accused(self) -> None:
+        stairs = lambda x: np.round(x / 1e-3) * 1e-3  # noqa: E731
+        result = only(audit(lambda x: x * stairs(x), lambda u, x: u * stairs(x), array("x", (1200,), -3, 3)))
+        assert result.verdict is not Verdict.FAIL
+
+    def test_a_straight_through_slope_is_withdrawn_and_twice_it_is_not(self) -> None:
+        stairs = lambda x: np.round(x * 40) / 40  # noqa: E731
+        straight = audit(stairs, lambda u, x: u.copy(), array("x", (3, 4), 0.5, 1.5))
+        assert (only(straight).verdict, "straight-through" in codes(straight)) == (Verdict.INCONCLUSIVE, True)
+        assert only(audit(stairs, lambda u, x: 2 * u, array("x", (3, 4), 0.5, 1.5))).verdict is Verdict.FAIL
+
+    def test_zeros_do_not_pass_where_forward_rounds_to_bfloat16(self) -> None:
+        import ml_dtypes
+
+        rounding = lambda x: np.tanh(x.astype(ml_dtypes.bfloat16).astype(np.float64))  # noqa: E731
+        assert only(audit(rounding, lambda u, x: 0 * u, array("x", (6, 16)))).verdict is not Verdict.PASS
+        right = only(audit(rounding, lambda u, x: u * (1 - np.tanh(x) ** 2), array("x", (6, 16))))
+        assert right.verdict is not Verdict.FAIL
+
+
+class TestRoundoff:
+    def test_a_bias_whose_terms_cancel_is_right_in_float32(self) -> None:
+        upstream = np.random.default_rng(0).standard_normal((5000, 1))
+        upstream = (upstream - upstream.mean()).astype(f32)
+        op = gradaudit.op(lambda x, b: x + b, lambda u, x, b: (u, u.sum(0)))
+        inputs = {"x": np.random.default_rng(1).uniform(-1, 1, (5000, 1)).astype(f32), "b": np.ones(1, f32)}
+        assert gradaudit.check(op, inputs, upstream=upstream).verdict is not Verdict.FAIL
+
+    @pytest.mark.parametrize("shape", [(4, 8), (24, 20)])
+    def test_a_saturated_softmax_is_not_accused(self, shape: tuple[int, int]) -> None:
+        def backward(u: Any, x: Any) -> Any:
+            y = softmax(x)
+            return y * (u - (u * y).sum(axis=-1, keepdims=True))
+
+        for seed in range(3):
+            x = array("x", shape, -40, 40, dtype="float32")
+            assert only(audit(softmax, backward, x, dtype="float32", seed=seed)).verdict is not Verdict.FAIL
+
+    def test_an_absurd_claim_excuses_no_other(self) -> None:
+        def backward(u: Any, x: Any) -> Any:
+            gradient = u * np.cos(x)
+            gradient[0, 0], gradient[2, 2] = 1e200, 1.01 * gradient[2, 2]
+            return gradient
+
+        result = only(audit(np.sin, backward, array("x", (5, 6))))
+        assert {row.index for row in result.mismatches} == {(0, 0), (2, 2)}
+
+
+def test_a_kernel_that_is_garbage_in_float64_is_audited_in_its_own_dtype() -> None:
+    forward = lambda x: x**2 if x.dtype == f32 else np.full_like(x, 7.0)  # noqa: E731
+    x = array("x", (40,), dtype="float32")
+    right = audit(forward, lambda u, x: (2 * u * x).astype(x.dtype), x, dtype="float32")
+    wrong = audit(forward, lambda u, x: (3 * u * x).astype(x.dtype), x, dtype="float32")
+    assert (only(right).verdict, "forward-dtype" in codes(right)) == (Verdict.PASS, True)
+    assert only(wrong).verdict is Verdict.FAIL
+
+
+class TestSymmetricInputs:
+    @staticmethod
+    def lower(a: Any) -> Any:
+        return np.exp(np.tril(a) + np.tril(a, -1).T)
+
+    def test_a_gradient_by_halves_of_one_triangle_passes(self) -> None:
+        a = array("a", (4, 4), distribution="spd")
+        found = audit(self.lower, lambda u, a: (u + u.T) / 2 * np.exp(a), a)
+        assert (only(found).verdict, "symmetric-input" in codes(found)) == (Verdict.PASS, True)
+        assert only(audit(self.lower, lambda u, a: 1.01 * u * np.exp(a), a)).verdict is Verdict.FAIL
+
+    def test_one_that_happens_to_be_symmetric_hides_no_transposition(self) -> None:
+        weight = np.arange(16.0).reshape(4, 4)
+        values = np.eye(4) + 0.5
+        a = array("a", (4, 4), values=values)
+        assert only(audit(lambda a: a @ weight, lambda u, a: (u @ weight.T).T, a)).verdict is Verdict.FAIL
