@@ -24,10 +24,11 @@ def symmetric_inputs(probe: Probe) -> Iterator[Finding]:
         first = x[(0,) * x.ndim]
         if not (x == first).all():
             continue
-        evidence = {"array": plan.name, "value": complex(first) if is_complex(name) else float(first)}
+        value = complex(first) if is_complex(name) else float(first)
+        evidence = {"array": plan.name, "value": value}
         if first == 0 and (plan.differentiable or size > 1):
             message = f"{plan.name} is zero everywhere: what it is multiplied with, or added to, cannot be seen"
             yield Finding("zero-input", f"{message}; draw it from a range", {**evidence, "size": size})
         elif plan.differentiable and size > 1:
-            message = f"all {size:,} values of {plan.name} are {first:.4g}: indices that are mixed up look alike"
+            message = f"all {size:,} values of {plan.name} are {value:.4g}: indices that are mixed up look alike"
             yield Finding("uniform-input", f"{message}; draw them from a range", {**evidence, "size": size})
