@@ -11,8 +11,9 @@ from itertools import pairwise
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, on_host
+from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
-from gradaudit.numerics.root_test import Calibrated, Culprits, RootTest, RootTester, TooMuchError
+from gradaudit.numerics.root_test import RootTest
 
 MANY_FORKS = 8
 """Where this many halvings in a row find both halves suspicious, much is wrong: sampling tells more than halving."""
@@ -97,7 +98,7 @@ class Search:
     """A search for wrong indices.
 
     Args:
-        tester: measures root tests.
+        calibration: chooses the steps of root tests, and measures them.
         judge: decides about one index by itself.
         repeats: whether forward answers the same once more; asked where no test of many is to be had, as where it does
             not, no look at one says anything either.
@@ -110,7 +111,7 @@ class Search:
 
     def __init__(
         self,
-        tester: RootTester,
+        calibration: Calibration,
         judge: Judge,
         repeats: Callable[[], bool],
         faint: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None],
@@ -118,13 +119,14 @@ class Search:
         *,
         locate: bool,
     ) -> None:
-        self._tester = tester
+        self._calibration = calibration
+        self._tester = calibration.tester
         self._faint = faint
         self._locate = locate
         self._judge = judge
         self._repeats = repeats
         self._rng = rng
-        self._size = tester.line.size
+        self._size = self._tester.line.size
         self._outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -133,7 +135,7 @@ class Search:
             self._test_everything()
             self._test_fainter()
             self._outcome.flat = self._is_flat()
-            self._outcome.kinked = self._tester.kinked
+            self._outcome.kinked = self._calibration.kinked
         except TooMuchError as reason:
             if not self._locate or not self._repeats():
                 self._give_up()
@@ -151,18 +153,18 @@ class Search:
         step = None
         while True:
             self._clear_block(0, self._size, step)
-            if (step := self._tester.next_step()) is None:
+            if (step := self._calibration.next_step()) is None:
                 return
 
     def _test_fainter(self) -> None:
         """Test by themselves elements whose gradient is too small to be heard beside the others."""
-        tester, outcome = self._tester, self._outcome
-        typical, floors = tester.typical, [(None, outcome.floor)]
+        calibration, outcome = self._calibration, self._outcome
+        typical, floors = calibration.typical, [(None, outcome.floor)]
         for _ in range(MAX_FAINTER):
             if (found := self._faint(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
                 break
-            elements, tester.typical = found
-            tester.tested.turn_to(elements)
+            elements, calibration.typical = found
+            self._tester.tested.turn_to(elements)
             whole, outcome.floor = outcome.floor, 0.0
             locate, self._locate = self._locate, False
             try:
@@ -175,7 +177,7 @@ class Search:
             finally:
                 outcome.floor, new = whole, outcome.floor
                 self._locate = locate
-                tester.typical = typical
+                calibration.typical = typical
             if not new < whole:
                 break
             floors.append((elements, new))
@@ -191,17 +193,17 @@ class Search:
 
     def _is_flat(self) -> bool:
         """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
-        moved = self._tester.moved
+        moved = self._calibration.moved
         if moved >= STILL:
             return False
         self._tester.tested.begin()
-        return self._tester.moves_further_away(max(RISES, moved))
+        return self._tester.moves_further_away(max(RISES, moved), self._calibration.typical)
 
     def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = MAX_SPLITS) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
         try:
-            gauge, first = self._tester.calibrate(start, stop, self._culprits, step)
-            step, parts = gauge.step, self._tester.parts(start, stop, gauge) if splits else 1
+            gauge, first = self._calibration.calibrate(start, stop, self._culprits, step)
+            step, parts = gauge.step, self._calibration.parts(start, stop, gauge) if splits else 1
             if parts == 1:
                 self._clear(start, stop, gauge, first)
                 return
@@ -215,28 +217,27 @@ class Search:
 
     def _test_again(self, reason: TooMuchError) -> None:
         """Test once more where all that was looked at is right: without kinks, or with errors that add up."""
-        tester = self._tester
         kinks = [index for index, made in self._outcome.settled.items() if made is Judgement.KINK]
         try:
             for kink in kinks:
-                self._set_aside(tester.line.alike(kink), reason)
+                self._set_aside(self._tester.line.alike(kink), reason)
             if kinks:
                 self._test_everything()
                 return
             floor = reason.largest / THRESHOLDS[-1]
-            if floor > WORTHLESS * tester.typical:
+            if floor > WORTHLESS * self._calibration.typical:
                 raise reason
             gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
             if not self._tester.moves_all(gauge):
                 raise reason
-            self._clear(0, self._size, gauge, tester.test(0, self._size, gauge))
+            self._clear(0, self._size, gauge, self._tester.test(0, self._size, gauge))
         except TooMuchError:
             self._give_up()
 
     def _set_aside(self, kinks: Array, reason: TooMuchError) -> None:
         """Exclude elements at which forward has the same kink, if the claims there are one-sided derivatives."""
         if not self._tester.tested.is_excluded(kinks):
-            if not self._tester.matches_one_side(kinks, reason.step):
+            if not self._calibration.matches_one_side(kinks, reason.step):
                 raise reason
             self._outcome.kinks += int(kinks.sum())
             self._tester.tested.exclude(kinks)
@@ -310,7 +311,7 @@ class Search:
 
     def _settle(self, index: int) -> Judgement:
         self._tester.tested.exclude(index)
-        self._outcome.settled[index] = self._judge(index, self._tester.calibrated)
+        self._outcome.settled[index] = self._judge(index, self._calibration.calibrated)
         return self._outcome.settled[index]
 
     def _survey(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradaudit.numerics.calibration import Calibration
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
 from gradaudit.numerics.random_signs import signed_magnitudes
@@ -39,10 +40,9 @@ class Planted:
             rtol=RTOL,
             atol={"x": ATOL},
             scales=scales,
-            typical=1.0,
-            spacing=2.0**-52,
             rng=np.random.default_rng([seed, 1]),
         )
+        self.calibration = Calibration(self.tester, typical=1.0, spacing=2.0**-52)
         self._samples = np.random.default_rng([seed, 2])
 
     def forward(self) -> Any:
@@ -53,7 +53,7 @@ class Planted:
         return Judgement.WRONG if place in self.wrong else Judgement.RIGHT
 
     def search(self) -> Outcome:
-        return Search(self.tester, self.judge, lambda: True, lambda floors: None, self._samples, locate=True).run()
+        return Search(self.calibration, self.judge, lambda: True, lambda floors: None, self._samples, locate=True).run()
 
     def found(self) -> set[int]:
         return {place for place, made in self.search().settled.items() if made is Judgement.WRONG}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradaudit.checks.gradient.close_look import CloseLooks
-from gradaudit.numerics.root_test import Calibrated
+from gradaudit.numerics.calibration import Calibrated
 
 SHOWN = 16
 """Indices that a wrong input is looked at where much is wrong: enough to show what the mistake looks like."""

@@ -14,8 +14,9 @@ from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.look_around import look_around
 from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
+from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.root_test import Calibrated, RootTester
+from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
@@ -60,10 +61,10 @@ class Searched:
             rtol=min(claim.share * claim.of_formula.tolerance.rtol for claim in claims),
             atol={claim.name: claim.share * claim.of_formula.tolerance.atol for claim in claims},
             scales=scales,
-            typical=min(claim.typical_change for claim in claims),
-            spacing=ground.spacing,
             rng=generator(ground.subject.case, "directions"),
         )
+        typical = min(claim.typical_change for claim in claims)
+        self._calibration = Calibration(self._tester, typical=typical, spacing=ground.spacing)
 
     def seen(self) -> list[Seen]:
         """Search, and return what is known of each gradient then.
@@ -72,16 +73,16 @@ class Searched:
             OpError: where forward gives nothing usable.
 
         """
-        case, tester = self._ground.subject.case, self._tester
+        case, calibration = self._ground.subject.case, self._calibration
         if not count(self._ground.outputs) and not any(bool(claim.formula.any()) for claim in self.claims):
             return [
                 Seen(claim, looks_of(claim, {}), method="search") for claim in self.claims
             ]  # nothing to be off from
         self._set_broken_aside()
-        search = Search(tester, self._judge, self._repeats, self._faint, generator(case, "sample"), locate=self._locate)
-        found = search.run()
+        rng = generator(case, "sample")
+        found = Search(calibration, self._judge, self._repeats, self._faint, rng, locate=self._locate).run()
         for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
-            look_around(looks, tester.calibrated, generator(case, "around"))
+            look_around(looks, calibration.calibrated, generator(case, "around"))
         if self._line.disturbed:
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
             self._ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
