@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
+from gradaudit.cli.options import Store
 
 
 def diff(
@@ -17,7 +17,7 @@ def diff(
     after: Annotated[
         str | None, typer.Argument(metavar="B", help="A run's number or a commit; default: the last run.")
     ] = None,
-    store: Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")] = None,
+    store: Store = None,
 ) -> None:
     """Show what changed from run A to run B: newly failing, newly passing, new, gone, slower by evaluations.
 

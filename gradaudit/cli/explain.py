@@ -12,7 +12,7 @@ import typer
 
 from gradaudit.cli.completion import ops_and_codes
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
-from gradaudit.cli.run import DtypeOption
+from gradaudit.cli.options import Dtypes, MaxRows
 
 if TYPE_CHECKING:
     from gradaudit.explain.explanation import Explanation
@@ -33,7 +33,7 @@ def explain(
     specs: Annotated[
         list[Path] | None, typer.Option("--specs", help="Spec files or folders; repeatable; default: the project's.")
     ] = None,
-    dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
+    dtype: Dtypes = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the spec's own.")
     ] = None,
@@ -44,7 +44,7 @@ def explain(
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
-    max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    max_rows: MaxRows = 10,
     fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that mends it.")] = False,
     fix_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for that search.")] = 20.0,
     write: Annotated[

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gradaudit.cli.completion import ops
 from gradaudit.cli.ending import leave
+from gradaudit.cli.options import Store
 
 
 def history(
     op: Annotated[str, typer.Argument(help="The op's name.", autocompletion=ops)],
     limit: Annotated[int, typer.Option(min=1, help="How many runs to show.")] = 20,
-    store: Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")] = None,
+    store: Store = None,
 ) -> None:
     """Show how an op fared from run to run, newest first. Exits with 2 where it was never recorded."""
     from gradaudit.cli.settings import project_settings, recorded_in

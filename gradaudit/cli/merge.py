@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
+from gradaudit.cli.options import AllowInconclusive, Json, Junit, MaxRows, Quiet
 
 if TYPE_CHECKING:
     from gradaudit.engine.events import Handler
@@ -18,17 +19,11 @@ SHOWN = 10
 
 def merge(
     parts: Annotated[list[Path], typer.Argument(help="Stores or JSON reports, one of each shard.", show_default=False)],
-    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")] = None,
-    junit: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")
-    ] = None,
-    max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="A line for each unexpected gradient, and one at the end.")
-    ] = False,
-    allow_inconclusive: Annotated[
-        bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
-    ] = False,
+    json: Json = None,
+    junit: Junit = None,
+    max_rows: MaxRows = 10,
+    quiet: Quiet = False,
+    allow_inconclusive: AllowInconclusive = False,
 ) -> None:
     """Put the shards of a run together, and say which cases are missing, or there twice.
 

@@ -10,6 +10,7 @@ import typer
 
 from gradaudit.cli.completion import ops as op_names
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+from gradaudit.cli.options import NoStore
 
 if TYPE_CHECKING:
     from gradaudit.mutation.score import Mutation
@@ -40,7 +41,7 @@ def mutate(
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the score there.", show_default="the project's")
     ] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    no_store: NoStore = False,
 ) -> None:
     """Plant faults in backwards, one at a time, in memory, and show those that no case of the spec notices.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+from gradaudit.cli.options import AllowInconclusive, Dtypes, Json, Junit, MaxRows, NoStore, Quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
 
-DtypeOption = StrEnum("DtypeOption", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
 MethodOption = StrEnum("MethodOption", ["auto", "exhaustive", "search"])
 FormatOption = StrEnum("FormatOption", ["terminal", "github"])
 
@@ -52,16 +52,14 @@ def run(
             help="Worker processes; 0: this one, with no fence or time limit. Default: one for each core.",
         ),
     ] = None,
-    dtype: Annotated[list[DtypeOption] | None, typer.Option(help="Audit in this dtype instead; repeatable.")] = None,
+    dtype: Dtypes = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the specs' own.")
     ] = None,
     method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
-    json: Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")] = None,
-    junit: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")
-    ] = None,
+    json: Json = None,
+    junit: Junit = None,
     sarif: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write what fails as SARIF, for code scanning; - is stdout.")
     ] = None,
@@ -71,7 +69,7 @@ def run(
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Record nothing.")] = False,
+    no_store: NoStore = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run ended: report what is recorded and has not changed.")
     ] = False,
@@ -110,22 +108,18 @@ def run(
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
-    max_rows: Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")] = 10,
+    max_rows: MaxRows = 10,
     format: Annotated[  # noqa: A002 (the option's name)
         FormatOption, typer.Option(help="github: annotations beside backwards and specs as well, for GitHub Actions.")
     ] = FormatOption.terminal,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="A line for each unexpected gradient, and one at the end.")
-    ] = False,
+    quiet: Quiet = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Each unexpected gradient in full, however many there are.")
     ] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Search for the edits of the sources that mend what is wrong.")
     ] = False,
-    allow_inconclusive: Annotated[
-        bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")
-    ] = False,
+    allow_inconclusive: AllowInconclusive = False,
 ) -> None:
     """Audit the gradients of every op that the specs name.
 

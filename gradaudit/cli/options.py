@@ -1,0 +1,20 @@
+"""Options that several commands take, in the same words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DtypeName = StrEnum("DtypeName", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
+
+Dtypes = Annotated[list[DtypeName] | None, typer.Option(help="Audit in this dtype instead; repeatable.")]
+Json = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")]
+Junit = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")]
+MaxRows = Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="A line for each unexpected gradient, and one at the end.")]
+AllowInconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="Undecidable is no failure.")]
+Store = Annotated[Path | None, typer.Option(metavar="FILE", help="The store.", show_default="the project's")]
+NoStore = Annotated[bool, typer.Option("--no-store", help="Record nothing.")]
