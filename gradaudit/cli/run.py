@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gradaudit.drafts.plan import Plan
     from gradaudit.engine.events import Event, Handler
     from gradaudit.report.record import Recorder
-    from gradaudit.spec.case import Case
+    from gradaudit.spec.case import Case, Method
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
@@ -57,6 +57,9 @@ def run(
         int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the specs' own.")
     ] = None,
     method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Look at every index of every gradient: as --method exhaustive.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     json: Json = None,
     junit: Junit = None,
@@ -151,7 +154,7 @@ def run(
     overrides = Overrides(
         dtypes=tuple(str(name) for name in dtype) if dtype else None,
         seed=seed,
-        method=str(method) if method else None,  # type: ignore[arg-type]
+        method=_method(method, table=table),
         tolerances=project.tolerances,
         allow=tuple(allow) if allow else project.allow,
     )
@@ -211,6 +214,13 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED)
     if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
+
+
+def _method(asked: MethodOption | None, *, table: bool) -> Method | None:
+    """Return how wrong indices are looked for, whatever the specs say; None for as they say."""
+    if table and asked not in (None, MethodOption.exhaustive):
+        leave(f"--table looks at every index, as --method exhaustive does; found --method {asked}")
+    return "exhaustive" if table else (str(asked) if asked else None)  # type: ignore[return-value]
 
 
 def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int | None) -> tuple[Specs, Plan | None]:

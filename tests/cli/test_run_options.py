@@ -77,6 +77,31 @@ def test_method(gradaudit, ops) -> None:
     assert {result["method"] for result in results(gradaudit, "--method", "exhaustive")} == {"exhaustive"}
 
 
+@pytest.mark.parametrize("options", [[], ["--method", "exhaustive"]])
+def test_a_table_is_of_every_index_of_every_gradient(gradaudit, project, options: list[str]) -> None:
+    large = {"x": {"shape": [700]}}
+    write_project(project, spec("right", inputs=large, method="search"), spec("wrong", backward="wrong", inputs=large))
+    right, wrong = results(gradaudit, "--table", *options)
+    assert (right["verdict"], right["method"], right["checked"]) == ("pass", "exhaustive", 700)
+    assert right["evaluations"] >= 2 * 700
+    assert sorted(row["index"] for row in wrong["mismatches"]) == [[k] for k in range(700)]
+    assert wrong["wrong"] == 700
+
+
+def test_a_table_is_of_the_functions_in_a_source_file_too(gradaudit, project) -> None:
+    Path("layers.py").write_text(
+        "def cube(x):\n    return x**3\n\n\ndef cube_backward(dout, x):\n    return 3 * x**2 * dout\n"
+    )
+    assert {result["method"] for result in results(gradaudit, "layers.py")} == {"search"}
+    assert {result["method"] for result in results(gradaudit, "layers.py", "--table")} == {"exhaustive"}
+
+
+def test_a_table_is_no_search(gradaudit, ops) -> None:
+    found = gradaudit("run", "--table", "--method", "search")
+    assert found.exit_code == 2
+    assert found.stderr == "--table looks at every index, as --method exhaustive does; found --method search\n"
+
+
 def test_specs_may_be_given_both_ways_and_are_audited_once(gradaudit, ops, project) -> None:
     other = write_project(project, spec("other"), name="elsewhere")
     assert ids(results(gradaudit, str(other), "--specs", "specs", "--specs", "elsewhere")) == [

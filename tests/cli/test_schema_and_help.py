@@ -76,7 +76,18 @@ def test_help_names_the_commands_and_their_options(gradaudit) -> None:
     assert "run" in text
     assert "schema" in text
     text = gradaudit("run", "--help").stdout
-    for option in ("-k", "-j", "--dtype", "--seed", "--method", "--json", "--junit", "--quiet", "--max-rows"):
+    for option in (
+        "-k",
+        "-j",
+        "--dtype",
+        "--seed",
+        "--method",
+        "--table",
+        "--json",
+        "--junit",
+        "--quiet",
+        "--max-rows",
+    ):
         assert option in text, option
     assert "module/op::case[dtype]" in "".join(text.split()).replace("│", "")
 
