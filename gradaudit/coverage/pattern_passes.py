@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.time_limit import TooLongError, time_limit
 
 TIME_LIMIT = 2.0
 """Seconds that the patterns may take for one file: a million characters take a sensible one 10 ms."""
@@ -92,13 +90,13 @@ def pattern_passes(source: bytes, file: Path, patterns: Sequence[Pattern]) -> li
     ends = [match.start() for match in re.finditer("\n", text)]
     found: dict[str, BackwardPass] = {}
     try:
-        with _time_limit(TIME_LIMIT):
+        with time_limit(TIME_LIMIT):
             for pattern in patterns:
                 for match in pattern.expression.finditer(text):
                     op, line = match["op"], bisect(ends, match.start("op") - 1) + 1
                     if op:
                         found.setdefault(op, BackwardPass(file, line, _word(text, match), op, Kind.PATTERN))
-    except _OutOfTimeError:
+    except TooLongError:
         said = "; ".join(pattern.expression.pattern for pattern in patterns)
         return OutOfTime(f"took the pattern longer than {TIME_LIMIT:g} s: {said}")
     return sorted(found.values(), key=lambda one: (one.line, one.op))
@@ -111,29 +109,3 @@ def _word(text: str, match: re.Match[str]) -> str:
         begin -= 1
     rest = re.compile(r"\w*").match(text, end)
     return text[begin:end] + (rest[0] if rest else "")
-
-
-class _OutOfTimeError(Exception):
-    pass
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """End what takes longer by an exception; regular expressions look out for signals while they backtrack.
-
-    There is no limit where there are no such signals: on Windows, and outside of the main thread.
-    """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        raise _OutOfTimeError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

@@ -17,7 +17,6 @@ import numpy as np
 from gradaudit.engine.audit import audit_case
 from gradaudit.repair.draws import ERRORS, Draw, drawn, in_double_precision
 from gradaudit.repair.edits import assignments, constants, edits, operators, other_names, without_calls
-from gradaudit.repair.limit import TooLongError, limited
 from gradaudit.repair.parts import Parts, parts_of
 from gradaudit.repair.points import FEW_PLACES, Points, Wrong, points
 from gradaudit.repair.program import Program
@@ -28,6 +27,7 @@ from gradaudit.results import Result, Verdict
 from gradaudit.source.written import NoSourceError, standing_in
 from gradaudit.spec.case import Case, Input
 from gradaudit.targets import opened
+from gradaudit.time_limit import TooLongError, time_limit
 
 Ended = Mapping[tuple[str, str], Result]
 """How each case ended for the op as it is, by the case's id and the input."""
@@ -167,7 +167,7 @@ def _by_audits(parts: Parts, failing: Case, budget: Budget) -> Iterator[Found]:
                 with suppress(SyntaxError, ValueError, TooLongError):
                     code = source.code(edit)
                     budget.count()
-                    with standing_in(function, code), limited(AUDIT_SECONDS):
+                    with standing_in(function, code), time_limit(AUDIT_SECONDS):
                         results = audit_case(failing).results
                     if all(result.verdict is Verdict.PASS for result in results):
                         inputs = frozenset(result.input for result in results)
@@ -220,7 +220,7 @@ def _held(found: Found, cases: Sequence[Case], ended: Ended, made: Points) -> _H
                 return None
         audited = [case for case in cases if case.expect.verdict == "pass"]
         for case in sorted(audited, key=_size):
-            with limited(AUDIT_SECONDS):
+            with time_limit(AUDIT_SECONDS):
                 results = audit_case(case).results
             if not all(_is_no_worse(case, result.input, result.verdict, found, ended) for result in results):
                 return None

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from gradaudit.repair.draws import Draw, Vector
 from gradaudit.repair.edits import MAKERS, MAKERS_OF_SHAPES, Maker, edits
 from gradaudit.repair.holes import Watched
-from gradaudit.repair.limit import TooLongError, limited
 from gradaudit.repair.program import Program, edit_cost
 from gradaudit.repair.proposals import proposals
 from gradaudit.repair.responses import response, rows_of
@@ -25,6 +24,7 @@ from gradaudit.repair.surroundings import Surroundings, for_other_shapes, templa
 from gradaudit.repair.values import as_numbers
 from gradaudit.source.text import Edit
 from gradaudit.source.written import Written, reached, standing_in
+from gradaudit.time_limit import TooLongError, time_limit
 
 Shape = tuple[int, ...]
 Key = tuple[Any, ...]
@@ -280,7 +280,7 @@ class Search:
             return
         self._seen[key] = None
         self.budget.count()
-        with suppress(TooLongError), standing_in(function, code), limited(LONGEST):
+        with suppress(TooLongError), standing_in(function, code), time_limit(LONGEST):
             right = self.draws[0].right(self.draws[0].gradient())
             if (self._base & ~right).any() or right.sum() <= self._base.sum():
                 return

@@ -1,4 +1,4 @@
-"""A limit on the time that code of others may take."""
+"""A limit on the time that something may take: code of others, a regular expression that backtracks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ class TooLongError(Exception):
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """End what runs in the context after some time; where signals cannot be had, let it run.
+def time_limit(seconds: float) -> Iterator[None]:
+    """End what runs in the context after some time, by an exception; regular expressions look out for it as well.
+
+    There is no limit where there are no such signals: on Windows, and outside of the main thread.
 
     Raises:
         TooLongError: where it was ended, unless what ran caught that itself.
