@@ -17,10 +17,11 @@ from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
 from gradaudit.report.terminal import visible
 from gradaudit.results import Result, Verdict, worst
-from gradaudit.spec.case import Case, Expectation, HeldTarget, Location, Method, ProcessTarget, Tolerance
+from gradaudit.spec.case import Case, Expectation, Location, Method, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_DTYPE, DEFAULT_TOLERANCES, spacing
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
+from gradaudit.spec.op_targets import HeldTarget, ProcessTarget
 from gradaudit.targets.foreign import as_numpy
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process

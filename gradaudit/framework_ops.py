@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any, get_args
 
 from gradaudit.drop_in.arguments import signature_names
-from gradaudit.spec.case import WITH_MODULES, Case, Framework, HeldTarget, Mode
+from gradaudit.spec.case import Case
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.op_targets import WITH_MODULES, Framework, HeldTarget, Mode
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
 from gradaudit.targets.frameworks import install_command, is_installed, op_of, opener
 from gradaudit.targets.op import OpError

@@ -13,11 +13,12 @@ from gradaudit.api import Audit, array_of, tolerance_of
 from gradaudit.drop_in.arguments import argument_names, signature_names
 from gradaudit.drop_in.recognise import packages_of, positional
 from gradaudit.engine.audit import audit_case
-from gradaudit.spec.case import Case, Expectation, FlowTarget, Input, Location
+from gradaudit.spec.case import Case, Expectation, Input, Location
 from gradaudit.spec.dtypes import DEFAULT_DTYPE, is_floating, spacing
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_inputs
 from gradaudit.spec.model_document import ALIKE
+from gradaudit.spec.model_targets import FlowTarget
 from gradaudit.spec.tape import TapePreset
 from gradaudit.targets.model import ModelOp, model_op
 from gradaudit.targets.tapes.presets import tape_of

@@ -114,7 +114,7 @@ class SpecOp(pytest.Collector):
 
 
 def _items(parent: pytest.Collector, of_op: list[_Audited]) -> Iterator[pytest.Item]:
-    from gradaudit.spec.case import ModelTarget
+    from gradaudit.spec.model_targets import ModelTarget
 
     for audited in of_op:
         case = audited.case

@@ -16,8 +16,9 @@ from gradaudit.coverage.model import Coverage, Depth, InputRow, ModuleRow, Mutan
 from gradaudit.coverage.passes import BackwardPass, Discovery
 from gradaudit.results import worst
 from gradaudit.source.reach import hashed
-from gradaudit.spec.case import Case, Framework, FrameworkTarget, Target
+from gradaudit.spec.case import Case, Target
 from gradaudit.spec.level import Level, level_of, model_of
+from gradaudit.spec.op_targets import Framework, FrameworkTarget
 from gradaudit.store.records import Provenance, Record, Recorded, subject_of
 
 TOTAL = "TOTAL"

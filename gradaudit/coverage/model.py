@@ -9,8 +9,8 @@ from datetime import datetime
 from gradaudit.coverage.levels import CaseCounts, LevelRow, ModelRow
 from gradaudit.coverage.passes import BackwardPass, Trouble
 from gradaudit.results import FunctionDepth, MutantCounts, Verdict
-from gradaudit.spec.case import Framework
 from gradaudit.spec.level import Level
+from gradaudit.spec.op_targets import Framework
 
 
 @dataclass(frozen=True)

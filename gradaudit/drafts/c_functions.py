@@ -23,9 +23,9 @@ from gradaudit.drafts.functions import UPSTREAM
 from gradaudit.drafts.guess import Found, Guess, bare_case
 from gradaudit.drafts.inputs import Candidate, drawn
 from gradaudit.drafts.settings import setting
-from gradaudit.spec.case import LibraryTarget
 from gradaudit.spec.declarations import FLOATS, Declaration, Parameter, declarations
 from gradaudit.spec.library_target import meanings
+from gradaudit.spec.op_targets import LibraryTarget
 from gradaudit.targets import open_op
 from gradaudit.targets.library import call_function
 from gradaudit.targets.op import OpError

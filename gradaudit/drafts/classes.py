@@ -29,7 +29,7 @@ from gradaudit.drafts.functions import (
 from gradaudit.drafts.guess import Guess, Subject
 from gradaudit.drafts.inputs import Candidate, candidates, ranges
 from gradaudit.drafts.settings import setting, takes_logarithm, tree_of, words_compared
-from gradaudit.spec.case import Convention, LayerTarget
+from gradaudit.spec.op_targets import Convention, LayerTarget
 from gradaudit.targets.python import accepted, as_array
 from gradaudit.targets.structure import members_of
 

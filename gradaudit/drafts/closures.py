@@ -17,7 +17,7 @@ from gradaudit.drafts.functions import Places, split_arguments
 from gradaudit.drafts.guess import Guess, Subject
 from gradaudit.drafts.inputs import Candidate, candidates
 from gradaudit.drafts.settings import tree_of
-from gradaudit.spec.case import ClosureTarget
+from gradaudit.spec.op_targets import ClosureTarget
 from gradaudit.targets.python import as_array
 
 Array = NDArray[Any]

@@ -31,8 +31,9 @@ from gradaudit.drafts.inputs import RANGES
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
 from gradaudit.source.modules import read_tree
-from gradaudit.spec.case import Case, Location, UncalledTarget
+from gradaudit.spec.case import Case, Location
 from gradaudit.spec.draw import draw_inputs
+from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.targets import open_op
 from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.importing import import_module

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from gradaudit.drafts.functions import Places, split_arguments
 from gradaudit.drafts.guess import Guess, Subject, bare_case
 from gradaudit.drafts.inputs import candidates
-from gradaudit.spec.case import Framework, FrameworkTarget, Input
+from gradaudit.spec.case import Input
+from gradaudit.spec.op_targets import Framework, FrameworkTarget
 from gradaudit.targets import open_op
 
 Array = NDArray[Any]

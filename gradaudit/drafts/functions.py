@@ -27,7 +27,7 @@ from gradaudit.drafts.settings import (
     unpacked_into,
     words_compared,
 )
-from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
+from gradaudit.spec.op_targets import BackwardCall, Convention, PythonTarget
 from gradaudit.targets.context import Context
 from gradaudit.targets.conventions import pull
 from gradaudit.targets.python import accepted, as_array, packed

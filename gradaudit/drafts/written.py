@@ -12,11 +12,10 @@ import yaml
 
 from gradaudit.drafts.draft import Drafted
 from gradaudit.source.modules import read_tree
-from gradaudit.spec.case import (
-    Case,
+from gradaudit.spec.case import Case, Input
+from gradaudit.spec.op_targets import (
     ClosureTarget,
     FrameworkTarget,
-    Input,
     LayerTarget,
     LibraryTarget,
     PythonTarget,

@@ -14,7 +14,7 @@ from gradaudit.drop_in.arguments import argument_names, signature_names
 from gradaudit.drop_in.trees import bound_tree
 from gradaudit.framework_ops import jax_op, name_of
 from gradaudit.results import Verdict
-from gradaudit.spec.case import Mode
+from gradaudit.spec.op_targets import Mode
 from gradaudit.targets.jax import double_precision
 
 Array = Any

@@ -11,7 +11,8 @@ from typing import Any
 
 from gradaudit.drop_in.arguments import Bound, argument_names, bound, is_array, signature_names
 from gradaudit.framework_ops import autograd_op, jax_op, name_of, tinygrad_op, torch_op
-from gradaudit.spec.case import Case, Framework, HeldTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.op_targets import Framework, HeldTarget
 from gradaudit.targets.structure import leaves
 
 HOMES: Mapping[str, Framework] = {

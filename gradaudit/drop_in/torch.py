@@ -15,7 +15,7 @@ from gradaudit.drop_in.arguments import argument_names, bound, signature_names
 from gradaudit.drop_in.recognise import positional
 from gradaudit.framework_ops import name_of, torch_op
 from gradaudit.results import Verdict
-from gradaudit.spec.case import Mode
+from gradaudit.spec.op_targets import Mode
 from gradaudit.targets.structure import leaves
 
 Tensor = Any

@@ -20,8 +20,10 @@ from gradaudit.learning.audit import audit_learning
 from gradaudit.numerics.arrays import Array
 from gradaudit.results import Result, Verdict
 from gradaudit.source.place import place_of
-from gradaudit.spec.case import Case, FlowTarget, LearningTarget, UncalledTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.draw import UndrawableError
+from gradaudit.spec.model_targets import FlowTarget, LearningTarget
+from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.targets import opened, written_backwards
 from gradaudit.targets.op import LostOpError, Op, OpError
 

@@ -25,11 +25,12 @@ from gradaudit.lint.rules import RULES
 from gradaudit.repair.in_worker import search_repairs
 from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.spec.case import Case, HeldTarget, Tolerance
+from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem, SpecError, closest, nearest
 from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
+from gradaudit.spec.op_targets import HeldTarget
 from gradaudit.targets import names_to_import, open_op
 from gradaudit.targets.frameworks import install_command, missing_framework
 from gradaudit.targets.op import OpError

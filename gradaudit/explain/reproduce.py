@@ -7,7 +7,9 @@ import shlex
 from string import Template
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.spec.case import Case, FrameworkTarget, ModelTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.model_targets import ModelTarget
+from gradaudit.spec.op_targets import FrameworkTarget
 from gradaudit.targets import names_to_import
 
 

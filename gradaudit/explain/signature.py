@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from gradaudit.explain.explanation import Signature
-from gradaudit.spec.case import Case, HeldTarget, LearningTarget, ModelTarget, Optimiser, ProcessTarget, PythonTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.model_targets import LearningTarget, ModelTarget, Optimiser
+from gradaudit.spec.op_targets import HeldTarget, ProcessTarget, PythonTarget
 from gradaudit.targets import names_to_import
 
 

@@ -14,7 +14,8 @@ from gradaudit.learning.lesson import lesson_of
 from gradaudit.learning.optimise import opened_optimiser
 from gradaudit.learning.train import Lesson, train
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.spec.case import Case, LearningTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.model_targets import LearningTarget
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError

@@ -9,7 +9,7 @@ from statistics import median
 from gradaudit.audit.conclusion import LOSS
 from gradaudit.learning.course import Course, Passage
 from gradaudit.results import Finding, Measured
-from gradaudit.spec.case import Attainment
+from gradaudit.spec.model_targets import Attainment
 
 MAX_NAMED = 8
 """Parameters that a message names one by one."""

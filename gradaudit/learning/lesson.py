@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.learning.train import Lesson
-from gradaudit.spec.case import Case, Input, LearningTarget
+from gradaudit.spec.case import Case, Input
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
+from gradaudit.spec.model_targets import LearningTarget
 from gradaudit.targets.batch import batch_of
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.model import open_model

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradaudit.learning.train import Step
 from gradaudit.milestones.optimisers import SGD, Adam
-from gradaudit.spec.case import Optimiser
+from gradaudit.spec.model_targets import Optimiser
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
 from gradaudit.targets.tapes.tape import Tape, Tensor

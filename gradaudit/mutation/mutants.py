@@ -16,7 +16,7 @@ from gradaudit.mutation.faults import FAULTS, Planter
 from gradaudit.source.modules import Module, assigned_names, statements
 from gradaudit.source.reach import ReachFinder
 from gradaudit.source.text import Edit, SourceText, decoded
-from gradaudit.spec.case import PythonTarget
+from gradaudit.spec.op_targets import PythonTarget
 
 CONTEXT = 1
 """Lines around a change that its diff shows."""

@@ -19,9 +19,10 @@ from gradaudit.mutation.score import Mutation, OpMutation
 from gradaudit.mutation.trial import Fate, Trial, ending, try_mutant
 from gradaudit.results import Result, Verdict
 from gradaudit.source.reach import reach_finder
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
+from gradaudit.spec.op_targets import PythonTarget
 from gradaudit.targets.frameworks import missing_framework
 
 DEFAULT_TIMEOUT = 30.0

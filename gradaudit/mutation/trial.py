@@ -17,7 +17,8 @@ from gradaudit.mutation.compiled import compiled
 from gradaudit.mutation.difference import Gradients, Opener, equivalent, error_over_tolerance, gradients
 from gradaudit.mutation.mutants import Mutant
 from gradaudit.results import Verdict
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.op_targets import PythonTarget
 from gradaudit.targets import open_op
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.python import PythonOp, open_python

@@ -10,7 +10,9 @@ from gradaudit.engine.pool import workers
 from gradaudit.repair.repair import AUDIT_SECONDS, SECONDS, repair
 from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Result
-from gradaudit.spec.case import Case, FlowTarget, LearningTarget, ModelTarget, ProcessTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.model_targets import FlowTarget, LearningTarget, ModelTarget
+from gradaudit.spec.op_targets import ProcessTarget
 
 SLACK = 4 * AUDIT_SECONDS
 """Seconds beyond the search for the audits of what it found, after which the process is ended."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gradaudit.source.modules import Modules
-from gradaudit.spec.case import Case, LibraryTarget, ProcessTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.errors import Problem
+from gradaudit.spec.op_targets import LibraryTarget, ProcessTarget
 from gradaudit.spec.source import Document, KeyPath
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")

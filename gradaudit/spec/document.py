@@ -15,9 +15,10 @@ from pydantic import (
 )
 
 from gradaudit.results import FINDING_CODES
-from gradaudit.spec.case import Distribution, Layout, Method, Mode
+from gradaudit.spec.case import Distribution, Layout, Method
 from gradaudit.spec.dtypes import FloatingName, InputDtypeName
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.op_targets import Mode
 from gradaudit.spec.strict import MAX_AXES, CaseName, Finite, Name, NonNegative, Positive, Size, Strict
 from gradaudit.spec.target_document import TargetModel
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gradaudit.spec.case import FlowTarget, Input, Method
+from gradaudit.spec.case import Input, Method
 from gradaudit.spec.document import InputModel, Inputs, Module, OpName, Step, ToleranceModel
 from gradaudit.spec.inputs import expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
+from gradaudit.spec.model_targets import FlowTarget
 from gradaudit.spec.strict import CaseName, Name
 
 

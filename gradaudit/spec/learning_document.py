@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from gradaudit.spec.case import Attainment, Input, LearningTarget, Optimiser
+from gradaudit.spec.case import Input
 from gradaudit.spec.document import Module, OpName, ToleranceModel
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
+from gradaudit.spec.model_targets import Attainment, LearningTarget, Optimiser
 from gradaudit.spec.strict import CaseName, FunctionName, NonNegative, Positive, Size, Strict
 
 RATES = {"sgd": 0.1, "adam": 0.01}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from gradaudit.spec.case import FlowTarget, LearningTarget, Target
+from gradaudit.spec.case import Target
+from gradaudit.spec.model_targets import FlowTarget, LearningTarget
 
 
 class Level(StrEnum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradaudit.spec.case import LibraryTarget
 from gradaudit.spec.declarations import Declaration, declarations
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.op_targets import LibraryTarget
 from gradaudit.spec.source import KeyPath
 from gradaudit.spec.target_document import LibraryModel
 

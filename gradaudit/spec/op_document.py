@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradaudit.spec.case import WITH_MODULES, FrameworkTarget, Input, PythonTarget, Target, takes_upstream
+from gradaudit.spec.case import Input, Target, takes_upstream
 from gradaudit.spec.document import InputModel
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.inputs import check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.op_targets import WITH_MODULES, FrameworkTarget, PythonTarget
 from gradaudit.spec.target import expanded_target
 from gradaudit.spec.target_document import TargetModel
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradaudit.spec.case import BackwardCall, Convention, PythonTarget
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.op_targets import BackwardCall, Convention, PythonTarget
 from gradaudit.spec.source import KeyPath
 from gradaudit.spec.target_document import BackwardModel, TargetModel
 

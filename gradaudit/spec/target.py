@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from gradaudit.spec.case import (
-    ClosureTarget,
-    Framework,
-    FrameworkTarget,
-    Input,
-    LayerTarget,
-    Mode,
-    ProcessTarget,
-    Target,
-)
+from gradaudit.spec.case import Input, Target
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
+from gradaudit.spec.op_targets import ClosureTarget, Framework, FrameworkTarget, LayerTarget, Mode, ProcessTarget
 from gradaudit.spec.python_target import GRADIENTS, PATH, check_words, python_target
 from gradaudit.spec.target_document import TargetModel
 

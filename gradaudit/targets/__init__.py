@@ -7,18 +7,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from gradaudit.spec.case import (
-    Case,
+from gradaudit.spec.case import Case, Target
+from gradaudit.spec.model_targets import FlowTarget, LearningTarget
+from gradaudit.spec.op_targets import (
     ClosureTarget,
-    FlowTarget,
     FrameworkTarget,
     HeldTarget,
     LayerTarget,
-    LearningTarget,
     LibraryTarget,
     ProcessTarget,
     PythonTarget,
-    Target,
     UncalledTarget,
 )
 from gradaudit.targets.closure import closure_names, open_closure

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, Input, ModelTarget
+from gradaudit.spec.case import Case, Input
 from gradaudit.spec.draw import draw_input, generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
+from gradaudit.spec.model_targets import ModelTarget
 from gradaudit.targets.op import OpError
 from gradaudit.targets.words import in_words
 

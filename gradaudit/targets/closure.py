@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, ClosureTarget
+from gradaudit.spec.case import Case
+from gradaudit.spec.op_targets import ClosureTarget
 from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.generators import PutBack
 from gradaudit.targets.importing import import_function

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Convention
+from gradaudit.spec.op_targets import Convention
 from gradaudit.targets.op import OpError
 from gradaudit.targets.structure import members_of
 

@@ -8,8 +8,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from gradaudit.spec.case import Case, Framework, FrameworkTarget, LearningTarget, Mode, ModelTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.spec.model_targets import LearningTarget, ModelTarget
+from gradaudit.spec.op_targets import Framework, FrameworkTarget, Mode
 from gradaudit.spec.tape import TapeDescription
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
 from gradaudit.targets.importing import import_function

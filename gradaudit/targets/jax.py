@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import LARGE
-from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.spec.op_targets import Mode
 from gradaudit.targets.framework_op import FrameworkOp
 from gradaudit.targets.jax_modes import PULLS, Pull, backward_of
 from gradaudit.targets.jax_traces import UNTRACEABLE, kept_or_anew

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, LayerTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.op_targets import LayerTarget
 from gradaudit.spec.python_target import CACHE
 from gradaudit.targets.conventions import READINGS
 from gradaudit.targets.definitions import definitions_only

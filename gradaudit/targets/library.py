@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, LibraryTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.declarations import Declaration, Parameter, declarations
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.op_targets import LibraryTarget
 from gradaudit.targets.op import OpError
 from gradaudit.targets.python import added
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, Input, ModelTarget
+from gradaudit.spec.case import Case, Input
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
+from gradaudit.spec.model_targets import ModelTarget
 from gradaudit.targets.batch import batch_of, second_batch, targets_in
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gradaudit.spec.case import Case, ProcessTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.op_targets import ProcessTarget
 from gradaudit.targets.child import Child
 from gradaudit.targets.op import LostOpError, OpError
 from gradaudit.targets.process_op import ProcessOp, ask

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.spec.case import Case, Convention, PythonTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import has_derivatives
+from gradaudit.spec.op_targets import Convention, PythonTarget
 from gradaudit.spec.python_target import BUFFER, CACHE, GRADIENTS
 from gradaudit.targets.conventions import READINGS
 from gradaudit.targets.definitions import definitions_only

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch.nn import Module
 from torch.nn.parameter import is_lazy
 
-from gradaudit.spec.case import Mode
 from gradaudit.spec.dtypes import dtype_of
+from gradaudit.spec.op_targets import Mode
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError
 from gradaudit.targets.structure import leaves
 from gradaudit.targets.torch_modes import PULLS, Call, Pull, backward_of, generator_at

@@ -40,8 +40,9 @@ from gradaudit.ops.activation import gelu, gelu_backward, softmax, softmax_backw
 from gradaudit.ops.conv import conv2d, conv2d_backward
 from gradaudit.ops.normalization import layer_norm, layer_norm_backward
 from gradaudit.results import Result, Verdict
-from gradaudit.spec.case import BackwardCall, Case, Expectation, Input, Location, PythonTarget
+from gradaudit.spec.case import Case, Expectation, Input, Location
 from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.spec.op_targets import BackwardCall, PythonTarget
 from gradaudit.targets.python import PythonOp
 
 REPORT = Path(__file__).parents[2] / "reports" / "benchmarks.md"

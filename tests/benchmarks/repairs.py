@@ -28,8 +28,9 @@ from gradaudit.repair.repair import repair
 from gradaudit.results import Verdict
 from gradaudit.source.reach import reach_finder
 from gradaudit.source.written import reached
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import PythonTarget
 from gradaudit.targets import open_op
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError

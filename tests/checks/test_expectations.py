@@ -14,7 +14,8 @@ from pairs import array, audit, case_of
 from gradaudit.audit.conclusion import concluded, failed_audit
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import ADVISORY_CODES, FAILING_CODES, Finding, Result, Verdict
-from gradaudit.spec.case import Avoid, BackwardCall, Expectation, PythonTarget
+from gradaudit.spec.case import Avoid, Expectation
+from gradaudit.spec.op_targets import BackwardCall, PythonTarget
 
 Function = Callable[..., Any]
 

@@ -18,9 +18,9 @@ from gradaudit.coverage.discover import discover
 from gradaudit.coverage.draft import draft_spec
 from gradaudit.coverage.model import ModuleRow
 from gradaudit.coverage.passes import BackwardPass, Kind
-from gradaudit.spec.case import FrameworkTarget, PythonTarget
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import FrameworkTarget, PythonTarget
 
 Command = Callable[..., Result]
 REPOSITORY = Path(__file__).parents[2]

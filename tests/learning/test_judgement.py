@@ -8,7 +8,7 @@ from typing import Any
 from gradaudit.learning.course import Course, Moment, Passage
 from gradaudit.learning.judge import judge
 from gradaudit.results import Finding, Measured
-from gradaudit.spec.case import Attainment
+from gradaudit.spec.model_targets import Attainment
 
 
 def passage(**changes: Any) -> Passage:

@@ -11,8 +11,9 @@ from typing import Any
 
 from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import PythonTarget
 from gradaudit.targets.op import Op
 from gradaudit.targets.python import PythonOp, open_python
 

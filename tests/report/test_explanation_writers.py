@@ -26,7 +26,8 @@ from gradaudit.report.explanation.markdown import markdown
 from gradaudit.report.explanation.page import page
 from gradaudit.report.explanation.terminal import print_page
 from gradaudit.results import Finding, Result
-from gradaudit.spec.case import BackwardCall, Case, Expectation, Input, Location, PythonTarget
+from gradaudit.spec.case import Case, Expectation, Input, Location
+from gradaudit.spec.op_targets import BackwardCall, PythonTarget
 
 CASE = Case(
     op="norm",

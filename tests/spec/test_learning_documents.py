@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gradaudit.spec.case import Attainment, LearningTarget, Optimiser
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.model_targets import Attainment, LearningTarget, Optimiser
 
 LEAST: dict[str, Any] = {"op": "net", "kind": "learning", "model": "m:build", "loss": "m:loss", "data": "m:data"}
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from spec_text import load, refusal, spec
 
-from gradaudit.spec.case import Avoid, BackwardCall, Case, Expectation, FrameworkTarget, Input, PythonTarget, Tolerance
+from gradaudit.spec.case import Avoid, Case, Expectation, Input, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import BackwardCall, FrameworkTarget, PythonTarget
 
 BATCH_NORM = """\
 op: batch_norm2d

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import gradaudit
-from gradaudit.spec.case import Case, PythonTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import PythonTarget
 from gradaudit.tape import Tensor, functions
 from gradaudit.targets import open_op
 

@@ -11,7 +11,8 @@ from unittest.mock import patch
 from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
-from gradaudit.spec.case import Case, Expectation, Input, Location, Mode
+from gradaudit.spec.case import Case, Expectation, Input, Location
+from gradaudit.spec.op_targets import Mode
 from gradaudit.targets import TARGET_KINDS, TargetKind
 from gradaudit.targets.frameworks import op_of
 

@@ -17,9 +17,10 @@ from contract_frameworks import Rule, in_autograd, in_jax, in_tinygrad, in_torch
 import gradaudit
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Result
-from gradaudit.spec.case import Case, HeldTarget
+from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import HeldTarget
 
 Audited = Callable[[Variant, Path], Sequence[Result]]
 

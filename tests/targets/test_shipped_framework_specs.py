@@ -8,8 +8,8 @@ import pytest
 
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict
-from gradaudit.spec.case import FrameworkTarget
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.op_targets import FrameworkTarget
 from gradaudit.targets import names_to_import
 from gradaudit.targets.frameworks import missing_framework
 

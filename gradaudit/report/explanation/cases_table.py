@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from gradaudit.report import numbers
 from gradaudit.report.explanation.blocks import Table
-from gradaudit.spec.case import Case, Input, ModelTarget
+from gradaudit.spec.case import Case, Input
+from gradaudit.spec.model_targets import ModelTarget
 
 
 def cases_table(cases: Sequence[Case]) -> Table:
