@@ -42,7 +42,7 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
         place = next((k for k, result in enumerate(results) if result.input == about), 0)
         results[place] = _with_finding(results[place], finding)
     if any(finding.code == "stochastic-forward" and finding.evidence.get("drawn_anew") for finding in findings):
-        results = [_unheard(result) for result in results]
+        results = [_without_differences(result) for result in results]
     results = [_failed_by_findings(_doubted(_without_superseded(result))) for result in results]
     return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
 
@@ -78,7 +78,7 @@ def _without_superseded(result: Result) -> Result:
     return result
 
 
-def _unheard(result: Result) -> Result:
+def _without_differences(result: Result) -> Result:
     """Return a result of differences between random numbers as what it is: undecided, with no index to show."""
     if result.verdict not in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         return result

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.comparison import Comparison, compared
-from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose

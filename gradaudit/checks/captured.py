@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
 from gradaudit.checks.trial import try_claim
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host
@@ -41,7 +41,7 @@ def captured_state(probe: Probe) -> Iterator[Finding]:
     second = Point(there, probe.forward(there))
     if not _comparable(probe, second):
         return
-    answer = probe.backward_as_things_are(second, probe.upstream)  # which is right after its own forward
+    answer = probe.backward_only(second, probe.upstream)  # which is right after its own forward
     finding = _stale_here(probe, second, here, answer) or _stale_there(probe, second, here, answer)
     if finding:
         yield finding
@@ -85,13 +85,14 @@ def _comparable(probe: Probe, second: Point) -> bool:
 
 def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:
     """Return a finding where a forward called elsewhere changes the answer at the first point."""
-    if probe.told is not None:
-        if not probe.told:
+    if probe.backward_inputs is not None:
+        if not probe.backward_inputs:
             return None
-        if probe.told < set(probe.inputs):  # what it is not told it may remember
-            probe.forward(at_other_inputs(probe.base, {name: second.inputs[name] for name in probe.told}).inputs)
+        if probe.backward_inputs < set(probe.inputs):  # what it is not told it may remember
+            exchanged = {name: second.inputs[name] for name in probe.backward_inputs}
+            probe.forward(at_other_inputs(probe.base, exchanged).inputs)
     try:
-        now = probe.backward_as_things_are(probe.base, probe.upstream)
+        now = probe.backward_only(probe.base, probe.upstream)
     except OpError:
         return None
     changes = {name: probe.gradient_change(name, here[name], now[name]) for name in probe.claimed}

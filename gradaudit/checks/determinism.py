@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.agreement import Change, change, exceeding
-from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import layout_changes, layout_raises, reversed_axes
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace

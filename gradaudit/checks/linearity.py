@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from gradaudit.checks.agreement import Change, alike, exceeding
-from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import layout_changes, narrow_view
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like, namespace

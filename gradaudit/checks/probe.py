@@ -9,7 +9,7 @@ from typing import Any
 
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.contract import broken_contract
-from gradaudit.checks.gradient.ground import Ground, is_wide, widened
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, is_wide, widened
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, largest, like
 from gradaudit.numerics.magnitude import rms
@@ -40,7 +40,7 @@ class Probe:
 
     Args:
         subject: the op, fed and called once.
-        ground: where its forward was differenced.
+        point: where its forward was differenced.
         results: what the audit of the gradient found.
 
     Attributes:
@@ -52,26 +52,26 @@ class Probe:
 
     """
 
-    def __init__(self, subject: Subject, ground: Ground, results: list[Result]) -> None:
+    def __init__(self, subject: Subject, point: EvaluationPoint, results: list[Result]) -> None:
         self.subject = subject
         self.case = subject.case
         self.op: Op = subject.op
         self.results = results
         self.claimed = tuple(name for name in subject.gradients if _usable(subject, name))
-        self.wide = wide = self._lifted(ground)
-        self.inputs = ground.inputs if wide else subject.inputs
+        self.wide = wide = self._lifted(point)
+        self.inputs = point.inputs if wide else subject.inputs
         self.upstream = tuple(map(widened, subject.upstream)) if wide else subject.upstream
-        self.outputs = ground.outputs if wide else joined(self.counted(subject.outputs))
-        formula = ground.formula if wide else subject.gradients
+        self.outputs = point.outputs if wide else joined(self.counted(subject.outputs))
+        formula = point.formula if wide else subject.gradients
         self.gradients = {name: _numbers(made) for name in self.claimed if (made := formula[name]) is not None}
         native = [dtype_name(x.dtype) for x in (*subject.inputs.values(), *subject.upstream) if not is_wide(x)]
         self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
-        self.rounding = spacing(ground.dtype)
+        self.rounding = spacing(point.dtype)
         self._scales: dict[str, float] = {}
 
-    def _lifted(self, ground: Ground) -> bool:
-        lifted = ground.generic and ground.inputs is not self.subject.inputs
-        return lifted and set(self.claimed) <= set(ground.formula)
+    def _lifted(self, point: EvaluationPoint) -> bool:
+        lifted = point.generic and point.inputs is not self.subject.inputs
+        return lifted and set(self.claimed) <= set(point.formula)
 
     @cached_property
     def base(self) -> Point:
@@ -84,7 +84,7 @@ class Probe:
         return worst([result.verdict for result in self.results])
 
     @cached_property
-    def told(self) -> frozenset[str] | None:
+    def backward_inputs(self) -> frozenset[str] | None:
         """The inputs that backward is given; None where it is given outputs too, or is not known to lack anything.
 
         An op that is given less leans on what its last forward saved, as layers do that are classes.
@@ -131,11 +131,11 @@ class Probe:
             OpError: where backward gives no usable gradient there.
 
         """
-        if self.told == frozenset():
+        if self.backward_inputs == frozenset():
             self.forward(point.inputs)
-        return self.backward_as_things_are(point, upstream)
+        return self.backward_only(point, upstream)
 
-    def backward_as_things_are(self, point: Point, upstream: Upstream) -> dict[str, Array]:
+    def backward_only(self, point: Point, upstream: Upstream) -> dict[str, Array]:
         """Return copies of the claimed gradients, whatever forward was called with last.
 
         Raises:

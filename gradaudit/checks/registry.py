@@ -8,7 +8,7 @@ from contextlib import suppress
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.captured import captured_state
 from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
-from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.layout import layout_dependent
 from gradaudit.checks.linearity import upstream_dependence
 from gradaudit.checks.miscounted import ties_miscounted
@@ -47,7 +47,7 @@ MOST_EVALUATIONS = 18
 """Forwards that all checks together may take, with the one that the case was opened with."""
 
 
-def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> list[Finding]:
+def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) -> list[Finding]:
     """Run every check, until one makes a finding that fails the case: the next would only see the same fault again.
 
     A check that the op gives no usable answer to says nothing: that it raises at a second point, or refuses another
@@ -55,12 +55,12 @@ def run_checks(subject: Subject, ground: Ground, results: list[Result]) -> list[
 
     Args:
         subject: the op, fed and called once.
-        ground: where its forward was differenced.
+        point: where its forward was differenced.
         results: what the audit of the gradient found.
 
     """
-    probe = Probe(subject, ground, results)
-    findings = [*subject.findings, *ground.findings, *(finding for look in LOOKS for finding in look(probe))]
+    probe = Probe(subject, point, results)
+    findings = [*subject.findings, *point.findings, *(finding for look in LOOKS for finding in look(probe))]
     for check in CHECKS:
         if any(finding.fails for finding in findings):
             break

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe
 from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
@@ -19,7 +19,7 @@ from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
 
 STEP_FOR_DOUBLE = 2.0**-14
-"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is heard over
+"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is seen over
 its rounding, so narrow that few elements cross a kink."""
 
 STEP_FOR_NARROW = 2.0**-7

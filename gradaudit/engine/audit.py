@@ -51,8 +51,8 @@ def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]]
 def audit_op(case: Case, op: Op) -> Audit:
     """Audit the gradient of every differentiable input of an op, and run every check."""
     subject = examine(case, op)
-    results, ground, seen = check_gradient(subject)
-    findings = run_checks(subject, ground, results)
+    results, point, seen = check_gradient(subject)
+    findings = run_checks(subject, point, results)
     results = with_likely_causes(subject, results, seen, findings)
     checking = subject.op.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.ground import Ground, find_ground, widened
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, widened
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.numerics.arrays import count, on_host
 from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
@@ -94,15 +94,15 @@ def trace_curve(case: Case, result: Result) -> StepCurve:
         try:
             with opened(case) as op:
                 subject = examine(case, op)
-                return _traced(subject, find_ground(subject).on_host, result)
+                return _traced(subject, find_point(subject).on_host, result)
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             raise UntraceableError(str(error) or "out of memory") from None
 
 
-def _traced(subject: Subject, ground: Ground, result: Result) -> StepCurve:
+def _traced(subject: Subject, point: EvaluationPoint, result: Result) -> StepCurve:
     claimed = widened(_claim(subject, result))
     index = _place(claimed, result)
-    loss = Loss(ground.evaluate, ground.inputs[result.input], ground.upstream, ground.outputs, ground.spacing)
+    loss = Loss(point.evaluate, point.inputs[result.input], point.upstream, point.outputs, point.spacing)
     loss.measure_noise(generator(subject.case, "noise"), index if result.method == "search" else None)
     part = _part(claimed[index], result.mismatches[:1])
     sample = cache(loss.along_element(index, 1j if part == "imaginary" else 1.0))
@@ -115,13 +115,13 @@ def _traced(subject: Subject, ground: Ground, result: Result) -> StepCurve:
     return StepCurve(
         index=index,
         part=part,
-        dtype=ground.dtype,
+        dtype=point.dtype,
         analytical=value,
         estimate=best.value,
         bound=best.bound,
         chosen_step=chosen.step,
         tolerance=result.atol + result.rtol * abs(best.value),
-        points=_points(sample, best.value, _steps(float(abs(ground.inputs[result.input][index])), chosen.step)),
+        points=_points(sample, best.value, _steps(float(abs(point.inputs[result.input][index])), chosen.step)),
     )
 
 

@@ -67,7 +67,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradaudit.checks.gradient.ground import widened
+from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.expand import Overrides
 from gradaudit.spec.load import load_specs

@@ -29,7 +29,7 @@ from gradaudit.flow.checks.unused import unused_parameters
 from gradaudit.flow.checks.zero import by_right, negligible, zero_gradients
 from gradaudit.flow.culprit import Culprits
 from gradaudit.flow.narrowed import narrowed
-from gradaudit.flow.root import heard, missed
+from gradaudit.flow.root import missed, root_test
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Result, Verdict
@@ -129,7 +129,7 @@ def _unregistered(case: Case, path: str, size: int, finding: Finding) -> Result:
 def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[str, Result], list[Finding]]:
     """Hold gradients against differences of the loss: all at once in a few runs, then those that are in question."""
     zero = negligible(subject, names)
-    made, left = _told_by_root(subject, names, zero)
+    made, left = _by_root_test(subject, names, zero)
     findings: list[Finding] = []
     if left:
         searched, findings = _searched(subject, left, {name: zero[name] for name in left if name in zero})
@@ -137,23 +137,23 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     return _with_culprits(subject, made, zero), findings
 
 
-def _told_by_root(
+def _by_root_test(
     subject: FlowSubject, names: Sequence[str], zero: Mapping[str, float]
 ) -> tuple[dict[str, Result], list[str]]:
     """Return the results of those that a root test tells of, and the others."""
     case = subject.case
     if case.step is not None or case.method == "exhaustive":
         return {}, list(names)
-    found = heard(subject, names)
+    found = root_test(subject, names)
     made = {}
-    for name, error in {**found.right, **found.unheard}.items():
+    for name, error in {**found.right, **found.unresolved}.items():
         blank = replace(_blank(case, name), method="search", checked=_size(case, name), resolution=error)
         if name in zero:
             made[name] = replace(blank, verdict=Verdict.PASS, findings=(by_right(name, zero[name]),))
         elif name in found.right:
             made[name] = replace(blank, verdict=Verdict.PASS, miss_probability=missed(error))
         else:
-            made[name] = replace(blank, verdict=Verdict.INCONCLUSIVE, message=_quiet(subject, name, error))
+            made[name] = replace(blank, verdict=Verdict.INCONCLUSIVE, message=_unresolved(subject, name, error))
     for name in list(made)[:1]:
         made[name] = replace(made[name], evaluations=found.runs)
     return made, [name for name in names if name not in made]
@@ -163,7 +163,7 @@ def _size(case: Case, name: str) -> int:
     return blank_result(case, name).size
 
 
-def _quiet(subject: FlowSubject, name: str, error: float) -> str:
+def _unresolved(subject: FlowSubject, name: str, error: float) -> str:
     own = rms(np.asarray(subject.gradients[name]))
     sizes = (rms(each) for each in subject.gradients.values() if each is not None)
     return (
@@ -177,10 +177,10 @@ def _searched(
 ) -> tuple[dict[str, Result], list[Finding]]:
     """Look for wrong indices of gradients, all at once; those that are zero apart from the others."""
     audited = _subject_of(subject, [name for name in names if name not in zero])
-    results, ground, seen = check_gradient(audited)
+    results, point, seen = check_gradient(audited)
     results = [_without(result, MEANINGLESS) for result in results]
-    probe = Probe(audited, ground, results)
-    findings = [*ground.findings]
+    probe = Probe(audited, point, results)
+    findings = [*point.findings]
     with suppress(OpError):
         findings += stochastic_forward(probe)
     if not any(finding.fails for finding in findings):

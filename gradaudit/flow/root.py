@@ -2,7 +2,7 @@
 
 Every parameter is moved at once, each element by a random part of its own parameter's magnitude, so that one wrong
 element is missed by no direction, and any set of them by hardly one. What differences of the loss can tell depends on
-how much of its change a parameter makes: those that are not heard beside the others are moved by themselves, and
+how much of its change a parameter makes: those that are below the noise of the others are moved by themselves, and
 farther, since a gradient that has all but vanished on its way asks for longer steps. So a model of any depth takes as
 many runs as there are such steps.
 """
@@ -28,7 +28,7 @@ STEPS = (2.0**-15, 2.0**-12, 2.0**-9, 2.0**-7)
 """Displacements in units of a parameter's magnitude, one after the other."""
 
 FARTHEST = 2.0**7
-"""How many times as far elements with small gradients are moved along a second direction, so that these are heard."""
+"""How many times as far elements with small gradients are moved along a second direction, so as to resolve these."""
 
 ROUNDINGS = 32.0
 """Roundings of the loss that it may be off by, and of a gradient in its own dtype that it may be."""
@@ -44,18 +44,18 @@ SAME = 1e-3
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What was heard of gradients.
+class RootTested:
+    """What root tests say of gradients.
 
     Attributes:
         right: by name, the smallest relative error at one index that would have been seen, where it is small enough.
-        unheard: the same where it is not, though nothing contradicts the gradient.
+        unresolved: the same where it is not, though nothing contradicts the gradient.
         runs: how often the model was run.
 
     """
 
     right: Mapping[str, float]
-    unheard: Mapping[str, float]
+    unresolved: Mapping[str, float]
     runs: int
 
 
@@ -69,37 +69,37 @@ def missed(error: float) -> float:
     return float(min(1.0, error / ENOUGH) ** 2)
 
 
-def heard(subject: FlowSubject, names: Sequence[str]) -> Heard:
+def root_test(subject: FlowSubject, names: Sequence[str]) -> RootTested:
     """Return of which gradients differences of the loss say that they are right.
 
     Args:
         subject: the model.
-        names: of those in question. Those that are returned as neither right nor unheard are contradicted, or cannot
+        names: of those in question. Those that are returned as neither right nor unresolved are contradicted, or cannot
             be told of here: the model cannot be run in double precision, or draws anew at each run.
 
     """
     before = subject.op.passes
     root = _Root(subject, names)
     right: dict[str, float] = {}
-    unheard: dict[str, float] = {}
+    unresolved: dict[str, float] = {}
     left = [name for name in names if name in root.claims]
     try:
         if not root.is_same():
-            return Heard({}, {}, subject.op.passes - before)
+            return RootTested({}, {}, subject.op.passes - before)
         for step in STEPS:
             seen = root.resolutions(left, step)
             if seen is None:
-                return Heard(right, {}, subject.op.passes - before)
-            unheard |= {name: min(error, unheard.get(name, error)) for name, error in seen.items()}
+                return RootTested(right, {}, subject.op.passes - before)
+            unresolved |= {name: min(error, unresolved.get(name, error)) for name, error in seen.items()}
             right |= {name: error for name, error in seen.items() if error <= CLEAR}
             left = [name for name in left if name not in right]
             if not left:
                 break
     except OpError:
-        return Heard({}, {}, subject.op.passes - before)
-    right |= {name: unheard[name] for name in left if unheard[name] <= ENOUGH}
-    quiet = {name: unheard[name] for name in left if name not in right}
-    return Heard(right, quiet, subject.op.passes - before)
+        return RootTested({}, {}, subject.op.passes - before)
+    right |= {name: unresolved[name] for name in left if unresolved[name] <= ENOUGH}
+    open_ones = {name: unresolved[name] for name in left if name not in right}
+    return RootTested(right, open_ones, subject.op.passes - before)
 
 
 class _Root:

@@ -84,7 +84,7 @@ class TooMuchError(Exception):
 
 
 class Calibrated(NamedTuple):
-    """What is known of forward once root tests are quiet.
+    """What is known of forward once root tests have little enough noise.
 
     ``spacing`` is that of a dtype which would make it as noisy as it is, ``step`` one at which it is smooth,
     in units of the inputs' scales.
@@ -105,7 +105,7 @@ class Calibration:
     Attributes:
         tester: likewise.
         typical: likewise, for the elements that are tested at present.
-        calibrated: what is known of forward once root tests are quiet; None before.
+        calibrated: what is known of forward once root tests have little enough noise; None before.
         kinked: whether forward turns at the point itself.
         moved: share of the outputs that the least telling of the steps in use changed.
 
@@ -189,15 +189,15 @@ class Calibration:
                 continue
             rounding = self._rounding(test, step)  # as measured by now
             move = min(_balancing_move(truncation, rounding), most / step)
-            told = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
-            quiet = move == 1.0 and truncation + rounding <= allowed
-            if quiet and not told < expected / worthwhile:
+            predicted = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
+            accurate = move == 1.0 and truncation + rounding <= allowed
+            if accurate and not predicted < expected / worthwhile:
                 self._notice(moved, bend, rounding * step)
                 return self.tester.with_grid(start, stop, gauge), test
-            worthwhile = math.inf if quiet else worthwhile  # once: the next may be noisier again
+            worthwhile = math.inf if accurate else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so
                 most = step / 2
-            step, expected = step * move, told
+            step, expected = step * move, predicted
         raise TooMuchError(step)
 
     def _notice(self, moved: float, bend: float, noise: float) -> None:

@@ -171,7 +171,7 @@ def estimate_derivative(sample: Sampler, step: float, settled: Settled) -> Estim
     """
     made: list[Estimate] = []
     best = UNKNOWN
-    for estimate in _estimates(_Ladder(sample, step)):
+    for estimate in _estimates(_Differences(sample, step)):
         made.append(estimate)
         best = estimate if len(made) == 1 else _most_credible(made)
         if settled(best):
@@ -184,16 +184,16 @@ def estimate_at_step(sample: Sampler, step: float) -> Estimate:
 
     The step is taken to suit the function, but not where forward is finite on one side only: the edge is near then.
     """
-    ladder = _Ladder(sample, step)
+    differences = _Differences(sample, step)
     for view in VIEWS:
-        entries = ladder.run(0, 2, view)
+        entries = differences.run(0, 2, view)
         if len(entries) == 2:
             central = view is VIEWS[0]
             return extrapolate(entries, view, contraction=0.0 if central else CONTRACTION)[-1]
     return UNKNOWN
 
 
-class _Ladder:
+class _Differences:
     """Differences at a step and at its doublings and halvings, each taken once."""
 
     def __init__(self, sample: Sampler, step: float) -> None:
@@ -218,17 +218,17 @@ class _Ladder:
         return entries
 
 
-def _estimates(ladder: _Ladder) -> Iterator[Estimate]:
+def _estimates(differences: _Differences) -> Iterator[Estimate]:
     """Yield estimates from the first view, and at the first place, that shows a finite forward."""
     for view in VIEWS:
         for place in view.places:
-            entries = ladder.run(place, 2, view)
+            entries = differences.run(place, 2, view)
             if len(entries) == 2:
-                yield from _around(ladder, place, entries, view)
+                yield from _around(differences, place, entries, view)
                 return
 
 
-def _around(ladder: _Ladder, place: int, entries: list[Entry], view: View) -> Iterator[Estimate]:
+def _around(differences: _Differences, place: int, entries: list[Entry], view: View) -> Iterator[Estimate]:
     """Yield ever better estimates, as long as wider steps do not lose sight of the function."""
     pairs: dict[int, Estimate] = {}
     for _ in range(MAX_MOVES):
@@ -243,11 +243,11 @@ def _around(ladder: _Ladder, place: int, entries: list[Entry], view: View) -> It
         if abs(move) <= 1:
             break
         place += move
-        entries = ladder.run(place, 2, view)
+        entries = differences.run(place, 2, view)
     best = _most_credible(list(pairs.values()))
     start = next(place for place, made in pairs.items() if made is best)
     for length in range(3, MAX_STAGES + 1):
-        entries = ladder.run(start, length, view)
+        entries = differences.run(start, length, view)
         if len(entries) < length:
             return
         widest, *longer = extrapolate(entries, view)
@@ -266,7 +266,7 @@ def _out_of_sight(wider: Estimate, pairs: Iterable[Estimate]) -> bool:
 
 
 def _most_credible(made: list[Estimate]) -> Estimate:
-    """Return the least bound among estimates that agree with all finer ones: too wide a step can look calm."""
+    """Return the least bound among estimates that agree with all finer ones: too wide a step can look converged."""
     kept: list[Estimate] = []
     for estimate in sorted(made, key=lambda made: made.step):
         if all(estimate.agrees_with(finer) for finer in kept):

@@ -31,9 +31,9 @@ MAX_FRUITLESS = 2
 """Failing root tests in a row that halving finds no culprit for."""
 
 MAX_SPLITS = 3
-"""How often blocks are tested in parts: the noise of a whole tells roughly how many parts are quiet enough."""
+"""How often blocks are tested in parts: the noise of a whole tells roughly how many parts have little enough noise."""
 
-MAX_FAINTER = 6
+MAX_RETESTS = 6
 """Groups of elements with ever smaller gradients that are tested by themselves."""
 
 SPARSE = 1e-4
@@ -71,7 +71,7 @@ class Outcome:
         miss_probability: bound on the chance that a wrong index is among those not settled; 1 where the search gave up.
         floor: error, times the scale of its input, below which a wrong index may have gone unseen; infinite where the
             search gave up.
-        fainter: for some elements that were tested by themselves, a mask, and the same for them.
+        retested: for some elements that were tested by themselves, a mask, and the same for them.
         kinked: whether forward turns at the point itself, though all tests passed.
         flat: whether forward did not change at the steps of the tests, though it does further away.
         sample: those of the settled indices that were drawn at random because much was wrong.
@@ -82,7 +82,7 @@ class Outcome:
     settled: dict[int, Judgement] = field(default_factory=dict)
     miss_probability: float = 0.0
     floor: float = 0.0
-    fainter: list[tuple[Array, float]] = field(default_factory=list)
+    retested: list[tuple[Array, float]] = field(default_factory=list)
     flat: bool = False
     kinked: bool = False
     sample: list[int] = field(default_factory=list)
@@ -102,8 +102,8 @@ class Search:
         judge: decides about one index by itself.
         repeats: whether forward answers the same once more; asked where no test of many is to be had, as where it does
             not, no look at one says anything either.
-        faint: returns those of the elements, and the least magnitude of theirs, that were not tested finely enough for
-            their own magnitude, given the floor that they were tested with; None for none.
+        below_noise: returns those of the elements, and the least magnitude of theirs, that were not tested finely
+            enough for their own magnitude, given the floor that they were tested with; None for none.
         rng: random stream for samples.
         locate: whether to look for the indices that make a test fail, and to judge them one by one.
 
@@ -114,14 +114,14 @@ class Search:
         calibration: Calibration,
         judge: Judge,
         repeats: Callable[[], bool],
-        faint: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None],
+        below_noise: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None],
         rng: np.random.Generator,
         *,
         locate: bool,
     ) -> None:
         self._calibration = calibration
         self._tester = calibration.tester
-        self._faint = faint
+        self._below_noise = below_noise
         self._locate = locate
         self._judge = judge
         self._repeats = repeats
@@ -133,7 +133,7 @@ class Search:
         """Search all indices and return what was found."""
         try:
             self._test_everything()
-            self._test_fainter()
+            self._retest_small()
             self._outcome.flat = self._is_flat()
             self._outcome.kinked = self._calibration.kinked
         except TooMuchError as reason:
@@ -156,12 +156,12 @@ class Search:
             if (step := self._calibration.next_step()) is None:
                 return
 
-    def _test_fainter(self) -> None:
-        """Test by themselves elements whose gradient is too small to be heard beside the others."""
+    def _retest_small(self) -> None:
+        """Test by themselves elements whose gradient is below the noise of the others."""
         calibration, outcome = self._calibration, self._outcome
         typical, floors = calibration.typical, [(None, outcome.floor)]
-        for _ in range(MAX_FAINTER):
-            if (found := self._faint(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
+        for _ in range(MAX_RETESTS):
+            if (found := self._below_noise(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
                 break
             elements, calibration.typical = found
             self._tester.tested.turn_to(elements)
@@ -173,7 +173,7 @@ class Search:
                 if self._has_culprit(elements):
                     raise
                 outcome.floor = whole
-                break  # they cannot be heard, and the result says so
+                break  # they stay below the noise, and the result says so
             finally:
                 outcome.floor, new = whole, outcome.floor
                 self._locate = locate
@@ -181,7 +181,7 @@ class Search:
             if not new < whole:
                 break
             floors.append((elements, new))
-        outcome.fainter = [(elements, floor) for elements, floor in floors if elements is not None]
+        outcome.retested = [(elements, floor) for elements, floor in floors if elements is not None]
 
     def _has_culprit(self, elements: Array) -> bool:
         """Whether one of some elements, drawn at random, is wrong."""

@@ -295,17 +295,17 @@ class Surveyor:
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
         """Return the least distance at which the outputs change, and by how much; zeros where they do not."""
-        calm = self._start * max(IRREGULAR)
+        unchanged = self._start * max(IRREGULAR)
         if self._others is not None and self._is_idle(direction):
             return 0.0, np.zeros_like(self._outputs)
-        while calm < STAIRS:
+        while unchanged < STAIRS:
             for side in direction, -direction:
-                (outputs,) = self._outputs_at(2 * calm * side)
+                (outputs,) = self._outputs_at(2 * unchanged * side)
                 if not np.isfinite(outputs).all():
                     return 0.0, np.zeros_like(self._outputs)
                 if (outputs != self._outputs).any():
-                    return self._stair_between(calm, 2 * calm, side, outputs)
-            calm *= 2
+                    return self._stair_between(unchanged, 2 * unchanged, side, outputs)
+            unchanged *= 2
         return 0.0, np.zeros_like(self._outputs)
 
     def _is_idle(self, direction: Floats) -> bool:
@@ -313,11 +313,11 @@ class Surveyor:
         ends = self._outputs_at(STAIRS * direction, -STAIRS * direction)
         return all((outputs == self._outputs).all() for outputs in ends)
 
-    def _stair_between(self, calm: float, changed: float, direction: Floats, outputs: Floats) -> tuple[float, Floats]:
-        while calm < (middle := (calm + changed) / 2) < changed:
+    def _stair_between(self, same: float, changed: float, direction: Floats, outputs: Floats) -> tuple[float, Floats]:
+        while same < (middle := (same + changed) / 2) < changed:
             (made,) = self._outputs_at(middle * direction)
             if (made == self._outputs).all():
-                calm = middle
+                same = middle
             else:
                 changed, outputs = middle, made
         return changed, np.abs(outputs - self._outputs)

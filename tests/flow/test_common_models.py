@@ -12,7 +12,7 @@ from flow_audits import audit, codes, loaded, said
 
 from gradaudit.flow.checks.reach import unreached_parameter
 from gradaudit.flow.culprit import Culprits
-from gradaudit.flow.root import heard
+from gradaudit.flow.root import root_test
 from gradaudit.flow.subject import FlowSubject, examine_flow
 from gradaudit.results import Verdict
 from gradaudit.targets import opened
@@ -60,7 +60,7 @@ def explained(folder: Path, style: str, faults: str) -> tuple[dict[str, str], in
         subject: FlowSubject = examine_flow(completed(case, op), op)  # type: ignore[arg-type]
         lost = {name: found for name in subject.names if (found := unreached_parameter(subject, name))}
         left = [name for name in subject.names if name not in lost]
-        wrong = [name for name in left if not {**(one := heard(subject, [name])).right, **one.unheard}]
+        wrong = [name for name in left if not {**(one := root_test(subject, [name])).right, **one.unresolved}]
         before = subject.op.passes
         culprits = Culprits(subject, wrong, [], {})
         messages = {name: culprits.of(name).in_words() for name in wrong}

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.ground import Ground, widened
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
 from gradaudit.checks.gradient.inside import displaced
 from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
@@ -55,27 +55,27 @@ class Roundoff:
     """What rounding must cost at each index of every gradient of a case, found out by calls of backward when asked.
 
     Args:
-        ground: where forward is differenced; backward is asked there.
+        point: where forward is differenced; backward is asked there.
         unit: the unit roundoff of the dtype whose rounding is meant.
         gradients: what backward gave there, by input, in double precision.
 
     """
 
-    def __init__(self, ground: Ground, unit: float, gradients: Mapping[str, Array]) -> None:
-        self._ground = ground
+    def __init__(self, point: EvaluationPoint, unit: float, gradients: Mapping[str, Array]) -> None:
+        self._point = point
         self._gradients = gradients
         self.unit = unit
 
     @cached_property
     def magnitudes(self) -> Mapping[str, Array]:
         """The uncancelled magnitude ``M`` of each gradient, by input."""
-        ground, rng = self._ground, generator(self._ground.subject.case, "signs")
+        point, rng = self._point, generator(self._point.subject.case, "signs")
         inputs = self._inputs()
         outputs = self._outputs(inputs)
 
         def drawn() -> Mapping[str, Array]:
-            signed = [_signed(part, rng) for part in ground.subject.upstream]
-            return ground.claims(signed, inputs, outputs) if outputs else NOTHING
+            signed = [_signed(part, rng) for part in point.subject.upstream]
+            return point.claims(signed, inputs, outputs) if outputs else NOTHING
 
         return _root_mean_square(drawn, {}, DRAWS)
 
@@ -86,22 +86,22 @@ class Roundoff:
         """
         found = _larger(self._gradients[name])
         for part in SMALLER if self.unit > FLOAT64 else ():
-            inputs = {**self._inputs(), name: self._ground.placed(name, _times(self._ground.inputs[name], part))}
+            inputs = {**self._inputs(), name: self._point.placed(name, _times(self._point.inputs[name], part))}
             outputs = self._outputs(inputs)
-            upstream = map(widened, self._ground.subject.upstream)
-            made = self._ground.claims(upstream, inputs, outputs) if outputs else NOTHING
+            upstream = map(widened, self._point.subject.upstream)
+            made = self._point.claims(upstream, inputs, outputs) if outputs else NOTHING
             found = max(found, _larger(made[name]) if name in made else 0.0)
         return found
 
     @cached_property
     def level(self) -> Mapping[str, Array]:
         """What each gradient comes to at upstreams of one magnitude and random signs, by input: one such draw."""
-        ground, rng = self._ground, generator(self._ground.subject.case, "level")
+        point, rng = self._point, generator(self._point.subject.case, "level")
         inputs = self._inputs()
         outputs = self._outputs(inputs)
-        drawn = [like(_signs(part, rng) * rms(part), part) for part in ground.subject.upstream]
-        even = [cast(part, dtype_name(given.dtype)) for part, given in zip(drawn, ground.subject.upstream, strict=True)]
-        made = ground.claims(even, inputs, outputs) if outputs else NOTHING
+        drawn = [like(_signs(part, rng) * rms(part), part) for part in point.subject.upstream]
+        even = [cast(part, dtype_name(given.dtype)) for part, given in zip(drawn, point.subject.upstream, strict=True)]
+        made = point.claims(even, inputs, outputs) if outputs else NOTHING
         return {name: abs(gradient) for name, gradient in made.items()}
 
     @cached_property
@@ -110,7 +110,7 @@ class Roundoff:
 
         Of what rounding does towards zero and away from it the less: at a kink one of the two crosses it.
         """
-        rng = generator(self._ground.subject.case, "rounding")
+        rng = generator(self._point.subject.case, "rounding")
         sides = [self._nudged(side * self.unit, rng) for side in (-1.0, 1.0)]
         both = {name for side in sides for name in side}
         found = {name: [side[name] for side in sides if name in side] for name in both}
@@ -118,24 +118,24 @@ class Roundoff:
 
     def _nudged(self, unit: float, rng: np.random.Generator) -> dict[str, Array]:
         """Return the rms change of each gradient where inputs and upstream are displaced by about this part of them."""
-        ground = self._ground
+        point = self._point
 
         def nudged() -> Mapping[str, Array]:
-            inputs = {name: ground.placed(name, displaced(x, unit, rng)) for name, x in ground.inputs.items()}
-            upstream = [displaced(widened(part), unit, rng) for part in ground.subject.upstream]
+            inputs = {name: point.placed(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
+            upstream = [displaced(widened(part), unit, rng) for part in point.subject.upstream]
             outputs = self._outputs(inputs)
-            return ground.claims(upstream, inputs, outputs) if outputs else NOTHING
+            return point.claims(upstream, inputs, outputs) if outputs else NOTHING
 
         return _root_mean_square(nudged, self._gradients, DRAWS // 2)
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
-        return {name: self._ground.placed(name, copied(x)) for name, x in self._ground.inputs.items()}
+        return {name: self._point.placed(name, copied(x)) for name, x in self._point.inputs.items()}
 
     def _outputs(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         before = Snapshot.of(inputs)
         try:
-            return self._ground.subject.op.forward(inputs)
+            return self._point.subject.op.forward(inputs)
         except OpError:
             return ()
         finally:

@@ -45,18 +45,18 @@ SHOWN = 64
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
     """Whether differences of this forward are noise, and its gradients can be followed along paths instead."""
-    ground = claims[0].ground
-    case = ground.subject.case
-    plain = case.method != "exhaustive" and case.step is None and not ground.swallowed
-    return plain and not ground.generic and not any(has_complex_dtype(claim.formula) for claim in claims)
+    point = claims[0].point
+    case = point.subject.case
+    plain = case.method != "exhaustive" and case.step is None and not point.swallowed
+    return plain and not point.generic and not any(has_complex_dtype(claim.formula) for claim in claims)
 
 
 def is_noise(result: Result, seen: Seen) -> bool:
     """Whether rounding inside of forward is what leaves a gradient open, so that paths may decide it."""
     claim = seen.claim
     plain = seen.witness == "differences" and not claim.allowance.asked and not has_complex_dtype(claim.formula)
-    plain = plain and claim.ground.subject.case.step is None
-    if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.ground.swallowed:
+    plain = plain and claim.point.subject.case.step is None
+    if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.point.swallowed:
         return False
     if seen.excused is not None:
         return seen.excused.code == "approximate-forward"
@@ -86,20 +86,20 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
         OpError: where differences, which are asked before an accusation, get nothing usable of forward.
 
     """
-    ground = claims[0].ground
+    point = claims[0].point
     unit = max(unit, _unit(claims[0]))
     settings = Settings.half(unit) if unit >= HALF else Settings()
     by_name = {claim.name: claim for claim in claims}
-    followed = path_claim(ground, tuple(by_name))
+    followed = path_claim(point, tuple(by_name))
     tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
-    report = path_test(followed, generator(ground.subject.case, "paths"), settings, tolerances)
+    report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
     return [_seen(claim, report, settings) for claim in claims]
 
 
 def _unit(claim: Claim) -> float:
     """Return the unit roundoff of the coarsest dtype that forward or backward is known to compute in."""
-    case = claim.ground.subject.case
-    return max(spacing(claim.ground.dtype), spacing(case.dtype)) / 2
+    case = claim.point.subject.case
+    return max(spacing(claim.point.dtype), spacing(case.dtype)) / 2
 
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:
@@ -141,8 +141,8 @@ def unit_inside(claim: Claim, supported: float) -> float:
         supported: relative error of forward along long paths.
 
     """
-    if claim.ground.narrowed is not None:
-        return spacing(claim.ground.narrowed) / 2
+    if claim.point.narrowed is not None:
+        return spacing(claim.point.narrowed) / 2
     units = sorted(spacing(name) / 2 for name in ("float32", "float16", "bfloat16"))
     return next((unit for unit in units if supported <= UNITS_SEEN * unit), units[-1])
 
@@ -250,8 +250,8 @@ def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) ->
     looks = CloseLooks(claim)
     places = [int(place) for culprit in culprits for place in culprit.places[:1]][:VETOES]
     found = [looks.look(place, None) for place in places]
-    ground = claim.ground
-    rounding = _unit(claim) * norm_of_product(as_reals(ground.upstream), as_reals(ground.outputs))
+    point = claim.point
+    rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > UNLIKE_ROUNDING * rounding
     borne_out = bool(found) and all(judgement in (Judgement.RIGHT, Judgement.KINK) for judgement in found)
     if not borne_out and not (jumps and Judgement.WRONG not in found):

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
@@ -54,11 +54,11 @@ SLIGHT = 1e-3
 Positions = NDArray[np.intp]
 
 
-def arbitrated(ground: Ground, results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
+def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
     """Return what was seen of the gradients about which there is something to say, with that.
 
     Args:
-        ground: where forward was differenced.
+        point: where forward was differenced.
         results: by input, what was made of it so far.
         seen: by input, what was seen.
 
@@ -68,19 +68,19 @@ def arbitrated(ground: Ground, results: Mapping[str, Result], seen: Mapping[str,
         for name, result in results.items()
         if result.verdict is Verdict.FAIL and name in seen and len((mismatches := _mismatches(seen[name]))[0])
     }
-    if not accused or any(has_complex_dtype(ground.inputs[name]) for name in accused):
+    if not accused or any(has_complex_dtype(point.inputs[name]) for name in accused):
         return {}
-    if all(_is_right_close_by(ground, name, seen[name]) for name in accused):
+    if all(_is_right_close_by(point, name, seen[name]) for name in accused):
         message = (
             "forward jumps: so close to the point that it does not, differences agree with the claims that wider ones "
             "contradict"
         )
         jumps = Finding("discontinuity", message, {"count": sum(len(places) for places, _ in accused.values())})
         return {name: replace(seen[name], excused=jumps, remark=jumps) for name in accused}
-    if any(_is_borne_out(ground, name, seen[name]) for name in accused):
+    if any(_is_borne_out(point, name, seen[name]) for name in accused):
         return {}
-    claim = path_claim(ground.on_host, tuple(accused))
-    ruling = arbitrate(claim, accused, generator(ground.subject.case, "arbiter"))
+    claim = path_claim(point.on_host, tuple(accused))
+    ruling = arbitrate(claim, accused, generator(point.subject.case, "arbiter"))
     finding = _finding(ruling)
     return {
         name: replace(seen[name], excused=finding if ruling.withdrawn else None, remark=finding) for name in accused
@@ -101,31 +101,31 @@ def _mismatches(seen: Seen) -> tuple[Positions, NDArray[np.float64]]:
     return np.asarray(places, np.intp), np.real(looks.claimed[rows] - looks.numerical[rows])
 
 
-def _is_right_close_by(ground: Ground, name: str, seen: Seen) -> bool:
+def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
     places, off = _mismatches(seen)
-    noise = ROUNDINGS * ground.spacing * norm_of_product(ground.upstream, ground.outputs)
+    noise = ROUNDINGS * point.spacing * norm_of_product(point.upstream, point.outputs)
     for place in places[np.argsort(-np.abs(off))][:TRIED]:
         index = tuple(int(k) for k in np.unravel_index(place, tuple(seen.claim.formula.shape)))
         claimed = complex(seen.claim.at(index)).real
-        steps = [part * ground.scale_at(name, index) for part in CLOSE]
-        audible = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
+        steps = [part * point.scale_at(name, index) for part in CLOSE]
+        resolving = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
         if abs(off[list(places).index(place)]) <= APART * AGREES * abs(claimed):
             return False  # they would not tell it from the numerical gradient
         agreeing = 0
-        for step in audible:
-            slope, _ = _slope(ground, name, index, step)
+        for step in resolving:
+            slope, _ = _slope(point, name, index, step)
             agreeing += abs(slope - claimed) <= AGREES * abs(claimed) + noise / step
-            if not agreeing and step != audible[0]:
+            if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
         if agreeing < ENOUGH:
             return False
     return True
 
 
-def _slope(ground: Ground, name: str, index: tuple[int, ...], step: float) -> tuple[float, bool]:
+def _slope(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> tuple[float, bool]:
     """Return a central difference at one index, NaN for none, and whether forward changed at all."""
-    host = ground.on_host
+    host = point.on_host
     x, before = host.inputs[name], host.inputs[name][index]
     outputs = []
     try:
@@ -139,7 +139,7 @@ def _slope(ground: Ground, name: str, index: tuple[int, ...], step: float) -> tu
     return slope, bool((plus != minus).any())
 
 
-def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
+def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     """Whether the slope over a wide step says what the numerical gradient does at the index that is furthest off."""
     places, off = _mismatches(seen)
     worst = int(np.abs(off).argmax())
@@ -148,7 +148,7 @@ def _is_borne_out(ground: Ground, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    slope, moved = _slope(ground, name, index, WIDE * ground.scale_at(name, index))
+    slope, moved = _slope(point, name, index, WIDE * point.scale_at(name, index))
     if not moved:
         return False  # a step that forward does not see bears nothing out
     return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))

@@ -21,9 +21,9 @@ from gradaudit.checks.gradient.along_paths import (
 )
 from gradaudit.checks.gradient.arbitration import arbitrated
 from gradaudit.checks.gradient.claim import Claim, claims_of
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
-from gradaudit.checks.gradient.ground import Ground, find_ground, is_wide
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.symmetric import finding as symmetric_input
@@ -45,7 +45,7 @@ Audited = dict[str, tuple[Result, Seen | None]]
 """By input, its result, and what was seen of its gradient; None where forward gave nothing usable."""
 
 
-def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Seen]]:
+def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dict[str, Seen]]:
     """Audit the gradient of every differentiable input.
 
     Returns:
@@ -55,7 +55,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
     before = subject.op.forwards
-    ground = find_ground(subject)
+    point = find_point(subject)
     results: dict[str, Result] = {}
     claimed: dict[str, Array] = {}
     for name in (made.name for made in subject.case.inputs if made.differentiable):
@@ -67,15 +67,15 @@ def check_gradient(subject: Subject) -> tuple[list[Result], Ground, dict[str, Se
         results[name] = replace(blank_result(subject.case, name, broken.message if broken else ""), findings=(*found,))
     opening = subject.op.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
-    audited = _with_arbiter(ground, _witnessed(claims_of(ground, claimed)))
+    audited = _with_arbiter(point, _witnessed(claims_of(point, claimed)))
     _add(audited, _as_triangles(subject, audited))
     for name, (result, what) in audited.items():
         results[name] = replace(result, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
-    ground.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
+    point.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + opening)
-    return list(results.values()), ground, seen
+    return list(results.values()), point, seen
 
 
 def _as_triangles(subject: Subject, made: Audited) -> Audited:
@@ -87,7 +87,7 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
         triangle = of_one_triangle(subject, name)
         gradient = triangle.gradients[name]
         if gradient is not None:
-            again = _audited(claims_of(find_ground(triangle), {name: gradient}))[name]
+            again = _audited(claims_of(find_point(triangle), {name: gradient}))[name]
             if again[0].verdict is Verdict.PASS:
                 passing[name] = replace(again[0], findings=(*again[0].findings, symmetric_input(name))), again[1]
     return passing
@@ -110,7 +110,7 @@ def _audited(claims: list[Claim]) -> Audited:
     """Audit gradients by root tests of all of them; those that do not pass apart from each other, and closely."""
     if not claims:
         return {}
-    case = claims[0].ground.subject.case
+    case = claims[0].point.subject.case
     testable = [claim for claim in claims if claim.size and case.method != "exhaustive" and case.step is None]
     tables = [claim for claim in claims if claim not in testable]
     made: Audited = {}
@@ -127,14 +127,14 @@ def _audited(claims: list[Claim]) -> Audited:
     return {claim.name: made[claim.name] for claim in claims}
 
 
-def _with_arbiter(ground: Ground, made: Audited) -> Audited:
+def _with_arbiter(point: EvaluationPoint, made: Audited) -> Audited:
     """Ask the arbiter before anything is called wrong."""
-    before = ground.subject.op.forwards
+    before = point.subject.op.forwards
     results = {name: result for name, (result, _) in made.items()}
-    ruled = arbitrated(ground, results, {name: seen for name, (_, seen) in made.items() if seen is not None})
+    ruled = arbitrated(point, results, {name: seen for name, (_, seen) in made.items() if seen is not None})
     for place, (name, seen) in enumerate(ruled.items()):
         again = folded(seen)
-        spent = results[name].evaluations + (0 if place else ground.subject.op.forwards - before)
+        spent = results[name].evaluations + (0 if place else point.subject.op.forwards - before)
         made[name] = replace(again, evaluations=spent, seconds=results[name].seconds), seen
     _add(made, _followed(made))
     return made
@@ -190,14 +190,14 @@ def _audited_apart(claims: list[Claim]) -> Audited:
 
 
 def _passes(audited: tuple[Result, Seen | None]) -> bool:
-    """Whether root tests say all that there is to say: a pass, or nothing but what rounding leaves unheard."""
+    """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
     result, seen = audited
     if seen is None or result.verdict is Verdict.PASS:
         return result.verdict is Verdict.PASS and not (seen and (seen.is_coarser_than_asked or seen.kinked))
     if seen.claim.of_formula.asked and seen.method == "search":
         return False
-    unheard = any(finding.code == "unheard" for finding in result.findings)
-    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and unheard and result.resolution <= WORTHLESS
+    below_noise = any(finding.code == "unheard" for finding in result.findings)
+    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= WORTHLESS
 
 
 def _was_not_seen(audited: tuple[Result, Seen | None]) -> bool:
@@ -209,14 +209,14 @@ def _was_not_seen(audited: tuple[Result, Seen | None]) -> bool:
 
 def _judged(claims: list[Claim], look: Callable[[], list[Seen]]) -> Audited:
     """Look at some gradients and judge what was seen; the forwards that took belong to the first."""
-    op, started = claims[0].ground.subject.op, time.perf_counter()
+    op, started = claims[0].point.subject.op, time.perf_counter()
     before = op.forwards
     made: Audited
     try:
-        seen = [with_strays(replace(each, flat=each.flat or each.claim.ground.swallowed)) for each in look()]
+        seen = [with_strays(replace(each, flat=each.flat or each.claim.point.swallowed)) for each in look()]
         made = {each.claim.name: (folded(each), each) for each in seen}
     except OpError as error:
-        case = claims[0].ground.subject.case
+        case = claims[0].point.subject.case
         made = {claim.name: (blank_result(case, claim.name, str(error)), None) for claim in claims}
     seconds = (time.perf_counter() - started) / len(claims)
     for place, (name, (result, what)) in enumerate(made.items()):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import ROUNDINGS, Allowance, Roundoff, unasked
-from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import (
     Array,
     all_finite,
@@ -52,20 +52,20 @@ ENOUGH = 2**16
 """Elements drawn at random whose largest hundredth begins where that of all does, give or take a 25th of it."""
 
 
-def claims_of(ground: Ground, claimed: Mapping[str, Array]) -> list[Claim]:
+def claims_of(point: EvaluationPoint, claimed: Mapping[str, Array]) -> list[Claim]:
     """Return the gradients of a case that can be judged.
 
     Args:
-        ground: where forward is differenced.
+        point: where forward is differenced.
         claimed: what backward gave in the case's dtype, by input, of the inputs' shapes.
 
     """
-    case = ground.subject.case
-    given = {name: _as_numbers_of(ground.inputs[name], gradient) for name, gradient in claimed.items()}
-    formula = {name: ground.formula.get(name, gradient) for name, gradient in given.items()}
-    of_formula = Roundoff(ground, spacing(ground.dtype) / 2, formula)
-    of_dtype = Roundoff(ground, spacing(case.dtype) / 2, formula)
-    return [Claim(ground, name, given[name], formula[name], of_formula, of_dtype) for name in given]
+    case = point.subject.case
+    given = {name: _as_numbers_of(point.inputs[name], gradient) for name, gradient in claimed.items()}
+    formula = {name: point.formula.get(name, gradient) for name, gradient in given.items()}
+    of_formula = Roundoff(point, spacing(point.dtype) / 2, formula)
+    of_dtype = Roundoff(point, spacing(case.dtype) / 2, formula)
+    return [Claim(point, name, given[name], formula[name], of_formula, of_dtype) for name in given]
 
 
 class Claim:
@@ -73,7 +73,7 @@ class Claim:
 
     Attributes:
         name: its input.
-        ground: where forward is differenced.
+        point: where forward is differenced.
         given: what backward gave in the case's dtype, in double precision.
         formula: what it gives in float64, else the same.
         split: whether the two are different things.
@@ -83,26 +83,26 @@ class Claim:
     """
 
     def __init__(
-        self, ground: Ground, name: str, given: Array, formula: Array, of_formula: Roundoff, of_dtype: Roundoff
+        self, point: EvaluationPoint, name: str, given: Array, formula: Array, of_formula: Roundoff, of_dtype: Roundoff
     ) -> None:
         self.name = name
-        self.ground = ground
+        self.point = point
         self.given = given
         self.formula = formula
-        self.split = name in ground.formula
+        self.split = name in point.formula
         self._roundoff, self._of_dtype = of_formula, of_dtype
         self._doubtful: Array | None = None
-        case = ground.subject.case
+        case = point.subject.case
         if case.tolerance is not None:
             self.allowance = self.of_formula = Allowance(name, case.tolerance, None)
             return
         rtol = DEFAULT_TOLERANCES[case.dtype].rtol
-        if ground.generic:
+        if point.generic:
             self.allowance = Allowance(name, unasked(rtol, of_dtype.unit, self.magnitude), of_dtype)
             finer = unasked(rtol, of_formula.unit, self.magnitude)
             self.of_formula = Allowance(name, finer, of_formula) if self.split else self.allowance
         else:
-            native = NATIVE_TOLERANCES[ground.dtype]
+            native = NATIVE_TOLERANCES[point.dtype]
             both = Tolerance(max(native.rtol, rtol), native.atol * self.magnitude)
             self.of_formula = self.allowance = Allowance(name, both, of_formula)
 
@@ -138,7 +138,7 @@ class Claim:
     @property
     def typical_change(self) -> float:
         """What a displacement of an element by its scale typically changes the loss by."""
-        scale = self.ground.scales[self.name]
+        scale = self.point.scales[self.name]
         if not math.isfinite(self.typical):
             return 1.0  # without outputs any change is one
         if isinstance(scale, float) or not self.magnitude:
@@ -148,7 +148,7 @@ class Claim:
     @cached_property
     def typical(self) -> float:
         """The same, or where the gradient is zero what it would be if nothing cancelled."""
-        return self.magnitude or natural_scale(self.ground, self.name)
+        return self.magnitude or natural_scale(self.point, self.name)
 
     @cached_property
     def broken(self) -> Array | None:
@@ -179,8 +179,8 @@ class Claim:
         strays = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
         if bool(strays.any()) and self.allowance.include_roundoff():
             strays = ~(off <= self.allowance.of(self.formula))
-        if bool(strays.any()) and not self.allowance.asked and (coarser := self.ground.narrowed):
-            self._of_dtype = Roundoff(self.ground, spacing(coarser) / 2, {self.name: self.formula})
+        if bool(strays.any()) and not self.allowance.asked and (coarser := self.point.narrowed):
+            self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
             tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, self._of_dtype.unit, self.magnitude)
             self.allowance = Allowance(self.name, tolerance, self._of_dtype)
             self.allowance.include_roundoff()
@@ -224,34 +224,34 @@ class Claim:
         if self.strays is not None:
             strays = self.strays_among(looks.places)
             allowed = np.where(strays, self.allowance.of(looks.numerical, looks.places), allowed)
-        return self._audible(allowed, looks.claimed, looks.numerical, looks.bounds, looks.kink)
+        return self._resolvable(allowed, looks.claimed, looks.numerical, looks.bounds, looks.kink)
 
     def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float, *, kink: bool) -> Judged:
         """Judge the claim at an index, given what is known of the numerical gradient there."""
         allowed = self.tolerance_at(index).at(abs(numerical))
         bound += float(self._doubt(np.array([index], np.intp).reshape(1, len(index)))[0])
         claimed = self.at(index)
-        return judge(claimed, numerical, bound, self._audible(allowed, claimed, numerical, bound, kink))
+        return judge(claimed, numerical, bound, self._resolvable(allowed, claimed, numerical, bound, kink))
 
-    def _audible(self, allowed: Any, claimed: Any, numerical: Any, bound: Any, kink: Any) -> Any:
+    def _resolvable(self, allowed: Any, claimed: Any, numerical: Any, bound: Any, kink: Any) -> Any:
         """Return tolerances that nobody asked for, raised to what differences can tell over the noise of forward.
 
         So root tests do, where nothing speaks against a claim; not at a kink, where the claim may be any of many. The
         resolution says what could have gone unseen.
         """
-        if self.of_formula.asked or not self.ground.generic:
+        if self.of_formula.asked or not self.point.generic:
             return allowed
-        heard = 2.0 * bound <= COARSE_RESOLUTION * np.fmax(abs(numerical), self.typical)
-        heard &= (abs(claimed - numerical) <= bound) & ~np.asarray(kink)
-        return np.where(heard, np.fmax(allowed, 2.0 * bound), allowed)
+        resolved = 2.0 * bound <= COARSE_RESOLUTION * np.fmax(abs(numerical), self.typical)
+        resolved &= (abs(claimed - numerical) <= bound) & ~np.asarray(kink)
+        return np.where(resolved, np.fmax(allowed, 2.0 * bound), allowed)
 
-    def faint(self, floor: Any) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    def below_noise(self, floor: Any) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Return the numbers of the gradient that are too small to be told from zero, and their magnitudes.
 
         What rounding must cost it anyway is not meant, nor what is zero and was tested for that.
 
         Args:
-            floor: the error that was heard, for all numbers or for each.
+            floor: the least error that was resolved, for all numbers or for each.
 
         Returns:
             Positions in the one vector of the gradient's real numbers, and the magnitudes there.
@@ -261,10 +261,10 @@ class Claim:
         found = []
         for part in in_cache(reals):
             own = abs(reals[part])
-            heard = like(floor[part], own) if isinstance(floor, np.ndarray) else floor
-            faint = (own > self.inaudible) & (own < heard)
-            if bool(faint.any()):  # what is large stays where it is
-                found.append(part.start + np.flatnonzero(on_host(faint)))
+            noise = like(floor[part], own) if isinstance(floor, np.ndarray) else floor
+            below = (own > self.noise_level) & (own < noise)
+            if bool(below.any()):  # what is large stays where it is
+                found.append(part.start + np.flatnonzero(on_host(below)))
         places = np.concatenate(found) if found else np.zeros(0, np.intp)
         own = on_host(abs(reals[like(places, reals)])) if len(places) else np.zeros(0)
         level = self._roundoff.level.get(self.name) if len(places) else None
@@ -276,14 +276,14 @@ class Claim:
         return places[still], own[still]
 
     @cached_property
-    def inaudible(self) -> float:
-        """The magnitude below which the rounding of forward, or of the rest of the gradient, leaves nothing to hear."""
-        return ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.ground, self.name))
+    def noise_level(self) -> float:
+        """The magnitude below which the rounding of forward, or of the rest of the gradient, leaves no digit."""
+        return ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.point, self.name))
 
     @property
     def negligible(self) -> float:
         """The same for the rounding of the case's dtype: nobody who works in it means what is smaller."""
-        return self.inaudible * self._of_dtype.unit / self._roundoff.unit
+        return self.noise_level * self._of_dtype.unit / self._roundoff.unit
 
     def strays_among(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Return at which of some indices the implementation strays from its formula."""
@@ -303,15 +303,15 @@ def _as_numbers_of(x: Array, gradient: Array) -> Array:
     return cast(gradient, "complex128") if has_complex_dtype(x) else cast(namespace(gradient).real(gradient), "float64")
 
 
-def natural_scale(ground: Ground, name: str) -> float:
+def natural_scale(point: EvaluationPoint, name: str) -> float:
     """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs.
 
     An output without elements has no scale at all: beside infinity no error is seen, and there can be none.
     """
-    if not count(ground.outputs):
+    if not count(point.outputs):
         return math.inf
-    slope = rms(ground.outputs) / (rms(ground.inputs[name]) or 1.0)
-    return rms(ground.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
+    slope = rms(point.outputs) / (rms(point.inputs[name]) or 1.0)
+    return rms(point.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
 
 
 def typical_magnitude(gradient: Array) -> float:

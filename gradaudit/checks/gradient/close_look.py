@@ -76,18 +76,18 @@ class CloseLooks:
 
     def _element(self, index: Index, calibrated: Calibrated | None) -> Element:
         """Look at an element with the noise that is known of, or with its own where that cannot be trusted."""
-        claim, ground = self.claim, self.claim.ground
-        usual = calibrated if calibrated and calibrated.spacing <= UNUSUAL * ground.spacing else None
-        loss = self._loss(usual.spacing if usual else ground.spacing)
+        claim, point = self.claim, self.claim.point
+        usual = calibrated if calibrated and calibrated.spacing <= UNUSUAL * point.spacing else None
+        loss = self._loss(usual.spacing if usual else point.spacing)
         tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < CONFIRMED
         try:
             if usual is not None:
                 loss.assume_noise()
-                start = usual.step * ground.scale_at(claim.name, index)
+                start = usual.step * point.scale_at(claim.name, index)
                 element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
                 if len(self.wrong) >= REMEASURED or not self._may_be_noise(index, element):
                     return element
-            loss.measure_noise(generator(ground.subject.case, "noise"), index)
+            loss.measure_noise(generator(point.subject.case, "noise"), index)
             element = look_at(loss, index, claimed, tolerance, confirm=confirm)
             is_wrong = self._judgement(index, element) is Judgement.WRONG
             return replace(element, bound=UNSURE * element.bound) if is_wrong else element
@@ -103,10 +103,10 @@ class CloseLooks:
     def _loss(self, assumed: float) -> Loss:
         """Return the loss along single elements for an assumed rounding, the one that there is where it is the same."""
         if assumed not in self._losses:
-            ground = self.claim.ground.on_host
-            x = ground.inputs[self.claim.name]
+            point = self.claim.point.on_host
+            x = point.inputs[self.claim.name]
             # A large one is not compared at every call: the root tests before have seen that it is left alone.
-            trusted = x.nbytes >= LARGE and not (ground.findings or self.claim.ground.findings)
-            forward = ground.evaluate_trusting if trusted else ground.evaluate
-            self._losses = {assumed: Loss(forward, x, ground.upstream, ground.outputs, assumed)}
+            trusted = x.nbytes >= LARGE and not (point.findings or self.claim.point.findings)
+            forward = point.evaluate_trusting if trusted else point.evaluate
+            self._losses = {assumed: Loss(forward, x, point.upstream, point.outputs, assumed)}
         return self._losses[assumed]

@@ -17,7 +17,7 @@ CLEARED = 512
 
 
 HEARD = 0.1
-"""Share of the tolerance that root tests leave unheard."""
+"""Share of the tolerance that root tests do not resolve."""
 
 LISTED = 4096
 """Places that a comparison holds at most of those where the gradient is known."""

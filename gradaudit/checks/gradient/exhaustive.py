@@ -6,7 +6,7 @@ import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
-from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.loss import Loss
 from gradaudit.results import Finding
@@ -23,9 +23,9 @@ def look_everywhere(claim: Claim) -> Seen:
         OpError: where forward gives nothing usable.
 
     """
-    ground = claim.ground.on_host
-    case, x = ground.subject.case, ground.inputs[claim.name]
-    loss = Loss(ground.evaluate, x, ground.upstream, ground.outputs, ground.spacing, ground.together(claim.name))
+    point = claim.point.on_host
+    case, x = point.subject.case, point.inputs[claim.name]
+    loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, point.together(claim.name))
     seen: dict[Index, Element] = {}
 
     def look(index: Index) -> Element:
@@ -43,16 +43,16 @@ def look_everywhere(claim: Claim) -> Seen:
         if doubtful and claim.include_roundoff():
             seen.update(loss.vicinity.side_by_side(look, doubtful))
     finally:
-        _notice(claim.ground, claim.name, loss)
+        _notice(claim.point, claim.name, loss)
     looks = looks_of(claim, seen)
     return Seen(claim, looks, kinks=int(looks.kink.sum()))
 
 
-def _notice(ground: Ground, name: str, loss: Loss) -> None:
+def _notice(point: EvaluationPoint, name: str, loss: Loss) -> None:
     """Keep what was noticed of forward while one input was displaced."""
     loss.vicinity.verify_restored()
     if loss.vicinity.at_odds:
-        ground.notes.append(AT_ODDS)
+        point.notes.append(AT_ODDS)
     if loss.vicinity.disturbed:
         message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
-        ground.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
+        point.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))

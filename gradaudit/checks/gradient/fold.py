@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import FORMULA_SHARE, Claim, natural_scale
-from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
@@ -28,8 +28,8 @@ VANISHING = 1e-5
 UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
-MOST_UNHEARD = 100
-"""A pass leaves at most one gradient unheard, and one more for so many: its typical magnitude is told without those."""
+MOST_BELOW_NOISE = 100
+"""A pass leaves at most one gradient below the noise, and one more for so many: those set no typical magnitude."""
 
 RULE_OF_THREE = 3.0
 """A share of more than this over the size of a random sample shows in it with a probability of 95%."""
@@ -47,11 +47,11 @@ def blank_result(case: Case, name: str, message: str = "") -> Result:
 def folded(seen: Seen) -> Result:
     """Judge what was seen of a gradient."""
     claim, looks = seen.claim, seen.looks
-    case, tolerance = claim.ground.subject.case, claim.allowance.tolerance
+    case, tolerance = claim.point.subject.case, claim.allowance.tolerance
     judged, allowed, bounds = claim.judged(looks)
     resolution = _resolution(seen, allowed)
     verdict, message = _verdict(seen, judged, resolution, allowed)
-    for note in claim.ground.notes:
+    for note in claim.point.notes:
         message = added(message, note)
     return replace(
         blank_result(case, claim.name),
@@ -64,7 +64,7 @@ def folded(seen: Seen) -> Result:
         worst_ratio=_worst_ratio(seen, judged, allowed),
         rtol=tolerance.rtol,
         atol=tolerance.atol,
-        message=_with_ground(message, claim.ground),
+        message=_with_dtype(message, claim.point),
         mismatches=_mismatches(replace(looks, bounds=bounds), judged, allowed),
         findings=tuple(_findings(seen, judged, allowed)),
     )
@@ -73,7 +73,7 @@ def folded(seen: Seen) -> Result:
 def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> tuple[Verdict, str]:
     looks, size = seen.looks, seen.claim.size
     undecided = int(judged.undecided.sum())
-    if seen.claim.ground.swallowed:
+    if seen.claim.point.swallowed:
         return (
             Verdict.INCONCLUSIVE,
             "rounding in forward leaves nothing of its inputs, and no slope",
@@ -97,9 +97,9 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
             "forward is a staircase: it did not change at the step of the tests, and does further away, so that its "
             "slope there is no evidence"
         )
-    faint = _faint(seen, allowed)
-    if ((unheard := int((faint > seen.claim.negligible).sum())) - 1) * MOST_UNHEARD > size:
-        said = f"{unheard:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
+    hidden = _below_noise(seen, allowed)
+    if ((many := int((hidden > seen.claim.negligible).sum())) - 1) * MOST_BELOW_NOISE > size:
+        said = f"{many:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
         return Verdict.INCONCLUSIVE, said
     if resolution > seen.worthless:
         said = f"a relative error of {resolution:.2g} could have gone unseen"
@@ -125,7 +125,7 @@ def _extent(seen: Seen, judged: Judged) -> str:
 def _resolution(seen: Seen, allowed: Array) -> float:
     """Return the least error that would surely have been reported at any index.
 
-    It is relative to the larger of the gradient there and its typical magnitude; ``_unheard`` looks at smaller ones.
+    It is relative to the larger of the gradient there and its typical magnitude; ``_below_noise`` has smaller ones.
     """
     claim, looks = seen.claim, seen.looks
     if not claim.size:
@@ -190,23 +190,23 @@ def _excess(mismatch: Mismatch) -> float:
 
 def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
     claim, looks = seen.claim, seen.looks
-    case, ground, tolerance = claim.ground.subject.case, claim.ground, claim.allowance.tolerance
+    case, point, tolerance = claim.point.subject.case, claim.point, claim.allowance.tolerance
     places = (looks.places[marked] for marked in (looks.kink, looks.jump, looks.outside))
-    yield from _place_findings(ground.inputs[claim.name], *places, kinks=seen.kinks)
+    yield from _place_findings(point.inputs[claim.name], *places, kinks=seen.kinks)
     numerical = looks.numerical[np.isfinite(looks.numerical)]
     typical = claim.magnitude if seen.method == "search" else rms(numerical)
-    scale = natural_scale(ground, claim.name)
+    scale = natural_scale(point, claim.name)
     yield from _upstream_finding(case, claim.name, typical, scale)
     noisy = judged.undecided & ~looks.jump & ~looks.outside & ~claim.strays_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
-    yield from _noise_finding(ground, claim.name, int(noisy.sum()), visible)
+    yield from _noise_finding(point, claim.name, int(noisy.sum()), visible)
     if judged.right.all() and seen.cleared and seen.witness == "differences" and typical > VANISHING * scale:
         whole = numerical if seen.method == "exhaustive" else claim.formula
         errors = (judged.difference + looks.bounds) if seen.method == "exhaustive" else _admitted(claim)
         yield from tolerance_too_loose(case, claim.name, tolerance, lambda: errors, whole, rms(whole))
     yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
     yield from _precision_finding(claim, looks, judged, allowed)
-    yield from _unheard_finding(seen, allowed)
+    yield from _below_noise_finding(seen, allowed)
     if seen.remark:
         yield seen.remark
 
@@ -226,7 +226,7 @@ def _precision_finding(claim: Claim, looks: Looks, judged: Judged, allowed: Arra
     if not (off + looks.bounds[judged.wrong] <= allowed[judged.wrong]).all():
         return
     lost, largest = int(judged.wrong.sum()), float(judged.difference[judged.wrong].max())
-    dtype = claim.ground.subject.case.dtype
+    dtype = claim.point.subject.case.dtype
     message = (
         f"backward's formula for {claim.name} is right in float64 and wrong in {dtype} at {lost:,} of {claim.size:,} "
         f"indices, by up to {largest:.2e}: cancellation, overflow or underflow"
@@ -234,13 +234,13 @@ def _precision_finding(claim: Claim, looks: Looks, judged: Judged, allowed: Arra
     yield Finding("precision-loss", message, {"count": lost, "largest": largest})
 
 
-def _faint(seen: Seen, allowed: Array) -> Array:
+def _below_noise(seen: Seen, allowed: Array) -> Array:
     """Return the magnitudes of the gradients that are too small to be told from zero.
 
     Whoever asks for a tolerance, or computes in a narrow dtype only, is content with errors beside the typical.
     """
     claim, none = seen.claim, np.zeros(0)
-    if not seen.cleared or not claim.size or claim.of_formula.asked or not claim.ground.generic:
+    if not seen.cleared or not claim.size or claim.of_formula.asked or not claim.point.generic:
         return none
     if seen.witness == "path":
         return none
@@ -248,18 +248,18 @@ def _faint(seen: Seen, allowed: Array) -> Array:
     if seen.method == "exhaustive":
         errors = np.where(seen.looks.kink, 0.0, np.nan_to_num(allowed + seen.looks.bounds, posinf=0.0))
         floor = np.repeat(errors, claim.numbers // claim.size)
-    return claim.faint(floor)[1]
+    return claim.below_noise(floor)[1]
 
 
-def _unheard_finding(seen: Seen, allowed: Array) -> Iterator[Finding]:
+def _below_noise_finding(seen: Seen, allowed: Array) -> Iterator[Finding]:
     """Yield a finding where gradients are so small beside the noise of forward that nothing can be said of them."""
-    if len(faint := _faint(seen, allowed)):
-        below = float(faint.max())
+    if len(hidden := _below_noise(seen, allowed)):
+        below = float(hidden.max())
         message = (
-            f"the gradient of {seen.claim.name} is at most {below:.1e} at {len(faint):,} of {seen.claim.size:,} "
+            f"the gradient of {seen.claim.name} is at most {below:.1e} at {len(hidden):,} of {seen.claim.size:,} "
             "indices: the rounding of forward leaves nothing that could be said of it"
         )
-        yield Finding("unheard", message, {"count": len(faint), "below": below})
+        yield Finding("unheard", message, {"count": len(hidden), "below": below})
 
 
 def with_strays(seen: Seen) -> Seen:
@@ -277,11 +277,11 @@ def with_strays(seen: Seen) -> Seen:
     return replace(seen, looks=seen.looks.and_of(Looks(places, given, formula, bounds, none, none, none)))
 
 
-def _with_ground(message: str, ground: Ground) -> str:
+def _with_dtype(message: str, point: EvaluationPoint) -> str:
     """Add to a message that forward could not be differenced in float64, where that is so."""
-    if ground.generic:
+    if point.generic:
         return message
-    return added(message, f"differenced in {ground.dtype}: forward does not compute in float64")
+    return added(message, f"differenced in {point.dtype}: forward does not compute in float64")
 
 
 def added(message: str, said: str) -> str:
@@ -340,7 +340,7 @@ def _upstream_finding(case: Case, name: str, typical: float, scale: float) -> li
     return [Finding("degenerate-upstream", message, {"rms": typical, "natural": scale})]
 
 
-def _noise_finding(ground: Ground, name: str, undecided: int, visible: float) -> list[Finding]:
+def _noise_finding(point: EvaluationPoint, name: str, undecided: int, visible: float) -> list[Finding]:
     """Return a finding where undecided indices are the fault of rounding in forward."""
     if not undecided:
         return []
@@ -348,7 +348,7 @@ def _noise_finding(ground: Ground, name: str, undecided: int, visible: float) ->
         f"an error above {visible:.1e} would have been found" if math.isfinite(visible) else "no error would be found"
     )
     message = (
-        f"rounding in forward ({ground.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
+        f"rounding in forward ({point.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
         f"what mismatch is seen there is not evidence; {seen}"
     )
     return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from gradaudit.checks.gradient.ground import Ground
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import Array, copied, dtype_name, namespace, on_host
 from gradaudit.numerics.path.claim import Claim, Domain
 from gradaudit.spec.dtypes import is_floating
@@ -19,20 +19,20 @@ class Counted(tuple[Array, ...]):
     whole: tuple[Array, ...]
 
 
-def path_claim(ground: Ground, names: tuple[str, ...]) -> Claim:
+def path_claim(point: EvaluationPoint, names: tuple[str, ...]) -> Claim:
     """Return the claim about some inputs; values stay in the ranges that the spec declares, if they are there.
 
     Args:
-        ground: where forward is called; inputs stay arrays of its framework, in its dtype.
+        point: where forward is called; inputs stay arrays of its framework, in its dtype.
         names: of real inputs.
 
     """
-    subject = ground.subject
-    wanted = [kind and tuple(kind[1]) for kind in ground.kinds]
+    subject = point.subject
+    wanted = [kind and tuple(kind[1]) for kind in point.kinds]
 
     def forward(inputs: dict[str, Array]) -> Counted | None:
         try:
-            outputs = subject.op.forward({name: ground.placed(name, copied(x)) for name, x in inputs.items()})
+            outputs = subject.op.forward({name: point.placed(name, copied(x)) for name, x in inputs.items()})
         except OpError:
             return None
         found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
@@ -44,12 +44,12 @@ def path_claim(ground: Ground, names: tuple[str, ...]) -> Claim:
 
     def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
         whole = outputs.whole if isinstance(outputs, Counted) else outputs
-        made = ground.claims(upstream, {name: ground.placed(name, copied(x)) for name, x in inputs.items()}, whole)
-        return {name: made[name] if name in made else _nothing(ground.inputs[name]) for name in names}
+        made = point.claims(upstream, {name: point.placed(name, copied(x)) for name, x in inputs.items()}, whole)
+        return {name: made[name] if name in made else _nothing(point.inputs[name]) for name in names}
 
-    given = [part for part, kind in zip(subject.upstream, ground.kinds, strict=True) if kind is not None]
-    upstream = tuple(map(on_host, given) if isinstance(ground.outputs, np.ndarray) else given)
-    return Claim(forward, backward, ground.inputs, upstream, names, _domains(ground))
+    given = [part for part, kind in zip(subject.upstream, point.kinds, strict=True) if kind is not None]
+    upstream = tuple(map(on_host, given) if isinstance(point.outputs, np.ndarray) else given)
+    return Claim(forward, backward, point.inputs, upstream, names, _domains(point))
 
 
 def _nothing(x: Array) -> Array:
@@ -57,11 +57,11 @@ def _nothing(x: Array) -> Array:
     return xp.full(tuple(x.shape), math.nan, dtype=xp.float64)
 
 
-def _domains(ground: Ground) -> dict[str, Domain]:
+def _domains(point: EvaluationPoint) -> dict[str, Domain]:
     """Return the declared ranges of inputs whose values lie in them."""
     found: dict[str, Domain] = {}
-    for made in ground.subject.case.inputs:
-        x = ground.inputs[made.name]
+    for made in point.subject.case.inputs:
+        x = point.inputs[made.name]
         if made.range is None or not is_floating(dtype_name(x.dtype)) or not math.prod(x.shape):
             continue
         low, high = map(float, made.range)

@@ -22,7 +22,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 
 GROUPED = 2.0**5
-"""How much larger than the least of a group its gradients may be: beyond, the least would not be heard in it."""
+"""How much larger than the least of a group its gradients may be: beyond, noise would hide the least in it."""
 
 BROKEN_SHOWN = 16
 """Claims that are no numbers which are looked at one by one; the others of them are as wrong."""
@@ -40,31 +40,31 @@ class Searched:
     def __init__(self, claims: Sequence[Claim], *, locate: bool) -> None:
         self.claims = claims
         self._locate = locate
-        self._ground = ground = claims[0].ground
+        self._point = point = claims[0].point
         self._looks = [CloseLooks(claim) for claim in claims]
         self._ends = np.cumsum([claim.numbers for claim in claims])
         for looks, end in zip(self._looks, self._ends, strict=True):
             looks.positions = range(int(end) - looks.claim.numbers, int(end))
         # Watching what forward does to its inputs takes a copy of them at every call: nothing where they are small.
-        watched = not self._locate or ground.subject.findings or ground.findings
+        watched = not self._locate or point.subject.findings or point.findings
         self._line = Directional(
-            ground.evaluate if watched else ground.evaluate_fleeting,
-            ground.inputs,
+            point.evaluate if watched else point.evaluate_fleeting,
+            point.inputs,
             {claim.name: claim.tested for claim in claims},
-            ground.upstream,
-            ground.outputs,
-            ground.scales,
+            point.upstream,
+            point.outputs,
+            point.scales,
         )
-        scales = {claim.name: ground.scales[claim.name] for claim in claims}
+        scales = {claim.name: point.scales[claim.name] for claim in claims}
         self._tester = RootTester(
             self._line,
             rtol=min(claim.share * claim.of_formula.tolerance.rtol for claim in claims),
             atol={claim.name: claim.share * claim.of_formula.tolerance.atol for claim in claims},
             scales=scales,
-            rng=generator(ground.subject.case, "directions"),
+            rng=generator(point.subject.case, "directions"),
         )
         typical = min(claim.typical_change for claim in claims)
-        self._calibration = Calibration(self._tester, typical=typical, spacing=ground.spacing)
+        self._calibration = Calibration(self._tester, typical=typical, spacing=point.spacing)
 
     def seen(self) -> list[Seen]:
         """Search, and return what is known of each gradient then.
@@ -73,19 +73,19 @@ class Searched:
             OpError: where forward gives nothing usable.
 
         """
-        case, calibration = self._ground.subject.case, self._calibration
-        if not count(self._ground.outputs) and not any(bool(claim.formula.any()) for claim in self.claims):
+        case, calibration = self._point.subject.case, self._calibration
+        if not count(self._point.outputs) and not any(bool(claim.formula.any()) for claim in self.claims):
             return [
                 Seen(claim, looks_of(claim, {}), method="search") for claim in self.claims
             ]  # nothing to be off from
         self._set_broken_aside()
         rng = generator(case, "sample")
-        found = Search(calibration, self._judge, self._repeats, self._faint, rng, locate=self._locate).run()
+        found = Search(calibration, self._judge, self._repeats, self._below_noise, rng, locate=self._locate).run()
         for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
             look_around(looks, calibration.calibrated, generator(case, "around"))
         if self._line.disturbed:
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
-            self._ground.findings.append(Finding("input-mutated", message, {"by": "forward"}))
+            self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
         return [self._seen(looks, found) for looks in self._looks]
 
     def _set_broken_aside(self) -> None:
@@ -105,36 +105,36 @@ class Searched:
         return looks.look(position - looks.positions.start, calibrated)
 
     def _repeats(self) -> bool:
-        rounding = reordering(self._line.size, self._ground.spacing)
-        return alike(self._ground.outputs, self._ground.evaluate(), rounding * largest(self._ground.outputs))
+        rounding = reordering(self._line.size, self._point.spacing)
+        return alike(self._point.outputs, self._point.evaluate(), rounding * largest(self._point.outputs))
 
-    def _faint(self, floors: list[tuple[Array | None, float]]) -> tuple[Array, float] | None:
+    def _below_noise(self, floors: list[tuple[Array | None, float]]) -> tuple[Array, float] | None:
         """Return the largest of the gradients that cannot be told from zero, and the least of these.
 
         Whoever asks for a tolerance, or computes in a narrow dtype only, is content with errors beside the typical.
         """
-        if not self._ground.generic or any(claim.of_formula.asked for claim in self.claims):
+        if not self._point.generic or any(claim.of_formula.asked for claim in self.claims):
             return None
         places, magnitudes = [], []
         for claim, looks in self._pairs():
-            scale = self._ground.scales[claim.name]
-            where, sizes = claim.faint(_floor(looks, floors) / scale)
+            scale = self._point.scales[claim.name]
+            where, sizes = claim.below_noise(_floor(looks, floors) / scale)
             places.append(looks.positions.start + where)
             magnitudes.append(sizes * (scale if isinstance(scale, float) else on_host(scale)[where]))
         sizes = np.concatenate(magnitudes)
         if not len(sizes):
             return None
-        loud = sizes >= sizes.max() / GROUPED
+        large = sizes >= sizes.max() / GROUPED
         group = np.zeros(self._line.size, np.bool_)
-        group[np.concatenate(places)[loud]] = True
-        return like(group, self._line.claims), float(sizes[loud].min())
+        group[np.concatenate(places)[large]] = True
+        return like(group, self._line.claims), float(sizes[large].min())
 
     def _pairs(self) -> list[tuple[Claim, CloseLooks]]:
         return [(looks.claim, looks) for looks in self._looks]
 
     def _seen(self, looks: CloseLooks, found: Outcome) -> Seen:
-        claim, scale = looks.claim, self._ground.scales[looks.claim.name]
-        floors: list[tuple[Array | None, float]] = [(None, found.floor), *found.fainter]
+        claim, scale = looks.claim, self._point.scales[looks.claim.name]
+        floors: list[tuple[Array | None, float]] = [(None, found.floor), *found.retested]
         sampled = {looks.index_of(p - looks.positions.start) for p in found.sample if p in looks.positions}
         rows = list(looks.seen)
         return Seen(
@@ -153,10 +153,10 @@ class Searched:
 
 def _floor(looks: CloseLooks, floors: list[tuple[Array | None, float]]) -> Any:
     """Return the floor of each number of an input: one for all, unless some were tested by themselves."""
-    (_, floor), *fainter = floors
-    if not fainter:
+    (_, floor), *retested = floors
+    if not retested:
         return floor
     made = np.full(len(looks.positions), floor)
-    for mask, finer in fainter:
+    for mask, finer in retested:
         made[on_host(mask)[looks.positions.start : looks.positions.stop]] = finer
     return made

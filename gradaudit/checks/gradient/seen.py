@@ -61,7 +61,7 @@ class Seen:
 
     @property
     def is_coarser_than_asked(self) -> bool:
-        """Whether the spec asks for a tolerance that the tests of many indices could not hear."""
+        """Whether the spec asks for a tolerance that the tests of many indices could not resolve."""
         asked = self.claim.of_formula
         return asked.asked and float(np.max(self.floor)) > self.claim.share * asked.tolerance.at(self.claim.typical)
 

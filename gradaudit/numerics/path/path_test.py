@@ -238,7 +238,7 @@ class _Test:
             or bool(self._open_at(name, looks).any())
         }
 
-    def _told(self, name: str, looks: list[tuple[Pool, Looks]]) -> tuple[Array, Array]:
+    def _bound_and_trend(self, name: str, looks: list[tuple[Pool, Looks]]) -> tuple[Array, Array]:
         """Return how large an error may be hidden at each element, and what trend there is, as an error there.
 
         Of all pools the one that hides least tells of an element.
@@ -260,7 +260,7 @@ class _Test:
 
         Without a trend it is one above the goal; a trend is one above the tolerance, if it were all this element's.
         """
-        hidden, shown = self._told(name, looks)
+        hidden, shown = self._bound_and_trend(name, looks)
         return (hidden > self._settings.goal * self._scale(name)) | (shown > self._allowed[name])
 
     def _allowance(self, name: str) -> Array:
@@ -278,7 +278,7 @@ class _Test:
         pools = [(pool, found) for pool, found in looks if name in pool.names]
         if not pools:
             return None
-        now = float((self._told(name, pools)[0] / self._scale(name)).max())
+        now = float((self._bound_and_trend(name, pools)[0] / self._scale(name)).max())
         paths, elements = pools[-1][0].paths, count(self._first[name])
         prior = pools[-1][1].freedom - SCATTER_FREEDOM * paths
         if not math.isfinite(now):
@@ -356,7 +356,7 @@ class _Test:
         mine = [(pool, found) for pool, found in looks if name in pool.names]
         finest, seen = max(mine, key=lambda each: count(each[1].bound))
         scale = self._scale(name)
-        bound, shown = self._told(name, looks)
+        bound, shown = self._bound_and_trend(name, looks)
         largest = bound + shown
         relative = on_host(namespace(bound).maximum(largest, self._allowed[name]) / scale)
         g = abs(self._first[name])

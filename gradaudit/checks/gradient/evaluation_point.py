@@ -50,7 +50,7 @@ MOVED = 0.05
 
 
 @dataclass
-class Ground:
+class EvaluationPoint:
     """A point and a dtype to difference forward in.
 
     Attributes:
@@ -148,7 +148,7 @@ class Ground:
         return lambda points: [lifted((self._flat(outputs),)) for outputs in op.forward_many(self.inputs, name, points)]
 
     @cached_property
-    def on_host(self) -> Ground:
+    def on_host(self) -> EvaluationPoint:
         """The same point in NumPy's arrays: for what is small, such as a close look at a single index."""
         if isinstance(self.outputs, np.ndarray):
             return self
@@ -169,7 +169,7 @@ class Ground:
     def claims(
         self, upstream: Iterable[Array], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array]:
-        """Return what backward gives in this ground's dtype, in double precision, as far as it can be used."""
+        """Return what backward gives in this point's dtype, in double precision, as far as it can be used."""
         try:
             gradients = self.subject.op.backward(
                 tuple(narrowed(part, self.dtype) for part in upstream), inputs, outputs
@@ -205,34 +205,34 @@ class Ground:
         return joined(tuple([out for out in counted if out is not None]))
 
 
-def find_ground(subject: Subject) -> Ground:
-    """Return the float64 ground where forward gives float64 for it, else the case's own.
+def find_point(subject: Subject) -> EvaluationPoint:
+    """Return the float64 point where forward gives float64 for it, else the case's own.
 
     A forward that returns float64 but computes in a narrower dtype inside is differenced in that.
     """
-    ground = _declared_ground(subject)
-    return (_ground_inside(ground) or ground) if ground.generic else ground
+    point = _declared_point(subject)
+    return (_point_inside(point) or point) if point.generic else point
 
 
-def _declared_ground(subject: Subject) -> Ground:
+def _declared_point(subject: Subject) -> EvaluationPoint:
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     if all(is_wide(array) for array in arrays):
-        return Ground(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
-    generic = _generic_ground(subject, native, upstream)
-    if isinstance(generic, Ground):
+        return EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
+    generic = _float64_point(subject, native, upstream)
+    if isinstance(generic, EvaluationPoint):
         return generic
     dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    ground = Ground(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+    point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
     if generic:
-        ground.findings.append(generic)
-        ground.swallowed = bool((_beside(ground, FAR) == ground.outputs).all())
-    return ground
+        point.findings.append(generic)
+        point.swallowed = bool((_beside(point, FAR) == point.outputs).all())
+    return point
 
 
-def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array) -> Ground | Finding | None:
-    """Return the float64 ground, or what is to be said of a forward that is another function there; else None."""
+def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array) -> EvaluationPoint | Finding | None:
+    """Return the float64 point, or what is to be said of a forward that is another function there; else None."""
     wide = {
         made.name: _in_dtype(subject, subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs
     }
@@ -246,79 +246,79 @@ def _generic_ground(subject: Subject, native: tuple[Array, ...], upstream: Array
         out.shape for out in native
     ]:
         return None
-    ground = Ground(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts))
-    if off := _difference(ground, joined(native)):
+    point = EvaluationPoint(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts))
+    if off := _difference(point, joined(native)):
         dtype = subject.case.dtype
         message = (
             f"forward in float64 is not the function that it is in {dtype}: its outputs differ by {off:.2g} of their "
             f"size; it is differenced in {dtype}"
         )
         return Finding("forward-dtype", message, {"difference": off})
-    ground.notice(mutations("forward", before))
-    ground.formula = ground.claims(subject.upstream, wide, outputs)
-    ground.notice(mutations("backward", before))
-    return ground
+    point.notice(mutations("forward", before))
+    point.formula = point.claims(subject.upstream, wide, outputs)
+    point.notice(mutations("backward", before))
+    return point
 
 
-def _difference(ground: Ground, native: Array) -> float:
+def _difference(point: EvaluationPoint, native: Array) -> float:
     """Return how far outputs in a narrow dtype are from those in float64, relative to their size.
 
     Zero where rounding explains it: of outputs to half of their digits, or of inputs.
     """
-    arrays = (*ground.subject.inputs.values(), *ground.subject.outputs)
+    arrays = (*point.subject.inputs.values(), *point.subject.outputs)
     names = [dtype_name(array.dtype) for array in arrays if array is not None]
     unit = max(spacing(name) for name in names if is_floating(name)) / 2
-    size = rms(ground.outputs)
-    off = rms(native - ground.outputs) / (size or 1.0)
+    size = rms(point.outputs)
+    off = rms(native - point.outputs) / (size or 1.0)
     if off <= math.sqrt(unit):
         return 0.0
-    change = rms(_beside(ground, unit) - ground.outputs) / (size or 1.0)
+    change = rms(_beside(point, unit) - point.outputs) / (size or 1.0)
     return 0.0 if off <= EXPLAINED * change else off
 
 
-def _ground_inside(ground: Ground) -> Ground | None:
-    """Return the ground in the narrower dtype that forward computes in though it returns float64; None for none.
+def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
+    """Return the point in the narrower dtype that forward computes in though it returns float64; None for none.
 
     All that such a forward returns are numbers of that dtype, also where its inputs are none.
     """
-    if narrowest(ground.outputs) is None:
+    if narrowest(point.outputs) is None:
         return None
-    near, far = (_beside(ground, displacement) for displacement in (NUDGE, 2 * NUDGE))
-    moving = (near != ground.outputs) & (near != far)
+    near, far = (_beside(point, displacement) for displacement in (NUDGE, 2 * NUDGE))
+    moving = (near != point.outputs) & (near != far)
     changed = namespace(near).where(moving, near, 0.0)
     dtype = narrowest(changed) if int(moving.sum()) > MOVED * count(moving) else None
     if dtype is None:
         return None
-    subject = ground.subject
+    subject = point.subject
     inputs = {
-        made.name: _in_dtype(subject, ground.inputs[made.name], dtype, made.layout) for made in subject.case.inputs
+        made.name: _in_dtype(subject, point.inputs[made.name], dtype, made.layout) for made in subject.case.inputs
     }
     try:
         outputs = subject.op.forward(inputs)
         native = tuple(outputs[k] for k in subject.counted)
     except (OpError, IndexError):
         return None
-    if [out.shape for out in native] != [kind[1] for kind in ground.kinds if kind]:
+    if [out.shape for out in native] != [kind[1] for kind in point.kinds if kind]:
         return None
-    inside = Ground(subject, inputs, lifted(native), ground.upstream, dtype, _kinds(native))
-    if not rms(inside.outputs - ground.outputs) <= math.sqrt(spacing(dtype)) * rms(ground.outputs):
+    inside = EvaluationPoint(subject, inputs, lifted(native), point.upstream, dtype, _kinds(native))
+    if not rms(inside.outputs - point.outputs) <= math.sqrt(spacing(dtype)) * rms(point.outputs):
         return None  # its outputs had few digits for another reason
     if spacing(dtype) < spacing(subject.case.dtype):
         inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside
 
 
-def _beside(ground: Ground, displacement: float) -> Array:
+def _beside(point: EvaluationPoint, displacement: float) -> Array:
     """Return forward's outputs where all inputs are displaced by about this part of them."""
-    here = {name: copied(x) for name, x in ground.inputs.items()}
+    here = {name: copied(x) for name, x in point.inputs.items()}
     rng = np.random.default_rng(0)
     try:
         for name, x in here.items():
-            ground.inputs[name] = written(ground.inputs[name], ..., displaced(x, displacement, rng))
-        return ground.evaluate()
+            point.inputs[name] = written(point.inputs[name], ..., displaced(x, displacement, rng))
+        return point.evaluate()
     finally:
         for name, x in here.items():
-            ground.inputs[name] = written(ground.inputs[name], ..., x)
+            point.inputs[name] = written(point.inputs[name], ..., x)
 
 
 Kinds = list[tuple[Any, tuple[int, ...]] | None]
