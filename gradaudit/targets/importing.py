@@ -22,7 +22,7 @@ def import_function(name: str, folder: Path) -> Callable[..., Any]:
     """Return the function that ``module:function`` names.
 
     Modules are looked for in the current folder, then in ``folder``, then where Python looks. A module of the same
-    name that was imported earlier from another folder is imported anew.
+    name that was imported earlier from another folder is imported anew, unless it is of this package.
 
     Raises:
         UnknownNameError: saying what is missing, with the nearest name that exists.
@@ -61,6 +61,8 @@ def import_module(name: str, folder: Path) -> Any:
         raise raised(f"importing '{name}'", error) from None
 
 
+_OURS = __name__.partition(".")[0]
+
 _brought: set[str] = set()
 """Folders that are on the path for the sake of specs only."""
 
@@ -83,9 +85,13 @@ def _look_first_in(*places: str) -> None:
 
 
 def _forget_namesake(top: str) -> None:
-    """Drop a cached module that Python would find elsewhere now: two specs' folders may hold modules of one name."""
+    """Drop a cached module that Python would find elsewhere now: two specs' folders may hold modules of one name.
+
+    Never this package: in a checkout of it the current folder holds another copy, and a process with half of each would
+    not know its own results.
+    """
     cached = getattr(sys.modules.get(top), "__spec__", None)
-    if cached is None or not cached.has_location:
+    if top == _OURS or cached is None or not cached.has_location:
         return
     current = PathFinder.find_spec(top)
     if current is not None and current.origin != cached.origin:

@@ -107,6 +107,18 @@ def test_the_console_script_finds_modules_of_the_current_folder(project) -> None
     assert (found.returncode, found.stderr) == (0, "")
 
 
+def test_an_installed_copy_audits_in_a_folder_that_holds_another(project) -> None:
+    write_project(project, spec("relu") | {"target": RELU})
+    (project / "gradaudit").mkdir()
+    (project / "gradaudit" / "__init__.py").touch()
+    installed = [sys.executable, "-P", "-m", "gradaudit", "run", "-q"]
+    found = subprocess.run(installed, capture_output=True, text=True, env=environment())
+    assert (found.returncode, found.stderr) == (0, ""), found.stdout
+
+
+RELU = {"forward": "gradaudit.ops.activation:relu", "backward": "gradaudit.ops.activation:relu_backward"}
+
+
 def test_a_reader_that_goes_away_ends_the_run_quietly(mixed) -> None:
     reader, writer = os.pipe()
     os.close(reader)

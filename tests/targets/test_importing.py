@@ -140,6 +140,14 @@ class TestNamesakes:
         import_function("stateful_kernels:where", tmp_path / "b")
         assert first() == "a"
 
+    def test_this_package_has_none(self, here: Path, spec_folder: Path) -> None:
+        """In a checkout of it the current folder holds another copy of what this process runs."""
+        from gradaudit.ops.activation import relu
+
+        write(here / "gradaudit" / "__init__.py", "")
+        assert import_function("gradaudit.ops.activation:relu", spec_folder) is relu
+        assert sys.modules["gradaudit.ops.activation"].relu is relu
+
 
 class TestWhatIsMissing:
     def test_a_module(self, here: Path, spec_folder: Path) -> None:
