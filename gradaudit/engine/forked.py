@@ -73,7 +73,8 @@ def _started() -> socket.socket:
     one_thread_for_linear_algebra()
     ours, theirs = socket.socketpair()
     program = (
-        f"import sys; sys.path[:] = {sys.path!r}; from gradaudit.engine.template import main; main({theirs.fileno()})"
+        f"import sys; sys.path[:] = {sys.path!r}; from gradaudit.engine.lifeline import Lifeline; "
+        f"line = Lifeline({theirs.fileno()}); from gradaudit.engine.template import main; main({theirs.fileno()}, line)"
     )
     flags = ["-" + "O" * sys.flags.optimize] * bool(sys.flags.optimize) + ["-B"] * sys.flags.dont_write_bytecode
     command = [sys.executable, *flags, "-c", program]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from contextlib import suppress
 from importlib import import_module
@@ -115,6 +116,7 @@ class _Messages:
 
 
 def _serve(connection: Any, modules: tuple[str, ...], setting: Setting) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "setsid"):
         os.setsid()
     warnings.simplefilter("ignore")
@@ -122,3 +124,10 @@ def _serve(connection: Any, modules: tuple[str, ...], setting: Setting) -> None:
         with suppress(Exception):
             import_module(module)
     work(_Messages(connection), setting, new_log())
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)

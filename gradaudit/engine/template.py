@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from gradaudit.engine.channel import LENGTH, Channel
 from gradaudit.engine.fence import Setting, new_log
+from gradaudit.engine.lifeline import Lifeline
 from gradaudit.engine.worker import work
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -88,11 +89,13 @@ def received_command(control: socket.socket) -> tuple[Clone | Work, socket.socke
     return pickle.loads(message[LENGTH:]), end
 
 
-def main(descriptor: int) -> NoReturn:
-    """Be the first template, in a fresh interpreter."""
+def main(descriptor: int, lifeline: Lifeline) -> NoReturn:
+    """Be the first template, in a fresh interpreter that hangs by a lifeline; it ends its clones with itself."""
     warnings.simplefilter("ignore")
     os.setsid()
-    Template(socket.socket(fileno=descriptor)).serve(SHARED)
+    _import(SHARED)
+    lifeline.cut()
+    Template(socket.socket(fileno=descriptor)).serve(())
 
 
 class Template:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gradaudit.targets.op import Array, Op, OpOfMany
 
 
-@dataclass
-class Calls:
-    """How often an op was called.
+class CountedOp:
+    """An op that behaves as another does, and counts its calls.
 
     Attributes:
         forwards: points that forward was evaluated at; several at a time are as many.
@@ -19,26 +17,10 @@ class Calls:
 
     """
 
-    forwards: int = 0
-    backwards: int = 0
-
-
-class CountedOp:
-    """An op that behaves as another does, and counts its calls.
-
-    Attributes:
-        calls: how many there were.
-
-    """
-
     def __init__(self, op: Op) -> None:
         self._op = op
-        self.calls = Calls()
-
-    @property
-    def forwards(self) -> int:
-        """Points that forward was evaluated at."""
-        return self.calls.forwards
+        self.forwards = 0
+        self.backwards = 0
 
     def __getattr__(self, name: str) -> Any:
         """Return what else the op has, such as the parameters of a module."""
@@ -46,7 +28,7 @@ class CountedOp:
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return all outputs for these inputs."""
-        self.calls.forwards += 1
+        self.forwards += 1
         return self._op.forward(inputs)
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
@@ -57,7 +39,7 @@ class CountedOp:
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array | None]:
         """Return the vector-Jacobian product for each input that backward answers for."""
-        self.calls.backwards += 1
+        self.backwards += 1
         return self._op.backward(upstream, inputs, outputs)
 
 
@@ -68,13 +50,11 @@ class CountedOpOfMany(CountedOp):
         self, inputs: Mapping[str, Array], varied: str, points: Array
     ) -> Sequence[tuple[Array, ...] | None]:
         """Return all outputs at each of several points."""
-        self.calls.forwards += len(points)
+        self.forwards += len(points)
         many: OpOfMany = self._op  # type: ignore[assignment]
         return many.forward_many(inputs, varied, points)
 
 
 def counting(op: Op) -> CountedOp:
-    """Return an op with its calls counted; one that counts them already as it is."""
-    if isinstance(op, CountedOp):
-        return op
+    """Return an op with its calls counted."""
     return CountedOpOfMany(op) if isinstance(op, OpOfMany) else CountedOp(op)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +120,59 @@ def test_a_template_that_its_worker_stops_ends_with_the_time_limit() -> None:
     with workers(1, timeout=0.5) as tasks:
         assert mapped(tasks, stops_its_template, ()) == [Lost("exceeded its time limit of 0.5 s", 0.5)]
         assert mapped(tasks, pow, (2, 3)) == [8]
+
+
+USES_WORKERS = """
+from gradaudit.engine.executor import Task
+from gradaudit.engine.fresh import FreshWorker
+from gradaudit.engine.forked import ForkedWorker
+from gradaudit.engine.pool import Workers
+
+if __name__ == "__main__":
+    list(Workers(1, 60, {place}).map(pow, [Task((2, 3), preload=("never_there",))]))
+"""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_process_that_imports_ends_with_the_one_that_it_is_for(place: Any, tmp_path) -> None:
+    (tmp_path / "never_there.py").write_text(
+        "import os, pathlib\n"
+        "pathlib.Path(__file__).with_name('process').write_text(str(os.getpid()))\n"
+        "while True: pass\n"
+    )
+    (tmp_path / "script.py").write_text(USES_WORKERS.format(place=place.__name__))
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    script = subprocess.Popen([sys.executable, tmp_path / "script.py"], env=os.environ | {"PYTHONPATH": path})
+    file = tmp_path / "process"
+    wait_until(lambda: file.exists() and file.read_text())
+    script.kill()
+    script.wait()
+    wait_until(lambda: not alive(int(file.read_text())), seconds=2)
+
+
+def test_a_lifeline_ends_a_busy_process_until_it_is_cut() -> None:
+    program = "import sys; from gradaudit.engine.lifeline import Lifeline; line = Lifeline({}); {}\nprint(flush=True)\n"
+    ends = {}
+    for cut in (True, False):
+        ours, theirs = socket.socketpair()
+        text = program.format(theirs.fileno(), "line.cut()" if cut else "") + "while True: pass"
+        with theirs:
+            process = subprocess.Popen([sys.executable, "-c", text], pass_fds=[theirs.fileno()], stdout=subprocess.PIPE)
+        with ours, process:
+            process.stdout.readline()
+            ours.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5 if cut else 2)
+            ends[cut] = process.poll()
+            process.kill()
+    assert ends == {True: None, False: 0}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
 
 
 def test_what_a_task_starts_ends_with_it(tmp_path) -> None:

@@ -22,7 +22,7 @@ def stepping(folder: Path, kind: str) -> Audit:
     return audit(
         folder,
         model="step_modules:build",
-        loss="modules_by_name:loss",
+        loss="step_modules:loss",
         tape="torch",
         params={"kind": kind},
         inputs=inputs,

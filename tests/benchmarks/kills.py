@@ -1,0 +1,255 @@
+"""Kills at random moments: of a run, its workers and its templates, by all four signals, and what is lost by them.
+
+A run that is killed is resumed, and killed again, until it comes to its end; after each kill
+
+- no process of the run is alive two seconds later,
+- the store is sound, holds all that it held before, and the report is whole or not there,
+- no other file is left behind;
+
+what was recorded is not audited again, and the run's last report is that of a run that nobody disturbed, but for times.
+A run of which only a worker or a template is killed goes on by itself and reports all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+ENDED = "runs that came to their end"
+
+INTERRUPTED = 130
+"""The exit status of a run that was asked to end."""
+
+OPS = 24
+
+SECONDS_LEFT = 2.0
+"""How long a process of a run that was killed may live on."""
+
+MARK = "GRADAUDIT_KILLED"
+"""A variable in the environment of all processes of a run, by which they are found."""
+
+SLOW = """
+import os, time
+
+def square(x, name):
+    with open(f"calls/{name}", "a") as file:
+        file.write(os.environ["GRADAUDIT_KILLED"] + "\\n")
+    time.sleep(0.002)
+    return x * x
+
+def right(u, x):
+    return 2 * x * u
+
+def wrong(u, x):
+    gradient = 2 * x * u
+    gradient.flat[2] *= 1.5
+    return gradient
+"""
+
+COMMAND = [sys.executable, "-m", "gradaudit", "run", "specs.yaml", "-q", "-j", "2"]
+
+WHOLE_RESULTS = (
+    "SELECT op, content FROM documents JOIN results ON results.id = result JOIN subjects ON subjects.id = subject"
+)
+
+Recorded = dict[str, bytes]
+"""What a store holds whole, by op."""
+
+
+def written(folder: Path) -> None:
+    """Write a project of ops that take their time and note the run that calls them."""
+    (folder / "calls").mkdir()
+    (folder / "slow.py").write_text(SLOW)
+    (folder / "specs.yaml").write_text(
+        yaml.safe_dump_all(
+            {
+                "op": f"op_{k}",
+                "target": {"forward": "slow:square", "backward": f"slow:{'wrong' if k % 3 == 2 else 'right'}"},
+                "inputs": {"x": {"shape": [4], "range": [0.5, 1.5]}},
+                "params": {"name": f"op_{k}"},
+            }
+            for k in range(OPS)
+        )
+    )
+
+
+class Killed:
+    """A project whose runs are killed.
+
+    Attributes:
+        ends: how many kills there were, of what, by which signal; and what went wrong, which nothing should.
+
+    """
+
+    def __init__(self, folder: Path, seed: int, patience: float = SECONDS_LEFT) -> None:
+        written(folder)
+        self.ends: Counter[str] = Counter()
+        self.wrong: Counter[str] = Counter()
+        self._folder = folder
+        self._random = random.Random(seed)
+        self._runs = 0
+        self._patience = patience
+        began = time.perf_counter()
+        self._run("--no-store", "--json", "whole.json").wait()
+        self._usual = time.perf_counter() - began
+        self._whole = timeless(folder / "whole.json")
+
+    def kill(self, count: int) -> None:
+        """Kill so many processes, in as many runs as that takes, and let the last run end."""
+        while count > 0 or self._recorded():
+            before = self._recorded()
+            process = self._run("--store", "s.db", "--resume", "--json", "out.json")
+            victim = self._kill(process) if count > 0 else ""
+            process.wait()
+            count -= bool(victim)
+            self._look(before)
+            if process.returncode == INTERRUPTED:
+                self.wrong["reports of less than is recorded"] += (
+                    reported(self._folder / "out.json") != self._recorded().keys()
+                )
+            if process.returncode == 1:
+                self._ended()
+            elif victim != "the run":
+                self.wrong[f"{victim or 'nothing'} killed ended the run with {process.returncode}"] += 1
+
+    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+        self._runs += 1
+        with open(self._folder / "said", "wb") as said:
+            return subprocess.Popen(
+                [*COMMAND, *arguments],
+                env=os.environ | {MARK: self._mark},
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                cwd=self._folder,
+            )
+
+    @property
+    def _mark(self) -> str:
+        return f"{os.getpid()}-{self._runs}"
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> str:
+        """Kill the run or a process of it at a random moment; return which, empty where it had ended by then."""
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(self._random.uniform(0.1, 1.0) * self._usual)
+            return ""
+        number = self._random.choice(SIGNALS)
+        others = [found for found in marked(self._mark) if found != process.pid]
+        chosen = self._random.choice(others) if others and self._random.random() < 0.5 else process.pid
+        with suppress(OSError):
+            what = "the run" if chosen == process.pid else kind_of(chosen, process.pid)
+            os.kill(chosen, number)
+            self.ends[f"{what}, {number.name}"] += 1
+            return what
+        return ""
+
+    def _look(self, before: Recorded) -> None:
+        end = time.monotonic() + self._patience
+        while (left := marked(self._mark)) and time.monotonic() < end:
+            time.sleep(0.02)
+        now = self._recorded()
+        self.wrong["processes that live on"] += len(left)
+        self.wrong["recorded results that are lost or changed"] += len(before.items() - now.items())
+        files = {path.name for path in self._folder.iterdir()}
+        known = {
+            "calls",
+            "slow.py",
+            "specs.yaml",
+            "whole.json",
+            "out.json",
+            "said",
+            "s.db",
+            "s.db-wal",
+            "s.db-shm",
+            "__pycache__",
+        }
+        self.wrong["files left behind"] += len(files - known)
+        self.wrong["tracebacks"] += b"Traceback" in (self._folder / "said").read_bytes()
+        if "out.json" in files:
+            with suppress(ValueError):
+                timeless(self._folder / "out.json")
+                self.wrong["reports cut off"] -= 1
+            self.wrong["reports cut off"] += 1
+        again = {op for op in before if self._mark in (self._folder / "calls" / op).read_text().split()}
+        self.wrong["recorded cases audited again"] += len(again)
+
+    def _recorded(self) -> Recorded:
+        path = self._folder / "s.db"
+        if not path.exists():
+            return {}
+        with closing(sqlite3.connect(path)) as connection:
+            if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                self.wrong["damaged stores"] += 1
+            with suppress(sqlite3.OperationalError):  # killed before it had tables
+                return dict(connection.execute(WHOLE_RESULTS).fetchall())
+        return {}
+
+    def _ended(self) -> None:
+        """Compare the report of a run that came to its end with that of one that nobody disturbed; begin anew."""
+        self.ends[ENDED] += 1
+        self.wrong["other results"] += timeless(self._folder / "out.json") != self._whole
+        for path in (*self._folder.glob("s.db*"), *(self._folder / "calls").iterdir()):
+            path.unlink()
+        (self._folder / "out.json").unlink()
+
+
+def timeless(path: Path) -> dict[str, Any]:
+    """Return a JSON report without times."""
+    made: dict[str, Any] = json.loads(path.read_text())
+    made["summary"]["seconds"] = 0
+    for result in made["results"]:
+        result["seconds"] = 0
+    return made
+
+
+def reported(path: Path) -> set[str]:
+    """Return the ops that a JSON report tells of; none where there is no report."""
+    return {result["op"] for result in json.loads(path.read_text())["results"]} if path.exists() else set()
+
+
+def marked(mark: str) -> list[int]:
+    """Return the living processes with a mark in the environment that they began with."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
+def kind_of(process: int, run: int) -> str:
+    """Return what a process of a run is: the worker is a template's child that works in the run's folder."""
+    folders = [os.readlink(f"/proc/{number}/cwd") for number in (process, run)]
+    return "a worker" if folders[0] == folders[1] else "a template"
+
+
+def killed(count: int, seed: int = 0, patience: float = SECONDS_LEFT) -> Killed:
+    """Kill so many processes of runs of a project; return what came of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = Killed(Path(folder), seed, patience)
+        project.kill(count)
+        return project
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    made = killed(count)
+    print(json.dumps({"kills": made.ends, "wrong": +made.wrong}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
