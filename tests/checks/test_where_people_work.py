@@ -93,6 +93,45 @@ class TestStaircases:
         assert (only(straight).verdict, "straight-through" in codes(straight)) == (Verdict.INCONCLUSIVE, True)
         assert only(audit(stairs, lambda u, x: 2 * u, array("x", (3, 4), 0.5, 1.5))).verdict is Verdict.FAIL
 
+    @pytest.mark.parametrize("step", [0.1, 0.3, 0.6])
+    def test_coarse_stairs_accuse_nobody_and_pass_nobody(self, step: float) -> None:
+        """Most of a path lies on flat parts: the step is where forward changes most."""
+        stairs = lambda x: np.round(x / step) * step  # noqa: E731
+        for seed in range(4):
+            x = array("x", (8 if seed % 2 else 37,), -1.5, 1.5)
+            assert only(audit(stairs, lambda u, x: u.copy(), x, seed=seed)).verdict is not Verdict.FAIL
+            wrong = only(audit(stairs, lambda u, x: 1.3 * u, x, seed=seed)).verdict
+            assert wrong is Verdict.FAIL or (step > 0.5 and wrong is Verdict.INCONCLUSIVE)
+
+    @pytest.mark.parametrize(
+        ("forward", "surrogate"),
+        [
+            (np.sign, lambda u, x: u * (np.abs(x) <= 1)),
+            (np.sign, lambda u, x: u.copy()),
+            (lambda x: (x > 0.5) * 1.0, lambda u, x: u / (1 + np.pi**2 * (x - 0.5) ** 2)),
+            (lambda x: np.round(np.clip(x, -1, 1)), lambda u, x: u * (np.abs(x) <= 1)),
+        ],
+        ids=["sign, clipped", "sign, straight through", "a spike", "three values"],
+    )
+    def test_one_step_is_evidence_of_no_slope(self, forward: Any, surrogate: Any) -> None:
+        for seed in range(3):
+            found = audit(forward, surrogate, array("x", (8 if seed % 2 else 37,), -2, 2), seed=seed)
+            assert (only(found).verdict, "straight-through" in codes(found)) == (Verdict.INCONCLUSIVE, True)
+
+    @pytest.mark.parametrize(
+        ("forward", "backward"),
+        [
+            (lambda x: np.maximum(x, 0), lambda u, x: u.copy()),
+            (lambda x: x * (np.arange(x.size) % 3 > 0), lambda u, x: u.copy()),
+            (lambda x: np.clip(x, -1, 1), lambda u, x: u.copy()),
+            (lambda x: np.sign(x) + np.maximum(x, 0), lambda u, x: u.copy()),
+        ],
+        ids=["relu", "a mask", "clip", "a step and a slope"],
+    )
+    def test_where_forward_is_flat_and_has_no_steps_alone_a_slope_fails(self, forward: Any, backward: Any) -> None:
+        for seed in range(2):
+            assert only(audit(forward, backward, array("x", (20,), -2, 2), seed=seed)).verdict is Verdict.FAIL
+
     def test_zeros_do_not_pass_where_forward_rounds_to_bfloat16(self) -> None:
         import ml_dtypes
 

@@ -1,14 +1,15 @@
 """Asked before an accusation: whether forward obeys the gradient theorem at the scales that were differenced.
 
 A forward that iterates until it is good enough, looks values up, rounds inside or rounds on purpose has local slopes
-that are evidence of nothing. An accusation that rests on them is withdrawn where one of two things is shown:
+that are evidence of nothing. An accusation that rests on them is withdrawn where one of three things is shown:
 
+- *Step*: forward is constant but for one or two steps. Whatever is claimed is another function's derivative.
 - *Jump*: forward jumps, found by bisection, as no function with a derivative can, and along paths through half of the
   domain the change of forward and the integral of the claim stay within a few such jumps of each other.
 - *Length*: along such paths they differ by far less than the accusation foretells and by next to nothing of what
   forward changes by, while the local mismatch is there at other points too, now with one sign and now with the other.
 
-A claim that is wrong by a factor, a term or a region does neither.
+A claim that is wrong by a factor, a term or a region does none of these where forward is smooth.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
 from gradaudit.numerics.path.nodes import Floats
+from gradaudit.numerics.path.step_function import is_flat, step_of
 
 Differences = Callable[[dict[str, Array], str, NDArray[np.intp]], Floats]
 """Takes all inputs, the name of one and positions in it; returns central differences of the loss there."""
@@ -44,6 +46,10 @@ TAIL_OF_JUMPS = 4.0
 COARSE = 0.01
 COARSE_TAIL = 1.2
 """A jump above this part of forward's change is a staircase's step: nothing remains of it but the step itself."""
+
+COARSE_TAIL_OF_MANY = math.sqrt(math.log(2 / 1e-4) / 2)
+"""Likewise where many move, relative to the root of the sum of their squares. Each is off by one of two values that lie
+a step apart, and by none on average: Hoeffding's bound holds but once in 10,000."""
 
 AT_MOST = 1.25
 """With a jump: largest difference along paths, relative to what the accusation foretells. A staircase's steps make up
@@ -86,7 +92,7 @@ class Ruling:
     Attributes:
         withdrawn: whether forward is shown to break the gradient theorem where it was differenced.
         code: ``approximate-forward`` or ``straight-through`` where withdrawn.
-        by: ``jump`` or ``length`` where withdrawn.
+        by: ``step``, ``jump`` or ``length`` where withdrawn.
         jump: the largest jump of ``<upstream, forward>`` that was found; 0 where there is none.
         forward_error: the largest difference between forward's change and the claim's integral, in units of the loss.
         supported: that, relative to forward's change: a relative tolerance below it asks for more than forward is.
@@ -134,6 +140,10 @@ def arbitrate(
     start = claim.values(claim.inputs)
     ruled = None
     seen: list[LongPath] = []
+    if start is not None and is_flat(claim, accused, start):
+        step = step_of(claim, _worst(accused, max(TOGETHER)), start, rng)
+        if step:
+            return _step_function(step, claim.forwards - at[0], claim.backwards - at[1])
     if start is not None:
         for many in TOGETHER:
             ruled, seen = _ruled(claim, _worst(accused, many), start, rng, measured, paths)
@@ -168,15 +178,24 @@ def _others_too(
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
         # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
         many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
-        most = max(_most(ruled.jump, path.change), ALIKE * error) * many
+        most = max(_most(ruled.jump, path.change, _size(group)), ALIKE * error) * many
         if path.surely_apart > most or (_size(group) == 1 and path.apart > NOT_FOLLOWED * most):
             return False
     return True
 
 
-def _most(jump: float, change: float) -> float:
-    """Return how far forward's error may take a path from the claim where forward jumps by so much."""
-    return (COARSE_TAIL if jump > COARSE * change else TAIL_OF_JUMPS) * jump
+def _most(jump: float, change: float, many: int = 1) -> float:
+    """Return how far forward's error may take a path from the claim, for each of the elements that move.
+
+    Args:
+        jump: by how much forward jumps, in units of the loss.
+        change: by how much it changes along the path.
+        many: how many elements move.
+
+    """
+    if jump <= COARSE * change:
+        return TAIL_OF_JUMPS * jump
+    return (COARSE_TAIL if many == 1 else COARSE_TAIL_OF_MANY) * jump
 
 
 def _standing(seen: list[LongPath], forwards: int, backwards: int) -> Ruling:
@@ -186,6 +205,14 @@ def _standing(seen: list[LongPath], forwards: int, backwards: int) -> Ruling:
     if not seen:
         reason = "no path through the domain could be evaluated"
     return Ruling(False, None, None, 0.0, apart, relative, reason, forwards, backwards)
+
+
+def _step_function(step: float, forwards: int, backwards: int) -> Ruling:
+    reason = (
+        f"forward is constant but for steps of up to {step:.1e} in the loss, so its derivative is zero where it has"
+        " one; backward means another function's derivative: name that function in `surrogate:`"
+    )
+    return Ruling(True, "straight-through", "step", step, step, math.inf, reason, forwards, backwards)
 
 
 def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backwards: int) -> Ruling:

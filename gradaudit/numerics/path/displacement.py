@@ -78,7 +78,7 @@ class Room:
         behind = xp.where(signs < 0, self.up, self.down)
         turned = (ahead < wanted) & (behind > ahead)
         signs = xp.where(turned, -signs, signs)
-        return signs * xp.clip(xp.minimum(wanted, xp.where(turned, behind, ahead)), 0.0, None)
+        return signs * xp.clip(xp.minimum(wanted, parts * xp.where(turned, behind, ahead)), 0.0, None)
 
     def without(self, blocked: Array, moved: Array, shorter: float) -> Room:
         """Return the room where blocked elements cannot go again the way that they moved; only a part of it."""

@@ -52,6 +52,7 @@ class LongPath:
         foretold: how far apart they would be if the accused mismatch were an error all along.
         leap: the largest change of their difference between neighbouring nodes.
         leap_between: the times of these.
+        steepest_between: the times of the neighbouring nodes between which forward itself changes most.
         slope: the claimed slope at the point.
         piece: the part of the path where the leap is.
         route: where it leads.
@@ -66,6 +67,7 @@ class LongPath:
     foretold: float
     leap: float
     leap_between: tuple[float, float]
+    steepest_between: tuple[float, float]
     slope: float
     piece: Piece
     route: Route
@@ -106,9 +108,11 @@ def walk_far(
         pieces[worst : worst + 1] = [calls.piece(piece.start, middle), calls.piece(middle, piece.stop)]
     if apart is None:
         return None
-    times, differences, integral = apart
+    times, differences, claimed = apart
+    integral = float(claimed[-1])
     leaps = np.abs(np.diff(differences))
     k = int(leaps.argmax())
+    steepest = int(np.abs(np.diff(differences + claimed)).argmax())
     foretold = math.sqrt(
         sum(float(((on_host(route.moved[name])[places] * off) ** 2).sum()) for name, (places, off) in accused.items())
     )
@@ -122,6 +126,7 @@ def walk_far(
         foretold=foretold,
         leap=float(leaps[k]),
         leap_between=(float(times[k]), float(times[k + 1])),
+        steepest_between=(float(times[steepest]), float(times[steepest + 1])),
         slope=calls.slope,
         piece=next(piece for piece in pieces if times[k + 1] <= piece.stop),
         route=route,
@@ -192,51 +197,72 @@ class _Calls:
         return self._claim.change(values, self._start), slope
 
 
-def _integrated(pieces: list[Piece]) -> tuple[Floats, Floats, float] | None:
-    """Return all times, forward's change less the claim's integral at each, and the whole integral; None for NaN."""
-    times, apart, integral = [np.zeros(1)], [np.zeros(1)], 0.0
+def _integrated(pieces: list[Piece]) -> tuple[Floats, Floats, Floats] | None:
+    """Return all times, forward's change less the claim's integral at each, and that integral; None for NaN."""
+    times, apart, integrals = [np.zeros(1)], [np.zeros(1)], [np.zeros(1)]
     for piece in pieces:
         length = piece.stop - piece.start
-        so_far = integral + INTEGRALS @ piece.slopes * length
+        so_far = integrals[-1][-1] + INTEGRALS @ piece.slopes * length
         times.append(piece.start + TIMES[1:] * length)
         apart.append((piece.changes - so_far)[1:])
-        integral = float(so_far[-1])
-    if not math.isfinite(integral) or not all(np.isfinite(part).all() for part in apart):
+        integrals.append(so_far[1:])
+    if not all(np.isfinite(part).all() for part in (*apart, *integrals)):
         return None
-    return np.concatenate(times), np.concatenate(apart), integral
+    return np.concatenate(times), np.concatenate(apart), np.concatenate(integrals)
 
 
 def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
     """Return the size of a jump of the loss where it leaps most, by bisection; 0 where forward is steep and no more.
 
-    What leaps is forward's change less the claim's integral. Between the steps of a staircase that drifts as far as it
-    leaps at them; there forward's change itself shows where they are.
+    What leaps is forward's change less the claim's integral. On the flat parts of a staircase that drifts as far as it
+    leaps at the steps; where forward itself changes most there is a step.
     """
     roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
-    for claimed in (path.piece.claimed, lambda time: 0.0):
-        found = _bisected(claim, path, start, claimed)
-        if found > roundoff:
-            return found
+    for between, claimed in ((path.leap_between, path.piece.claimed), (path.steepest_between, _nothing)):
+        jump, length = bisected(claim, path.route, start, between, claimed)
+        if jump > max(roundoff, STEEPER * abs(path.slope) * length):
+            return jump
     return 0.0
 
 
-def _bisected(claim: Claim, path: LongPath, start: Values, claimed: Callable[[float], float]) -> float:
-    """Return how much more forward changes than it may, over the smallest interval that bisection comes to."""
+def _nothing(time: float) -> float:
+    return 0.0
+
+
+def bisected(
+    claim: Claim,
+    route: Route,
+    start: Values,
+    between: tuple[float, float],
+    claimed: Callable[[float], float] = _nothing,
+) -> tuple[float, float]:
+    """Return how much more forward changes than is claimed where it does so most, by bisection.
+
+    Args:
+        claim: forward.
+        route: where the inputs go.
+        start: what forward returned at the route's start.
+        between: two times.
+        claimed: takes a time and returns the change that is claimed since the start; default: none.
+
+    Returns:
+        The size of the change over the smallest interval that bisection comes to, and the length of that in time.
+
+    """
 
     def change(time: float) -> float:
-        values = claim.values(path.route.at(time))
+        values = claim.values(route.at(time))
         return claim.change(values, start) - claimed(time) if values is not None else math.nan
 
-    low, high = path.leap_between
+    low, high = between
     below, above = change(low), change(high)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         if not low < middle < high:
             break
-        between = change(middle)
-        if abs(between - below) > abs(above - between):
-            high, above = middle, between
+        there = change(middle)
+        if abs(there - below) > abs(above - there):
+            high, above = middle, there
         else:
-            low, below = middle, between
-    jump = abs(above - below)
-    return jump if jump > STEEPER * abs(path.slope) * (high - low) else 0.0
+            low, below = middle, there
+    return abs(above - below), high - low

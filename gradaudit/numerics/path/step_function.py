@@ -1,0 +1,79 @@
+"""Forwards that are constant but for one or two steps: a sign, a threshold, a rounding to three values.
+
+Their derivative is zero wherever there is one. A backward that returns anything else means the derivative of another
+function, and so few steps say too little of it to hold the claim against them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradaudit.numerics.arrays import count, like, on_host
+from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.displacement import Room, Route
+from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, bisected
+
+INTERVALS = 16
+"""Equal parts of a path: two steps within one of them count as one."""
+
+FEW = 2
+"""Steps along a path. What lies between steps leaves a claim open to one of them, so one part in as many as there are:
+three are the first that tell a claim from its half (see ``AGREES`` of the arbiter)."""
+
+FLAT = 1e-3
+"""Numerical gradient, relative to the claim, that is none."""
+
+
+def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
+    """Whether the numerical gradient is zero wherever the claim is accused: the mismatch is the claim itself."""
+    gradients = claim.gradients(claim.inputs, start)
+    if gradients is None:
+        return False
+    return all(
+        bool((np.abs(on_host(gradients[name])[places] - off) <= FLAT * np.abs(off)).all())
+        for name, (places, off) in accused.items()
+    )
+
+
+def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Generator) -> float:
+    """Return the largest step of the loss along paths of single accused elements; 0 if one does more than step.
+
+    Args:
+        claim: forward at the accused point.
+        accused: elements that are moved, one after the other.
+        start: what forward returned at the point.
+        rng: random stream of the paths.
+
+    """
+    largest = 0.0
+    for name, (places, _) in accused.items():
+        x = claim.inputs[name]
+        room = Room.of(x, claim.domains[name], SHARE)
+        for place in places:
+            moving = np.zeros(count(x))
+            moving[place] = rng.choice((-1.0, 1.0))
+            steps = _steps(claim, Route(claim.inputs, {name: room.draw(rng, like(moving, x))}), start)
+            if steps is None:
+                return 0.0
+            largest = max(largest, *steps, 0.0)
+    return largest
+
+
+def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
+    """Return the steps along a route; None if they are not few, or if forward changes between them."""
+    roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
+    found: list[float] = []
+    before = start
+    for k in range(INTERVALS):
+        after = claim.values(route.at((k + 1) / INTERVALS))
+        if after is None:
+            return None
+        change = abs(claim.change(after, before))
+        if change > roundoff:
+            jump, _ = bisected(claim, route, start, (k / INTERVALS, (k + 1) / INTERVALS))
+            found.append(change)
+            # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
+            if len(found) > FEW or jump <= 0.49 * change:
+                return None
+        before = after
+    return found
