@@ -182,6 +182,7 @@ class Result:
         checked: number of indices that were decided one way or the other, or tried.
         wrong: number of wrong indices (exhaustive) or of those found (search).
         evaluations: forwards spent on this input's numerical gradient.
+        forwards, backwards: calls that the whole audit of its case took, the same for each of the case's results.
         seconds: wall time spent on this input.
         method: ``exhaustive`` or ``search``.
         miss_probability: bound on the chance that a wrong index was missed.
@@ -211,6 +212,8 @@ class Result:
     checked: int = 0
     wrong: int = 0
     evaluations: int = 0
+    forwards: int = 0
+    backwards: int = 0
     seconds: float = 0.0
     method: str = "exhaustive"
     miss_probability: float = 0.0

@@ -25,6 +25,8 @@ from gradaudit.spec.draw import UndrawableError
 from gradaudit.spec.model_targets import FlowTarget, LearningTarget
 from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.targets import opened, written_backwards
+from gradaudit.targets.counted import Calls, counting
+from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import LostOpError, Op, OpError
 
 
@@ -36,16 +38,23 @@ def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]]
         reached: opens its op, with params bound, for as long as the audit lasts.
 
     """
-    op: Op | None = None
+    op: Any = None
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
             with reached(case) as op:
-                return AUDITS.get(type(case.target), audit_op)(case, op)
+                op = op if isinstance(op, ModelOp) else counting(op)
+                audit = AUDITS.get(type(case.target), audit_op)(case, op)
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
-            failed = failed_audit(case, said, (finding,) if finding else ())
-            return failed if op is None else replace(failed, results=_placed(failed.results, op))
+            audit = failed_audit(case, said, (finding,) if finding else ())
+            audit = audit if op is None else replace(audit, results=_placed(audit.results, op))
+    return audit if op is None else replace(audit, results=_counted(audit.results, op.calls))
+
+
+def _counted(results: tuple[Result, ...], calls: Calls) -> tuple[Result, ...]:
+    """Add to the results of a case the calls that its audit took."""
+    return tuple(replace(result, forwards=calls.forwards, backwards=calls.backwards) for result in results)
 
 
 def audit_op(case: Case, op: Op) -> Audit:

@@ -89,7 +89,7 @@ def _audited(case: Case, op: ModelOp) -> Audit:
         results = _with_flow(subject, results, left, added)
     unregistered = [_unregistered(case, *found) for found in unregistered_parameters(subject)]
     ended = _timed([*results.values(), *unregistered], time.perf_counter() - started)
-    checking = op.passes - sum(result.evaluations for result in ended)
+    checking = op.calls.forwards - sum(result.evaluations for result in ended)
     return Audit(concluded(case, ended, (*noticed, *numbers)), checking)
 
 

@@ -78,28 +78,28 @@ def root_test(subject: FlowSubject, names: Sequence[str]) -> RootTested:
             be told of here: the model cannot be run in double precision, or draws anew at each run.
 
     """
-    before = subject.op.passes
+    before = subject.op.calls.forwards
     root = _Root(subject, names)
     right: dict[str, float] = {}
     unresolved: dict[str, float] = {}
     left = [name for name in names if name in root.claims]
     try:
         if not root.is_same():
-            return RootTested({}, {}, subject.op.passes - before)
+            return RootTested({}, {}, subject.op.calls.forwards - before)
         for step in STEPS:
             seen = root.resolutions(left, step)
             if seen is None:
-                return RootTested(right, {}, subject.op.passes - before)
+                return RootTested(right, {}, subject.op.calls.forwards - before)
             unresolved |= {name: min(error, unresolved.get(name, error)) for name, error in seen.items()}
             right |= {name: error for name, error in seen.items() if error <= CLEAR}
             left = [name for name in left if name not in right]
             if not left:
                 break
     except OpError:
-        return RootTested({}, {}, subject.op.passes - before)
+        return RootTested({}, {}, subject.op.calls.forwards - before)
     right |= {name: unresolved[name] for name in left if unresolved[name] <= ENOUGH}
     open_ones = {name: unresolved[name] for name in left if name not in right}
-    return RootTested(right, open_ones, subject.op.passes - before)
+    return RootTested(right, open_ones, subject.op.calls.forwards - before)
 
 
 class _Root:

@@ -16,6 +16,7 @@ from gradaudit.learning.train import Lesson, train
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.model_targets import LearningTarget
+from gradaudit.targets.counted import Calls
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
@@ -33,7 +34,7 @@ def audit_learning(case: Case, op: ModelOp) -> Audit:
         return gradients
     results = [replace(made, input=f"model.{LOSS}") if made.input == LOSS else made for made in gradients.results]
     try:
-        course = _trained(case, lesson)
+        course = _trained(case, lesson, op.calls)
     except OpError as error:
         trained, findings = blank_result(case, LOSS, str(error)), [error.finding] if error.finding else []
     else:
@@ -48,11 +49,11 @@ def _target(case: Case) -> LearningTarget:
     return case.target
 
 
-def _trained(case: Case, lesson: Lesson) -> Course:
+def _trained(case: Case, lesson: Lesson, calls: Calls) -> Course:
     target = _target(case)
     with seeded(case.seed), in_words("training"):
         step = opened_optimiser(target.optimiser, lesson.tape, lesson.tape.parameters(lesson.model), target.folder)
-        return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed)
+        return train(lesson, step, epochs=target.epochs, batch_size=target.batch_size, seed=case.seed, calls=calls)
 
 
 def _trained_result(case: Case, course: Course) -> Result:

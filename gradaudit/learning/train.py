@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradaudit.learning.course import Course, Moment, Passage
 from gradaudit.results import Measured
+from gradaudit.targets.counted import Calls
 from gradaudit.targets.op import OpError
 from gradaudit.targets.tapes.tape import Model, Tape, Tensor
 from gradaudit.targets.words import in_words
@@ -53,7 +54,7 @@ class Lesson:
         return len(self.inputs[0])
 
 
-def train(lesson: Lesson, step: Step, *, epochs: int, batch_size: int | None, seed: int) -> Course:
+def train(lesson: Lesson, step: Step, *, epochs: int, batch_size: int | None, seed: int, calls: Calls) -> Course:
     """Train a model and return what was seen.
 
     Training ends early where the loss is not finite any more.
@@ -64,12 +65,14 @@ def train(lesson: Lesson, step: Step, *, epochs: int, batch_size: int | None, se
         epochs: how often the data is gone through.
         batch_size: examples in a batch, drawn anew without replacement in each epoch; None for all at once, in order.
         seed: of the order of examples.
+        calls: what the model's calls are added to.
 
     Raises:
         OpError: where model, loss, tape or optimiser raise, or the loss is no scalar.
 
     """
-    watch = _Watch(lesson)
+    watch = _Watch(lesson, calls)
+    before = calls.forwards
     order = np.random.default_rng(seed)
     started = time.process_time()
     measured = [watch.measure(0, batch_size)]
@@ -86,7 +89,7 @@ def train(lesson: Lesson, step: Step, *, epochs: int, batch_size: int | None, se
             measured.append(watch.measure(epoch, batch_size))
             diverged = diverged or (None if math.isfinite(measured[-1].loss) else Moment(epoch, k))
     seconds = time.process_time() - started
-    return Course(tuple(measured), watch.passages(), watch.steps, watch.forwards, seconds, diverged)
+    return Course(tuple(measured), watch.passages(), watch.steps, calls.forwards - before, seconds, diverged)
 
 
 def _is_measured(epoch: int, epochs: int) -> bool:
@@ -119,8 +122,8 @@ class _Watch:
     """A model in training, and what is noted of it."""
 
     lesson: Lesson
+    calls: Calls
     steps: int = 0
-    forwards: int = 0
     seen: dict[str, _Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -135,6 +138,7 @@ class _Watch:
         value = lesson.loss(self._output(chosen), [target[chosen] for target in lesson.targets])
         if not math.isfinite(scalar(tape, value)):
             return False
+        self.calls.backwards += 1
         with in_words("backward"):
             tape.backward(value)
         for name, tensor in parameters.items():
@@ -176,7 +180,7 @@ class _Watch:
         }
 
     def _output(self, chosen: Any) -> Tensor:
-        self.forwards += 1
+        self.calls.forwards += 1
         return self.lesson.run([array[chosen] for array in self.lesson.inputs])
 
     def _note(self, name: str, gradient: Array | None, moment: Moment) -> None:

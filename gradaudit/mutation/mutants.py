@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradaudit.mutation.faults import FAULTS, Planter
+from gradaudit.source.computing import computing
 from gradaudit.source.modules import Module, assigned_names, statements
 from gradaudit.source.reach import ReachFinder
 from gradaudit.source.text import Edit, SourceText, decoded
@@ -146,11 +147,15 @@ def _parts(top: ast.stmt, attribute: str) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(top, ast.ClassDef):
         wanted = _methods(top, attribute.rpartition(".")[2])
         for method in wanted:
-            yield from ((f"{top.name}.{method.name}", node) for line in method.body for node in _computing(line))
+            yield from (
+                (f"{top.name}.{method.name}", node)
+                for line in method.body
+                for node in computing(line, _is_no_computation)
+            )
     elif isinstance(top, ast.FunctionDef):
-        yield from ((top.name, node) for line in top.body for node in _computing(line))
+        yield from ((top.name, node) for line in top.body for node in computing(line, _is_no_computation))
     else:
-        yield from ((assigned_names(top)[0], node) for node in _computing(top))
+        yield from ((assigned_names(top)[0], node) for node in computing(top, _is_no_computation))
 
 
 def _methods(owner: ast.ClassDef, name: str) -> list[ast.FunctionDef]:
@@ -165,16 +170,8 @@ def _methods(owner: ast.ClassDef, name: str) -> list[ast.FunctionDef]:
     return list(found.values())
 
 
-def _computing(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and what is below it, but not annotations, signatures, and what only complains."""
-    if isinstance(node, (ast.Assert, ast.arguments)) or _complains(node):
-        return
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name not in ("annotation", "returns", "decorator_list"):
-            for below in value if isinstance(value, list) else [value]:
-                if isinstance(below, ast.AST):
-                    yield from _computing(below)
+def _is_no_computation(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Assert, ast.arguments)) or _complains(node)
 
 
 def _complains(node: ast.AST) -> bool:

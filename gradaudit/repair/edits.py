@@ -9,6 +9,7 @@ from itertools import pairwise
 from gradaudit.mutation.faults import OTHER_FUNCTION, REDUCTIONS
 from gradaudit.repair.surroundings import Surroundings, is_loaded
 from gradaudit.repair.wrapping import with_calls
+from gradaudit.source.computing import computing
 from gradaudit.source.text import Edit, SourceText
 
 FAMILIES = (
@@ -41,22 +42,15 @@ Maker = Callable[[ast.AST, Surroundings], Iterator[Edit]]
 def edits(make: Maker, body: Sequence[ast.stmt], around: Surroundings) -> Iterator[Edit]:
     """Yield the edits of one kind of the statements of a function, each once."""
     seen = set()
-    for node in (node for statement in body for node in _computing(statement)):
+    for node in (node for statement in body for node in computing(statement, _is_left_alone)):
         for edit in make(node, around):
             if edit not in seen and around.text.slice(edit.start, edit.end) != edit.replacement:
                 seen.add(edit)
                 yield edit
 
 
-def _computing(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, (ast.Assert, ast.Raise, ast.FunctionDef, ast.ClassDef)):
-        return
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name not in ("annotation", "returns", "decorator_list"):
-            for below in value if isinstance(value, list) else [value]:
-                if isinstance(below, ast.AST):
-                    yield from _computing(below)
+def _is_left_alone(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Assert, ast.Raise, ast.FunctionDef, ast.ClassDef))
 
 
 def signs(node: ast.AST, around: Surroundings) -> Iterator[Edit]:

@@ -53,6 +53,7 @@ def document(results: list[Result], tally: Tally, seconds: float) -> dict[str, A
     """Return the whole document as plain data."""
     summary: dict[str, Any] = {str(verdict): tally.total.verdicts[verdict] for verdict in _ORDER}
     summary |= {"evaluations": tally.total.evaluations, "check_evaluations": tally.check_evaluations}
+    summary |= {"forwards": tally.total.forwards, "backwards": tally.total.backwards}
     return {
         "schema": SCHEMA,
         "summary": summary | {"seconds": seconds},
@@ -79,6 +80,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "evaluations": result.evaluations,
         "seconds": result.seconds,
         "method": result.method,
+        "forwards": result.forwards,
+        "backwards": result.backwards,
         "location": {"file": source.file, "line": source.line},
         "miss_probability": plain(result.miss_probability),
         "resolution": plain(result.resolution),

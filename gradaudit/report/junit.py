@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from gradaudit.engine.events import CaseFinished, Event, RunFinished
-from gradaudit.report.files import AtomicFile
 from gradaudit.report.mismatch import case_blocks
+from gradaudit.report.results_report import ResultsReport
 from gradaudit.results import Result, Verdict
 
 MAX_ROWS = 20
@@ -18,19 +17,12 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot hold, not even escaped."""
 
 
-class JunitReport:
-    """A handler of events that writes one test for each result, in a suite for each module, when the run ends."""
+class JunitReport(ResultsReport):
+    """Writes one test for each result, in a suite for each module."""
 
-    def __init__(self, file: AtomicFile) -> None:
-        self._file = file
-        self._results: list[Result] = []
-
-    def __call__(self, event: Event) -> None:
-        """Collect results; write them at the end."""
-        if isinstance(event, CaseFinished):
-            self._results += event.results
-        elif isinstance(event, RunFinished):
-            self._file.write(junit_xml(self._results))
+    def text(self, results: Sequence[Result], *, interrupted: bool) -> str:
+        """Return the XML; that a run was interrupted cannot be said in it."""
+        return junit_xml(results)
 
 
 def junit_xml(results: Sequence[Result]) -> str:

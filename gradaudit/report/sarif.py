@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gradaudit.engine.events import CaseFinished, Event, RunFinished
 from gradaudit.guides import finding_names, finding_page
 from gradaudit.report.failures import UNEXPLAINED, Failure, cause_of, gathered
-from gradaudit.report.files import AtomicFile
 from gradaudit.report.github import seen_from_workspace
 from gradaudit.report.mismatch import block
+from gradaudit.report.results_report import ResultsReport
 from gradaudit.results import Result, Verdict
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -36,20 +35,12 @@ OTHERS = {
 """Rules for causes that are no finding: their id, and what they say."""
 
 
-class SarifReport:
-    """A handler of events that writes a result for each gradient that did not end as expected, when the run ends."""
+class SarifReport(ResultsReport):
+    """Writes a result for each gradient that did not end as expected."""
 
-    def __init__(self, file: AtomicFile) -> None:
-        self._file = file
-        self._results: list[Result] = []
-
-    def __call__(self, event: Event) -> None:
-        """Collect results; write them at the end."""
-        if isinstance(event, CaseFinished):
-            self._results += event.results
-        elif isinstance(event, RunFinished):
-            document = sarif_document(self._results, interrupted=event.interrupted)
-            self._file.write(json.dumps(document, indent=1) + "\n")
+    def text(self, results: Sequence[Result], *, interrupted: bool) -> str:
+        """Return the log as JSON."""
+        return json.dumps(sarif_document(results, interrupted=interrupted), indent=1) + "\n"
 
 
 def sarif_document(results: Sequence[Result], *, interrupted: bool = False) -> dict[str, Any]:

@@ -11,17 +11,24 @@ from gradaudit.results import Verdict
 
 @dataclass
 class Row:
-    """What is counted for a module, or for the whole run."""
+    """What is counted for a module, or for the whole run.
+
+    ``evaluations`` are the forwards spent on gradients, ``forwards`` and ``backwards`` all calls of whole audits.
+    """
 
     ops: set[str] = field(default_factory=set)
     cases: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     evaluations: int = 0
+    forwards: int = 0
+    backwards: int = 0
     seconds: float = 0.0
 
     def add(self, event: CaseFinished) -> None:
         """Count a case in."""
         self.cases += 1
+        self.forwards += event.results[0].forwards
+        self.backwards += event.results[0].backwards
         for result in event.results:
             self.ops.add(result.op)
             self.verdicts[result.verdict] += 1

@@ -310,7 +310,7 @@ def _cells(name: str, row: Row) -> list[Text | str]:
         f"{len(row.ops)}",
         f"{row.cases:,}",
         *verdicts,
-        f"{row.evaluations:,}",
+        f"{row.forwards:,}",
         f"{row.seconds:.2f} s",
     ]
 
@@ -338,4 +338,8 @@ def _conclusion(tally: Tally, event: RunFinished) -> Text:
         text.append("nothing was audited", style="bold yellow")
     if tally.skipped:
         text.append(", ").append(f"{tally.skipped:,} skipped", style="yellow")
-    return text.append(f" ({numbers.seconds(event.seconds)})")
+    cost = numbers.seconds(event.seconds)
+    if total.forwards:
+        forwards, backwards = numbers.counted(total.forwards, "forward"), numbers.counted(total.backwards, "backward")
+        cost = f"{forwards} and {backwards}, {cost}"
+    return text.append(f" ({cost})")

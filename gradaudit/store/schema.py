@@ -102,6 +102,8 @@ MIGRATIONS = (
     """
     ALTER TABLE runs ADD COLUMN planned TEXT NOT NULL DEFAULT '[]';
     """,
+    # Results that were kept whole without the calls of their audits cannot stand for an audit of today.
+    "DELETE FROM documents",
 )
 """What leads from each version of the schema to the next: a new version is one more entry, no entry is ever edited."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gradaudit.targets.op import Array, Op, OpOfMany
 
 
-class CountedOp:
-    """An op that behaves as another does, and counts its calls.
+@dataclass
+class Calls:
+    """How often an op was called.
 
     Attributes:
         forwards: points that forward was evaluated at; several at a time are as many.
@@ -17,10 +19,26 @@ class CountedOp:
 
     """
 
+    forwards: int = 0
+    backwards: int = 0
+
+
+class CountedOp:
+    """An op that behaves as another does, and counts its calls.
+
+    Attributes:
+        calls: how many there were.
+
+    """
+
     def __init__(self, op: Op) -> None:
         self._op = op
-        self.forwards = 0
-        self.backwards = 0
+        self.calls = Calls()
+
+    @property
+    def forwards(self) -> int:
+        """Points that forward was evaluated at."""
+        return self.calls.forwards
 
     def __getattr__(self, name: str) -> Any:
         """Return what else the op has, such as the parameters of a module."""
@@ -28,7 +46,7 @@ class CountedOp:
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return all outputs for these inputs."""
-        self.forwards += 1
+        self.calls.forwards += 1
         return self._op.forward(inputs)
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
@@ -39,7 +57,7 @@ class CountedOp:
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array | None]:
         """Return the vector-Jacobian product for each input that backward answers for."""
-        self.backwards += 1
+        self.calls.backwards += 1
         return self._op.backward(upstream, inputs, outputs)
 
 
@@ -50,11 +68,13 @@ class CountedOpOfMany(CountedOp):
         self, inputs: Mapping[str, Array], varied: str, points: Array
     ) -> Sequence[tuple[Array, ...] | None]:
         """Return all outputs at each of several points."""
-        self.forwards += len(points)
+        self.calls.forwards += len(points)
         many: OpOfMany = self._op  # type: ignore[assignment]
         return many.forward_many(inputs, varied, points)
 
 
 def counting(op: Op) -> CountedOp:
-    """Return an op with its calls counted."""
+    """Return an op with its calls counted; one that counts them already as it is."""
+    if isinstance(op, CountedOp):
+        return op
     return CountedOpOfMany(op) if isinstance(op, OpOfMany) else CountedOp(op)

@@ -20,6 +20,7 @@ from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
 from gradaudit.spec.model_targets import ModelTarget
 from gradaudit.targets.batch import batch_of, second_batch, targets_in
+from gradaudit.targets.counted import Calls
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError
@@ -68,7 +69,7 @@ class ModelOp:
         trained: the model's parameters, by the path that leads to each, or by another name where an input has that.
         second: arrays of another batch, by name; empty where there is none.
         unregistered: tracked tensors of the model that are not among its parameters, by their paths.
-        passes: how often the model was run.
+        calls: how often the model was run, and reverse mode from its loss.
         held: what is held constant in ``forward``, by its position in a recording of the tape.
         uncast: whether it is run without the casts to narrower dtypes that a framework makes by itself.
 
@@ -82,7 +83,7 @@ class ModelOp:
     trained: Mapping[str, Tensor]
     second: Mapping[str, Array] = field(default_factory=dict)
     unregistered: Mapping[str, Tensor] = field(default_factory=dict)
-    passes: int = 0
+    calls: Calls = field(default_factory=Calls)
     held: Mapping[int, Array] = field(default_factory=dict)
     uncast: bool = False
 
@@ -113,7 +114,7 @@ class ModelOp:
             raise OpError("\n".join([said + hint, *places])) from None
 
     def _run(self, arrays: Mapping[str, Array]) -> Run:
-        self.passes += 1
+        self.calls.forwards += 1
         with seeded(0), in_words("forward"), self.tape.exact(), self._casting():
             for name, tensor in self.trained.items():
                 if name in arrays:
@@ -184,6 +185,7 @@ class ModelOp:
 
     def reverse(self, run: Run) -> None:
         """Run reverse mode from a loss."""
+        self.calls.backwards += 1
         with in_words("backward"), self.tape.exact(), self._casting():
             self.tape.backward(run.loss)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -216,3 +217,34 @@ def test_a_run_that_is_stopped_keeps_what_it_finished(settled: Path, number: sig
         (run,) = runs(connection)
     assert not run.complete
     assert run.interrupted is (number != signal.SIGKILL)
+
+
+def test_calls_are_told_of_each_case_and_of_the_run_whatever_happens_between(gradaudit, project) -> None:
+    code = """
+def square(x):
+    open("forwards", "a").write("f")
+    return x * x
+
+
+def right(u, x):
+    open("backwards", "a").write("b")
+    return 2 * x * u
+"""
+    Path("counted.py").write_text(code)
+    target = {"forward": "counted:square", "backward": "counted:right"}
+    write_project(project, *[spec(name, target=target) for name in ("one", "two")])
+
+    def summary(*arguments: str) -> tuple[int, int]:
+        told = gradaudit("run", "-j", "2", "--json", "out.json", *arguments).stdout.splitlines()[-1]
+        document = json.loads(Path("out.json").read_text())
+        total = document["summary"]
+        assert f"({total['forwards']} forwards and {total['backwards']} backwards, " in told
+        for what in ("forwards", "backwards"):
+            assert sum(result[what] for result in document["results"]) == total[what]
+        assert total["forwards"] == total["evaluations"] + total["check_evaluations"]
+        return total["forwards"], total["backwards"]
+
+    called = summary()
+    assert called == (Path("forwards").stat().st_size, Path("backwards").stat().st_size)
+    assert summary("--resume") == called
+    assert Path("forwards").stat().st_size == called[0]  # nothing was audited again

@@ -7,39 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from modules_by_name import Computing, by_name, drawn
 from torch import nn
 from torch.nn import functional
 
-MADE: dict[str, Callable[[], Any]] = {}
-
-
-class Computing(nn.Module):
-    def __init__(self, compute: Any, **parts: Any) -> None:
-        super().__init__()
-        self.compute = compute
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, x: Any) -> Any:
-        return self.compute(self, x)
-
-
-def module(make: Callable[[], Any]) -> Callable[[], Any]:
-    MADE[make.__name__] = make
-    return make
-
-
-def build(kind: str) -> Any:
-    torch.manual_seed(0)
-    return MADE[kind]()
-
-
-def loss(output: Any) -> Any:
-    return (output**2).mean() + 0.3 * output.mean()
-
-
-def drawn(*shape: int) -> Any:
-    return nn.Parameter(torch.randn(*shape))
+module, build = by_name()
 
 
 class WithoutInput(torch.autograd.Function):

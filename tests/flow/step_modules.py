@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from odd_modules import Computing, drawn
+from modules_by_name import Computing, by_name, drawn
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-MADE: dict[str, Callable[[], Any]] = {}
-
-
-def module(make: Callable[[], Any]) -> Callable[[], Any]:
-    MADE[make.__name__] = make
-    return make
-
-
-def build(kind: str) -> Any:
-    torch.manual_seed(0)
-    return MADE[kind]()
-
-
-def loss(output: Any) -> Any:
-    return (output**2).mean() + 0.3 * output.mean()
+module, build = by_name()
 
 
 class Scaled(torch.autograd.Function):

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from odd_modules import Computing
+from modules_by_name import Computing, by_name
 from torch import nn
 
-MADE: dict[str, Callable[[], Any]] = {}
-
-
-def module(make: Callable[[], Any]) -> Callable[[], Any]:
-    MADE[make.__name__] = make
-    return make
-
-
-def build(kind: str) -> Any:
-    torch.manual_seed(0)
-    return MADE[kind]()
-
-
-def loss(output: Any) -> Any:
-    return (output**2).mean() + 0.3 * output.mean()
+module, build = by_name()
 
 
 @module
@@ -75,4 +60,6 @@ class Experts(nn.Module):
         return self.experts[int(x.sum() > 0)](x)
 
 
-MADE["experts"] = Experts
+@module
+def experts() -> Any:
+    return Experts()

@@ -61,11 +61,11 @@ def explained(folder: Path, style: str, faults: str) -> tuple[dict[str, str], in
         lost = {name: found for name in subject.names if (found := unreached_parameter(subject, name))}
         left = [name for name in subject.names if name not in lost]
         wrong = [name for name in left if not {**(one := root_test(subject, [name])).right, **one.unresolved}]
-        before = subject.op.passes
+        before = subject.op.calls.forwards
         culprits = Culprits(subject, wrong, [], {})
         messages = {name: culprits.of(name).in_words() for name in wrong}
         messages |= {name: "; ".join([found.message, *culprits.of_lost(name)]) for name, found in lost.items()}
-        return messages, subject.op.passes - before
+        return messages, subject.op.calls.forwards - before
 
 
 @pytest.mark.parametrize("style", STYLES)

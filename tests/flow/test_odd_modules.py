@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 
 def odd(folder: Path, kind: str, **more: Any) -> Audit:
     inputs = {"x": {"shape": [5, 6], "differentiable": False}}
-    named = {"model": "odd_modules:build", "loss": "odd_modules:loss", "tape": "torch"}
+    named = {"model": "odd_modules:build", "loss": "modules_by_name:loss", "tape": "torch"}
     return audit(folder, params={"kind": kind}, inputs=inputs, **named, **more)
 
 

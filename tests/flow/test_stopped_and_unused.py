@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 
 def stopping(folder: Path, kind: str, **more: Any) -> Audit:
-    named = {"model": "stopping_modules:build", "loss": "stopping_modules:loss", "tape": "torch"}
+    named = {"model": "stopping_modules:build", "loss": "modules_by_name:loss", "tape": "torch"}
     inputs = {"x": {"shape": [5, 4], "differentiable": False}}
     return audit(folder, params={"kind": kind}, inputs=inputs, **named, **more)
 

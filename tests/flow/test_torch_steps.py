@@ -22,7 +22,7 @@ def stepping(folder: Path, kind: str) -> Audit:
     return audit(
         folder,
         model="step_modules:build",
-        loss="step_modules:loss",
+        loss="modules_by_name:loss",
         tape="torch",
         params={"kind": kind},
         inputs=inputs,

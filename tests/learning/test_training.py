@@ -11,13 +11,14 @@ from weight import Number, descent, lesson
 
 from gradaudit.learning.course import Course, Moment
 from gradaudit.learning.train import MAX_MEASUREMENTS, Lesson, train
+from gradaudit.targets.counted import Calls
 from gradaudit.targets.op import OpError
 
 ONES = [1.0, 1.0, 1.0]
 
 
 def trained(own: Lesson, rate: float = 0.25, **settings: Any) -> Course:
-    defaults: dict[str, Any] = {"epochs": 4, "batch_size": None, "seed": 0}
+    defaults: dict[str, Any] = {"epochs": 4, "batch_size": None, "seed": 0, "calls": Calls()}
     with np.errstate(all="ignore"):
         return train(own, descent(own.tape, rate), **defaults | settings)  # type: ignore[arg-type]
 

@@ -24,6 +24,8 @@ CONTRACT = {
         "error": 0,
         "evaluations": 0,
         "check_evaluations": 0,
+        "forwards": 0,
+        "backwards": 0,
         "seconds": 0.0,
     },
     "results": [
@@ -40,6 +42,8 @@ CONTRACT = {
             "evaluations": 0,
             "seconds": 0.0,
             "method": "exhaustive|search",
+            "forwards": 0,
+            "backwards": 0,
             "location": {"file": "", "line": 0},
             "miss_probability": 0.0,
             "resolution": 0.0,
@@ -105,6 +109,8 @@ def test_the_summary_counts(tmp_path) -> None:
         "error": 1,
         "evaluations": 207,
         "check_evaluations": 8,
+        "forwards": 280,
+        "backwards": 32,
         "seconds": 1.5,
     }
 

@@ -26,6 +26,7 @@ def test_every_number(events, result) -> None:
     assert (tally.total.cases, tally.modules["normalization"].cases) == (3, 2)
     assert tally.total.verdicts == {Verdict.PASS: 2, Verdict.FAIL: 2}
     assert (tally.total.evaluations, tally.check_evaluations) == (157, 6)
+    assert (tally.total.forwards, tally.total.backwards) == (3 * 70, 3 * 8)  # those of a case are told with each input
     assert tally.total.seconds == pytest.approx(1.75)
     assert tally.expected_failures == 1
     assert tally.unexpected == {Verdict.FAIL: 1}
