@@ -15,6 +15,7 @@ from gradaudit.cli.init import init
 from gradaudit.cli.lint import lint
 from gradaudit.cli.merge import merge
 from gradaudit.cli.mutate import mutate
+from gradaudit.cli.record import record
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
 
@@ -30,6 +31,7 @@ app.command()(coverage)
 app.command()(mutate)
 app.command()(lint)
 app.command()(init)
+app.command()(record)
 app.command()(merge)
 app.command()(history)
 app.command()(diff)

@@ -148,3 +148,12 @@ def forward_method(names: Collection[str], backward: str) -> str:
     if (named := naming(backward)) and named.op in by_snake:
         return by_snake[named.op]
     return next((by_snake[one] for one in FORWARD_METHODS if one in by_snake), "")
+
+
+def methods_of(kind: type) -> tuple[str, str]:
+    """Return the forward and the backward of a class: of its own before those that it inherits, which may be empty."""
+    inherited = [one for one in dir(kind) if not (one.startswith("__") and one != "__call__")]
+    own = [name for name in vars(kind) if name in inherited]
+    backward = backward_method(own) or backward_method(inherited)
+    forward = forward_method([one for one in own if one != backward], backward)
+    return forward or forward_method([one for one in inherited if one != backward], backward), backward

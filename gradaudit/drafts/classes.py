@@ -6,13 +6,13 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.coverage.naming import BACKWARD_METHODS, backward_method, forward_method
+from gradaudit.coverage.naming import BACKWARD_METHODS, methods_of
 from gradaudit.drafts.functions import (
     CACHE,
     OUTPUT,
@@ -27,6 +27,7 @@ from gradaudit.drafts.functions import (
     split_arguments,
 )
 from gradaudit.drafts.guess import Guess, Subject
+from gradaudit.drafts.held import Kept, parameters_in
 from gradaudit.drafts.inputs import Candidate, candidates, ranges
 from gradaudit.drafts.settings import setting, takes_logarithm, tree_of, words_compared
 from gradaudit.spec.op_targets import Convention, LayerTarget
@@ -54,18 +55,9 @@ SIZES: tuple[tuple[str, tuple[int, ...]], ...] = (
 """Sizes that constructors are given, no two alike."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A parameter of a layer: the name that it has as an input, where it lies, and what it holds."""
-
-    name: str
-    place: str
-    array: Array
-
-
 def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
     """Yield the ways to make an instance of a class, and to call its forward and backward."""
-    forward, backward = _methods(kind)
+    forward, backward = methods_of(kind)
     if not backward or not forward:
         return
     own = getattr(kind, forward), getattr(kind, backward)
@@ -75,18 +67,9 @@ def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
     for made, arrays in _constructors(kind):
         for inputs, params in split_arguments(getattr(kind, forward), skip=0 if _is_static(kind, forward) else 1):
             if inputs:
-                layer = _Layer(places, name, kind, forward, backward, tuple(inputs), made, params, tuple(arrays))
+                layer = Layer(places, name, kind, forward, backward, tuple(inputs), made, params, tuple(arrays))
                 drawn = ranges(inputs, logarithm=takes_logarithm(getattr(kind, forward)))
                 yield Subject(candidates(inputs) | arrays, made | params, layer.outputs, layer.guesses, drawn)
-
-
-def _methods(kind: type) -> tuple[str, str]:
-    """Return the forward and the backward of a class: of its own before those that it inherits, which may be empty."""
-    inherited = [one for one in dir(kind) if not (one.startswith("__") and one != "__call__")]
-    own = [name for name in vars(kind) if name in inherited]
-    backward = backward_method(own) or backward_method(inherited)
-    forward = forward_method([one for one in own if one != backward], backward)
-    return forward or forward_method([one for one in inherited if one != backward], backward), backward
 
 
 def _is_static(kind: type, method: str) -> bool:
@@ -162,7 +145,23 @@ def _size(name: str) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
+    """A class, made and called as is guessed.
+
+    Attributes:
+        places: where it is imported from.
+        name: dotted, in its module.
+        kind: the class.
+        forward: the method.
+        backward: the method.
+        inputs: what forward takes, in order.
+        made: settings of the constructor.
+        params: settings of forward.
+        given: the arrays that the constructor takes, by keyword.
+        recorded: what each argument of backward was where a call was seen; empty where none was.
+
+    """
+
     places: Places
     name: str
     kind: type
@@ -172,6 +171,7 @@ class _Layer:
     made: Mapping[str, Any]
     params: Mapping[str, Any]
     given: tuple[str, ...]
+    recorded: Mapping[str, str] = field(default_factory=dict)
 
     def _instance(self, arrays: Mapping[str, Array]) -> Any:
         return self.kind(**deepcopy(dict(self.made)), **{name: arrays[name].copy() for name in self.given})
@@ -191,9 +191,11 @@ class _Layer:
         return _output_place(layer) if returned is None else ""
 
     def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """Return the output that counts at these inputs."""
         return [out for out in map(as_array, self._run(arrays)[1][:1]) if out is not None]
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        """Yield how backward may be called at these inputs, and where gradients lie then."""
         layer, members = self._run(arrays)
         before = parameters_in(self._instance(arrays)) or _made_late(layer, arrays, members)
         out = as_array(members[0])
@@ -281,8 +283,10 @@ class _Layer:
 
     def _words(self, asked: Sequence[str], *, cached: bool) -> dict[str, str]:
         """Return what each argument of backward means: by its name, else what is left over."""
-        words: dict[str, str] = {}
+        words = {name: self.recorded[name] for name in asked if self.recorded.get(name)}
         for name in asked:
+            if name in words:
+                continue
             if name in self.inputs:
                 words[name] = name
             elif cached and CACHE.fullmatch(name.lower().strip("_")):
@@ -362,41 +366,3 @@ def _left_for(name: str, array: Array, after: Sequence[Kept], data: Sequence[str
         if one.array.shape == array.shape and (named or generic):
             return one.place
     return ""
-
-
-def parameters_in(layer: Any) -> list[Kept]:
-    """Return the floating arrays that an object holds, in its attributes and in the dicts, lists and objects there."""
-    seen: set[int] = set()
-    arrays = []
-    for kept in _held(layer, "", "", 0, set()):
-        if id(kept.array) not in seen:
-            seen.add(id(kept.array))
-            arrays.append(kept)
-    return arrays
-
-
-DEEPEST = 3
-"""How far below a layer its parameters are looked for."""
-
-
-def _held(owner: Any, place: str, word: str, depth: int, above: set[int]) -> Iterator[Kept]:
-    if isinstance(owner, np.ndarray):
-        if owner.dtype.kind == "f" and owner.size:
-            yield Kept(word, place, owner)
-        return
-    if depth > DEEPEST or id(owner) in above:
-        return
-    for inner, name, value in _parts(owner, place, word, depth):
-        yield from _held(value, inner, name, depth + 1, above | {id(owner)})
-
-
-def _parts(owner: Any, place: str, word: str, depth: int) -> Iterator[tuple[str, str, Any]]:
-    """Yield the place, the name and the value of each thing that an object holds."""
-    if isinstance(owner, dict):
-        yield from ((f"{place}['{key}']", key, value) for key, value in owner.items() if isinstance(key, str))
-    elif isinstance(owner, (list, tuple)):
-        yield from ((f"{place}[{k}]", f"{word}{k}", value) for k, value in enumerate(owner))
-    elif depth == 0 or (hasattr(owner, "__dict__") and not isinstance(owner, type) and not inspect.isroutine(owner)):
-        for name, value in vars(owner).items():
-            inner = f"{place}.{name}" if place else name
-            yield inner, word if name in ("data", "value") and word else name, value

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradaudit.drafts.functions import Places, split_arguments
 from gradaudit.drafts.guess import Guess, Subject
+from gradaudit.drafts.held import GRADIENTS, VALUES
 from gradaudit.drafts.inputs import Candidate, candidates
 from gradaudit.drafts.settings import tree_of
 from gradaudit.spec.op_targets import ClosureTarget
@@ -22,8 +23,6 @@ from gradaudit.targets.python import as_array
 
 Array = NDArray[Any]
 
-VALUES = ("data", "value", "val", "array", "arr", "values", "x", "tensor", "_data", "item")
-GRADIENTS = ("grad", "gradient", "_grad", "g", "adjoint", "deriv", "derivative", "grads")
 CLOSURES = (
     "_backward",
     "backward_fn",
@@ -49,12 +48,12 @@ CLOSURES = (
 
 def closure_subjects(places: Places, name: str, module: ModuleType, function: Callable[..., Any]) -> Iterator[Subject]:
     """Yield the ways to call a function that makes a tensor with a closure."""
-    kinds = _tensors(module, name)
+    kinds = tensors_for(module, name)
     method = "." in name
     for kind in kinds:
         for elementwise in (False, True):
             for inputs, params in _ways(function, method=method):
-                call = _Call(places, name, kind, function, tuple(inputs), params, elementwise)
+                call = TensorCall(places, name, kind, function, tuple(inputs), params, elementwise)
                 shapes: Mapping[str, tuple[Candidate, ...]] = {
                     name: tuple(one for one in options if one.shape) for name, options in candidates(inputs).items()
                 }
@@ -72,7 +71,7 @@ def _ways(function: Callable[..., Any], *, method: bool) -> Iterator[tuple[list[
             yield inputs, params
 
 
-def _tensors(module: ModuleType, name: str) -> list[type]:
+def tensors_for(module: ModuleType, name: str) -> list[type]:
     """Return the classes that tensors may be instances of: the function's own, else those with values and gradients."""
     if "." in name:
         return [getattr(module, name.partition(".")[0])]
@@ -88,7 +87,20 @@ def _mentions_gradient(kind: type) -> bool:
 
 
 @dataclass(frozen=True)
-class _Call:
+class TensorCall:
+    """A function of tensors, whose output carries a closure.
+
+    Attributes:
+        places: where it is imported from.
+        name: dotted, in its module.
+        kind: the class of tensors.
+        function: takes tensors.
+        inputs: names of its tensors, in order.
+        params: settings, passed by keyword.
+        elementwise: whether tensors are numbers.
+
+    """
+
     places: Places
     name: str
     kind: type
@@ -108,6 +120,7 @@ class _Call:
         return self.kind(float(value.reshape(-1)[0]) if self.elementwise else value.copy())
 
     def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """Return the values of the tensor that it makes."""
         _, out = self._out(arrays)
         if not isinstance(out, self.kind):
             return []
@@ -117,6 +130,7 @@ class _Call:
         return [] if array is None else [array.astype(np.float64)]
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        """Yield where its closure lies, and what it hands on."""
         tensors, out = self._out(arrays)
         closure = next((one for one in CLOSURES if callable(getattr(out, one, None))), "")
         if not closure:

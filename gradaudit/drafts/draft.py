@@ -70,7 +70,7 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
         op: the name of the op in reports.
 
     """
-    location, module = _location(one), _module(one)
+    location, module = location_of(one), module_of(one)
     if one.kind is Kind.PATTERN:
         return _drafted_in_c(one, file, op)
     try:
@@ -125,7 +125,7 @@ def _drafted_in_c(one: BackwardPass, file: Path, op: str) -> Drafted:
         found = c_guess(file, one.name)
     except (NoCallError, OpError) as error:
         return uncalled(one, op, str(error))
-    return Drafted(one, (case_of(found, op, _module(one), _location(one)),), found.guess.said)
+    return Drafted(one, (case_of(found, op, module_of(one), location_of(one)),), found.guess.said)
 
 
 def _best(tried: Tried, op: str, module: str, location: Location) -> Case | None:
@@ -142,28 +142,30 @@ def _best(tried: Tried, op: str, module: str, location: Location) -> Case | None
 def uncalled(one: BackwardPass, op: str, reason: str) -> Drafted:
     """Return what is told of a backward pass that no guess fits: that it is undecided, and why."""
     said = f"how is it called? {reason}"
-    bare = bare_case(UncalledTarget(said, Path()), {}, _location(one))
-    return Drafted(one, (replace(bare, op=op, module=_module(one), notes=said),), said)
+    bare = bare_case(UncalledTarget(said, Path()), {}, location_of(one))
+    return Drafted(one, (replace(bare, op=op, module=module_of(one), notes=said),), said)
 
 
-def _location(one: BackwardPass) -> Location:
+def location_of(one: BackwardPass) -> Location:
+    """Return where a pass is reported to be."""
     return Location(one.file, one.line, 1)
 
 
-def _module(one: BackwardPass) -> str:
+def module_of(one: BackwardPass) -> str:
+    """Return the group that a pass is reported under."""
     return one.file.stem if one.file.stem != "__init__" else one.file.parent.name
 
 
 def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
-    places, module = _imported(file, home)
+    places, module = imported(file, home)
     made_by = one.name.partition(".__init__.<locals>.")[0]
     if made_by != one.name:  # a slope that a constructor hands to the class that it inherits from
-        return class_subjects(places, made_by, _held(module, made_by)[1])
+        return class_subjects(places, made_by, held_by_name(module, made_by)[1])
     if one.kind in (Kind.FUNCTION, Kind.VALUE_AND_GRAD, Kind.CLASS, Kind.CLOSURE):
-        owner, held = _held(module, one.name)
+        owner, held = held_by_name(module, one.name)
         if one.kind is Kind.VALUE_AND_GRAD:
             return value_and_grad_subjects(places, one.name, held)
-        if one.kind is Kind.CLASS and _takes_context(held):
+        if one.kind is Kind.CLASS and takes_context(held):
             return context_subjects(places, one.name, held, module)
         if one.kind is Kind.CLASS:
             return class_subjects(places, one.name, held)
@@ -171,13 +173,13 @@ def _subjects(one: BackwardPass, file: Path, home: Path) -> Iterator[Subject]:
             return chain(closure_subjects(places, one.name, module, held), pulled_subjects(places, one.name, held))
         return _pair(places, one.name, owner, held)
     if one.kind is Kind.TORCH_FUNCTION:
-        return _function_class(places, one.name, module, _held(module, one.name)[1])
+        return _function_class(places, one.name, module, held_by_name(module, one.name)[1])
     if one.kind is Kind.JAX:
-        return framework_subjects(places, one.name, "jax", _held(module, one.name)[1])
+        return framework_subjects(places, one.name, "jax", held_by_name(module, one.name)[1])
     raise NoGuessError(f"it is written as {one.kind}: name it in a spec")
 
 
-def _takes_context(kind: Any) -> bool:
+def takes_context(kind: Any) -> bool:
     """Whether a class's forward is static and takes a context first."""
     forward = inspect.getattr_static(kind, "forward", None)
     if not isinstance(forward, (staticmethod, classmethod)):
@@ -206,7 +208,8 @@ def _pair(places: Places, name: str, owner: Any, backward: Any) -> Iterator[Subj
     return pair_subjects(places, dotted, name, getattr(owner, forward), backward)
 
 
-def _held(module: Any, name: str) -> tuple[Any, Any]:
+def held_by_name(module: Any, name: str) -> tuple[Any, Any]:
+    """Return what a dotted name is of, and what it names; raises NoGuessError where there is no such thing."""
     owner, held = module, module
     for part in name.split("."):
         owner = held
@@ -216,8 +219,14 @@ def _held(module: Any, name: str) -> tuple[Any, Any]:
     return owner, held
 
 
-def _imported(file: Path, home: Path) -> tuple[Places, Any]:
-    """Import the module of a file, from the nearest folder that it can be imported from."""
+def imported(file: Path, home: Path) -> tuple[Places, Any]:
+    """Import the definitions of a file, from the nearest folder that it can be imported from.
+
+    Raises:
+        NoGuessError: where its name or its text is not Python's.
+        OpError: where it cannot be imported from any.
+
+    """
     tree = read_tree(file)
     if isinstance(tree, str):
         raise NoGuessError(tree)

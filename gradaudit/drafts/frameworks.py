@@ -25,21 +25,25 @@ def framework_subjects(
     """Yield the ways to call a function of a framework, without its first arguments (``ctx``)."""
     for inputs, params in split_arguments(function, skip):
         if inputs:
-            call = _Call(FrameworkTarget(framework, places.named(name), None, places.folder), params)
+            call = FrameworkCall(FrameworkTarget(framework, places.named(name), None, places.folder), params)
             yield Subject(candidates(inputs), params, call.outputs, call.guesses)
 
 
 @dataclass(frozen=True)
-class _Call:
+class FrameworkCall:
+    """A function of a framework with its settings."""
+
     target: FrameworkTarget
     params: Mapping[str, Any]
 
     def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """Return its outputs at these inputs."""
         inputs = tuple(Input(name, one.shape, one.dtype.name, one.dtype.kind == "f") for name, one in arrays.items())
         op = open_op(replace(bare_case(self.target, self.params), inputs=inputs))
         return [np.asarray(out) for out in op.forward(dict(arrays)) if out is not None]
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        """Yield the only way to call it."""
         names = tuple(name for name, one in arrays.items() if one.dtype.kind == "f")
         said = f"{self.target.function}({', '.join(arrays)}), differentiated by {self.target.framework}"
         yield Guess(self.target, names, said)

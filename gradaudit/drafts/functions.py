@@ -140,7 +140,7 @@ def pair_subjects(
         packs = packs_in(forward, params)
         names, left = _unpacked(forward, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
-            pair = _Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
+            pair = Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
             drawn = ranges(names, logarithm=takes_logarithm(forward))
             yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses, drawn)
 
@@ -171,7 +171,24 @@ def _unpacked(function: Callable[..., Any], inputs: Sequence[str], packs: Mappin
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
+    """A forward with its backward, called as is guessed.
+
+    Attributes:
+        places: where both are imported from.
+        forward_name: dotted, in its module.
+        backward_name: the same.
+        forward: the function.
+        backward: the function.
+        inputs: names of forward's inputs, in order.
+        params: settings, passed by keyword.
+        packs: arguments that are dicts or lists of inputs.
+        context: a class of contexts that forward takes one of first, ``module:name``; empty for none.
+        recorded: what each argument of backward was where a call was seen; empty where none was.
+        lists: those of the packs that are lists; None where the source tells.
+
+    """
+
     places: Places
     forward_name: str
     backward_name: str
@@ -181,12 +198,15 @@ class _Pair:
     params: Mapping[str, Any]
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     context: str = ""
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    lists: tuple[str, ...] | None = None
 
     @property
     def _lists(self) -> tuple[str, ...]:
-        return lists_in(self.forward, self.packs)
+        return lists_in(self.forward, self.packs) if self.lists is None else self.lists
 
     def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """Return the output that counts at these inputs."""
         members = self._members(arrays)
         return [out for out in map(as_array, members[:1]) if out is not None]
 
@@ -195,6 +215,7 @@ class _Pair:
         return list(members_of(self.forward(*given, **deepcopy(dict(self.params)))).values())
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        """Yield how backward may be called at these inputs."""
         members = self._members(arrays)
         out = as_array(members[0])
         assert out is not None
@@ -242,6 +263,9 @@ class _Pair:
 
     def _calls(self, members: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
         """Yield what backward may take, in order; whether another may be meant is said with it."""
+        if self.recorded and all(self.recorded.values()):
+            yield list(self.recorded.values()), False
+            return
         asked = [
             one.name
             for one in arguments_of(self.backward)
@@ -320,20 +344,28 @@ def pulled_subjects(places: Places, name: str, function: Any) -> Iterator[Subjec
     """Yield the ways to call a function that returns its output with a closure which takes the upstream."""
     for inputs, params in split_arguments(function):
         if inputs:
-            pulled = _Pulled(places, name, pull.__name__, function, pull, tuple(inputs), params)
+            pulled = Pulled(places, name, pull.__name__, function, pull, tuple(inputs), params)
             yield Subject(candidates(inputs), params, pulled.forward_outputs, pulled.guesses)
 
 
 def context_subjects(places: Places, name: str, kind: Any, module: Any) -> Iterator[Subject]:
     """Yield the ways to call a class whose static forward and backward take a context first."""
+    for inputs, params in split_arguments(kind.forward, skip=1):
+        if inputs:
+            pair = with_context(places, name, kind, module, inputs, params)
+            yield Subject(candidates(inputs), params, pair.forward_outputs, pair.guesses)
+
+
+def with_context(
+    places: Places, name: str, kind: Any, module: Any, inputs: Sequence[str], params: Mapping[str, Any]
+) -> WithContext:
+    """Return the pair of a class that takes contexts: its module's own kind of them, if it has one."""
     own = next((key for key, value in vars(module).items() if _is_context(value)), "")
     context = places.named(own) if own else f"{Context.__module__}:{Context.__name__}"
     make = getattr(module, own) if own else Context
-    for inputs, params in split_arguments(kind.forward, skip=1):
-        if inputs:
-            names = f"{name}.forward", f"{name}.backward"
-            pair = _WithContext(places, *names, kind.forward, kind.backward, tuple(inputs), params, {}, context, make)
-            yield Subject(candidates(inputs), params, pair.forward_outputs, pair.guesses)
+    names = f"{name}.forward", f"{name}.backward"
+    functions = kind.forward, kind.backward
+    return WithContext(places, *names, *functions, tuple(inputs), params, {}, context, make=make)
 
 
 def _is_context(value: Any) -> bool:
@@ -342,7 +374,9 @@ def _is_context(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _WithContext(_Pair):
+class WithContext(Pair):
+    """A forward and a backward that take a context first, which ``make`` makes."""
+
     make: Callable[[], Any] = Context
 
     def _members(self, arrays: Mapping[str, Array]) -> list[Any]:
@@ -354,8 +388,11 @@ class _WithContext(_Pair):
         yield ["cache", "upstream"], False
 
 
-class _Pulled(_Pair):
+class Pulled(Pair):
+    """A forward that returns its backward beside its output."""
+
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        """Yield how backward may be called at these inputs."""
         returned = self._answered(["upstream", "cache"], arrays, self._members(arrays))
         returns = matched_gradients(returned, self.forward, list(arrays), arrays)
         if returns:
@@ -453,16 +490,20 @@ def value_and_grad_subjects(places: Places, name: str, function: Any) -> Iterato
         packs = packs_in(function, params)
         names, left = _unpacked(function, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
-            loss = _Loss(places, name, name, function, function, tuple(names), left, packs)
+            loss = Loss(places, name, name, function, function, tuple(names), left, packs)
             yield Subject(candidates(names), left, loss.forward_outputs, loss.guesses)
 
 
-class _Loss(_Pair):
+class Loss(Pair):
+    """A function that gives a loss with its gradient; both names are its own."""
+
     def forward_outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """Return the output that counts at these inputs."""
         made = as_array(self._members(arrays)[0])
         return [made] if made is not None and made.size == 1 else []
 
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
+        """Yield how backward may be called at these inputs."""
         returned = tuple(self._members(arrays))
         returns = matched_gradients(returned, self.forward, list(arrays), arrays, drop=1)
         if returns:

@@ -157,7 +157,17 @@ def _in_columns(subject: Subject, chosen: Mapping[str, Candidate], tried: Tried)
 
 def _try(subject: Subject, chosen: Mapping[str, Candidate], limits: tuple[float, float], tried: Tried) -> bool:
     """Try a point, and return whether other values in the same shapes would fare no better."""
-    arrays = {name: drawn(name, one, limits) for name, one in chosen.items()}
+    return try_at({name: drawn(name, one, limits) for name, one in chosen.items()}, subject, chosen, limits, tried)
+
+
+def try_at(
+    arrays: Mapping[str, Array],
+    subject: Subject,
+    chosen: Mapping[str, Candidate],
+    limits: tuple[float, float],
+    tried: Tried,
+) -> bool:
+    """Note how a subject fares at these arrays, and return whether other values would fare no better."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:

@@ -95,14 +95,14 @@ def plan_of(
 
 def _tasks(found: Discovery, sources: Sequence[Path]) -> Iterator[tuple[BackwardPass, Path, Path, str]]:
     homes = [source.resolve() if source.is_dir() else source.resolve().parent for source in sources]
-    for one, op in zip(found.passes, _names(found.passes), strict=True):
+    for one, op in zip(found.passes, names_of(found.passes), strict=True):
         file = one.file.resolve()
         home = next((home for home in homes if file.is_relative_to(home)), file.parent)
         here = Path.cwd().resolve()
         yield one, file, here if home.is_relative_to(here) else home, op
 
 
-def _names(passes: Iterable[BackwardPass]) -> list[str]:
+def names_of(passes: Iterable[BackwardPass]) -> list[str]:
     """Return names for reports that no two backward passes share: their ops', else with class or file before them."""
     passes = list(passes)
     plain = [_word(one.op) for one in passes]

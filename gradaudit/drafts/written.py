@@ -41,10 +41,10 @@ def spec_text(drafted: Drafted, folder: Path) -> str:
         raise UnwritableDraftError(drafted.said)
     if any(callable(value) for value in case.params.values()):
         raise UnwritableDraftError("it is made with a function, which a spec cannot hold: wrap it in a factory")
-    data: dict[str, Any] = {"op": case.op, "target": _target(case, drafted, folder)}
-    data["inputs"] = {made.name: _input(made) for made in case.inputs}
+    data: dict[str, Any] = {"op": case.op, "target": target_said(case, drafted.found.file, folder)}
+    data["inputs"] = {made.name: input_said(made) for made in case.inputs}
     if case.params:
-        data["params"] = _plain(_given(case.params))
+        data["params"] = plain(_given(case.params))
     data["dtype"] = ["float32", "float64"] if not isinstance(case.target, LibraryTarget) else "float64"
     if case.tolerance is not None:
         tolerance = case.tolerance
@@ -66,7 +66,8 @@ def _building(source: Path) -> list[str]:
     ]
 
 
-def _input(made: Input) -> dict[str, Any]:
+def input_said(made: Input) -> dict[str, Any]:
+    """Return what a spec says of an input that is drawn."""
     said: dict[str, Any] = {"shape": list(made.shape)}
     if made.distribution == "integers" and made.range:
         said |= {"distribution": "integers", "below": int(made.range[1]) + 1}
@@ -86,16 +87,22 @@ def _given(params: Any) -> Any:
     return {name: _given(value) for name, value in params.items() if not isinstance(value, np.ndarray)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as YAML has it: lists for arrays and tuples, numbers for NumPy's."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def _target(case: Case, drafted: Drafted, folder: Path) -> dict[str, Any]:
+def target_said(case: Case, source: Path, folder: Path) -> dict[str, Any]:
+    """Return what stands at ``target`` in a spec in a folder, for an op that is written in a source.
+
+    Raises:
+        UnwritableDraftError: where a spec has no words for it.
+
+    """
     target = case.target
     said: dict[str, Any]
     match target:
@@ -106,7 +113,7 @@ def _target(case: Case, drafted: Drafted, folder: Path) -> dict[str, Any]:
         case ClosureTarget():
             said = {"closure": _closure(target)} | ({"accumulates": True} if target.accumulates else {})
         case LibraryTarget():
-            said = _library(target, drafted.found.file, folder)
+            said = _library(target, source, folder)
         case FrameworkTarget():
             said = {target.framework: target.function}
         case _:
@@ -114,7 +121,7 @@ def _target(case: Case, drafted: Drafted, folder: Path) -> dict[str, Any]:
     if not isinstance(target, LibraryTarget):
         if target.folder.resolve() != Path.cwd().resolve():
             said["folder"] = os.path.relpath(target.folder.resolve(), folder.resolve())
-        tree = read_tree(drafted.found.file)
+        tree = read_tree(source)
         if not isinstance(target, FrameworkTarget) and not isinstance(tree, str) and runs_something(tree):
             said["definitions_only"] = True
     return said
