@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,6 @@ from gradaudit.spec.op_targets import HeldTarget
 Audited = Callable[[Variant, Path], Sequence[Result]]
 
 CHILD = Path(__file__).with_name("contract_child.py")
-
-
-@pytest.fixture(autouse=True)
-def _path_restored() -> Iterator[None]:
-    path = list(sys.path)
-    yield
-    sys.path[:] = path
 
 
 def specified(variant: Variant, target: Mapping[str, Any], folder: Path) -> Case:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from textwrap import dedent
@@ -17,13 +15,6 @@ from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
 
 _numbers = count()
-
-
-@pytest.fixture(autouse=True)
-def _path_restored() -> Iterator[None]:
-    path = list(sys.path)
-    yield
-    sys.path[:] = path
 
 
 def audited(folder: Path, source: str, spec: str) -> Audit:

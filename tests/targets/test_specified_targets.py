@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from textwrap import dedent, indent
@@ -19,13 +17,6 @@ from gradaudit.targets import names_to_import, open_op
 from gradaudit.targets.op import OpError
 
 _numbers = count()
-
-
-@pytest.fixture(autouse=True)
-def _path_restored() -> Iterator[None]:
-    path = list(sys.path)
-    yield
-    sys.path[:] = path
 
 
 class Workbench:
