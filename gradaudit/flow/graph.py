@@ -101,11 +101,6 @@ def walk(tape: Tape, *starts: Tensor | Node) -> Walk:
     return Walk(nodes, leaves, depths, parents, _ranks(nodes, parents, first))
 
 
-def key_of(tape: Tape, tensor: Tensor) -> int:
-    """Return what a walk knows a tensor by: the identity of the step that made it, its ``id`` where it is a leaf."""
-    return _key(tape.node(tensor) or tensor)
-
-
 def _key(each: Node | Tensor) -> int:
     return each.identity if isinstance(each, Node) else id(each)
 

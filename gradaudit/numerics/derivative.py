@@ -268,9 +268,13 @@ def _out_of_sight(wider: Estimate, pairs: Iterable[Estimate]) -> bool:
 def _most_credible(made: list[Estimate]) -> Estimate:
     """Return the least bound among estimates that agree with all finer ones: too wide a step can look converged."""
     kept: list[Estimate] = []
+    finer: list[tuple[float, float]] = []  # values and bounds of those that can contradict: it is asked very often
     for estimate in sorted(made, key=lambda made: made.step):
-        if all(estimate.agrees_with(finer) for finer in kept):
+        value, bound = estimate.value, estimate.bound
+        if all(abs(value - other) <= bound + theirs for other, theirs in finer):
             kept.append(estimate)
+            if not math.isinf(bound):
+                finer.append((value, bound))
     return min(kept, key=lambda made: made.bound)
 
 

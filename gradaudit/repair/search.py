@@ -23,7 +23,7 @@ from gradaudit.repair.scope import Scopes, expressions_of, library_prefix
 from gradaudit.repair.surroundings import Surroundings, for_other_shapes, templates_of
 from gradaudit.repair.values import as_numbers
 from gradaudit.source.text import Edit
-from gradaudit.source.written import Written, reached, standing_in
+from gradaudit.source.written import Written, standing_in
 from gradaudit.time_limit import TooLongError, time_limit
 
 Shape = tuple[int, ...]
@@ -378,8 +378,3 @@ def _constants(nodes: Sequence[ast.AST]) -> list[float]:
 
 MOST_CONSTANTS = 16
 """Numbers that are tried in each other's places."""
-
-
-def called_by(functions: Sequence[object]) -> dict[FunctionType, None]:
-    """Return the functions of their own files that some functions consist of."""
-    return {made: None for function in functions for made in reached(function)}

@@ -83,9 +83,3 @@ def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
 
 def _marks(elements: Sequence[Element], name: str) -> NDArray[np.bool_]:
     return np.array([getattr(element, name) for element in elements], np.bool_)
-
-
-def is_known(looks: Looks) -> NDArray[Any]:
-    """Return at which rows the numerical gradient is known; at a kink it is the claim's own."""
-    known: NDArray[Any] = np.isfinite(looks.bounds) & ~looks.kink
-    return known

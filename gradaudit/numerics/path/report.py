@@ -79,11 +79,6 @@ class InputReport:
     resolution: Resolution
     undecided: int
 
-    @property
-    def clean(self) -> bool:
-        """Whether no trend was seen."""
-        return not self.dirty.any()
-
 
 @dataclass(frozen=True)
 class PathReport:
