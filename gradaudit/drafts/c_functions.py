@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.coverage.naming import forward_among, naming
+from gradaudit.drafts.arguments import UPSTREAM
 from gradaudit.drafts.c_build import HEADERS, BuildError, Built, built
-from gradaudit.drafts.functions import UPSTREAM
 from gradaudit.drafts.guess import Found, Guess, bare_case
 from gradaudit.drafts.inputs import Candidate, drawn
 from gradaudit.drafts.settings import setting

@@ -13,19 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.coverage.naming import BACKWARD_METHODS, methods_of
-from gradaudit.drafts.functions import (
-    CACHE,
-    OUTPUT,
-    UPSTREAM,
-    VARIED,
-    Places,
-    arguments_of,
-    has_floats,
-    input_meant,
-    matched_gradients,
-    pair_subjects,
-    split_arguments,
-)
+from gradaudit.drafts.arguments import CACHE, OUTPUT, UPSTREAM, VARIED, arguments_of, split_arguments
+from gradaudit.drafts.functions import Places, pair_subjects
+from gradaudit.drafts.gradient_names import has_floats, input_meant, matched_gradients
 from gradaudit.drafts.guess import Guess, Subject
 from gradaudit.drafts.held import Kept, parameters_in
 from gradaudit.drafts.inputs import Candidate, candidates, ranges

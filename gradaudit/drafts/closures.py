@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.drafts.functions import Places, split_arguments
+from gradaudit.drafts.arguments import split_arguments
+from gradaudit.drafts.functions import Places
 from gradaudit.drafts.guess import Guess, Subject
 from gradaudit.drafts.held import GRADIENTS, VALUES
 from gradaudit.drafts.inputs import Candidate, candidates

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.drafts.functions import Places, split_arguments
+from gradaudit.drafts.arguments import split_arguments
+from gradaudit.drafts.functions import Places
 from gradaudit.drafts.guess import Guess, Subject, bare_case
 from gradaudit.drafts.inputs import candidates
 from gradaudit.spec.case import Input

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,19 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.inputs import LABEL_NAMES, candidates, is_parameter, plain_name, ranges
-from gradaudit.drafts.settings import (
-    CONFIG,
-    TRAINING,
-    is_setting,
-    keys_read,
-    setting,
-    takes_logarithm,
-    tree_of,
-    unpacked_into,
-    words_compared,
+from gradaudit.drafts.arguments import (
+    CACHE,
+    OUTPUT,
+    UPSTREAM,
+    arguments_of,
+    lists_in,
+    packs_in,
+    split_arguments,
+    unpacked,
 )
+from gradaudit.drafts.gradient_names import has_floats, matched_gradients, returned_names
+from gradaudit.drafts.guess import Guess, Subject
+from gradaudit.drafts.inputs import candidates, ranges
+from gradaudit.drafts.settings import takes_logarithm
 from gradaudit.spec.op_targets import BackwardCall, Convention, PythonTarget
 from gradaudit.targets.context import Context
 from gradaudit.targets.conventions import pull
@@ -34,16 +34,6 @@ from gradaudit.targets.python import accepted, as_array, packed
 from gradaudit.targets.structure import members_of
 
 Array = NDArray[Any]
-
-UPSTREAM = re.compile(
-    r"upstream\w*|d_?out\w*|d_?(y|z|o|l|a|h|s|v|output|values?|prev|loss|score|logits|next|top|probs?)\w{0,4}|\w*grad\w*|"
-    r"g|gs|gy|gz|gout|g_?out\w*|ct|cotangents?|delta\w*|err(or)?s?|top_diff|adjoint|ybar|zbar|dl_?d\w+|dy|dz|bar|eta"
-)
-CACHE = re.compile(
-    r"\w*cache\w*|ctx|context|saved\w*|states?|memory|mem|tmp|residuals?|res|intermediates?|kept|stash|store|info|aux|"
-    r"fwd\w*|forward_\w+|saved_\w+|linear_cache|record|history|tape|packed|bundle"
-)
-OUTPUT = re.compile(r"out(put)?s?|ans|result|activations?|a|s|y|z|h|probs?|fx|y_?hat|sig|sm|softmax_out(put)?|\w*_out")
 
 
 @dataclass(frozen=True)
@@ -66,108 +56,17 @@ class Places:
         return f"{self.module}:{name}"
 
 
-def arguments_of(function: Callable[..., Any], skip: int = 0) -> list[inspect.Parameter]:
-    """Return the arguments of a function that have names."""
-    parameters = list(inspect.signature(function).parameters.values())[skip:]
-    return [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
-
-
-def split_arguments(function: Callable[..., Any], skip: int = 0) -> list[tuple[list[str], dict[str, Any]]]:
-    """Return ways to tell the inputs of a function from its settings, with values for these, likeliest first."""
-    tree = tree_of(function)
-    inputs: list[str] = []
-    optional: list[str] = []
-    params: dict[str, Any] = {}
-    for one in arguments_of(function, skip):
-        words = words_compared(one.name, tree)
-        keys = keys_read(one.name, tree) if CONFIG.fullmatch(one.name.lower()) else {}
-        if words or keys:
-            params[one.name] = _config(keys) if keys and not words else _choice(one, words)
-        elif unpacked_into(one.name, tree) and one.default is one.empty:
-            params[one.name] = []
-        elif one.default is None:
-            optional.append(one.name)
-        elif one.default is not one.empty:
-            params |= _other_than_default(one)
-        elif is_setting(one, tree):
-            params[one.name] = setting(one.name, one.annotation)
-        else:
-            inputs.append(one.name)
-    ways = [(inputs, params)]
-    if any(name.lower() in VARIED for name in params):
-        ways.append((inputs, {name: value for name, value in params.items() if name.lower() not in VARIED}))
-    if optional and inputs:
-        ways.insert(0, ([*inputs, *optional], params))
-    if len(inputs) > 1:  # what is no tensor in the code may be a number
-        last = inputs[-1]
-        ways.append((inputs[:-1], params | {last: setting(last) or 3}))
-    return ways
-
-
-def _config(keys: Mapping[str, bool]) -> dict[str, Any]:
-    """Return a dict of settings with values for these keys, without those that it may do without."""
-    made = {key: setting(key) for key, needed in keys.items() if _asked_for(key, needed)}
-    return {key: value for key, value in made.items() if value is not None}
-
-
-def _choice(one: inspect.Parameter, words: Sequence[str]) -> Any:
-    """Return a word that an argument is compared with, or its default, unless that is another mode than training."""
-    return words[0] if one.default is one.empty or TRAINING.fullmatch(one.name) else one.default
-
-
-def _other_than_default(one: inspect.Parameter) -> dict[str, Any]:
-    """Return the setting of an argument whose default is not what is to be audited; nothing for others."""
-    if (step := VARIED.get(one.name.lower())) and isinstance(one.default, int):
-        return {one.name: step}
-    if TRAINING.fullmatch(one.name) and isinstance(one.default, (bool, str)):
-        return {one.name: setting(one.name) if isinstance(one.default, str) else True}
-    return {}
-
-
-VARIED = {"stride": 2, "strides": 2, "padding": 1, "pad": 1}
-"""Settings whose default hides what is wrong with them."""
-
-
-def _asked_for(key: str, needed: bool) -> bool:
-    return needed or not re.search(r"running|mean|var|cache|state", key)
-
-
 def pair_subjects(
     places: Places, forward_name: str, backward_name: str, forward: Any, backward: Any
 ) -> Iterator[Subject]:
     """Yield the ways to call a forward that has a backward beside it."""
     for inputs, params in split_arguments(forward):
         packs = packs_in(forward, params)
-        names, left = _unpacked(forward, inputs, packs), {key: one for key, one in params.items() if key not in packs}
+        names, left = unpacked(forward, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
             pair = Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
             drawn = ranges(names, logarithm=takes_logarithm(forward))
             yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses, drawn)
-
-
-def packs_in(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the arguments among settings that are dicts of arrays, and the names of these."""
-    tree = tree_of(function)
-    found = {}
-    for name, value in params.items():
-        if value == [] and (names := unpacked_into(name, tree)):
-            found[name] = tuple(names)
-            continue
-        keys = [key for key, needed in keys_read(name, tree).items() if needed and key not in (value or {})]
-        if isinstance(value, dict) and keys and all(is_parameter(key) for key in keys):
-            found[name] = tuple(keys)
-    return found
-
-
-def lists_in(function: Callable[..., Any], packs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return those of the arguments that hold several arrays which are lists."""
-    tree = tree_of(function)
-    return tuple(name for name in packs if unpacked_into(name, tree))
-
-
-def _unpacked(function: Callable[..., Any], inputs: Sequence[str], packs: Mapping[str, tuple[str, ...]]) -> list[str]:
-    order = [one.name for one in arguments_of(function) if one.name in inputs or one.name in packs]
-    return [name for one in order for name in packs.get(one, (one,))]
 
 
 @dataclass(frozen=True)
@@ -219,7 +118,7 @@ class Pair:
         members = self._members(arrays)
         out = as_array(members[0])
         assert out is not None
-        for args, rival in self._calls(members, _returned_names(self.forward)):
+        for args, rival in self._calls(members, returned_names(self.forward)):
             takes = any(word.startswith("upstream") for word in args)
             convention: Convention = "vjp" if takes or out.size == 1 else "derivative"
             try:
@@ -404,91 +303,11 @@ class Pulled(Pair):
             yield Guess(target, tuple(returns), said)
 
 
-def _returned_names(function: Callable[..., Any]) -> list[str]:
-    """Return what the members of the last tuple that a function returns are called, empty where they have no names."""
-    returned = _last_returned(function)
-    parts = returned.elts if isinstance(returned, ast.Tuple) else [returned]
-    return [part.id if isinstance(part, ast.Name) else "" for part in parts]
-
-
-def _last_returned(function: Callable[..., Any]) -> ast.expr | None:
-    tree = tree_of(function)
-    inner = [below for below in ast.walk(tree) if isinstance(below, ast.Return) and below.value] if tree else []
-    return max(inner, key=lambda one: one.lineno).value if inner else None
-
-
-def matched_gradients(
-    returned: Any,
-    backward: Callable[..., Any],
-    inputs: Sequence[str],
-    arrays: Mapping[str, Array],
-    drop: int = 0,
-) -> list[str] | None:
-    """Return the inputs whose gradients a backward returned, in order: by its names for them, else by their number.
-
-    ``drop`` members come before them. None where they cannot be told.
-    """
-    members = members_of(returned)
-    values = list(members.values())[drop:]
-    if drop and len(values) == 1 and not isinstance(values[0], np.ndarray):
-        inner = members_of(values[0])
-        if len(inner) >= 1 and inner.get(0) is not values[0]:
-            members, values, drop = inner, list(inner.values()), 0
-    keys = (
-        list(members)[drop:] if not all(isinstance(key, int) for key in members) else _returned_names(backward)[drop:]
-    )
-    floats = [name for name in inputs if has_floats(arrays[name])]
-    predicted = [name for name in floats if not LABEL_NAMES.fullmatch(plain_name(name))]
-    if len(values) <= len(predicted):
-        floats = predicted
-    names = [input_meant(str(key), inputs) for key in keys]
-    if len(names) == len(values) and all(names) and len(set(names)) == len(names):
-        return [name for name in names if name]
-    by_shape = [[name for name in floats if arrays[name].shape == np.shape(value)] for value in values]
-    if len(values) <= len(floats) and all(
-        value is None or np.shape(value) == arrays[name].shape for value, name in zip(values, floats, strict=False)
-    ):
-        return floats[: len(values)]
-    if all(len(options) == 1 for options in by_shape) and len({o[0] for o in by_shape}) == len(values):
-        return [options[0] for options in by_shape]
-    if len(values) == 1 and by_shape[0]:
-        return by_shape[0][:1]
-    if len(values) > len(floats):
-        return None
-    return floats[: len(values)]
-
-
-def has_floats(array: Array) -> bool:
-    """Whether an array can have a gradient."""
-    return array.dtype.kind in "fc"
-
-
-def input_meant(gradient: str, inputs: Sequence[str]) -> str:
-    """Return the input that a gradient of this name is of: ``x`` for ``dx``, ``grad_x``, ``x_grad``; empty for none."""
-    word = re.sub(r"\W+", "", gradient).lower()
-    plain = [(name, name.lower().strip("_")) for name in inputs]
-    for name, own in sorted(plain, key=lambda entry: -len(entry[1])):
-        spellings = {f"d{own}", f"d_{own}", f"grad_{own}", f"{own}_grad", f"grad{own}", f"g{own}", f"g_{own}", own}
-        spellings |= {
-            f"{own}bar",
-            f"{own}_bar",
-            f"dl_d{own}",
-            f"dldt{own}",
-            f"dl{own}",
-            f"gradient_{own}",
-            f"delta_{own}",
-        }
-        spellings |= {f"dl_{own}", f"{own}_gradient", f"dl_d_{own}", f"dloss_d{own}", f"d{own}_", f"nabla_{own}"}
-        if word in spellings:
-            return name
-    return ""
-
-
 def value_and_grad_subjects(places: Places, name: str, function: Any) -> Iterator[Subject]:
     """Yield the ways to call a function that gives a loss with its gradient."""
     for inputs, params in split_arguments(function):
         packs = packs_in(function, params)
-        names, left = _unpacked(function, inputs, packs), {key: one for key, one in params.items() if key not in packs}
+        names, left = unpacked(function, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
             loss = Loss(places, name, name, function, function, tuple(names), left, packs)
             yield Subject(candidates(names), left, loss.forward_outputs, loss.guesses)
