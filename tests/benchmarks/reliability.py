@@ -1,18 +1,16 @@
-"""What the engine withstands: fuzzed specs, rude ops beside honest ones, kills. Writes reports/reliability.md.
+"""What the engine withstands: fuzzed specs, rude ops, misbehaving children, kills, a cluster that loses workers.
 
-python tests/benchmarks/reliability.py --specs 10000 --kills 200
+    gradaudit run specs/ --json costs.json && python tests/benchmarks/reliability.py --costs costs.json
+
+Writes reports/reliability.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,11 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "engine"))
 
-from farm import page  # noqa: E402 (beside this file)
+from child_processes import misbehaving_children  # noqa: E402 (beside this file)
+from farm import page  # noqa: E402
+from isolation_cost import costs  # noqa: E402
+from kills import killed  # noqa: E402
+from lost_workers import lost_workers  # noqa: E402
 from test_isolation import HONEST, RUDE  # noqa: E402 (the same rude ops that the tests know)
 
 from gradaudit.engine.events import CaseFinished, Event  # noqa: E402
@@ -128,84 +130,6 @@ def beside_honest_ones(jobs: int) -> tuple[int, int, int, Counter[str]]:
     return kinds, len(honest), len(changed), Counter(v for op, v in ends.items() if op not in honest)
 
 
-SLOW = """
-import time
-
-def square(x):
-    time.sleep(0.003)
-    return x * x
-
-def right(u, x):
-    return 2 * x * u
-
-def wrong(u, x):
-    return -2 * x * u
-"""
-
-
-def timeless(path: Path) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(path.read_text())
-    made["summary"]["seconds"] = 0
-    for result in made["results"]:
-        result["seconds"] = 0
-    return made
-
-
-def kills(count: int) -> Counter[str]:
-    """Kill a run, or one of its processes, so many times; resume it each time; count what differs in the end."""
-    rng = random.Random(1)
-    ends: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "slow.py").write_text(SLOW)
-        (folder / "specs").mkdir()
-        for k in range(10):
-            made = document(f"op_{k}", "slow", "wrong" if k % 3 == 2 else "right")
-            made["target"]["forward"] = "slow:square"
-            (folder / "specs" / f"{k}.yaml").write_text(yaml.safe_dump(made))
-        command = [sys.executable, "-m", "gradaudit", "run", "-q", "-j", "2", "--store", "s.db", "--json", "out.json"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-        subprocess.run([*command[:-1], "whole.json", "--no-store"], **quiet)
-        started = time.perf_counter()
-        subprocess.run([*command, "--no-store"], **quiet)
-        usual = time.perf_counter() - started
-        for _ in range(count):
-            (folder / "s.db").unlink(missing_ok=True)
-            process = subprocess.Popen([*command, "--resume"], **quiet)
-            time.sleep(rng.uniform(0.2, 1.0) * usual)
-            number = rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-            workers = [
-                int(p.name) for p in Path("/proc").glob("[0-9]*") if _is_in(p, folder) and int(p.name) != process.pid
-            ]
-            victim = rng.choice(workers) if workers and rng.random() < 0.5 else process.pid
-            try:
-                signal.pidfd_send_signal(_pidfd(victim), number)
-            except (ProcessLookupError, OSError):
-                ends["ended before"] += 1
-            process.wait()
-            time.sleep(2.0)
-            ends["workers left after 2 s"] += any(_is_in(p, folder) for p in Path("/proc").glob("[0-9]*"))
-            subprocess.run([*command, "--resume"], **quiet)
-            same = timeless(folder / "out.json") == timeless(folder / "whole.json")
-            ends["the same results" if same else "other results"] += 1
-            left = [p.name for p in folder.iterdir() if p.name.startswith((".out", "gradaudit-"))]
-            ends["files left behind"] += bool(left)
-    return ends
-
-
-def _pidfd(process: int) -> int:
-    import os
-
-    return os.pidfd_open(process)
-
-
-def _is_in(process: Path, folder: Path) -> bool:
-    try:
-        return (process / "cwd").resolve() == folder.resolve()
-    except OSError:
-        return False
-
-
 def _told(ends: Counter[str]) -> str:
     return ", ".join(f"{count:,} {end}" for end, count in sorted(ends.items()))
 
@@ -214,25 +138,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--specs", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=20, help="workers of a cluster to kill")
+    parser.add_argument("--rounds", type=int, default=2, help="runs of each kind, for what isolation costs")
     parser.add_argument("--costs", type=Path, help="a JSON report of a run, for the simulation of many machines")
     asked = parser.parse_args()
-    ends = fuzzed(asked.specs)
-    rows = [
-        ("specs damaged at random and loaded", f"{asked.specs:,}", ", ".join(f"{n:,} {end}" for end, n in ends.items()))
-    ]
-    for jobs in (1, 2):
-        kinds, honest, changed, rude = beside_honest_ones(jobs)
-        said = f"{changed} of {honest:,} verdicts of honest ops changed; the rude ones: {_told(rude)}"
-        rows.append((f"kinds of rude ops beside honest ones, `-j {jobs}`", f"{kinds:,}", said))
-    survived = kills(asked.kills)
-    rows.append(("kills of a run or of one of its processes, and `--resume`", f"{asked.kills:,}", _told(survived)))
+    rows = list(measured(asked))
     text = "# Reliability\n\nMade by `tests/benchmarks/reliability.py`.\n\n"
     text += "| what | how many | what came of it |\n|---|---|---|\n"
-    text += "".join(f"| {what} | {count} | {said} |\n" for what, count, said in rows)
+    text += "".join(f"| {what} | {count:,} | {said} |\n" for what, count, said in rows)
     if asked.costs:
         text += f"\n## Many machines, simulated\n\n{page(asked.costs, 100_000)}"
     (ROOT / "reports" / "reliability.md").write_text(text)
     print(text)
+
+
+def measured(asked: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
+    """Yield what was done, how often, and what came of it."""
+    yield "specs damaged at random and loaded", asked.specs, _told(fuzzed(asked.specs))
+    for jobs in (1, 2):
+        kinds, honest, changed, rude = beside_honest_ones(jobs)
+        said = f"{changed} of {honest:,} verdicts of honest ops changed; the rude ones: {_told(rude)}"
+        yield f"kinds of rude ops beside honest ones, `-j {jobs}`", kinds, said
+    behaviours, ends = misbehaving_children()
+    yield "behaviours of child processes, each beside an honest op", behaviours, _told(ends)
+    made = killed(asked.kills)
+    said = f"{_told(made.ends)}; what went wrong: {_told(+made.wrong) or 'nothing'}"
+    yield "kills of a run, a worker or a template at random moments, and `--resume`", asked.kills, said
+    count, cases, lost = lost_workers(asked.workers)
+    said = f"{lost} of {cases} cases lost, or ended otherwise than on one machine"
+    yield "workers of a Dask cluster killed in the middle of a run", count, said
+    without, isolated = costs(asked.rounds, ["specs/"])
+    said = f"{without:.1f} s in one process, {isolated:.1f} s in a process for each op: {isolated / without - 1:+.0%}"
+    yield "runs of the shipped specs, for the CPU time that isolation costs", 2 * asked.rounds, said
 
 
 if __name__ == "__main__":
