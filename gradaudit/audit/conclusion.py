@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.results import Finding, Result, Trace, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
+from gradaudit.targets.op import shortened
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,18 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
     if any(finding.code == "stochastic-forward" and finding.evidence.get("drawn_anew") for finding in findings):
         results = [_without_differences(result) for result in results]
     results = [_failed_by_findings(_doubted(_without_superseded(result))) for result in results]
-    return tuple(_compared(result, case.expect, _disappointment(case.expect, results)) for result in results)
+    disappointment = _disappointment(case.expect, results)
+    return tuple(_compared(_shortened(result), case.expect, disappointment) for result in results)
+
+
+MOST_TOLD = 10_000
+"""Characters of a message that are kept: with what any format escapes, less than 64 KiB in every file."""
+
+
+def _shortened(result: Result) -> Result:
+    """Return a result whose texts have an end, whatever the op put into them."""
+    findings = tuple(replace(made, message=shortened(made.message, MOST_TOLD)) for made in result.findings)
+    return replace(result, message=shortened(result.message, MOST_TOLD), findings=findings)
 
 
 SUPERSEDED = {

@@ -6,7 +6,7 @@ import importlib
 import linecache
 import sysconfig
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -91,34 +91,41 @@ class OpOfMany(Op, Protocol):
 
 def raised(what: str, error: BaseException) -> OpError:
     """Return the error to report for an exception out of an op's own code, with the last frame of its traceback."""
-    said = f"{what} raised {type(error).__name__}"
+    said = f"{what} raised {shortened(type(error).__name__)}"
     if isinstance(error, SystemExit):
-        said = f"{what} called sys.exit({error.code!r})"
+        said = f"{what} called sys.exit({_text(lambda: repr(error.code))})"
     elif isinstance(error, MemoryError):
         said = f"{what} ran out of memory"
-    if text := _text_of(error):
+    if text := _text(lambda: str(error).strip()):
         said += f": {text}" if not isinstance(error, SystemExit) else ""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call in our own code
     frames = [frame for frame in frames if not frame.filename.startswith((*_IMPORT_MACHINERY, *_OURS))]
     own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
     for frame in own[-1:] + [frame for frame in frames[-1:] if frame not in own]:
         line = linecache.getline(frame.filename, frame.lineno or 0).strip()
-        said += f"\n  {frame.filename}:{frame.lineno}, in {frame.name}" + (f": {line}" if line else "")
+        place = f"{shortened(frame.filename)}:{frame.lineno}, in {shortened(frame.name)}"
+        said += f"\n  {place}" + (f": {shortened(line)}" if line else "")
     return OpError(said)
 
 
 MOST_TEXT = 4_000
-"""Characters of what an exception says that are kept: an op may put a whole array, or gigabytes, into one."""
+"""Characters of what an op says that are kept: it may put a whole array, or gigabytes, into an exception."""
 
 
-def _text_of(error: BaseException) -> str:
-    """Return what an exception says, shortened in the middle."""
+def _text(say: Callable[[], str]) -> str:
+    """Return what an exception says, shortened."""
     try:
-        text = str(error).strip()
-    except Exception as trouble:
-        return f"(what it says cannot be had: {type(trouble).__name__})"
-    left_out = len(text) - MOST_TEXT
-    return text if left_out <= 0 else f"{text[: MOST_TEXT // 2]} ({left_out:,} characters) {text[-MOST_TEXT // 2 :]}"
+        return shortened(say())
+    except (Exception, SystemExit) as trouble:
+        return f"(what it says cannot be had: {shortened(type(trouble).__name__)})"
+
+
+def shortened(text: str, most: int = MOST_TEXT) -> str:
+    """Return a text, without its middle where it has more than about so many characters."""
+    left_out = len(text) - most
+    if left_out <= 40:  # no more than what would stand in its place
+        return text
+    return f"{text[: most // 2]} ({left_out:,} characters) {text[-most // 2 :]}"
 
 
 _IMPORT_MACHINERY = ("<frozen importlib", str(importlib.__file__))

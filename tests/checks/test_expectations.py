@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -234,3 +235,11 @@ class TestCasesThatCannotBeOpened:
             ("y", 1, Verdict.ERROR),
         ]
         assert all("SIGSEGV" in result.message and not result.expected for result in results)
+
+
+def test_texts_of_an_op_have_an_end() -> None:
+    case = case_of(np.sin, right, array("x", (3,)))
+    (result,) = failed_audit(case, "x" * 10**6, (Finding("nonfinite", "y" * 10**6),)).results
+    assert re.fullmatch(r"x{5000} \(990,000 characters\) x{5000}", result.message)
+    assert re.fullmatch(r"y{5000} \(990,000 characters\) y{5000}", result.findings[0].message)
+    assert concluded(case, [result], ()) == (result,)

@@ -164,6 +164,14 @@ def raises_a_gigabyte(x):
     raise ValueError("x" * 2**28)
 
 
+def exits_with_a_long_word(x):
+    sys.exit("x" * 2**24)
+
+
+def raises_a_name_without_end(x):
+    raise type("E" * 10**7, (Exception,), {})("short")
+
+
 class UnspeakableError(Exception):
     def __str__(self):
         raise RuntimeError("never")

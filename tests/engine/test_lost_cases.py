@@ -27,6 +27,8 @@ CAUSES = {
     "writes_forever": r"printed more than 64 MiB; what it printed was cut there$",
     "prints_lavishly_and_hides_it": r"printed more than 64 MiB; what it printed was cut there$",
     "raises_a_gigabyte": r"forward raised ValueError: x{2000} \(268,431,456 characters\) x{2000}\n.*, in ",
+    "exits_with_a_long_word": r"forward called sys.exit\('x{1999} \(16,773,218 characters\) x{1999}'\)\n",
+    "raises_a_name_without_end": r"forward raised E{2000} \(9,996,000 characters\) E{2000}: short\n",
     "raises_what_cannot_be_said": r"forward raised UnspeakableError: \(what it says cannot be had: RuntimeError\)\n",
     "presses_ctrl_c": r"raised KeyboardInterrupt\n.*broken_ops\.py:\d+, in presses_ctrl_c: raise KeyboardInterrupt$",
     "raises_what_nobody_can_read": r"raised Unreadable: gone \(7\)\n.*in raises_what_nobody_can_read",
