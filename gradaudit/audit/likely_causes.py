@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.audit.elsewhere import From, Points
 from gradaudit.checks.gradient.comparison import Comparison, compared
-from gradaudit.checks.gradient.evaluation_point import widened
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, diagnose
-from gradaudit.diagnosis.columns import PLACES, from_columns
+from gradaudit.diagnosis.cause import SpentError, confirmed
+from gradaudit.diagnosis.columns import from_columns
 from gradaudit.numerics.arrays import cast, dtype_name, namespace, on_host
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import laid_out
+from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
@@ -26,23 +30,22 @@ Gradients = Mapping[str, Array | None]
 VAGUE = "stochastic-backward"
 """The finding that a cause in ``OF_CALLS`` explains, where nothing is drawn at random."""
 
-MOST_COLUMNS = 2 * PLACES
-"""Forwards after which the columns of no further input are measured: those of two inputs are."""
-
 OF_CALLS = frozenset({"captured-state", "accumulated"})
 """Causes that make a later call's answer right: what looked like a loss of precision in the first was none."""
 
 
 def with_likely_causes(
-    subject: Subject, results: list[Result], seen: Mapping[str, Seen], known: Sequence[Finding]
+    subject: Subject, results: list[Result], point: EvaluationPoint, seen: Mapping[str, Seen], known: Sequence[Finding]
 ) -> list[Result]:
     """Add to the results of wrong gradients what their mismatches look like.
 
-    Where any is wrong, forward and backward are called once more, and again with twice the upstream.
+    Where any is wrong, forward and backward are called once more, and again with twice the upstream; then at other
+    points, where what is said has to hold as well.
 
     Args:
         subject: the op, fed and called once.
         results: what the audit of the gradient found.
+        point: where its forward was differenced.
         seen: what was seen of each gradient, by input.
         known: the findings that checks have made.
 
@@ -58,10 +61,11 @@ def with_likely_causes(
     again, conjugated = _answer(subject, 1), _conjugated(subject)
     doubled = _answer(subject, 2) if subject.case.takes_upstream else {}  # else it is no wonder that nothing changes
     right = {result.input for result in results if result.verdict is Verdict.PASS}
-    found = {}
-    forward = _Forward(subject)
+    found: dict[str, list[Finding]] = {}
+    points = Points(subject, double=spacing(point.dtype) <= spacing("float64"))
     for result in results:
         if result.input in wrong:
+            points.kept = points.forwards * (len(wrong) - len(found) - 1) // (len(wrong) - len(found))
             evidence = _evidence(subject, result, compared(seen[result.input]))
             evidence = replace(
                 evidence,
@@ -74,31 +78,37 @@ def with_likely_causes(
             at_fault = told or any(finding.fails for finding in result.findings)
             found[result.input] = [
                 cause
-                for cause in _with_parts(diagnose(evidence), evidence, forward)
+                for cause in _with_parts(subject, evidence, points)
                 if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
             ]
     return [_with_causes(result, found.get(result.input, [])) for result in results]
 
 
-def _with_parts(causes: list[Finding], evidence: Evidence, forward: _Forward) -> list[Finding]:
-    """Return causes, with the part of the upstream that a gradient is made of where none says all."""
-    if any(cause.evidence["explained"] == 1.0 and cause.code != "wrong-subset" for cause in causes):
+def _with_parts(subject: Subject, evidence: Evidence, points: Points) -> list[Finding]:
+    """Return likely causes, with the part of the upstream that a gradient is made of where none says all."""
+    there = From(points, evidence.name)
+    causes = diagnose(evidence, there)
+    whole = any(cause.evidence["explained"] == 1.0 and cause.code != "wrong-subset" for cause in causes)
+    if whole:
         return causes
-    if forward.calls > MOST_COLUMNS or (part := from_columns(evidence, forward)) is None:
-        return causes
-    return [part, *(cause for cause in causes if cause.code not in ("wrong-subset", "missing-term"))]
+    with suppress(SpentError):
+        for part in from_columns(evidence, _Forward(subject, points)):
+            if (held := confirmed(part, there)) is not None:
+                others = (cause for cause in causes if cause.code not in ("wrong-subset", "missing-term"))
+                return [held.finding, *others]
+    return causes
 
 
 class _Forward:
-    """Forward at other inputs, in double precision; counts its calls, and gives nothing where it raises."""
+    """Forward at other inputs, in double precision; it gives nothing where it raises."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, points: Points) -> None:
         self._subject = subject
+        self._points = points
         self._layouts = {made.name: made.layout for made in subject.case.inputs}
-        self.calls = 0
 
     def __call__(self, inputs: Mapping[str, Array]) -> Sequence[Array]:
-        self.calls += 1
+        self._points.spend()
         try:
             outputs = self._subject.op.forward({name: laid_out(x, self._layouts[name]) for name, x in inputs.items()})
         except OpError:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from gradaudit.diagnosis.cause import Cause
 from gradaudit.diagnosis.evidence import Array, Evidence
 from gradaudit.diagnosis.score import EXPLAINS, explained
 from gradaudit.results import Finding
 
 
-def accumulated(evidence: Evidence) -> Finding | None:
+def accumulated(evidence: Evidence) -> Iterator[Cause]:
     """Numerical = analytical less an earlier answer, or what a later call added to its answer."""
     predictions = list(_predictions(evidence))
     for what, predicted in predictions:
         share = explained(evidence, predicted, alternatives=len(predictions))
         if share >= EXPLAINS:
             message = f"numerical = {what}: backward adds to what earlier calls left and nobody clears"
-            return Finding("accumulated", message, {"explained": share})
-    return None
+            yield Cause(Finding("accumulated", message, {"explained": share}))
+            return
 
 
 def _predictions(evidence: Evidence) -> list[tuple[str, Array]]:

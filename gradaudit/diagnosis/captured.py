@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from gradaudit.diagnosis.cause import Cause
 from gradaudit.diagnosis.evidence import Evidence
 from gradaudit.diagnosis.score import EXPLAINS, explained
 from gradaudit.results import Finding
 
 
-def captured_state(evidence: Evidence) -> Finding | None:
+def captured_state(evidence: Evidence) -> Iterator[Cause]:
     """Numerical = what backward answers when forward has just been called on the same inputs."""
     if evidence.again is None:
-        return None
+        return
     share = explained(evidence, evidence.at_places(evidence.again))
     if share < EXPLAINS:
-        return None
+        return
     message = "backward is right when called once more after forward: its answer belonged to an earlier forward's input"
-    return Finding("captured-state", message, {"explained": share})
+    yield Cause(Finding("captured-state", message, {"explained": share}))
 
 
-def upstream_ignored(evidence: Evidence) -> Finding | None:
+def upstream_ignored(evidence: Evidence) -> Iterator[Cause]:
     """The answer stays what it is when upstream is doubled, wherever there is one, right or wrong."""
     if evidence.doubled is None or not evidence.wrong.any() or not evidence.analytical.any():
-        return None
+        return
     answered = (evidence.analytical != 0) | (evidence.doubled != 0)
     share = float(np.mean(evidence.doubled[answered] == evidence.analytical[answered]))
-    if share < EXPLAINS:
-        return None
-    return Finding("upstream-ignored", "backward gives the same gradient for twice the upstream", {"explained": share})
+    if share >= EXPLAINS:
+        message = "backward gives the same gradient for twice the upstream"
+        yield Cause(Finding("upstream-ignored", message, {"explained": share}))

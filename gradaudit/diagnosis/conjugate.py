@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from gradaudit.diagnosis.evidence import Evidence
+from collections.abc import Iterator
+
+from gradaudit.diagnosis.cause import Cause
+from gradaudit.diagnosis.evidence import Array, Claim, Evidence
 from gradaudit.diagnosis.score import EXPLAINS, explained
 from gradaudit.results import Finding
 
 
-def conjugate_missing(evidence: Evidence) -> Finding | None:
+def conjugate_missing(evidence: Evidence) -> Iterator[Cause]:
     """Numerical = the conjugate of what backward answers for the conjugate of the upstream."""
     if evidence.conjugated is None:
-        return None
+        return
     share = explained(evidence, evidence.at_places(evidence.conjugated))
-    if share < EXPLAINS:
-        return None
-    message = (
-        "conj(backward(conj(upstream))) is right: a conjugate is missing, of a factor that upstream is multiplied by"
-    )
-    return Finding("conjugate-missing", message, {"explained": share})
+    if share >= EXPLAINS:
+        message = (
+            "conj(backward(conj(upstream))) is right: a conjugate is missing, of a factor that upstream is multiplied "
+            "by"
+        )
+        yield Cause(Finding("conjugate-missing", message, {"explained": share}), _conjugated)
+
+
+def _conjugated(claim: Claim) -> Array | None:
+    return None if claim.conjugated is None else claim.at_places(claim.conjugated)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from numbers import Real
 
-from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.evidence import Claim
 
 SHOWN = 3
 """Most names that a number is given."""
@@ -22,6 +22,7 @@ class Constant:
         value: the number.
         name: what it is: ``1/(1-p)``, ``N``.
         where: what p or N is, where the name does not say.
+        role: what it is the size of: a name for it at other sizes too.
         rank: how far-fetched it is: the less so, the less evidence it takes.
 
     """
@@ -30,6 +31,20 @@ class Constant:
     name: str
     where: str = ""
     rank: int = 1
+    role: str = ""
+
+    @property
+    def negative(self) -> Constant:
+        """Minus this number."""
+        return replace(self, value=-self.value, name=self.name[1:] if self.name[:1] == "-" else f"-{self.name}")
+
+    def at(self, claim: Claim) -> float:
+        """Return what the number is at another point, NaN where it is none."""
+        for made in known_constants(claim):
+            for signed in (made, made.negative):
+                if (signed.name, signed.role) == (self.name, self.role):
+                    return signed.value
+        return math.nan
 
     def __str__(self) -> str:
         return f"{self.name} ({self.where})" if self.where else self.name
@@ -54,28 +69,41 @@ UNIVERSAL = (
 """Factors that get lost in any formula."""
 
 
-def known_constants(evidence: Evidence) -> list[Constant]:
+def known_constants(claim: Claim) -> list[Constant]:
     """Return the numbers other than 1 that this op's params, inputs and sizes suggest, and the universal ones.
 
     The number 1 explains nothing. Negatives are left to the one who compares.
     """
-    found = [*_of_params(evidence), *_of_single_values(evidence), *_of_sizes(evidence), *UNIVERSAL]
+    found = [*_of_params(claim), *_of_single_values(claim), *_of_sizes(claim), *UNIVERSAL]
     return [made for made in found if math.isfinite(made.value) and made.value not in (0.0, 1.0, -1.0)]
 
 
 def names_of(value: complex, uncertainty: float, constants: list[Constant]) -> list[Constant]:
     """Return the constants that a number is, to within its uncertainty, negatives as such, the plainest only."""
-    found: dict[str, Constant] = {}
-    for made in constants:
-        for sign, mark in ((1.0, ""), (-1.0, "-")):
-            if abs(sign * made.value - value) <= uncertainty:
-                found.setdefault(mark + made.name, Constant(sign * made.value, mark + made.name, made.where, made.rank))
-    least = min((made.rank for made in found.values()), default=0)
-    return [made for made in found.values() if made.rank <= max(least, 1)][:SHOWN]
+    near = [
+        signed for made in constants for signed in (made, made.negative) if abs(signed.value - value) <= uncertainty
+    ]
+    found = list({(made.name, made.role): made for made in reversed(near)}.values())[::-1]
+    least = min((made.rank for made in found), default=0)
+    return [made for made in found if made.rank <= max(least, 1)]
 
 
-def _of_params(evidence: Evidence) -> Iterator[Constant]:
-    for name, value in evidence.params.items():
+def in_words(names: Sequence[Constant], *, once: bool) -> str:
+    """Return constants in words, where those that say no more than a number does are left out.
+
+    Args:
+        names: what a number is.
+        once: whether those that differ in their role only are known to be one, so that the first stands for all.
+
+    """
+    telling = [made for made in names if any(letter.isalpha() for letter in made.name)]
+    if once:
+        telling = list({made.name: made for made in reversed(telling)}.values())[::-1]
+    return " or ".join(map(str, telling[:SHOWN]))
+
+
+def _of_params(claim: Claim) -> Iterator[Constant]:
+    for name, value in claim.params.items():
         if isinstance(value, Real) and not isinstance(value, bool):
             yield from _derived(name, float(value))
 
@@ -96,36 +124,37 @@ def _derived(name: str, value: float) -> Iterator[Constant]:
         yield Constant(math.log(value), f"ln({name})", where, rank=2)
 
 
-def _of_single_values(evidence: Evidence) -> Iterator[Constant]:
-    for name, array in evidence.inputs.items():
-        if array.size == 1 and array.dtype.kind in "fiu" and name != evidence.name:
+def _of_single_values(claim: Claim) -> Iterator[Constant]:
+    for name, array in claim.inputs.items():
+        if array.size == 1 and array.dtype.kind in "fiu" and name != claim.name:
             yield from _derived(name, float(array.reshape(-1)[0]))
 
 
-def _of_sizes(evidence: Evidence) -> Iterator[Constant]:
-    for size, where in _sizes(evidence).items():
-        what = f"N = {size}, {where}"
-        yield Constant(float(size), "N", what)
-        yield Constant(1.0 / size, "1/N", what)
-        yield Constant(size / (size - 1.0), "N/(N-1)", what, rank=2)
-        yield Constant((size - 1.0) / size, "(N-1)/N", what, rank=2)
-        yield Constant(math.sqrt(size), "sqrt(d)", what.replace("N", "d", 1), rank=2)
-        yield Constant(1.0 / math.sqrt(size), "1/sqrt(d)", what.replace("N", "d", 1), rank=2)
-        yield Constant(2.0 / size, "2/N", what, rank=3)
-        yield Constant(size / 2.0, "N/2", what, rank=3)
+def _of_sizes(claim: Claim) -> Iterator[Constant]:
+    for role, size in _sizes(claim).items():
+        what = f"N = {size}, {role}"
+        root = what.replace("N", "d", 1)
+        yield Constant(float(size), "N", what, role=role)
+        yield Constant(1.0 / size, "1/N", what, role=role)
+        yield Constant(size / (size - 1.0), "N/(N-1)", what, rank=2, role=role)
+        yield Constant((size - 1.0) / size, "(N-1)/N", what, rank=2, role=role)
+        yield Constant(math.sqrt(size), "sqrt(d)", root, rank=2, role=role)
+        yield Constant(1.0 / math.sqrt(size), "1/sqrt(d)", root, rank=2, role=role)
+        yield Constant(2.0 / size, "2/N", what, rank=3, role=role)
+        yield Constant(size / 2.0, "N/2", what, rank=3, role=role)
 
 
-def _sizes(evidence: Evidence) -> dict[int, str]:
-    """Return the sizes around, each with the first thing that it is the size of."""
-    arrays = {evidence.name: evidence.analytical.shape}
-    arrays |= {name: array.shape for name, array in evidence.inputs.items()}
-    arrays |= {f"output {k}" if k else "the output": out.shape for k, out in enumerate(evidence.outputs)}
-    sizes: dict[int, str] = {}
+def _sizes(claim: Claim) -> dict[str, int]:
+    """Return the sizes around by what they are the size of."""
+    arrays = {claim.name: claim.analytical.shape}
+    arrays |= {name: array.shape for name, array in claim.inputs.items()}
+    arrays |= {f"output {k}" if k else "the output": out.shape for k, out in enumerate(claim.outputs)}
+    sizes: dict[str, int] = {}
     for name, shape in arrays.items():
         for axis, size in enumerate(shape):
-            sizes.setdefault(size, f"the batch size, axis 0 of {name}" if axis == 0 else f"axis {axis} of {name}")
+            sizes[f"the batch size, axis 0 of {name}" if axis == 0 else f"axis {axis} of {name}"] = size
     for name, shape in arrays.items():
-        sizes.setdefault(math.prod(shape), f"all of {name}")
+        sizes[f"all of {name}"] = math.prod(shape)
         for axes in (pair for count in range(2, len(shape)) for pair in combinations(range(len(shape)), count)):
-            sizes.setdefault(math.prod(shape[k] for k in axes), f"axes {', '.join(map(str, axes))} of {name}")
-    return {size: where for size, where in sizes.items() if size > 1}
+            sizes[f"axes {', '.join(map(str, axes))} of {name}"] = math.prod(shape[k] for k in axes)
+    return {role: size for role, size in sizes.items() if size > 1}

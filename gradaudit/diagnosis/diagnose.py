@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from gradaudit.diagnosis.accumulated import accumulated
 from gradaudit.diagnosis.axis_factor import factor_per_axis
 from gradaudit.diagnosis.captured import captured_state, upstream_ignored
+from gradaudit.diagnosis.cause import Cause, Elsewhere, SpentError, best_first, confirmed
 from gradaudit.diagnosis.conjugate import conjugate_missing
 from gradaudit.diagnosis.constant import constant_factor
 from gradaudit.diagnosis.evidence import Evidence
@@ -21,7 +24,7 @@ from gradaudit.diagnosis.subset import wrong_subset
 from gradaudit.diagnosis.transposed import transposed
 from gradaudit.results import Finding
 
-HYPOTHESES: tuple[Callable[[Evidence], Finding | None], ...] = (
+HYPOTHESES: tuple[Callable[[Evidence], Iterator[Cause]], ...] = (
     upstream_ignored,
     captured_state,
     accumulated,
@@ -41,24 +44,34 @@ LISTED = 3
 """Most other inputs that a message names."""
 
 
-def diagnose(evidence: Evidence) -> list[Finding]:
+MOST_TRIED = 6
+"""Candidates of one kind that are held against other points."""
+
+
+def diagnose(evidence: Evidence, points: Iterable[Elsewhere] = ()) -> list[Finding]:
     """Return the likely causes of a mismatch, what explains most first; none where no simple cause does.
 
-    A cause is named only where it explains more than every simpler one does.
+    A cause is named only where it explains more than every simpler one does, and holds at other points as well.
+
+    Args:
+        evidence: the mismatch.
+        points: other points of the op; each can be asked again and again.
+
     """
     known = np.isfinite(evidence.numerical) & np.isfinite(evidence.bounds)
     evidence = evidence.only(known)
-    found: list[Finding] = []
     if not len(evidence.places):  # at a kink several gradients are right, and none is the numerical one
-        return found
-    with np.errstate(all="ignore"):
+        return []
+    found: list[Cause] = []
+    with np.errstate(all="ignore"), suppress(SpentError):
         for hypothesis in HYPOTHESES:
-            made = hypothesis(evidence)
-            if made and all(made.evidence["explained"] > simpler.evidence["explained"] for simpler in found):
-                found.append(_with_others(made, evidence))
-            if found and found[-1].evidence["explained"] == 1.0:
+            least = max((simpler.explained for simpler in found), default=0.0)
+            if least == 1.0:
                 break
-    return sorted(found, key=lambda cause: -cause.evidence["explained"])
+            candidates = (made for made in best_first(hypothesis(evidence)) if made.explained > least)
+            held = (confirmed(made, points) for made in islice(candidates, MOST_TRIED))
+            found += islice(filter(None, held), 1)
+    return [_with_others(cause.finding, evidence) for cause in sorted(found, key=lambda cause: -cause.explained)]
 
 
 def _with_others(cause: Finding, evidence: Evidence) -> Finding:

@@ -18,63 +18,73 @@ MOST_BITS = 20.0
 """Most that agreement at one index counts for: beyond, digits say the same thing again."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """A wrong gradient and what is known around it. All arrays are in double precision, real or complex, or integer.
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What backward claims at one point, and what it is made of. All arrays are in double precision, or integer.
 
     Attributes:
         name: the input's name.
         analytical: what backward claims, of the input's shape.
-        places: indices at which the numerical gradient is known, one a row: shape (n, axes).
-        numerical: the numerical gradient there: shape (n,).
-        bounds: what it may be off by there: shape (n,).
-        rtol, atol: the tolerance in force.
+        places: the indices that are looked at, one a row: shape (n, axes).
         inputs: all inputs of the op, by name.
         upstream: the upstream gradients that backward was called with.
         outputs: what forward returned for the inputs.
         params: the op's params.
-        wrong_inputs: which other inputs' gradients are wrong too.
-        right_inputs: which other inputs' gradients are right.
-        complete: whether every index that is wrong is among the places.
-        again: what backward answers when forward and backward are called once more; None where not known.
-        doubled: what backward answers for twice the upstream; None where not known.
         conjugated: the conjugate of what backward answers for the upstream's; None where nothing is complex.
-        earlier: what an earlier call of backward answered; None where not known.
 
     """
 
     name: str
     analytical: Array
     places: NDArray[np.intp]
-    numerical: Array
-    bounds: Floats
-    rtol: float
-    atol: float
     inputs: Mapping[str, Array] = field(default_factory=dict)
     upstream: tuple[Array, ...] = ()
     outputs: tuple[Array, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
-    wrong_inputs: tuple[str, ...] = ()
-    right_inputs: tuple[str, ...] = ()
-    complete: bool = True
-    again: Array | None = None
-    doubled: Array | None = None
     conjugated: Array | None = None
-    earlier: Array | None = None
 
     def at_places(self, array: Array) -> Array:
         """Return the values of an array of the gradient's shape at the places: shape (n,)."""
         picked: Array = np.asarray(array[tuple(self.places.T)]).reshape(-1)
         return picked
 
-    def only(self, mask: Mask) -> Evidence:
-        """Return the same evidence with only some of the places."""
-        return replace(self, places=self.places[mask], numerical=self.numerical[mask], bounds=self.bounds[mask])
-
     @cached_property
     def claimed(self) -> Array:
         """The analytical gradient at the places."""
         return self.at_places(self.analytical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Claim):
+    """A wrong gradient, the true one at the places, and what is known around it.
+
+    Attributes:
+        numerical: the numerical gradient at the places: shape (n,).
+        bounds: what it may be off by there: shape (n,).
+        rtol, atol: the tolerance in force.
+        wrong_inputs: which other inputs' gradients are wrong too.
+        right_inputs: which other inputs' gradients are right.
+        complete: whether every index that is wrong is among the places.
+        again: what backward answers when forward and backward are called once more; None where not known.
+        doubled: what backward answers for twice the upstream; None where not known.
+        earlier: what an earlier call of backward answered; None where not known.
+
+    """
+
+    numerical: Array
+    bounds: Floats
+    rtol: float
+    atol: float
+    wrong_inputs: tuple[str, ...] = ()
+    right_inputs: tuple[str, ...] = ()
+    complete: bool = True
+    again: Array | None = None
+    doubled: Array | None = None
+    earlier: Array | None = None
+
+    def only(self, mask: Mask) -> Evidence:
+        """Return the same evidence with only some of the places."""
+        return replace(self, places=self.places[mask], numerical=self.numerical[mask], bounds=self.bounds[mask])
 
     @cached_property
     def allowed(self) -> Floats:

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gradaudit.diagnosis.evidence import Array, Evidence
+from gradaudit.diagnosis.evidence import Array, Claim
 
 STATISTICS_FOR = 2**22
 """Most elements of an array whose statistics are looked at: every axis of it is a pass over them."""
@@ -23,30 +23,30 @@ class Quantity:
     whole: str
 
 
-def known_arrays(evidence: Evidence) -> Mapping[str, Array]:
+def known_arrays(claim: Claim) -> Mapping[str, Array]:
     """Return inputs, upstream gradients and outputs by name."""
-    upstream = {f"upstream[{k}]" if k else "upstream": array for k, array in enumerate(evidence.upstream)}
-    outputs = {f"output[{k}]" if k else "output": array for k, array in enumerate(evidence.outputs)}
-    known = {**evidence.inputs, **upstream, **outputs}
+    upstream = {f"upstream[{k}]" if k else "upstream": array for k, array in enumerate(claim.upstream)}
+    outputs = {f"output[{k}]" if k else "output": array for k, array in enumerate(claim.outputs)}
+    known = {**claim.inputs, **upstream, **outputs}
     return {name: array for name, array in known.items() if array.dtype.kind in "biufc"}
 
 
-def quantities(evidence: Evidence) -> Iterator[Quantity]:
+def quantities(claim: Claim) -> Iterator[Quantity]:
     """Yield the arrays themselves first, then what they come to over some axes, then simple functions of both."""
-    plain = [Quantity(array, name, name) for name, array in known_arrays(evidence).items() if array.size > 1]
+    plain = [Quantity(array, name, name) for name, array in known_arrays(claim).items() if array.size > 1]
     yield from plain
     for made in plain:
         yield from _functions(made)
     for made in plain:
         if made.array.ndim > 1 and made.array.size <= STATISTICS_FOR:
-            for statistic in _statistics(made, stabilizers(evidence)):
+            for statistic in _statistics(made, stabilizers(claim)):
                 yield statistic
                 yield from _functions(statistic)
 
 
-def stabilizers(evidence: Evidence) -> list[float]:
+def stabilizers(claim: Claim) -> list[float]:
     """Return what may have been added to a variance: the op's eps, nothing, and what most libraries take."""
-    given = evidence.params.get("eps")
+    given = claim.params.get("eps")
     return list(dict.fromkeys([*([float(given)] if isinstance(given, (int, float)) else []), 0.0, 1e-5]))
 
 

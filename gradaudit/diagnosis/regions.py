@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from gradaudit.diagnosis.evidence import Array, Evidence, Mask
+from gradaudit.diagnosis.evidence import Array, Claim, Evidence, Mask
 from gradaudit.diagnosis.quantities import alignments, known_arrays
 from gradaudit.diagnosis.words import axes_in_words
 
@@ -24,12 +24,20 @@ MOST_LISTED = 3
 
 @dataclass(frozen=True)
 class Region:
-    """Some of the places, and what they have in common."""
+    """A rule that says which indices belong together.
 
-    mask: Mask
+    Attributes:
+        text: the rule in words.
+        of: from a claim to those of its places that are inside; None where the rule says nothing of such a claim.
+        fitted: how many numbers in the text were chosen to fit.
+        unsure: from a claim to those of its places of which the numbers, as far as they are known, say nothing.
+
+    """
+
     text: str
+    of: Callable[[Claim], Mask | None]
     fitted: int = 0
-    """How many numbers in the text were chosen to fit."""
+    unsure: Callable[[Claim], Mask] | None = None
 
 
 def regions(evidence: Evidence) -> Iterator[Region]:
@@ -46,104 +54,197 @@ def _along_axes(evidence: Evidence) -> Iterator[Region]:
     shape = evidence.analytical.shape
     long = [axis for axis, size in enumerate(shape) if size > 1]
     for axis in long:
-        at, size = evidence.places[:, axis], shape[axis]
-        for width in range(1, min(MOST_BORDER, size - 1) + 1):
-            first, last = at < width, at >= size - width
-            yield Region(first, f"in the first {width} along axis {axis}" if width > 1 else f"at 0 along axis {axis}")
-            yield Region(last, f"in the last {width} along axis {axis}" if width > 1 else f"at the end of axis {axis}")
-        for stride in range(2, min(MOST_STRIDE, size - 1) + 1):
-            for start in range(min(stride, size - stride)):  # two positions at least
-                text = f"at every {_ordinal(stride)} position along axis {axis}, from {start}"
-                yield Region(at % stride == start, text)
+        for width in range(1, min(MOST_BORDER, shape[axis] - 1) + 1):
+            yield _first(axis, width)
+            yield _last(axis, width)
+        for stride in range(2, min(MOST_STRIDE, shape[axis] - 1) + 1):
+            for start in range(min(stride, shape[axis] - stride)):  # two positions at least
+                yield _every(axis, stride, start)
     for axes in (pair for count in range(1, len(long) + 1) for pair in combinations(long, count)):
         for width in range(1, MOST_BORDER + 1):
-            yield Region(_border(evidence, axes, width), f"within {width} of the border of {axes_in_words(axes)}")
+            yield _border(axes, width)
+
+
+def _first(axis: int, width: int) -> Region:
+    text = f"in the first {width} along axis {axis}" if width > 1 else f"at 0 along axis {axis}"
+    return Region(text, lambda claim: claim.places[:, axis] < width)
+
+
+def _last(axis: int, width: int) -> Region:
+    text = f"in the last {width} along axis {axis}" if width > 1 else f"at the end of axis {axis}"
+    return Region(text, lambda claim: claim.places[:, axis] >= claim.analytical.shape[axis] - width)
+
+
+def _every(axis: int, stride: int, start: int) -> Region:
+    ordinal = {2: "second", 3: "third"}.get(stride, f"{stride}th")
+    text = f"at every {ordinal} position along axis {axis}, from {start}"
+    return Region(text, lambda claim: claim.places[:, axis] % stride == start)
+
+
+def _border(axes: tuple[int, ...], width: int) -> Region:
+    def inside(claim: Claim) -> Mask:
+        at = claim.places[:, list(axes)]
+        sizes = np.array([claim.analytical.shape[axis] for axis in axes])
+        return np.asarray(((at < width) | (at >= sizes - width)).any(axis=1))
+
+    return Region(f"within {width} of the border of {axes_in_words(axes)}", inside)
 
 
 def _listed_positions(evidence: Evidence) -> Iterator[Region]:
     for axis, size in enumerate(evidence.analytical.shape):
-        at = evidence.places[:, axis]
-        held = np.unique(at[evidence.wrong])
+        held = np.unique(evidence.places[:, axis][evidence.wrong])
         if len(held) <= min(MOST_LISTED, size - 1):
-            listed = ", ".join(str(int(k)) for k in held)
-            yield Region(np.isin(at, held), f"at {listed} along axis {axis}", len(held))
+            yield _at(axis, tuple(int(k) for k in held), size)
 
 
-def _border(evidence: Evidence, axes: tuple[int, ...], width: int) -> Mask:
-    at = evidence.places[:, list(axes)]
-    sizes = np.array([evidence.analytical.shape[axis] for axis in axes])
-    return np.asarray(((at < width) | (at >= sizes - width)).any(axis=1))
+def _at(axis: int, held: tuple[int, ...], size: int) -> Region:
+    def inside(claim: Claim) -> Mask | None:
+        return np.isin(claim.places[:, axis], held) if claim.analytical.shape[axis] == size else None
+
+    return Region(f"at {', '.join(map(str, held))} along axis {axis}", inside, len(held))
 
 
 def _between_axes(evidence: Evidence) -> Iterator[Region]:
-    places, shape = evidence.places, evidence.analytical.shape
+    shape = evidence.analytical.shape
     for i, j in combinations(range(len(shape)), 2):
         if min(shape[i], shape[j]) > 1:
-            a, b = places[:, i], places[:, j]
-            yield Region(a == b, f"on the diagonal of axes {i}, {j}")
-            yield Region(a != b, f"off the diagonal of axes {i}, {j}")
-            yield Region(a < b, f"above the diagonal of axes {i}, {j}")
-            yield Region(a > b, f"below the diagonal of axes {i}, {j}")
-            for parity in (0, 1):
-                text = f"where the sum of the indices along axes {i}, {j} is {'odd' if parity else 'even'}"
-                yield Region((a + b) % 2 == parity, text)
+            yield from _between(i, j)
+
+
+def _between(i: int, j: int) -> Iterator[Region]:
+    def both(claim: Claim) -> tuple[Array, Array]:
+        return claim.places[:, i], claim.places[:, j]
+
+    yield Region(f"on the diagonal of axes {i}, {j}", lambda claim: np.equal(*both(claim)))
+    yield Region(f"off the diagonal of axes {i}, {j}", lambda claim: np.not_equal(*both(claim)))
+    yield Region(f"above the diagonal of axes {i}, {j}", lambda claim: np.less(*both(claim)))
+    yield Region(f"below the diagonal of axes {i}, {j}", lambda claim: np.greater(*both(claim)))
+    summed = f"where the sum of the indices along axes {i}, {j} is"
+    yield Region(f"{summed} even", lambda claim: np.add(*both(claim)) % 2 == 0)
+    yield Region(f"{summed} odd", lambda claim: np.add(*both(claim)) % 2 == 1)
 
 
 def _by_index(evidence: Evidence) -> Iterator[Region]:
     """Yield what an input of integers picks along an axis: rows taken more than once, once, or never."""
-    for name, array in evidence.inputs.items():
-        if array.dtype.kind not in "iu" or not array.size:
-            continue
-        for axis, size in enumerate(evidence.analytical.shape):
-            if array.min() >= 0 and array.max() < size:
-                counts = np.bincount(array.reshape(-1), minlength=size)[evidence.places[:, axis]]
-                yield Region(counts > 1, f"where {name} holds the position along axis {axis} more than once")
-                yield Region(counts == 0, f"where {name} does not hold the position along axis {axis}")
-                yield Region(counts > 0, f"where {name} holds the position along axis {axis}")
+    for name in evidence.inputs:
+        for axis in range(evidence.analytical.ndim):
+            if _counts(evidence, name, axis) is not None:
+                yield _held_by(name, axis, "holds the position along axis {} more than once", lambda count: count > 1)
+                yield _held_by(name, axis, "does not hold the position along axis {}", lambda count: count == 0)
+                yield _held_by(name, axis, "holds the position along axis {}", lambda count: count > 0)
+
+
+def _held_by(name: str, axis: int, text: str, told: Callable[[Array], Mask]) -> Region:
+    def inside(claim: Claim) -> Mask | None:
+        counts = _counts(claim, name, axis)
+        return None if counts is None else told(counts)
+
+    return Region(f"where {name} {text.format(axis)}", inside)
+
+
+def _counts(claim: Claim, name: str, axis: int) -> Array | None:
+    """Return how often an input of integers holds the position of each place; None where it holds no positions."""
+    array, size = claim.inputs[name], claim.analytical.shape[axis]
+    if array.dtype.kind not in "iu" or not array.size or array.min() < 0 or array.max() >= size:
+        return None
+    return np.bincount(array.reshape(-1).astype(np.intp), minlength=size)[claim.places[:, axis]]
 
 
 def _ties(evidence: Evidence) -> Iterator[Region]:
     x = evidence.inputs.get(evidence.name)
-    if x is None or x.shape != evidence.analytical.shape or x.ndim == 0:
-        return
-    for axis in range(x.ndim):
-        if x.shape[axis] > 1:
-            ordered, order = np.sort(x, axis=axis), np.argsort(x, axis=axis)
-            beside = np.diff(ordered, axis=axis) == 0
-            none = np.zeros_like(np.take(ordered, [0], axis=axis), bool)
-            tied = np.concatenate([none, beside], axis) | np.concatenate([beside, none], axis)
-            back = np.empty_like(tied)
-            np.put_along_axis(back, order, tied, axis)
-            text = f"where {evidence.name} has its value more than once along axis {axis}"
-            yield Region(evidence.at_places(back), text)
+    if x is not None and x.shape == evidence.analytical.shape:
+        for axis, size in enumerate(x.shape):
+            if size > 1:
+                yield _tied(evidence.name, axis)
+
+
+def _tied(name: str, axis: int) -> Region:
+    def inside(claim: Claim) -> Mask:
+        x = claim.inputs[name]
+        ordered, order = np.sort(x, axis=axis), np.argsort(x, axis=axis)
+        beside = np.diff(ordered, axis=axis) == 0
+        none = np.zeros_like(np.take(ordered, [0], axis=axis), bool)
+        tied = np.concatenate([none, beside], axis) | np.concatenate([beside, none], axis)
+        back = np.empty_like(tied)
+        np.put_along_axis(back, order, tied, axis)
+        return claim.at_places(back)
+
+    return Region(f"where {name} has its value more than once along axis {axis}", inside)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """An array, or its magnitudes, spread to the gradient's shape along some axes."""
+
+    whole: str
+    axes: tuple[int, ...]
+    magnitude: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"|{self.whole}|" if self.magnitude else self.whole
+
+    def at(self, claim: Claim) -> Array | None:
+        """Return its values at the places of a claim; None where it does not fit there."""
+        array = known_arrays(claim).get(self.whole)
+        for spread, axes in alignments(array, claim.analytical.shape) if array is not None else ():
+            if axes == self.axes:
+                values = claim.at_places(spread) * 1.0
+                return np.abs(values) if self.magnitude else values
+        return None
 
 
 def _by_value(evidence: Evidence) -> Iterator[Region]:
     for name, array in known_arrays(evidence).items():
         if array.dtype.kind == "c" or array.size < 2:
             continue
-        for spread, _ in alignments(array, evidence.analytical.shape):
-            values = evidence.at_places(spread)
-            yield from _half_spaces(evidence, values * 1.0, name)
+        for _, axes in alignments(array, evidence.analytical.shape):
+            yield from _half_spaces(evidence, Spread(name, axes))
             if array.dtype.kind not in "biu":
-                yield from _half_spaces(evidence, np.abs(values), f"|{name}|")
+                yield from _half_spaces(evidence, Spread(name, axes, magnitude=True))
 
 
-def _half_spaces(evidence: Evidence, values: Array, name: str) -> Iterator[Region]:
+def _half_spaces(evidence: Evidence, spread: Spread) -> Iterator[Region]:
     """Yield where values are one, and where they are below or above what parts the wrong places from the right ones."""
     wrong, right = evidence.wrong, evidence.right & evidence.telling
-    if not wrong.any() or not right.any():
+    values = spread.at(evidence)
+    if values is None or not wrong.any() or not right.any():
         return
     only = np.unique(values[wrong])
     if len(only) == 1:
-        yield Region(values == only[0], f"where {name} = {only[0]:.3g}", 1)
+        yield _equal(spread, float(only[0]))
     for sign, low, high in (("<", wrong, right), (">", right, wrong)):
         inner, outer = float(values[low].max()), float(values[high].min())
         if inner < outer:
-            mask = values <= inner if sign == "<" else values >= outer
             mark = _mark(evidence, inner, outer, included=sign == "<")
-            text = f"where {name} {sign} {(inner + outer) / 2 if mark is None else mark:.3g}"
-            yield Region(mask, text, 1 if mark is None else 0)
+            yield _beyond(spread, sign, mark) if mark is not None else _beyond_one_of(spread, sign, inner, outer)
+
+
+def _equal(spread: Spread, number: float) -> Region:
+    def inside(claim: Claim) -> Mask | None:
+        values = spread.at(claim)
+        return None if values is None else np.asarray(values == number)
+
+    return Region(f"where {spread.name} = {number:.3g}", inside, 1)
+
+
+def _beyond(spread: Spread, sign: str, mark: float) -> Region:
+    def inside(claim: Claim) -> Mask | None:
+        values = spread.at(claim)
+        return None if values is None else np.asarray(values < mark if sign == "<" else values > mark)
+
+    return Region(f"where {spread.name} {sign} {mark:.3g}", inside)
+
+
+def _beyond_one_of(spread: Spread, sign: str, inner: float, outer: float) -> Region:
+    """Return where values are beyond a number that is known to lie between two others."""
+
+    def unsure(claim: Claim) -> Mask:
+        values = spread.at(claim)
+        return np.zeros(len(claim.places), bool) if values is None else np.asarray((inner < values) & (values < outer))
+
+    return replace(_beyond(spread, sign, (inner + outer) / 2), fitted=1, unsure=unsure)
 
 
 def _mark(evidence: Evidence, inner: float, outer: float, *, included: bool) -> float | None:
@@ -153,7 +254,3 @@ def _mark(evidence: Evidence, inner: float, outer: float, *, included: bool) -> 
         if inner < mark <= outer if included else inner <= mark < outer:
             return mark
     return None
-
-
-def _ordinal(count: int) -> str:
-    return {2: "second", 3: "third"}.get(count, f"{count}th")

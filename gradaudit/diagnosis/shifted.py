@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.diagnosis.evidence import Evidence
+from gradaudit.diagnosis.cause import Cause
+from gradaudit.diagnosis.evidence import Array, Claim, Evidence
 from gradaudit.diagnosis.score import EXPLAINS, PROBED, explained, extent
 from gradaudit.results import Finding
 
@@ -15,19 +17,22 @@ MOST_SHIFTS = 8
 """Shifts of one axis that are looked at in full: those that the probes speak for most."""
 
 
-def shifted(evidence: Evidence) -> Finding | None:
+def shifted(evidence: Evidence) -> Iterator[Cause]:
     """Numerical = analytical rolled by some steps along an axis."""
-    best: Finding | None = None
     for axis, by in _candidates(evidence):
         size = evidence.analytical.size if axis is None else evidence.analytical.shape[axis]
-        predicted = evidence.at_places(np.roll(evidence.analytical, by, axis))
+        predicted = _rolled(by, axis, evidence)
         share = explained(evidence, predicted, alternatives=size * (evidence.analytical.ndim + 1))
-        if share >= EXPLAINS and (best is None or share > best.evidence["explained"]):
+        if share >= EXPLAINS:
             along = "all elements in memory order" if axis is None else f"axis {axis}"
-            by = by if by <= size // 2 else by - size
-            message = f"numerical = analytical rolled by {by} along {along}, {extent(evidence, share)}"
-            best = Finding("shifted", message, {"explained": share, "axis": axis, "shift": by})
-    return best
+            for way in sorted((by, by - size), key=abs):  # the same here, and not where the size is another one
+                message = f"numerical = analytical rolled by {way} along {along}, {extent(evidence, share)}"
+                numbers = {"explained": share, "axis": axis, "shift": way}
+                yield Cause(Finding("shifted", message, numbers), partial(_rolled, way, axis))
+
+
+def _rolled(by: int, axis: int | None, claim: Claim) -> Array:
+    return claim.at_places(np.roll(claim.analytical, by, axis))
 
 
 def _candidates(evidence: Evidence) -> Iterator[tuple[int | None, int]]:

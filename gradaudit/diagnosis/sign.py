@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from gradaudit.diagnosis.cause import Cause, Rule
 from gradaudit.diagnosis.evidence import Evidence
 from gradaudit.diagnosis.score import EXPLAINS, explained, extent
 from gradaudit.results import Finding
 
+REAL: dict[str, Rule] = {"-analytical": lambda claim: -claim.claimed}
 
-def sign_flipped(evidence: Evidence) -> Finding | None:
+COMPLEX: dict[str, Rule] = {
+    "conj(analytical)": lambda claim: np.conj(claim.claimed),
+    "-conj(analytical)": lambda claim: -np.conj(claim.claimed),
+}
+
+
+def sign_flipped(evidence: Evidence) -> Iterator[Cause]:
     """Numerical = -analytical, or its complex conjugate."""
-    predictions = {"-analytical": -evidence.claimed}
-    if np.iscomplexobj(evidence.claimed):
-        predictions["conj(analytical)"] = np.conj(evidence.claimed)
-        predictions["-conj(analytical)"] = -np.conj(evidence.claimed)
-    for what, predicted in predictions.items():
-        share = explained(evidence, predicted, alternatives=len(predictions))
+    rules = REAL | (COMPLEX if np.iscomplexobj(evidence.claimed) else {})
+    for what, rule in rules.items():
+        predicted = rule(evidence)
+        share = 0.0 if predicted is None else explained(evidence, predicted, alternatives=len(rules))
         if share >= EXPLAINS:
-            return Finding(
-                "sign-flipped",
-                f"numerical = {what} {extent(evidence, share)}",
-                {"explained": share, "formula": what},
-            )
-    return None
+            message = f"numerical = {what} {extent(evidence, share)}"
+            yield Cause(Finding("sign-flipped", message, {"explained": share, "formula": what}), rule)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.diagnosis.evidence import Array, Evidence
+from gradaudit.diagnosis.evidence import Array, Claim
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Slices:
         return np.asarray(np.broadcast_to(slices, (len(self.through), self.size))[self.row, self.column])
 
 
-def slices_along(evidence: Evidence, over: tuple[int, ...]) -> Slices:
+def slices_along(claim: Claim, over: tuple[int, ...]) -> Slices:
     """Return the slices along some axes through the places."""
-    shape = evidence.analytical.shape
+    shape = claim.analytical.shape
     kept = tuple(axis for axis in range(len(shape)) if axis not in over)
-    through, row = np.unique(evidence.places[:, list(kept)], axis=0, return_inverse=True)
+    through, row = np.unique(claim.places[:, list(kept)], axis=0, return_inverse=True)
     within = tuple(shape[axis] for axis in over)
-    column = np.ravel_multi_index(tuple(evidence.places[:, axis] for axis in over), within)
+    column = np.ravel_multi_index(tuple(claim.places[:, axis] for axis in over), within)
     return Slices(over, kept, through, np.asarray(row).reshape(-1), np.asarray(column), int(np.prod(within)))

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
 import numpy as np
 
-from gradaudit.diagnosis.evidence import Array, Evidence
+from gradaudit.diagnosis.evidence import Array, Claim
 from gradaudit.diagnosis.quantities import stabilizers
 from gradaudit.diagnosis.slices import Slices, slices_along
 from gradaudit.diagnosis.words import axes_in_words
 
-PLAIN = (1.0, 2.0, 0.5)
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A multiple of a term, and what it is where it depends on sizes."""
+
+    value: float
+    name: str = ""
+
+
+PLAIN = (Coefficient(1.0), Coefficient(2.0), Coefficient(0.5))
 """Multiples that a term may be lost in."""
 
 
@@ -30,94 +39,100 @@ class Term:
 
     values: Array
     name: str
-    coefficients: tuple[float, ...] = ()
+    coefficients: tuple[Coefficient, ...] = ()
 
 
-def terms(evidence: Evidence) -> Iterator[Term]:
+def terms(claim: Claim) -> Iterator[Term]:
     """Yield the terms that this op may have lost, the plain ones first."""
-    yield from _residual(evidence)
-    long = [axis for axis, size in enumerate(evidence.analytical.shape) if size > 1]
+    yield from _residual(claim)
+    long = [axis for axis, size in enumerate(claim.analytical.shape) if size > 1]
     subsets = list(chain.from_iterable(combinations(long, count) for count in range(1, len(long) + 1)))
-    for name, base in _bases(evidence):
+    for name, base in _bases(claim):
         for over in subsets:
-            yield _mean(slices_along(evidence, over), name, base)
-    for name, base in _bases(evidence):
+            yield _mean(slices_along(claim, over), name, base)
+    for name, base in _bases(claim):
         for over in subsets:
-            yield from _projections(evidence, slices_along(evidence, over), name, base)
-    yield from _inputs(evidence)
+            yield from _projections(claim, slices_along(claim, over), name, base)
+    yield from _inputs(claim)
 
 
-def _bases(evidence: Evidence) -> Iterator[tuple[str, Array]]:
+def _bases(claim: Claim) -> Iterator[tuple[str, Array]]:
     """Yield the analytical gradient and those upstream gradients that have its shape."""
-    yield "analytical", evidence.analytical
-    for upstream in evidence.upstream:
-        if upstream.shape == evidence.analytical.shape:
+    yield "analytical", claim.analytical
+    for upstream in claim.upstream:
+        if upstream.shape == claim.analytical.shape:
             yield "upstream", upstream
 
 
-def _residual(evidence: Evidence) -> Iterator[Term]:
-    shape = evidence.analytical.shape
-    for upstream in evidence.upstream:
+def _residual(claim: Claim) -> Iterator[Term]:
+    shape = claim.analytical.shape
+    for upstream in claim.upstream:
         leading = upstream.ndim - len(shape)
         if leading >= 0 and upstream.shape[leading:] == shape:
             summed = upstream.sum(axis=tuple(range(leading))) if leading else upstream
             name = "upstream summed over its leading axes" if leading else "upstream"
-            yield Term(evidence.at_places(summed), name, _signed(PLAIN))
+            yield Term(claim.at_places(summed), name, _signed(PLAIN))
 
 
 def _mean(slices: Slices, name: str, base: Array) -> Term:
     size = slices.size
     mean = slices.of(base).mean(axis=1, keepdims=True)
-    coefficients = (*PLAIN, float(size), size / (size - 1.0), size / (size + 1.0))  # sums; means once too often
+    along = f"N = {size}, the elements along {axes_in_words(slices.over)}"
+    more = (  # sums; means once too often
+        Coefficient(float(size), f"N ({along})"),
+        Coefficient(size / (size - 1.0), f"N/(N-1) ({along})"),
+        Coefficient(size / (size + 1.0), f"N/(N+1) ({along})"),
+    )
     text = f"the mean of {name} over {axes_in_words(slices.over)}"
-    return Term(slices.at_places(mean), text, _signed(coefficients))
+    return Term(slices.at_places(mean), text, _signed((*PLAIN, *more)))
 
 
-def _projections(evidence: Evidence, slices: Slices, name: str, base: Array) -> Iterator[Term]:
+def _projections(claim: Claim, slices: Slices, name: str, base: Array) -> Iterator[Term]:
     """Yield what takes out the part of a gradient along something that the op keeps fixed."""
     shape, about, g = base.shape, axes_in_words(slices.over), slices.of(base)
     at, plain = slices.at_places, _signed(PLAIN)
-    for output in (slices.of(output) for output in evidence.outputs if output.shape == shape):
+    for output in (slices.of(output) for output in claim.outputs if output.shape == shape):
         total = _sum(g)
         yield Term(at(output * total), f"output times the sum of {name} over {about}", plain)
         along = output * _sum(g * np.conj(output))
         yield Term(at(along), f"output times the sum of {name} times output over {about}", plain)
         yield Term(at(np.exp(output) * total), f"exp(output) times the sum of {name} over {about}", plain)
-    whole = evidence.inputs.get(evidence.name)
+    whole = claim.inputs.get(claim.name)
     if whole is not None and whole.shape == shape:
         x = slices.of(whole)
-        yield from _on_normalised(evidence, slices, name, g, x)
+        yield from _on_normalised(claim, slices, name, g, x)
         own = x * _sum(g * np.conj(x)) / _sum(np.square(np.abs(x)))
-        yield Term(at(own), f"the projection of {name} on {evidence.name} over {about}", plain)
+        yield Term(at(own), f"the projection of {name} on {claim.name} over {about}", plain)
 
 
-def _on_normalised(evidence: Evidence, slices: Slices, name: str, g: Array, x: Array) -> Iterator[Term]:
+def _on_normalised(claim: Claim, slices: Slices, name: str, g: Array, x: Array) -> Iterator[Term]:
     """Yield the projection on x without its mean and deviation, alone and with the mean."""
-    about, coefficients = axes_in_words(slices.over), _signed((*PLAIN, float(slices.size)))
+    about, size = axes_in_words(slices.over), slices.size
+    coefficients = _signed((*PLAIN, Coefficient(float(size), f"N (N = {size}, the elements along {about})")))
     deviation = x - x.mean(axis=1, keepdims=True)
     variance = np.square(np.abs(deviation)).mean(axis=1, keepdims=True)
-    for eps in stabilizers(evidence):
+    for eps in stabilizers(claim):
         z = deviation / np.sqrt(variance + eps)
         along = z * (g * np.conj(z)).mean(axis=1, keepdims=True)
-        said = f"z times the mean of {name} times z over {about}, z the normalised {evidence.name}"
+        said = f"z times the mean of {name} times z over {about}, z the normalised {claim.name}"
         yield Term(slices.at_places(along), said, coefficients)
         both = along + g.mean(axis=1, keepdims=True)
         yield Term(slices.at_places(both), f"(the mean of {name} over {about} + {said})", _signed(PLAIN))
 
 
-def _inputs(evidence: Evidence) -> Iterator[Term]:
-    for name, array in evidence.inputs.items():
-        if array.shape == evidence.analytical.shape and array.dtype.kind in "biufc":
-            values = evidence.at_places(array)
+def _inputs(claim: Claim) -> Iterator[Term]:
+    for name, array in claim.inputs.items():
+        if array.shape == claim.analytical.shape and array.dtype.kind in "biufc":
+            values = claim.at_places(array)
             if (values != values[:1]).any():  # one that is constant is the last term
                 yield Term(values * 1.0, name)
                 yield Term(np.sign(values * 1.0), f"sign({name})")
-    yield Term(np.ones(len(evidence.places)), "1")
+    yield Term(np.ones(len(claim.places)), "1")
 
 
 def _sum(slices: Array) -> Array:
     return np.asarray(slices.sum(axis=1, keepdims=True))
 
 
-def _signed(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(sign * value for value in values for sign in (-1.0, 1.0))
+def _signed(values: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
+    return tuple(replace(each, value=sign * each.value) for each in values for sign in (-1.0, 1.0))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, combinations, permutations
 
 import numpy as np
 
-from gradaudit.diagnosis.evidence import Array, Evidence
+from gradaudit.diagnosis.cause import Cause
+from gradaudit.diagnosis.evidence import Array, Claim, Evidence
 from gradaudit.diagnosis.score import EXPLAINS, explained, extent, promising
 from gradaudit.results import Finding
 
@@ -26,21 +28,23 @@ class Rearrangement:
     flipped: tuple[int, ...]
 
 
-def transposed(evidence: Evidence) -> Finding | None:
+def transposed(evidence: Evidence) -> Iterator[Cause]:
     """Numerical = analytical with its axes in another order, some of them backwards."""
-    best: tuple[float, Rearrangement] | None = None
     probes = tuple(evidence.places[evidence.probes].T)
     for tried, made in enumerate(_rearrangements(evidence.analytical), start=1):
         if not promising(evidence, made.array[probes]):
             continue
         share = explained(evidence, evidence.at_places(made.array), alternatives=tried)
-        if share >= EXPLAINS and (best is None or share > best[0]):
-            best = share, made
-    if best is None:
-        return None
-    share, made = best
-    numbers = {"explained": share, "permutation": list(made.permutation), "flipped": list(made.flipped)}
-    return Finding("transposed", f"numerical = analytical with {made.text}, {extent(evidence, share)}", numbers)
+        if share >= EXPLAINS:
+            numbers = {"explained": share, "permutation": list(made.permutation), "flipped": list(made.flipped)}
+            message = f"numerical = analytical with {made.text}, {extent(evidence, share)}"
+            yield Cause(Finding("transposed", message, numbers), partial(_rearranged, made))
+
+
+def _rearranged(as_in: Rearrangement, claim: Claim) -> Array | None:
+    """Return another claim's gradient rearranged in the same way, its axes exchanged or its elements reread."""
+    turned, _ = _permuted(claim.analytical, as_in.permutation)
+    return None if turned is None else claim.at_places(np.flip(turned, as_in.flipped))
 
 
 def _rearrangements(array: Array) -> Iterator[Rearrangement]:

@@ -62,7 +62,7 @@ def audit_op(case: Case, op: Op) -> Audit:
     subject = examine(case, op)
     results, point, seen = check_gradient(subject)
     findings = run_checks(subject, point, results)
-    results = with_likely_causes(subject, results, seen, findings)
+    results = with_likely_causes(subject, results, point, seen, findings)
     checking = subject.op.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}
     concluding = concluded(subject.case, results, unexplained(findings, results))

@@ -186,7 +186,7 @@ def _searched(
     if not any(finding.fails for finding in findings):
         with suppress(OpError):
             findings += broadcast_not_reduced(probe)
-    results = with_likely_causes(audited, results, seen, findings)
+    results = with_likely_causes(audited, results, point, seen, findings)
     made = {result.input: result for result in results}
     made |= _zero_results(subject, probe, zero)
     return made, list(unexplained(findings, results))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from gradaudit.numerics.arrays import on_host
 from gradaudit.repair.direct import Direct, direct_of
 from gradaudit.spec.case import Case, Input
+from gradaudit.spec.double_precision import in_double_precision
 from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream
-from gradaudit.spec.dtypes import is_complex
 from gradaudit.targets.framework_op import FrameworkOp
 from gradaudit.targets.op import LostOpError, Op, OpError
 from gradaudit.targets.parameters import completed
@@ -163,16 +163,6 @@ def drawn(
     owners = np.repeat(np.arange(len(places)), [len(chosen) for chosen in places.values()])
     op = op.uncompiled() if isinstance(op, FrameworkOp) else op
     return Draw(case, op, inputs, outputs, upstream, places, numerical, slack, owners)
-
-
-def in_double_precision(case: Case) -> Case:
-    """Return a case with its floating inputs in double precision."""
-
-    def wide(dtype: str) -> str:
-        return "complex128" if is_complex(dtype) else "float64"
-
-    inputs = [replace(made, dtype=wide(made.dtype)) if made.dtype == case.dtype else made for made in case.inputs]
-    return replace(case, dtype=wide(case.dtype), inputs=tuple(inputs))
 
 
 def _places(case: Case, made: Input, most: int, wanted: Sequence[tuple[int, ...]]) -> NDArray[np.intp]:

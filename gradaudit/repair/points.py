@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.repair.draws import ERRORS, Draw, drawn, in_double_precision, other_draws
-from gradaudit.repair.shapes import other_shapes, small_shapes
+from gradaudit.repair.draws import ERRORS, Draw, drawn, other_draws
 from gradaudit.source.place import plain_function
 from gradaudit.spec.case import Case
+from gradaudit.spec.double_precision import in_double_precision
 from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.spec.other_shapes import other_shapes, small_shapes
 from gradaudit.targets import opened
 from gradaudit.targets.parameters import completed
 

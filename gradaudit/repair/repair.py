@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gradaudit.engine.audit import audit_case
-from gradaudit.repair.draws import ERRORS, Draw, drawn, in_double_precision
+from gradaudit.repair.draws import ERRORS, Draw, drawn
 from gradaudit.repair.edits import assignments, constants, edits, operators, other_names, without_calls
 from gradaudit.repair.parts import Parts, parts_of
 from gradaudit.repair.points import FEW_PLACES, Points, Wrong, points
@@ -26,6 +26,7 @@ from gradaudit.repair.surroundings import plain_surroundings
 from gradaudit.results import Result, Verdict
 from gradaudit.source.written import NoSourceError, standing_in
 from gradaudit.spec.case import Case, Input
+from gradaudit.spec.double_precision import in_double_precision
 from gradaudit.targets import opened
 from gradaudit.time_limit import TooLongError, time_limit
 

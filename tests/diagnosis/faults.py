@@ -59,7 +59,8 @@ def _spread(values: Array, axis: int, ndim: int) -> Array:
 
 def _long_axis(call: Call, least: int = 2) -> int | None:
     axes = [axis for axis, size in enumerate(call.gradient().shape) if size >= least]
-    return int(call.rng.choice(axes)) if axes else None
+    chosen = int(call.rng.choice(axes)) if axes else None
+    return call.memory.setdefault("axis", chosen)
 
 
 def scaled_axis(call: Call) -> Array:
@@ -98,8 +99,9 @@ def reread(call: Call) -> Array:
 
 
 def rolled(call: Call) -> Array:
+    shift = int(call.rng.integers(1, 3))
     gradient, axis = call.gradient(), _long_axis(call, 3)
-    return None if axis is None else np.roll(gradient, int(call.rng.integers(1, gradient.shape[axis])), axis)
+    return None if axis is None else np.roll(gradient, shift, axis)
 
 
 def added_mean(call: Call) -> Array:
@@ -172,7 +174,8 @@ def border(call: Call) -> Array:
 
 def half_space(call: Call) -> Array:
     gradient, x = call.gradient(), call.inputs[call.input].astype(np.float64)
-    return np.where(x < np.median(x), gradient * call.rng.choice([-1.0, 0.5, 2.0]), gradient)
+    threshold = call.memory.setdefault("threshold", np.median(x))
+    return np.where(x < threshold, gradient * call.rng.choice([-1.0, 0.5, 2.0]), gradient)
 
 
 def every_second(call: Call) -> Array:

@@ -32,6 +32,8 @@ class Call:
     outputs: tuple[Array, ...]
     rng: np.random.Generator
     """Gives the same numbers at every call."""
+    memory: dict[str, Any]
+    """What a fault chose at its first call, where it is the same mistake at other shapes too."""
 
     def gradient(self, **changes: Any) -> Array:
         """Return what the right backward answers, upstream or inputs replaced."""
@@ -51,7 +53,7 @@ class Planted:
     input: str
     faults: tuple[Fault, ...]
     seed: int
-    calls: list[Array] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         return self.op.forward(inputs)
@@ -67,7 +69,7 @@ class Planted:
         for fault in self.faults:
             answer = dict(gradients)
             holder = _Answering(self.op, answer) if fault is not self.faults[0] else self.op
-            call = Call(holder, self.input, upstream, inputs, outputs, np.random.default_rng(self.seed))
+            call = Call(holder, self.input, upstream, inputs, outputs, np.random.default_rng(self.seed), self.memory)
             wrong = fault(call)
             if wrong is None:
                 raise NoOccasionError

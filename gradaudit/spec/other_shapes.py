@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import prod
+from typing import Any
 
 from gradaudit.spec.case import Case, Input
 
@@ -23,8 +24,48 @@ def other_shapes(case: Case) -> Iterator[Case]:
     for made in case.inputs:
         for axis, size in enumerate(made.shape):
             if size in sizes and _count(case, size) > 1 and made.values is None:
-                shape = (*made.shape[:axis], size + 3, *made.shape[axis + 1 :])
+                shape = (*made.shape[:axis], size + APART, *made.shape[axis + 1 :])
                 yield replace(case, inputs=tuple(replace(i, shape=shape) if i is made else i for i in case.inputs))
+
+
+def distinct_shapes(case: Case) -> Iterator[Case]:
+    """Yield a case with sizes that coincide in it told apart.
+
+    Axes of several inputs are changed together where they lie at the same place, counted from the end, as broadcasting
+    does, then from the start, as batches are; then single ones.
+    """
+    for size in _sizes(case):
+        if _count(case, size) > 1:
+            ndim = max(len(made.shape) for made in case.inputs)
+            for axis in (*range(-1, -1 - ndim, -1), *range(ndim)):
+                made = _with_axis(case, axis, size)
+                if _shapes(made) != _shapes(case) and _count(made, size):
+                    yield made
+
+
+def _with_axis(case: Case, axis: int, size: int) -> Case:
+    """Return a case with the size at one axis of all inputs changed, where it is the one given."""
+
+    def resized(made: Input) -> Input:
+        if made.values is not None or not -len(made.shape) <= axis < len(made.shape) or made.shape[axis] != size:
+            return made
+        shape = list(made.shape)
+        shape[axis] += APART
+        return replace(made, shape=tuple(shape))
+
+    return replace(case, inputs=tuple(map(resized, case.inputs)), upstream=_any_upstream(case))
+
+
+APART = 3
+"""What is added to a size to tell it apart from others."""
+
+
+def _shapes(case: Case) -> list[tuple[int, ...]]:
+    return [made.shape for made in case.inputs]
+
+
+def _any_upstream(case: Case) -> Any:
+    return case.upstream if isinstance(case.upstream, str) else "random"
 
 
 def small_shapes(case: Case) -> Iterator[Case]:
@@ -57,5 +98,4 @@ def _resized(case: Case, sizes: Mapping[int, int]) -> Case:
             return made
         return replace(made, shape=tuple(sizes.get(size, size) for size in made.shape))
 
-    upstream = case.upstream if isinstance(case.upstream, str) else "random"
-    return replace(case, inputs=tuple(map(resized, case.inputs)), upstream=upstream)
+    return replace(case, inputs=tuple(map(resized, case.inputs)), upstream=_any_upstream(case))
