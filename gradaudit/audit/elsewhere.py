@@ -37,7 +37,10 @@ MOST_PLACES = 4096
 SHAPES = 2
 """Other shapes that are asked."""
 
-REFUSED = 4
+DISTINCT = 3
+"""Shapes, in which sizes that coincide differ, that are tried before those in which all sizes are others."""
+
+REFUSED = 5
 """Shapes that forward may refuse before no more are tried."""
 
 STEP = 2.0**-14
@@ -113,7 +116,7 @@ class Points:
         given = replace(case, inputs=tuple(map(_moved, case.inputs)))
         shapes = (
             made
-            for made in chain(islice(distinct_shapes(given), REFUSED), other_shapes(given))
+            for made in chain(islice(distinct_shapes(given), DISTINCT), other_shapes(given))
             if _shapes(made) != _shapes(given)
         )
         draws = (replace(given, seed=case.seed + k) for k in (1, 2))

@@ -15,8 +15,8 @@ from gradaudit.checks.gradient.comparison import Comparison, compared
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot, Subject
-from gradaudit.diagnosis import Evidence, diagnose
-from gradaudit.diagnosis.cause import SpentError, confirmed
+from gradaudit.diagnosis import Evidence, likely_causes
+from gradaudit.diagnosis.cause import Cause, SpentError, confirmed
 from gradaudit.diagnosis.columns import from_columns
 from gradaudit.numerics.arrays import cast, dtype_name, namespace, on_host
 from gradaudit.results import Finding, Result, Verdict
@@ -78,24 +78,24 @@ def with_likely_causes(
             at_fault = told or any(finding.fails for finding in result.findings)
             found[result.input] = [
                 cause
-                for cause in _with_parts(subject, evidence, points)
+                for cause in (made.finding for made in causes_of(subject, evidence, points))
                 if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
             ]
     return [_with_causes(result, found.get(result.input, [])) for result in results]
 
 
-def _with_parts(subject: Subject, evidence: Evidence, points: Points) -> list[Finding]:
+def causes_of(subject: Subject, evidence: Evidence, points: Points) -> list[Cause]:
     """Return likely causes, with the part of the upstream that a gradient is made of where none says all."""
     there = From(points, evidence.name)
-    causes = diagnose(evidence, there)
-    whole = any(cause.evidence["explained"] == 1.0 and cause.code != "wrong-subset" for cause in causes)
+    causes = likely_causes(evidence, there)
+    whole = any(cause.explained == 1.0 and cause.finding.code != "wrong-subset" for cause in causes)
     if whole:
         return causes
     with suppress(SpentError):
         for part in from_columns(evidence, _Forward(subject, points)):
             if (held := confirmed(part, there)) is not None:
-                others = (cause for cause in causes if cause.code not in ("wrong-subset", "missing-term"))
-                return [held.finding, *others]
+                others = (cause for cause in causes if cause.finding.code not in ("wrong-subset", "missing-term"))
+                return [held, *others]
     return causes
 
 

@@ -49,6 +49,11 @@ MOST_TRIED = 6
 
 
 def diagnose(evidence: Evidence, points: Iterable[Elsewhere] = ()) -> list[Finding]:
+    """Return what ``likely_causes`` says of a mismatch."""
+    return [cause.finding for cause in likely_causes(evidence, points)]
+
+
+def likely_causes(evidence: Evidence, points: Iterable[Elsewhere] = ()) -> list[Cause]:
     """Return the likely causes of a mismatch, what explains most first; none where no simple cause does.
 
     A cause is named only where it explains more than every simpler one does, and holds at other points as well.
@@ -71,7 +76,8 @@ def diagnose(evidence: Evidence, points: Iterable[Elsewhere] = ()) -> list[Findi
             candidates = (made for made in best_first(hypothesis(evidence)) if made.explained > least)
             held = (confirmed(made, points) for made in islice(candidates, MOST_TRIED))
             found += islice(filter(None, held), 1)
-    return [_with_others(cause.finding, evidence) for cause in sorted(found, key=lambda cause: -cause.explained)]
+    by_share = sorted(found, key=lambda cause: -cause.explained)
+    return [replace(cause, finding=_with_others(cause.finding, evidence)) for cause in by_share]
 
 
 def _with_others(cause: Finding, evidence: Evidence) -> Finding:

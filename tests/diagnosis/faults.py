@@ -59,7 +59,8 @@ def _spread(values: Array, axis: int, ndim: int) -> Array:
 
 def _long_axis(call: Call, least: int = 2) -> int | None:
     axes = [axis for axis, size in enumerate(call.gradient().shape) if size >= least]
-    chosen = int(call.rng.choice(axes)) if axes else None
+    rng = np.random.default_rng(call.rng.integers(2**31))  # what is drawn afterwards does not depend on the shape
+    chosen = int(rng.choice(axes)) if axes else None
     return call.memory.setdefault("axis", chosen)
 
 
