@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,10 @@ MOST_PLACES = 4096
 """Elements that are displaced, at most."""
 
 SHAPES = 2
-"""Other shapes that are asked."""
+"""Other shapes that are asked: one in which sizes differ that coincide, and one in which all are others."""
 
-DISTINCT = 3
-"""Shapes, in which sizes that coincide differ, that are tried before those in which all sizes are others."""
-
-REFUSED = 5
-"""Shapes that forward may refuse before no more are tried."""
+TRIED = 3
+"""Shapes of each kind that forward may refuse."""
 
 STEP = 2.0**-14
 """Step of a central difference in double precision, in units of an element or of the typical one."""
@@ -114,21 +111,12 @@ class Points:
     def _points(self) -> Iterator[Point]:
         case = in_double_precision(self._subject.case) if self._double else self._subject.case
         given = replace(case, inputs=tuple(map(_moved, case.inputs)))
-        shapes = (
-            made
-            for made in chain(islice(distinct_shapes(given), DISTINCT), other_shapes(given))
-            if _shapes(made) != _shapes(given)
-        )
         draws = (replace(given, seed=case.seed + k) for k in (1, 2))
         yield from self._called(next(draws), same_shape=True)
-        refused = 0
-        asked = 0
-        for shaped in shapes:
-            made = list(self._called(replace(shaped, seed=case.seed + 3 + asked), same_shape=False))
-            yield from made
-            asked, refused = asked + len(made), refused + (not made)
-            if asked == SHAPES or refused == REFUSED:
-                break
+        for seed, shapes in enumerate((distinct_shapes(given), other_shapes(given)), start=case.seed + 3):
+            others = (replace(shaped, seed=seed) for shaped in shapes if _shapes(shaped) != _shapes(given))
+            taken = (made for shaped in islice(others, TRIED) for made in self._called(shaped, same_shape=False))
+            yield from islice(taken, 1)
         yield from self._called(next(draws), same_shape=True)
 
     def _called(self, case: Case, *, same_shape: bool) -> Iterator[Point]:
