@@ -176,7 +176,7 @@ class Listening:
 
     heard: list[Cause] = field(default_factory=list)
     forwards: int = 0
-    causes_of: Any = staticmethod(likely_causes.causes_of)
+    causes_of: Any = field(default_factory=lambda: likely_causes.causes_of)
 
     def __call__(self, subject: Any, evidence: Any, points: Any) -> list[Cause]:
         before = subject.op.forwards
