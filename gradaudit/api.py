@@ -12,6 +12,14 @@ from numpy.typing import ArrayLike
 
 from gradaudit.drop_in.arguments import signature_names
 from gradaudit.drop_in.recognise import recognised
+from gradaudit.drop_in.settings import (
+    function_of,
+    keywords_of,
+    names_listed,
+    positions_listed,
+    seed_number,
+    tolerance_number,
+)
 from gradaudit.engine.audit import audit_case
 from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
@@ -21,7 +29,9 @@ from gradaudit.spec.case import Case, Expectation, Location, Method, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_DTYPE, DEFAULT_TOLERANCES, spacing
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.given import given_array, given_inputs
+from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.op_targets import HeldTarget, ProcessTarget
+from gradaudit.spec.python_target import check_words
 from gradaudit.targets.foreign import as_numpy
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
@@ -55,18 +65,28 @@ def op(
         outputs: positions of forward's outputs that count; default: all floating ones.
         name: what reports call the op; default: forward's own name.
 
+    Raises:
+        TypeError: where a function cannot be called, or a list is none.
+        ValueError: by ``check``, where ``args`` or ``returns`` names what is not there.
+
     """
+    function_of("forward", forward), function_of("backward", backward)
+    words, returned = names_listed("args", args), names_listed("returns", returns)
+    counted = positions_listed("outputs", outputs)
 
     def opened(case: Case) -> Op:
         inputs = tuple(made.name for made in case.inputs)
         differentiable = tuple(made.name for made in case.inputs if made.differentiable)
+        check_words(mistakes := Mistakes(), (), words, returned, inputs)
+        for mistake in mistakes:
+            raise ValueError(f"{mistake.path[0]}: {mistake}")
         return open_functions(
             forward,
             backward,
             case.params,
-            args=("upstream", *inputs) if args is None else tuple(args),
-            returns=differentiable if returns is None else tuple(returns),
-            counted=None if outputs is None else tuple(outputs),
+            args=("upstream", *inputs) if words is None else words,
+            returns=differentiable if returned is None else returned,
+            counted=counted,
         )
 
     return HeldTarget(opened, name or str(getattr(forward, "__name__", "op")), takes=signature_names(forward))
@@ -94,7 +114,7 @@ def process_op(
         raise ValueError("command: expected a list of the program and its arguments, found an empty one")
     if not timeout > 0:
         raise ValueError(f"timeout: expected a number greater than 0, found {timeout}")
-    counted = None if outputs is None else tuple(outputs)
+    counted = positions_listed("outputs", outputs)
     target = ProcessTarget(tuple([fspath(word) for word in command]), op, timeout, counted, Path.cwd())
     return HeldTarget(lambda case: open_process(target, case), op, ProcessOp.close)
 
@@ -230,15 +250,18 @@ def check(
         The audit, whatever it found: nothing that the op does raises here.
 
     Raises:
-        TypeError: where an input is no array of numbers, or nothing says what the backward of ``op`` is.
+        TypeError: where an input is no array of numbers, an argument is of another type than it should be, or nothing
+            says what the backward of ``op`` is.
         ValueError: where an argument is none of those that there are.
 
     """
     op, inputs = recognised(op, inputs)
+    params = keywords_of("params", params)
     target = op if isinstance(op, HeldTarget) else _held(op, params)
+    differentiable = names_listed("differentiable", differentiable)
     if differentiable is not None:
         target = with_parameters_constant(target)
-    arrays = {name: array_of(name, given) for name, given in inputs.items()}
+    arrays = {name: array_of(name, given) for name, given in keywords_of("inputs", inputs).items()}
     made = given_inputs(arrays, differentiable, needed=not target.brings_inputs)
     dtype = max((one.dtype for one in made if one.differentiable), key=spacing, default=DEFAULT_DTYPE)
     case = Case(
@@ -248,12 +271,12 @@ def check(
         dtype=dtype,
         target=target,
         inputs=made,
-        params=dict(params or {}),
+        params=params,
         tolerance=tolerance_of(rtol, atol, dtype),
         upstream=_upstream(upstream),
         step=None,
         method=_one_of("method", method, get_args(Method)),
-        seed=seed,
+        seed=seed_number(seed),
         expect=Expectation(),
         notes="",
         location=Location(Path(), 0, 0),
@@ -275,16 +298,17 @@ def tolerance_of(rtol: float | None, atol: float | None, dtype: str) -> Toleranc
     """Return the tolerance that is asked for, the dtype's default in what is not; None where nothing is.
 
     Raises:
+        TypeError: where one is no number.
         ValueError: where a number is none that a tolerance can have.
 
     """
-    for name, value in (("rtol", rtol), ("atol", atol)):
-        if value is not None and not 0 <= value < float("inf"):
-            raise ValueError(f"{name}: expected a finite number not below zero, found {value!r}")
     if rtol is None and atol is None:
         return None
     default = DEFAULT_TOLERANCES[dtype]
-    return Tolerance(default.rtol if rtol is None else float(rtol), default.atol if atol is None else float(atol))
+    return Tolerance(
+        default.rtol if rtol is None else tolerance_number("rtol", rtol),
+        default.atol if atol is None else tolerance_number("atol", atol),
+    )
 
 
 def _upstream(given: str | ArrayLike) -> Any:

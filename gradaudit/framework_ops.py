@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, get_args
 
 from gradaudit.drop_in.arguments import signature_names
+from gradaudit.drop_in.settings import function_of, positions_listed
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.op_targets import WITH_MODULES, Framework, HeldTarget, Mode
@@ -110,13 +111,12 @@ def _framework_op(
 ) -> HeldTarget:
     if not is_installed(framework):
         raise ModuleNotFoundError(f"{framework} is not installed: {install_command(framework)}", name=framework)
-    if not callable(function):
-        raise TypeError(f"function: expected something to call, found {type(function).__name__}")
+    function_of("function", function)
     if mode not in get_args(Mode):
         known = get_args(Mode)
         raise ValueError(f"mode: found {mode!r}, expected one of {', '.join(known)}{nearest(str(mode), known)}")
     called = name or name_of(function)
-    counted = None if outputs is None else tuple(outputs)
+    counted = positions_listed("outputs", outputs)
 
     def opened(case: Case) -> FrameworkOp:
         try:

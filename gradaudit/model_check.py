@@ -12,6 +12,7 @@ from typing import Any, get_args
 from gradaudit.api import Audit, array_of, tolerance_of
 from gradaudit.drop_in.arguments import argument_names, signature_names
 from gradaudit.drop_in.recognise import packages_of, positional
+from gradaudit.drop_in.settings import names_listed, seed_number
 from gradaudit.engine.audit import audit_case
 from gradaudit.spec.case import Case, Expectation, Input, Location
 from gradaudit.spec.dtypes import DEFAULT_DTYPE, is_floating, spacing
@@ -55,7 +56,8 @@ def check_flow(
         The audit, with a result for each parameter and floating input, whatever the model does.
 
     Raises:
-        TypeError: where an input is no array of numbers, or nothing says what tape the model is on.
+        TypeError: where an input is no array of numbers, an argument is of another type than it should be, or
+            nothing says what tape the model is on.
         ValueError: where an argument is none of those that there are.
 
     """
@@ -64,7 +66,8 @@ def check_flow(
     batch = (*_batch(named), *(replace(made, differentiable=False) for made in _batch(wanted)))
     preset = _tape(model, tape)
     dtype = max((made.dtype for made in batch if is_floating(made.dtype)), key=spacing, default=DEFAULT_DTYPE)
-    target = FlowTarget("", "", preset, None, None, tuple(wanted), Path(), stopped=tuple(stopped), unused=tuple(unused))
+    never, seldom = names_listed("stopped", stopped) or (), names_listed("unused", unused) or ()
+    target = FlowTarget("", "", preset, None, None, tuple(wanted), Path(), stopped=never, unused=seldom)
     case = Case(
         op=type(model).__name__,
         module="",
@@ -77,7 +80,7 @@ def check_flow(
         upstream="ones",
         step=None,
         method="search",
-        seed=seed,
+        seed=seed_number(seed),
         expect=Expectation(),
         notes="",
         location=Location(Path(), 0, 0),

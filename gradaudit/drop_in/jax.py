@@ -11,6 +11,7 @@ import numpy as np
 
 from gradaudit.api import check
 from gradaudit.drop_in.arguments import argument_names, signature_names
+from gradaudit.drop_in.settings import function_of, whole_number
 from gradaudit.drop_in.trees import bound_tree
 from gradaudit.framework_ops import jax_op, name_of
 from gradaudit.results import Verdict
@@ -46,16 +47,17 @@ def check_grads(
     Raises:
         GradientMismatch: where a gradient does not pass, or cannot be decided; an ``AssertionError`` whose text is the
             report.
-        TypeError: where ``f`` cannot be called, or ``args`` is no tuple.
+        TypeError: where ``f`` cannot be called, ``args`` is no tuple, or a number is none.
         ValueError: where there is no such order or mode, or nothing is floating.
 
     """
+    function_of("f", f)
     asked = (modes,) if isinstance(modes, str) else tuple(modes)
     if unknown := [mode for mode in asked if mode not in MODES]:
         raise ValueError(f"modes: found {unknown[0]!r}, expected 'fwd', 'rev' or both")
     if not isinstance(args, (tuple, list)):
         raise TypeError(f"args: expected a tuple of arguments, found {type(args).__name__}")
-    if order < 1:
+    if whole_number("order", order) < 1:
         raise ValueError(f"order: expected 1 or more, found {order}")
     call = bound_tree(f, args, argument_names(signature_names(f), len(args)))
     arrays = {name: np.asarray(array) for name, array in call.arrays.items()}

@@ -13,6 +13,7 @@ from torch.autograd.gradcheck import GradcheckError
 from gradaudit.api import Audit, GradientMismatch, check
 from gradaudit.drop_in.arguments import argument_names, bound, signature_names
 from gradaudit.drop_in.recognise import positional
+from gradaudit.drop_in.settings import function_of, tolerance_number
 from gradaudit.framework_ops import name_of, torch_op
 from gradaudit.results import Verdict
 from gradaudit.spec.op_targets import Mode
@@ -64,11 +65,12 @@ def gradcheck(
 
     Returns:
         True where every gradient passes. False where one does not, or cannot be decided, and nothing is to be raised.
+        A function whose outputs have no graph is audited as one whose gradients are zero.
 
     Raises:
         GradcheckMismatch: where one does not; a ``torch.autograd.gradcheck.GradcheckError`` and a
-            ``gradaudit.GradientMismatch``, whose text is the report.
-        TypeError: where ``func`` cannot be called.
+            ``gradaudit.GradientMismatch``, whose text is the report. Always where ``func`` raises.
+        TypeError: where ``func`` cannot be called, a tensor is sparse, or a tolerance is no number.
         ValueError: where no tensor requires a gradient, or an argument is none of those that there are.
 
     """
@@ -80,6 +82,7 @@ def gradcheck(
         "batched": check_batched_grad,
     }
     called = _called(func, inputs, atol, rtol, fast_mode=fast_mode)
+    tolerance_number("nondet_tol", nondet_tol)
     return _passes(called, modes, nondet_tol, alone=check_undefined_grad, raises=raise_exception)
 
 
@@ -126,7 +129,8 @@ def gradgradcheck(
         True where every gradient passes, as ``gradcheck`` does.
 
     Raises:
-        GradcheckMismatch: where one does not.
+        GradcheckMismatch: where one does not. Always where ``func`` raises.
+        TypeError: as ``gradcheck``.
         ValueError: where no tensor requires a gradient, or no output depends on one.
 
     """
@@ -136,6 +140,7 @@ def gradgradcheck(
         "forward": check_fwd_over_rev,
         "batched": check_batched_grad,
     }
+    tolerance_number("nondet_tol", nondet_tol)
     upstreams = _upstreams(called, grad_outputs, apart=gen_non_contig_grad_outputs)
     derived = _derived(called, upstreams)
     return _passes(derived, modes, nondet_tol, alone=check_undefined_grad, raises=raise_exception)
@@ -163,8 +168,8 @@ class _Called:
     settings: Mapping[str, Any]
 
     @cached_property
-    def outputs(self) -> list[Any]:
-        """What the function returns, with a graph to its arguments; nothing where it raises, as an audit will tell."""
+    def outputs(self) -> list[Any] | None:
+        """What the function returns, with a graph to its arguments; None where it raises, as an audit will tell."""
         arguments = [each.detach().clone() if isinstance(each, torch.Tensor) else each for each in self.arguments]
         try:
             with torch.enable_grad():
@@ -172,13 +177,19 @@ class _Called:
                     arguments[k].requires_grad_()
                 return list(leaves(self.function(*arguments)))
         except Exception:  # whatever it is, the audit meets it again and says it in words
-            return []
+            return None
 
     @property
     def differentiable_outputs(self) -> tuple[int, ...]:
         """Positions of the outputs that depend on what is differentiated."""
-        made = enumerate(self.outputs)
+        made = enumerate(self.outputs or ())
         return tuple([k for k, output in made if isinstance(output, torch.Tensor) and output.requires_grad])
+
+    @property
+    def has_no_graph(self) -> bool:
+        """Whether all it returns is tensors that depend on nothing, as autograd sees it."""
+        tensors = bool(self.outputs) and all(isinstance(output, torch.Tensor) for output in self.outputs or ())
+        return tensors and not self.differentiable_outputs
 
     def audit(self, mode: Mode, outputs: tuple[int, ...] | None) -> Audit:
         """Audit the function by a mode of differentiation; outputs are those that count, None for all.
@@ -198,14 +209,16 @@ class _Called:
 def _called(
     function: Callable[..., Any], inputs: Any, atol: float | None, rtol: float | None, *, fast_mode: bool
 ) -> _Called:
-    if not callable(function):
-        raise TypeError(f"func: expected something to call, found {type(function).__name__}")
+    function_of("func", function)
     arguments = tuple(positional(inputs))
     asked = _requiring_grad(arguments)
     if not asked:
         found = ", ".join(type(each).__name__ for each in arguments)
         raise ValueError(f"inputs: expected at least one tensor with requires_grad=True, found none among {found}")
     names = argument_names(signature_names(function), len(arguments))
+    for name, each in zip(names, arguments, strict=True):
+        if isinstance(each, torch.Tensor) and each.layout is not torch.strided:
+            raise TypeError(f"{name}: expected a dense tensor, found one of layout {each.layout}")
     settings = {"atol": atol, "rtol": rtol, "method": "search" if fast_mode else "auto"}
     return _Called(function, name_of(function), arguments, names, asked, settings)
 
@@ -216,16 +229,46 @@ def _requiring_grad(arguments: Sequence[Any]) -> tuple[int, ...]:
 
 def _passes(called: _Called, modes: Mapping[Mode, bool], nondet_tol: float, *, alone: bool, raises: bool) -> bool:
     """Audit by every mode that is wanted and, where outputs are to be looked at alone, by reverse mode for each."""
+    if called.has_no_graph:
+        if not any(map(_is_floating, called.outputs or ())):
+            return True
+        called, modes = _with_zero_gradients(called), {"reverse": True}
     asked: list[tuple[Mode, tuple[int, ...] | None]] = [(mode, None) for mode, wanted in modes.items() if wanted]
     outputs = called.differentiable_outputs if alone and modes["reverse"] else ()
     asked += [("reverse", (k,)) for k in outputs if len(outputs) > 1]
     for mode, counted in asked:
         audit = called.audit(mode, counted)
         if not (audit or _differs_by_less(audit, nondet_tol)):
-            if raises:
+            if raises or called.outputs is None:
                 raise GradcheckMismatch(audit)
             return False
     return True
+
+
+def _is_floating(output: Tensor) -> bool:
+    return bool(output.is_floating_point() or output.is_complex())
+
+
+class _WithZeroGradients(torch.autograd.Function):  # type: ignore[misc]
+    """Hands a tensor on as an output of others, whose gradients are zero: what a graph that is not there says."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, *tensors: Tensor) -> Tensor:
+        ctx.count = len(tensors)
+        return output.clone()
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[None, ...]:
+        return (None, *[None] * ctx.count)
+
+
+def _with_zero_gradients(called: _Called) -> _Called:
+    def function(*arguments: Any) -> list[Tensor]:
+        tensors = [arguments[k] for k in called.asked]
+        floating = filter(_is_floating, leaves(called.function(*arguments)))
+        return [_WithZeroGradients.apply(output, *tensors) for output in floating]
+
+    return replace(called, function=function)
 
 
 def _differs_by_less(audit: Audit, allowed: float) -> bool:
@@ -240,6 +283,8 @@ def _upstreams(called: _Called, given: Any, *, apart: bool) -> tuple[Tensor, ...
     """Return the upstreams of a function, each requiring a gradient where it was drawn here."""
     if given is not None:
         return tuple(positional(given))
+    if called.outputs is None:
+        raise GradcheckMismatch(called.audit("reverse", None))
     outputs = [called.outputs[k] for k in called.differentiable_outputs]
     if not outputs:
         raise ValueError(f"func: {name_of(called.function)} returned no output that depends on the inputs")
@@ -259,7 +304,10 @@ def _derived(called: _Called, upstreams: tuple[Tensor, ...]) -> _Called:
     counted = called.differentiable_outputs
 
     def backward(*given: Any) -> tuple[Tensor, ...]:
-        arguments = given[: len(called.arguments)]
+        arguments = list(given[: len(called.arguments)])
+        for k in called.asked:  # forward mode gives tensors without a graph, for which this one has need
+            if not arguments[k].requires_grad:
+                arguments[k] = arguments[k].view_as(arguments[k]).requires_grad_()
         outputs = list(leaves(called.function(*arguments)))
         made = torch.autograd.grad(
             [outputs[k] for k in counted],

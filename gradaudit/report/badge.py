@@ -6,6 +6,7 @@ import json
 from html import escape
 
 from gradaudit.engine.events import Event, RunFinished
+from gradaudit.report.failures import UNEXPECTED_PASS
 from gradaudit.report.files import AtomicFile, UnwritableError
 from gradaudit.report.tally import Tally
 from gradaudit.results import Verdict
@@ -52,7 +53,11 @@ class BadgeReport:
 def badge_of(tally: Tally) -> tuple[str, str]:
     """Return what a badge says of a run, and its colour by name."""
     found = tally.total.verdicts
-    bad = [f"{tally.unexpected[verdict]:,} {verdict}" for verdict in reversed(Verdict) if tally.unexpected[verdict]]
+    bad = [
+        f"{tally.unexpected[verdict]:,} {UNEXPECTED_PASS if verdict is Verdict.PASS else verdict}"
+        for verdict in reversed(Verdict)
+        if tally.unexpected[verdict]
+    ]
     known = f", {tally.expected_failures:,} known to fail" if tally.expected_failures else ""
     if bad:
         undecided = set(tally.unexpected) <= {Verdict.INCONCLUSIVE}

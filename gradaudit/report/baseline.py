@@ -90,7 +90,9 @@ class BaselineFile:
 
 
 def known_failure_lines(event: KnownFailuresCompared) -> Iterator[str]:
-    """Yield a heading that counts the known failures of a run, and a line for each that is mended."""
+    """Yield a heading that counts the known failures of a run, and a line for each that is mended; nothing for none."""
+    if not (event.known or event.mended):
+        return
     mended = f", {len(event.mended):,} mended: --update-baseline takes them out" if event.mended else ""
     yield f"{numbers.counted(event.known, 'known failure')} of {event.path}{mended}"
     more = len(event.mended) - MOST_NAMED

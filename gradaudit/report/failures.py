@@ -12,6 +12,9 @@ from gradaudit.results import Result, Verdict
 UNEXPLAINED = "no simple cause"
 """The cause of a mismatch that looks like nothing known."""
 
+UNEXPECTED_PASS = "unexpected pass"
+"""The cause where a gradient passes that its spec expects to fail."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -32,7 +35,8 @@ def cause_of(result: Result) -> Cause:
     if result.verdict is Verdict.ERROR and telling:
         return Cause(telling[0].code, telling[0].message)
     message = result.message or next((finding.message for finding in ranked), "")
-    return Cause(str(result.verdict), message.partition("\n")[0])
+    code = UNEXPECTED_PASS if result.verdict is Verdict.PASS else str(result.verdict)
+    return Cause(code, message.partition("\n")[0])
 
 
 @dataclass
@@ -101,7 +105,7 @@ def closing_list(results: Sequence[Result], dtypes: Mapping[str, Collection[str]
 def _causes(results: Sequence[Result]) -> str:
     """Write the cause of an op's first failure, and how many other causes its failures have."""
     first, *others = _unique(cause_of(result).code for result in results)
-    return f"{first} +{len(others)}" if others else first
+    return f"{first}, {len(others)} more" if others else first
 
 
 def _unique(names: Iterable[str]) -> list[str]:

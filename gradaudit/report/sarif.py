@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gradaudit.guides import finding_names, finding_page
-from gradaudit.report.failures import UNEXPLAINED, Failure, cause_of, gathered
+from gradaudit.report.failures import UNEXPECTED_PASS, UNEXPLAINED, Failure, cause_of, gathered
 from gradaudit.report.github import seen_from_workspace
 from gradaudit.report.mismatch import block
 from gradaudit.report.results_report import ResultsReport
@@ -30,7 +30,7 @@ OTHERS = {
     str(Verdict.FAIL): ("gradient-mismatch", "the gradient is wrong"),
     str(Verdict.ERROR): ("op-error", "the op raised, crashed, hung or gave no usable gradient"),
     str(Verdict.INCONCLUSIVE): ("inconclusive", "the gradient could not be decided"),
-    str(Verdict.PASS): ("expected-failure-gone", "a gradient passes that its spec expects to fail"),
+    UNEXPECTED_PASS: ("expected-failure-gone", "a gradient passes that its spec expects to fail"),
 }
 """Rules for causes that are no finding: their id, and what they say."""
 

@@ -19,7 +19,8 @@ MOST_ROWS = 200
 MOST_TEXT = 500
 """Characters of a cause that are shown."""
 
-SIGNS = {Verdict.PASS: "✅", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️", Verdict.ERROR: "💥"}
+SIGNS = {Verdict.PASS: "❌", Verdict.FAIL: "❌", Verdict.INCONCLUSIVE: "⚠️", Verdict.ERROR: "💥"}
+"""What stands beside a gradient that did not end as expected; a pass may be one that was expected to fail."""
 
 
 class StepSummary:
@@ -56,9 +57,9 @@ def summary_lines(
 ) -> Iterator[str]:
     """Yield the lines of the page: a verdict, counts by module, and what did not end as expected."""
     total = tally.total
-    worst = max(tally.unexpected, key=lambda verdict: verdict.severity, default=Verdict.PASS)
+    worst = max(tally.unexpected, key=lambda verdict: verdict.severity, default=None)
     counted = ", ".join(f"{total.verdicts[verdict]:,} {verdict}" for verdict in Verdict if total.verdicts[verdict])
-    yield f"## {SIGNS[worst]} Gradients: {counted or 'nothing was audited'}"
+    yield f"## {SIGNS[worst] if worst else '✅'} Gradients: {counted or 'nothing was audited'}"
     yield ""
     extent = f"{numbers.counted(len(total.ops), 'op')}, {numbers.counted(total.cases, 'case')}"
     interrupted = ", interrupted" if ended.interrupted else ""

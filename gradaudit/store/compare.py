@@ -60,7 +60,11 @@ def compare_runs(before: Run, earlier: Sequence[Record], after: Run, later: Sequ
         gone=tuple(Change(key, old[key], None) for key in old if key not in new) if after.complete else (),
         slower=slower,
         same=sum(change.subject not in changed for change in both),
-        unknown=tuple(filter(None, (_unknown(before, "new"), _unknown(after, "gone")))),
+        unknown=tuple(
+            filter(
+                None, (_unknown(before, "nothing that passes is called new"), _unknown(after, "nothing is called gone"))
+            )
+        ),
     )
 
 
@@ -80,7 +84,8 @@ def _slower(change: Change) -> bool:
 
 
 def _unknown(run: Run, what: str) -> str:
+    """Say what does not follow, and why, where a run did not audit all there is."""
     if run.complete:
         return ""
     reason = "audited a selection" if run.circumstances.narrowed else "did not end by itself"
-    return f"run {run.id} {reason}, so nothing that passes is called {what}"
+    return f"run {run.id} {reason}, so {what}"

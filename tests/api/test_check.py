@@ -317,6 +317,12 @@ MISTAKES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a method": ({"method": "exhaustiv"}, ValueError, "did you mean 'exhaustive'?"),
     "an upstream": ({"upstream": "one"}, ValueError, "upstream: found 'one', expected one of random, ones"),
     "a tolerance": ({"rtol": -1.0}, ValueError, "rtol: expected a finite number not below zero, found -1.0"),
+    "a tolerance in words": ({"rtol": "small"}, TypeError, "rtol: expected a number, found 'small'"),
+    "a seed": ({"seed": 1.5}, TypeError, "seed: expected a whole number, found 1.5"),
+    "a seed below zero": ({"seed": -1}, ValueError, "seed: expected a number not below zero, found -1"),
+    "one name": ({"differentiable": "x"}, TypeError, "differentiable: expected a list of names, found 'x'"),
+    "params": ({"params": [1]}, TypeError, "params: expected a dict by name, found [1]"),
+    "names": ({"inputs": {0: X}}, TypeError, "inputs: expected names as keys, found 0 among them"),
     "no number": ({"atol": math.nan}, ValueError, "atol: expected a finite number"),
 }
 
@@ -326,6 +332,28 @@ def test_mistakes_are_told_before_anything_is_called(given: Any, error: type[Exc
     arguments = {"op": SQUARE, "inputs": {"x": X}} | given
     with pytest.raises(error) as caught:
         gradaudit.check(**arguments)
+    assert message in str(caught.value)
+
+
+def square_op(**keys: Any) -> Any:
+    given = {"forward": lambda x: x * x, "backward": lambda u, x: 2 * x * u}
+    return gradaudit.op(**given | keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "message"),
+    [
+        ({"forward": "f"}, TypeError, "forward: expected something to call, found str"),
+        ({"args": "upstream"}, TypeError, "args: expected a list of names, found 'upstream'"),
+        ({"args": ["upstraem", "x"]}, ValueError, "args: found 'upstraem'; expected upstream"),
+        ({"returns": ["y"]}, ValueError, "returns: found 'y'; expected one of the inputs x"),
+        ({"outputs": 0}, TypeError, "outputs: expected a list of positions, found 0"),
+        ({"outputs": ["0"]}, TypeError, "outputs: expected a list of positions, found '0' among them"),
+    ],
+)
+def test_an_op_that_cannot_be_is_told_in_words(keys: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        gradaudit.check(square_op(**keys), X)
     assert message in str(caught.value)
 
 

@@ -147,7 +147,22 @@ class TestGradcheck:
         with pytest.raises(gradaudit.GradientMismatch, match="stochastic-backward"):
             gradaudit.gradcheck(Varying.apply, X)
 
+    def test_outputs_without_a_graph_have_the_gradient_zero(self) -> None:
+        assert gradaudit.gradcheck(lambda x: torch.ones(3, dtype=x.dtype), X) is True
+        assert gradaudit.gradcheck(lambda x: x.argmax(), X) is True
+        assert gradaudit.gradcheck(lambda x: x.detach() ** 2, X, raise_exception=False) is False
+
+    def test_what_the_function_raises_is_no_answer(self) -> None:
+        for check in (gradaudit.gradcheck, gradaudit.gradgradcheck):
+            with pytest.raises(RuntimeError, match="forward raised ZeroDivisionError"):
+                check(lambda x: x / (1 // 0), X, raise_exception=False)
+
     def test_what_is_not_audited_is_refused_in_words(self) -> None:
+        sparse = torch.eye(3, dtype=torch.float64).to_sparse().requires_grad_()
+        with pytest.raises(TypeError, match=r"s: expected a dense tensor, found one of layout torch\.sparse_coo"):
+            gradaudit.gradcheck(lambda s: s.to_dense(), sparse)
+        with pytest.raises(TypeError, match="nondet_tol: expected a number, found 'small'"):
+            gradaudit.gradcheck(torch.sin, X, nondet_tol="small")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="check_batched_forward_grad: gradaudit audits no"):
             gradaudit.gradcheck(torch.sin, X, check_batched_forward_grad=True)
         with pytest.raises(TypeError, match="func: expected something to call, found Tensor"):
@@ -160,6 +175,12 @@ class TestGradgradcheck:
         with pytest.raises(gradaudit.GradientMismatch, match=r"gradient of Sinh .*w\.r\.t\. x"):
             gradaudit.gradgradcheck(Sinh.apply, X)
         assert gradaudit.gradcheck(Sinh.apply, X) is True
+
+    def test_forward_over_reverse(self) -> None:
+        assert gradaudit.gradgradcheck(torch.sin, X, check_fwd_over_rev=True) is True
+        assert gradaudit.gradgradcheck(Sinh.apply, X, check_fwd_over_rev=True, raise_exception=False) is False
+        only = {"check_fwd_over_rev": True, "check_rev_over_rev": False}
+        assert gradaudit.gradgradcheck(lambda x, y: x * y.exp(), (X, X), **only) is True
 
     def test_with_upstreams_given_or_apart_in_memory(self) -> None:
         assert gradaudit.gradgradcheck(torch.tanh, X, torch.ones_like(X)) is True
@@ -205,5 +226,9 @@ class TestCheckGrads:
             gradaudit.check_grads(abs, (1.0,), 1, modes=("reverse",))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="order: expected 1 or more, found 0"):
             gradaudit.check_grads(abs, (1.0,), 0)
+        with pytest.raises(TypeError, match="order: expected a whole number, found '2'"):
+            gradaudit.check_grads(abs, (1.0,), "2")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="f: expected something to call, found float"):
+            gradaudit.check_grads(1.0, (1.0,), 1)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="args: expected a tuple of arguments, found float"):
             gradaudit.check_grads(abs, 1.0, 1)  # type: ignore[arg-type]

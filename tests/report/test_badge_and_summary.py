@@ -30,11 +30,13 @@ class TestBadge:
             (["pass", "known"], "1 pass, 1 known to fail", "brightgreen"),
             (["pass", "inconclusive"], "1 inconclusive", "orange"),
             (["pass", "fail", "fail", "error", "inconclusive"], "1 error, 2 fail, 1 inconclusive", "red"),
+            (["pass", "gone"], "1 unexpected pass", "red"),
             ([], "none", "lightgrey"),
         ],
     )
     def test_says_what_matters_in_its_colour(self, tmp_path: Path, result, events, verdicts, message, colour) -> None:
-        made = [result("fail", expected=True) if one == "known" else result(one, op=f"op{one}") for one in verdicts]
+        special = {"known": result("fail", expected=True), "gone": result("pass", expected=False)}
+        made = [special.get(one) or result(one, op=f"op{one}") for one in verdicts]
         told = json.loads(badge(tmp_path / "b.json", events(made)))
         assert told == {"schemaVersion": 1, "label": "gradients", "message": message, "color": colour}
 
@@ -81,6 +83,11 @@ class TestStepSummary:
             "| ❌ | `norm` | `x` | `sign-flipped` numerical = -analytical &#124; &#42;there&#42; | `ops.py:12` |",
             "| 💥 | `sqrt` | `x` | backward raised it | `specs/norm.yaml:7` |",
         ]
+
+    def test_a_pass_that_was_to_fail_is_no_success(self, tmp_path: Path, result, events) -> None:
+        text = summary(tmp_path / "s.md", events([result(expected=False, message="it ended with pass")]))
+        assert text.startswith("## ❌ Gradients: 1 pass\n")
+        assert "| ❌ | `norm` | `x` | `unexpected pass` it ended with pass |" in text
 
     def test_has_room_for_so_many(self, tmp_path: Path, result, events) -> None:
         made = [result("error", op=f"op{k}", message="word " * 2000) for k in range(MOST_ROWS + 3)]

@@ -216,7 +216,7 @@ class TestManyFailures:
         of_w = result("fail", [mismatch()], input="w", dtype="float64")
         text = written([of_x, of_w, result("pass", input="w")])
         assert text.count("gradient mismatch w.r.t.") == 2
-        assert "  shifted +1  norm w.r.t. x, w: by one\n" in text
+        assert "  shifted, 1 more  norm w.r.t. x, w: by one\n" in text
 
     def test_a_few_are_shown_with_shorter_tables(self, written, many) -> None:
         text = written(many[:7], width=80)
@@ -246,7 +246,13 @@ class TestManyFailures:
 
     def test_a_known_failure_that_is_gone_is_one(self, written, result) -> None:
         message = "the spec expects this case to fail, and it ended with pass"
-        assert f"  pass  norm w.r.t. x: {message}\n" in written([result(expected=False, message=message)], width=100)
+        assert f"  unexpected pass  norm w.r.t. x: {message}\n" in written(
+            [result(expected=False, message=message)], width=100
+        )
+
+    def test_of_several_causes_are_counted(self, written, result) -> None:
+        text = written([result("error", message="raised"), result("fail", message="nan", case="big")])
+        assert "  error, 1 more  norm w.r.t. x: raised\n" in text
 
 
 def test_max_rows(written, mixed) -> None:
