@@ -31,8 +31,8 @@ Upstream = tuple[Array, ...]
 MOST_FORWARDS = 36
 """Forwards that all causes of a case may cost together."""
 
-MOST_PLACES = 4096
-"""Elements that are displaced, at most."""
+MOST_PLACES = 256
+"""Elements that are displaced, at most: of more, some would cross a kink."""
 
 SHAPES = 2
 """Other shapes that are asked: one in which sizes differ that coincide, and one in which all are others."""
@@ -337,7 +337,8 @@ class Measured:
         given = self._there.claim.upstream if upstream is None else upstream
         claimed, inexact = self._claimed(gradient, self._change)
         measured, noise = self._change.loss(given), self._noise(given)
-        if not np.isfinite(claimed - measured) or noise > abs(claimed) + abs(measured):
+        own = self._claimed(self._there.claim.claimed, self._change)[1] / self._there.tolerance
+        if not np.isfinite(claimed - measured) or noise > max(abs(claimed), abs(measured), own):
             raise NothingToldError
         return abs(claimed - measured) <= inexact + self._there.tolerance * abs(measured) + noise
 

@@ -23,6 +23,73 @@ MOST_LISTED = 3
 
 
 @dataclass(frozen=True)
+class Spread:
+    """An array, or its magnitudes, spread to the gradient's shape along some axes."""
+
+    whole: str
+    axes: tuple[int, ...]
+    magnitude: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"|{self.whole}|" if self.magnitude else self.whole
+
+    def at(self, claim: Claim) -> Array | None:
+        """Return its values at the places of a claim; None where it does not fit there."""
+        array = known_arrays(claim).get(self.whole)
+        for spread, axes in alignments(array, claim.analytical.shape) if array is not None else ():
+            if axes == self.axes:
+                values = claim.at_places(spread) * 1.0
+                return np.abs(values) if self.magnitude else values
+        return None
+
+
+NARROW = 0.02
+"""Share of the range of the values that two may be apart between which a threshold lies, and nothing be said of it."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A number that values are compared with.
+
+    Attributes:
+        spread: the values.
+        number: the number.
+        inner, outer: the values next to it, on either side.
+        whole: the range of the values.
+        known: whether it is a number that one would expect; else any between ``inner`` and ``outer`` would do.
+
+    """
+
+    spread: Spread
+    number: float
+    inner: float
+    outer: float
+    whole: float
+    known: bool
+
+    def unsure(self, claim: Claim) -> Mask:
+        """Return the places whose values lie where nothing is known of them."""
+        values = self.spread.at(claim)
+        return np.zeros(len(claim.places), bool) if values is None else (self.inner < values) & (values < self.outer)
+
+    def tightened(self, claim: Claim) -> Threshold:
+        """Return the threshold as it is known when the number has held at another claim as well."""
+        values = self.spread.at(claim)
+        if values is None or not self.known:
+            return self
+        below, above = values[values < self.number], values[values >= self.number]
+        inner = max(self.inner, float(below.max(initial=-np.inf)))
+        return replace(self, inner=inner, outer=min(self.outer, float(above.min(initial=np.inf))))
+
+    def __str__(self) -> str:
+        """Say how well it is known, where that is not well."""
+        apart = max(self.number - self.inner, self.outer - self.number)
+        return f" (to within {apart:.1g})" if apart > NARROW * self.whole else ""
+
+
+@dataclass(frozen=True)
 class Region:
     """A rule that says which indices belong together.
 
@@ -30,14 +97,14 @@ class Region:
         text: the rule in words.
         of: from a claim to those of its places that are inside; None where the rule says nothing of such a claim.
         fitted: how many numbers in the text were chosen to fit.
-        unsure: from a claim to those of its places of which the numbers, as far as they are known, say nothing.
+        threshold: the number in the text that values are compared with, and how well it is known; None for none.
 
     """
 
     text: str
     of: Callable[[Claim], Mask | None]
     fitted: int = 0
-    unsure: Callable[[Claim], Mask] | None = None
+    threshold: Threshold | None = None
 
 
 def regions(evidence: Evidence) -> Iterator[Region]:
@@ -172,29 +239,6 @@ def _tied(name: str, axis: int) -> Region:
     return Region(f"where {name} has its value more than once along axis {axis}", inside)
 
 
-@dataclass(frozen=True)
-class Spread:
-    """An array, or its magnitudes, spread to the gradient's shape along some axes."""
-
-    whole: str
-    axes: tuple[int, ...]
-    magnitude: bool = False
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return f"|{self.whole}|" if self.magnitude else self.whole
-
-    def at(self, claim: Claim) -> Array | None:
-        """Return its values at the places of a claim; None where it does not fit there."""
-        array = known_arrays(claim).get(self.whole)
-        for spread, axes in alignments(array, claim.analytical.shape) if array is not None else ():
-            if axes == self.axes:
-                values = claim.at_places(spread) * 1.0
-                return np.abs(values) if self.magnitude else values
-        return None
-
-
 def _by_value(evidence: Evidence) -> Iterator[Region]:
     for name, array in known_arrays(evidence).items():
         if array.dtype.kind == "c" or array.size < 2:
@@ -218,7 +262,9 @@ def _half_spaces(evidence: Evidence, spread: Spread) -> Iterator[Region]:
         inner, outer = float(values[low].max()), float(values[high].min())
         if inner < outer:
             mark = _mark(evidence, inner, outer, included=sign == "<")
-            yield _beyond(spread, sign, mark) if mark is not None else _beyond_one_of(spread, sign, inner, outer)
+            whole = float(values.max() - values.min())
+            number = (inner + outer) / 2 if mark is None else mark
+            yield _beyond(sign, Threshold(spread, number, inner, outer, whole, known=mark is not None))
 
 
 def _equal(spread: Spread, number: float) -> Region:
@@ -229,22 +275,15 @@ def _equal(spread: Spread, number: float) -> Region:
     return Region(f"where {spread.name} = {number:.3g}", inside, 1)
 
 
-def _beyond(spread: Spread, sign: str, mark: float) -> Region:
+def _beyond(sign: str, threshold: Threshold) -> Region:
+    spread, number = threshold.spread, threshold.number
+
     def inside(claim: Claim) -> Mask | None:
         values = spread.at(claim)
-        return None if values is None else np.asarray(values < mark if sign == "<" else values > mark)
+        return None if values is None else np.asarray(values < number if sign == "<" else values > number)
 
-    return Region(f"where {spread.name} {sign} {mark:.3g}", inside)
-
-
-def _beyond_one_of(spread: Spread, sign: str, inner: float, outer: float) -> Region:
-    """Return where values are beyond a number that is known to lie between two others."""
-
-    def unsure(claim: Claim) -> Mask:
-        values = spread.at(claim)
-        return np.zeros(len(claim.places), bool) if values is None else np.asarray((inner < values) & (values < outer))
-
-    return replace(_beyond(spread, sign, (inner + outer) / 2), fitted=1, unsure=unsure)
+    text = f"where {spread.name} {sign} {number:.3g}"
+    return Region(text, inside, 0 if threshold.known else 1, threshold)
 
 
 def _mark(evidence: Evidence, inner: float, outer: float, *, included: bool) -> float | None:

@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.diagnosis.cause import Cause
+from gradaudit.diagnosis.cause import Cause, Elsewhere
 from gradaudit.diagnosis.evidence import Array, Claim, Evidence
 from gradaudit.diagnosis.score import EXPLAINS, PROBED, explained, extent
 from gradaudit.results import Finding
 
 MOST_SHIFTS = 8
 """Shifts of one axis that are looked at in full: those that the probes speak for most."""
+
+
+@dataclass(frozen=True)
+class Rolled(Cause):
+    """A roll by one of some numbers of steps that come to the same where the mismatch was seen.
+
+    Attributes:
+        axis: the axis; None for all elements in memory order.
+        ways: the steps, the fewest first.
+        where: at which indices.
+
+    """
+
+    axis: int | None = None
+    ways: tuple[int, ...] = ()
+    where: str = ""
+
+    def held(self, there: Elsewhere) -> Cause | None:
+        """Return the cause with the steps that are right there as well."""
+        ways = tuple(by for by in self.ways if super(Rolled, self._by(by)).held(there) is not None)
+        return replace(self, ways=ways).said() if ways else None
+
+    def _by(self, steps: int) -> Rolled:
+        return replace(self, rule=partial(_rolled, steps, self.axis))
+
+    def said(self) -> Rolled:
+        """Return the cause with a finding that says what is known by now."""
+        along = "all elements in memory order" if self.axis is None else f"axis {self.axis}"
+        steps = " or ".join(map(str, self.ways))
+        message = f"numerical = analytical rolled by {steps} along {along}, {self.where}"
+        numbers = {"explained": self.explained, "axis": self.axis, "shift": self.ways[0]}
+        return replace(self._by(self.ways[0]), finding=Finding("shifted", message, numbers))
 
 
 def shifted(evidence: Evidence) -> Iterator[Cause]:
@@ -24,11 +57,8 @@ def shifted(evidence: Evidence) -> Iterator[Cause]:
         predicted = _rolled(by, axis, evidence)
         share = explained(evidence, predicted, alternatives=size * (evidence.analytical.ndim + 1))
         if share >= EXPLAINS:
-            along = "all elements in memory order" if axis is None else f"axis {axis}"
-            for way in sorted((by, by - size), key=abs):  # the same here, and not where the size is another one
-                message = f"numerical = analytical rolled by {way} along {along}, {extent(evidence, share)}"
-                numbers = {"explained": share, "axis": axis, "shift": way}
-                yield Cause(Finding("shifted", message, numbers), partial(_rolled, way, axis))
+            ways = tuple(sorted((by, by - size), key=abs))
+            yield Rolled(Finding("shifted", "", {"explained": share}), None, axis, ways, extent(evidence, share)).said()
 
 
 def _rolled(by: int, axis: int | None, claim: Claim) -> Array:

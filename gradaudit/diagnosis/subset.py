@@ -57,7 +57,8 @@ class WrongRegion(Cause):
         mask = self.region.of(claim)
         if mask is None:
             raise NothingToldError
-        sure = ~self.region.unsure(claim) if self.region.unsure else np.ones(len(mask), bool)
+        threshold = self.region.threshold
+        sure = np.ones(len(mask), bool) if threshold is None or threshold.known else ~threshold.unsure(claim)
         finite = np.isfinite(claim.claimed)
         outside, inside = ~mask & sure & finite, mask & sure & finite
         if outside.any() and not self._is_right(there, outside):
@@ -68,7 +69,10 @@ class WrongRegion(Cause):
             if np.any(claim.claimed[inside]):
                 return None
             raise NothingToldError
-        return self._with_what_holds_inside(there, inside)
+        held = self._with_what_holds_inside(there, inside)
+        if held is None or threshold is None:
+            return held
+        return replace(held, region=replace(self.region, threshold=threshold.tightened(claim))).said()
 
     def _is_right(self, there: Elsewhere, outside: Mask) -> bool:
         if self.explained < 1.0:
@@ -91,7 +95,8 @@ class WrongRegion(Cause):
     def said(self) -> WrongRegion:
         """Return the cause with a finding that says what is known by now."""
         assert self.region is not None
-        message = f"wrong only {self.region.text}" + (f"; there {self.relation}" if self.relation else "")
+        message = f"wrong only {self.region.text}{self.region.threshold or ''}"
+        message += f"; there {self.relation}" if self.relation else ""
         if self.explained < 1.0:
             message += f" ({self.explained:.0%} explained)"
         numbers = {"explained": self.explained, "region": self.region.text, "inside": self.relation}

@@ -33,6 +33,7 @@ from gradaudit.diagnosis.cause import Cause
 from gradaudit.diagnosis.columns import Diagonal, Mistaken
 from gradaudit.diagnosis.constant import Factor
 from gradaudit.diagnosis.evidence import Claim
+from gradaudit.diagnosis.shifted import Rolled
 from gradaudit.diagnosis.subset import WrongRegion
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
@@ -148,7 +149,7 @@ def holds(cause: Cause, claim: Claim, right: Any, outputs: Any) -> bool | None:
         mask = cause.region.of(claim)
         if mask is None:
             return None
-        sure = ~cause.region.unsure(claim) if cause.region.unsure else np.ones(len(mask), bool)
+        sure = ~cause.region.threshold.unsure(claim) if cause.region.threshold else np.ones(len(mask), bool)
         outside = 1.0 - float((wrong & ~mask & sure).sum()) / max(1, int(wrong.sum()))
         inside = cause.inside(claim) if cause.inside else None
         return outside >= CLAIMED and (inside is None or not (off(inside) & mask & sure).any())
@@ -161,6 +162,9 @@ def holds(cause: Cause, claim: Claim, right: Any, outputs: Any) -> bool | None:
     predicted = cause.rule(claim) if cause.rule else None
     if predicted is None:
         return None
+    if isinstance(cause, Rolled):
+        rolled = [claim.at_places(np.roll(claim.analytical, by, cause.axis)) for by in cause.ways]
+        return any(bool((np.abs(made - truth) <= CLOSE * (np.abs(truth) + scale)).all()) for made in rolled)
     if isinstance(cause, Factor) and cause.names:
         named = [made.at(claim) * claim.claimed for made in cause.names]
         return any(bool((np.abs(made - truth) <= 1e-3 * (np.abs(truth) + scale)).all()) for made in named)
