@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradaudit.checks.gradient.fold import blank_result
@@ -16,13 +16,15 @@ class Audit:
     """The results of a case, one for each differentiable input, and the forwards that other checks took.
 
     ``trace`` is what it executed, where that was noted; ``shapes`` are those of the inputs, where the op could be
-    called.
+    called. ``unconcluded`` are, of a part of a case, the findings about the whole of it; its results are concluded with
+    those of the other parts.
     """
 
     results: tuple[Result, ...]
     check_evaluations: int = 0
     trace: Trace = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    unconcluded: tuple[Finding, ...] = ()
 
 
 LOSS = "loss"
@@ -31,9 +33,31 @@ LOSS = "loss"
 
 def failed_audit(case: Case, message: str, findings: tuple[Finding, ...] = ()) -> Audit:
     """Return the audit of a case that could not be carried out."""
-    names = [made.name for made in case.inputs if made.differentiable] or [LOSS]
+    names = case.audited or (LOSS,)
     results = [replace(blank_result(case, name, message), findings=findings) for name in names]
-    return Audit(concluded(case, results, ()))
+    return conclusion(case, results, ())
+
+
+def conclusion(case: Case, results: list[Result], findings: tuple[Finding, ...]) -> Audit:
+    """Return the audit of a case or of a part of it, with its findings about the whole."""
+    if case.part is not None:
+        return Audit(tuple(results), unconcluded=findings)
+    return Audit(concluded(case, results, findings))
+
+
+def joined(case: Case, parts: Sequence[Audit]) -> Audit:
+    """Return the audit of a case from those of its parts; its calls are those of all of them."""
+    results = [result for part in parts for result in part.results]
+    forwards = sum(part.results[0].forwards for part in parts)
+    backwards = sum(part.results[0].backwards for part in parts)
+    results = [replace(result, forwards=forwards, backwards=backwards) for result in results]
+    files = {file for part in parts for file in part.trace}
+    return Audit(
+        concluded(case, results, tuple(finding for part in parts for finding in part.unconcluded)),
+        sum(part.check_evaluations for part in parts),
+        {file: frozenset().union(*(part.trace.get(file, ()) for part in parts)) for file in files},
+        {name: shape for part in parts for name, shape in part.shapes.items()},
+    )
 
 
 def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) -> tuple[Result, ...]:

@@ -108,6 +108,12 @@ def run(
     upload: Annotated[
         bool, typer.Option("--upload", help="With --dask: send the modules below the current folder along.")
     ] = False,
+    split: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, metavar="SECONDS", help="Audit each gradient apart of cases that took as long when last recorded."
+        ),
+    ] = None,
     depth: Annotated[
         bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
     ] = False,
@@ -136,7 +142,7 @@ def run(
     began = _began(context, jobs)
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.cli.recording import recording_of, without_what_is_known
-    from gradaudit.cli.sharing import elsewhere, leaving_unable, shared
+    from gradaudit.cli.sharing import elsewhere, leaving_unable, shared, taken_apart
     from gradaudit.cli.written import summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import run_specs
@@ -199,6 +205,7 @@ def run(
                 recalled=recalled,
                 began=began,
                 elsewhere=cluster,
+                apart=taken_apart(loaded, split, recording),
             )
             _tell_what_was_not_recorded(unknown, recorders)
             _tell_what_was_guessed(None if quiet else plan, console)

@@ -58,6 +58,14 @@ def _recorded(recording: Recording | None) -> dict[tuple[str, str, str], float]:
         leave(str(error))
 
 
+def taken_apart(loaded: Specs, seconds: float | None, recording: Recording | None) -> frozenset[str]:
+    """Return the ids of the cases whose gradients are audited apart: those that took so long when last recorded."""
+    if seconds is None:
+        return frozenset()
+    took = _recorded(recording)
+    return frozenset(case.id for case in loaded.cases if took.get((case.op, case.name, case.dtype), 0.0) >= seconds)
+
+
 def elsewhere(
     address: str | None, timeout: float, jobs: int | None, *, upload: bool
 ) -> AbstractContextManager[Executor] | None:

@@ -43,7 +43,7 @@ def functions_of(target: Target) -> tuple[str, ...]:
 def hash_case(case: Case) -> str:
     """Return the hash of all that a case says, save its notes and where it stands."""
     said = asdict(case)
-    for aside in ("notes", "location"):
+    for aside in ("notes", "location", "part"):
         del said[aside]
     del said["target"]["folder"]
     return hashed(json.dumps(said, sort_keys=True, default=_in_full))

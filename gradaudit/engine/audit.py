@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.audit.conclusion import Audit, concluded, failed_audit
+from gradaudit.audit.conclusion import Audit, conclusion, failed_audit
 from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.fold import blank_result
@@ -20,7 +20,7 @@ from gradaudit.learning.audit import audit_learning
 from gradaudit.numerics.arrays import Array
 from gradaudit.results import Result, Verdict
 from gradaudit.source.place import place_of
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Part
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.spec.model_targets import FlowTarget, LearningTarget
 from gradaudit.spec.op_targets import UncalledTarget
@@ -58,15 +58,16 @@ def _counted(results: tuple[Result, ...], calls: Calls) -> tuple[Result, ...]:
 
 
 def audit_op(case: Case, op: Op) -> Audit:
-    """Audit the gradient of every differentiable input of an op, and run every check."""
+    """Audit the gradient of every differentiable input of an op, or of a part's own, and run every check."""
     subject = examine(case, op)
     results, point, seen = check_gradient(subject)
     findings = run_checks(subject, point, results)
     results = with_likely_causes(subject, results, point, seen, findings)
     checking = subject.op.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}
-    concluding = concluded(subject.case, results, unexplained(findings, results))
-    return Audit(_placed(concluding, op, subject.inputs), checking, shapes=shapes)
+    audit = conclusion(subject.case, results, unexplained(findings, results))
+    placed = _placed(audit.results, op, subject.inputs)
+    return replace(audit, results=placed, check_evaluations=checking, shapes=shapes)
 
 
 def _placed(results: tuple[Result, ...], op: Op, inputs: Mapping[str, Array] | None = None) -> tuple[Result, ...]:
@@ -79,6 +80,15 @@ def _placed(results: tuple[Result, ...], op: Op, inputs: Mapping[str, Array] | N
 def audit_uncalled(case: Case, op: Any) -> Audit:
     """Return the audit of a backward pass that nobody knows how to call: undecided."""
     return Audit((replace(blank_result(case, "?", case.notes), verdict=Verdict.INCONCLUSIVE, expected=False),))
+
+
+def parts_of(case: Case) -> tuple[Case, ...]:
+    """Return a case as one case for each of its gradients, to be audited apart; a model's as it is."""
+    names = case.audited
+    if type(case.target) in AUDITS or len(names) < 2:
+        return (case,)
+    parts = (Part(frozenset({name}), frozenset(names) - {name}, parameters=name == names[-1]) for name in names)
+    return tuple(replace(case, part=part) for part in parts)
 
 
 AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {

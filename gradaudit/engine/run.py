@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import prod
+from operator import itemgetter
 
-from gradaudit.audit.conclusion import Audit, failed_audit
-from gradaudit.engine.audit import audit_case
+from gradaudit.audit.conclusion import Audit, failed_audit, joined
+from gradaudit.engine.audit import audit_case, parts_of
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseStarted, Handler, RunFinished, RunStarted
 from gradaudit.engine.executor import Executor, ExecutorError, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
@@ -36,6 +37,7 @@ def run_specs(
     recalled: Mapping[str, Audit] | None = None,
     began: float | None = None,
     elsewhere: AbstractContextManager[Executor] | None = None,
+    apart: Set[str] = frozenset(),
 ) -> None:
     """Audit every case of the specs and emit what happens.
 
@@ -50,6 +52,7 @@ def run_specs(
         recalled: audits that were made before, by the id of their case, and are told of instead of being made again.
         began: since when the run is taken to last, as ``time.perf_counter`` tells; None for now.
         elsewhere: another executor than worker processes, ``jobs`` and ``timeout`` being its own.
+        apart: ids of cases whose gradients are tasks of their own, each with the time that a case may take.
 
     Raises:
         SpecError: where there is no module or function that the specs name.
@@ -86,7 +89,7 @@ def run_specs(
                 raise SpecError(imports.problems)
             emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
             settled: dict[str, Audit | Lost] = {**known, **{id_: Lost(cause) for id_, cause in imports.broken.items()}}
-            outcomes = _outcomes(specs.cases, settled, executor, audit)
+            outcomes = _outcomes(specs.cases, settled, executor, audit, apart)
             for done, (position, outcome) in enumerate(outcomes, 1):
                 with held():
                     audits[position] = made = _audit(specs.cases[position], outcome)
@@ -116,18 +119,31 @@ def _outcomes(
     settled: Mapping[str, Audit | Lost],
     executor: Executor,
     audit: Callable[[Case], Audit],
+    apart: Set[str],
 ) -> Iterator[tuple[int, Audit | Lost]]:
     """Yield the outcome of each case, by its position; those that are settled, by their id, need no audit."""
     yield from ((k, settled[case.id]) for k, case in enumerate(cases) if case.id in settled)
     left = [k for k, case in enumerate(cases) if case.id not in settled]
-    for position, outcome in executor.map(audit, [task_of(cases[k]) for k in left]):
-        yield left[position], outcome
+    parts = [(k, part) for k in left for part in (parts_of(cases[k]) if cases[k].id in apart else (cases[k],))]
+    missing = Counter(k for k, _ in parts)
+    audits: dict[int, dict[int, Audit]] = defaultdict(dict)
+    for position, outcome in executor.map(audit, [task_of(part) for _, part in parts]):
+        k, part = parts[position]
+        missing[k] -= 1
+        if part.part is None:
+            yield k, outcome
+            continue
+        audits[k][position] = _audit(part, outcome)
+        if not missing[k]:
+            yield k, joined(cases[k], [made for _, made in sorted(audits.pop(k).items(), key=itemgetter(0))])
 
 
 def task_of(case: Case) -> Task:
-    """Return the task of auditing a case: one op's may share a process."""
-    elements = sum(prod(made.shape) for made in case.inputs)
-    return Task((case,), group=case.op, preload=preloaded(case.target), cost=1.0 + elements)
+    """Return the task of auditing a case, or a part of one: an op's cases may share a process, and no part does."""
+    elements = sum(prod(made.shape) for made in case.inputs if case.part is None or made.name in case.audited)
+    return Task(
+        (case,), group=case.op if case.part is None else None, preload=preloaded(case.target), cost=1.0 + elements
+    )
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

@@ -161,12 +161,32 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some of a case's gradients, the others being audited elsewhere.
+
+    Attributes:
+        own: the inputs whose gradients belong to it.
+        others: those whose gradients do not.
+        parameters: whether those of what the op brings along besides, as a module its parameters, belong to it.
+
+    """
+
+    own: frozenset[str]
+    others: frozenset[str]
+    parameters: bool
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the gradient of an input belongs to it."""
+        return name in self.own or (self.parameters and name not in self.others)
+
+
+@dataclass(frozen=True)
 class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
     ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
-    ``step`` is None where it is chosen automatically.
+    ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole.
     """
 
     op: str
@@ -184,6 +204,13 @@ class Case:
     expect: Expectation
     notes: str
     location: Location
+    part: Part | None = None
+
+    @property
+    def audited(self) -> tuple[str, ...]:
+        """The inputs whose gradients are audited: the differentiable ones, of a part its own."""
+        names = (made.name for made in self.inputs if made.differentiable)
+        return tuple(name for name in names if self.part is None or name in self.part)
 
     @property
     def takes_upstream(self) -> bool:

@@ -118,3 +118,20 @@ def test_shards_are_balanced_by_what_was_recorded(gradaudit: Command, various: P
     gradaudit("run", "-q")
     shares = [gradaudit("run", "--shard", f"{k}/2", "-k", "right").stdout for k in (1, 2)]
     assert all("balanced by recorded seconds" in said for said in shares)
+
+
+def test_gradients_of_cases_that_took_long_are_audited_apart(gradaudit: Command, project: Path) -> None:
+    (project / "products.py").write_text(
+        "def product(x, y):\n    return x * y\n\ndef backward(u, x, y):\n    return u * y, u * x\n"
+    )
+    document = spec("product", inputs={name: {"shape": [3], "range": [0.5, 1.5]} for name in "xy"})
+    document["target"] = {"forward": "products:product", "backward": "products:backward"}
+    write_project(project, document)
+    calls = {}
+    for seconds in ("1000", "0"):
+        assert gradaudit("run", "-q", "--split", seconds, "--json", "out.json").exit_code == 0
+        results = json.loads(Path("out.json").read_text())["results"]
+        calls[seconds] = [result["evaluations"] for result in results]
+    assert [result["input"] for result in results] == ["x", "y"]
+    assert calls["1000"][1] == 0
+    assert min(calls["0"]) > 0

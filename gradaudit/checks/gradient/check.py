@@ -46,7 +46,7 @@ Audited = dict[str, tuple[Result, Seen | None]]
 
 
 def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dict[str, Seen]]:
-    """Audit the gradient of every differentiable input.
+    """Audit the gradient of every differentiable input, of a part of a case those of its own.
 
     Returns:
         One result for each, in their order; where forward was differenced, with what was noticed there; and by input's
@@ -58,7 +58,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dic
     point = find_point(subject)
     results: dict[str, Result] = {}
     claimed: dict[str, Array] = {}
-    for name in (made.name for made in subject.case.inputs if made.differentiable):
+    for name in subject.case.audited:
         x, gradient = subject.inputs[name], subject.gradients.get(name)
         broken = broken_contract(name, x, gradient, answered=name in subject.gradients)
         if broken is None and gradient is not None:
