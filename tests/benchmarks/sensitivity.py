@@ -1,0 +1,299 @@
+"""Halves and doubles every named constant of numerics/ and checks/, and records what that changes over a panel.
+
+    python tests/benchmarks/sensitivity.py [--jobs N] [-k TEXT] [--output FILE]
+
+Each pass is a fork in which gradaudit is imported anew with one constant changed in its source, so that what is
+computed from it, and every module that imports it, follows. Only the items of the panel are audited that read the
+constant. The report says what no item reads, what changes nothing, what only costs more, and what accuses a right
+gradient or passes a wrong one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import coverage
+from sensitivity_constants import Constant, Line, constants, readings, scaled
+
+REPOSITORY = Path(__file__).parents[2]
+ROOT = REPOSITORY / "gradaudit"
+FOLDERS = ("numerics", "checks")
+REPORT = REPOSITORY / "reports" / "sensitivity.md"
+FACTORS = (0.5, 2.0)
+
+ENOUGH = 40_000
+"""Calls of forward after which a pass ends in which something has changed: the cheapest items come first."""
+
+ENDLESS = "no end"
+"""What is said of an audit that takes all the time there is."""
+
+SECONDS = 120
+"""Processor time that a pass may take: with some constants a search never ends."""
+
+
+class Said(NamedTuple):
+    """What an audit came to: a verdict; wrong indices and findings of each input; resolutions; calls of forward."""
+
+    verdict: str
+    findings: tuple[Any, ...]
+    resolutions: tuple[str, ...]
+    forwards: int
+
+
+Outcome = dict[str, Said]
+"""What each item of the panel came to, by its name."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a changed constant changes.
+
+    Attributes:
+        accused: right gradients that fail, and did not before.
+        passed: wrong ones that pass, and did not before.
+        verdicts: items of another verdict, those included.
+        findings: further items in which other indices are wrong, or something else is noticed.
+        resolutions: further items whose resolution is another.
+        forwards: further items for which forward is called more or less often.
+        cost: calls of forward, relative to those before.
+
+    """
+
+    accused: tuple[str, ...]
+    passed: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    findings: int
+    resolutions: int
+    forwards: int
+    cost: float
+
+    @property
+    def is_none(self) -> bool:
+        """Whether everything is as before."""
+        return not (self.verdicts or self.findings or self.resolutions or self.forwards)
+
+    def __str__(self) -> str:
+        told = [
+            f"{count} {what}"
+            for count, what in (
+                (len(self.accused), "**right accused**"),
+                (len(self.passed), "**wrong passed**"),
+                (len(self.verdicts) - len(self.accused) - len(self.passed), "verdicts"),
+                (self.findings, "findings"),
+                (self.resolutions, "resolutions"),
+                (self.forwards, "costs"),
+            )
+            if count
+        ]
+        return ", ".join([*told, f"forwards x{self.cost:.2f}"]) if told else "nothing"
+
+
+class Changed(importlib.machinery.SourceFileLoader, importlib.abc.MetaPathFinder):
+    """Finds and loads one module of the package with a constant of it scaled."""
+
+    def __init__(self, constant: Constant, factor: float) -> None:
+        module = "gradaudit." + constant.file.removesuffix(".py").replace("/", ".")
+        super().__init__(module, str(ROOT / constant.file))
+        self._constant = constant
+        self._factor = factor
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return where the module is; None for any other."""
+        return importlib.util.spec_from_loader(fullname, self) if fullname == self.name else None
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the module with its constant scaled."""
+        return compile(scaled(Path(self.path).read_text(), self._constant, self._factor), self.path, "exec")
+
+
+def main() -> int:
+    """Sweep all constants, write the report, and return the exit status: 0 whatever was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("-k", dest="text", default="", help="only constants with this in their file or name")
+    parser.add_argument("--output", type=Path, default=REPORT)
+    chosen = parser.parse_args()
+    began = time.monotonic()
+    _forget_package(import_it=True)
+    swept = [made for made in constants(ROOT, FOLDERS) if chosen.text in f"{made.file}:{made.name}"]
+    with _forks(1) as pool:
+        before, right, lines = pool.apply(_baseline)
+    items = {made: _reading(readings(ROOT, made), lines, before) for made in swept}
+    passes = [(made, factor) for made in swept for factor in FACTORS if items[made]]
+    effects: dict[tuple[Constant, float], Effect] = {}
+    with _forks(chosen.jobs) as pool:
+        work = [(made, factor, {name: before[name] for name in items[made]}) for made, factor in passes]
+        for made, factor, outcome in pool.imap_unordered(_swept, work):
+            effects[made, factor] = _effect(before, outcome, right)
+            print(
+                f"{len(effects)}/{len(passes)} {made.file}:{made.name} x{factor}: {effects[made, factor]}", flush=True
+            )
+    minutes = (time.monotonic() - began) / 60
+    chosen.output.write_text("\n".join(_report(swept, effects, items, len(before), minutes)) + "\n")
+    return 0
+
+
+def _forks(jobs: int) -> Any:
+    """Return a pool in which every task has a process of its own."""
+    return multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1)
+
+
+def _forget_package(*, import_it: bool = False) -> None:
+    """Leave in this process what the package imports, and nothing of the package itself."""
+    if import_it:
+        importlib.import_module("sensitivity_panel").panel()[0].audit()
+    ours = ("gradaudit", "sensitivity_panel", "right_ops", "wrong_ops", "pairs", "approximate_forwards")
+    for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+        del sys.modules[name]
+
+
+def _baseline() -> tuple[Outcome, Mapping[str, bool], Mapping[Line, set[str]]]:
+    """Return what every item comes to, whether it is right, and for each line the items that run it.
+
+    Lines that run as the package is imported have an item without a name.
+    """
+    traced = coverage.Coverage(data_file=None, source=[str(ROOT / folder) for folder in FOLDERS], messages=False)
+    traced.start()
+    made = {}
+    panel = importlib.import_module("sensitivity_panel").panel()
+    for item in panel:
+        traced.switch_context(item.name)
+        made[item.name] = _said(item)
+    traced.stop()
+    data = traced.get_data()
+    lines = {
+        (str(Path(file).relative_to(ROOT)), line): set(names)
+        for file in data.measured_files()
+        for line, names in data.contexts_by_lineno(file).items()
+    }
+    return made, {item.name: item.right for item in panel}, lines
+
+
+def _reading(read: set[Line], lines: Mapping[Line, set[str]], names: Iterable[str]) -> frozenset[str]:
+    """Return the items that run any of some lines; all where importing the package does."""
+    running = set().union(*(lines.get(line, ()) for line in read))
+    return frozenset(names) if "" in running else frozenset(running)
+
+
+def _swept(work: tuple[Constant, float, Outcome]) -> tuple[Constant, float, Outcome]:
+    """Return what items come to where a constant is changed, given what they came to before, the cheapest first."""
+    constant, factor, before = work
+    sys.meta_path.insert(0, Changed(constant, factor))
+    signal.signal(signal.SIGVTALRM, _out_of_time)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    outcome: Outcome = {}
+    items = [item for item in importlib.import_module("sensitivity_panel").panel() if item.name in before]
+    spent, changed = 0, False
+    for item in sorted(items, key=lambda item: before[item.name].forwards):
+        outcome[item.name] = _said(item)
+        spent += before[item.name].forwards
+        changed |= outcome[item.name] != before[item.name]
+        if (changed and spent > ENOUGH) or outcome[item.name].verdict == ENDLESS:
+            break
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    return constant, factor, outcome
+
+
+class OutOfTime(BaseException):
+    """A pass takes longer than it may."""
+
+
+def _out_of_time(signum: int, frame: Any) -> None:
+    raise OutOfTime
+
+
+def _said(item: Any) -> Said:
+    try:
+        audit = item.audit()
+    except OutOfTime:
+        return Said(ENDLESS, (), (), 0)
+    except Exception as error:
+        return Said(type(error).__name__, (), (), 0)
+    results = audit.results
+    findings = tuple((made.wrong, tuple(sorted(found.code for found in made.findings))) for made in results)
+    forwards = sum(made.evaluations for made in results) + audit.check_evaluations
+    return Said(str(audit.verdict), findings, tuple(f"{made.resolution:.2g}" for made in results), forwards)
+
+
+def _effect(before: Outcome, after: Outcome, right: Mapping[str, bool]) -> Effect:
+    pairs = [(name, before[name], after[name]) for name in after]
+    other = [name for name, was, now in pairs if was.verdict != now.verdict]
+    rest = [(was, now) for _, was, now in pairs if was.verdict == now.verdict]
+    findings = [(was, now) for was, now in rest if was.findings != now.findings]
+    rest = [(was, now) for was, now in rest if was.findings == now.findings]
+    resolutions = [(was, now) for was, now in rest if was.resolutions != now.resolutions]
+    costs = [(was, now) for was, now in rest if was.resolutions == now.resolutions and was.forwards != now.forwards]
+    return Effect(
+        tuple(name for name in other if right[name] and after[name].verdict not in ("pass", "inconclusive")),
+        tuple(name for name in other if not right[name] and after[name].verdict == "pass"),
+        tuple(other),
+        len(findings),
+        len(resolutions),
+        len(costs),
+        sum(now.forwards for _, _, now in pairs) / max(1, sum(was.forwards for _, was, _ in pairs)),
+    )
+
+
+def _report(
+    swept: Iterable[Constant],
+    effects: Mapping[tuple[Constant, float], Effect],
+    items: Mapping[Constant, frozenset[str]],
+    size: int,
+    minutes: float,
+) -> Iterator[str]:
+    """Yield the lines of the report."""
+    swept = list(swept)
+    unread = [made for made in swept if not items[made]]
+    idle = [made for made in swept if items[made] and all(effects[made, factor].is_none for factor in FACTORS)]
+    yield "# How sensitive audits are to the constants of numerics/ and checks/"
+    yield ""
+    yield (
+        f"{len(swept)} named constants, each halved and doubled over a panel of {size} right and wrong gradients "
+        f"(`python tests/benchmarks/sensitivity.py`, {minutes:.0f} minutes). {len(idle)} of them change nothing, and "
+        f"{len(unread)} are read by no item."
+    )
+    yield ""
+    yield (
+        "A cell tells how many items end otherwise: right gradients accused, wrong ones passed, other verdicts; "
+        "then items of the same verdict with other wrong indices or findings; then those with another resolution; "
+        "then those that call forward more or less often; and all calls of forward relative to those before. A pass "
+        f"ends after {ENOUGH:,} calls of forward where something has changed by then."
+    )
+    yield ""
+    yield "| file | constant | value | items | halved | doubled |"
+    yield "|---|---|---|---|---|---|"
+    for made in swept:
+        cells = [str(effects[made, factor]) if items[made] else "" for factor in FACTORS]
+        text = made.text.replace("|", "\\|")
+        yield f"| {made.file} | `{made.name}` | `{text}` | {len(items[made])} | {cells[0]} | {cells[1]} |"
+    marked = [(made, factor, effects[made, factor]) for made, factor in effects if _harms(effects[made, factor])]
+    yield from ["", "## What a changed constant gets wrong", ""] if marked else []
+    for made, factor, effect in sorted(marked, key=lambda each: (each[0].file, each[0].name, each[1])):
+        told = [*(f"accuses {name}" for name in effect.accused), *(f"passes {name}" for name in effect.passed)]
+        yield f"- `{made.name}` ({made.file}) x{factor:g} {'; '.join(told)}"
+
+
+def _harms(effect: Effect) -> bool:
+    return bool(effect.accused or effect.passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
