@@ -40,11 +40,8 @@ CHECKS: tuple[Check, ...] = (
 """What is told of a fault is told by the first check that sees it: each relies on what those before it have ruled out.
 
 A new check is a file with a function like these, and a line here. Together they may call forward
-``MOST_EVALUATIONS`` times, which a test holds them to; where there are kinks, four times more for each value at one.
+18 times, with the one that the case was opened with, which a test holds them to; where there are kinks, four times more for each value at one.
 """
-
-MOST_EVALUATIONS = 18
-"""Forwards that all checks together may take, with the one that the case was opened with."""
 
 
 def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) -> list[Finding]:

@@ -15,6 +15,9 @@ from gradaudit.spec.case import Case, Expectation, Input, Location, Tolerance
 from gradaudit.targets import TARGET_KINDS, TargetKind
 from gradaudit.targets.python import PythonOp
 
+MOST_EVALUATIONS = 18
+"""Forwards that all checks together may take, with the one that the case was opened with."""
+
 
 @dataclass(frozen=True)
 class Pair:

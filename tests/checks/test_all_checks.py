@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pairs import array, audit, codes, only
+from pairs import MOST_EVALUATIONS, array, audit, codes, only
 
 from gradaudit.audit.elsewhere import MOST_FORWARDS
-from gradaudit.checks.registry import MOST_EVALUATIONS
 from gradaudit.results import Verdict
 
 Function = Callable[..., Any]
