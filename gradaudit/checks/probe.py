@@ -20,9 +20,6 @@ from gradaudit.targets.op import Op, OpError
 
 Upstream = tuple[Array, ...]
 
-NUDGE = 2.0**-7
-"""Relative change of the upstream that every dtype has room for, and that is lost in none."""
-
 
 @dataclass(frozen=True)
 class Point:
@@ -153,14 +150,15 @@ class Probe:
     def roundoff_of_backward(self, point: Point, upstream: Upstream, answer: Mapping[str, Array]) -> dict[str, float]:
         """Return how far rounding takes each answer of backward: measured, as it may compute in a coarser dtype.
 
-        At two upstreams to either side of the first a linear backward is off from it by opposites.
+        At two upstreams to either side of the first a linear backward is off from it by opposites. They are one spacing
+        of bfloat16 away, which every dtype has room for.
 
         Raises:
             OpError: where backward gives no usable gradient there.
 
         """
         rng = generator(self.case, "nudged upstream")
-        nudges = [like(NUDGE * rng.choice((-1.0, 1.0), tuple(part.shape)), part) for part in upstream]
+        nudges = [like(spacing("bfloat16") * rng.choice((-1.0, 1.0), tuple(part.shape)), part) for part in upstream]
         above, below = (
             self.backward(
                 point, tuple(_nudged(part, side * nudge) for part, nudge in zip(upstream, nudges, strict=True))

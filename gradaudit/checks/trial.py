@@ -34,9 +34,6 @@ CONTRADICTED = 3e-3
 ROUNDINGS = 16.0
 """Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""
 
-HIDDEN = 2.0**-22
-"""Two roundings of float32: a change of the outputs by less is no evidence, whatever dtype forward returns."""
-
 FARTHEST = 7
 """Elements are displaced by up to so many steps, so that errors at a few of them do not cancel."""
 
@@ -77,7 +74,8 @@ class Trial:
 
     def contradiction(self) -> float:
         """Return the relative error of a claim that a second look contradicts too, for one more forward; else 0."""
-        hidden = HIDDEN * self.line.signal() / self.step  # what float32 inside a forward in float64 may swallow
+        # Two roundings of float32 are no evidence, whatever dtype forward returns: it may compute in that inside.
+        hidden = 2 * spacing("float32") * self.line.signal() / self.step
         if not abs(self.excess) > self.allowed + max(self.noise, hidden):  # or NaN
             return 0.0
         closer = self.line.excess_one_sided(self.direction, self.step / CLOSER)

@@ -29,7 +29,7 @@ from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import is_floating
+from gradaudit.spec.dtypes import is_floating, spacing
 from gradaudit.targets.op import OpError
 
 ROUNDINGS = 16.0
@@ -44,9 +44,6 @@ LARGER = 0.9
 
 SMALLER = (1 / 2, 1 / 8, 1 / 32, 1 / 512)
 """Parts of an input at which an op that is saturated here is not."""
-
-FLOAT64 = 2.0**-53
-"""Unit roundoff of float64."""
 
 NOTHING: Mapping[str, Array] = {}
 
@@ -85,7 +82,7 @@ class Roundoff:
         In float64 there is no finer formula to hold an implementation to: its own elements will do.
         """
         found = _larger(self._gradients[name])
-        for part in SMALLER if self.unit > FLOAT64 else ():
+        for part in SMALLER if self.unit > spacing("float64") / 2 else ():
             inputs = {**self._inputs(), name: self._point.placed(name, _times(self._point.inputs[name], part))}
             outputs = self._outputs(inputs)
             upstream = map(widened, self._point.subject.upstream)

@@ -27,9 +27,6 @@ from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 
-HALF = 2.0**-12
-"""Unit roundoff from which on a dtype is one of half precision."""
-
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
 
@@ -88,7 +85,7 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     """
     point = claims[0].point
     unit = max(unit, _unit(claims[0]))
-    settings = Settings.half(unit) if unit >= HALF else Settings()
+    settings = Settings.half(unit) if unit >= spacing("float16") / 2 else Settings()
     by_name = {claim.name: claim for claim in claims}
     followed = path_claim(point, tuple(by_name))
     tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
