@@ -6,15 +6,13 @@ import math
 from collections.abc import Callable
 
 from gradaudit.numerics.arrays import Array, cast, count
+from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 
 WORTH_TELLING = 4.0
 """A tolerance is called loose where one that is tighter by more than this factor passes too."""
-
-DOMINANT = 0.05
-"""Absolute tolerance, relative to the rms gradient, from which on the relative part hardly matters."""
 
 ROUNDED = 1e-9
 """What a number may exceed another by that it is meant to be."""
@@ -39,12 +37,12 @@ def tolerance_too_loose(
     """
     default = DEFAULT_TOLERANCES[case.dtype]
     looser = case.tolerance is not None and (tolerance.rtol > default.rtol or tolerance.atol > default.atol)
-    if not count(numerical) or not (looser or tolerance.atol > DOMINANT * typical):
+    if not count(numerical) or not (looser or tolerance.atol > WORTHLESS * typical):
         return []
     magnitude, off = cast(abs(numerical), "float64"), errors()
     share = float((off / (tolerance.atol + tolerance.rtol * magnitude)).max())
     rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))
-    least = spacing(case.dtype) * typical if tolerance.atol > DOMINANT * typical else default.atol
+    least = spacing(case.dtype) * typical if tolerance.atol > WORTHLESS * typical else default.atol
     atol = min(max(rounded_up(float((off - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
     if tolerance.rtol <= WORTH_TELLING * rtol and tolerance.atol <= WORTH_TELLING * atol:
         return []

@@ -13,6 +13,7 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
+from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.numerics.root_test import RootTest
 
 MANY_FORKS = 8
@@ -44,9 +45,6 @@ STILL = 0.05
 
 RISES = 0.25
 """Share of them that changes further away if it does."""
-
-WORTHLESS = 0.05
-"""Resolution at which a pass says nothing."""
 
 
 class Judgement(Enum):
