@@ -39,8 +39,8 @@ CHECKS: tuple[Check, ...] = (
 )
 """What is told of a fault is told by the first check that sees it: each relies on what those before it have ruled out.
 
-A new check is a file with a function like these, and a line here. Together they may call forward
-18 times, with the one that the case was opened with, which a test holds them to; where there are kinks, four times more for each value at one.
+A new check is a file with a function like these, and a line here. Together they may call forward 18 times, with the one
+that the case was opened with, which a test holds them to; where there are kinks, four times more for each value at one.
 """
 
 

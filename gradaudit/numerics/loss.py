@@ -48,13 +48,15 @@ CLOSEST = 16.0
 TIED = 2
 """Most equal elements of which each has no other derivatives than those to either side."""
 
-LEAST_STEP = 2.0**-960
-"""Least step: closer to the end of the exponents' range, numbers lose digits."""
-
 WIDEST_STEP = 2.0
 """Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
-LARGEST_STEP = 2.0**1022
+_FLOAT64 = np.finfo(np.float64)
+
+LEAST_STEP = float(_FLOAT64.tiny / _FLOAT64.eps)
+"""Least step: closer to the end of the exponents' range, differences over a step lose digits."""
+
+LARGEST_STEP = float(_FLOAT64.max) / 2
 """No step is larger than this, whatever the element: twice as much has an end."""
 
 

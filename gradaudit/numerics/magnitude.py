@@ -19,9 +19,6 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 
-TINY_SQUARE = 1e-280
-"""Sum of squares below which some of them may have been lost."""
-
 
 def power_of_two(value: float) -> float:
     """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
@@ -73,7 +70,8 @@ def rms(values: Array) -> float:
     if size and dtype_name(values.dtype) in ("float64", "complex128"):
         flat = as_reals(values)
         square = float(namespace(flat).vdot(flat, flat))  # which warns of no overflow, as a product of matrices does
-    if TINY_SQUARE < square < math.inf:
+    limits = np.finfo(np.float64)
+    if limits.tiny / limits.eps < square < math.inf:  # else some squares may have been lost
         return math.sqrt(square / size)
     scale = largest(values)
     if scale == 0.0 or not math.isfinite(scale):

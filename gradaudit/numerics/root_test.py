@@ -29,12 +29,6 @@ MAX_SPREAD = 2.0**10
 Beyond it the displacement of an element would be lost in the rounding of the element.
 """
 
-LEAST_UNIT = 2.0**-1074
-"""Tolerance of a gradient that has none, or one that underflows: any error is one."""
-
-LARGEST = 2.0**1000
-"""Beside what may not be off at all, any error is so large; infinity is left for a forward that is not finite."""
-
 FAR = 2.0**-6
 """Displacement, in units of the scales, at which a forward that rounds to a few digits has changed."""
 
@@ -125,7 +119,7 @@ class RootTester:
         claims = self.line.claims[start:stop]
         places = (slice(start + part.start, start + part.stop) for part in in_cache(claims))
         least = min(float(_tolerances(*self._parts_of_tolerances(part), self._rtol).min()) for part in places)
-        unit = max(least, floor) or LEAST_UNIT
+        unit = max(least, floor) or float(np.finfo(np.float64).smallest_subnormal)  # any error is one then
         parts = self._parts_of_tolerances(self.line.drawn_for(start, stop))
         vectors, numbers = (parts[:1], parts[1:]) if isinstance(self._scales, float) else (parts, ())
         return unit, elementwise(_weights, "float32", vectors, *numbers, self._rtol, unit)
@@ -156,7 +150,9 @@ class RootTester:
     def measure(self, test: RootTest, step: float, *, watched: bool = False) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
         excess = self.line.excess(test.direction, step, watched=watched)
-        return max(-LARGEST, min(LARGEST, excess / test.unit)) if math.isfinite(excess) else excess
+        # Infinity is left for a forward that is not finite: sums and products of results are finite.
+        largest = math.sqrt(np.finfo(np.float64).max)
+        return max(-largest, min(largest, excess / test.unit)) if math.isfinite(excess) else excess
 
     def measure_one_sided(self, elements: Array, side: float, step: float) -> float:
         """Return the sum of errors of some elements, by differences of forward to one side.
