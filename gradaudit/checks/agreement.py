@@ -20,11 +20,8 @@ from gradaudit.numerics.arrays import (
     namespace,
     same_bits,
 )
+from gradaudit.numerics.margins import CERTAIN
 from gradaudit.spec.dtypes import is_floating, spacing
-
-REORDERED = 8.0
-"""Roundings by which a sum of a few terms may change when they are added in another order, as threads may do; a sum of
-n terms by the square root of n where that is more."""
 
 SCATTER = 4.0
 """Roundings of a term, for each term, by which a sum that cancels may change: NumPy's sums of arrays that lie otherwise
@@ -67,13 +64,13 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
     name, kind = dtype_name(first.dtype), "complex128" if has_complex_dtype(first) else "float64"
     was, now = cast(first, kind), cast(second, kind)
     rounding = spacing(name) if is_floating(name) else 0.0
-    of_terms = min(MOST, max(REORDERED, SCATTER * terms) * rounding) * scale
+    of_terms = min(MOST, max(CERTAIN, SCATTER * terms) * rounding) * scale
     return exceeding(was, now, max(of_terms, reordering(terms, rounding) * max(_largest(was), _largest(now))))
 
 
 def reordering(terms: int, rounding: float) -> float:
     """Return how much of itself a sum may change by when its terms are added in another order, given one rounding."""
-    return min(MOST, max(REORDERED, math.sqrt(terms)) * rounding)
+    return min(MOST, max(CERTAIN, math.sqrt(terms)) * rounding)
 
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:

@@ -12,15 +12,13 @@ from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import layout_changes, layout_raises, reversed_axes
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
+from gradaudit.numerics.margins import CERTAIN
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
 
 SAME_STEP = 1e-3
 """Relative difference below which the increment of a gradient is the gradient, besides rounding."""
-
-ROUNDINGS = 8.0
-"""Roundings of the dtype that an increment may be off by."""
 
 
 def stochastic_forward(probe: Probe) -> Iterator[Finding]:
@@ -84,7 +82,7 @@ def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
     """Whether each answer is the one before plus the same again."""
     increment = widened(third) - widened(second)
     added, whole = (largest(widened(each)) for each in (increment, fourth))
-    rounding = ROUNDINGS * spacing(dtype_name(third.dtype)) * whole
+    rounding = CERTAIN * spacing(dtype_name(third.dtype)) * whole
     alike = not exceeding(increment, widened(fourth) - widened(third), SAME_STEP * added + rounding)
     return alike and added > rounding
 

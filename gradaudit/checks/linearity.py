@@ -20,6 +20,7 @@ from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import layout_changes, narrow_view
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like, namespace
+from gradaudit.numerics.margins import CERTAIN
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value
@@ -30,9 +31,6 @@ LARGE_UPSTREAM = 2.0**10
 
 OF_V, OF_W = (-1.0, -0.25), (-0.5, 0.25)
 """What ``v`` and ``w`` are times ``u``, at one half of the elements and at the other."""
-
-MEASURED = 8.0
-"""How many times as far as rounding was seen to take an answer it may take three of them."""
 
 ROUNDED = 4.0
 """Tolerances that three answers, each right within one, may miss linearity by."""
@@ -80,9 +78,9 @@ def upstream_dependence(probe: Probe) -> Iterator[Finding]:
     plain_w = probe.backward(probe.base, _other(probe, *OF_W))
     rounding = probe.roundoff_of_backward(probe.base, v, plain_v)
     for name in probe.claimed:
-        if finding := _fault(probe, name, plain_v, plain_w, MEASURED * rounding[name]):
+        if finding := _fault(probe, name, plain_v, plain_w, CERTAIN * rounding[name]):
             yield finding
-        elif not _fault(probe, name, in_v, in_w, MEASURED * rounding[name]):
+        elif not _fault(probe, name, in_v, in_w, CERTAIN * rounding[name]):
             continue
         elif seen := probe.change_that_matters(name, plain_v[name], in_v[name]):
             yield layout_changes(name, seen)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.margins import CERTAIN
+
 Floats = NDArray[np.float64]
 
 BESIDE = 2.0
@@ -18,9 +20,6 @@ BESIDE_POINTS = 4
 
 EVEN = 0.05
 """Part of a jump, or of a change of slope, by which what was measured of it at several steps may differ."""
-
-CERTAIN = 8.0
-"""How many times the outputs' rounding a break must be."""
 
 
 @dataclass(frozen=True)

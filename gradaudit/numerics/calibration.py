@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
+from gradaudit.numerics.margins import CERTAIN
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
@@ -52,9 +53,6 @@ SHRINK = 32.0
 
 LEAST_NOISE = 1e-18
 """Relative noise that a first step is chosen for at least: no dtype rounds less."""
-
-KINK = 8.0
-"""How many times the noise a bend must be to be one."""
 
 BETWEEN = 3.0
 """Between two, which a kink grows by as the step is doubled, and the four of a smooth function."""
@@ -207,7 +205,7 @@ class Calibration:
         """
         if not self.tester.tested.turned:
             self.moved = min(self.moved, moved)
-            self.kinked |= abs(bend) > KINK * noise and abs(self._line.bend) < BETWEEN * abs(bend)
+            self.kinked |= abs(bend) > CERTAIN * noise and abs(self._line.bend) < BETWEEN * abs(bend)
 
     def _rounding(self, test: RootTest, step: float) -> float:
         """Return what the rounding of outputs, and of their changes, may come to in a root test."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradaudit.numerics.derivative import UNKNOWN, Difference, Estimate, Sampler
+from gradaudit.numerics.margins import CERTAIN
 
 SMOOTH_DECAY = 1.6
 """Twice the step doubles the bend of a smooth function and leaves that of a kink as it is: below this is suspect."""
@@ -17,9 +18,6 @@ The first sees through noise, the second passes by a kink that is merely near.
 
 JUMP_SHARE = 0.75
 """A smooth function keeps half of its change when the step is halved; one that keeps more than this share jumps."""
-
-CERTAIN = 8.0
-"""How many times its rounding a difference must be to be taken for a jump."""
 
 
 @dataclass(frozen=True)
