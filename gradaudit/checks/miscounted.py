@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gradaudit.checks.probe import Probe
-from gradaudit.checks.trial import CONFIRMED, ROUNDINGS, line_at, usual_step
+from gradaudit.checks.trial import CONFIRMED, line_at, usual_step
 from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, like
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import power_of_two, scale_of
+from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -123,7 +124,7 @@ class _Tied:
         direction = Direction.of(cast(elements, "float64"))
         distance = step * self._scale
         walked = self._line.walk(direction, step, (1, -1, 2, -2)) / distance
-        rounding = ROUNDINGS * self._probe.rounding * self._line.signal() / distance
+        rounding = MOST_ROUNDINGS * self._probe.rounding * self._line.signal() / distance
         near, far = walked[:2] * (1, -1), walked[2:] * (0.5, -0.5)
         up, down = 2 * near - far
         between, wider = near.mean(), far.mean()

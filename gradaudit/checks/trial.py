@@ -14,6 +14,7 @@ from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import rms, scales_of
+from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
@@ -30,9 +31,6 @@ AGREED = 1e-3
 
 CONTRADICTED = 3e-3
 """Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
-
-ROUNDINGS = 16.0
-"""Roundings that a directional derivative, and a claim in a narrow dtype, are allowed."""
 
 FARTHEST = 7
 """Elements are displaced by up to so many steps, so that errors at a few of them do not cancel."""
@@ -109,8 +107,8 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         step=step,
         claim=claim,
         excess=line.excess(Direction.of(along), step),
-        noise=ROUNDINGS * probe.spacing * line.signal() / step,
-        allowed=max(AGREED, ROUNDINGS * narrow) * claim,
+        noise=MOST_ROUNDINGS * probe.spacing * line.signal() / step,
+        allowed=max(AGREED, MOST_ROUNDINGS * narrow) * claim,
     )
 
 

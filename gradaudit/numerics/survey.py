@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.breaks import Breaks, find_breaks
 from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.numerics.noise import IRREGULAR, SAME, Walk, read_walk
 from gradaudit.numerics.plateau import widest_plateau
 
@@ -42,9 +43,6 @@ HIGHEST_STAIR = 1e-4
 
 It is 1,000 times that of float32, as much as ill-conditioned arguments lose. Rounding to integers makes stairs too.
 """
-
-MANY_ROUNDINGS = 16.0
-"""The same in units of the rounding that is taken for granted."""
 
 RUNG = 4.0
 """How much wider each walk is than the one before it, in search of the right one."""
@@ -248,7 +246,7 @@ class Surveyor:
 
     @property
     def _highest_stair(self) -> float:
-        return max(HIGHEST_STAIR, MANY_ROUNDINGS * self._expected)
+        return max(HIGHEST_STAIR, MOST_ROUNDINGS * self._expected)
 
     def _credible(self, walk: Walk) -> bool:
         """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.allowance import ROUNDINGS, Allowance, Roundoff, unasked
+from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import (
     Array,
@@ -33,6 +33,7 @@ from gradaudit.numerics.arrays import (
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import norm, rms
+from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
 
@@ -278,7 +279,7 @@ class Claim:
     @cached_property
     def noise_level(self) -> float:
         """The magnitude below which the rounding of forward, or of the rest of the gradient, leaves no digit."""
-        return ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.point, self.name))
+        return MOST_ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.point, self.name))
 
     @property
     def negligible(self) -> float:

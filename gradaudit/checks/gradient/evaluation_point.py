@@ -27,6 +27,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
+from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -34,9 +35,6 @@ from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
-
-EXPLAINED = 16.0
-"""How many times as much as rounded inputs do outputs may differ by between two dtypes: forward rounds as well."""
 
 NUDGE = 2.0**-14
 """Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
@@ -273,7 +271,7 @@ def _difference(point: EvaluationPoint, native: Array) -> float:
     if off <= math.sqrt(unit):
         return 0.0
     change = rms(_beside(point, unit) - point.outputs) / (size or 1.0)
-    return 0.0 if off <= EXPLAINED * change else off
+    return 0.0 if off <= MOST_ROUNDINGS * change else off
 
 
 def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:

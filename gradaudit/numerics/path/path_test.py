@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
+from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
@@ -39,9 +40,6 @@ FEW = 0.25
 
 SECOND_SHARE = SHARE / 16
 """Length of the paths on which only they move."""
-
-ROUNDINGS = 16.0
-"""Unit roundoffs that a gradient computed in half precision may be off by, relative to the input's rms gradient."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Settings:
             calls: as above.
 
         """
-        return cls(rtol=2.5e-2, floor=ROUNDINGS * unit, common=2 * unit, goal=0.25, together=False, calls=calls)
+        return cls(rtol=2.5e-2, floor=MOST_ROUNDINGS * unit, common=2 * unit, goal=0.25, together=False, calls=calls)
 
 
 def path_test(
