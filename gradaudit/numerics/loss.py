@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
+from gradaudit.numerics.margins import LEAST_MOVE
+from gradaudit.numerics.survey import HIGHEST_STAIR, NARROWEST, Stair, Survey, Surveyor
 from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
 Array = NDArray[Any]
@@ -26,9 +27,6 @@ elsewhere they may have been rounded back to where they were."""
 
 PATIENCE = 2
 """Samples of an element that all outputs' noise is good enough for, before those that depend on it are found out."""
-
-UNEVEN = 0.125
-"""Part of a step by which rounding of the element may change it."""
 
 FAR = (1.0, 128.0)
 """How far, relative to the element or to one, it is moved to see which outputs depend on it."""
@@ -41,9 +39,6 @@ STEEP = 10.0
 
 FLAT = 2.0**-12
 """Part of the outputs that change over a step which shows a wave as a slope."""
-
-CLOSEST = 16.0
-"""Least step there, in distances between neighbours of the element's dtype."""
 
 TIED = 2
 """Most equal elements of which each has no other derivatives than those to either side."""
@@ -58,6 +53,10 @@ LEAST_STEP = float(_FLOAT64.tiny / _FLOAT64.eps)
 
 LARGEST_STEP = float(_FLOAT64.max) / 2
 """No step is larger than this, whatever the element: twice as much has an end."""
+
+
+UNEVEN = 1 / (2 * NARROWEST)
+"""Part of a step by which rounding of the element may change it: half a spacing of the narrowest step."""
 
 
 class Loss:
@@ -274,7 +273,7 @@ class Axis:
             return False
         loss = self._loss
         change = FLAT * loss.declared_noise / loss._surveyor.grid
-        close = max(power_of_two(change / abs(claimed)), CLOSEST * loss._surveyor.grid * abs(self._centre))
+        close = max(power_of_two(change / abs(claimed)), LEAST_MOVE * loss._surveyor.grid * abs(self._centre))
         near = self(close) if close < step else None
         return near is not None and abs(near.central - wide.central) * close > change / STEEP
 

@@ -20,8 +20,9 @@ from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like,
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
+from gradaudit.numerics.margins import LEAST_MOVE
 from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
-from gradaudit.numerics.tested import LEAST_MOVE, Tested
+from gradaudit.numerics.tested import Tested
 
 MAX_SPREAD = 2.0**10
 """Ratio of tolerances up to which each error is weighed by its own.

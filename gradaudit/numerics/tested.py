@@ -6,9 +6,7 @@ import math
 
 from gradaudit.numerics.arrays import Array, largest, namespace, written
 from gradaudit.numerics.directional import Directional
-
-LEAST_MOVE = 16.0
-"""Distances between neighbours of its dtype that an element must be displaced by to be tested."""
+from gradaudit.numerics.margins import LEAST_MOVE
 
 
 class Tested:
