@@ -12,13 +12,10 @@ from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import layout_changes, layout_raises, reversed_axes
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
-
-SAME_STEP = 1e-3
-"""Relative difference below which the increment of a gradient is the gradient, besides rounding."""
 
 
 def stochastic_forward(probe: Probe) -> Iterator[Finding]:
@@ -83,7 +80,7 @@ def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
     increment = widened(third) - widened(second)
     added, whole = (largest(widened(each)) for each in (increment, fourth))
     rounding = CERTAIN * spacing(dtype_name(third.dtype)) * whole
-    alike = not exceeding(increment, widened(fourth) - widened(third), SAME_STEP * added + rounding)
+    alike = not exceeding(increment, widened(fourth) - widened(third), SAME_SLOPE * added + rounding)
     return alike and added > rounding
 
 

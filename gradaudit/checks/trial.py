@@ -14,7 +14,7 @@ from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.margins import MOST_ROUNDINGS, SAME_SLOPE
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
@@ -25,9 +25,6 @@ its rounding, so narrow that few elements cross a kink."""
 
 STEP_FOR_NARROW = 2.0**-7
 """Likewise where forward is differenced in a narrower dtype."""
-
-AGREED = 1e-3
-"""Relative error of a directional derivative up to which a claim is borne out."""
 
 CONTRADICTED = 3e-3
 """Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
@@ -108,7 +105,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         claim=claim,
         excess=line.excess(Direction.of(along), step),
         noise=MOST_ROUNDINGS * probe.spacing * line.signal() / step,
-        allowed=max(AGREED, MOST_ROUNDINGS * narrow) * claim,
+        allowed=max(SAME_SLOPE, MOST_ROUNDINGS * narrow) * claim,
     )
 
 

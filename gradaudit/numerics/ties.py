@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import power_of_two
+from gradaudit.numerics.margins import SAME_SLOPE
 from gradaudit.numerics.vicinity import Floats
 
 APART = 2.0**-3
@@ -40,9 +41,6 @@ CLEAR = 4.0
 
 CLOSEST = 2.0**-12
 """Least part of the step that a close other value, which may have nothing to do with it, reduces the step to."""
-
-ALIKE = 1e-3
-"""Part of the slopes by which one at a point nearby may differ from the one that it stands for."""
 
 EXTRAPOLATED = 5.0
 """What rounding of a difference grows to as three of them are extrapolated to no displacement."""
@@ -74,7 +72,7 @@ def admitted_among_ties(
         slopes = [side, *(slope for slope, _ in found)]
         low, high = min(slopes), max(slopes)
         allowed = max(allowed, rtol * max(map(abs, slopes)))
-        margin = allowed + ALIKE * max(map(abs, slopes))
+        margin = allowed + SAME_SLOPE * max(map(abs, slopes))
         if high - low <= margin:  # the others do not matter, or not as they have been moved: there is one derivative
             continue
         (lowest, below), (highest, above) = (nearby.limit(most(found, key=_slope)[1]) for most in (min, max))

@@ -19,7 +19,8 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.path.arbiter import Ruling, arbitrate
+from gradaudit.numerics.margins import SAME_SLOPE
+from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
@@ -42,14 +43,8 @@ ENOUGH = 2
 TRIED = 3
 """Claims that are held against it."""
 
-AGREES = 1e-3
-"""Relative difference that is none there."""
-
 MARKED = 3e-3
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
-
-SLIGHT = 1e-3
-"""Relative difference along long paths below which a forward that truncates smoothly looks like a wrong formula."""
 
 Positions = NDArray[np.intp]
 
@@ -110,12 +105,12 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
         claimed = complex(seen.claim.at(index)).real
         steps = [part * point.scale_at(name, index) for part in CLOSE]
         resolving = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
-        if abs(off[list(places).index(place)]) <= APART * AGREES * abs(claimed):
+        if abs(off[list(places).index(place)]) <= APART * SAME_SLOPE * abs(claimed):
             return False  # they would not tell it from the numerical gradient
         agreeing = 0
         for step in resolving:
             slope, _ = _slope(point, name, index, step)
-            agreeing += abs(slope - claimed) <= AGREES * abs(claimed) + noise / step
+            agreeing += abs(slope - claimed) <= SAME_SLOPE * abs(claimed) + noise / step
             if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
         if agreeing < ENOUGH:
@@ -158,7 +153,7 @@ def _finding(ruling: Ruling) -> Finding | None:
     evidence = {"error": ruling.forward_error, "supported": ruling.supported, "jump": ruling.jump}
     if ruling.withdrawn and ruling.code:
         return Finding(ruling.code, ruling.reason, evidence)
-    if not ruling.supported <= SLIGHT:
+    if not ruling.supported <= TINY:
         return None
     message = (
         f"along long paths the claim accounts for all of forward's change but {ruling.supported:.1e} of it: either the "

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
-from gradaudit.checks.gradient.element import SAME_SLOPE, Element, look_at
+from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.margins import SAME_SLOPE
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
 

@@ -14,6 +14,7 @@ from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_a
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.kink import compare_sides, suspicious
 from gradaudit.numerics.loss import Axis, Loss
+from gradaudit.numerics.margins import SAME_SLOPE
 from gradaudit.numerics.ties import admitted_among_ties
 from gradaudit.spec.case import Tolerance
 
@@ -25,9 +26,6 @@ NEARBY = ((64.0, 1 / 3), (8.0, 1.0), (2.0, math.inf))
 
 With each, how far from the claim a difference may lie, in units of how far from the estimate, to speak for the claim.
 """
-
-SAME_SLOPE = 1e-3
-"""Part of a slope by which that may differ: a kink inside the step spoils more."""
 
 
 @dataclass(frozen=True)
