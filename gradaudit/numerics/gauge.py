@@ -19,6 +19,10 @@ FINE_RESOLUTION = 1e-3
 COARSE_RESOLUTION = 0.032
 """Resolution that is worth testing smaller blocks apart."""
 
+UNSEEN = 0.1
+"""Share of the tolerance that an error may be without being seen: four rounds at the least threshold miss one above it
+once in a hundred times."""
+
 
 @dataclass(frozen=True)
 class Gauge:

@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import Array, on_host
+from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.vicinity import Floats
 
 CLEARED = 512
 """Indices that a search has cleared without looking at them which a comparison holds at random, as a background."""
 
-
-HEARD = 0.1
-"""Share of the tolerance that root tests do not resolve."""
 
 LISTED = 4096
 """Places that a comparison holds at most of those where the gradient is known."""
@@ -56,7 +54,7 @@ def compared(seen: Seen) -> Comparison:
         cleared = [index for index in _background(wrong, tuple(claim.formula.shape)) if index not in known]
         more = np.array(cleared, np.intp).reshape(len(cleared), claim.formula.ndim)
         formula = taken(on_host(claim.formula), more)
-        off = HEARD * claim.share * claim.allowance.tolerance.rtol * abs(formula)
+        off = UNSEEN * claim.share * claim.allowance.tolerance.rtol * abs(formula)
         places = np.concatenate([places, more])
         numerical, bounds = np.concatenate([numerical, formula]), np.concatenate([bounds, off])
     return Comparison(places, numerical, bounds, complete=seen.cleared)

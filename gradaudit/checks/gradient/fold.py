@@ -15,6 +15,7 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
+from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
@@ -24,9 +25,6 @@ Array = NDArray[Any]
 
 VANISHING = 1e-5
 """Where the gradient is this small beside what upstream, outputs and inputs suggest, it has cancelled."""
-
-UNSEEN = 0.1
-"""Share of the tolerance that an error may be without being seen: four root tests miss one above once in a hundred."""
 
 MOST_BELOW_NOISE = 100
 """A pass leaves at most one gradient below the noise, and one more for so many: those set no typical magnitude."""
