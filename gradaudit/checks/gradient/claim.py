@@ -32,7 +32,7 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge, taken
-from gradaudit.numerics.magnitude import norm, rms
+from gradaudit.numerics.magnitude import DRAWN, norm, rms
 from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
@@ -46,11 +46,11 @@ DOUBT = 4.0
 ABSURD = 2.0**100
 """How many times the typical gradient a claim must be to be looked at by itself: in a test of many it drowns them."""
 
-MANY = 100
-"""One element in so many is left out of a gradient's typical magnitude, the largest ones first."""
+LEFT_OUT = 100
+"""One element in so many is left out of a gradient's typical magnitude, the largest ones first.
 
-ENOUGH = 2**16
-"""Elements drawn at random whose largest hundredth begins where that of all does, give or take a 25th of it."""
+As many may lie below the noise in a pass, whose resolution is told beside that magnitude.
+"""
 
 
 def claims_of(point: EvaluationPoint, claimed: Mapping[str, Array]) -> list[Claim]:
@@ -320,16 +320,16 @@ def typical_magnitude(gradient: Array) -> float:
     claims = gradient.reshape(-1)
     if not all_finite(claims):
         claims = claims[namespace(claims).isfinite(claims)]
-    if (size := count(claims)) <= MANY:
+    if (size := count(claims)) <= LEFT_OUT:
         sizes = on_host(abs(claims))
         usual = float(np.median(sizes[sizes > 0.0])) if bool((sizes > 0.0).any()) else 0.0
         return rms(sizes[sizes <= ABSURD * usual])
-    if size <= ENOUGH:
+    if size <= DRAWN:
         some = on_host(abs(claims))
-        return rms(np.partition(some, -(size // MANY))[: -(size // MANY)])
-    drawn = np.random.default_rng(0).integers(0, size, ENOUGH)
+        return rms(np.partition(some, -(size // LEFT_OUT))[: -(size // LEFT_OUT)])
+    drawn = np.random.default_rng(0).integers(0, size, DRAWN)
     some = on_host(abs(claims[like(drawn, claims)]))
-    largest = float(np.partition(some, -(ENOUGH // MANY))[-(ENOUGH // MANY)])
+    largest = float(np.partition(some, -(DRAWN // LEFT_OUT))[-(DRAWN // LEFT_OUT)])
     norms, kept = [], 0
     for part in in_cache(claims):
         magnitudes = abs(claims[part])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.claim import FORMULA_SHARE, Claim, natural_scale
+from gradaudit.checks.gradient.claim import FORMULA_SHARE, LEFT_OUT, Claim, natural_scale
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
@@ -25,9 +25,6 @@ Array = NDArray[Any]
 
 VANISHING = 1e-5
 """Where the gradient is this small beside what upstream, outputs and inputs suggest, it has cancelled."""
-
-MOST_BELOW_NOISE = 100
-"""A pass leaves at most one gradient below the noise, and one more for so many: those set no typical magnitude."""
 
 RULE_OF_THREE = 3.0
 """A share of more than this over the size of a random sample shows in it with a probability of 95%."""
@@ -96,7 +93,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
             "slope there is no evidence"
         )
     hidden = _below_noise(seen, allowed)
-    if ((many := int((hidden > seen.claim.negligible).sum())) - 1) * MOST_BELOW_NOISE > size:
+    if ((many := int((hidden > seen.claim.negligible).sum())) - 1) * LEFT_OUT > size:
         said = f"{many:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
         return Verdict.INCONCLUSIVE, said
     if resolution > seen.worthless:
