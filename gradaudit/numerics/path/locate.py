@@ -14,11 +14,8 @@ from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.pool import Looks, Pool
 from gradaudit.numerics.path.report import Culprit
 
-CONFIRMED = 1e-4
-"""Chance that noise alone confirms a suspicion."""
-
 PATHS = 3
-"""Paths that confirm one; a part that is looked at on the way takes one."""
+"""Paths of a group at first, and those that confirm a suspicion; a part that is looked at on the way takes one."""
 
 
 LIKELY = 16
@@ -122,7 +119,7 @@ class Search:
             fresh = Pool(pool.partition, {name: pool.axes[name]})
             if self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
                 return []
-            again = fresh.looks(self._common, CONFIRMED)
+            again = fresh.looks(self._common)
             still = places[on_host(fresh.spread(1.0 * again.failing, name))[places] > 0]
             if 2 * still.size < places.size:
                 return self._named((places, confirmed))
@@ -169,7 +166,7 @@ class Search:
         pool = self._walked(name, places, size, 1)
         if pool is None:
             return False
-        looks = pool.looks(self._common, CONFIRMED)
+        looks = pool.looks(self._common)
         return float(looks.seen[0]) > least and bool(looks.dirty[0])
 
     def _confirmed(self, name: str, places: Places, size: int) -> Confirmed | None:
@@ -177,7 +174,7 @@ class Search:
         pool = self._walked(name, places, size, PATHS)
         if pool is None:
             return None
-        looks = pool.looks(self._common, CONFIRMED)
+        looks = pool.looks(self._common)
         return (pool, looks) if bool(looks.dirty[0]) else None
 
     def _walked(self, name: str, places: Places, size: int, paths: int, into: Pool | None = None) -> Pool | None:

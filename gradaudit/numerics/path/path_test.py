@@ -14,14 +14,11 @@ from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
-from gradaudit.numerics.path.locate import Search
+from gradaudit.numerics.path.locate import PATHS, Search
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
 from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
-
-PATHS = 3
-"""Paths of a group at first."""
 
 NEARLY = 0.9
 """Part of the goal that the paths still needed are reckoned for."""
