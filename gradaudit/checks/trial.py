@@ -14,17 +14,10 @@ from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import MOST_ROUNDINGS, SAME_SLOPE
+from gradaudit.numerics.margins import MOST_ROUNDINGS, SAME_SLOPE, STEP, WIDE_STEP
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.op import OpError
-
-STEP_FOR_DOUBLE = 2.0**-14
-"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is seen over
-its rounding, so narrow that few elements cross a kink."""
-
-STEP_FOR_NARROW = 2.0**-7
-"""Likewise where forward is differenced in a narrower dtype."""
 
 CONTRADICTED = 3e-3
 """Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
@@ -114,7 +107,7 @@ def usual_step(rounding: float) -> float:
 
     It is in units of the inputs' scales.
     """
-    return STEP_FOR_DOUBLE if rounding <= spacing("float64") else STEP_FOR_NARROW
+    return STEP if rounding <= spacing("float64") else WIDE_STEP
 
 
 def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array], scale: float | None = None) -> Directional:

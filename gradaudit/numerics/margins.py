@@ -1,4 +1,4 @@
-"""Margins that all comparisons share: by how much a thing must exceed rounding, and by how little slopes may differ."""
+"""Margins that all comparisons share, and the steps of differences at a point where nothing else is known."""
 
 from __future__ import annotations
 
@@ -23,3 +23,19 @@ SAME_SLOPE = 1e-3
 
 None is extrapolated: at steps of 2^-7 and below truncation comes to 10^-5 of a function whose scale is one.
 """
+
+MOVED = 0.05
+"""Part of the outputs that a displacement of every element changes at least, unless forward stands on a stair.
+
+Those are few that jump from one round number to another.
+"""
+
+STEP = 2.0**-14
+"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is heard over its
+rounding, 512 times, so narrow that few elements cross a kink."""
+
+WIDE_STEP = 2.0**-7
+"""Likewise where forward computes in a narrower dtype, or is to be seen from afar."""
+
+ONE_BY_ONE = 16
+"""Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""

@@ -14,6 +14,7 @@ from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
 from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.margins import MOVED
 from gradaudit.numerics.root_test import RootTest
 
 MANY_FORKS = 8
@@ -39,9 +40,6 @@ MAX_RETESTS = 6
 
 SPARSE = 1e-4
 """Share of the elements below which such a group is told of and not tested: in a million there are always some."""
-
-STILL = 0.05
-"""Share of the outputs that a displacement of every element changes at least, unless forward stands on a stair."""
 
 RISES = 0.25
 """Share of them that changes further away if it does."""
@@ -192,7 +190,7 @@ class Search:
     def _is_flat(self) -> bool:
         """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
         moved = self._calibration.moved
-        if moved >= STILL:
+        if moved >= MOVED:
             return False
         self._tester.tested.begin()
         return self._tester.moves_further_away(max(RISES, moved), self._calibration.typical)

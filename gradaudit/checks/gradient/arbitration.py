@@ -19,14 +19,11 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import SAME_SLOPE
+from gradaudit.numerics.margins import SAME_SLOPE, WIDE_STEP
 from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
-
-WIDE = 2.0**-7
-"""Step, in units of an input's scale, over which a slope bears a numerical gradient out."""
 
 BORNE_OUT = 0.1
 """Part of the mismatch by which that slope may differ from the numerical gradient: truncation at so wide a step."""
@@ -143,7 +140,7 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    slope, moved = _slope(point, name, index, WIDE * point.scale_at(name, index))
+    slope, moved = _slope(point, name, index, WIDE_STEP * point.scale_at(name, index))
     if not moved:
         return False  # a step that forward does not see bears nothing out
     return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))

@@ -27,7 +27,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.margins import MOST_ROUNDINGS, MOVED, STEP
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -36,15 +36,8 @@ from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
 
-NUDGE = 2.0**-14
-"""Relative displacement at which the outputs of a forward that computes in a narrower dtype than it returns have
-changed, though perhaps not all of them."""
-
 FAR = 2.0**-4
 """Relative displacement at which the outputs of any forward change that depends on its inputs."""
-
-MOVED = 0.05
-"""Part of the outputs that must have changed: those that jump from one round number to another are few."""
 
 
 @dataclass
@@ -281,7 +274,7 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     """
     if narrowest(point.outputs) is None:
         return None
-    near, far = (_beside(point, displacement) for displacement in (NUDGE, 2 * NUDGE))
+    near, far = (_beside(point, displacement) for displacement in (STEP, 2 * STEP))
     moving = (near != point.outputs) & (near != far)
     changed = namespace(near).where(moving, near, 0.0)
     dtype = narrowest(changed) if int(moving.sum()) > MOVED * count(moving) else None
