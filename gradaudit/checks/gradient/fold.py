@@ -18,6 +18,7 @@ from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.margins import ONE_BY_ONE
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 
@@ -300,9 +301,6 @@ def _place_findings(x: Array, kink: Array, jump: Array, outside: Array, *, kinks
             yield Finding(code, message, {**_evidence(x, places), "count": n})
 
 
-VALUES = 16
-"""Different values of an input, at indices where forward is not smooth, that a finding tells of."""
-
 _PLACES = {
     "kink": "the op is not differentiable at {n}, the first {where}; claims were held against one-sided derivatives",
     "discontinuity": "forward jumps at {n}, the first {where}; there is no gradient to compare with",
@@ -321,7 +319,7 @@ def _first(places: Array) -> tuple[int, ...]:
 def _evidence(x: Array, places: Array) -> dict[str, Any]:
     # One by one: on a device the whole of x is far away.
     values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
-    return {"count": len(places), "index": list(_first(places)), "values": sorted(values)[:VALUES]}
+    return {"count": len(places), "index": list(_first(places)), "values": sorted(values)[:ONE_BY_ONE]}
 
 
 def _upstream_finding(case: Case, name: str, typical: float, scale: float) -> list[Finding]:

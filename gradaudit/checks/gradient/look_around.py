@@ -6,9 +6,7 @@ import numpy as np
 
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.numerics.calibration import Calibrated
-
-SHOWN = 16
-"""Indices that a wrong input is looked at where much is wrong: enough to show what the mistake looks like."""
+from gradaudit.numerics.margins import ONE_BY_ONE
 
 FOLLOWED = 2
 """Wrong indices that are looked beside where a sample shows few."""
@@ -22,10 +20,10 @@ def look_around(looks: CloseLooks, calibrated: Calibrated | None, rng: np.random
     if not looks.wrong:
         return
     numbers = looks.claim.numbers
-    for position in rng.choice(numbers, min(numbers, 2 * SHOWN), replace=False):
-        if len(looks.seen) < SHOWN:
+    for position in rng.choice(numbers, min(numbers, 2 * ONE_BY_ONE), replace=False):
+        if len(looks.seen) < ONE_BY_ONE:
             looks.look(int(position), calibrated)
-    for index in looks.wrong[:FOLLOWED] if len(looks.wrong) < SHOWN else ():
+    for index in looks.wrong[:FOLLOWED] if len(looks.wrong) < ONE_BY_ONE else ():
         _look_along(looks, index, calibrated, rng)
 
 

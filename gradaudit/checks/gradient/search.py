@@ -16,6 +16,7 @@ from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.margins import ONE_BY_ONE
 from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
@@ -23,9 +24,6 @@ from gradaudit.spec.draw import generator
 
 GROUPED = 2.0**5
 """How much larger than the least of a group its gradients may be: beyond, noise would hide the least in it."""
-
-BROKEN_SHOWN = 16
-"""Claims that are no numbers which are looked at one by one; the others of them are as wrong."""
 
 
 class Searched:
@@ -97,7 +95,7 @@ class Searched:
             broken = np.repeat(on_host(looks.claim.broken).reshape(-1), parts)
             for place in map(int, np.flatnonzero(broken)):
                 self._tester.tested.exclude(looks.positions.start + place)
-            for place in map(int, np.flatnonzero(broken)[:BROKEN_SHOWN]):
+            for place in map(int, np.flatnonzero(broken)[:ONE_BY_ONE]):
                 looks.look(place, None)
 
     def _judge(self, position: int, calibrated: Calibrated | None) -> Judgement:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, like, on_host
+from gradaudit.numerics.margins import ONE_BY_ONE
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
@@ -37,7 +38,7 @@ PATHS = 6
 CERTAIN = 2
 """Paths that show what the accusation foretells: one may do so by chance."""
 
-TOGETHER = (1, 16)
+TOGETHER = (1, ONE_BY_ONE)
 """Accused elements that are moved at once: the worst alone, then the worst of them."""
 
 TAIL_OF_JUMPS = 4.0

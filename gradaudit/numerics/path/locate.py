@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, count, like, on_host
+from gradaudit.numerics.margins import ONE_BY_ONE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.pool import Looks, Pool
@@ -18,15 +19,11 @@ PATHS = 3
 """Paths of a group at first, and those that confirm a suspicion; a part that is looked at on the way takes one."""
 
 
-LIKELY = 16
 ACCOUNTED = 0.4
-"""Elements whose displacements the trend follows best, looked at first, and the part of it that they must show."""
+"""Part of a trend that the elements must show whose displacements it follows best, and which are looked at first."""
 
 MOST_BLOCKS = 3
 """Failing blocks that are looked into, the worst first."""
-
-MOST_INDICES = 16
-"""Wrong elements that are named one by one; more are named as a block."""
 
 Places = NDArray[np.intp]
 Confirmed = tuple[Pool, Looks]
@@ -115,7 +112,7 @@ class Search:
         self, name: str, pool: Pool, looks: Looks, places: Places, confirmed: Confirmed
     ) -> list[Culprit]:
         """Return few elements that fail by themselves one by one, and many as a block if most do on fresh paths."""
-        if places.size > MOST_INDICES:
+        if places.size > ONE_BY_ONE:
             fresh = Pool(pool.partition, {name: pool.axes[name]})
             if self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
                 return []
@@ -147,9 +144,9 @@ class Search:
     def _halved(self, name: str, places: Places, size: int, confirmed: Confirmed) -> tuple[Places, Confirmed]:
         """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""
         seen, whole = float(confirmed[1].seen[0]), places
-        if places.size > LIKELY:
+        if places.size > ONE_BY_ONE:
             alike = on_host(confirmed[0].alike(name))[places]
-            likely = np.sort(places[np.argsort(-alike)[:LIKELY]])
+            likely = np.sort(places[np.argsort(-alike)[:ONE_BY_ONE]])
             if self._shows(name, likely, size, ACCOUNTED * seen):
                 places = likely
         while places.size > 1 and self._claim.forwards < self._until:
