@@ -20,9 +20,6 @@ from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
-MOST_VALUES = 8
-"""Values at kinks whose elements are moved together."""
-
 CLEAR = 8.0
 """How far from the next other value equal elements stay, in steps."""
 
@@ -46,7 +43,7 @@ def ties_miscounted(probe: Probe) -> Iterator[Finding]:
     line = line_at(probe, probe.base, {name: probe.gradients[name] for name in results}, scale)
     numbers = joined(tuple(probe.inputs[name] for name in results))
     allowed = joined(tuple(result.atol + result.rtol * abs(probe.gradients[name]) for name, result in results.items()))
-    for value in sorted({value for values in kinks.values() for value in values})[:MOST_VALUES]:
+    for value in sorted({value for values in kinks.values() for value in values}):
         tied = _Tied(probe, line, numbers, value, scale)
         if tied.elements > 1 and (off := tied.error(float(allowed[tied.equal].sum()))):
             yield _finding(next(name for name in kinks if value in kinks[name]), tied, off)
