@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.gradient.arbitration import TRIED
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.path_claim import path_claim
@@ -29,9 +30,6 @@ from gradaudit.spec.dtypes import spacing
 
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
-
-VETOES = 3
-"""Elements of what is accused that differences are asked about."""
 
 UNLIKE_ROUNDING = 64.0
 """How many times rounding of the outputs the noise of a forward is that jumps."""
@@ -208,7 +206,7 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
     """Return what is said of parts of a gradient that are wrong: where they are, how many, and by how much."""
     shape = tuple(claim.formula.shape)
     said = []
-    for culprit in culprits[:VETOES]:
+    for culprit in culprits[:TRIED]:
         first = tuple(int(k) for k in np.unravel_index(int(culprit.places[0]), shape)) if shape else ()
         if culprit.kind == "index":
             said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
@@ -218,7 +216,7 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
             last = tuple(int(k) for k in np.unravel_index(int(culprit.places[-1]), shape))
             many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}"
             said.append(f"{many}, are off by {culprit.error:.1%} together (error bound {culprit.bound:.1%})")
-    more = f"; {len(culprits) - VETOES} more parts" if len(culprits) > VETOES else ""
+    more = f"; {len(culprits) - TRIED} more parts" if len(culprits) > TRIED else ""
     return f"along paths: {'; '.join(said)}{more}"
 
 
@@ -245,7 +243,7 @@ def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) ->
     Where its noise is no rounding, differences must accuse as well.
     """
     looks = CloseLooks(claim)
-    places = [int(place) for culprit in culprits for place in culprit.places[:1]][:VETOES]
+    places = [int(place) for culprit in culprits for place in culprit.places[:1]][:TRIED]
     found = [looks.look(place, None) for place in places]
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))

@@ -38,7 +38,7 @@ ENOUGH = 2
 """Such steps that must agree with it."""
 
 TRIED = 3
-"""Claims that are held against it."""
+"""Elements of what is accused, the worst first, at which differences are asked once more."""
 
 MARKED = 3e-3
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
