@@ -61,10 +61,10 @@ AGREES = 0.5
 
 FAR_BELOW = 0.2
 TINY = 1e-3
-"""Without a jump: largest difference along paths, relative to what the accusation foretells and to forward's change."""
+"""Without a jump: largest difference along paths, relative to what the accusation foretells and to forward's change.
 
-ENOUGH = 0.2
-"""Part of forward's error that the quadrature may miss, once the error is known."""
+Where the error of forward is known, the quadrature may miss the first part of it.
+"""
 
 ALIKE = 2.0
 """How many times farther from the claim a path of another accused element may be."""
@@ -173,7 +173,7 @@ def _others_too(
     if _size(accused) > max(TOGETHER):
         groups.append(dict(accused))
     for group in groups:
-        path = walk_far(claim, group, start, rng, aligned=True, enough=ENOUGH * error)
+        path = walk_far(claim, group, start, rng, aligned=True, enough=FAR_BELOW * error)
         if path is None:
             return False
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.

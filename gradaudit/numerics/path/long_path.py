@@ -22,8 +22,7 @@ PANELS = 24
 """Most pieces of a path, each with its own polynomial: quadrature is good to 1e-11 with eight, to 1e-5 with one."""
 
 SMALL_PART = 0.02
-EXACT = 1e-14
-"""Pieces are halved until what the quadrature misses is this part of what is found, or of forward's change."""
+"""Pieces are halved until what the quadrature misses is this part of what is found, or the roundoff of the claim."""
 
 SHARE = 0.5
 """Length of a path, as a part of the domain's width."""
@@ -101,7 +100,7 @@ def walk_far(
     while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
         worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
         missed = math.hypot(*(piece.missed for piece in pieces))
-        if missed <= max(SMALL_PART * float(np.abs(apart[1]).max()), EXACT * calls.squares, enough):
+        if missed <= max(SMALL_PART * float(np.abs(apart[1]).max()), ROUNDOFF * calls.squares, enough):
             break
         piece = pieces[worst]
         middle = (piece.start + piece.stop) / 2
