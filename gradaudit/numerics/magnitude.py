@@ -26,7 +26,7 @@ def power_of_two(value: float) -> float:
 
 
 DRAWN = 2**16
-"""Elements whose quantiles are those of all: so many have a largest hundredth that is one, give or take a 25th of it."""
+"""Elements whose quantiles are those of all: their largest hundredth is one of all, give or take a 25th of it."""
 
 QUARTER = 0.25
 """Share of the elements, zeros left out, that are smaller than the scale: few are, whatever the others are."""

@@ -31,8 +31,11 @@ Those are few that jump from one round number to another.
 """
 
 STEP = 2.0**-14
-"""Step in float64, in units of the inputs: so wide that even a forward that computes in float32 inside is heard over its
-rounding, 512 times, so narrow that few elements cross a kink."""
+"""Step in float64, in units of the inputs.
+
+It is so wide that even a forward which computes in float32 inside changes by 512 of its roundings, and so narrow that
+few elements cross a kink.
+"""
 
 WIDE_STEP = 2.0**-7
 """Likewise where forward computes in a narrower dtype, or is to be seen from afar."""
