@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import coverage
-from sensitivity_constants import Constant, Line, constants, readings, scaled
+from sensitivity_constants import Constant, Line, Readings, constants, scaled
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "gradaudit"
@@ -139,7 +139,8 @@ def main() -> int:
     swept = [made for made in constants(ROOT, FOLDERS) if chosen.text in f"{made.file}:{made.name}"]
     with _forks(1) as pool:
         before, right, lines = pool.apply(_baseline)
-    items = {made: _reading(readings(ROOT, made), lines, before) for made in swept}
+    readings = Readings(ROOT)
+    items = {made: _reading(readings.of(made), lines, before) for made in swept}
     print(f"{len(before)} items, {sum(said.forwards for said in before.values()):,} calls of forward", flush=True)
     passes = [(made, factor) for made in swept for factor in FACTORS if items[made]]
     effects: dict[tuple[Constant, float], Effect] = {}

@@ -7,9 +7,9 @@ that is computed from another, as ``SECOND_SHARE = SHARE / 16``, counts too wher
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 Line = tuple[str, int]
@@ -49,23 +49,25 @@ def scaled(source: str, constant: Constant, factor: float) -> ast.Module:
     return ast.fix_missing_locations(tree)
 
 
-def readings(root: Path, constant: Constant) -> set[Line]:
-    """Return the lines that read a constant, in its own file and in those that import it by name."""
-    read: set[Line] = set()
-    for file, tree in _trees(root).items():
-        names = {constant.name} if file == constant.file else set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and _file_of(node.module or "") == constant.file:
-                names |= {made.asname or made.name for made in node.names if made.name == constant.name}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load):
-                read.add((file, node.lineno))
-    return read
+class Readings:
+    """The lines of a package, given by its root, that read names, and the names that its files import from others."""
 
+    def __init__(self, root: Path) -> None:
+        self._lines: dict[tuple[str, str], set[Line]] = defaultdict(set)
+        self._imported: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        for path in sorted(root.rglob("*.py")):
+            file = str(path.relative_to(root))
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ImportFrom):
+                    for made in node.names:
+                        self._imported[_file_of(node.module or ""), made.name].add((file, made.asname or made.name))
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                    self._lines[file, node.id].add((file, node.lineno))
 
-@cache
-def _trees(root: Path) -> Mapping[str, ast.Module]:
-    return {str(path.relative_to(root)): ast.parse(path.read_text()) for path in sorted(root.rglob("*.py"))}
+    def of(self, constant: Constant) -> set[Line]:
+        """Return the lines that read a constant, in its own file and in those that import it by name."""
+        here = (constant.file, constant.name)
+        return set().union(*(self._lines[place] for place in (here, *self._imported[here])))
 
 
 def _file_of(module: str) -> str:
