@@ -33,8 +33,6 @@ from gradaudit.numerics.path.step_function import is_flat, step_of
 Differences = Callable[[dict[str, Array], str, NDArray[np.intp]], Floats]
 """Takes all inputs, the name of one and positions in it; returns central differences of the loss there."""
 
-PATHS = 6
-
 CERTAIN = 2
 """Paths that show what the accusation foretells: one may do so by chance."""
 
@@ -77,6 +75,8 @@ STEPS = 0.02
 
 FAR = (1.0, 0.55, 0.8, 0.35, 0.65, 0.9)
 """Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated."""
+
+PATHS = len(FAR)
 
 RECURS_AT_ALL = 0.02
 RECURS = 0.1

@@ -30,7 +30,6 @@ SHARE = 0.5
 QUADRATURE = 1.4
 """A step anywhere in a panel changes its integral by at most 1.35 times the last coefficients (measured)."""
 
-BISECTIONS = 48
 ROUNDOFF = 1e-14
 """Of sums in float64, relative to their largest term."""
 
@@ -255,7 +254,7 @@ def bisected(
 
     low, high = between
     below, above = change(low), change(high)
-    for _ in range(BISECTIONS):
+    for _ in range(np.finfo(np.float64).nmant):
         middle = (low + high) / 2
         if not low < middle < high:
             break

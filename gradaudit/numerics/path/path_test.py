@@ -15,7 +15,7 @@ from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
-from gradaudit.numerics.path.nodes import SCATTER_FREEDOM
+from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
 from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
@@ -26,7 +26,7 @@ NEARLY = 0.9
 MANY = 10**6
 PATHS_TRIED = (3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 
-PER_PATH = 8
+PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
 
 SHARE = 0.25
