@@ -19,6 +19,7 @@ from gradaudit.numerics.margins import CERTAIN
 from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
+from gradaudit.spec.dtypes import spacing
 
 EXPECTED_NOISE = 4.0
 """How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
@@ -50,9 +51,6 @@ MOST_TAKEN_BACK = 16.0
 
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
-
-LEAST_NOISE = 1e-18
-"""Relative noise that a first step is chosen for at least: no dtype rounds less."""
 
 BETWEEN = 3.0
 """Between two, which a kink grows by as the step is doubled, and the four of a smooth function."""
@@ -225,7 +223,7 @@ class Calibration:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self._line.signal() or 1.0)
-        return math.cbrt(max(relative, LEAST_NOISE)) / 2
+        return math.cbrt(max(relative, spacing("float64") / MOST_TAKEN_BACK)) / 2
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
         """Measure forward's noise along a direction; return whether it is far from what was taken for granted."""

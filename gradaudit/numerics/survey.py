@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.breaks import Breaks, find_breaks
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.margins import CERTAIN, MOST_ROUNDINGS
 from gradaudit.numerics.noise import IRREGULAR, SAME, Walk, read_walk
 from gradaudit.numerics.plateau import widest_plateau
+from gradaudit.spec.dtypes import spacing
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -61,8 +62,7 @@ FINEST_SCALE = 1e-6
 
 STAIRS = 1e4
 """How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
-
-COARSE = 1e-8
+COARSE = spacing("float32") / CERTAIN
 """Spacing of numbers above which a dtype is taken at its word: no coarser one hides inside."""
 
 
