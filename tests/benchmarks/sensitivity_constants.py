@@ -1,7 +1,8 @@
 """The named numeric constants of a source file: where they are, where they are read, and the file with one scaled.
 
 A constant is an upper-case name that a module binds to numbers, or to a tuple of them: ``MANY = 100``, ``2.0**-7``. One
-that is computed from another, as ``SECOND_SHARE = SHARE / 16``, counts too where it has a number of its own.
+that is computed from another, as ``SECOND_SHARE = SHARE / 16``, counts too where it has a number of its own: not
+``NODES = DEGREE + 1``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+TRIVIAL = (0, 1, 2, 0.5)
 
 Line = tuple[str, int]
 """A file, relative to the package, and a line of it."""
@@ -36,7 +39,7 @@ def constants(root: Path, folders: tuple[str, ...]) -> Iterator[Constant]:
     """Yield the constants of some folders of the package at a root."""
     for path in (path for folder in folders for path in sorted((root / folder).rglob("*.py"))):
         for statement in ast.parse(path.read_text()).body:
-            if (found := _bound(statement)) and _is_numeric(found[1]) and any(map(_is_number, ast.walk(found[1]))):
+            if (found := _bound(statement)) and _is_numeric(found[1]) and _has_a_number_of_its_own(found[1]):
                 yield Constant(str(path.relative_to(root)), found[0], ast.unparse(found[1]))
 
 
@@ -85,6 +88,13 @@ def _bound(statement: ast.stmt) -> tuple[str, ast.expr] | None:
 
 def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def _has_a_number_of_its_own(value: ast.expr) -> bool:
+    parts = list(ast.walk(value))
+    numbers = [part.value for part in parts if isinstance(part, ast.Constant) and _is_number(part)]
+    alone = not any(isinstance(part, ast.Name | ast.Tuple) for part in parts)
+    return bool(numbers) and (alone or any(number not in TRIVIAL for number in numbers))
 
 
 def _is_numeric(node: ast.AST) -> bool:
