@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -23,8 +24,8 @@ from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 NEARLY = 0.9
 """Part of the goal that the paths still needed are reckoned for."""
 
-MANY = 10**6
-PATHS_TRIED = (3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+MOST_PATHS = 1024
+"""Paths that anyone is told to walk at most."""
 
 PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
@@ -201,7 +202,7 @@ class _Test:
         """Return how many more paths would reach the goal."""
         needed = [self._needed(name) for name in group.explorer.names]
         if any(number is None for number in needed):
-            return MANY
+            return self._settings.calls
         most = max(number for number in needed if number is not None)
         paths = group.pools[-1].paths
         return max(0, most - paths)
@@ -278,13 +279,14 @@ class _Test:
         prior = pools[-1][1].freedom - SCATTER_FREEDOM * paths
         if not math.isfinite(now):
             return None
-        for many in PATHS_TRIED:
-            if (
-                many >= paths
-                and now * _width(many, prior, elements) / _width(paths, prior, elements) <= NEARLY * self._settings.goal
-            ):
-                return many
-        return None
+
+        def is_enough(many: int) -> bool:
+            width = _width(many, prior, elements) / _width(paths, prior, elements)
+            return now * width <= NEARLY * self._settings.goal
+
+        if not is_enough(MOST_PATHS):
+            return None
+        return bisect_left(range(MOST_PATHS), True, lo=paths, key=is_enough)
 
     # ... what is reported
 
