@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import LEAST_MOVE
+from gradaudit.numerics.margins import FAR_ABOVE, LEAST_MOVE
 from gradaudit.numerics.survey import HIGHEST_STAIR, NARROWEST, Stair, Survey, Surveyor
 from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
@@ -30,9 +30,6 @@ PATIENCE = 2
 
 FAR = (1.0, 128.0)
 """How far, relative to the element or to one, it is moved to see which outputs depend on it."""
-
-ROUNDINGS_SEEN = 64.0
-"""Roundings by which a function that has a slope, and computes in the dtype that it returns, must be seen to change."""
 
 STEEP = 10.0
 """How many times steeper than an estimate a claim must be for waves of that slope to be looked for."""
@@ -253,7 +250,7 @@ class Axis:
 
     def is_flat(self, slope: float) -> bool:
         """Whether the outputs do not change at all where such a slope would show, were they rounded as declared."""
-        reach = ROUNDINGS_SEEN * self._loss.declared_noise / abs(slope) if slope else 0.0
+        reach = FAR_ABOVE * self._loss.declared_noise / abs(slope) if slope else 0.0
         if not LEAST_STEP < reach <= self._widest:
             return False
         return all(
@@ -284,8 +281,8 @@ class Axis:
         what it was taken for, its slope between two stairs would be zero beyond doubt.
         """
         magnitude = abs(self._centre)
-        visible = ROUNDINGS_SEEN * self._loss._noise / slope if slope else 0.0
-        nearest = reach = max(visible, ROUNDINGS_SEEN * self._loss._surveyor.grid * magnitude)
+        visible = FAR_ABOVE * self._loss._noise / slope if slope else 0.0
+        nearest = reach = max(visible, FAR_ABOVE * self._loss._surveyor.grid * magnitude)
         while LEAST_STEP < reach <= self._widest:
             for outputs in self._outputs_at(self._moved(reach), self._moved(-reach)):
                 heights = np.abs(outputs - self._loss._outputs)

@@ -8,6 +8,9 @@ CERTAIN = 8.0
 Normal noise exceeds eight standard deviations once in 10^15 times, noise of any law once in 64 at most (Chebyshev).
 """
 
+FAR_ABOVE = CERTAIN**2
+"""How many times the rounding of outputs a change is that would be seen through any rounding inside of forward."""
+
 MOST_ROUNDINGS = 16.0
 """Roundings that a right result may be off by.
 

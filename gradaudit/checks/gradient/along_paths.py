@@ -21,6 +21,7 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.judging import Looks
 from gradaudit.numerics.magnitude import norm_of_product
+from gradaudit.numerics.margins import FAR_ABOVE
 from gradaudit.numerics.path.path_test import Settings, path_test
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.search import Judgement
@@ -30,9 +31,6 @@ from gradaudit.spec.dtypes import spacing
 
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
-
-UNLIKE_ROUNDING = 64.0
-"""How many times rounding of the outputs the noise of a forward is that jumps."""
 
 SHOWN = 64
 """Wrong elements that are told one by one."""
@@ -247,7 +245,7 @@ def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) ->
     found = [looks.look(place, None) for place in places]
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
-    jumps = report.noise > UNLIKE_ROUNDING * rounding
+    jumps = report.noise > FAR_ABOVE * rounding
     borne_out = bool(found) and all(judgement in (Judgement.RIGHT, Judgement.KINK) for judgement in found)
     if not borne_out and not (jumps and Judgement.WRONG not in found):
         return None
