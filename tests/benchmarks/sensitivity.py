@@ -2,34 +2,31 @@
 
     python tests/benchmarks/sensitivity.py [--jobs N] [-k TEXT] [--output FILE]
 
-Each pass is a fork in which gradaudit is imported anew with one constant changed in its source, so that what is
-computed from it, and every module that imports it, follows. Only the items of the panel are audited that read the
-constant. The report says what no item reads, what changes nothing, what only costs more, and what accuses a right
-gradient or passes a wrong one.
+Each pass is a fork in which one constant is changed, with all that was computed from it, and in every module that
+imports it. Of the items of the panel that read the constant some are audited, from the cheapest to the dearest. The
+report says what no item reads, what changes nothing, what only costs more, and what accuses a right gradient or passes
+a wrong one.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import coverage
-from sensitivity_constants import Constant, Line, Readings, constants, scaled
+from sensitivity_constants import Constant, Line, Readings, change, constants
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "gradaudit"
@@ -40,8 +37,8 @@ FACTORS = (0.5, 2.0)
 DEAR = 1_000
 """Calls of forward above which an item is left out."""
 
-ENOUGH = 5_000
-"""Calls of forward after which a pass ends in which something has changed: the cheapest items come first."""
+MOST_ITEMS = 40
+"""Items that a pass audits at most."""
 
 ENDLESS = "no end"
 """What is said of an audit that takes all the time there is."""
@@ -107,26 +104,6 @@ class Effect:
         return ", ".join([*told, f"forwards x{self.cost:.2f}"]) if told else "nothing"
 
 
-class Changed(importlib.machinery.SourceFileLoader, importlib.abc.MetaPathFinder):
-    """Finds and loads one module of the package with a constant of it scaled."""
-
-    def __init__(self, constant: Constant, factor: float) -> None:
-        module = "gradaudit." + constant.file.removesuffix(".py").replace("/", ".")
-        super().__init__(module, str(ROOT / constant.file))
-        self._constant = constant
-        self._factor = factor
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        """Return where the module is; None for any other."""
-        return importlib.util.spec_from_loader(fullname, self) if fullname == self.name else None
-
-    def get_code(self, fullname: str) -> CodeType:
-        """Return the module with its constant scaled."""
-        return compile(scaled(Path(self.path).read_text(), self._constant, self._factor), self.path, "exec")
-
-
 def main() -> int:
     """Sweep all constants, write the report, and return the exit status: 0 whatever was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,13 +116,13 @@ def main() -> int:
     swept = [made for made in constants(ROOT, FOLDERS) if chosen.text in f"{made.file}:{made.name}"]
     with _forks(1) as pool:
         before, right, lines = pool.apply(_baseline)
-    readings = Readings(ROOT)
-    items = {made: _reading(readings.of(made), lines, before) for made in swept}
+    items = {made: _reading(_package().of(made), lines, before) for made in swept}
+    importlib.import_module("sensitivity_panel")
     print(f"{len(before)} items, {sum(said.forwards for said in before.values()):,} calls of forward", flush=True)
     passes = [(made, factor) for made in swept for factor in FACTORS if items[made]]
     effects: dict[tuple[Constant, float], Effect] = {}
     with _forks(chosen.jobs) as pool:
-        work = [(made, factor, {name: before[name] for name in items[made]}) for made, factor in passes]
+        work = [(made, factor, _some(items[made], before)) for made, factor in passes]
         for made, factor, outcome in pool.imap_unordered(_swept, work):
             effects[made, factor] = _effect(before, outcome, right)
             print(
@@ -200,20 +177,29 @@ def _reading(read: set[Line], lines: Mapping[Line, set[str]], names: Iterable[st
     return frozenset(names) if "" in running else frozenset(running) & frozenset(names)
 
 
-def _swept(work: tuple[Constant, float, Outcome]) -> tuple[Constant, float, Outcome]:
-    """Return what items come to where a constant is changed, given what they came to before, the cheapest first."""
-    constant, factor, before = work
-    sys.meta_path.insert(0, Changed(constant, factor))
+@cache
+def _package() -> Readings:
+    return Readings(ROOT)
+
+
+def _some(names: Iterable[str], before: Outcome) -> tuple[str, ...]:
+    """Return as many of some items as a pass audits, evenly from the cheapest to the dearest."""
+    ordered = sorted(names, key=lambda name: (before[name].forwards, name))
+    apart = max(1.0, len(ordered) / MOST_ITEMS)
+    return tuple(ordered[int(k * apart)] for k in range(min(MOST_ITEMS, len(ordered))))
+
+
+def _swept(work: tuple[Constant, float, tuple[str, ...]]) -> tuple[Constant, float, Outcome]:
+    """Return what items come to where a constant is changed."""
+    constant, factor, names = work
+    change(ROOT, _package(), constant, factor)
     signal.signal(signal.SIGVTALRM, _out_of_time)
     signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
     outcome: Outcome = {}
-    items = [item for item in importlib.import_module("sensitivity_panel").panel() if item.name in before]
-    spent, changed = 0, False
-    for item in sorted(items, key=lambda item: before[item.name].forwards):
-        outcome[item.name] = _said(item)
-        spent += before[item.name].forwards
-        changed |= outcome[item.name] != before[item.name]
-        if (changed and spent > ENOUGH) or outcome[item.name].verdict == ENDLESS:
+    panel = {item.name: item for item in importlib.import_module("sensitivity_panel").panel()}
+    for name in names:
+        outcome[name] = _said(panel[name])
+        if outcome[name].verdict == ENDLESS:
             break
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return constant, factor, outcome
@@ -281,8 +267,8 @@ def _report(
     yield (
         "A cell tells how many items end otherwise: right gradients accused, wrong ones passed, other verdicts; "
         "then items of the same verdict with other wrong indices or findings; then those with another resolution; "
-        "then those that call forward more or less often; and all calls of forward relative to those before. A pass "
-        f"ends after {ENOUGH:,} calls of forward where something has changed by then."
+        "then those that call forward more or less often; and all calls of forward relative to those before. Of the "
+        f"items that read a constant, {MOST_ITEMS} are audited at most."
     )
     yield ""
     yield "| file | constant | value | items | halved | doubled |"

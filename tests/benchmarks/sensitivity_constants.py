@@ -1,4 +1,4 @@
-"""The named numeric constants of a source file: where they are, where they are read, and the file with one scaled.
+"""The named numeric constants of a package: where they are, where they are read, and how one is changed.
 
 A constant is an upper-case name that a module binds to numbers, or to a tuple of them: ``MANY = 100``, ``2.0**-7``. One
 that is computed from another, as ``SECOND_SHARE = SHARE / 16``, counts too where it has a number of its own: not
@@ -8,10 +8,14 @@ that is computed from another, as ``SECOND_SHARE = SHARE / 16``, counts too wher
 from __future__ import annotations
 
 import ast
+import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
 TRIVIAL = (0, 1, 2, 0.5)
 
@@ -43,15 +47,6 @@ def constants(root: Path, folders: tuple[str, ...]) -> Iterator[Constant]:
                 yield Constant(str(path.relative_to(root)), found[0], ast.unparse(found[1]))
 
 
-def scaled(source: str, constant: Constant, factor: float) -> ast.Module:
-    """Return the syntax tree of a file with a constant of it times a factor."""
-    tree = ast.parse(source)
-    for statement in tree.body:
-        if (found := _bound(statement)) and found[0] == constant.name:
-            statement.value = _times(found[1], factor)  # type: ignore[attr-defined]
-    return ast.fix_missing_locations(tree)
-
-
 class Readings:
     """The lines of a package, given by its root, that read names, and the names that its files import from others."""
 
@@ -71,6 +66,60 @@ class Readings:
         """Return the lines that read a constant, in its own file and in those that import it by name."""
         here = (constant.file, constant.name)
         return set().union(*(self._lines[place] for place in (here, *self._imported[here])))
+
+    def importing(self, file: str, name: str) -> set[tuple[str, str]]:
+        """Return the files that import a name from a file, and what each calls it."""
+        return self._imported[file, name]
+
+
+def change(root: Path, readings: Readings, constant: Constant, factor: float) -> None:
+    """Multiply a constant wherever its package holds it: in its module, in what is computed from it, in importers.
+
+    Functions whose arguments have it for their default get another default.
+    """
+    values = vars(sys.modules[_module_of(constant.file)])
+    before = values[constant.name]
+    values[constant.name] = times(before, factor)
+    _follow(root, readings, constant.file, constant.name, before)
+
+
+def _follow(root: Path, readings: Readings, file: str, name: str, before: Any) -> None:
+    """Bring everything up to date that was made of what a name of a file was before."""
+    values = vars(sys.modules[_module_of(file)])
+    for function in _functions(sys.modules[_module_of(file)]):
+        if any(default is before for default in function.__defaults__ or ()):
+            defaults = function.__defaults__ or ()
+            function.__defaults__ = tuple(values[name] if default is before else default for default in defaults)
+    for statement in ast.parse((root / file).read_text()).body:
+        found = _bound(statement)
+        if found and found[0] != name and any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(found[1])):
+            was = values[found[0]]
+            exec(compile(ast.Module([statement], []), file, "exec"), values)
+            _follow(root, readings, file, found[0], was)
+    for other, alias in readings.importing(file, name):
+        if (module := sys.modules.get(_module_of(other))) and vars(module).get(alias) is before:
+            vars(module)[alias] = values[name]
+            _follow(root, readings, other, alias, before)
+
+
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    """Yield the functions of a module, and those of its classes."""
+    for value in list(vars(module).values()):
+        if isinstance(value, FunctionType):
+            yield value
+        elif isinstance(value, type) and value.__module__ == module.__name__:
+            yield from (part for part in vars(value).values() if isinstance(part, FunctionType))
+
+
+def times(value: Any, factor: float) -> Any:
+    """Return a number, or each in a tuple, times a factor; whole numbers stay whole, and a half is rounded up."""
+    if isinstance(value, tuple):
+        return tuple(times(part, factor) for part in value)
+    return math.floor(value * factor + 0.5) if isinstance(value, int) else value * factor
+
+
+def _module_of(file: str) -> str:
+    return "gradaudit." + file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
 def _file_of(module: str) -> str:
@@ -109,11 +158,3 @@ def _is_numeric(node: ast.AST) -> bool:
         case ast.BinOp(left=left, right=right):
             return _is_numeric(left) and _is_numeric(right)
     return _is_number(node)
-
-
-def _times(value: ast.expr, factor: float) -> ast.expr:
-    """Return an expression times a factor; whole numbers stay whole, and one stays one where it is halved."""
-    if isinstance(value, ast.Tuple):
-        return ast.Tuple([_times(part, factor) for part in value.elts], ast.Load())
-    text = f"(lambda number: number * {factor} if isinstance(number, float) else round(number * {factor} + 0.25))"
-    return ast.parse(f"{text}({ast.unparse(value)})", mode="eval").body

@@ -487,11 +487,11 @@ def answering_otherwise() -> Iterator[Item]:
         return np.sin(x)
 
     yield Item("last point", False, remembering, lambda u, x: u * np.cos(kept["x"]), {"x": drawn(3, 4)})
-    rng = np.random.default_rng(0)
-    yield Item("noise", False, lambda x: x + 0.1 * rng.normal(size=x.shape), unchanged, {"x": drawn(3, 4)})
-    dropped = lambda u, x: u * (rng.random(x.shape) < 0.5)  # noqa: E731
+    first, second, third = (np.random.default_rng(k) for k in range(3))  # an item each: they are audited once
+    yield Item("noise", False, lambda x: x + 0.1 * first.normal(size=x.shape), unchanged, {"x": drawn(3, 4)})
+    dropped = lambda u, x: u * (second.random(x.shape) < 0.5)  # noqa: E731
     yield Item("drawn anew", False, np.positive, dropped, {"x": drawn(3, 4)})
-    scatter = lambda u, x: u * np.cos(x) * (1 + 1e-15 * rng.random(x.shape))  # noqa: E731
+    scatter = lambda u, x: u * np.cos(x) * (1 + 1e-15 * third.random(x.shape))  # noqa: E731
     yield Item("another order each time", True, np.sin, scatter, {"x": drawn(3, 4)})
     half = drawn(4, 4, seed=2)
     spd = half @ half.T + 4 * np.eye(4)
