@@ -268,7 +268,9 @@ def _report(
         "A cell tells how many items end otherwise: right gradients accused, wrong ones passed, other verdicts; "
         "then items of the same verdict with other wrong indices or findings; then those with another resolution; "
         "then those that call forward more or less often; and all calls of forward relative to those before. Of the "
-        f"items that read a constant, {MOST_ITEMS} are audited at most."
+        f"items that read a constant, {MOST_ITEMS} are audited at most. Items that call forward more than {DEAR:,} "
+        "times are left out, so that little of the arbiter and of ties is reached. A constant that changes nothing "
+        "here needs no fine choice; that it can go is shown by the tests of what it was made for."
     )
     yield ""
     yield "| file | constant | value | items | halved | doubled |"

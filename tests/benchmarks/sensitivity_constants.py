@@ -122,6 +122,12 @@ def _module_of(file: str) -> str:
     return "gradaudit." + file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
+def names_bound(statement: ast.stmt) -> str | None:
+    """Return the upper-case name that a statement binds; None for none."""
+    found = _bound(statement)
+    return found[0] if found else None
+
+
 def _file_of(module: str) -> str:
     return module.partition(".")[2].replace(".", "/") + ".py"
 
