@@ -179,6 +179,7 @@ class Result:
         verdict: ``pass``, ``fail``, ``inconclusive`` or ``error``.
         expected: whether the case ended as its spec says.
         size: number of elements of the input.
+        shape: the input's; empty as well where it is not known.
         checked: number of indices that were decided one way or the other, or tried.
         wrong: number of wrong indices (exhaustive) or of those found (search).
         evaluations: forwards spent on this input's numerical gradient.
@@ -227,6 +228,7 @@ class Result:
     location: str = ""
     training: tuple[Measured, ...] = ()
     source: SourceLine | None = None
+    shape: tuple[int, ...] = ()
 
 
 MAX_MISMATCHES = 10_000

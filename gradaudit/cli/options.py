@@ -12,6 +12,7 @@ DtypeName = StrEnum("DtypeName", ["float16", "bfloat16", "float32", "float64", "
 
 Dtypes = Annotated[list[DtypeName] | None, typer.Option(help="Audit in this dtype instead; repeatable.")]
 Json = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")]
+Html = Annotated[str | None, typer.Option(metavar="FILE", help="Write a page for a browser; - is stdout.")]
 Junit = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")]
 MaxRows = Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="A line for each unexpected gradient, and one at the end.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
-from gradaudit.cli.options import AllowInconclusive, Dtypes, Json, Junit, MaxRows, NoStore, Quiet
+from gradaudit.cli.options import AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,6 +69,7 @@ def run(
     badge: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw a badge as .svg, or as .json for a badge service.")
     ] = None,
+    html: Html = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
@@ -174,13 +175,13 @@ def run(
             loaded = selected(loaded, parse_selection(select))
         if partial := changed or since is not None:
             loaded = _changed(loaded, where, project, since, overrides)
-        console = open_console(stderr="-" in (json, junit, sarif))
+        console = open_console(stderr="-" in (json, junit, sarif, html))
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
         tame = without_commands(console) if github else console
         terminal = TerminalReport(tame, max_rows=max_rows, quiet=quiet, verbose=verbose)
         shown: list[Handler] = [terminal, *github]
         with one_interrupt(), leaving_unable():
-            files = written(json, junit, sarif, badge)
+            files = written(json, junit, sarif, badge, html, loaded.cases)
             pages = summaries() if format is FormatOption.github else []
             narrowed = partial or select is not None or dtype is not None
             whole = not narrowed and _are_all(where, project)

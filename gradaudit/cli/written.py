@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,23 +11,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradaudit.engine.events import Handler
     from gradaudit.report.step_summary import StepSummary
+    from gradaudit.spec.case import Case
 
 
-def written(json: str | None, junit: str | None, sarif: str | None = None, badge: str | None = None) -> list[Handler]:
-    """Return what writes the files that were asked for; one that is not written by the end stays what it was."""
+def written(
+    json: str | None,
+    junit: str | None,
+    sarif: str | None = None,
+    badge: str | None = None,
+    html: str | None = None,
+    cases: Sequence[Case] = (),
+) -> list[Handler]:
+    """Return what writes the files that were asked for; one that is not written by the end stays what it was.
+
+    The page says how ``cases``, those of the run, are audited again.
+    """
     from gradaudit.report.badge import BadgeReport
     from gradaudit.report.files import AtomicFile, UnwritableError, are_one
     from gradaudit.report.json import JsonReport
     from gradaudit.report.junit import JunitReport
     from gradaudit.report.sarif import SarifReport
 
-    asked = {"JSON": json, "JUnit XML": junit, "SARIF": sarif, "a badge": badge}
+    asked = {"JSON": json, "JUnit XML": junit, "SARIF": sarif, "a badge": badge, "a page": html}
     named = [(kind, path) for kind, path in asked.items() if path]
     for (one, path), (other, same) in combinations(named, 2):
         if are_one(path, same):
             raise UnwritableError(f"cannot write both {one} and {other} to {path}")
     reports = ((json, JsonReport), (junit, JunitReport), (sarif, SarifReport))
-    return [*(report(AtomicFile(path)) for path, report in reports if path), *([BadgeReport(badge)] if badge else [])]
+    made: list[Handler] = [report(AtomicFile(path)) for path, report in reports if path]
+    if badge:
+        made.append(BadgeReport(badge))
+    if html:
+        from gradaudit.report.page.run_page import PageReport
+
+        made.append(PageReport(html, cases))
+    return made
 
 
 def summaries() -> list[StepSummary]:

@@ -41,6 +41,11 @@ class HeatMap:
         last = min(first + self.block[0], math.prod(leading)) - 1
         return _unravelled(first, leading), _unravelled(last, leading)
 
+    def cell_of(self, index: tuple[int, ...]) -> tuple[int, int]:
+        """Return the row and the column of the cell that an index of the gradient lies in."""
+        leading = int(np.ravel_multi_index(index[:-1], self.shape[:-1]))
+        return leading // self.block[0], index[-1] // self.block[1]
+
 
 def _unravelled(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(k) for k in np.unravel_index(position, shape))

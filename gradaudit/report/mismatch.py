@@ -53,9 +53,7 @@ def _block(result: Result, max_rows: int, likewise: Sequence[str]) -> Iterator[s
         yield ""
         yield from _table(result, max_rows)
         yield from _causes(result)
-    if result.message not in {finding.message for finding in result.findings}:
-        in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
-        yield from _indented(result.message.removeprefix(in_headline).removeprefix("; "))
+    yield from _indented(message_besides(result))
     for finding in result.findings:
         if not is_cause(finding):
             yield from _indented(f"{finding.code}: {finding.message}")
@@ -80,11 +78,24 @@ def is_cause(finding: Finding) -> bool:
     return finding.code in DIAGNOSIS_CODES and "explained" in finding.evidence
 
 
+def message_besides(result: Result) -> str:
+    """Return what a result says of itself, without what its headline and its findings say."""
+    if result.message in {finding.message for finding in result.findings}:
+        return ""
+    in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
+    return result.message.removeprefix(in_headline).removeprefix("; ")
+
+
 def _indented(text: str) -> Iterator[str]:
-    if (more := len(text) - MAX_TEXT) > 0:
-        half = MAX_TEXT // 2
-        text = f"{text[:half]}\n... {more:,} characters left out ...\n{text[-half:]}"
-    return (f"  {line}" for line in text.splitlines())
+    return (f"  {line}" for line in shortened(text).splitlines())
+
+
+def shortened(text: str) -> str:
+    """Return a message, the middle of a very long one left out."""
+    if (more := len(text) - MAX_TEXT) <= 0:
+        return text
+    half = MAX_TEXT // 2
+    return f"{text[:half]}\n... {more:,} characters left out ...\n{text[-half:]}"
 
 
 def headline(result: Result) -> str:
@@ -109,7 +120,7 @@ def _worst(result: Result, mismatch: Mismatch) -> Iterator[str]:
 
 def _table(result: Result, max_rows: int) -> Iterator[str]:
     shown = result.mismatches[:max_rows]
-    rows = [HEADER, *(_row(mismatch, STATUS.get(result.verdict, "")) for mismatch in shown)]
+    rows = [HEADER, *(mismatch_row(mismatch, result.verdict) for mismatch in shown)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(HEADER))]
     for row in rows if shown else ():
         cells = (cell.ljust(width + gap) for cell, width, gap in zip(row, widths, GAPS, strict=True))
@@ -119,14 +130,15 @@ def _table(result: Result, max_rows: int) -> Iterator[str]:
         yield f"  and {total - len(shown):,} more"
 
 
-def _row(mismatch: Mismatch, status: str) -> tuple[str, ...]:
+def mismatch_row(mismatch: Mismatch, verdict: Verdict) -> tuple[str, ...]:
+    """Return the cells of a mismatch below ``HEADER``."""
     return (
         str(mismatch.index),
         numbers.column(mismatch.analytical),
         numbers.column(mismatch.numerical),
         numbers.column(mismatch.difference),
         numbers.tolerance(mismatch.tolerance),
-        status,
+        STATUS.get(verdict, ""),
     )
 
 

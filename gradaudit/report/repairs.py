@@ -11,14 +11,15 @@ from gradaudit.repair.repairs import Applicability, Repair, Repairs
 def repair_lines(repairs: Repairs) -> Iterator[str]:
     """Yield what was found for an op: the lines that change, and what that was held against; or why nothing was."""
     for made in repairs.repairs:
-        yield f"{_heading(made)}: {made.file}:{made.line}"
+        yield f"{heading_of(made)}: {made.file}:{made.line}"
         yield from changed_lines(made)
-        yield f"{_effect(made)} {made.confirmed}"
+        yield f"{effect_of(made)} {made.confirmed}"
     if repairs.message:
         yield f"no repair: {repairs.message}"
 
 
-def _heading(made: Repair) -> str:
+def heading_of(made: Repair) -> str:
+    """Return how sure a repair is, in words."""
     return {
         Applicability.VERIFIED: "likely repair",
         Applicability.CANDIDATE: "possible repair, one of several",
@@ -26,7 +27,8 @@ def _heading(made: Repair) -> str:
     }[made.applicability]
 
 
-def _effect(made: Repair) -> str:
+def effect_of(made: Repair) -> str:
+    """Return what a repair makes right; what that was held against follows it."""
     names = ", ".join(made.inputs)
     return f"makes the gradient{'s' if len(made.inputs) > 1 else ''} of {names} right: held against"
 

@@ -187,6 +187,20 @@ def test_sarif_badge_and_the_summary_of_a_step(gradaudit, project, monkeypatch: 
     assert "expected a name in .svg or .json" in gradaudit("run", "--badge", "b.png").stderr
 
 
+def test_a_page_for_a_browser_says_how_to_see_a_failure_again(gradaudit, project) -> None:
+    write_project(project, spec("right"), spec("wrong", backward="wrong"))
+    assert gradaudit("run", "--html", "pages/out.html").exit_code == 1
+    page = Path("pages/out.html").read_text(encoding="utf-8")
+    assert "gradaudit run specs/ops.yaml -k &#39;/wrong::default[float64]&#39;" in page
+    assert 'id="g-wrong-default-float64-x"' in page
+    assert "a gradient of shape 5," in page
+    found = gradaudit("run", "--html", "-")
+    assert found.stdout.startswith("<!doctype html>")
+    assert "gradient mismatch" in found.stderr
+    told = gradaudit("run", "--html", "a.out", "--json", "a.out")
+    assert (told.exit_code, told.stderr) == (2, "cannot write both JSON and a page to a.out\n")
+
+
 def test_what_cannot_be_written_is_refused_before_the_work(gradaudit, project) -> None:
     write_project(project, spec("right"))
     assert gradaudit("run", "--json", "specs").exit_code == 2

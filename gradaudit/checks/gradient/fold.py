@@ -33,10 +33,18 @@ RULE_OF_THREE = 3.0
 
 def blank_result(case: Case, name: str, message: str = "") -> Result:
     """Return the result of an input that nothing is known of yet."""
-    size = next((math.prod(made.shape) for made in case.inputs if made.name == name), 0)
-    location = f"{case.location.file}:{case.location.line}"
+    shape = next((made.shape for made in case.inputs if made.name == name), None)
     return Result(
-        case.op, case.module, case.name, case.dtype, name, Verdict.ERROR, size=size, message=message, location=location
+        case.op,
+        case.module,
+        case.name,
+        case.dtype,
+        name,
+        Verdict.ERROR,
+        size=0 if shape is None else math.prod(shape),
+        message=message,
+        location=f"{case.location.file}:{case.location.line}",
+        shape=shape or (),
     )
 
 

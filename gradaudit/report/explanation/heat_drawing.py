@@ -39,7 +39,12 @@ def _row_label(heat: HeatMap, row: int) -> str:
 def _shade(ratio: float, blank: str, glyphs: Glyphs) -> str:
     if ratio == 0.0:
         return blank
-    return glyphs.shades[sum(ratio >= limit for limit in LIMITS)]
+    return glyphs.shades[shade_of(ratio)]
+
+
+def shade_of(ratio: float) -> int:
+    """Return which of the four shades a difference over its tolerance has, 0 for the lightest."""
+    return sum(ratio >= limit for limit in LIMITS)
 
 
 def _legend(heat: HeatMap, glyphs: Glyphs) -> list[str]:
