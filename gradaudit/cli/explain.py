@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,11 @@ import typer
 
 from gradaudit.cli.completion import ops_and_codes
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
-from gradaudit.cli.options import Dtypes, MaxRows
+from gradaudit.cli.options import Dtypes, Html, MaxRows
 
 if TYPE_CHECKING:
     from gradaudit.explain.explanation import Explanation
+    from gradaudit.report.files import AtomicFile
 
 FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 
@@ -43,6 +45,7 @@ def explain(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
+    html: Html = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: MaxRows = 10,
     fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that mends it.")] = False,
@@ -62,13 +65,13 @@ def explain(
     from gradaudit.explain.explain import UnknownNameError, cases_of
     from gradaudit.explain.explain import explain as explained
     from gradaudit.guides import finding_page, guide
-    from gradaudit.report.files import AtomicFile, UnwritableError
+    from gradaudit.report.files import UnwritableError
     from gradaudit.results import FINDING_CODES
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs
 
-    if not (case or specs or dtype or plot):
+    if not (case or specs or dtype or plot or html):
         if name in FINDING_CODES:
             return _explain_code(name, finding_page(name).text, format)
         if rule := guide("lint").section(name):
@@ -78,21 +81,19 @@ def explain(
     overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances, allow=project.allow)
     try:
         with one_interrupt():
-            if plot:
-                from gradaudit.report.explanation.plot import draw, kind_of_plot
-
-                kind, file = kind_of_plot(plot), AtomicFile(plot)
+            files = _files(plot, html, max_rows)
             loaded = load_specs(specs or list(project.specs), overrides)
             seconds = _seconds_for_repairs(fix_seconds, fix=fix, write=write)
             with _progress(seconds):
                 explanation = explained(
                     cases_of(loaded, name, case), jobs=jobs, timeout=timeout, repair_seconds=seconds
                 )
-            _write(explanation, format, max_rows)
+            if html != "-":
+                _write(explanation, format, max_rows)
             if write:
                 _write_repair(explanation, ask=not yes)
-            if plot:
-                file.write_bytes(draw(explanation, kind))
+            for file, content in files:
+                file.write_bytes(content(explanation))
     except SpecError as error:
         leave_with_problems(error.problems)
     except (UnknownNameError, UnwritableError) as error:
@@ -100,6 +101,34 @@ def explain(
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(0 if explanation.as_expected else EXIT_UNEXPECTED)
+
+
+def _files(
+    plot: str | None, html: str | None, max_rows: int
+) -> list[tuple[AtomicFile, Callable[[Explanation], bytes]]]:
+    """Return the files that were asked for, each with what makes its content.
+
+    Raises:
+        UnwritableError: where one cannot be written, or what makes it is not installed.
+
+    """
+    from gradaudit.report.files import AtomicFile, UnwritableError, are_one
+
+    files: list[tuple[AtomicFile, Callable[[Explanation], bytes]]] = []
+    if plot and html and are_one(plot, html):
+        raise UnwritableError(f"cannot write both a plot and a page to {plot}")
+    if plot:
+        from gradaudit.report.explanation.plot import draw, kind_of_plot
+
+        kind = kind_of_plot(plot)
+        files.append((AtomicFile(plot), partial(draw, kind=kind)))
+    if html:
+        from gradaudit.report.page.explain_page import explanation_html
+        from gradaudit.report.page.rendered import require_templates
+
+        require_templates(html)
+        files.append((AtomicFile(html), lambda explanation: explanation_html(explanation, max_rows).encode()))
+    return files
 
 
 def _seconds_for_repairs(seconds: float, *, fix: bool, write: bool) -> float:

@@ -213,3 +213,15 @@ def test_guides_are_listed_and_printed(gradaudit) -> None:
         name, title = line.split(maxsplit=1)
         assert title.split()[0] in gradaudit("guide", name).stdout
     assert [line.split()[0] for line in listed.splitlines()] == guide_names()
+
+
+def test_a_page_for_a_browser_beside_the_terminals_or_instead_of_it(gradaudit) -> None:
+    found = gradaudit("explain", "wrong", "--html", "out.html", "-j", "0")
+    assert found.exit_code == 1
+    assert "What to do next" in found.stdout
+    page = Path("out.html").read_text(encoding="utf-8")
+    assert "Error of a central difference against its step" in page
+    assert "What to do next" in page
+    assert gradaudit("explain", "right", "--html", "-", "-j", "0").stdout.startswith("<!doctype html>")
+    found = gradaudit("explain", "right", "--html", "o.svg", "--plot", "o.svg", "-j", "0")
+    assert (found.exit_code, found.stderr) == (2, "cannot write both a plot and a page to o.svg\n")

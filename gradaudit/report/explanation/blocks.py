@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradaudit.explain.curve import StepCurve
+from gradaudit.explain.explanation import Study
+from gradaudit.results import Result
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -38,9 +42,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Lines that only mean something as they stand."""
+    """Lines that only mean something as they stand; ``of`` is what a page with pictures draws as one."""
 
     lines: tuple[str, ...]
+    of: StepCurve | Study | Result | None = None
 
 
 @dataclass(frozen=True)

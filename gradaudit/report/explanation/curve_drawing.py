@@ -69,7 +69,7 @@ class _Grid:
 def draw_curve(curve: StepCurve, glyphs: Glyphs) -> tuple[str, ...]:
     """Return the drawing with its axes and legend."""
     steps = (curve.points[0].step, curve.points[-1].step)
-    low, high = _decades(curve)
+    low, high = decades(curve)
     grid = _Grid(steps, (low, high))
     if _drawn(curve.tolerance):
         grid.draw_across(curve.tolerance, glyphs.tolerance)
@@ -100,7 +100,8 @@ def _drawn(value: float) -> bool:
     return 0.0 < value < math.inf
 
 
-def _decades(curve: StepCurve) -> tuple[int, int]:
+def decades(curve: StepCurve) -> tuple[int, int]:
+    """Return the powers of ten between which everything that is drawn lies."""
     values = [point.error for point in curve.points] + [curve.tolerance]
     values += [max(point.rounding for point in curve.points)] + ([curve.difference] if shows_claim(curve) else [])
     powers = [math.log10(value) for value in values if _drawn(value)] or [0.0]

@@ -170,13 +170,13 @@ def _studied(study: Study, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
     if said := _message(result):
         yield Prose(said)
     if lines := worst_and_table(result, max_rows):
-        yield Drawing(tuple(line.removeprefix("  ") for line in lines))
+        yield Drawing(tuple(line.removeprefix("  ") for line in lines), result)
     if study.heat_map:
         yield Prose(f"Where they lie in a gradient of shape {list(study.heat_map.shape)}:")
-        yield Drawing(draw_heat_map(study.heat_map, glyphs))
+        yield Drawing(draw_heat_map(study.heat_map, glyphs), study)
     if study.curve:
         yield Prose(_curve_in_words(study.curve, worst=bool(result.mismatches)))
-        yield Drawing(draw_curve(study.curve, glyphs))
+        yield Drawing(draw_curve(study.curve, glyphs), study.curve)
     else:
         yield Prose(f"There is no step-size curve: {study.no_curve}")
 

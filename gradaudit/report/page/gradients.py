@@ -137,8 +137,12 @@ def gradient(
 def repair_view(made: Repair) -> RepairView:
     """Return a repair as a page shows it."""
     place = f"{made.file}:{made.line}" if made.file else ""
-    lines = tuple(DiffLine(line, _kind(line)) for line in made.diff.splitlines())
-    return RepairView(heading_of(made), place, lines, f"{effect_of(made)} {made.confirmed}")
+    return RepairView(heading_of(made), place, diff_lines(made.diff), f"{effect_of(made)} {made.confirmed}")
+
+
+def diff_lines(diff: str) -> tuple[DiffLine, ...]:
+    """Return the lines of a diff."""
+    return tuple(DiffLine(line, _kind(line)) for line in diff.splitlines())
 
 
 def _is_for(made: Repair, result: Result) -> bool:
