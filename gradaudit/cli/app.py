@@ -15,6 +15,7 @@ from gradaudit.cli.init import init
 from gradaudit.cli.lint import lint
 from gradaudit.cli.merge import merge
 from gradaudit.cli.mutate import mutate
+from gradaudit.cli.open_page import open_page
 from gradaudit.cli.record import record
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
@@ -35,6 +36,7 @@ app.command()(record)
 app.command()(merge)
 app.command()(history)
 app.command()(diff)
+app.command("open")(open_page)
 app.command()(schema)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
+from gradaudit.cli.options import Html
 
 if TYPE_CHECKING:
     from gradaudit.coverage.model import Coverage
@@ -34,6 +35,7 @@ def coverage(
         Path | None,
         typer.Option(metavar="FILE", help="The page to write, with its plots beside it.", show_default="the project's"),
     ] = None,
+    html: Html = None,
     no_output: Annotated[bool, typer.Option("--no-output", help="Write no page.")] = False,
     format_: Annotated[FormatOption, typer.Option("--format", help="How to print it.")] = FormatOption.terminal,
     fail_under: Annotated[
@@ -50,17 +52,24 @@ def coverage(
     from gradaudit.cli.settings import project_settings
     from gradaudit.coverage.pattern_passes import PatternError
     from gradaudit.report.files import UnwritableError
+    from gradaudit.report.page.rendered import page_file
     from gradaudit.spec.errors import SpecError
     from gradaudit.store.schema import StoreError
 
     project = project_settings()
     try:
+        page = page_file(html) if html else None
         found = _coverage(project, source, specs, store)
+        if page:
+            from gradaudit.report.page.coverage_page import coverage_html
+
+            page.write(coverage_html(found))
         if not no_output and (output or project.folder or project.report.parent.is_dir()):
             _write(found, output, project)
     except (SpecError, StoreError, PatternError, UnwritableError, FileNotFoundError) as error:
         leave(str(error))
-    _print(found, format_)
+    if html != "-":
+        _print(found, format_)
     if found.total.is_under(fail_under):
         share = f"{found.total.checked} of {found.total.passes} backward passes have a spec"
         typer.echo(f"coverage is under the bar of {fail_under:g}%: {share}", err=True)

@@ -124,10 +124,9 @@ def _files(
         files.append((AtomicFile(plot), partial(draw, kind=kind)))
     if html:
         from gradaudit.report.page.explain_page import explanation_html
-        from gradaudit.report.page.rendered import require_templates
+        from gradaudit.report.page.rendered import page_file
 
-        require_templates(html)
-        files.append((AtomicFile(html), lambda explanation: explanation_html(explanation, max_rows).encode()))
+        files.append((page_file(html), lambda explanation: explanation_html(explanation, max_rows).encode()))
     return files
 
 

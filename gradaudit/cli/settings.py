@@ -29,10 +29,19 @@ def recorded_in(project: Project) -> Path:
 
 def store_of_folder() -> Path:
     """Return a file in the user's cache, one for each current folder: for specs that belong to no project."""
+    return _in_cache(".db")
+
+
+def page_of_folder() -> Path:
+    """Return a file in the user's cache, one for each current folder: for the page that is looked at there."""
+    return _in_cache(".html")
+
+
+def _in_cache(suffix: str) -> Path:
     import hashlib
 
     from platformdirs import user_cache_path
 
     folder = Path.cwd()
     digest = hashlib.sha256(bytes(folder)).hexdigest()[:8]
-    return user_cache_path("gradaudit") / f"{folder.name or 'root'}-{digest}.db"
+    return user_cache_path("gradaudit") / f"{folder.name or 'root'}-{digest}{suffix}"

@@ -17,13 +17,6 @@ class Mark:
     shape: str
     expected: bool
 
-    @property
-    def words(self) -> str:
-        """The verdict, and what is odd about it."""
-        if self.expected == (self.verdict == Verdict.PASS):
-            return self.verdict
-        return f"{self.verdict}, {'as expected' if self.expected else 'unexpected'}"
-
 
 def mark_of(*results: Result) -> Mark:
     """Return the mark of the gravest of some results, those that a spec does not expect before all others."""

@@ -7,14 +7,14 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
-from gradaudit.report.files import UnwritableError
+from gradaudit.report.files import AtomicFile, UnwritableError
 
 
-def require_templates(path: str) -> None:
-    """Raise where no page can be written.
+def page_file(path: str) -> AtomicFile:
+    """Return the file of a page, once it is certain that the page can be made.
 
     Raises:
-        UnwritableError: where Jinja2 or markdown-it-py is not installed.
+        UnwritableError: where no file can be made there, or Jinja2 or markdown-it-py is not installed.
 
     """
     for module, name in (("jinja2", "Jinja2"), ("markdown_it", "markdown-it-py")):
@@ -23,6 +23,7 @@ def require_templates(path: str) -> None:
         except ImportError:
             said = f"cannot write the page {path}: {name} is not installed; pip install 'gradaudit[html]'"
             raise UnwritableError(said) from None
+    return AtomicFile(path)
 
 
 def rendered(template: str, page: Any) -> str:

@@ -12,12 +12,11 @@ from gradaudit.engine.events import CaseFinished, Event, RepairsFound, RunFinish
 from gradaudit.repair.repairs import Repairs
 from gradaudit.report import numbers
 from gradaudit.report.failures import Cause, cause_of, gathered
-from gradaudit.report.files import AtomicFile
 from gradaudit.report.page.anchors import Anchors
 from gradaudit.report.page.gradients import Gradient, gradient
 from gradaudit.report.page.marks import Mark, mark, mark_of
 from gradaudit.report.page.matrix import Matrix, dtypes_in_order, gradient_anchor, is_told, matrices, op_anchor
-from gradaudit.report.page.rendered import rendered, require_templates
+from gradaudit.report.page.rendered import page_file, rendered
 from gradaudit.report.tally import Tally
 from gradaudit.results import Result, Verdict
 from gradaudit.spec.case import Case
@@ -85,6 +84,7 @@ class RunPage:
         unpictured: how many of them have no picture, because there are too many.
         ops: every gradient in a line.
         modules, codes: what can be filtered by.
+        changed: what changed since an earlier run, in lines; none where there is none to compare with.
         version: of gradaudit.
 
     """
@@ -101,10 +101,17 @@ class RunPage:
     ops: tuple[OpList, ...]
     modules: tuple[str, ...]
     codes: tuple[str, ...]
+    changed: tuple[str, ...]
     version: str
 
 
-def run_page(tally: Tally, results: Sequence[Result], repairs: Sequence[Repairs], cases: Iterable[Case]) -> RunPage:
+def run_page(
+    tally: Tally,
+    results: Sequence[Result],
+    repairs: Sequence[Repairs] = (),
+    cases: Iterable[Case] = (),
+    changed: tuple[str, ...] = (),
+) -> RunPage:
     """Return the page of a run.
 
     Args:
@@ -112,6 +119,7 @@ def run_page(tally: Tally, results: Sequence[Result], repairs: Sequence[Repairs]
         results: in the order of the run.
         repairs: what searches for repairs found.
         cases: those that can be audited again from their specs.
+        changed: what changed since an earlier run, in lines.
 
     """
     anchors = Anchors()
@@ -136,6 +144,7 @@ def run_page(tally: Tally, results: Sequence[Result], repairs: Sequence[Repairs]
         ops=tuple(_ops(results, anchors)),
         modules=tuple(dict.fromkeys(result.module for result in results)),
         codes=tuple(sorted({finding.code for result in results for finding in result.findings})),
+        changed=changed,
         version=version("gradaudit"),
     )
 
@@ -210,16 +219,17 @@ class PageReport:
     Args:
         path: the file, ``-`` for standard output.
         cases: those of the run.
+        changed: what changed since an earlier run, in lines.
 
     Raises:
         UnwritableError: where no file can be made there, or what the page is made with is not installed.
 
     """
 
-    def __init__(self, path: str, cases: Sequence[Case] = ()) -> None:
-        require_templates(path)
-        self._file = AtomicFile(path)
+    def __init__(self, path: str, cases: Sequence[Case] = (), changed: tuple[str, ...] = ()) -> None:
+        self._file = page_file(path)
         self._cases = cases
+        self._changed = changed
         self._tally = Tally()
         self._results: list[Result] = []
         self._repairs: list[Repairs] = []
@@ -232,5 +242,5 @@ class PageReport:
         elif isinstance(event, RepairsFound):
             self._repairs.append(event.repairs)
         elif isinstance(event, RunFinished):
-            page = run_page(self._tally, self._results, self._repairs, self._cases)
+            page = run_page(self._tally, self._results, self._repairs, self._cases, self._changed)
             self._file.write(rendered("run.html", page))
