@@ -93,6 +93,18 @@ def test_keys_search_go_on_and_clear(chromium: Browser, page: Path) -> None:
     assert (chromium.see("document.querySelector('[name=text]').value"), chromium.see(ROWS)) == ("", 12)
 
 
+def test_verdicts_differ_in_shape_and_what_is_unexpected_is_filled(chromium: Browser, page: Path) -> None:
+    chromium.open(page)
+    look = "getComputedStyle(document.querySelector('{} i'))"
+    shapes = {
+        name: chromium.see(f"(at => at.borderTopStyle + at.borderTopLeftRadius)({look.format(f'.counts .{name}')})")
+        for name in ("pass", "fail", "inconclusive", "error")
+    }
+    assert len(set(shapes.values())) == 4, shapes
+    filled = [chromium.see(f"{look.format(where)}.backgroundColor") for where in (".odd.fail", ".fail:not(.odd)")]
+    assert filled[0] != filled[1] == "rgba(0, 0, 0, 0)"
+
+
 def test_a_link_of_the_matrix_opens_what_it_leads_to(chromium: Browser, page: Path) -> None:
     chromium.open(page)
     chromium.see("document.querySelector('.matrix td a').click()")

@@ -71,6 +71,7 @@ def test_the_first_failure_is_told_first_with_its_cause_its_repair_and_its_line(
     assert "Likely repair: src/my <ops>.py:9" in first
     assert "- return -x < 1 + return x < 1" in first
     assert "7 of 12 gradients not as expected" in parsed.text
+    assert "fail 6 1 as expected" in parsed.text
 
 
 def test_the_matrix_has_words_for_each_op_and_dtype(page: str) -> None:

@@ -27,10 +27,11 @@ MAX_PICTURED = 60
 
 @dataclass(frozen=True)
 class Count:
-    """How many gradients ended in a way."""
+    """How many gradients ended in a way, and how many of those that failed a spec expects to."""
 
     mark: Mark
     count: int
+    known: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def run_page(
         title=_title(tally, len(unexpected)),
         state="bad" if unexpected else "good" if results and not tally.skipped else "open",
         said=_said(tally),
-        counts=tuple(Count(mark(verdict, expected=True), tally.total.verdicts[verdict]) for verdict in Verdict),
+        counts=tuple(_counts(tally)),
         first=next(iter(unexpected), None),
         causes=tuple(_causes(results, anchors)),
         matrices=matrices(results, anchors),
@@ -147,6 +148,12 @@ def run_page(
         changed=changed,
         version=version("gradaudit"),
     )
+
+
+def _counts(tally: Tally) -> Iterable[Count]:
+    for verdict in Verdict:
+        known = tally.expected_failures if verdict is Verdict.FAIL else 0
+        yield Count(mark(verdict, expected=True), tally.total.verdicts[verdict], known)
 
 
 def _title(tally: Tally, unexpected: int) -> str:
