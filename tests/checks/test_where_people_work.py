@@ -117,6 +117,8 @@ class TestStaircases:
         for seed in range(3):
             found = audit(forward, surrogate, array("x", (8 if seed % 2 else 37,), -2, 2), seed=seed)
             assert (only(found).verdict, "straight-through" in codes(found)) == (Verdict.INCONCLUSIVE, True)
+            turned = audit(forward, lambda u, x: -surrogate(u, x), array("x", (37,), -2, 2), seed=seed)
+            assert only(turned).verdict is Verdict.FAIL
 
     @pytest.mark.parametrize(
         ("forward", "backward"),

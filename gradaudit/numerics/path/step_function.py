@@ -1,7 +1,7 @@
 """Forwards that are constant but for one or two steps: a sign, a threshold, a rounding to three values.
 
 Their derivative is zero wherever there is one. A backward that returns anything else means the derivative of another
-function, and so few steps say too little of it to hold the claim against them.
+function, and so few steps say too little of it to hold the claim against them: only which way it goes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
 
 
 def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Generator) -> float:
-    """Return the largest step of the loss along paths of single accused elements; 0 if one does more than step.
+    """Return the largest step of the loss along paths of single accused elements.
+
+    0 where forward does more than step, or steps the other way than is claimed.
 
     Args:
         claim: forward at the accused point.
@@ -46,21 +48,22 @@ def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Genera
 
     """
     largest = 0.0
-    for name, (places, _) in accused.items():
+    for name, (places, claimed) in accused.items():
         x = claim.inputs[name]
         room = Room.of(x, claim.domains[name], SHARE)
-        for place in places:
+        for place, slope in zip(places, claimed, strict=True):
             moving = np.zeros(count(x))
             moving[place] = rng.choice((-1.0, 1.0))
-            steps = _steps(claim, Route(claim.inputs, {name: room.draw(rng, like(moving, x))}), start)
-            if steps is None:
+            route = Route(claim.inputs, {name: room.draw(rng, like(moving, x))})
+            steps = _steps(claim, route, start)
+            if steps is None or sum(steps) * slope * float(route.moved[name][place]) < 0.0:
                 return 0.0
-            largest = max(largest, *steps, 0.0)
+            largest = max(largest, *map(abs, steps), 0.0)
     return largest
 
 
 def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
-    """Return the steps along a route; None if they are not few, or if forward changes between them."""
+    """Return the steps of the loss along a route; None if they are not few, or if forward changes between them."""
     roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
     found: list[float] = []
     before = start
@@ -68,12 +71,12 @@ def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
         after = claim.values(route.at((k + 1) / INTERVALS))
         if after is None:
             return None
-        change = abs(claim.change(after, before))
-        if change > roundoff:
+        change = claim.change(after, before)
+        if abs(change) > roundoff:
             jump, _ = bisected(claim, route, start, (k / INTERVALS, (k + 1) / INTERVALS))
             found.append(change)
             # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
-            if len(found) > FEW or jump <= 0.49 * change:
+            if len(found) > FEW or jump <= 0.49 * abs(change):
                 return None
         before = after
     return found
