@@ -16,6 +16,7 @@ GUIDES = {
     "coverage",
     "debugging",
     "editors",
+    "recording",
     "repair",
     "findings",
     "flow",
