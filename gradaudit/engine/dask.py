@@ -29,6 +29,9 @@ LOCAL = "local"
 PATIENCE = 10
 """Seconds to wait for a scheduler."""
 
+LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "asyncio")
+"""Who logs with a level of its own that a connection is lost."""
+
 MOST_UPLOADED = 64 * 2**20
 """Bytes of modules that are sent to the workers."""
 
@@ -100,7 +103,7 @@ def dask_executor(
         from distributed import Client, LocalCluster
     except ImportError:
         raise ExecutorError("--dask needs Dask: pip install 'gradaudit[dask]'") from None
-    for name in ("distributed", "asyncio"):  # what they log of a connection that is lost, the run says in words
+    for name in LOGGERS:  # what they log of a connection that is lost, the run says in words
         logging.getLogger(name).setLevel(logging.CRITICAL)
     content = packed(Path.cwd()) if upload else b""
     if address == LOCAL:
@@ -159,7 +162,10 @@ def run_batch(content: bytes, folder: str, timeout: float, upload: bytes) -> byt
 
 @cache
 def _unpacked(upload: bytes) -> str:
-    folder = tempfile.mkdtemp(prefix="gradaudit-")
+    """Unpack modules into the worker's own folder, which goes with the worker; return where."""
+    from distributed import get_worker
+
+    folder = tempfile.mkdtemp(dir=get_worker().local_directory)
     with zipfile.ZipFile(io.BytesIO(upload)) as file:
         file.extractall(folder)
     return folder

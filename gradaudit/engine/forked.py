@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -31,7 +32,8 @@ class Templates:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        self._sockets: dict[tuple[str, ...], socket.socket] = {(): _started()}
+        self._process, first = _started()
+        self._sockets: dict[tuple[str, ...], socket.socket] = {(): first}
 
     @property
     def ours(self) -> bool:
@@ -39,9 +41,13 @@ class Templates:
         return self._owner == os.getpid()
 
     def close(self) -> None:
-        """Let them end."""
+        """Let them end; the first, whose parent this process is, is waited for unless it takes long."""
         for end in self._sockets.values():
             end.close()
+        patience = time.monotonic() + GRACE
+        with suppress(ChildProcessError):
+            while os.waitpid(self._process, os.WNOHANG) == (0, 0) and time.monotonic() < patience:
+                time.sleep(0.01)
 
     def clone(self, modules: tuple[str, ...]) -> socket.socket:
         """Return the socket of a new template that has imported these modules.
@@ -68,8 +74,8 @@ class Templates:
         return ours
 
 
-def _started() -> socket.socket:
-    """Start the first template as a fresh interpreter; return its socket."""
+def _started() -> tuple[int, socket.socket]:
+    """Start the first template as a fresh interpreter; return its number and its socket."""
     one_thread_for_linear_algebra()
     ours, theirs = socket.socketpair()
     program = (
@@ -83,7 +89,7 @@ def _started() -> socket.socket:
         warnings.simplefilter("ignore", ResourceWarning)  # it ends when it is no longer needed: nobody waits for it
         process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null, cwd="/")
         process.returncode = 0
-    return ours
+    return process.pid, ours
 
 
 _templates: list[Templates] = []

@@ -7,6 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+STDOUT = 1
+"""The descriptor of standard output, which ``-`` and ``/dev/stdout`` both name."""
+
 
 class UnwritableError(OSError):
     """A report cannot be written where it was asked for."""
@@ -92,12 +95,10 @@ def are_one(path: str, other: str) -> bool:
     """Whether two names are those of one file, or would be: by another spelling, or by a link."""
     if path == other:
         return True
-    if "-" in (path, other):
-        return False
     try:
-        return os.path.samefile(path, other)
+        return os.path.samestat(*(os.fstat(STDOUT) if name == "-" else os.stat(name) for name in (path, other)))
     except (OSError, ValueError):  # one of them is not there yet, or no name
-        return os.path.realpath(path) == os.path.realpath(other)
+        return "-" not in (path, other) and os.path.realpath(path) == os.path.realpath(other)
 
 
 def _reason(error: OSError | ValueError) -> str:

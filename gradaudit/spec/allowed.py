@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gradaudit.source.modules import Modules
+from gradaudit.source.modules import Definition, Modules
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.op_targets import LibraryTarget, ProcessTarget
@@ -49,7 +50,7 @@ def within(
     return [replace(case, target=replace(case.target, folder=here)) for case in cases], list(problems.values())
 
 
-def _trouble(name: str, modules: Modules, allow: Sequence[str]) -> str:
+def _trouble(name: str, modules: Modules, allow: Sequence[str], known: Set[str] = frozenset()) -> str:
     """Return what is wrong with naming a function; empty for nothing."""
     expected = f"expected a function of {', '.join(allow)}"
     if not _is_below(name.partition(":")[0], allow):
@@ -59,7 +60,49 @@ def _trouble(name: str, modules: Modules, allow: Sequence[str]) -> str:
         return f"'{name}' is not allowed: where it is defined is not to be seen; {expected} in Python source"
     if not _is_below(defined.module.name, allow):
         return f"'{name}' is not allowed: it is defined in {defined.module.name}; {expected}"
+    if not _is_function(defined, modules, allow, known):
+        return f"'{name}' is not allowed: {defined.module.name} defines no function of that name; {expected}"
     return ""
+
+
+def _is_function(defined: Definition, modules: Modules, allow: Sequence[str], known: Set[str]) -> bool:
+    """Whether a name is that of a function or a class by every statement that gives it a value.
+
+    What stands for another name is what that is; what a call returns, an attribute of a function and what a class
+    inherits are not to be seen, but for ``apply``, by which classes with a forward and a backward are called.
+    """
+    first, _, rest = defined.name.partition(".")
+    if first in known:  # names that stand for each other in a circle
+        return False
+    values = [one for one in defined.module.definitions[first] if not isinstance(one, ast.Expr)]
+    return bool(values) and all(
+        _makes_function(one, rest, defined.module.name, modules, allow, known) for one in values
+    )
+
+
+def _makes_function(
+    statement: ast.stmt, rest: str, module: str, modules: Modules, allow: Sequence[str], known: Set[str]
+) -> bool:
+    match statement:
+        case ast.FunctionDef():
+            return not rest
+        case ast.ClassDef():
+            first, _, below = rest.partition(".")
+            members = {
+                member.name: member for member in statement.body if isinstance(member, (ast.FunctionDef, ast.ClassDef))
+            }
+            if rest == "apply" and "apply" not in members:
+                return members.keys() >= {"forward", "backward"}
+            return not rest or (
+                first in members and _makes_function(members[first], below, module, modules, allow, known)
+            )
+        case ast.Assign(value=ast.Lambda()) | ast.AnnAssign(value=ast.Lambda()):
+            return not rest
+        case ast.Assign(targets=[ast.Name(id=own)], value=ast.Name() | ast.Attribute() as value):
+            named = ast.unparse(value)
+            return not rest and not _trouble(f"{module}:{named}", modules, allow, {*known, own})
+        case _:
+            return False
 
 
 def _is_below(module: str, allow: Sequence[str]) -> bool:

@@ -102,10 +102,12 @@ def _forget_namesake(top: str) -> None:
 def _nearest_module(name: str, folder: Path) -> str:
     parent, _, last = name.rpartition(".")
     places = [Path(place) for place in getattr(sys.modules.get(parent), "__path__", [Path.cwd(), folder])]
-    siblings = {entry.stem for place in places if place.is_dir() for entry in place.iterdir() if _is_module(entry)}
+    siblings = {entry.stem for place in places if place.is_dir() for entry in place.iterdir() if _is_module(entry)} - {
+        last
+    }
     match = nearest(last, sorted(siblings))
     return match.replace("'", f"'{parent}.", 1) if match and parent else match
 
 
 def _is_module(entry: Path) -> bool:
-    return entry.suffix == ".py" or (entry.is_dir() and (entry / "__init__.py").exists())
+    return (entry.suffix == ".py" and entry.is_file()) or (entry.is_dir() and (entry / "__init__.py").exists())

@@ -2,10 +2,9 @@
 
     gradaudit run specs/ --json costs.json && python tests/benchmarks/farm.py costs.json
 
-Cases are drawn from those of the report, op by op, as many as are asked for. Every worker begins after ``START``
-seconds; one process takes ``PROCESS`` seconds to start and to import an op's modules; a master takes ``DISPATCH``
-seconds for each message that it exchanges with a worker, one after the other. Efficiency is the seconds that cases
-take over those that workers were held.
+Cases are drawn from those of the report, op by op, as many as are asked for. What a worker takes to begin, a process to
+start and to import an op's modules, and a master for each batch that it hands out and hears of, one after the other, is
+measured first, in CPU seconds. Efficiency is the seconds that cases take over those that workers were held.
 """
 
 from __future__ import annotations
@@ -13,19 +12,74 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import math
 import random
+import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
+from isolation_cost import cpu_seconds
 
 from gradaudit.engine.pool import TASKS_OF_A_PROCESS
 from gradaudit.engine.shards import shares
 
-START = 1.5
-PROCESS = 0.012
-DISPATCH = 0.0007
-
 Batch = list[float]
+
+OPS = 96
+"""Ops, or cases of one op, of the runs by which overheads are measured."""
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """CPU seconds: of a worker to begin, of a process to start, of a master for a batch."""
+
+    start: float
+    process: float
+    dispatch: float
+
+
+def measured() -> Overheads:
+    """Measure runs of one op, of many ops and of one op with as many cases; and batches of Dask that do nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "squares.py").write_text(SQUARES)
+        seconds = [run_of(Path(folder), documents) for documents in (_ops(1), _ops(OPS), _ops(1, cases=OPS))]
+    start, many, one = seconds
+    processes = OPS - math.ceil(OPS / TASKS_OF_A_PROCESS)
+    return Overheads(start, (many - one) / processes, _dispatch())
+
+
+SQUARES = "def forward(x):\n    return x * x\n\ndef backward(u, x):\n    return 2 * x * u\n"
+
+
+def _ops(count: int, cases: int = 1) -> list[dict[str, Any]]:
+    target = {"forward": "squares:forward", "backward": "squares:backward"}
+    named = [{"name": f"case_{k}"} for k in range(cases)]
+    inputs = {"x": {"shape": [3], "range": [0.5, 1.5]}}
+    return [{"op": f"op_{k}", "target": target, "inputs": inputs, "cases": named} for k in range(count)]
+
+
+def run_of(folder: Path, documents: list[dict[str, Any]]) -> float:
+    (folder / "specs.yaml").write_text(yaml.safe_dump_all(documents))
+    return cpu_seconds(1, [str(folder / "specs.yaml")])
+
+
+def _dispatch(batches: int = 1_000) -> float:
+    """Return the CPU seconds of this process, which holds client and scheduler, for a batch that does nothing."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        client.submit(len, b"", pure=False).result()
+        began = time.process_time()
+        client.gather([client.submit(len, b"x" * 1_800, pure=False) for _ in range(batches)])
+        return (time.process_time() - began) / batches
 
 
 def drawn(report: Path, cases: int) -> list[Batch]:
@@ -41,40 +95,49 @@ def drawn(report: Path, cases: int) -> list[Batch]:
     return batches
 
 
-def sharded(batches: Sequence[Batch], workers: int) -> float:
+def sharded(batches: Sequence[Batch], workers: int, overheads: Overheads) -> float:
     """Return when the last of as many shards as there are workers ends; a batch stays together."""
-    costs = [PROCESS + sum(batch) for batch in batches]
-    loads = [START] * workers
+    costs = [overheads.process + sum(batch) for batch in batches]
+    loads = [overheads.start] * workers
     for cost, share in zip(costs, shares(costs, workers), strict=True):
         loads[share] += cost
     return max(loads)
 
 
-def dispatched(batches: Sequence[Batch], workers: int) -> float:
+def dispatched(batches: Sequence[Batch], workers: int, overheads: Overheads) -> float:
     """Return when the last worker ends where one master hands out batches, the longest first."""
-    free = [START] * workers
+    free = [overheads.start] * workers
     heapq.heapify(free)
     master = 0.0
     for batch in sorted(batches, key=lambda batch: -sum(batch)):
-        master = max(master, heapq.heappop(free)) + DISPATCH
-        heapq.heappush(free, master + PROCESS + sum(batch))
+        master = max(master, heapq.heappop(free)) + overheads.dispatch
+        heapq.heappush(free, master + overheads.process + sum(batch))
     return max(free)
 
 
 def page(report: Path, cases: int) -> str:
     """Return what the simulation shows, as Markdown."""
-    batches = drawn(report, cases)
+    batches, overheads = drawn(report, cases), measured()
     single = [[cost] for batch in batches for cost in batch]
     work = sum(map(sum, batches))
-    text = f"{len(single):,} cases, {work:,.0f} s of work, the longest batch {max(map(sum, batches)):.1f} s. "
-    text += f"A process takes {PROCESS * 1e3:.0f} ms to start, a message {DISPATCH * 1e3:.1f} ms.\n\n"
+    text = (
+        f"{len(single):,} cases, {work:,.0f} s of work, the longest batch {max(map(sum, batches)):.1f} s. Measured: a "
+    )
+    text += (
+        f"worker takes {overheads.start:.1f} s to begin, a process {overheads.process * 1e3:.0f} ms to start, a master "
+    )
+    text += f"{overheads.dispatch * 1e3:.1f} ms for a batch.\n\n"
     text += "| workers | shards by cost | Dask, batch by batch | case by case from one master |\n|---|---|---|---|\n"
     for workers in (128, 1_000):
-        ends = [sharded(batches, workers), dispatched(batches, workers), dispatched(single, workers)]
+        ends = [
+            sharded(batches, workers, overheads),
+            dispatched(batches, workers, overheads),
+            dispatched(single, workers, overheads),
+        ]
         text += f"| {workers:,} | " + " | ".join(f"{end:.0f} s, {work / end / workers:.0%}" for end in ends) + " |\n"
     return text + (
-        "\nThe last column is limited by the master's messages, the one before it by the same, one for each batch. "
-        f"Shards need no master; they are limited by the {START} s that a worker takes to begin.\n"
+        "\nThe last column is limited by the master, which hands out one case after the other, the one before it by "
+        "the same, once for each batch. Shards need no master; they are limited by what a worker takes to begin.\n"
     )
 
 

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ class Killed:
 
     @property
     def _mark(self) -> str:
-        return f"{os.getpid()}-{self._runs}"
+        return f"{self._folder.name}-{self._runs}"
 
     def _kill(self, process: subprocess.Popen[bytes]) -> str:
         """Kill the run or a process of it at a random moment; return which, empty where it had ended by then."""
@@ -237,18 +238,31 @@ def kind_of(process: int, run: int) -> str:
     return "a worker" if folders[0] == folders[1] else "a template"
 
 
-def killed(count: int, seed: int = 0, patience: float = SECONDS_LEFT) -> Killed:
-    """Kill so many processes of runs of a project; return what came of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        project = Killed(Path(folder), seed, patience)
-        project.kill(count)
-        return project
+def killed(
+    count: int, *, seed: int = 0, patience: float = SECONDS_LEFT, projects: int = 1
+) -> tuple[Counter[str], Counter[str]]:
+    """Kill so many processes of runs, of several projects side by side.
+
+    Returns:
+        How many kills there were, of what, by which signal; and what went wrong, which nothing should.
+
+    """
+
+    def one(number: int) -> Killed:
+        with tempfile.TemporaryDirectory() as folder:
+            project = Killed(Path(folder), seed + number, patience)
+            project.kill(count // projects + (number < count % projects))
+            return project
+
+    with ThreadPoolExecutor(projects) as pool:
+        made = list(pool.map(one, range(projects)))
+    return sum((each.ends for each in made), Counter()), sum((each.wrong for each in made), Counter())
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    made = killed(count)
-    print(json.dumps({"kills": made.ends, "wrong": +made.wrong}, indent=1))
+    ends, wrong = killed(count)
+    print(json.dumps({"kills": ends, "wrong": wrong}, indent=1))
 
 
 if __name__ == "__main__":

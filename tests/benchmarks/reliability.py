@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,42 +134,77 @@ def _told(ends: Counter[str]) -> str:
     return ", ".join(f"{count:,} {end}" for end, count in sorted(ends.items()))
 
 
+def of_specs(asked: argparse.Namespace) -> tuple[int, str]:
+    return asked.specs, _told(fuzzed(asked.specs))
+
+
+def of_rude_ops(jobs: int) -> tuple[int, str]:
+    kinds, honest, changed, rude = beside_honest_ones(jobs)
+    return kinds, f"{changed} of {honest:,} verdicts of honest ops changed; the rude ones: {_told(rude)}"
+
+
+def of_children(asked: argparse.Namespace) -> tuple[int, str]:
+    behaviours, ends = misbehaving_children()
+    return behaviours, _told(ends)
+
+
+def of_kills(asked: argparse.Namespace) -> tuple[int, str]:
+    ends, wrong = killed(asked.kills, projects=asked.projects)
+    return asked.kills, f"{_told(ends)}; what went wrong: {_told(wrong) or 'nothing'}"
+
+
+def of_workers(asked: argparse.Namespace) -> tuple[int, str]:
+    count, cases, lost = lost_workers(asked.workers)
+    return count, f"{lost} of {cases} cases lost, or ended otherwise than on one machine"
+
+
+def of_isolation(asked: argparse.Namespace) -> tuple[int, str]:
+    without, isolated = costs(asked.rounds, ["specs/"])
+    said = f"{without:.1f} s in one process, {isolated:.1f} s in a process for each op: {isolated / without - 1:+.0%}"
+    return 2 * asked.rounds, said
+
+
+PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], tuple[int, str]]]] = {
+    "specs": ("specs damaged at random and loaded", of_specs),
+    "rude-1": ("kinds of rude ops beside honest ones, `-j 1`", lambda asked: of_rude_ops(1)),
+    "rude-2": ("kinds of rude ops beside honest ones, `-j 2`", lambda asked: of_rude_ops(2)),
+    "children": ("behaviours of child processes, each beside an honest op", of_children),
+    "kills": ("kills of a run, a worker or a template at random moments, and `--resume`", of_kills),
+    "workers": ("workers of a Dask cluster killed in the middle of a run", of_workers),
+    "isolation": ("runs of the shipped specs, for the CPU time that isolation costs", of_isolation),
+}
+
+PAGE = ROOT / "reports" / "reliability.md"
+
+MACHINES = "\n## Many machines, simulated\n\n"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=list(PARTS), choices=list(PARTS), help="what to do anew")
     parser.add_argument("--specs", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--projects", type=int, default=4, help="projects whose runs are killed side by side")
     parser.add_argument("--workers", type=int, default=20, help="workers of a cluster to kill")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each kind, for what isolation costs")
     parser.add_argument("--costs", type=Path, help="a JSON report of a run, for the simulation of many machines")
     asked = parser.parse_args()
-    rows = list(measured(asked))
+    if asked.costs:
+        write({}, page(asked.costs, 100_000))
+    for name in asked.only:
+        title, do = PARTS[name]
+        count, said = do(asked)
+        write({title: f"{count:,} | {said}"})
+
+
+def write(anew: Mapping[str, str], machines: str = "") -> None:
+    """Put rows that were made anew, or the simulation, into the page; the others stay what they are."""
+    table, _, before = PAGE.read_text().partition(MACHINES)
+    rows = dict(line[2:-2].split(" | ", 1) for line in table.splitlines() if line.startswith("| ")) | anew
     text = "# Reliability\n\nMade by `tests/benchmarks/reliability.py`.\n\n"
     text += "| what | how many | what came of it |\n|---|---|---|\n"
-    text += "".join(f"| {what} | {count:,} | {said} |\n" for what, count, said in rows)
-    if asked.costs:
-        text += f"\n## Many machines, simulated\n\n{page(asked.costs, 100_000)}"
-    (ROOT / "reports" / "reliability.md").write_text(text)
-    print(text)
-
-
-def measured(asked: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
-    """Yield what was done, how often, and what came of it."""
-    yield "specs damaged at random and loaded", asked.specs, _told(fuzzed(asked.specs))
-    for jobs in (1, 2):
-        kinds, honest, changed, rude = beside_honest_ones(jobs)
-        said = f"{changed} of {honest:,} verdicts of honest ops changed; the rude ones: {_told(rude)}"
-        yield f"kinds of rude ops beside honest ones, `-j {jobs}`", kinds, said
-    behaviours, ends = misbehaving_children()
-    yield "behaviours of child processes, each beside an honest op", behaviours, _told(ends)
-    made = killed(asked.kills)
-    said = f"{_told(made.ends)}; what went wrong: {_told(+made.wrong) or 'nothing'}"
-    yield "kills of a run, a worker or a template at random moments, and `--resume`", asked.kills, said
-    count, cases, lost = lost_workers(asked.workers)
-    said = f"{lost} of {cases} cases lost, or ended otherwise than on one machine"
-    yield "workers of a Dask cluster killed in the middle of a run", count, said
-    without, isolated = costs(asked.rounds, ["specs/"])
-    said = f"{without:.1f} s in one process, {isolated:.1f} s in a process for each op: {isolated / without - 1:+.0%}"
-    yield "runs of the shipped specs, for the CPU time that isolation costs", 2 * asked.rounds, said
+    text += "".join(f"| {title} | {rows[title]} |\n" for title, _ in PARTS.values() if title in rows)
+    PAGE.write_text(text + MACHINES + (machines or before))
 
 
 if __name__ == "__main__":

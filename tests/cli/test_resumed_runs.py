@@ -134,6 +134,6 @@ def test_without_a_project_runs_are_recorded_in_the_user_s_cache(
 
 def test_runs_whose_processes_are_killed_lose_nothing() -> None:
     """A share of what ``tests/benchmarks/kills.py`` does at length, with time for a busy machine."""
-    made = killed(4, seed=1, patience=30.0)
-    assert +made.wrong == Counter()
-    assert sum(made.ends.values()) - made.ends[ENDED] == 4
+    ends, wrong = killed(4, seed=1, patience=30.0)
+    assert wrong == Counter()
+    assert sum(ends.values()) - ends[ENDED] == 4

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import socket
+import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,6 +70,62 @@ def test_nothing_is_lost_when_a_worker_is_killed(tmp_path: Path, document, write
         "aborts error ['crashed its process with SIGABRT']",
         "wrong fail ['1 of 3 indices wrong']",
     ], found.stderr
+
+
+def test_a_scheduler_that_is_lost_ends_the_run_with_what_there_is(tmp_path: Path, document, write) -> None:
+    slow = [document(f"slow_{k}", "slow_square", params={"pause": 0.01}) for k in range(40)]
+    write(tmp_path, *slow)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    quiet = {"env": environment, "cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    at = f"tcp://127.0.0.1:{free_port()}"
+    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", at, "--no-dashboard"]
+    worker = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        at,
+        "--nthreads",
+        "1",
+        "--no-nanny",
+        "--no-dashboard",
+    ]
+    run = [sys.executable, "-m", "gradaudit", "run", "specs.yaml", "-q", "--store", "store.db", "--dask", at]
+    with ended(subprocess.Popen(scheduler, **quiet)) as master, ended(subprocess.Popen(worker, **quiet)):
+        told = quiet | {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with ended(subprocess.Popen([*run, "--json", "out.json"], **told)) as process:
+            end = time.monotonic() + 100
+            while not recorded(tmp_path / "store.db") and time.monotonic() < end:
+                time.sleep(0.05)
+            master.kill()
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert said == f"gradaudit could not go on: the scheduler at {at} is gone\n"
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert 0 < len(results) == recorded(tmp_path / "store.db") < 40
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen) -> Iterator[subprocess.Popen]:
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def recorded(store: Path) -> int:
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection,
+    ):
+        return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+    return 0
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def test_an_address_without_a_scheduler_ends_in_words(tmp_path: Path, document, write) -> None:

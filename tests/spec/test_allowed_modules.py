@@ -20,8 +20,26 @@ def square(x):
     return x * x
 
 class Layer:
+    inherited = staticmethod(os.system)
+
     def forward(self, x):
         return x
+
+class Doubled(Base):
+    def forward(ctx, x):
+        return 2 * x
+
+    def backward(ctx, u):
+        return 2 * u
+
+doubled = Doubled.apply
+twice = lambda x: 2 * x
+renamed = os.system
+made = partial(os.system)
+circle = round_about
+round_about = circle
+square_or_not = square
+square_or_not = os.system
 """
 
 
@@ -43,7 +61,17 @@ def loaded(folder: Path, target: str, *allow: str) -> Path:
     return case.target.folder
 
 
-@pytest.mark.parametrize("name", ["package.ops:square", "package.ops:cube", "package.ops:Layer.forward"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "package.ops:square",
+        "package.ops:cube",
+        "package.ops:Layer.forward",
+        "package.ops:Doubled.apply",
+        "package.ops:doubled",
+        "package.ops:twice",
+    ],
+)
 def test_what_is_defined_in_an_allowed_module_may_be_named(package: Path, name: str) -> None:
     assert loaded(package, f"{{forward: '{name}', backward: 'package.ops:square'}}", "package") == package
 
@@ -56,6 +84,13 @@ def test_what_is_defined_in_an_allowed_module_may_be_named(package: Path, name: 
         ("forward: package.ops:dedent", "'package.ops:dedent' is not allowed: it is defined in textwrap"),
         ("forward: package.ops:system", "'package.ops:system' is not allowed: where it is defined is not to be seen"),
         ("forward: package.ops:os.system", "'package.ops:os.system' is not allowed: where it is defined"),
+        ("forward: package.ops:renamed", "package.ops defines no function of that name"),
+        ("forward: package.ops:made", "package.ops defines no function of that name"),
+        ("forward: package.ops:circle", "package.ops defines no function of that name"),
+        ("forward: package.ops:square_or_not", "package.ops defines no function of that name"),
+        ("forward: package.ops:Layer.inherited", "package.ops defines no function of that name"),
+        ("forward: package.ops:Layer.apply", "package.ops defines no function of that name"),
+        ("forward: package.ops:square.__class__", "package.ops defines no function of that name"),
         ("forward: package.absent:square", "where it is defined is not to be seen"),
         ("forward: packages.ops:square", "'packages.ops:square' is not allowed"),
         ("process: {command: [sh, -c, id], op: op}", "target: found one that starts a process"),
