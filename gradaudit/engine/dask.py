@@ -165,7 +165,7 @@ def _unpacked(upload: bytes) -> str:
     """Unpack modules into the worker's own folder, which goes with the worker; return where."""
     from distributed import get_worker
 
-    folder = tempfile.mkdtemp(dir=get_worker().local_directory)
+    folder: str = tempfile.mkdtemp(dir=get_worker().local_directory)
     with zipfile.ZipFile(io.BytesIO(upload)) as file:
         file.extractall(folder)
     return folder
