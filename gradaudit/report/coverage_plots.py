@@ -38,26 +38,55 @@ def modules_plot(coverage: Coverage) -> str:
 
 
 def errors_plot(coverage: Coverage) -> str:
-    """Return a point for the worst error over tolerance of each op, on the steps that the page rounds it up to."""
-    audited = [(op, ratio) for op in coverage.ops if not math.isnan(ratio := _worst(op))]
-    span = (WIDTH - LEFT - RIGHT) / (len(RATIO_STEPS) + 1)
+    """Return a point for the worst error over tolerance of each op, the largest first, on a logarithmic scale.
+
+    A point stands on the step that the page rounds it up to; the tolerance is a line, and what lies beyond it fails.
+    """
+    audited = sorted(
+        ((op, ratio_step(ratio)) for op in coverage.ops if not math.isnan(ratio := _worst(op))),
+        key=lambda entry: (-entry[1], entry[0].module, entry[0].op),
+    )
     bottom = TOP + len(audited) * ROW
-    body = []
-    for k, label in enumerate([*(f"\u2264 {step:g}" for step in RATIO_STEPS), "&gt; 1"], 1):
-        x = LEFT + k * span
-        body += [
-            f'<line x1="{x:.0f}" y1="{TOP}" x2="{x:.0f}" y2="{bottom}" stroke="{GRID}"/>',
-            f'<text x="{x:.0f}" y="{TOP - 4}" text-anchor="middle">{label}</text>',
-        ]
-    for k, (op, ratio) in enumerate(audited):
-        y, colour = TOP + k * ROW, GOOD if ratio <= 1 else BAD
-        x = LEFT + span * (ratio_step(ratio) + 1)
-        body += [
-            _name(f"{op.module}/{op.op}", y),
-            f'<line x1="{LEFT}" y1="{y + ROW / 2:.0f}" x2="{x:.0f}" y2="{y + ROW / 2:.0f}" stroke="{colour}"/>',
-            f'<circle cx="{x:.0f}" cy="{y + ROW / 2:.0f}" r="4" fill="{colour}"/>',
-        ]
+    body = [
+        part
+        for step in RATIO_STEPS[:-1]
+        for part in (
+            f'<line x1="{_across(step):.0f}" y1="{TOP}" x2="{_across(step):.0f}" y2="{bottom}" stroke="{GRID}"/>',
+            f'<text x="{_across(step):.0f}" y="{TOP - 4}" text-anchor="middle">{step:g}</text>',
+        )
+    ]
+    body += [
+        f'<text x="{_across(1.0) - 4:.0f}" y="{TOP - 4}" font-weight="bold">tolerance</text>',
+        f'<line x1="{_across(1.0):.0f}" y1="{TOP}" x2="{_across(1.0):.0f}" y2="{bottom}" stroke="{BAD}" '
+        'stroke-width="2" stroke-dasharray="6 3"/>',
+    ]
+    for k, (op, step) in enumerate(audited):
+        within = step < len(RATIO_STEPS)
+        x, y = _across(RATIO_STEPS[step] if within else BEYOND), TOP + k * ROW
+        body.append(_name(f"{op.module}/{op.op}", y))
+        body.append(_point(x, y + ROW / 2) if within else _cross(x, y + ROW / 2))
     return _svg("Worst error / tolerance by op, rounded up", len(audited), body)
+
+
+BEYOND = 3.0
+"""Where what exceeds its tolerance stands, however far it does."""
+
+LEAST = 0.0005
+"""Where the scale begins."""
+
+
+def _across(ratio: float) -> float:
+    """Return the pixel of a ratio of error to tolerance."""
+    share = math.log10(ratio / LEAST) / math.log10(BEYOND / LEAST)
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _point(x: float, y: float) -> str:
+    return f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{GOOD}"/>'
+
+
+def _cross(x: float, y: float) -> str:
+    return f'<path d="M{x - 4:.0f} {y - 4:.0f}l8 8m0 -8l-8 8" stroke="{BAD}" stroke-width="3"/>'
 
 
 def _worst(op: OpCoverage) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from pages import WICKED, Parsed
@@ -10,6 +12,7 @@ from pages import WICKED, Parsed
 from gradaudit.coverage.levels import CaseCounts
 from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
 from gradaudit.coverage.passes import BackwardPass, Kind, Trouble
+from gradaudit.report.coverage_plots import errors_plot
 from gradaudit.report.page.coverage_page import coverage_as_page, coverage_html
 from gradaudit.results import Verdict
 from gradaudit.spec.level import Level
@@ -60,3 +63,21 @@ def test_verdicts_stand_by_op_and_dtype() -> None:
     assert page.title == "3 of 4 backward passes with a spec"
     assert page.state == "bad"
     assert coverage_as_page(coverage(op("right", {"float32": Verdict.PASS}))).state == "open"
+
+
+def with_ratio(name: str, ratio: float) -> OpCoverage:
+    made = op(name, {"float32": Verdict.PASS})
+    return replace(made, inputs=(replace(made.inputs[0], worst_ratio=ratio),))
+
+
+def test_errors_are_drawn_largest_first_on_a_logarithmic_scale_with_the_tolerance() -> None:
+    ratios = {"small": 0.0005, "tenth": 0.1, "hundredth": 0.01, "over": 40.0, "at": 1.0}
+    drawn = errors_plot(coverage(*(with_ratio(name, ratio) for name, ratio in ratios.items())))
+    assert re.findall(r"a &amp; b/(\w+)<", drawn) == ["over", "at", "tenth", "hundredth", "small"]
+    at, tenth, hundredth, small = (int(x) for x in re.findall(r'<circle cx="(\d+)"', drawn))
+    assert abs((at - tenth) - (tenth - hundredth)) <= 1
+    assert abs((at - tenth) - (hundredth - small)) <= 1
+    (tolerance,) = re.findall(r'<line x1="(\d+)"[^>]*stroke-dasharray', drawn)
+    assert int(tolerance) == at
+    (beyond,) = re.findall(r'<path d="M(\d+) ', drawn)
+    assert int(beyond) > at

@@ -170,6 +170,17 @@ class TestThePlot:
         assert ET.fromstring(made).tag.endswith("svg")
         assert b"norm w.r.t. x" in made
 
+    def test_a_map_hatches_what_is_right_and_darkens_what_is_wrong_and_names_cause_and_dtypes(self) -> None:
+        from gradaudit.report.explanation.plot import SHADES, draw
+
+        other = replace(WRONG, dtype="float64")
+        made = made_explanation(WRONG, results=(WRONG, other, replace(RIGHT, dtype="float16")))
+        drawn = draw(made, "svg").decode()
+        assert "<!-- constant-factor, in float32, float64 -->" in drawn
+        assert "<!-- 0 to 1: right -->" in drawn
+        assert "<pattern" in drawn, "hatched"
+        assert all(colour in drawn for colour in SHADES)
+
     def test_is_a_png(self) -> None:
         from matplotlib.image import imread
 

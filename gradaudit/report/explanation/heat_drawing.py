@@ -8,6 +8,9 @@ from gradaudit.report.explanation.glyphs import Glyphs
 LIMITS = (10.0, 100.0, 1e4)
 """Multiples of the tolerance at which a darker shade begins."""
 
+SHADE_LIMITS = ("below 10", "below 100", "below 10,000", "10,000 and more")
+"""What the four shades stand for, in words."""
+
 MAX_LABEL = 18
 """Columns for the indices of a row."""
 

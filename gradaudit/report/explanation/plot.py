@@ -15,8 +15,11 @@ from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Explanation, Study
 from gradaudit.explain.heat_map import HeatMap
 from gradaudit.report.explanation.curve_drawing import shows_claim, step_in_words
+from gradaudit.report.explanation.heat_drawing import SHADE_LIMITS, shade_of
 from gradaudit.report.explanation.model_plot import draw_magnitudes, draw_training
+from gradaudit.report.failures import cause_of
 from gradaudit.report.files import UnwritableError
+from gradaudit.results import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +33,12 @@ PANEL = (6.4, 4.2)
 """Width and height of a panel in inches."""
 
 DPI = 130
+
+SHADES = ("#e07b12", "#b8410c", "#86161c", "#3d0a2c")
+"""Colours of the four shades of a map, none of them pale: the more is wrong, the darker."""
+
+HATCH = "#8b949e"
+"""What right cells are hatched with."""
 
 
 def kind_of_plot(path: str) -> str:
@@ -60,7 +69,7 @@ def draw(explanation: Explanation, kind: str) -> bytes:
     from matplotlib.figure import Figure
 
     told = [study for study in explanation.studies if study.curve or not explanation.views]
-    rows = [*_rows_of_models(explanation), *map(_row_of, told)]
+    rows = [*_rows_of_models(explanation), *(_row_of(study, explanation) for study in told)]
     columns = max(map(len, rows))
     size = (PANEL[0] * columns, PANEL[1] * len(rows))
     with matplotlib.rc_context({"svg.hashsalt": "gradaudit"}):  # the same bytes each time
@@ -84,15 +93,24 @@ def _rows_of_models(explanation: Explanation) -> Iterator[Sequence[Panel]]:
         yield row
 
 
-def _row_of(study: Study) -> Sequence[Panel]:
-    row = [partial(_draw_study, study=study)]
+def _row_of(study: Study, explanation: Explanation) -> Sequence[Panel]:
+    row = [partial(_draw_study, study=study, why=_why(study, explanation))]
     return [*row, partial(_draw_map, heat=study.heat_map)] if study.heat_map else row
 
 
-def _draw_study(axes: Axes, study: Study) -> None:
+def _why(study: Study, explanation: Explanation) -> str:
+    """Return the cause where an input did not pass, and the dtypes in which it did not; else nothing."""
+    if study.result.verdict is Verdict.PASS:
+        return ""
+    others = [each for each in explanation.results if each.input == study.result.input]
+    dtypes = dict.fromkeys(each.dtype for each in others if each.verdict is study.result.verdict)
+    return f"{cause_of(study.result).code}, in {', '.join(dtypes)}"
+
+
+def _draw_study(axes: Axes, study: Study, why: str) -> None:
     result = study.result
     about = f"{result.op} w.r.t. {result.input} ({result.case}, {result.dtype}): {result.verdict}"
-    axes.set_title(_literal(about), fontsize="medium")
+    axes.set_title(_literal(f"{about}\n{why}" if why else about), fontsize="medium")
     _draw_curve(axes, study.curve, study.no_curve)
 
 
@@ -118,20 +136,31 @@ def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
 
 
 def _draw_map(axes: Axes, heat: HeatMap) -> None:
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+    from matplotlib.patches import Patch, Rectangle
     from matplotlib.ticker import MaxNLocator
 
-    cells: Any = np.array(heat.cells)
-    cells[cells == 0.0] = math.nan
-    finite = cells[np.isfinite(cells)]
-    cells[np.isinf(cells)] = finite.max() if finite.size else 1.0
-    rows, columns = cells.shape[0] * heat.block[0], cells.shape[1] * heat.block[1]
+    shades: Any = [[shade_of(ratio) if ratio > 0.0 else math.nan for ratio in line] for line in heat.cells]
+    rows, columns = len(heat.cells) * heat.block[0], len(heat.cells[0]) * heat.block[1]
+    norm = BoundaryNorm(np.arange(len(SHADES) + 1) - 0.5, len(SHADES))
     edges = (-0.5, columns - 0.5, rows - 0.5, -0.5)
-    image = axes.imshow(np.log10(cells), extent=edges, aspect="auto", cmap="magma_r", interpolation="nearest")
-    bar = axes.figure.colorbar(image, ax=axes)
-    bar.set_label("log10(difference / tolerance)")
-    blank = "white: right" if heat.complete else "white: right, or not looked at"
+    image = axes.imshow(np.array(shades), extent=edges, aspect="auto", interpolation="nearest", zorder=1)
+    image.set(cmap=ListedColormap(SHADES), norm=norm)
+    keys = [Patch(facecolor=colour, label=limit) for colour, limit in zip(SHADES, SHADE_LIMITS, strict=True)]
+    if heat.complete:
+        axes.add_patch(Rectangle((-0.5, -0.5), columns, rows, fill=False, hatch="////", edgecolor=HATCH, zorder=0))
+        right = Patch(facecolor="white", edgecolor=HATCH, hatch="////", label="0 to 1: right")
+    else:
+        right = Patch(facecolor="white", edgecolor=HATCH, label="right, or not looked at")
+    axes.legend(
+        handles=[right, *keys],
+        title="difference / tolerance",
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        fontsize="small",
+    )
     leading = " x ".join(map(str, heat.shape[:-1]))
-    axes.set(xlabel=f"last axis ({heat.shape[-1]})", ylabel=f"leading axes stacked ({leading})", title=blank)
+    axes.set(xlabel=f"last axis ({heat.shape[-1]})", ylabel=f"leading axes stacked ({leading})")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True))
 

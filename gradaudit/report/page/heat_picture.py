@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gradaudit.explain.heat_map import HeatMap, heat_map
 from gradaudit.report import numbers
-from gradaudit.report.explanation.heat_drawing import LIMITS, shade_of
+from gradaudit.report.explanation.heat_drawing import LIMITS, SHADE_LIMITS, shade_of
 from gradaudit.results import Mismatch, Result, Verdict
 
 CELL, LEFT, TOP = 12, 76, 22
@@ -95,7 +95,7 @@ def heat_picture(heat: HeatMap, result: Result) -> HeatPicture:
         height=TOP + height + 2,
         frame=(LEFT, TOP, width, height),
         shades=tuple(_path(heat, shade) for shade in range(len(LIMITS) + 1)),
-        limits=("below 10", "below 100", "below 10,000", "10,000 and more"),
+        limits=SHADE_LIMITS,
         told=tuple(_told(heat, result)),
         labels=(*_row_labels(heat), *_column_labels(heat)),
         complete=heat.complete,
