@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -26,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
         torch: Any = sys.modules.get("torch")
         if torch is not None:
             stack.enter_context(torch.random.fork_rng(devices=[]))
-            torch.manual_seed(seed)
+            seed_torch(torch, seed)
         tinygrad: Any = sys.modules.get("tinygrad")
         if tinygrad is not None:
             tinygrad.Tensor.manual_seed(seed)
@@ -35,6 +36,22 @@ def seeded(seed: int) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+
+
+def seed_torch(torch: Any, seed: int) -> None:
+    """Seed torch's generators, as its ``manual_seed`` does.
+
+    That formats the whole stack for each kind of device that is not in use, which takes longer than a small model runs:
+    where there is no device, the one generator of the processor is all that can be drawn from.
+    """
+    (torch.manual_seed if _has_devices() else torch.default_generator.manual_seed)(seed)
+
+
+@cache
+def _has_devices() -> bool:
+    """Whether torch finds a device besides the processor; it cannot be asked for all kinds at once before 2.6."""
+    accelerator = getattr(sys.modules["torch"], "accelerator", None)
+    return accelerator is None or bool(accelerator.device_count())
 
 
 FORWARD = 0

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gradaudit.targets.generators import seed_torch
 from gradaudit.targets.tapes.described import is_pair
 from gradaudit.targets.tapes.found import paths_of, tensors_in
 from gradaudit.targets.tapes.place import model_line
@@ -94,7 +95,7 @@ class TorchTape:
         with torch._C.DisableTorchFunction():  # it is no part of the model
             self._settle_constants(model, given)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            seed_torch(torch, 0)
             return model(*given)
 
     def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
