@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
 from gradaudit.numerics.margins import MOST_ROUNDINGS
@@ -20,6 +19,7 @@ from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
 from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
+from gradaudit.numerics.quantiles import student_quantile
 
 NEARLY = 0.9
 """Part of the goal that the paths still needed are reckoned for."""
@@ -393,4 +393,4 @@ class _Test:
 
 def _width(paths: int, prior: float, elements: int) -> float:
     """Return how many standard errors of one path the error hidden at an element is, after so many paths."""
-    return float(stats.t.isf(ALPHA / 2 / elements, SCATTER_FREEDOM * paths + prior)) / math.sqrt(paths)
+    return student_quantile(ALPHA / 2 / elements, SCATTER_FREEDOM * paths + prior) / math.sqrt(paths)

@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND
 from gradaudit.numerics.path.partition import Axes, Partition, spread
 from gradaudit.numerics.path.walk import Residual, Walked
+from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
 
 ALPHA = 1e-4
 """Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""
@@ -149,8 +150,8 @@ class Pool:
         noise = xp.sqrt(SLOPE_ERROR**2 * variance + sums.missed / paths)
         chance = alpha / 2 / blocks
         first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
-        bound = math.sqrt(stats.f.isf(chance, paths, freedom)) * noise
-        low_bound = math.sqrt(stats.f.isf(chance, TREND * paths, freedom)) * noise
+        bound = math.sqrt(fisher_quantile(chance, paths, freedom)) * noise
+        low_bound = math.sqrt(fisher_quantile(chance, TREND * paths, freedom)) * noise
         added_up = 1.0 if blocks == sum(map(count, self._along.values())) else ADDED_UP
         slack = added_up * xp.sqrt(sums.allowed / paths)
         shared = xp.where(
@@ -197,7 +198,7 @@ class Pool:
         squares, reach = self._squares[name], self.reach(name)
         xp = namespace(squares)
         moved = squares > 0
-        quantile = float(stats.t.isf(alpha / 2 / count(squares), looks.freedom))
+        quantile = student_quantile(alpha / 2 / count(squares), looks.freedom)
         ones = xp.ones_like(squares)
         noise, bound = looks.error, looks.bound
         if self._many_in_a_block(name):
@@ -236,7 +237,7 @@ class Pool:
             return {}
         errors = -spread @ shares.T @ slopes
         width = np.sqrt(np.diag(spread))
-        bounds = float(stats.t.isf(ALPHA / 2 / len(names), looks.freedom)) * float(looks.error[0]) * width
+        bounds = student_quantile(ALPHA / 2 / len(names), looks.freedom) * float(looks.error[0]) * width
         allowed = (
             common + ADDED_UP * math.sqrt(float(self._sums.allowed[0]) / self.paths if self._sums else 0.0) * width
         )

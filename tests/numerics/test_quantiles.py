@@ -1,0 +1,25 @@
+"""Quantiles are those of ``scipy.stats``."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
+
+CHANCES = st.floats(1e-12, 0.9)
+FREEDOMS = st.floats(0.5, 1e5)
+
+
+@given(CHANCES, FREEDOMS)
+def test_of_student(chance: float, freedom: float) -> None:
+    assert math.isclose(student_quantile(chance, freedom), stats.t.isf(chance, freedom), rel_tol=1e-9)
+
+
+@given(CHANCES, st.integers(1, 200), FREEDOMS)
+def test_of_fisher(chance: float, first: int, second: float) -> None:
+    assert math.isclose(fisher_quantile(chance, first, second), stats.f.isf(chance, first, second), rel_tol=1e-9)
+    assert math.isclose(stats.f.sf(fisher_quantile(chance, first, second), first, second), chance, rel_tol=1e-3)
