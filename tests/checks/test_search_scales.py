@@ -85,7 +85,7 @@ class TestOneElementFarLargerThanTheOthers:
 
 @pytest.mark.parametrize("rate", [1e6, 1e10, 1e12, 1e16])
 class TestAFunctionThatOscillatesFasterThanAnyStep:
-    @pytest.mark.parametrize(("size", "method"), [(SIZE, "auto"), (30, "search"), (30, "exhaustive")])
+    @pytest.mark.parametrize(("size", "method"), [(500, "auto"), (30, "search"), (30, "exhaustive")])
     def test_a_wrong_gradient_does_not_pass_by_accident(self, rate: float, size: int, method: str) -> None:
         def wrong(u: Any, x: Any) -> Any:
             return 1.01 * u * rate * np.cos(rate * x)
@@ -93,7 +93,7 @@ class TestAFunctionThatOscillatesFasterThanAnyStep:
         made = audit(lambda x: np.sin(rate * x), wrong, array("x", (size,)), method=method)
         assert only(made).verdict is not Verdict.PASS
 
-    @pytest.mark.parametrize(("size", "method"), [(SIZE, "auto"), (30, "exhaustive")])
+    @pytest.mark.parametrize(("size", "method"), [(500, "auto"), (30, "exhaustive")])
     def test_the_right_one_is_not_accused(self, rate: float, size: int, method: str) -> None:
         def right(u: Any, x: Any) -> Any:
             return u * rate * np.cos(rate * x)
