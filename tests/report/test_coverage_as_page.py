@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
-from pathlib import Path
 
+from made_coverage import FOUND, made_coverage, made_op
 from pages import WICKED, Parsed
 
-from gradaudit.coverage.levels import CaseCounts
-from gradaudit.coverage.model import Coverage, InputRow, ModuleRow, OpCoverage
-from gradaudit.coverage.passes import BackwardPass, Kind, Trouble
+from gradaudit.coverage.model import OpCoverage
 from gradaudit.report.coverage_plots import errors_plot
 from gradaudit.report.page.coverage_page import coverage_as_page, coverage_html
 from gradaudit.results import Verdict
-from gradaudit.spec.level import Level
-
-
-def op(name: str, verdicts: dict[str, Verdict | None], **keys: object) -> OpCoverage:
-    passes = (BackwardPass(Path("src/<ops>.py"), 3, f"{name}_backward", name, next(iter(Kind))),)
-    rows = (InputRow("x", verdicts, 2, 0.02 if any(verdicts.values()) else math.nan, 0.0),)
-    defaults: dict[str, object] = {"cases": CaseCounts(expected=2), "stale": (), "findings": (("kink", 2),)}
-    made: dict[str, object] = {"module": "a & b", "level": Level.UNIT, "model": "", "location": "specs/a.yaml:1"}
-    made |= {"passes": passes, "by_name": False, "inputs": rows, "audited": None, "audit": "ab12"} | defaults | keys
-    return OpCoverage(op=name, **made)
-
-
-def coverage(*ops: OpCoverage) -> Coverage:
-    lost = BackwardPass(Path("src/new.py"), 9, WICKED, "new", next(iter(Kind)))
-    row = ModuleRow("a & b", len(ops) + 1, len(ops))
-    total = ModuleRow("TOTAL", len(ops) + 1, len(ops))
-    return Coverage((row,), total, ops, (("a & b", lost),), (Trouble(Path("odd.py"), "cannot be parsed"),), 12)
-
-
-FOUND = coverage(
-    op("right", {"float32": Verdict.PASS, "float64": Verdict.PASS}),
-    op(WICKED, {"float64": Verdict.FAIL}, cases=CaseCounts(unexpected=1)),
-    op("new", {"float32": None}, cases=CaseCounts(unaudited=1), stale=("never audited",)),
-)
 
 
 def test_the_page_is_sound_and_nothing_in_it_is_markup() -> None:
@@ -62,17 +35,17 @@ def test_verdicts_stand_by_op_and_dtype() -> None:
     assert matrix.mark.verdict == "fail"
     assert page.title == "3 of 4 backward passes with a spec"
     assert page.state == "bad"
-    assert coverage_as_page(coverage(op("right", {"float32": Verdict.PASS}))).state == "open"
+    assert coverage_as_page(made_coverage(made_op("right", {"float32": Verdict.PASS}))).state == "open"
 
 
 def with_ratio(name: str, ratio: float) -> OpCoverage:
-    made = op(name, {"float32": Verdict.PASS})
+    made = made_op(name, {"float32": Verdict.PASS})
     return replace(made, inputs=(replace(made.inputs[0], worst_ratio=ratio),))
 
 
 def test_errors_are_drawn_largest_first_on_a_logarithmic_scale_with_the_tolerance() -> None:
     ratios = {"small": 0.0005, "tenth": 0.1, "hundredth": 0.01, "over": 40.0, "at": 1.0}
-    drawn = errors_plot(coverage(*(with_ratio(name, ratio) for name, ratio in ratios.items())))
+    drawn = errors_plot(made_coverage(*(with_ratio(name, ratio) for name, ratio in ratios.items())))
     assert re.findall(r"a &amp; b/(\w+)<", drawn) == ["over", "at", "tenth", "hundredth", "small"]
     at, tenth, hundredth, small = (int(x) for x in re.findall(r'<circle cx="(\d+)"', drawn))
     assert abs((at - tenth) - (tenth - hundredth)) <= 1

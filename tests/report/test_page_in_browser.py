@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from browser import Browser, browser, path_of_browser
-from pages import repairs_of_them, results_of_every_kind, written_page
+from made_coverage import FOUND
+from made_explanations import WRONG, made_explanation
+from pages import SAID, repairs_of_them, results_of_every_kind, written_page
+
+from gradaudit.report.page.coverage_page import coverage_html
+from gradaudit.report.page.explain_page import explanation_html
 
 if path_of_browser() is None:
     pytest.skip("there is no Chromium here", allow_module_level=True)
@@ -121,16 +127,31 @@ def test_without_a_script_everything_is_there_but_the_filters(chromium: Browser,
     assert chromium.see("document.querySelector('.gradient figure').checkVisibility()") is True
 
 
+@pytest.fixture(scope="module", name="pages")
+def _pages(page: Path) -> dict[str, Path]:
+    """The page of a run, of an explanation and of a coverage."""
+    explained, covered = page.with_name("explained.html"), page.with_name("covered.html")
+    wrong = made_explanation(replace(WRONG, message=SAID, shape=(3, 4)))
+    explained.write_text(explanation_html(wrong, 10), encoding="utf-8")
+    covered.write_text(coverage_html(FOUND), encoding="utf-8")
+    return {"run": page, "explanation": explained, "coverage": covered}
+
+
+KINDS = ("run", "explanation", "coverage")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [1280, 400])
-def test_nothing_is_wider_than_the_screen(chromium: Browser, page: Path, width: int) -> None:
-    chromium.open(page, width=width)
+def test_nothing_is_wider_than_the_screen(chromium: Browser, pages: dict[str, Path], kind: str, width: int) -> None:
+    chromium.open(pages[kind], width=width)
     chromium.see("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     assert chromium.see("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_fault(chromium: Browser, page: Path, dark: bool) -> None:
-    chromium.open(page, dark=dark)
+@pytest.mark.parametrize(("kind", "dark"), [("run", False), ("run", True), ("explanation", True), ("coverage", False)])
+def test_axe_finds_no_fault(chromium: Browser, pages: dict[str, Path], kind: str, dark: bool) -> None:
+    chromium.open(pages[kind], dark=dark)
+    assert (chromium.complaints, chromium.foreign_requests) == ([], [])
     chromium.see("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     chromium.see((files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8") + ";0")
     found = chromium.see("axe.run().then(found => found.violations)")
