@@ -32,7 +32,9 @@ def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Proble
     for problem in problems:
         typer.echo(written(problem), err=True)
     count = len(problems)
-    typer.echo(f"{count} problem{'s' if count != 1 else ''} in the specs; nothing was audited", err=True)
+    settings = {problem.location.file.name for problem in problems} == {"pyproject.toml"}
+    where = "settings" if settings else "specs"
+    typer.echo(f"{count} problem{'s' if count != 1 else ''} in the {where}; nothing was audited", err=True)
     raise typer.Exit(EXIT_USAGE) from None
 
 

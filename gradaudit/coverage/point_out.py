@@ -87,7 +87,7 @@ def _in_file(
     for one in found.passes:
         if fits(one):
             return one, file
-    known = [f"{one.line}: {one.name}" for one in found.passes]
+    known = [f"{one.name} in line {one.line}" for one in found.passes]
     hint = nearest(word, [one.name for one in found.passes])
     there = f"; there are {', '.join(known)}" if known else "; there is none in the file"
     raise NoSuchPassError(f"{file} has no backward pass of {said}{hint or there}")

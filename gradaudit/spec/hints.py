@@ -1,10 +1,12 @@
-"""What was meant by a value that YAML reads as another: ``3``, ``3x4`` or ``(3, 4)`` where a list stands."""
+"""What was meant by a value that YAML reads as another: ``3``, ``3x4`` or ``(3, 4)`` where a list stands, and more."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from gradaudit.spec.source import KeyPath
 
 SEPARATED = re.compile(r"\(?\s*(-?[\d.e+-]+(?:\s*[,x ]\s*-?[\d.e+-]+)*)\s*,?\s*\)?")
 """Numbers as people write a shape or a range outside YAML."""
@@ -16,6 +18,24 @@ def meant_list(found: Any) -> str:
         return ""
     match = SEPARATED.fullmatch(str(found))
     return f"; did you mean [{', '.join(re.split(r'[,x ]+', match[1].replace(' ,', ',')))}]?" if match else ""
+
+
+def meant_function(found: Any) -> str:
+    """Return ``"; did you mean 'ops:relu'?"`` for the dotted path ``ops.relu``, or an empty string."""
+    dotted = isinstance(found, str) and re.fullmatch(r"[A-Za-z_][\w.]*\.[A-Za-z_]\w*", found)
+    return f"; did you mean '{':'.join(found.rsplit('.', 1))}'?" if dotted else ""
+
+
+def meant_mapping(path: KeyPath, found: Any) -> str:
+    """Return ``"; did you mean {shape: [3, 4]}?"`` for a list of numbers that stands for an input, or an empty string.
+
+    Args:
+        path: where it stands.
+        found: what stands there.
+
+    """
+    numbers = isinstance(found, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in found)
+    return f"; did you mean {{shape: {found}}}?" if numbers and len(path) > 1 and path[-2] == "inputs" else ""
 
 
 def torn(mapping: Any) -> dict[str, str]:

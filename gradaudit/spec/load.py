@@ -16,7 +16,7 @@ from gradaudit.spec.allowed import within
 from gradaudit.spec.case import Case, Location
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
-from gradaudit.spec.hints import meant_list, torn
+from gradaudit.spec.hints import meant_function, meant_list, meant_mapping, torn
 from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
 from gradaudit.spec.project import DEFAULT_SPECS
 from gradaudit.spec.select import SelectionError, Selector
@@ -199,17 +199,23 @@ def _problem(source: Document, kind: Kind, detail: ErrorDetails) -> Problem:
             if not message.startswith("found"):
                 message += f", found {_shown(found)}"
         case "string_pattern_mismatch":
-            message = f"found {_shown(found)}, expected {_PATTERNS.get(context['pattern'], context['pattern'])}"
+            wanted = _PATTERNS.get(context["pattern"], context["pattern"])
+            message = f"found {_shown(found)}, expected {wanted}"
+            message += meant_function(found) if wanted == FUNCTION else ""
         case "list_type":
             found = torn(_at(source.data, path[:-1])).get(str(path[-1]), found)
             message = f"expected a list, found {_shown(found)}{meant_list(found)}"
+        case "model_type":
+            message = f"expected a mapping, found {_shown(found)}{meant_mapping(path, found)}"
         case _:
             message = f"{_expectation(detail)}, found {_shown(found)}"
     return Problem(source.locate(path, key="[key]" in detail["loc"]), f"{_dotted(path)}: {message}")
 
 
+FUNCTION = "module:function"
+
 _PATTERNS = {
-    r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$": "module:function",
+    r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$": FUNCTION,
     r"^[\w.+=-]+$": "a name of letters, digits and . + = - _",
     r"^[\w.-]+$": "a name of letters, digits and . - _",
     PLACE: "a place in a layer, such as W, params['W'] or weight.data",
@@ -222,7 +228,6 @@ _TYPES = {
     "float_type": "a number",
     "int_type": "a whole number",
     "list_type": "a list",
-    "model_type": "a mapping",
     "string_type": "a string",
 }
 """What pydantic's errors of the wrong type say to someone who writes YAML."""

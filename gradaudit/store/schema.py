@@ -109,7 +109,7 @@ MIGRATIONS = (
 
 VERSION = len(MIGRATIONS)
 
-UNRECORDED = "nothing was recorded yet; 'gradaudit run' records what it audits, from this folder or a project's"
+UNRECORDED = "nothing was recorded yet; 'gradaudit run', in this folder, records what it audits"
 """What is said where someone asks for what nobody recorded."""
 
 

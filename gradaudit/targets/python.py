@@ -102,9 +102,15 @@ class PythonOp:
         try:
             return self._answers(arguments, upstream, inputs)
         except OpError as error:
-            if self.counted is not None or len(upstream) < 2 or "upstream" not in self.args:
+            if not (advice := self.advice(upstream)):
                 raise
-            raise OpError(f"{error}\n  {SEVERAL.format(len(upstream))}", error.finding) from None
+            raise OpError(f"{error}\n  {advice}", error.finding) from None
+
+    def advice(self, upstream: Sequence[Array]) -> str:
+        """Return what to write where backward may not know that its upstream is a tuple; nothing where it must."""
+        if self.counted is not None or len(upstream) < 2 or "upstream" not in self.args:
+            return ""
+        return SEVERAL.format(len(upstream))
 
     def _answers(
         self, arguments: Sequence[Any], upstream: tuple[Array, ...], inputs: Mapping[str, Array]
@@ -163,7 +169,8 @@ SEVERAL = (
     "forward returned {} floating outputs, so upstream is a tuple of as many; where only the first has a gradient, "
     "write 'outputs: {{differentiable: [0]}}' under target"
 )
-"""What is said beside an error of backward's where an upstream that it does not know may be why."""
+"""What is said beside an error of backward's or a gradient of another shape, where an upstream that it does not know
+may be why."""
 
 
 def cache_of(members: Sequence[Any], counted: tuple[int, ...] | None) -> Any:

@@ -365,7 +365,7 @@ class TestInit:
         [
             ("powers:cub", "did you mean 'cube'?"),
             ("nothing:f", "no source of a module 'nothing'"),
-            ("powers.py:1", "there are 6: square_backward, 14: cube_backward"),
+            ("powers.py:1", "there are square_backward in line 6, cube_backward in line 14"),
             ("gone.py:3", "there is no file 'gone.py'"),
             ("powers", "neither module:function nor file:line"),
         ],

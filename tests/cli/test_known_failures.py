@@ -11,6 +11,8 @@ import pytest
 from commands import UNDECIDED, spec, write_project
 from typer.testing import Result
 
+from gradaudit.guides import guide
+
 Command = Callable[..., Result]
 
 PRODUCT = """
@@ -66,6 +68,19 @@ def test_a_code_base_is_adopted_by_one_command(gradaudit: Command, adopted: Path
     assert "\n21 known failures of known.json\n" in ended.stdout
     assert "mismatch" not in ended.stdout
     assert ended.stdout.splitlines()[-1].startswith("23 gradients, 12 ops, 22 cases: 2 pass, 21 fail (21 as expected)")
+
+
+def test_the_commands_of_the_guide_adopt_a_code_base(gradaudit: Command, project: Path) -> None:
+    (project / "my_package").mkdir()
+    source = "def product_forward(x, w):\n    return x * w\n\n\n"
+    source += "def product_backward(grad_output, x, w):\n    return 2 * grad_output * w, grad_output * x\n"
+    (project / "my_package" / "ops.py").write_text(source)
+    shell = re.findall(r"^```sh\n(.*?)^```", guide("adopting").text, re.MULTILINE | re.DOTALL)
+    adopt, audit = ([line.partition("#")[0].split() for line in text.splitlines()] for text in shell[:2])
+    for _, *arguments in adopt:
+        assert gradaudit(*arguments).exit_code == 0
+    assert "1 known failure of known.json" in gradaudit(*audit[0][1:]).stdout
+    assert [entry["input"] for entry in json.loads(Path("known.json").read_text())["known"]] == ["x"]
 
 
 def test_a_new_failure_fails_and_is_listed_alone(gradaudit: Command, adopted: Path) -> None:

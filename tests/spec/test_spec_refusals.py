@@ -99,6 +99,11 @@ WRONG_VALUES = {
         "found 'g'",
         "expected module:function",
     ),
+    "a function by its dotted path": (
+        spec(head="op: gelu\ntarget: {forward: ▸m.f, backward: m:g}\n"),
+        "found 'm.f'",
+        "expected module:function; did you mean 'm:f'?",
+    ),
     "args a word": (
         spec(head="op: gelu\ntarget: {forward: m:f, backward: {call: m:g, args: ▸x}}\n"),
         "found 'x'",
@@ -117,6 +122,11 @@ WRONG_VALUES = {
     "inputs a list": (f"{HEAD}inputs: ▸[x]\n", "found ['x']", "expected a mapping"),
     "input nothing": (spec("x: ▸~"), "found nothing", "expected a mapping"),
     "shape a number": (spec("x: {shape: ▸3}"), "found 3", "expected a list, found 3; did you mean [3]?"),
+    "shape alone": (
+        spec("x: ▸[3, 4]"),
+        "found [3, 4]",
+        "expected a mapping, found [3, 4]; did you mean {shape: [3, 4]}?",
+    ),
     "shape in words": (spec("x: {shape: ▸3x4}"), "found '3x4'", "did you mean [3, 4]?"),
     "shape in parentheses": (spec("x: {shape: ▸(3, 4)}"), "found '(3, 4)'", "did you mean [3, 4]?"),
     "shape of Python's in a block": (f"{HEAD}inputs:\n  x:\n    shape: ▸(3,)\n", "found '(3,)'", "did you mean [3]?"),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gradaudit
 from gradaudit.targets.op import OpError
 from gradaudit.targets.python import PythonOp
 
@@ -317,6 +318,13 @@ class TestSeveralOutputsThatNobodyChoseFrom:
         assert "backward returned 3 gradients; expected 1 (x)" in said
         assert "forward returned 2 floating outputs, so upstream is a tuple of as many" in said
         assert "write 'outputs: {differentiable: [0]}' under target" in said
+
+    def test_a_gradient_of_another_shape_is_told_of_with_the_key(self) -> None:
+        """A tuple of arrays in an expression of NumPy's is one array with an axis more."""
+        made = gradaudit.op(lambda x: (x * x, x**3), lambda u, x: u * x)
+        (result,) = gradaudit.check(made, X).results
+        assert "the gradient of x has shape (2, " in result.message
+        assert "write 'outputs: {differentiable: [0]}' under target" in result.message
 
     def test_nothing_of_it_where_the_spec_chose(self) -> None:
         assert "outputs: {differentiable" not in self.fails(counted=(0,))

@@ -31,7 +31,7 @@ from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_trian
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.judging import WORTHLESS
-from gradaudit.results import Result, Verdict
+from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.op import OpError
 
 MOST_IN_A_TABLE = 512
@@ -60,7 +60,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dic
     claimed: dict[str, Array] = {}
     for name in subject.case.audited:
         x, gradient = subject.inputs[name], subject.gradients.get(name)
-        broken = broken_contract(name, x, gradient, answered=name in subject.gradients)
+        broken = _advised(subject, broken_contract(name, x, gradient, answered=name in subject.gradients))
         if broken is None and gradient is not None:
             claimed[name] = gradient
         found = [broken] if broken else flaws(name, x, gradient)
@@ -76,6 +76,13 @@ def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dic
     for name in list(claimed)[:1]:
         results[name] = replace(results[name], evaluations=results[name].evaluations + opening)
     return list(results.values()), point, seen
+
+
+def _advised(subject: Subject, broken: Finding | None) -> Finding | None:
+    """Add to a broken contract what the op knows that may be why."""
+    advise = getattr(subject.op, "advice", None)
+    advice = advise(subject.upstream) if broken and advise else ""
+    return replace(broken, message=f"{broken.message}\n  {advice}") if broken and advice else broken
 
 
 def _as_triangles(subject: Subject, made: Audited) -> Audited:
