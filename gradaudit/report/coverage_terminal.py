@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,8 +27,11 @@ from gradaudit.results import Verdict
 SHOWN_MISSING = 50
 """Backward passes without a spec that are listed; the page lists them all."""
 
-UNBOUNDED = 10_000
-"""Columns of a console on which no table is cut."""
+GAP = 2
+"""Columns between two of a table."""
+
+WRAPPED = ("Inputs", "Verdicts")
+"""Columns of the table of ops whose cells may take several lines."""
 
 FULL, HALF = 100, 50
 """Percentages from which coverage is green, and yellow."""
@@ -44,11 +47,11 @@ def print_coverage(coverage: Coverage, console: Console) -> None:
         console.print()
         console.print(_op_table(coverage.ops, console))
     for line in _lists(coverage):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=not console.file.isatty())
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for heading in headings:
         right = heading.endswith(":")
         # A name that is too long goes on in the next line: what is cut cannot be looked for.
@@ -81,17 +84,26 @@ def _op_table(ops: Sequence[OpCoverage], console: Console) -> Table:
     """Return a row for each op, without the columns that leave no room for names where the console is narrow."""
     extra = thoroughness_headings(ops)
     rows = [_op_cells(op, extra) for op in ops]
-    shown = list(rows[0])
-    for dropped in (None, "Missed:", "Error/tol.:", "Findings", *extra, "Cases:", "Audited"):
-        shown = [heading for heading in shown if heading != dropped]
-        table = _table(*shown)
-        table.columns[0].no_wrap = True
-        for row in rows:
-            table.add_row(*(row[heading] for heading in shown))
-        if Measurement.get(console, console.options.update(max_width=UNBOUNDED), table).minimum <= console.width:
-            return table
+    for without in ({None}, {"Inputs"}):  # names of parameters may be longer than all the rest
+        for dropped in (None, "Missed:", "Error/tol.:", "Findings", *extra, "Cases:", "Audited"):
+            without = {*without, dropped}
+            shown = [heading for heading in rows[0] if heading not in without]
+            table = _table(*shown)
+            for heading, column in zip(shown, table.columns, strict=True):
+                column.no_wrap = heading not in WRAPPED
+            for row in rows:
+                table.add_row(*(row[heading] for heading in shown))
+            if sum(_least_width(heading, rows) + GAP for heading in shown) - GAP <= console.width:
+                return table
     table.columns[0].no_wrap = False
     return table
+
+
+def _least_width(heading: str, rows: Sequence[Mapping[str, Text | str]]) -> int:
+    """Return the width of a column below which words are broken, or lines where those stay whole."""
+    texts = [heading.removesuffix(":"), *(str(row[heading]) for row in rows)]
+    parts = [part for text in texts for part in (text.split() if heading in WRAPPED else [text])]
+    return max(map(cell_len, parts), default=0)
 
 
 def _op_cells(op: OpCoverage, extra: Sequence[str]) -> dict[str, Text | str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -319,6 +320,21 @@ def test_names_are_whole_in_eighty_columns(gradaudit: Command, powers: Path, mon
         assert (f"m/{name}" in text) == whole
         assert f"m/{name}"[:40] in text
         assert ("Error/tol." in text) == (width == 200)
+
+
+def test_parameters_make_room_for_names(gradaudit: Command, powers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = {f"blocks_0_attention_query_weight_{k}": {"shape": [3]} for k in range(2)}
+    spec = {"op": "an_op_whose_name_takes_half_of_a_line_or_so", "module": "m", "inputs": inputs}
+    (powers / "wide.py").write_text("def f(a, b):\n    return a * b\n\n\ndef g(u, a, b):\n    return u * b, u * a\n")
+    spec["target"] = {"forward": "wide:f", "backward": "wide:g"}
+    (powers / "specs" / "long.yaml").write_text(yaml.safe_dump(spec))
+    gradaudit("run", "-q")
+    monkeypatch.setattr("gradaudit.report.console.WIDE", 80)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = gradaudit("coverage", "--no-output").stdout.splitlines()
+    (row,) = (line for line in lines if line.startswith(f"m/{spec['op']}"))
+    assert re.fullmatch(r"\S+ +pass +1 +\d{4}-\d\d-\d\d \d\d:\d\d *", row)
+    assert not any("attention_query" in line for line in lines)
 
 
 class TestInit:

@@ -41,6 +41,12 @@ class TestTheTerminal:
     def test_has_room_for_it_in_80_columns(self, result: Result) -> None:
         assert max(map(len, terminal_text(made_explanation(result)).splitlines())) <= 80
 
+    def test_shows_every_column_whole_beside_long_names(self, result: Result) -> None:
+        named = replace(result, case="in_the_middle_axis_counted_from_the_end")
+        lines = terminal_text(made_explanation(named)).splitlines()
+        (header,) = (line for line in lines if line.lstrip().startswith("Case ") and "Verdict" in line)
+        assert header.endswith("Resolution  Forwards")
+
     def test_gets_no_escapes_without_colour(self, result: Result) -> None:
         assert "\x1b" not in terminal_text(made_explanation(result))
 

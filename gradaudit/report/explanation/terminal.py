@@ -21,6 +21,12 @@ MARGIN = "  "
 MAX_NAME = 24
 """Columns that the first column of a table has at least where its names need them."""
 
+MIN_NAME = 8
+"""Columns that it has at least however little room the others leave."""
+
+GAP = 2
+"""Columns between two of a table."""
+
 MAX_LABEL = 12
 """Columns for the labels of entries; what is longer runs into the text."""
 
@@ -43,7 +49,7 @@ def _rendered(block: Block, width: int) -> RenderableType:
         case Entries(rows):
             return _entries(rows, width)
         case Table():
-            return Padding(_table(block), (0, 0, 0, len(MARGIN)), expand=False)
+            return Padding(_table(block, width - len(MARGIN)), (0, 0, 0, len(MARGIN)), expand=False)
         case Drawing(lines):
             return Text("\n".join(MARGIN + visible(line) if line else "" for line in lines))
         case Code(text):
@@ -82,16 +88,18 @@ def _entries(rows: tuple[tuple[str, str], ...], width: int) -> Text:
     return Text("\n").join(texts)
 
 
-def _table(block: Table) -> rich.table.Table:
-    table = rich.table.Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+def _table(block: Table, width: int) -> rich.table.Table:
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    columns = [[heading, *cells] for heading, *cells in zip(block.header, *block.rows, strict=True)]
+    first, *others = [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
+    room = width - sum(GAP + min(other, MAX_NAME) for other in others)
     for k, heading in enumerate(block.header):
-        widest = max(len(row[k]) for row in (block.header, *block.rows)) if k == 0 else 0
         table.add_column(
             heading,
             justify="right" if k in block.right else "left",
             overflow="fold",
             no_wrap=k in block.right,
-            min_width=min(widest, MAX_NAME),
+            min_width=max(min(first, MAX_NAME, room), MIN_NAME) if k == 0 else None,
         )
     for row in block.rows:
         table.add_row(*(_cell(text) for text in row))
