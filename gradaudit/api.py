@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 MAX_ROWS = 10
 """Rows of a mismatch table, as many as the terminal's report shows."""
 
+MENDING = "<p>To search for the edit that mends it: <code>.explain(repair_seconds=10)</code> of this audit.</p>"
+"""What a notebook says below what is wrong."""
+
 
 def op(
     forward: Callable[..., Any],
@@ -209,7 +212,8 @@ class Audit:
     def _repr_html_(self) -> str:
         from gradaudit.report.notebook import results_html
 
-        return results_html(self.results, self.shapes, MAX_ROWS)
+        wrong = self.case is not None and self.verdict in (Verdict.FAIL, Verdict.ERROR)
+        return results_html(self.results, self.shapes, MAX_ROWS) + (MENDING if wrong else "")
 
 
 def _line(result: Result) -> str:

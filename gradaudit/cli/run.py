@@ -138,7 +138,7 @@ def run(
     if watching:
         from gradaudit.cli.watch import watch
 
-        watch([*(paths or ()), *(specs or ())])
+        watch([*(paths or ()), *(specs or ())], recorded=not no_store)
 
     began = _began(context, jobs)
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew

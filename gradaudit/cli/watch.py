@@ -16,13 +16,16 @@ SUFFIXES = (".py", ".yaml", ".yml", ".toml", ".c", ".h", ".cc", ".cpp", ".cu", "
 """Of the files that ops are made of; not of those that runs write."""
 
 
-def watch(given: Sequence[Path]) -> NoReturn:
+def watch(given: Sequence[Path], *, recorded: bool) -> NoReturn:
     """Run the command that this process was called with, and again what is stale whenever a file changes, until Ctrl-C.
 
     Args:
         given: the paths that the command names; folders among them are watched, and the current one.
+        recorded: whether the runs are recorded, which tells what is stale.
 
     """
+    if not recorded:
+        leave("--watch audits what is stale by what was recorded; found --no-store beside it")
     try:
         import watchfiles
     except ImportError:

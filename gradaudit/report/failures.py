@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gradaudit.report import numbers
 from gradaudit.report.mismatch import headline, is_cause, is_unexplained
-from gradaudit.results import Result, Verdict
+from gradaudit.results import Finding, Result, Verdict
 
 UNEXPLAINED = "no simple cause"
 """The cause of a mismatch that looks like nothing known."""
@@ -26,12 +26,12 @@ class Cause:
 
 def cause_of(result: Result) -> Cause:
     """Return the first thing to look at: a likely cause, a finding that fails the case, or the verdict itself."""
-    ranked = sorted(result.findings, key=lambda finding: (not is_cause(finding), not finding.fails))
-    telling = [finding for finding in ranked if is_cause(finding) or finding.fails]
+    telling = _telling(result)
+    ranked = telling or result.findings
     if is_unexplained(result):
         return Cause(UNEXPLAINED, f"{result.wrong:,} of {result.size:,} indices wrong")
-    if result.verdict is Verdict.FAIL and (telling or ranked):
-        return Cause((telling or ranked)[0].code, (telling or ranked)[0].message)
+    if result.verdict is Verdict.FAIL and ranked:
+        return Cause(ranked[0].code, ranked[0].message)
     if result.verdict is Verdict.ERROR and telling:
         return Cause(telling[0].code, telling[0].message)
     message = result.message or next((finding.message for finding in ranked), "")
@@ -53,21 +53,26 @@ class Failure:
 
 
 def gathered(results: Sequence[Result]) -> list[Failure]:
-    """Return the failures among the results of one op: one for those that differ in case and dtype only.
+    """Return the failures among the results of one op: one for those that have the same cause in several cases.
 
-    Inputs that fail alike in the same cases share one.
+    Inputs that fail alike in the same cases share one. The case that stands for all is one with the most findings.
     """
     found: dict[tuple[object, ...], Failure] = {}
-    for result in results:
+    for result in sorted(results, key=lambda result: -len(_telling(result))):
         if not result.expected:
-            codes = tuple(finding.code for finding in result.findings)
-            key = (result.verdict, codes, result.input if result.mismatches else result.message)
+            key = (result.verdict, cause_of(result).code, result.input if result.mismatches else result.message)
             failure = found.setdefault(key, Failure(result))
             if result.input not in failure.first.input.split(", "):
                 failure.first = replace(failure.first, input=f"{failure.first.input}, {result.input}")
             if (name := f"{result.case}[{result.dtype}]") not in failure.ids:
                 failure.ids.append(name)
     return list(found.values())
+
+
+def _telling(result: Result) -> list[Finding]:
+    """Return the findings of a result that say why it is wrong, likely causes first."""
+    ranked = sorted(result.findings, key=lambda finding: not is_cause(finding))
+    return [finding for finding in ranked if is_cause(finding) or finding.fails]
 
 
 def in_a_line(failure: Failure) -> str:

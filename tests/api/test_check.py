@@ -269,6 +269,7 @@ class TestWhatIsShown:
         assert {"a<b>&c", "fail", "2", "20 of 20", "wrong-subset"} <= set(page.text.splitlines())
         assert "1, 2: " in page.text
         assert "likely cause: \nwrong-subset\n" in page.text
+        assert ".explain(repair_seconds=10)" in page.text
         assert re.search(r"difference over tolerance:\s+right\s+1\s+10\s+100\s+1,000\s+10,000 and more", page.text)
 
     def test_in_a_notebook_what_has_no_simple_cause_says_so(self) -> None:

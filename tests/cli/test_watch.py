@@ -43,3 +43,10 @@ def test_without_the_package_it_says_how_to_install_it(gradaudit, project: Path,
     told = gradaudit("run", "--watch")
     assert told.exit_code == 2
     assert told.stderr == "--watch needs the package watchfiles: pip install 'gradaudit[watch]'\n"
+
+
+def test_without_a_store_there_is_nothing_to_go_by(gradaudit, project) -> None:
+    write_project(project, spec("right"))
+    told = gradaudit("run", "--watch", "--no-store")
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert "found --no-store beside it" in told.stderr

@@ -218,6 +218,16 @@ class TestManyFailures:
         assert text.count("gradient mismatch w.r.t.") == 2
         assert "  shifted, 1 more  norm w.r.t. x, w: by one\n" in text
 
+    def test_of_one_cause_are_shown_once_with_all_that_was_found(self, written, mismatch, result) -> None:
+        cause = Finding("missing-term", "a term", {"explained": 1.0})
+        more = Finding("nonlinear-upstream", "not linear", {})
+        plain = result("fail", [mismatch()], findings=(cause,))
+        rich = result("fail", [mismatch()], findings=(cause, more), dtype="float64")
+        text = written([plain, rich])
+        assert text.count("gradient mismatch w.r.t.") == 1
+        assert "Likewise:   default[float32]" in text
+        assert "nonlinear-upstream" in text
+
     def test_a_few_are_shown_with_shorter_tables(self, written, many) -> None:
         text = written(many[:7], width=80)
         assert text.count("gradient mismatch w.r.t. x") == 2
