@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -25,19 +27,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(explain)
-app.command()(guide)
-app.command()(coverage)
-app.command()(mutate)
-app.command()(lint)
-app.command()(init)
-app.command()(record)
-app.command()(merge)
-app.command()(history)
-app.command()(diff)
-app.command("open")(open_page)
-app.command()(schema)
+
+
+def _help(command: Callable[..., None]) -> str:
+    """Return a docstring as the help of a command: each paragraph on one line, and brackets that are no markup."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(text.split()) for text in paragraphs).replace("[", "\\[")
+
+
+NAMES = {open_page: "open"}
+"""Of the commands that are not called as their functions are."""
+
+for command in (run, explain, guide, coverage, mutate, lint, init, record, merge, history, diff, open_page, schema):
+    app.command(NAMES.get(command), help=_help(command))(command)
 
 
 def _print_version(asked: bool) -> None:

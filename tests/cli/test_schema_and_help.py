@@ -92,6 +92,16 @@ def test_help_names_the_commands_and_their_options(gradaudit) -> None:
     assert "module/op::case[dtype]" in "".join(text.split()).replace("│", "")
 
 
+def test_help_is_prose_in_whole_lines(gradaudit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    told = " ".join(gradaudit("coverage", "--help").stdout.split())
+    assert "whose pyproject.toml has a table [tool.gradaudit], or where its folder exists already." in told
+    assert "what A did not audit included, 2 where there are no such runs" in " ".join(
+        line.strip() for line in gradaudit("diff", "--help").stdout.splitlines()
+    )
+    assert "\n such runs." not in gradaudit("diff", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "typer_s_own"),
     [
