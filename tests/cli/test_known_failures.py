@@ -137,6 +137,14 @@ def test_reports_for_machines_take_known_failures_for_expected(gradaudit: Comman
     assert 'failures="0"' in Path("out.xml").read_text()
 
 
+def test_shards_carry_what_is_known_into_their_merge(gradaudit: Command, adopted: Path) -> None:
+    for part in ("1", "2"):
+        gradaudit("run", "--shard", f"{part}/2", "--json", f"{part}.json", "--no-store")
+    ended = gradaudit("merge", "1.json", "2.json")
+    assert ended.exit_code == 0
+    assert "2 pass, 21 fail (21 as expected)" in ended.stdout
+
+
 def test_the_store_keeps_what_was_found(gradaudit: Command, adopted: Path) -> None:
     shown = gradaudit("history", "op0").stdout
     assert "2 fail" in shown
