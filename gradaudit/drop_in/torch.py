@@ -12,6 +12,7 @@ from torch.autograd.gradcheck import GradcheckError
 
 from gradaudit.api import Audit, GradientMismatch, check
 from gradaudit.drop_in.arguments import argument_names, bound, signature_names
+from gradaudit.drop_in.forward_batched import pushing_two
 from gradaudit.drop_in.recognise import positional
 from gradaudit.drop_in.settings import function_of, tolerance_number
 from gradaudit.framework_ops import name_of, torch_op
@@ -57,7 +58,7 @@ def gradcheck(
         check_undefined_grad: whether a function of several outputs is also audited with each output alone.
         check_grad_dtypes: of no effect: a gradient of another dtype than its input's always fails.
         check_batched_grad: whether gradients of several upstreams at once, by ``vmap``, are audited too.
-        check_batched_forward_grad: must be False.
+        check_batched_forward_grad: whether forward mode of several tangents at once, by ``vmap``, is audited too.
         check_forward_ad: whether forward mode is audited too.
         check_backward_ad: whether reverse mode is audited.
         fast_mode: whether to search for wrong indices from the start; else that is done where an input is large.
@@ -74,8 +75,6 @@ def gradcheck(
         ValueError: where no tensor requires a gradient, or an argument is none of those that there are.
 
     """
-    if check_batched_forward_grad:
-        raise ValueError("check_batched_forward_grad: gradaudit audits no forward mode under vmap; leave it out")
     modes: dict[Mode, bool] = {
         "reverse": check_backward_ad,
         "forward": check_forward_ad,
@@ -83,7 +82,11 @@ def gradcheck(
     }
     called = _called(func, inputs, atol, rtol, fast_mode=fast_mode)
     tolerance_number("nondet_tol", nondet_tol)
-    return _passes(called, modes, nondet_tol, alone=check_undefined_grad, raises=raise_exception)
+    passes = _passes(called, modes, nondet_tol, alone=check_undefined_grad, raises=raise_exception)
+    if not (passes and check_batched_forward_grad) or called.has_no_graph:
+        return passes
+    batched = replace(called, function=pushing_two(called.function), name=f"{called.name}, two tangents at once")
+    return _passes(batched, {"forward": True, "reverse": False}, nondet_tol, alone=False, raises=raise_exception)
 
 
 def gradgradcheck(
