@@ -35,11 +35,23 @@ def _help(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(text.split()) for text in paragraphs).replace("[", "\\[")
 
 
-NAMES = {open_page: "open"}
-"""Of the commands that are not called as their functions are."""
-
-for command in (run, explain, guide, coverage, mutate, lint, init, record, merge, history, diff, open_page, schema):
-    app.command(NAMES.get(command), help=_help(command))(command)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    run,
+    explain,
+    guide,
+    coverage,
+    mutate,
+    lint,
+    init,
+    record,
+    merge,
+    history,
+    diff,
+    open_page,
+    schema,
+)
+for command in COMMANDS:
+    app.command("open" if command is open_page else None, help=_help(command))(command)
 
 
 def _print_version(asked: bool) -> None:
