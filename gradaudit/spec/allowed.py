@@ -98,9 +98,10 @@ def _makes_function(
             )
         case ast.Assign(value=ast.Lambda()) | ast.AnnAssign(value=ast.Lambda()):
             return not rest
-        case ast.Assign(targets=[ast.Name(id=own)], value=ast.Name() | ast.Attribute() as value):
+        case ast.Assign(value=ast.Name() | ast.Attribute() as value):
+            own = {target.id for target in statement.targets if isinstance(target, ast.Name)}
             named = ast.unparse(value)
-            return not rest and not _trouble(f"{module}:{named}", modules, allow, {*known, own})
+            return not rest and not _trouble(f"{module}:{named}", modules, allow, known | own)
         case _:
             return False
 

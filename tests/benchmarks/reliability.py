@@ -30,6 +30,7 @@ from test_isolation import HONEST, RUDE  # noqa: E402 (the same rude ops that th
 
 from gradaudit.engine.events import CaseFinished, Event  # noqa: E402
 from gradaudit.engine.run import run_specs  # noqa: E402
+from gradaudit.results import Verdict  # noqa: E402
 from gradaudit.spec.errors import SpecError  # noqa: E402
 from gradaudit.spec.load import load_specs  # noqa: E402
 
@@ -97,6 +98,10 @@ def rude_modules() -> Iterator[tuple[str, str, str]]:
         )
 
 
+TIMEOUT = 10.0
+"""Seconds that an op may take: many rude ones take all of them, and no honest one on a busy machine."""
+
+
 def document(op: str, module: str, backward: str = "backward") -> dict[str, Any]:
     target = {"forward": f"{module}:forward", "backward": f"{module}:{backward}"}
     return {"op": op, "target": target, "inputs": {"x": {"shape": [3], "range": [0.5, 1.5]}}}
@@ -122,9 +127,12 @@ def beside_honest_ones(jobs: int) -> tuple[int, int, int, Counter[str]]:
 
         def emit(event: Event) -> None:
             if isinstance(event, CaseFinished):
-                ends[event.results[0].op] = str(event.results[0].verdict)
+                (result,) = event.results
+                ends[result.op] = str(result.verdict)
+                if result.op.startswith(("right.", "wrong.")) and result.verdict is Verdict.ERROR:
+                    print(f"{result.op}: {result.message}")
 
-        run_specs(load_specs([folder]), emit, jobs=jobs, timeout=3)
+        run_specs(load_specs([folder]), emit, jobs=jobs, timeout=TIMEOUT)
     honest = {op: verdict for op, verdict in ends.items() if op.startswith(("right.", "wrong."))}
     changed = [op for op, verdict in honest.items() if verdict != ("pass" if op.startswith("right.") else "fail")]
     return kinds, len(honest), len(changed), Counter(v for op, v in ends.items() if op not in honest)

@@ -32,7 +32,7 @@ class Doubled(Base):
     def backward(ctx, u):
         return 2 * u
 
-doubled = Doubled.apply
+doubled = again = Doubled.apply
 twice = lambda x: 2 * x
 renamed = os.system
 made = partial(os.system)
@@ -69,6 +69,7 @@ def loaded(folder: Path, target: str, *allow: str) -> Path:
         "package.ops:Layer.forward",
         "package.ops:Doubled.apply",
         "package.ops:doubled",
+        "package.ops:again",
         "package.ops:twice",
     ],
 )
