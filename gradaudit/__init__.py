@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradaudit.api import Audit, GradientMismatch, check, op, process_op
     from gradaudit.drop_in.jax import check_grads
     from gradaudit.drop_in.torch import gradcheck, gradgradcheck
+    from gradaudit.explain.point import point
     from gradaudit.framework_ops import autograd_op, jax_op, tinygrad_op, torch_op
     from gradaudit.model_check import check_flow
 
@@ -26,6 +27,7 @@ __all__ = [
     "gradgradcheck",
     "jax_op",
     "op",
+    "point",
     "process_op",
     "tinygrad_op",
     "torch_op",
@@ -35,6 +37,7 @@ _HOMES = {
     **dict.fromkeys(("Audit", "GradientMismatch", "check", "op", "process_op"), "gradaudit.api"),
     **dict.fromkeys(("autograd_op", "jax_op", "tinygrad_op", "torch_op"), "gradaudit.framework_ops"),
     **dict.fromkeys(("gradcheck", "gradgradcheck"), "gradaudit.drop_in.torch"),
+    "point": "gradaudit.explain.point",
     "check_flow": "gradaudit.model_check",
     "check_grads": "gradaudit.drop_in.jax",
 }

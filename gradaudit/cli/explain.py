@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -18,19 +18,20 @@ from gradaudit.cli.options import Dtypes, Html, MaxRows
 if TYPE_CHECKING:
     from gradaudit.explain.explanation import Explanation
     from gradaudit.report.files import AtomicFile
+    from gradaudit.spec.project import Project
 
 FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 
 
 def explain(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="OP|CODE",
+            metavar="[OP|CODE]",
             help="The name of an op, of a function of its own or of a model; the code of a finding, a lint rule.",
             autocompletion=ops_and_codes,
         ),
-    ],
+    ] = None,
     case: Annotated[str | None, typer.Option(metavar="NAME", help="Only this case of the op.")] = None,
     specs: Annotated[
         list[Path] | None, typer.Option("--specs", help="Spec files or folders; repeatable; default: the project's.")
@@ -48,6 +49,12 @@ def explain(
     html: Html = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: MaxRows = 10,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All there is: tables, maps, curves, what was audited and how tightly.")
+    ] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Every op that did not end as expected when it was last recorded.")
+    ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that mends it.")] = False,
     fix_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for that search.")] = 20.0,
     write: Annotated[
@@ -55,9 +62,10 @@ def explain(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --write: do not ask.")] = False,
 ) -> None:
-    """Explain an op: what was audited, where it is wrong, how sure that is, what to do; or what a code or rule means.
+    """Explain an op: where it is wrong, why, what mends it; or what a code or rule means.
 
-    Of a model, its graph is drawn with the size of each gradient and where it is cut, and how it learned.
+    That is a screen; with --all come tables, maps, how sure the numerical gradient is, and what was audited. Of a
+    model, its graph is drawn then with the size of each gradient and where it is cut, and how it learned.
 
     Exits as run does: 0 where every case ends as its spec expects, 1 where any does not, 2 for a wrong spec or option.
     """
@@ -71,7 +79,8 @@ def explain(
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs
 
-    if not (case or specs or dtype or plot or html):
+    _refuse_mixtures(name, failed=failed, narrowed=bool(case or plot or html or write))
+    if name and not (case or specs or dtype or plot or html):
         if name in FINDING_CODES:
             return _explain_code(name, finding_page(name).text, format)
         if rule := guide("lint").section(name):
@@ -79,17 +88,19 @@ def explain(
     project = project_settings()
     dtypes = tuple(str(each) for each in dtype) if dtype else None
     overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances, allow=project.allow)
+    seconds = _seconds_for_repairs(fix_seconds, fix=fix, write=write)
+    as_expected = True
     try:
         with one_interrupt():
             files = _files(plot, html, max_rows)
             loaded = load_specs(specs or list(project.specs), overrides)
-            seconds = _seconds_for_repairs(fix_seconds, fix=fix, write=write)
-            with _progress(seconds):
-                explanation = explained(
-                    cases_of(loaded, name, case), jobs=jobs, timeout=timeout, repair_seconds=seconds
-                )
-            if html != "-":
-                _write(explanation, format, max_rows)
+            for op in [name] if name else _failed_last(project, {made.op for made in loaded.cases}):
+                with _progress(seconds):
+                    asked = cases_of(loaded, op, case)
+                    explanation = explained(asked, jobs=jobs, timeout=timeout, repair_seconds=seconds)
+                if html != "-":
+                    _write(explanation, format, max_rows, everything=everything)
+                as_expected &= explanation.as_expected
             if write:
                 _write_repair(explanation, ask=not yes)
             for file, content in files:
@@ -100,7 +111,32 @@ def explain(
         leave(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    raise typer.Exit(0 if explanation.as_expected else EXIT_UNEXPECTED)
+    raise typer.Exit(0 if as_expected else EXIT_UNEXPECTED)
+
+
+def _refuse_mixtures(name: str | None, *, failed: bool, narrowed: bool) -> None:
+    if (name is None) != failed:
+        leave("explain takes an op or a code, or else --failed for every op that failed last")
+    if failed and narrowed:
+        leave("--failed is for whole ops: it goes with none of --case, --plot, --html and --write")
+
+
+def _failed_last(project: Project, known: Container[str]) -> list[str]:
+    """Return the ops among those known that did not end as expected when they were last recorded."""
+    from gradaudit.cli.settings import recorded_in
+    from gradaudit.store.read import latest_records
+    from gradaudit.store.schema import StoreError, open_to_read
+
+    try:
+        with open_to_read(recorded_in(project)) as connection:
+            records = latest_records(connection)
+    except StoreError as error:
+        leave(str(error))
+    ops = dict.fromkeys(record.result.op for record in records if not record.result.expected)
+    found = [op for op in ops if op in known]
+    if not found:
+        typer.echo("nothing failed when it was last recorded")
+    return found
 
 
 def _files(
@@ -185,8 +221,9 @@ def _explain_code(code: str, text: str, form: FormatOption) -> None:
         typer.echo(text if form is FormatOption.markdown else json.dumps({"code": code, "text": text}), nl=False)
 
 
-def _write(explanation: Explanation, form: FormatOption, max_rows: int) -> None:
+def _write(explanation: Explanation, form: FormatOption, max_rows: int, *, everything: bool) -> None:
     from gradaudit.report.console import open_console
+    from gradaudit.report.explanation.brief import brief
     from gradaudit.report.explanation.glyphs import UNICODE, glyphs_for
     from gradaudit.report.explanation.json import document
     from gradaudit.report.explanation.markdown import markdown
@@ -199,4 +236,5 @@ def _write(explanation: Explanation, form: FormatOption, max_rows: int) -> None:
         typer.echo(markdown(page(explanation, UNICODE, max_rows)), nl=False)
     else:
         console = open_console()
-        print_page(page(explanation, glyphs_for(console.encoding), max_rows), console)
+        whole = page(explanation, glyphs_for(console.encoding), max_rows) if everything else brief(explanation)
+        print_page(whole, console)

@@ -8,8 +8,6 @@ from string import Template
 
 from gradaudit.explain.curve import StepCurve
 from gradaudit.spec.case import Case
-from gradaudit.spec.model_targets import ModelTarget
-from gradaudit.spec.op_targets import FrameworkTarget
 from gradaudit.targets import names_to_import
 
 
@@ -32,18 +30,17 @@ def snippet_for(case: Case, name: str, curve: StepCurve) -> str:
         curve: the index, the step, and the dtype that forward is differenced in.
 
     """
+    functions = " and ".join(path.rpartition(":")[2] for path in names_to_import(case.target).values())
+    narrow = "" if curve.dtype in ("float64", "complex128") else ", narrow=True"
     return _SNIPPET.substitute(
         path=repr(str(case.location.file)),
-        dtype=repr(case.dtype),
+        case=repr(case.id),
         seed=case.seed,
-        names=repr((case.op, case.name)),
         input=repr(name),
         index=repr(curve.index),
         step=_step_in_python(curve.chosen_step),
-        **_COMPLETING if isinstance(case.target, (FrameworkTarget, ModelTarget)) else _COMPLETE,
-        functions="\n".join(f"# {path[-1]} is {name}" for path, name in names_to_import(case.target).items()),
-        point="widened(x)" if curve.dtype == "float64" else "x",
-        displacement="1j * displacement" if curve.part == "imaginary" else "displacement",
+        functions=functions,
+        narrow=narrow,
         part=".imag" if curve.part == "imaginary" else ".real" if case.dtype.startswith("complex") else "",
     )
 
@@ -53,54 +50,14 @@ def _step_in_python(step: float) -> str:
     return f"2.0**{exponent - 1}" if mantissa == 0.5 else repr(step)
 
 
-_COMPLETE = {"import_completed": "", "complete": ""}
-
-_COMPLETING = {
-    "import_completed": "from gradaudit.targets.parameters import completed\n",
-    "complete": "case = completed(case, op)\n",
-}
-"""What a snippet adds where a module may bring parameters along."""
-
 _SNIPPET = Template(
     """\
-from pathlib import Path
+import gradaudit
 
-import numpy as np
-
-from gradaudit.checks.gradient.evaluation_point import widened
-from gradaudit.spec.draw import draw_inputs, draw_upstream
-from gradaudit.spec.expand import Overrides
-from gradaudit.spec.load import load_specs
-from gradaudit.targets import open_op
-${import_completed}
-file = Path($path)
-cases = load_specs([file], Overrides(dtypes=($dtype,), seed=$seed)).cases
-names = $names
-case = next(case for case in cases if (case.op, case.name) == names)
-$functions
-op = open_op(case)
-${complete}inputs = draw_inputs(case)
-outputs = op.forward(inputs)
-counted = op.differentiable_outputs(outputs)
-upstream = tuple(
-    draw_upstream(case, k, outputs[k].shape, outputs[k].dtype) for k in counted
-)
-gradient = op.backward(upstream, inputs, outputs)[$input]
-
-index, step = $index, $step
-
-
-def outputs_at(displacement):
-    drawn = draw_inputs(case)
-    point = {name: $point.copy("K") for name, x in drawn.items()}
-    point[$input][index] += $displacement
-    outputs = op.forward(point)
-    return [widened(outputs[k].copy()) for k in counted]
-
-
-changes = zip(upstream, outputs_at(step), outputs_at(-step))
-numerical = sum(np.vdot(widened(u), up - down).real for u, up, down in changes)
-print("analytical:", gradient[index]$part)
-print("numerical: ", numerical / (2 * step))
+at = gradaudit.point($path, $case, seed=$seed)
+# it calls $functions
+index = $index
+print("analytical:", at.gradient($input)[index]$part)
+print("numerical: ", at.difference($input, index, step=$step$narrow)$part)
 """
 )

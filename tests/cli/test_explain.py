@@ -61,7 +61,9 @@ def test_exit_status_is_that_of_a_run(gradaudit, arguments: list[str], status: i
             "cannot plot to a.pdf: found '.pdf', expected a name in .png or .svg",
         ),
         (["explain", "right", "--format", "html"], "--format"),
-        (["explain"], "Missing argument"),
+        (["explain"], "explain takes an op or a code, or else --failed"),
+        (["explain", "right", "--failed"], "explain takes an op or a code, or else --failed"),
+        (["explain", "--failed", "--case", "other"], "--failed is for whole ops"),
         (["guide", "tolerence"], "there is no guide 'tolerence'; did you mean 'tolerance'?"),
         (["guide", "zzz"], "there is no guide 'zzz'; there are adopting, "),
     ],
@@ -75,14 +77,14 @@ def test_usage_errors_name_what_is_there(gradaudit, arguments: list[str], said: 
 
 
 def test_an_op_that_raises_says_where(gradaudit) -> None:
-    text = " ".join(gradaudit("explain", "raising", "-j", "0").stdout.split())
+    text = " ".join(gradaudit("explain", "raising", "-j", "0", "--all").stdout.split())
     assert "backward raised ValueError: no gradient today" in text
     assert "There is no step-size curve: nothing was compared" in text
     assert "gradaudit guide debugging" in text
 
 
 def test_notes_and_expectations_are_told(gradaudit) -> None:
-    text = gradaudit("explain", "known", "-j", "0").stdout
+    text = gradaudit("explain", "known", "-j", "0", "--all").stdout
     assert "Wrong on purpose." in text
     assert text.startswith("known: 1 gradient in 1 case: 1 fail, as its spec expects\n")
     assert "fail (expected)" in text
@@ -105,8 +107,8 @@ def test_the_command_that_is_printed_audits_that_case_alone(gradaudit) -> None:
 
 
 def test_the_snippet_runs_as_printed(gradaudit, project: Path) -> None:
-    text = gradaudit("explain", "wrong", "-j", "0").stdout
-    snippet = text[text.index("from pathlib import Path") :]
+    text = gradaudit("explain", "wrong", "-j", "0", "--all").stdout
+    snippet = text[text.index("import gradaudit\n") :]
     made = subprocess.run(
         [sys.executable, "-c", snippet], capture_output=True, text=True, env=environment(), cwd=project, check=True
     )
@@ -116,7 +118,7 @@ def test_the_snippet_runs_as_printed(gradaudit, project: Path) -> None:
 
 def test_in_a_pipe_it_is_plain_and_80_columns_wide(project: Path) -> None:
     with subprocess.Popen(
-        command("explain", "wrong", "-j", "0"),
+        command("explain", "wrong", "-j", "0", "--all"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -131,7 +133,7 @@ def test_in_a_pipe_it_is_plain_and_80_columns_wide(project: Path) -> None:
 
 def test_ascii_is_enough(project: Path) -> None:
     with subprocess.Popen(
-        command("explain", "wrong", "-j", "0"),
+        command("explain", "wrong", "-j", "0", "--all"),
         stdout=subprocess.PIPE,
         text=True,
         env=environment(PYTHONIOENCODING="ascii"),
@@ -155,7 +157,7 @@ def test_an_op_that_ends_its_process_or_none_at_all_is_explained(gradaudit, proj
 def test_markdown_is_markdown(gradaudit) -> None:
     text = gradaudit("explain", "wrong", "--format", "markdown", "-j", "0").stdout
     assert text.startswith("# wrong: 4 gradients in 4 cases: 4 fail\n")
-    assert "\n```python\nfrom pathlib" in text
+    assert "\n```python\nimport gradaudit" in text
 
 
 def test_a_plot_is_written_beside_the_text(gradaudit, project: Path) -> None:
@@ -218,10 +220,36 @@ def test_guides_are_listed_and_printed(gradaudit) -> None:
 def test_a_page_for_a_browser_beside_the_terminals_or_instead_of_it(gradaudit) -> None:
     found = gradaudit("explain", "wrong", "--html", "out.html", "-j", "0")
     assert found.exit_code == 1
-    assert "What to do next" in found.stdout
+    assert "--all shows everything" in found.stdout
     page = Path("out.html").read_text(encoding="utf-8")
     assert "Error of a central difference against its step" in page
     assert "What to do next" in page
     assert gradaudit("explain", "right", "--html", "-", "-j", "0").stdout.startswith("<!doctype html>")
     found = gradaudit("explain", "right", "--html", "o.svg", "--plot", "o.svg", "-j", "0")
     assert (found.exit_code, found.stderr) == (2, "cannot write both a plot and a page to o.svg\n")
+
+
+@pytest.mark.parametrize("op", ["wrong", "known", "raising", "right"])
+def test_what_is_told_first_fits_on_a_screen(gradaudit, monkeypatch, op: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = gradaudit("explain", op, "-j", "0").stdout
+    assert len(text.splitlines()) <= 24
+    assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("gradaudit run"))
+    assert "--all shows everything" in text
+
+
+def test_the_cause_comes_first_and_where_its_line_is(gradaudit) -> None:
+    lines = gradaudit("explain", "wrong", "-j", "0").stdout.splitlines()
+    assert lines[2].startswith("  source  kernels.py:")
+    assert any(line.startswith("  cause   sign-flipped: numerical = -analytical") for line in lines[3:7])
+
+
+def test_all_that_failed_last_is_explained(gradaudit) -> None:
+    assert gradaudit("explain", "--failed").exit_code == 2  # nothing was recorded
+    gradaudit("run", "-j", "0")
+    found = gradaudit("explain", "--failed", "-j", "0")
+    assert found.exit_code == 1
+    titles = [
+        line.partition(":")[0] for line in found.stdout.splitlines() if " in 1 case" in line or " cases: " in line
+    ]
+    assert sorted(titles) == ["raising", "undecidable", "wrong"]

@@ -82,6 +82,4 @@ def test_the_repair_is_todays(gradaudit, folder: Path) -> None:
     (folder / "swish.yaml").write_text(block("## A session", "yaml"))
     command = "gradaudit explain swish --specs swish.yaml --fix"
     said = gradaudit(*command.split()[1:], "-j", "0").stdout
-    wanted = [line for line in told(command).splitlines() if line.startswith(("-    ", "+    "))]
-    assert wanted == [line for line in said.splitlines() if line.startswith(("-    ", "+    "))]
-    assert all(line in said.splitlines() for line in told(command).splitlines()[1:3])
+    assert said.split() == told(command).split()  # wherever lines are broken

@@ -55,7 +55,7 @@ def explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def explain(*options: str, **changes: Any) -> Result:
         (tmp_path / "specs" / "xor.yaml").write_text(yaml.safe_dump(SPEC | changes, sort_keys=False))
-        return CliRunner().invoke(app, ["explain", "xor", "-j", "0", *options])
+        return CliRunner().invoke(app, ["explain", "xor", "-j", "0", "--all", *options])
 
     return explain
 
@@ -98,7 +98,7 @@ def test_a_flow_spec_has_a_graph_and_no_training(explained: Any) -> None:
     flow = {key: value for key, value in SPEC.items() if key in ("op", "model", "loss", "data")}
     Path("specs/flow.yaml").write_text(yaml.safe_dump({**flow, "op": "flow", "kind": "flow"}))
     explained()
-    result = CliRunner().invoke(app, ["explain", "flow", "-j", "0"])
+    result = CliRunner().invoke(app, ["explain", "flow", "-j", "0", "--all"])
     assert result.exit_code == 0
     assert "The graph (" in result.stdout
     assert "Training" not in result.stdout

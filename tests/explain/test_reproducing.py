@@ -40,6 +40,7 @@ def test_the_snippet_prints_both_gradients(explained: Explained, forward, backwa
     (study,) = explanation.studies
     worst, curve = study.result.mismatches[0], study.curve
     assert curve is not None
+    assert [line for line in study.snippet.splitlines() if "import" in line] == ["import gradaudit"]
     printed = printed_by(study.snippet)
     assert printed["analytical"] == pytest.approx(curve.analytical, rel=1e-2)
     assert printed["numerical"] == pytest.approx(curve.estimate, rel=1e-4)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Explanation, Sighting, Study, ToleranceInForce, place_of
@@ -23,16 +22,10 @@ from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
 MAX_PLACES = 4
 """Cases that are named one by one where something holds in several."""
 
-IN_THE_MESSAGE = frozenset({"explained", "names", "right_inputs", "wrong_inputs", "region", "inside", "term"})
-"""Evidence that a finding's message says in words."""
-
-MAX_EVIDENCE = 200
-"""Characters of a finding's evidence that are shown."""
-
 
 def page(explanation: Explanation, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
     """Yield the blocks of an explanation's page."""
-    yield Heading(_title(explanation), 1)
+    yield Heading(title(explanation), 1)
     yield from _repaired(explanation)
     if explanation.notes:
         yield Prose(explanation.notes)
@@ -59,7 +52,8 @@ def _repaired(explanation: Explanation) -> Iterator[Block]:
         yield Prose(f"None: {explanation.repairs.message}.")
 
 
-def _title(explanation: Explanation) -> str:
+def title(explanation: Explanation) -> str:
+    """Return how many gradients there are, and how they ended."""
     results = explanation.results
     cases = numbers.counted(len(explanation.cases), "case")
     counts = [f"{_count(results, verdict)} {verdict}" for verdict in Verdict if _count(results, verdict)]
@@ -92,10 +86,10 @@ def _tolerance(made: ToleranceInForce) -> str:
     }[made.origin]
     reason = f" ({made.reason})" if made.reason else ""
     allowed = f"rtol={numbers.short(made.rtol)}, atol={numbers.short(made.atol)}"
-    return f"{allowed}: {where}{reason}, for {_where(made.used_for)}"
+    return f"{allowed}: {where}{reason}, for {places_in_words(made.used_for)}"
 
 
-def _where(places: Sequence[tuple[str, str]]) -> str:
+def places_in_words(places: Sequence[tuple[str, str]]) -> str:
     """Return cases and inputs in words, the inputs of one case together."""
     by_case: dict[str, list[str]] = {}
     for case, name in places:
@@ -214,7 +208,7 @@ def _noticed(explanation: Explanation) -> Iterator[Block]:
     for made in explanation.sightings:
         yield Entries(tuple(_finding(made)))
     if puzzling:
-        yield Prose(f"No simple cause found: {_where([place_of(result) for result in puzzling])}.")
+        yield Prose(f"No simple cause found: {places_in_words([place_of(result) for result in puzzling])}.")
 
 
 def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
@@ -224,27 +218,13 @@ def _finding(made: Sighting) -> Iterator[tuple[str, str]]:
     if finding.code in DIAGNOSIS_CODES and explained is not None:
         weight = f"a likely cause, explains {math.floor(100 * float(explained))}% of the mismatch"
     yield "finding", f"{finding.code} ({weight}): {finding.message}"
-    left = {key: value for key, value in finding.evidence.items() if key not in IN_THE_MESSAGE}
-    evidence = ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in left.items())
-    if evidence:
-        yield "evidence", evidence if len(evidence) <= MAX_EVIDENCE else evidence[: MAX_EVIDENCE - 3] + "..."
-    yield "seen in", _where(made.places)
-
-
-def _value(value: Any) -> str:
-    """Return a piece of evidence in words and short numbers."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        whole = all(isinstance(each, int) for each in value)
-        return str(tuple(value)) if value and whole else ", ".join(map(_value, value))
-    return f"{value:.4g}" if isinstance(value, (float, complex)) else str(value)
+    yield "seen in", places_in_words(made.places)
 
 
 def _next_steps(explanation: Explanation) -> Iterator[Block]:
     yield Heading("What to do next")
     if not explanation.remedies:
-        yield Prose(_peace(explanation))
+        yield Prose(peace(explanation))
     codes = {made.finding.code for made in explanation.sightings}
     for remedy in explanation.remedies:
         if remedy.name in codes:
@@ -255,7 +235,8 @@ def _next_steps(explanation: Explanation) -> Iterator[Block]:
         yield Entries(tuple(steps))
 
 
-def _peace(explanation: Explanation) -> str:
+def peace(explanation: Explanation) -> str:
+    """Return what there is to do where nothing is wrong."""
     compared = [result for result in explanation.results if result.size]
     if not compared:
         return "Nothing: no input has an element, so there was nothing to compare. Another case should."
@@ -274,5 +255,5 @@ def _reproduced(explanation: Explanation) -> Iterator[Block]:
     yield Heading("Reproduce it")
     yield Code(study.command, "sh")
     if study.snippet:
-        yield Prose("Backward beside one central difference, to step through in a debugger; from this folder:")
+        yield Prose("Backward beside one central difference, to step through in a debugger, from this folder:")
         yield Code(study.snippet, "python")
