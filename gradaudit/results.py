@@ -78,6 +78,7 @@ DIAGNOSIS_CODES = frozenset(
         "upstream-part",
         "diagonal-only",
         "conjugate-missing",
+        "constant-along-axis",
     }
 )
 """Finding codes that name the likely cause of a mismatch."""

@@ -34,6 +34,9 @@ MOST_FORWARDS = 36
 MOST_PLACES = 256
 """Elements that are displaced, at most: of more, some would cross a kink."""
 
+DRAWS = 4
+"""Draws of the same shapes that are asked: where few elements have a gradient, one says little."""
+
 SHAPES = 2
 """Other shapes that are asked: one in which sizes differ that coincide, and one in which all are others."""
 
@@ -99,7 +102,7 @@ class Points:
 
     def of(self, name: str) -> Iterator[There]:
         """Yield the points, as seen from the gradient with respect to one input."""
-        for k in range(1 + SHAPES + 1):
+        for k in range(DRAWS + SHAPES):
             while len(self._made) <= k:
                 made = next(self._more, None)
                 if made is None:
@@ -111,13 +114,14 @@ class Points:
     def _points(self) -> Iterator[Point]:
         case = in_double_precision(self._subject.case) if self._double else self._subject.case
         given = replace(case, inputs=tuple(map(_moved, case.inputs)))
-        draws = (replace(given, seed=case.seed + k) for k in (1, 2))
+        draws = (replace(given, seed=case.seed + 1 + k) for k in range(DRAWS))
         yield from self._called(next(draws), same_shape=True)
-        for seed, shapes in enumerate((distinct_shapes(given), other_shapes(given)), start=case.seed + 3):
+        for seed, shapes in enumerate((distinct_shapes(given), other_shapes(given)), start=case.seed + 1 + DRAWS):
             others = (replace(shaped, seed=seed) for shaped in shapes if _shapes(shaped) != _shapes(given))
             taken = (made for shaped in islice(others, TRIED) for made in self._called(shaped, same_shape=False))
             yield from islice(taken, 1)
-        yield from self._called(next(draws), same_shape=True)
+        for drawn in draws:
+            yield from self._called(drawn, same_shape=True)
 
     def _called(self, case: Case, *, same_shape: bool) -> Iterator[Point]:
         """Yield the point of a case, nothing where forward or backward cannot be called there."""

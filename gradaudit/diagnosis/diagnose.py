@@ -15,6 +15,7 @@ from gradaudit.diagnosis.captured import captured_state, upstream_ignored
 from gradaudit.diagnosis.cause import Cause, Elsewhere, SpentError, best_first, confirmed
 from gradaudit.diagnosis.conjugate import conjugate_missing
 from gradaudit.diagnosis.constant import constant_factor
+from gradaudit.diagnosis.constant_along import constant_along
 from gradaudit.diagnosis.evidence import Evidence
 from gradaudit.diagnosis.missing_term import missing_term
 from gradaudit.diagnosis.named_factor import named_factor
@@ -37,6 +38,7 @@ HYPOTHESES: tuple[Callable[[Evidence], Iterator[Cause]], ...] = (
     missing_term,
     wrong_subset,
     factor_per_axis,
+    constant_along,
 )
 """What may be the matter, the simplest first: of two that explain the same, the first is named."""
 

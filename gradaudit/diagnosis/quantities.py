@@ -37,6 +37,7 @@ def quantities(claim: Claim) -> Iterator[Quantity]:
     yield from plain
     for made in plain:
         yield from _functions(made)
+        yield from _derivatives(made)
     for made in plain:
         if made.array.ndim > 1 and made.array.size <= STATISTICS_FOR:
             for statistic in _statistics(made, stabilizers(claim)):
@@ -58,6 +59,22 @@ def _functions(made: Quantity) -> Iterator[Quantity]:
         yield Quantity(np.square(array), f"{name}^2", made.whole)
         yield Quantity(1.0 / np.square(array), f"1/{name}^2", made.whole)
         yield Quantity(-array, f"-{name}", made.whole)
+
+
+def _derivatives(made: Quantity) -> Iterator[Quantity]:
+    """Yield what the derivatives of usual functions are made of: a factor like that is easily forgotten."""
+    array, name = made.array, made.name
+    if array.dtype.kind in "fc":
+        yield Quantity(np.exp(array), f"exp({name})", made.whole)
+        yield Quantity(array * (1.0 - array), f"{name} * (1 - {name})", made.whole)
+        yield Quantity(1.0 - np.square(array), f"(1 - {name}^2)", made.whole)
+        yield Quantity(1.0 / (1.0 + np.square(array)), f"1/(1 + {name}^2)", made.whole)
+        yield Quantity(np.cos(array), f"cos({name})", made.whole)
+        yield Quantity(np.sin(array), f"sin({name})", made.whole)
+    if array.dtype.kind == "f":
+        yield Quantity(np.sqrt(array), f"sqrt({name})", made.whole)
+        yield Quantity(1.0 / np.sqrt(array), f"1/sqrt({name})", made.whole)
+        yield Quantity(np.sign(array), f"sign({name})", made.whole)
 
 
 def _statistics(made: Quantity, eps: list[float]) -> Iterator[Quantity]:

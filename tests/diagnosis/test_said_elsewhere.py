@@ -118,3 +118,35 @@ def test_naming_costs_few_forwards(shape: tuple[int, ...]) -> None:
     wrong = audit(lambda a, b, c: a * b * c, backward, *inputs)
     assert [each.verdict for each in wrong.results] == [Verdict.FAIL] * 3
     assert wrong.check_evaluations - without.check_evaluations <= MOST_FORWARDS + 3 <= 40
+
+
+def test_a_gradient_that_is_the_same_along_an_axis() -> None:
+    def backward(upstream: Any, x: Any) -> Any:
+        return np.broadcast_to((upstream * x**2).sum(axis=1, keepdims=True), x.shape)
+
+    found = list(said(lambda x: x**2 * x.sum(axis=1, keepdims=True), backward, array("x", (4, 5))))
+    assert [(each.code, each.evidence["axis"]) for each in found] == [("constant-along-axis", 1)] * len(SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("forward", "factor"),
+    [
+        (np.exp, "output"),
+        (lambda x: x**2 / 2 - x**3 / 3, "x * (1 - x)"),
+        (np.sin, "cos(x)"),
+        (np.arctan, "1/(1 + x^2)"),
+    ],
+)
+def test_a_factor_that_is_a_function_of_an_input(forward: Any, factor: str) -> None:
+    found = list(said(forward, lambda u, x: 1.0 * u, array("x", (3, 3))))
+    assert {each.evidence["factor"] for each in found} == {factor}
+
+
+def test_a_factor_inside_a_region_is_told_with_the_region() -> None:
+    def backward(upstream: Any, x: Any) -> Any:
+        gradient = upstream * np.cos(x)
+        gradient[2:4] *= 0.125
+        return gradient
+
+    for each in said(np.sin, backward, array("x", (6, 3))):
+        assert each.message.startswith("wrong only at 2, 3 along axis 0; there numerical = 8.000 x analytical")

@@ -21,6 +21,10 @@ MENDED: dict[str, tuple[str, ...]] = {
     "diverged": ("lr: 1.0e+200", "lr: 0.1"),
     "discontinuity": ("[-1.5, 0.0, 0.5]", "[-1.5, 1.0e-6, 0.5]"),
     "conjugate-missing": ("upstream * w, upstream * z", "upstream * w.conj(), upstream * z.conj()"),
+    "constant-along-axis": (
+        "np.broadcast_to(through_sum, x.shape)",
+        "through_sum + 2 * upstream * x * x.sum(axis=1, keepdims=True)",
+    ),
     "diagonal-only": ("upstream * p * (1 - p)", "p * (upstream - (upstream * p).sum(-1, keepdims=True))"),
     "upstream-part": ("range(x.shape[-1] - 2)", "range(x.shape[-1])"),
     "dtype-mismatch": ("dtype=np.float64", "dtype=x.dtype"),
