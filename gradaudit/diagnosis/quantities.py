@@ -74,7 +74,6 @@ def _derivatives(made: Quantity) -> Iterator[Quantity]:
     if array.dtype.kind == "f":
         yield Quantity(np.sqrt(array), f"sqrt({name})", made.whole)
         yield Quantity(1.0 / np.sqrt(array), f"1/sqrt({name})", made.whole)
-        yield Quantity(np.sign(array), f"sign({name})", made.whole)
 
 
 def _statistics(made: Quantity, eps: list[float]) -> Iterator[Quantity]:
