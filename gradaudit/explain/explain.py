@@ -300,11 +300,15 @@ def _origin_unasked(result: Result, default: Tolerance) -> Origin:
 
 
 def _sightings(pairs: list[Pair]) -> tuple[Sighting, ...]:
-    """Return the first finding of each code for each input; those that fail a case come first."""
+    """Return the first finding of each code for each input; those that fail a case come first.
+
+    What is said of several inputs of a model in the same words is said once.
+    """
     seen: dict[tuple[str, str], tuple[Finding, list[tuple[str, str]]]] = {}
-    for _, result in pairs:
+    for case, result in pairs:
         for finding in result.findings:
-            places = seen.setdefault((finding.code, result.input), (finding, []))[1]
+            about = result.input if level_of(case.target) is Level.UNIT else finding.message
+            places = seen.setdefault((finding.code, about), (finding, []))[1]
             if place_of(result) not in places:
                 places.append(place_of(result))
     ordered = sorted(seen.values(), key=lambda entry: not entry[0].fails)

@@ -13,9 +13,13 @@ from gradaudit.report.explanation.page import peace, title
 from gradaudit.report.mismatch import is_cause, is_unexplained
 from gradaudit.report.repairs import changed_lines, repair_lines
 from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.level import Level, level_of
 
 MOST_INPUTS = 3
 """Inputs that are told of; one where a repair is shown beside."""
+
+MOST_CAUSES = 2
+"""Things that are told of an input."""
 
 MOST_LINES = 8
 """Lines of a repair that are shown."""
@@ -34,7 +38,9 @@ def brief(explanation: Explanation) -> Iterator[Block]:
         yield Prose(_short(" ".join(explanation.notes.split())))
     wrong = [study for study in explanation.studies if study.result.verdict is not Verdict.PASS]
     shown = wrong[: 1 if explanation.repairs else MOST_INPUTS]
-    rows = [row for study in shown for row in _about(study, explanation.results)]
+    told: dict[str, str] = {}
+    letters = MOST_LETTERS * MOST_INPUTS // max(1, len(shown)) if explanation.repairs is None else MOST_LETTERS
+    rows = [row for study in shown for row in _about(study, explanation.results, told, letters)]
     if sources := list(dict.fromkeys(str(study.result.source) for study in shown if study.result.source)):
         rows.insert(0, ("source", sources[0]))
     if len(wrong) > len(shown):
@@ -50,20 +56,29 @@ def brief(explanation: Explanation) -> Iterator[Block]:
     yield Entries(tuple(_next(explanation, wrong)))
 
 
-def _about(study: Study, results: Sequence[Result]) -> Iterator[tuple[str, str]]:
-    """Yield what is known of one input: how much is wrong and where, why, and the worst index."""
+def _about(study: Study, results: Sequence[Result], told: dict[str, str], letters: int) -> Iterator[tuple[str, str]]:
+    """Yield what is known of one input: how much is wrong and where, why, and the worst index.
+
+    Args:
+        study: of the input.
+        results: of the op.
+        told: what was said already, and of which input; what is said now is added to it.
+        letters: how long a cause may be told.
+
+    """
     result = study.result
     alike = [each for each in results if each.input == result.input and each.verdict is result.verdict]
     places = numbers.listed([place_of(each)[0] for each in alike], most=MOST_PLACES)
-    told = [finding for finding in result.findings if finding.fails or is_cause(finding)]
+    found = [(_label(each), f"{each.code}: {each.message}") for each in result.findings if each.fails or is_cause(each)]
+    if (said := _said_beside(result)) and not _is_told(result):
+        found.insert(0, ("cause", said))
     said = f"{result.verdict}: {_extent(result)}" if result.wrong else f"{result.verdict}"
     yield result.input, _short(f"{said}, in {places}" + (" (expected)" if result.expected else ""))
-    for finding in told[:2]:
-        yield _label(finding), _short(f"{finding.code}: {finding.message}")
-    if is_unexplained(result):
+    for label, text in found[:MOST_CAUSES]:
+        yield label, f"the same as of {told[text]}" if text in told else _short(text, letters)
+        told.setdefault(text, result.input)
+    if not found and is_unexplained(result):
         yield "cause", "no simple cause found"
-    if result.message and not told and not result.wrong:
-        yield "", _short(result.message)
     if result.mismatches:
         worst = result.mismatches[0]
         bound = f" (error bound {worst.error_bound:.1e})"
@@ -76,6 +91,17 @@ def _about(study: Study, results: Sequence[Result]) -> Iterator[tuple[str, str]]
 
 def _label(finding: Finding) -> str:
     return "cause" if is_cause(finding) else "finding"
+
+
+def _is_told(result: Result) -> bool:
+    said = _said_beside(result)
+    return any(finding.message.startswith(said) for finding in result.findings)
+
+
+def _said_beside(result: Result) -> str:
+    """Return what the message of a result says beside how many are wrong."""
+    before, counted, after = result.message.partition(" indices wrong")
+    return after.removeprefix("; ") if counted and before.startswith(f"{result.wrong:,} of ") else result.message
 
 
 def _extent(result: Result) -> str:
@@ -101,9 +127,10 @@ def _repair(repairs: Repairs) -> Iterator[Block]:
 
 def _next(explanation: Explanation, wrong: Sequence[Study]) -> Iterator[tuple[str, str]]:
     failing = any(study.result.verdict is Verdict.FAIL and not study.result.expected for study in wrong)
+    failing &= level_of(explanation.cases[0].target) is Level.UNIT  # the step of a model that is wrong is named
     mending = "--fix searches for the edit that mends it, " if failing and explanation.repairs is None else ""
     yield "more", f"{mending}--all shows everything"
 
 
-def _short(text: str) -> str:
-    return textwrap.shorten(text, MOST_LETTERS, placeholder=" ...")
+def _short(text: str, letters: int = MOST_LETTERS) -> str:
+    return textwrap.shorten(text, letters, placeholder=" ...")
