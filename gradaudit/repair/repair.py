@@ -69,6 +69,7 @@ def repair(
     ended: Ended,
     seconds: float = SECONDS,
     tell: Callable[[int, float], None] = lambda tried, share: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Repairs:
     """Search for edits of an op's source that make its wrong gradients right.
 
@@ -79,13 +80,14 @@ def repair(
         ended: how they end.
         seconds: time for the search; what it found is audited beyond it.
         tell: called now and then with the number of edits tried and the share of the time that is gone.
+        clock: tells the time in seconds.
 
     """
-    started = time.monotonic()
-    budget = Budget(seconds, tell)
+    started = clock()
+    budget = Budget(seconds, tell, clock)
 
     def told(repairs: tuple[Repair, ...], message: str = "") -> Repairs:
-        return Repairs(cases[0].op, repairs, message, budget.tried, time.monotonic() - started)
+        return Repairs(cases[0].op, repairs, message, budget.tried, clock() - started)
 
     wrong = [case for case in cases if case.expect.verdict == "pass" and _is_wrong(case, ended)]
     if not wrong:

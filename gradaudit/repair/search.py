@@ -37,11 +37,18 @@ class Budget:
     Args:
         seconds: how long.
         tell: called now and then with the number of edits tried and the share of the time that is gone.
+        clock: tells the time in seconds.
 
     """
 
-    def __init__(self, seconds: float, tell: Callable[[int, float], None] = lambda tried, share: None) -> None:
-        self._start = time.monotonic()
+    def __init__(
+        self,
+        seconds: float,
+        tell: Callable[[int, float], None] = lambda tried, share: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._start = clock()
         self._seconds = seconds
         self._tell = tell
         self.tried = 0
@@ -49,7 +56,7 @@ class Budget:
     @property
     def share(self) -> float:
         """How much of the time is gone, 1 for all of it."""
-        return (time.monotonic() - self._start) / self._seconds
+        return (self._clock() - self._start) / self._seconds
 
     @property
     def over(self) -> bool:
