@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gradaudit.report.files import AtomicFile
     from gradaudit.spec.project import Project
 
+    Files = list[tuple[AtomicFile, Callable[[Explanation], bytes]]]
+
 FormatOption = StrEnum("FormatOption", ["terminal", "markdown", "json"])
 
 
@@ -100,11 +102,10 @@ def explain(
                     explanation = explained(asked, jobs=jobs, timeout=timeout, repair_seconds=seconds)
                 if html != "-":
                     _write(explanation, format, max_rows, everything=everything)
+                if write:
+                    _write_repair(explanation, ask=not yes)
+                _fill(files, explanation)
                 as_expected &= explanation.as_expected
-            if write:
-                _write_repair(explanation, ask=not yes)
-            for file, content in files:
-                file.write_bytes(content(explanation))
     except SpecError as error:
         leave_with_problems(error.problems)
     except (UnknownNameError, UnwritableError) as error:
@@ -139,9 +140,7 @@ def _failed_last(project: Project, known: Container[str]) -> list[str]:
     return found
 
 
-def _files(
-    plot: str | None, html: str | None, max_rows: int
-) -> list[tuple[AtomicFile, Callable[[Explanation], bytes]]]:
+def _files(plot: str | None, html: str | None, max_rows: int) -> Files:
     """Return the files that were asked for, each with what makes its content.
 
     Raises:
@@ -150,7 +149,7 @@ def _files(
     """
     from gradaudit.report.files import AtomicFile, UnwritableError, are_one
 
-    files: list[tuple[AtomicFile, Callable[[Explanation], bytes]]] = []
+    files: Files = []
     if plot and html and are_one(plot, html):
         raise UnwritableError(f"cannot write both a plot and a page to {plot}")
     if plot:
@@ -164,6 +163,11 @@ def _files(
 
         files.append((page_file(html), lambda explanation: explanation_html(explanation, max_rows).encode()))
     return files
+
+
+def _fill(files: Files, explanation: Explanation) -> None:
+    for file, content in files:
+        file.write_bytes(content(explanation))
 
 
 def _seconds_for_repairs(seconds: float, *, fix: bool, write: bool) -> float:
