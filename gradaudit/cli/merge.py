@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
-from gradaudit.cli.options import AllowInconclusive, Json, Junit, MaxRows, Quiet
+from gradaudit.cli.options import AllowInconclusive, Html, Json, Junit, MaxRows, Quiet
 
 if TYPE_CHECKING:
     from gradaudit.engine.events import Handler
@@ -21,6 +21,7 @@ def merge(
     parts: Annotated[list[Path], typer.Argument(help="Stores or JSON reports, one of each shard.", show_default=False)],
     json: Json = None,
     junit: Junit = None,
+    html: Html = None,
     max_rows: MaxRows = 10,
     quiet: Quiet = False,
     allow_inconclusive: AllowInconclusive = False,
@@ -39,11 +40,11 @@ def merge(
     tally = Tally()
     try:
         whole = merged([read_part(path) for path in parts])
-        console = open_console(stderr="-" in (json, junit))
+        console = open_console(stderr="-" in (json, junit, html))
         handlers: list[Handler] = [
             tally,
             TerminalReport(console, max_rows=max_rows, quiet=quiet),
-            *written(json, junit),
+            *written(json, junit, html=html),
         ]
         for event in whole.events():
             for handler in handlers:

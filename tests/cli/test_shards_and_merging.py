@@ -48,18 +48,22 @@ def shown(text: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["json", "store"])
 def test_shards_put_together_are_the_whole_run(gradaudit: Command, various: Path, kind: str) -> None:
-    whole = gradaudit("run", "--json", "whole.json", "--junit", "whole.xml", "--no-store")
+    whole = gradaudit("run", "--json", "whole.json", "--junit", "whole.xml", "--html", "whole.html", "--no-store")
     parts = [f"{k}.{'json' if kind == 'json' else 'db'}" for k in (1, 2, 3)]
     for k, part in enumerate(parts, 1):
         kept = ["--json", part, "--no-store"] if kind == "json" else ["--store", part]
         assert f"Shard {k}/3: 3 of 9 cases" in gradaudit("run", "--shard", f"{k}/3", *kept).stdout
-    found = gradaudit("merge", *reversed(parts), "--json", "merged.json", "--junit", "merged.xml")
+    found = gradaudit("merge", *reversed(parts), "--json", "merged.json", "--junit", "merged.xml", "--html", "m.html")
     assert found.exit_code == whole.exit_code == 1
     assert timeless("merged.json") == timeless("whole.json")
     names = [
         [test.get("name") for test in ElementTree.parse(file).iter("testcase")] for file in ("whole.xml", "merged.xml")
     ]
     assert names[0] == names[1]
+    pages = [Path(name).read_text(encoding="utf-8") for name in ("whole.html", "m.html")]
+    told = [re.findall(r'id="[^"]*"|<figcaption>.*?</figcaption>', page) for page in pages]
+    assert told[0] == told[1]
+    assert any("Where x is wrong" in each for each in told[1])
     assert shown(found.stdout) == shown(whole.stdout)
     assert found.stderr == ""
 
