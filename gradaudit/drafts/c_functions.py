@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def c_guess(file: Path, name: str) -> Found:
         libraries = built(file)
     except BuildError as error:
         raise NoCallError(str(error)) from None
-    return _Trial(file, known[forward], known[name], libraries, adds_up(text)).found()
+    return Trial(file, known[forward], known[name], libraries, adds_up(text)).found()
 
 
 ADDED = re.compile(r"\b(?:d\w*|grad\w*|\w+_grad)\s*\[[^;=\n]*\]\s*(\+?)=(?!=)")
@@ -98,18 +98,31 @@ def adds_up(text: str) -> bool | None:
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
+    """A pair of functions that is called to find out how.
+
+    Attributes:
+        file: the source, or a header beside the library.
+        forward: the declaration of forward.
+        backward: the declaration of backward.
+        libraries: where they are.
+        accumulates: whether backward adds to its buffers; None where nobody knows.
+        known: numbers that are not to be chosen.
+
+    """
+
     file: Path
     forward: Declaration
     backward: Declaration
     libraries: Built
     accumulates: bool | None
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     def found(self) -> Found:
         """Return the first guess whose forward writes something that is finite."""
         reason = "its forward writes into none of its buffers, and returns no number"
         for sizes, limits in itertools.product(SIZES, RANGES):
-            params = _params(self.forward, self.backward, sizes)
+            params = {**_params(self.forward, self.backward, sizes), **self.known}
             try:
                 written = self._written(params, limits)
             except OpError as error:
@@ -181,7 +194,7 @@ class _Trial:
         inputs = [one for one in pointers if sizes[one.name]]
         numbers = {key: value for key, value in params.items() if isinstance(value, int)}
         chosen = {
-            one.name: Candidate(_shape(sizes[one.name], numbers), "floats" if one.floating else "labels", LABELS)
+            one.name: Candidate(shape_of(sizes[one.name], numbers), "floats" if one.floating else "labels", LABELS)
             for one in inputs
         }
         gradients = self._gradients([one.name for one in inputs], outputs)
@@ -194,7 +207,7 @@ class _Trial:
             float64=self.libraries.float64,
             forward=self.forward.name,
             backward=self.backward.name,
-            outputs={name: _shape(len(written[name]), numbers) for name in outputs},
+            outputs={name: shape_of(len(written[name]), numbers) for name in outputs},
             gradients=gradients,
             accumulates=self.accumulates,
             differentiable_outputs=None,
@@ -206,7 +219,7 @@ class _Trial:
         found = Found(guess, chosen, limits, params)
         if self._overruns(found):  # an index that is not drawn now may be at another time
             larger = {
-                name: replace(one, shape=_shape(_rounded_up(math.prod(one.shape), numbers), numbers))
+                name: replace(one, shape=shape_of(_rounded_up(math.prod(one.shape), numbers), numbers))
                 for name, one in chosen.items()
             }
             found = replace(found, chosen=larger)
@@ -314,11 +327,9 @@ def _rounded_up(size: int, numbers: Mapping[str, int]) -> int:
     return min((one for one in products if one >= size), default=size)
 
 
-def _shape(size: int, numbers: Mapping[str, int]) -> tuple[int, ...]:
-    """Return a shape of this size made of numbers among the params in their order, the longest; else one axis."""
+def shape_of(size: int, numbers: Mapping[str, int]) -> tuple[int, ...]:
+    """Return a shape of this size: numbers in their order, the most, each once if it can be; else one axis."""
     values = [value for value in numbers.values() if value > 1]
-    for count in range(len(values), 0, -1):
-        for some in itertools.combinations(values, count):
-            if math.prod(some) == size:
-                return some
-    return (size,)
+    once = (some for count in range(len(values), 0, -1) for some in itertools.combinations(values, count))
+    again = (some for count in (2, 3, 4) for some in itertools.combinations_with_replacement(values, count))
+    return next((some for some in itertools.chain(once, again) if math.prod(some) == size), (size,))

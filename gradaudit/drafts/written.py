@@ -172,7 +172,8 @@ def _library(target: LibraryTarget, source: Path, folder: Path) -> dict[str, Any
         return os.path.relpath(path.resolve(), folder.resolve())
 
     built = source.parent / f"lib{source.stem}"
-    library: dict[str, Any] = {"path": seen(built.with_suffix(".so")), "header": seen(Path(target.header))}
+    path = source if source == Path(target.path) else built.with_suffix(".so")  # what is built here is thrown away
+    library: dict[str, Any] = {"path": seen(path), "header": seen(Path(target.header))}
     if target.float64:
         library["float64"] = seen(built.with_name(f"{built.name}_f64.so"))
     library |= {"forward": target.forward, "backward": target.backward}

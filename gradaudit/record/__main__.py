@@ -51,7 +51,9 @@ def _recording(instruments: Instruments) -> Recording:
     clock = instruments.clock
     troubles = [*instruments.troubles, *(trouble for watch in instruments.watches for trouble in watch.troubles[:1])]
     watched = tuple(watch.watched for watch in instruments.watches)
-    return Recording(watched, (), tuple(troubles), perf_counter() - clock.begun, clock.spent)
+    return Recording(
+        watched, instruments.libraries.functions, tuple(troubles), perf_counter() - clock.begun, clock.spent
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ Array = NDArray[Any]
 
 MOST = 2**24
 """Elements of the largest array that is copied."""
+
+STRIDES = re.compile(r"strides?|\w+_stride", re.IGNORECASE)
+"""What arguments are called that hide mistakes where they are one."""
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
@@ -227,7 +231,10 @@ def manner(value: Any) -> Any:
 
 
 def bound(signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments by name; those without one by their number. Empty where they do not fit."""
+    """Return arguments by name; those without one by their number. Empty where they do not fit.
+
+    Of those that are not given, strides of one are among them: they are what a case may have another of.
+    """
     if signature is None:
         return {f"_{k}": one for k, one in enumerate(args)} | dict(kwargs)
     try:
@@ -243,7 +250,8 @@ def bound(signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: Ma
             flat |= value
         else:
             flat[name] = value
-    return flat
+    hiding = {name: 1 for name, one in signature.parameters.items() if one.default == 1 and STRIDES.fullmatch(name)}
+    return flat | {name: value for name, value in hiding.items() if name not in flat}
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:

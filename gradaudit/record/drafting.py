@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gradaudit.coverage.passes import BackwardPass
 from gradaudit.drafts.draft import NoGuessError, location_of, module_of
-from gradaudit.drafts.guess import TOLERANCE, Guess, Subject, Tried, bare_case, try_at
+from gradaudit.drafts.guess import TOLERANCE as DRAFTED
+from gradaudit.drafts.guess import Guess, Subject, Tried, bare_case, try_at
 from gradaudit.drafts.inputs import Candidate
 from gradaudit.engine.audit import audit_case
 from gradaudit.record.calls import Call, Watched
@@ -29,6 +30,9 @@ from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
 Way = Callable[[Form], Subject]
+
+TOLERANCE = replace(DRAFTED, atol=1e-9)
+"""What gradients may be off by in float64: real ones are as small as training makes them."""
 
 RECORDED, REDRAWN = "recorded", "redrawn"
 """The names of cases: with the script's own values, and with others at other sizes."""
@@ -76,7 +80,9 @@ def draft_recorded(watched: Watched, file: Path, home: Path, op: str) -> Drafted
         try:
             cases, remark = _of_call(one, call, file, home, op)
         except (NoGuessError, OpError) as error:
-            reason = reason or str(error).split("\n")[0]
+            why = str(error).split("\n")[0]
+            reason = reason or why
+            remarks.append(f"another call is not written: {why}")
             continue
         known = next((group for group in groups if group[0].target == cases[0].target), None)
         groups += [] if known is not None else [cases]
@@ -236,7 +242,7 @@ class _Drafting:
         return draw_inputs(replace(case, inputs=inputs))
 
     def _at(self, form: Form, arrays: Mapping[str, Array]) -> Tried:
-        plain = {name: one.astype(np.float32) if one.dtype.kind == "V" else one for name, one in arrays.items()}
+        plain = _computable(arrays)
         chosen = {
             name: Candidate(one.shape, "labels" if one.dtype.kind in "iu" else "floats") for name, one in plain.items()
         }
@@ -245,7 +251,15 @@ class _Drafting:
         return tried
 
     def _fits(self, guess: Guess, form: Form, arrays: Mapping[str, Array]) -> bool:
-        return self._fitting(guess, form, arrays) is not None
+        """Whether the same guess runs in another form, and loops in it do not run once where they ran more often."""
+        return self._fitting(guess, form, arrays) is not None and not self._is_degenerate(form, arrays)
+
+    def _is_degenerate(self, form: Form, arrays: Mapping[str, Array]) -> bool:
+        seen = self.call.output
+        output = next(iter(self.way(form).forward(_computable(arrays))), None)
+        if seen is None or output is None or seen.ndim != output.ndim:
+            return False
+        return any(now == 1 and before > 1 for now, before in zip(output.shape, seen.shape, strict=True))
 
     def _fitting(self, guess: Guess, form: Form, arrays: Mapping[str, Array]) -> Guess | None:
         """Return the same guess in another form; None where it does not run."""
@@ -265,6 +279,11 @@ class _Drafting:
 
 def _given(name: str, array: Array, differentiable: bool) -> Input:
     return Input(name, array.shape, array.dtype.name, differentiable, values=array)
+
+
+def _computable(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Return copies of arrays, those of bfloat16 in float32."""
+    return {name: one.astype(np.float32) if one.dtype.kind == "V" else one.copy() for name, one in arrays.items()}
 
 
 UNHEARD = 1e-10

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.coverage.naming import forward_among, methods_of, naming
+from gradaudit.coverage.naming import BACKWARD_METHODS, forward_among, methods_of, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.drafts.classes import Layer
 from gradaudit.drafts.closures import TensorCall, tensors_for
 from gradaudit.drafts.draft import NoGuessError, held_by_name, imported, takes_context
 from gradaudit.drafts.frameworks import FrameworkCall
-from gradaudit.drafts.functions import Loss, Pair, Places, Pulled, with_context
+from gradaudit.drafts.functions import UPSTREAM, Loss, Pair, Places, Pulled, with_context
 from gradaudit.drafts.guess import Subject
 from gradaudit.record.calls import Call, Opaque, Tensor
+from gradaudit.record.instrument import is_of_torch
 from gradaudit.record.watch import PARAMETER
 from gradaudit.spec.op_targets import FrameworkTarget
 from gradaudit.targets.conventions import pull
@@ -135,7 +136,7 @@ def ways_to_call(one: BackwardPass, file: Path, home: Path, call: Call) -> Ways:
         return [lambda form: _pair_subject(Loss(places, one.name, one.name, held, held, *_settings(form)), form)]
     if one.kind is Kind.CLOSURE:
         return [*_of_tensors(places, one.name, module, held, call), _of_pulled(places, one.name, held)]
-    if one.kind is Kind.TORCH_FUNCTION and hasattr(held, "apply"):
+    if one.kind is Kind.TORCH_FUNCTION and is_of_torch(held):
         return [_of_framework(FrameworkTarget("torch", places.named(f"{one.name}.apply"), None, places.folder))]
     if one.kind is Kind.JAX:
         return [_of_framework(FrameworkTarget("jax", places.named(one.name), None, places.folder))]
@@ -145,8 +146,14 @@ def ways_to_call(one: BackwardPass, file: Path, home: Path, call: Call) -> Ways:
 
 
 def _words(call: Call) -> dict[str, str]:
-    """Return what backward was given by position, where all of it is known; nothing where not."""
+    """Return what backward was given by position, where all of it is known; nothing where not.
+
+    Scripts hand the output itself on as the upstream, as the slope of half its square: then its name decides.
+    """
     words = {name: word for name, word in (call.words or {}).items() if word != PARAMETER}
+    if "upstream" not in words.values():
+        name = next((name for name in words if UPSTREAM.fullmatch(name.lower().strip("_"))), "")
+        words |= {name: "upstream"} if name and name not in call.arguments else {}
     return words if words and all(words.values()) else {}
 
 
@@ -213,6 +220,11 @@ def _of_class(places: Places, name: str, module: Any, kind: Any, call: Call) -> 
     def way(form: Form) -> Subject:
         inputs = tuple(each for each in form.arrays if each not in form.given)
         words = _words(call)
+        if "upstream" not in words.values() and backward in BACKWARD_METHODS:  # they are given nothing else first
+            words = {
+                name: "upstream" if k == 0 and word == "output" else word
+                for k, (name, word) in enumerate(words.items())
+            }
         layer = Layer(places, name, kind, forward, backward, inputs, form.made, form.params, form.given, words)
         return Subject({}, {**form.made, **form.params}, layer.outputs, layer.guesses)
 

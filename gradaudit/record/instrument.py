@@ -21,6 +21,7 @@ from typing import Any
 from gradaudit.coverage.naming import forward_among, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.coverage.python_passes import python_passes
+from gradaudit.record.foreign import Libraries
 from gradaudit.record.watch import Clock, Watch
 
 NAME = "__gradaudit_watched__"
@@ -36,6 +37,7 @@ class Instruments:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.libraries = Libraries(self.clock)
         self.watches: list[Watch] = []
         self.troubles: list[str] = []
         self._by_name: dict[tuple[str, str], list[Watching]] = {}
@@ -49,6 +51,7 @@ class Instruments:
     def compiled(self, source: bytes, path: str) -> CodeType:
         """Return the code of a module that watches its own backward passes; raises SyntaxError as Python does."""
         tree = ast.parse(source, path)
+        self.libraries.watch(source)
         file = Path(path).absolute()
         found = python_passes(source, file.relative_to(self._home) if file.is_relative_to(self._home) else file)
         if isinstance(found, str):
@@ -108,8 +111,8 @@ def _as_function(watching: Callable[[Callable[..., Any]], Any]) -> Watching:
 
 
 def _apply_of(kind: Any, watch: Watch) -> Any:
-    """Watch ``apply`` of a class of torch's functions; without one it is a layer."""
-    if not hasattr(kind, "apply"):
+    """Watch ``apply`` of a class of torch's functions; one of somebody's own making is a layer."""
+    if not is_of_torch(kind):
         return watch.layer(kind)
     names = list(inspect.signature(kind.forward).parameters.values())
     skip = int(bool(names) and names[0].name in ("ctx", "context", "_"))
@@ -121,6 +124,11 @@ def _apply_of(kind: Any, watch: Watch) -> Any:
     called.__signature__ = inspect.Signature(names[skip:])  # type: ignore[attr-defined]
     kind.apply = staticmethod(watch.forward(called))
     return kind
+
+
+def is_of_torch(kind: type) -> bool:
+    """Whether a class is one of torch's functions, rather than of somebody's own that are called so."""
+    return any(base.__module__.startswith("torch.") for base in kind.__mro__)
 
 
 class _Called:

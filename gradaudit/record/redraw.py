@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.drafts.inputs import is_parameter
+from gradaudit.record.calls import STRIDES
 from gradaudit.record.form import Form
 
 Array = NDArray[Any]
@@ -44,12 +45,13 @@ FEW = {1: (24,), 2: (5, 7)}
 LARGEST = 6
 """Sizes that are equal in the script, up to which all ways to tell them apart are tried."""
 
+MULTIPLES = (2, 3, 4)
+"""Of a setting, what axes may be as long as: values and gates, three heads, four gates."""
+
 NO_SIZE = re.compile(
     r"strides?|.*_stride|pad|padding|.*_pad|ax[ei]s|dims?|dilation|seed|groups?|n_?heads?|num_heads|momentum|step|t|epochs?"
 )
 """What settings are called that are whole numbers and no sizes."""
-
-STRIDES = re.compile(r"strides?|.*_stride")
 
 Runs = Callable[[Form], bool]
 
@@ -81,7 +83,7 @@ def _told_apart(form: Form, held: Sequence[tuple[int, ...]], runs: Runs, until: 
         for parts in _partitions(atoms):
             if time.monotonic() > until or len(parts) == 1:
                 break
-            if not all(_is_size(part, size, held) for part in parts):
+            if not all(_is_size(part, size, form, held) for part in parts):
                 continue
             made = _tried(form, {**state, size: parts}, runs)
             if made is not None:
@@ -90,9 +92,11 @@ def _told_apart(form: Form, held: Sequence[tuple[int, ...]], runs: Runs, until: 
     return best
 
 
-def _is_size(part: Sequence[Place], size: int, held: Sequence[tuple[int, ...]]) -> bool:
+def _is_size(part: Sequence[Place], size: int, form: Form, held: Sequence[tuple[int, ...]]) -> bool:
     """Whether a group is the size of something: a setting alone may be a count that is used for that of an array."""
     if any(place[0] == "arrays" for place in part):
+        return True
+    if any(size * times in array.shape for array in form.arrays.values() for times in MULTIPLES):
         return True
     return all(place[0] == "made" for place in part) and any(size in shape for shape in held)
 
@@ -107,7 +111,7 @@ def _strided(value: Any, name: str) -> Any:
         return {key: _strided(one, str(key)) for key, one in value.items()}
     if isinstance(value, (tuple, list)):
         return type(value)(_strided(one, name) for one in value)
-    return 2 if type(value) is int and value == 1 and STRIDES.fullmatch(name.lower()) else value
+    return 2 if type(value) is int and value == 1 and STRIDES.fullmatch(name) else value
 
 
 def _equal_sizes(form: Form, held: Sequence[tuple[int, ...]]) -> dict[int, list[tuple[Place, ...]]]:
@@ -170,11 +174,38 @@ def _tried(form: Form, state: Mapping[int, Sequence[tuple[Place, ...]]], runs: R
         if len(groups) > len(sizes):
             continue
         chosen = {place: size for group, size in zip(groups, sizes, strict=False) for place in group}
-        for made in dict.fromkeys((_with_products(form, chosen), tuple(chosen.items()))):
-            resized = _resized(form, dict(made))
+        for made in _completed(form, chosen):
+            resized = _resized(form, made)
             if runs(resized):
                 return resized
     return None
+
+
+def _completed(form: Form, chosen: Mapping[Place, int]) -> Iterator[Mapping[Place, int]]:
+    """Yield sizes in which what was a product or a multiple of others is so again, and the sizes as they are."""
+    seen = []
+    for made in (*_with_multiples(form, chosen), dict(_with_products(form, chosen)), chosen):
+        if made not in seen:
+            seen.append(made)
+            yield made
+
+
+def _with_multiples(form: Form, chosen: Mapping[Place, int]) -> Iterator[Mapping[Place, int]]:
+    """Yield sizes in which an axis that was a multiple of a setting is one of it again: three heads, four gates."""
+    settings = {place: _size_at(form, place) for place in chosen if place[0] != "arrays"}
+    equal = set(settings.values())
+    for setting, value in settings.items():
+        multiples = {
+            place: chosen[setting] * (size // value)
+            for place in chosen
+            if place[0] == "arrays" and (size := _size_at(form, place)) not in equal and size in _multiples(value)
+        }
+        if multiples:
+            yield {**chosen, **multiples}
+
+
+def _multiples(size: int) -> list[int]:
+    return [size * times for times in MULTIPLES]
 
 
 def _with_products(form: Form, chosen: Mapping[Place, int]) -> tuple[tuple[Place, int], ...]:

@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from gradaudit.coverage.naming import naming
 from gradaudit.drafts.plan import SECONDS, names_of
 from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.pool import workers
 from gradaudit.engine.run import cores
+from gradaudit.record.c_drafting import backwards_among, draft_functions
 from gradaudit.record.calls import Recording
 from gradaudit.record.drafting import Drafted, draft_recorded
 
@@ -117,18 +120,44 @@ def drafts_of(
         progress: called with how many passes are drafted, and of how many.
 
     """
-    home = Path.cwd()
-    seen = sorted(recording.passes, key=lambda one: (str(one.found.file), one.found.line))
-    names = names_of([one.found for one in seen])
-    tasks = [(one, one.found.file.resolve(), home, op) for one, op in zip(seen, names, strict=True)]
+    tasks = [*_passes(recording), *_functions(recording)]
     count = min(cores() if jobs is None else jobs, max(1, len(tasks)))
     place: AbstractContextManager[Executor] = workers(count, SECONDS) if count else nullcontext(InProcess())
     drafts: dict[int, Drafted] = {}
     with place as pool:
-        for k, outcome in pool.map(draft_recorded, [Task(task) for task in tasks]):
-            one = tasks[k][0].found
-            if isinstance(outcome, Lost):
-                outcome = Drafted(one.place, one.name, one.file, (), outcome.cause)
-            drafts[k] = outcome
+        for k, outcome in pool.map(_drafted, [Task((one.draft, one.arguments)) for one in tasks]):
+            drafts[k] = replace(tasks[k].bare, said=outcome.cause) if isinstance(outcome, Lost) else outcome
             progress(len(drafts), len(tasks))
     return [drafts[k] for k in sorted(drafts)]
+
+
+@dataclass(frozen=True)
+class _Drafting:
+    """Something to be drafted: by which function, of what; and what is told of it where that is lost."""
+
+    draft: Callable[..., Drafted]
+    arguments: tuple[Any, ...]
+    bare: Drafted
+
+
+def _drafted(draft: Callable[..., Drafted], arguments: tuple[Any, ...]) -> Drafted:
+    return draft(*arguments)
+
+
+def _passes(recording: Recording) -> Iterator[_Drafting]:
+    home = Path.cwd()
+    seen = sorted(recording.passes, key=lambda one: (str(one.found.file), one.found.line))
+    for one, op in zip(seen, names_of([one.found for one in seen]), strict=True):
+        found = one.found
+        bare = Drafted(found.place, found.name, found.file, (), "")
+        yield _Drafting(draft_recorded, (one, found.file.resolve(), home, op), bare)
+
+
+def _functions(recording: Recording) -> Iterator[_Drafting]:
+    libraries = dict.fromkeys(one.library for one in recording.functions)
+    for library in libraries:
+        own = [one for one in recording.functions if one.library == library]
+        for name in backwards_among(own):
+            named = naming(name)
+            op = named.op if named else name
+            yield _Drafting(draft_functions, (own, name, op), Drafted(library.name, name, library, (), ""))

@@ -186,7 +186,7 @@ class Watch:
         try:
             given = dict(list(bound(signature, args, kwargs).items())[skip:])
             made = self._made.get(id(owner), (None, {}))[1]
-            key = manner(made), manner(given)
+            key = _manners(made), _manners(given)
             if key not in self._kept and len(self._kept) >= VARIANTS:
                 return None
             self._counts[key] = count = self._counts.get(key, 0) + 1
@@ -224,6 +224,10 @@ class Watch:
                 self._kept[one.key] = replace(self._kept[one.key], words=_with_upstream(words, given))
                 self._open.remove(one)
                 return
+
+
+def _manners(arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple((name, manner(value)) for name, value in arguments.items())
 
 
 def _context(function: Function) -> int:

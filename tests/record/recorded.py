@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -15,6 +16,9 @@ from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
 
 SCRIPTS = Path(__file__).parent / "scripts"
+Recorded = Callable[[str], Result]
+"""Records a script by its name, and returns what the command said."""
+
 REPOSITORIES = Path(__file__).parents[1] / "drafts" / "repositories"
 
 
@@ -25,12 +29,12 @@ def record(*words: str) -> Result:
 
 def copied(style: str, folder: Path) -> None:
     """Put a repository and the script that trains with it into a folder."""
-    if (REPOSITORIES / style).is_dir() and style != "script":
+    if (REPOSITORIES / style).is_dir() and style not in ("script", "clib"):
         shutil.copytree(REPOSITORIES / style, folder, dirs_exist_ok=True)
     shutil.copy(SCRIPTS / f"{style}.py", folder / "train.py")
 
 
-def cases(folder: Path) -> dict[str, list[Case]]:
+def cases(folder: Path = Path()) -> dict[str, list[Case]]:
     """Return the cases of the specs that were written, by op."""
     found: dict[str, list[Case]] = {}
     for case in load_specs([folder / "specs"]).cases:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from recorded import cases, copied, record, verdict
+from recorded import Recorded, cases, verdict
 
 WRONG = {
     "course": {"batchnorm", "svm_loss"},
@@ -18,11 +16,10 @@ COUNT = {"course": 8, "network": 8, "script": 4, "tape": 8}
 
 
 @pytest.mark.parametrize("style", WRONG)
-def test_every_pass_becomes_a_spec_and_the_wrong_ones_fail(folder: Path, style: str) -> None:
-    copied(style, folder)
-    ran = record("train.py")
+def test_every_pass_becomes_a_spec_and_the_wrong_ones_fail(recorded: Recorded, style: str) -> None:
+    ran = recorded(style)
     assert ran.exit_code == 0, ran.output
-    found = cases(folder)
+    found = cases()
     assert len(found) == COUNT[style]
     for op, own in found.items():
         assert {case.name.partition("_")[0] for case in own} == {"recorded", "redrawn"}
@@ -30,10 +27,9 @@ def test_every_pass_becomes_a_spec_and_the_wrong_ones_fail(folder: Path, style: 
         assert again == ({"fail"} if op in WRONG[style] else {"pass"}), op
 
 
-def test_real_values_and_settings_that_hide_nothing_each_find_what_the_other_does_not(folder: Path) -> None:
-    copied("course", folder)
-    record("train.py")
-    found = cases(folder)
+def test_real_values_and_settings_that_hide_nothing_each_find_what_the_other_does_not(recorded: Recorded) -> None:
+    recorded("course")
+    found = cases()
     pooled = {case.name: verdict(case) for case in found["max_pool"]}
     assert pooled == {"recorded": "fail", "redrawn": "pass"}  # windows of zeros, which relu left: all are the largest
     own, again = found["conv"]
@@ -42,10 +38,9 @@ def test_real_values_and_settings_that_hide_nothing_each_find_what_the_other_doe
     assert len(set(again.inputs[0].shape)) == 4
 
 
-def test_recorded_cases_have_the_values_and_redrawn_ones_other_sizes(folder: Path) -> None:
-    copied("network", folder)
-    record("train.py")
-    own, again = cases(folder)["Linear"]
+def test_recorded_cases_have_the_values_and_redrawn_ones_other_sizes(recorded: Recorded) -> None:
+    recorded("network")
+    own, again = cases()["Linear"]
     assert [one.shape for one in own.inputs] == [(6, 6), (6, 6), (6,)]
     assert all(isinstance(one.values, np.ndarray) for one in own.inputs)
     assert own.params == {"in_features": 6, "out_features": 6}
@@ -56,9 +51,29 @@ def test_recorded_cases_have_the_values_and_redrawn_ones_other_sizes(folder: Pat
     assert again.params == {"in_features": wide, "out_features": out}
 
 
-def test_what_backward_takes_is_known_by_the_objects(folder: Path) -> None:
-    copied("script", folder)
-    record("train.py")
-    found = cases(folder)
+def test_what_backward_takes_is_known_by_the_objects(recorded: Recorded) -> None:
+    recorded("script")
+    found = cases()
     assert found["gate"][0].target.backward.args == ("v", "u", "upstream")
     assert found["act"][0].target.backward.args == ("output",)
+
+
+def test_unusual_ways_are_recorded_and_right_gradients_left_in_peace(recorded: Recorded) -> None:
+    ran = recorded("unusual")
+    assert ran.exit_code == 0, ran.output
+    found = {op: {case.name: verdict(case) for case in own} for op, own in cases().items()}
+    everywhere = {"recorded": "fail", "redrawn": "fail"}
+    hidden = {"recorded": "pass", "redrawn": "fail"}  # by a stride of one, and by as many rows as columns
+    wrong = {"Sq": everywhere, "embedding": everywhere, "mul": everywhere, "Conv1d": hidden, "mean_loss": hidden}
+    assert {op: found[op] for op in wrong} == wrong
+    right = {"add", "tanh", "Mul", "scale", "Dense", "LSTMCell", "pulled"}
+    assert {op: set(found[op].values()) for op in found if op not in wrong} == {op: {"pass"} for op in right}
+
+
+def test_functions_of_torch_are_recorded_with_their_dtypes(recorded: Recorded) -> None:
+    pytest.importorskip("torch")
+    ran = recorded("torch_function")
+    assert ran.exit_code == 0, ran.output
+    found = {(case.name, case.dtype): (case.params, verdict(case)) for case in cases()["Swish"]}
+    assert found["recorded", "float32"] == ({"beta": 1.5}, "fail")
+    assert found["recorded_2", "bfloat16"] == ({"beta": 1.0}, "pass")
