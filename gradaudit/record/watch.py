@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -34,6 +35,10 @@ VARIANTS = 3
 
 SAMPLED = (1, 10, 100)
 """Which of the calls that are alike is kept, the last that came: scripts begin at zeros and ones."""
+
+AT_FIRST, RARELY, LONGEST = 100, 64, 256
+"""Calls of which each is looked at; below how many later ones are passed over between two looks; and how many are where
+there is no time, or nothing left to be seen."""
 
 OPEN = 8
 """Forwards whose backward is waited for."""
@@ -81,6 +86,8 @@ class Watch:
         self._open: deque[_Open] = deque(maxlen=OPEN)
         self._made: dict[int, tuple[Any, Mapping[str, Any]]] = {}
         self._seen = 0
+        self._wait = 0
+        self._random = random.Random(0)
         self.troubles: list[str] = []
 
     @property
@@ -101,7 +108,11 @@ class Watch:
 
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if self._kept and (not self._clock.affords or self._is_full):
+            if self._wait:
+                self._wait -= 1
+                return function(*args, **kwargs)
+            self._wait = self._next_wait()
+            if self._kept and not self._clock.affords:
                 return function(*args, **kwargs)
             since = perf_counter()
             owner = args[0] if layer and args else None
@@ -168,6 +179,14 @@ class Watch:
         except TypeError:  # of a class with slots
             alive = layer
         self._made[number] = alive, made
+
+    def _next_wait(self) -> int:
+        """Return how many calls are passed over now: none at first, and then at random, as calls come in turns."""
+        if self._seen < AT_FIRST:
+            return 0
+        if not self._clock.affords or self._is_full:
+            return LONGEST
+        return self._random.randrange(RARELY)
 
     @property
     def _is_full(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gradaudit.spec.declarations import Declaration, declarations
@@ -46,6 +46,7 @@ def library_target(
     if functions is None:
         return None
     forward, backward = functions
+    mistakes.extend(_missing(model, folder))
     for name, shape in model.outputs.items():
         sizes = [shape] if isinstance(shape, str) else [size for size in shape if isinstance(size, str)]
         known = names if isinstance(shape, str) else params
@@ -91,6 +92,20 @@ def _declared(model: LibraryModel, folder: Path) -> tuple[Declaration, Declarati
                 message = f"{name} takes {one.name} of type '{one.kind}'; expected numbers, or pointers to them"
                 raise InvalidCaseError((*PATH, key), message)
     return known[model.forward], known[model.backward]
+
+
+def _missing(model: LibraryModel, folder: Path) -> Iterator[InvalidCaseError]:
+    """Yield what a library lacks, which is not loaded for that: names of functions stand in its text, and end there."""
+    for file in filter(None, (model.path, model.float64)):
+        if not (folder / file).is_file():
+            continue
+        held = (folder / file).read_bytes()
+        for key in ("forward", "backward"):
+            name = getattr(model, key)
+            if name.encode() + b"\0" not in held:
+                mangled = ' (a part of a name has it: is it declared extern "C"?)' if name.encode() in held else ""
+                said = f"'{file}' has no function '{name}', which '{model.header}' declares{mangled}"
+                yield InvalidCaseError((*PATH, key), said)
 
 
 def _check_pointers(function: Declaration, known: set[str], mistakes: Mistakes) -> None:

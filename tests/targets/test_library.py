@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from textwrap import dedent
 
@@ -158,13 +159,28 @@ def test_mistakes_are_refused_where_they_stand(tmp_path: Path, right: str, wrong
         assert (problem.location.line, problem.location.column) == (2, len(before.split("\n")[-1]) + 1)
 
 
-def test_a_library_that_lacks_a_declared_function_is_told_of(tmp_path: Path) -> None:
-    made = library(tmp_path)
-    text = spec("softmax", made).replace("softmax_backward", "softmax_gradient")
+def test_a_library_that_lacks_a_declared_function_is_refused_where_it_is_named(tmp_path: Path) -> None:
+    text = spec("softmax", library(tmp_path)).replace("softmax_backward", "softmax_gradient")
     header = (tmp_path / "layers.h").read_text()
     (tmp_path / "layers.h").write_text(header.replace("softmax_backward", "softmax_gradient"))
-    (result,) = audited(tmp_path, text).results
-    assert result.message == "library.so has no function 'softmax_gradient', which its header declares"
+    (tmp_path / "spec.yaml").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load_specs([tmp_path / "spec.yaml"])
+    problem = caught.value.problems[0]
+    column = text.split("\n")[1].index("softmax_gradient") + 1
+    assert (problem.location.line, problem.location.column) == (2, column)
+    assert "has no function 'softmax_gradient', which 'layers.h' declares" in str(problem)
+
+
+def test_names_that_cpp_mangles_are_told_of(tmp_path: Path) -> None:
+    made = library(tmp_path)
+    source = tmp_path / "layers.cpp"
+    source.write_text((tmp_path / "layers.c").read_text())
+    path = tmp_path / "mangled.so"
+    subprocess.run(["c++", "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+    (tmp_path / "spec.yaml").write_text(spec("softmax", Built(str(path), made.float64)))
+    with pytest.raises(SpecError, match=r'has no function .*is it declared extern "C"\?'):
+        load_specs([tmp_path / "spec.yaml"])
 
 
 def test_floats_become_doubles_in_literals_and_functions_too() -> None:
