@@ -75,7 +75,7 @@ class UpstreamModel(Strict):
 
     scale: Annotated[Positive, Field(description="what it is multiplied by, as under loss scaling")] = 1.0
     layout: Annotated[
-        Layout | Literal["expanded"],
+        Literal[Layout, "expanded"],
         Field(description="expanded: the same for all places along the first axis, as after a sum"),
     ] = "contiguous"
 

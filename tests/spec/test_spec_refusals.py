@@ -176,6 +176,11 @@ WRONG_VALUES = {
     "rtol infinite": (spec(rest="tolerance: {rtol: ▸.inf}"), "found inf", "finite number"),
     "reason a number": (spec(rest="tolerance: {rtol: 1, reason: ▸1}"), "found 1", "expected a string"),
     "upstream a word": (spec(rest="upstream: ▸zeros"), "found 'zeros'", "expected 'random', 'ones', 'none', or nested"),
+    "upstream's layout": (
+        spec(rest="upstream: {layout: ▸expandedd}"),
+        "upstream.layout: found 'expandedd', expected 'contiguous', 'transposed'",
+        "did you mean 'expanded'?",
+    ),
     "upstream a mapping": (spec(rest="upstream: ▸{}"), "found {}", "expected 'random', 'ones', 'none', or nested"),
     "step zero": (spec(rest="step: ▸0"), "found 0", "expected 'auto' or a positive number"),
     "step true": (spec(rest="step: ▸true"), "found true", "expected 'auto' or a positive number"),
