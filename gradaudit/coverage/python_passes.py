@@ -22,7 +22,7 @@ from gradaudit.source.modules import Imported, note_imports, parsed
 
 WORTH_PARSING = re.compile(
     rb"[Bb]ack_?(ward|prop)|vjp|bwd|bprop|pullback|[Gg]rad|[Dd]eriv|_der\b|[Pp]rime|custom_gradient"
-    rb"|\bdef _?d_?[a-z]|\bdef df"
+    rb"|\bdef _?d_?[a-z]|\bdef df|\bdef \w*(loss|cost|entropy|objective|hinge|mse)"
 )
 """What stands in every file that has a backward pass: most files are passed over without a syntax tree."""
 
@@ -259,7 +259,7 @@ def _op_by_name(name: str, args: ast.arguments, siblings: AbstractSet[str] = fro
 
 LOSS_AND_GRADIENT = re.compile(r"\w*(loss|cost|objective|nll|error|energy|f)_and_(its_)?(grads?|gradients?|dx)\w*|fg")
 LOSS = re.compile(r"\w*(loss|cost|objective|nll|cross_?entropy|mse|hinge)\w*")
-GRADIENT = re.compile(r"d_?[A-Za-z]\w*|\w*grads?\w*|\w*gradients?\w*|g")
+GRADIENT = re.compile(r"d|d_?[A-Za-z]\w*|\w*grads?\w*|\w*gradients?\w*|g")
 
 
 def _gives_loss_and_gradient(node: Function, *, method: bool) -> bool:
@@ -275,8 +275,20 @@ def _gives_loss_and_gradient(node: Function, *, method: bool) -> bool:
     return (
         isinstance(last, ast.Tuple)
         and len(last.elts) > 1
-        and all(isinstance(part, ast.Name) and GRADIENT.fullmatch(part.id) for part in last.elts[1:])
+        and all(GRADIENT.fullmatch(_reshaped(part)) for part in last.elts[1:])
     )
+
+
+def _reshaped(part: ast.expr) -> str:
+    """Return the name of what is returned: ``dx`` of ``dx``, ``dx.reshape(x.shape)``, ``dx.T`` and ``dx / n``."""
+    match part:
+        case ast.Name(id=name):
+            return name
+        case ast.Call(func=ast.Attribute(value=inner)) | ast.Attribute(value=inner) | ast.BinOp(left=inner):
+            return _reshaped(inner)
+        case ast.UnaryOp(operand=inner):
+            return _reshaped(inner)
+    return ""
 
 
 def _op_of_loss(name: str) -> str:

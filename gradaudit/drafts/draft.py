@@ -74,7 +74,7 @@ def draft(one: BackwardPass, file: Path, home: Path, op: str) -> Drafted:
     if one.kind is Kind.PATTERN:
         return _drafted_in_c(one, file, op)
     try:
-        tried = search(_subjects(one, file, home), time.monotonic() + SECONDS)
+        tried = search(_subjects(one, file, home), time.process_time() + SECONDS)
     except (NoGuessError, OpError) as error:
         return uncalled(one, op, str(error).split("\n")[0])
     best = _best(tried, op, module, location)

@@ -25,7 +25,7 @@ MOST = 6000
 """Combinations of shapes that are tried for each range of values."""
 
 SECONDS = 12.0
-"""How long inputs are looked for."""
+"""How long inputs are looked for, in time of the processor."""
 
 TOLERANCE = Tolerance(1e-4, 1e-6, "a small constant inside of a logarithm or a root is no mistake")
 """What gradients may be off by where nobody says."""
@@ -111,14 +111,14 @@ def search(subjects: Iterator[Subject], until: float) -> Tried:
 
     Args:
         subjects: ways to call forward, likeliest first.
-        until: the time, by the monotonic clock, at which it ends.
+        until: the time, by the clock of the processor, at which it ends: on a busy machine it finds as much.
 
     """
     tried = Tried()
     for subject in subjects:
         before = tried.forwards
         for chosen in combinations(dict(subject.possible), MOST):
-            if time.monotonic() > until or tried.forwards - before >= FORWARDS:
+            if time.process_time() > until or tried.forwards - before >= FORWARDS:
                 break
             for limits in subject.ranges:  # values matter only where forward is not finite
                 if _try(subject, chosen, limits, tried):

@@ -154,7 +154,7 @@ def _of(word: str, first: bool, *, pair: bool) -> Iterator[Candidate]:
 
 
 NAMED: tuple[tuple[re.Pattern[str], tuple[Candidate, ...], bool], ...] = (
-    (MASK_NAMES, tuple(Candidate(shape, "mask") for shape in DATA), True),
+    (MASK_NAMES, tuple(Candidate(shape, "mask") for shape in (DATA[0], (2, 3), *DATA[1:])), True),
     (
         INDEX_NAMES,
         (
@@ -194,8 +194,11 @@ def _beside() -> Iterator[Candidate]:
 
 
 def combinations(possible: dict[str, tuple[Candidate, ...]], most: int) -> Iterator[dict[str, Candidate]]:
-    """Yield combinations of candidates, the likeliest first: those whose places in their lists add up to the least."""
-    names = list(possible)
+    """Yield combinations of candidates, the likeliest first: those whose places in their lists add up to the least.
+
+    A scale and its shift have one shape.
+    """
+    names = [name for name in possible if _scale_of(name, possible) == name]
     sizes = [len(possible[name]) for name in names]
     made = 0
     for height in range(sum(size - 1 for size in sizes) + 1):
@@ -203,7 +206,18 @@ def combinations(possible: dict[str, tuple[Candidate, ...]], most: int) -> Itera
             made += 1
             if made > most:
                 return
-            yield {name: possible[name][rank] for name, rank in zip(names, ranks, strict=True)}
+            rank = dict(zip(names, ranks, strict=True))
+            yield {name: options[rank[_scale_of(name, possible)]] for name, options in possible.items()}
+
+
+SHIFTS = {"beta": "gamma", "shift": "scale"}
+"""What stands beside a scale, and is of its shape."""
+
+
+def _scale_of(name: str, possible: dict[str, tuple[Candidate, ...]]) -> str:
+    """Return the input that one has the shape of: itself, or its scale where it has the same candidates."""
+    scale = SHIFTS.get(name, name)
+    return scale if possible.get(scale) == possible[name] else name
 
 
 def _adding_up(sizes: Sequence[int], height: int) -> Iterator[tuple[int, ...]]:

@@ -13,7 +13,7 @@ SETTINGS: tuple[tuple[str, Any], ...] = (
     (r"stride[s]?|.*_stride", 2),
     (r"pad|padding|.*_pad", 1),
     (r"dilation", 1),
-    (r"groups?|num_groups|n_groups", 2),
+    (r"groups?|num_groups|n_groups|g", 2),
     (r"pool_?(height|width|size|h|w)|size", 2),
     (r"kernel(_?size)?|k(size)?|filter_?size|fh|fw|field_?(height|width)", 3),
     (r"ax[ei]s|dim", -1),

@@ -37,7 +37,7 @@ SIZES = (
 """Sizes that stand for those of a script, in their order: some ops want multiples of two or four."""
 
 SECONDS = 10.0
-"""How long sizes are told apart."""
+"""How long sizes are told apart, in time of the processor."""
 
 FEW = {1: (24,), 2: (5, 7)}
 """Sizes where there are so few that they may be larger."""
@@ -65,7 +65,7 @@ def redrawn(form: Form, held: Sequence[tuple[int, ...]], runs: Runs) -> Form | N
         runs: whether forward and backward run in a form, and give gradients of the right shapes.
 
     """
-    until = time.monotonic() + SECONDS
+    until = time.process_time() + SECONDS
     strided = _with_strides(form)
     for one in (strided, form) if strided != form else (form,):
         made = _told_apart(one, held, runs, until)
@@ -81,7 +81,7 @@ def _told_apart(form: Form, held: Sequence[tuple[int, ...]], runs: Runs, until: 
     best = _tried(form, state, runs)
     for size, atoms in classes.items() if best is not None else ():
         for parts in _partitions(atoms):
-            if time.monotonic() > until or len(parts) == 1:
+            if time.process_time() > until or len(parts) == 1:
                 break
             if not all(_is_size(part, size, form, held) for part in parts):
                 continue

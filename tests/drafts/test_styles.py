@@ -411,6 +411,41 @@ STYLES = {
         "dk += dy[i] *",
         "dk = dy[i] *",
     ),
+    "scales of channels beside groups": (
+        """
+        def groupnorm_forward(x, gamma, beta, G, gn_param):
+            N, C, H, W = x.shape
+            xg = x.reshape(N, G, -1)
+            std = np.sqrt(xg.var(axis=2, keepdims=True) + gn_param.get("eps", 1e-5))
+            xhat = ((xg - xg.mean(axis=2, keepdims=True)) / std).reshape(x.shape)
+            return gamma * xhat + beta, (xhat, gamma, std, G)
+        def groupnorm_backward(dout, cache):
+            xhat, gamma, std, G = cache
+            d, xh = (each.reshape(len(dout), G, -1) for each in (dout * gamma, xhat))
+            dx = (d - d.mean(axis=2, keepdims=True) - xh * (d * xh).mean(axis=2, keepdims=True)) / std
+            axes = (0, 2, 3)
+            dgamma = (dout * xhat).sum(axis=axes, keepdims=True)
+            return dx.reshape(dout.shape), dgamma, dout.sum(axis=axes, keepdims=True)
+        """,
+        "d.mean(axis=2, keepdims=True) - xh",
+        "d.mean(axis=2, keepdims=True) + xh",
+    ),
+    "a loss over time whose gradient is reshaped as it is returned": (
+        """
+        def temporal_softmax_loss(x, y, mask):
+            N, T, V = x.shape
+            flat, labels, kept = x.reshape(N * T, V), y.reshape(N * T), mask.reshape(N * T)
+            p = np.exp(flat - flat.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            loss = -np.sum(kept * np.log(p[np.arange(N * T), labels])) / N
+            d = p.copy()
+            d[np.arange(N * T), labels] -= 1
+            d = d / N * kept[:, None]
+            return loss, d.reshape(N, T, V)
+        """,
+        " * kept[:, None]",
+        "",
+    ),
     "several parameters of a loss at once": (
         """
         def loss_and_gradients(W1, b1, W2, X, y):
