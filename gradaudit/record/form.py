@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from gradaudit.coverage.naming import BACKWARD_METHODS, forward_among, methods_of, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
+from gradaudit.drafts.arguments import UPSTREAM
 from gradaudit.drafts.classes import Layer
 from gradaudit.drafts.closures import TensorCall, tensors_for
 from gradaudit.drafts.draft import NoGuessError, held_by_name, imported, takes_context
 from gradaudit.drafts.frameworks import FrameworkCall
-from gradaudit.drafts.functions import UPSTREAM, Loss, Pair, Places, Pulled, with_context
+from gradaudit.drafts.functions import Loss, Pair, Places, Pulled, with_context
 from gradaudit.drafts.guess import Subject
 from gradaudit.record.calls import Call, Opaque, Tensor
 from gradaudit.record.instrument import is_of_torch
