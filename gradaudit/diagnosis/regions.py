@@ -128,8 +128,10 @@ def _along_axes(evidence: Evidence) -> Iterator[Region]:
             for start in range(min(stride, shape[axis] - stride)):  # two positions at least
                 yield _every(axis, stride, start)
     for axes in (pair for count in range(1, len(long) + 1) for pair in combinations(long, count)):
+        inner = min(shape[axis] for axis in axes)
         for width in range(1, MOST_BORDER + 1):
-            yield _border(axes, width)
+            if width == 1 or inner - 2 * width > 1:  # else it is all but the middle, as where an axis is reversed
+                yield _border(axes, width)
 
 
 def _first(axis: int, width: int) -> Region:
