@@ -8,18 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import CERTAIN, EVEN
 
 Floats = NDArray[np.float64]
 
-BESIDE = 2.0
-"""Displacement, in spacings of the elements' dtype, at which a change of the outputs is a jump if anything is."""
-
 BESIDE_POINTS = 4
-"""Such displacements on either side; a jump is the same at all of them."""
-
-EVEN = 0.05
-"""Part of a jump, or of a change of slope, by which what was measured of it at several steps may differ."""
+"""Displacements on either side, two spacings of the elements' dtype apart; a jump is the same at all of them."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +62,7 @@ def find_breaks(
         rounding: what each output may be off by.
 
     """
-    up, down = (
-        _jump([change(side * BESIDE * k * tiny) for k in range(1, 1 + BESIDE_POINTS)], rounding) for side in (1, -1)
-    )
+    up, down = (_jump([change(side * 2 * k * tiny) for k in range(1, 1 + BESIDE_POINTS)], rounding) for side in (1, -1))
 
     def sides(at: float) -> tuple[Floats, Floats]:
         return change(at * line) - up, change(-at * line) - down

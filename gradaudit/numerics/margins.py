@@ -33,6 +33,9 @@ MOVED = 0.05
 Those are few that jump from one round number to another.
 """
 
+EVEN = 0.1
+"""Part of a jump, of a change of slope or of the noise at one, by which what was measured of it several times may differ."""
+
 STEP = 2.0**-14
 """Step in float64, in units of the inputs.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
+from gradaudit.numerics.margins import EVEN
 from gradaudit.numerics.noise import GROWTH, SAME, Walk
 
 LEAP = 64.0
@@ -16,9 +17,6 @@ WATCHED = 6
 
 FEWEST = 4
 """How many of those there must be, and how many of the widest are the same where it is one jump beside the point."""
-
-EVEN = 0.1
-"""Part by which the noise of those may differ."""
 
 MOST = 1.5
 """Walks for each one whose noise is about that of most, at least, where it is noise."""
