@@ -25,10 +25,7 @@ EXPECTED_NOISE = 4.0
 """How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
 
 KNOWN_STEP_NOISE = 1.5
-"""The same at a step at which truncation was measured before."""
-
-WORTH_ANOTHER = 1.5
-"""How much finer a block must be testable than it was for another test at the same step."""
+"""The same at a step to which truncation was measured to be half of rounding."""
 
 TRUNCATION_MARGIN = 3.0
 """How much larger the truncation error may be along another random direction than along the one it was measured on."""
@@ -152,7 +149,7 @@ class Calibration:
         step = step or self._starting_step()
         expected = margin * self._noise * math.sqrt((stop - start) / self._line.size) / step
         most = math.inf
-        unexplained, worthwhile = True, WORTH_ANOTHER
+        unexplained, worthwhile = True, 1.0
         for _ in range(MAX_CALIBRATIONS):
             gauge = finest_gauge(step, expected, self.tester.atol, self.typical)
             test = self.tester.test(start, stop, gauge, watched=True)
