@@ -16,7 +16,7 @@ from typing import NamedTuple
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
 from gradaudit.numerics.margins import CERTAIN
-from gradaudit.numerics.noise import NOISE_POINTS, noise_along_line
+from gradaudit.numerics.noise import NOISE_POINTS, SAME, noise_along_line
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
 from gradaudit.spec.dtypes import spacing
@@ -39,9 +39,6 @@ NOISE_STEPS = (4.0, 32.0, 256.0, 2048.0)
 In a dtype that is coarse by declaration also as long as it falls: kinks inside the step do. Elsewhere rounding to a
 coarser dtype inside forward falls too, once its stairs go out of view.
 """
-
-FALL = 4.0
-"""Factor by which noise that is measured at an eighth of the step must have fallen to have been something else."""
 
 MOST_TAKEN_BACK = 16.0
 """How much smaller than was taken for granted measured noise is believed to be: an op without arithmetic has none."""
@@ -230,7 +227,7 @@ class Calibration:
         for shrink in NOISE_STEPS:
             values = self._line.walk(test.direction, step / shrink, range(-middle, middle + 1))
             noise, flat = noise_along_line(values[:, None])
-            if not noise[0] * FALL < measured:
+            if not noise[0] * SAME < measured:
                 break
             measured = float(noise[0]) if flat else math.inf
             if flat and not self._declared_coarse:
