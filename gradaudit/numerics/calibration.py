@@ -30,9 +30,6 @@ KNOWN_STEP_NOISE = 1.5
 TRUNCATION_MARGIN = 3.0
 """How much larger the truncation error may be along another random direction than along the one it was measured on."""
 
-ABSURD_NOISE = 0.02
-"""Relative noise beyond that of any dtype."""
-
 NOISE_STEPS = (4.0, 32.0, 256.0, 2048.0)
 """Parts of the step at which noise is measured, one after the other, as long as it is none.
 
@@ -232,8 +229,8 @@ class Calibration:
             measured = float(noise[0]) if flat else math.inf
             if flat and not self._declared_coarse:
                 break
-        if not measured <= ABSURD_NOISE * self._line.signal():
-            return False  # not noise, but a function whose scale is far below the step
+        if not measured <= ROUNDINGS * spacing("bfloat16") * self._line.signal():
+            return False  # more than that of any dtype: a function whose scale is far below the step
         assumed = self._noise
         self._noise = max(assumed / MOST_TAKEN_BACK, NOISE_MARGIN * measured / (test.share or 1.0))
         return not assumed / MOST_TAKEN_BACK < self._noise <= 4.0 * assumed
