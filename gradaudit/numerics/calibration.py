@@ -18,7 +18,7 @@ from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, fines
 from gradaudit.numerics.margins import CERTAIN
 from gradaudit.numerics.noise import NOISE_POINTS, SAME, noise_along_line
 from gradaudit.numerics.root_test import RootTest, RootTester
-from gradaudit.numerics.survey import COARSE, NOISE_MARGIN, ROUNDINGS
+from gradaudit.numerics.survey import COARSE, EXPLAINED, NOISE_MARGIN, ROUNDINGS
 from gradaudit.spec.dtypes import spacing
 
 EXPECTED_NOISE = 4.0
@@ -36,9 +36,6 @@ NOISE_STEPS = (4.0, 32.0, 256.0, 2048.0)
 In a dtype that is coarse by declaration also as long as it falls: kinks inside the step do. Elsewhere rounding to a
 coarser dtype inside forward falls too, once its stairs go out of view.
 """
-
-MOST_TAKEN_BACK = 16.0
-"""How much smaller than was taken for granted measured noise is believed to be: an op without arithmetic has none."""
 
 SHRINK = 32.0
 """Factor on a step that left the domain of forward, or that has kinks inside."""
@@ -214,7 +211,7 @@ class Calibration:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self._line.signal() or 1.0)
-        return math.cbrt(max(relative, spacing("float64") / MOST_TAKEN_BACK)) / 2
+        return math.cbrt(max(relative, spacing("float64") / CERTAIN)) / 2
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
         """Measure forward's noise along a direction; return whether it is far from what was taken for granted."""
@@ -232,8 +229,9 @@ class Calibration:
         if not measured <= ROUNDINGS * spacing("bfloat16") * self._line.signal():
             return False  # more than that of any dtype: a function whose scale is far below the step
         assumed = self._noise
-        self._noise = max(assumed / MOST_TAKEN_BACK, NOISE_MARGIN * measured / (test.share or 1.0))
-        return not assumed / MOST_TAKEN_BACK < self._noise <= 4.0 * assumed
+        least = assumed / ROUNDINGS / math.sqrt(12)  # the rms of rounding to nearest: an op without arithmetic has none
+        self._noise = max(least, NOISE_MARGIN * measured / (test.share or 1.0))
+        return not least < self._noise <= EXPLAINED * assumed
 
     def parts(self, start: int, stop: int, gauge: Gauge) -> int:
         """Return into how many parts the noise of a block asks to cut it, so that each has a useful resolution.
