@@ -22,8 +22,8 @@ MAX_MOVE = 5
 MAX_STAGES = 8
 """Most differences in one extrapolation; each stage doubles the step."""
 
-PLACES = (0, -1, -3, -7, -11, -15, -23, -31)
-"""Doublings of the step that are tried in search of one at which forward is finite."""
+PLACES = tuple(1 - 2**k for k in range(6))
+"""Doublings of the step that are tried in search of one at which forward is finite: ever more halvings, down to 31."""
 
 BEND = 1.5
 """Weight of what the curvatures at two steps differ by, which the central differences cannot see.
@@ -41,13 +41,10 @@ tenth of the bounds.
 
 
 LOST = 0.25
-"""Part of the slopes that two differences differ by where nothing is known of the truth.
+"""Part of the slopes, and of their rounding bounds, that two differences differ by where nothing is known of the truth.
 
 The slopes of a step that has been passed halve as the step doubles, whatever its steepness was.
 """
-
-DOUBT = 0.25
-"""Part of its rounding bound that a difference must exceed to be more than rounding, more likely than not."""
 
 
 class Difference(NamedTuple):
@@ -325,7 +322,7 @@ def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTI
 def _out_of_range(fine: Entry, coarse: Entry) -> bool:
     """Whether two differences have so little in common that they say nothing of what finer ones would be."""
     apart = abs(fine.value - coarse.value)
-    return apart > max(LOST * max(fine.slope, coarse.slope), DOUBT * (fine.rounding + coarse.rounding))
+    return apart > LOST * max(fine.slope, coarse.slope, fine.rounding + coarse.rounding)
 
 
 def _estimate(fine: Entry, coarse: Entry, factor: float, trust: float, contraction: float) -> Estimate:
