@@ -34,7 +34,7 @@ Those are few that jump from one round number to another.
 """
 
 EVEN = 0.1
-"""Part of a jump, of a change of slope or of the noise at one, by which what was measured of it several times may differ."""
+"""Part of a jump, or of a change of slope, by which what was measured of it several times may differ."""
 
 STEP = 2.0**-14
 """Step in float64, in units of the inputs.
