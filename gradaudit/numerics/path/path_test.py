@@ -21,9 +21,6 @@ from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 from gradaudit.numerics.quantiles import student_quantile
 
-NEARLY = 0.9
-"""Part of the goal that the paths still needed are reckoned for."""
-
 MOST_PATHS = 1024
 """Paths that anyone is told to walk at most."""
 
@@ -282,7 +279,7 @@ class _Test:
 
         def is_enough(many: int) -> bool:
             width = _width(many, prior, elements) / _width(paths, prior, elements)
-            return now * width <= NEARLY * self._settings.goal
+            return now * width <= self._settings.goal
 
         if not is_enough(MOST_PATHS):
             return None
