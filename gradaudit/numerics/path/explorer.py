@@ -37,9 +37,6 @@ TURNS = 3
 AN_EIGHTH = 0.125
 """Of the way to a kink, as far as is known, an element may go again."""
 
-MOST_KINKED = 0.5
-"""Where more elements than this part seem to have kinks, it is not they that have them."""
-
 FINE = 2.0
 """How many times forward's noise the quadrature may be off by."""
 
@@ -172,7 +169,7 @@ class Explorer:
         for name in self.names:
             kinked = walked.kinked(name).reshape(-1)
             many = int(kinked.sum())
-            if 0 < many <= MOST_KINKED * count(kinked):
+            if 0 < 2 * many <= count(kinked):  # where most seem to have kinks, it is not they that have them
                 self._rooms[name] = self._rooms[name].without(kinked, walked.moved[name], AN_EIGHTH)
                 turned = True
         return self._shorten(walked) or turned
@@ -187,7 +184,7 @@ class Explorer:
         found = walked.residual(self._pool.partition, self._pool.axes, nothing)
         usual = float(np.median(on_host(found.scatter + found.missed)))
         rough = found.missed > UNEVEN**2 * usual
-        if not 0 < float((1.0 * rough).mean()) <= MOST_KINKED:
+        if not 0 < float((1.0 * rough).mean()) <= 1 / 2:
             return False
         xp = namespace(rough)
         for name in self.names:

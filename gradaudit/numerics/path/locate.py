@@ -19,9 +19,6 @@ PATHS = 3
 """Paths of a group at first, and those that confirm a suspicion; a part that is looked at on the way takes one."""
 
 
-ACCOUNTED = 0.4
-"""Part of a trend that the elements must show whose displacements it follows best, and which are looked at first."""
-
 MOST_BLOCKS = 3
 """Failing blocks that are looked into, the worst first."""
 
@@ -144,10 +141,11 @@ class Search:
     def _halved(self, name: str, places: Places, size: int, confirmed: Confirmed) -> tuple[Places, Confirmed]:
         """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""
         seen, whole = float(confirmed[1].seen[0]), places
+        # Those whose displacements the trend follows best are looked at first: they must show half of it.
         if places.size > ONE_BY_ONE:
             alike = on_host(confirmed[0].alike(name))[places]
             likely = np.sort(places[np.argsort(-alike)[:ONE_BY_ONE]])
-            if self._shows(name, likely, size, ACCOUNTED * seen):
+            if self._shows(name, likely, size, seen / 2):
                 places = likely
         while places.size > 1 and self._claim.forwards < self._until:
             half = places.size // 2
