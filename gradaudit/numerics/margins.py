@@ -46,5 +46,8 @@ few elements cross a kink.
 WIDE_STEP = 2.0**-7
 """Likewise where forward computes in a narrower dtype, or is to be seen from afar."""
 
+FAR = 2.0**-4
+"""Displacement, in units of the inputs, at which any forward changes that depends on them: also one of a few digits."""
+
 ONE_BY_ONE = 16
 """Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""

@@ -20,7 +20,7 @@ from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like,
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
-from gradaudit.numerics.margins import LEAST_MOVE
+from gradaudit.numerics.margins import FAR, LEAST_MOVE
 from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
 from gradaudit.numerics.tested import Tested
 
@@ -29,9 +29,6 @@ MAX_SPREAD = 2.0**10
 
 Beyond it the displacement of an element would be lost in the rounding of the element.
 """
-
-FAR = 2.0**-6
-"""Displacement, in units of the scales, at which a forward that rounds to a few digits has changed."""
 
 
 @dataclass

@@ -27,7 +27,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import MOST_ROUNDINGS, MOVED, STEP
+from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, MOVED, STEP
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -35,9 +35,6 @@ from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
-
-FAR = 2.0**-4
-"""Relative displacement at which the outputs of any forward change that depends on its inputs."""
 
 
 @dataclass
