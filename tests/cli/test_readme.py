@@ -41,6 +41,15 @@ def test_the_session_is_todays(gradaudit, folder: Path) -> None:
     assert TIMES.sub("", shown) == TIMES.sub("", told("gradaudit run swish.yaml --max-rows 3 -k float32"))
 
 
+def test_the_explanation_is_todays(gradaudit, folder: Path) -> None:
+    (folder / "my_ops.py").write_text(block("## A session", "python"))
+    (folder / "swish.yaml").write_text(block("## A session", "yaml"))
+    command = "explain swish --specs swish.yaml --dtype float32"
+    ended = gradaudit(*command.split(), "-j", "0")
+    shown = told(f"gradaudit {command}").removeprefix("...\n").partition("error of a central difference")[0]
+    assert " ".join(shown.split()) in " ".join(ended.stdout.split())
+
+
 def test_what_lint_says_is_todays(gradaudit, folder: Path) -> None:
     (folder / "model.py").write_text(block("### Without running it", "python"))
     assert gradaudit("lint", "model.py").stdout == told("gradaudit lint model.py")
