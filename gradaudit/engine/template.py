@@ -141,6 +141,7 @@ class Template:
         if process == 0:
             self._control.close()
             if isinstance(command, Clone):
+                os.setsid()  # an op that ends the group of its parent ends no other's template
                 os.close(signal.set_wakeup_fd(-1))
                 os.close(self._woken)
                 Template(end).serve(command.modules)

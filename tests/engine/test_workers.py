@@ -116,6 +116,16 @@ def test_templates_may_die_at_any_time() -> None:
     assert again != template
 
 
+def parent_and_its_group() -> tuple[int, int]:
+    return os.getppid(), os.getpgid(os.getppid())
+
+
+def test_each_template_is_in_a_group_of_its_own() -> None:
+    with workers(1, timeout=10) as tasks:
+        ((parent, group),) = mapped(tasks, parent_and_its_group, ())
+    assert group == parent
+
+
 def test_a_template_that_its_worker_stops_ends_with_the_time_limit() -> None:
     with workers(1, timeout=0.5) as tasks:
         assert mapped(tasks, stops_its_template, ()) == [Lost("exceeded its time limit of 0.5 s", 0.5)]
