@@ -53,8 +53,3 @@ def _manner(array: Array, shape: tuple[int, ...]) -> tuple[Distribution, tuple[f
     if low > 0 and high < 1:
         return "uniform", PROBABILITIES
     return "uniform", POSITIVE if low >= 0 else USUAL
-
-
-def whole_numbers(array: Array) -> bool:
-    """Whether an array holds labels or indices."""
-    return array.dtype.kind in "iu"
