@@ -14,8 +14,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
-from gradaudit.numerics.gauge import THRESHOLDS, Gauge, finest_gauge
-from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
 from gradaudit.numerics.margins import CERTAIN
 from gradaudit.numerics.noise import NOISE_POINTS, SAME, noise_along_line
 from gradaudit.numerics.root_test import RootTest, RootTester
@@ -154,7 +153,7 @@ class Calibration:
             truncation = TRUNCATION_MARGIN * abs(wide - test.result) * test.unit / 3
             rounding = self._rounding(test, step)
             allowed = gauge.threshold * test.unit
-            useful = gauge.floor <= max(self.tester.atol, WORTHLESS * self.typical)
+            useful = gauge.floor <= max(self.tester.atol, COARSE_RESOLUTION * self.typical)
             if truncation + rounding <= allowed and useful:
                 self._noise_seen = True
                 self._notice(moved, bend, rounding * step)
@@ -243,7 +242,7 @@ class Calibration:
             TooMuchError: where looking at each element by itself is no dearer.
 
         """
-        coarse = WORTHLESS * self.typical
+        coarse = COARSE_RESOLUTION * self.typical
         excess = gauge.floor / coarse if coarse else math.inf
         if gauge.floor <= self.tester.atol or excess <= 1.0:
             return 1

@@ -16,6 +16,9 @@ THRESHOLDS = (0.03, 0.0999, 0.25)
 FINE_RESOLUTION = 1e-3
 """Resolution, relative to the typical gradient, that is worth more rounds."""
 
+COARSE_RESOLUTION = 0.032
+"""Resolution that is worth testing smaller blocks apart."""
+
 UNSEEN = 0.1
 """Share of the tolerance that an error may be without being seen: four rounds at the least threshold miss one above it
 once in a hundred times."""

@@ -30,6 +30,7 @@ from gradaudit.numerics.arrays import (
     namespace,
     on_host,
 )
+from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import DRAWN, norm, rms
 from gradaudit.numerics.margins import MOST_ROUNDINGS
@@ -241,7 +242,7 @@ class Claim:
         """
         if self.of_formula.asked or not self.point.generic:
             return allowed
-        resolved = 2.0 * bound <= WORTHLESS * np.fmax(abs(numerical), self.typical)
+        resolved = 2.0 * bound <= COARSE_RESOLUTION * np.fmax(abs(numerical), self.typical)
         resolved &= (abs(claimed - numerical) <= bound) & ~np.asarray(kink)
         return np.where(resolved, np.fmax(allowed, 2.0 * bound), allowed)
 
