@@ -82,7 +82,9 @@ class SpecFile(pytest.File):
         path = self.path.relative_to(Path.cwd()) if here else self.path
         audited = [
             _Audited(case, known)
-            for case in load_specs([path], Overrides(tolerances=project.tolerances, allow=project.allow)).cases
+            for case in load_specs(
+                [path], Overrides(tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow)
+            ).cases
         ]
         ops = dict.fromkeys(each.case.op for each in audited)
         for op in ops:

@@ -44,6 +44,7 @@ ADVISORY_CODES = frozenset(
     {
         "approximate-forward",
         "forward-dtype",
+        "limit-reached",
         "out-of-domain",
         "kink",
         "discontinuity",
@@ -82,6 +83,9 @@ DIAGNOSIS_CODES = frozenset(
     }
 )
 """Finding codes that name the likely cause of a mismatch."""
+
+LIMIT_REACHED = "limit-reached"
+"""The finding that says that an audit ended before its time: more calls, or more time, may end it otherwise."""
 
 FINDING_CODES = FAILING_CODES | ADVISORY_CODES | DIAGNOSIS_CODES
 """Every code that a spec may expect."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from gradaudit.checks.gradient.cut import is_of_checks, left_undecided
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.results import Finding, Result, Trace, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
+from gradaudit.targets.calls import Limit
 from gradaudit.targets.op import shortened
 
 
@@ -58,6 +60,12 @@ def joined(case: Case, parts: Sequence[Audit]) -> Audit:
         {file: frozenset().union(*(part.trace.get(file, ()) for part in parts)) for file in files},
         {name: shape for part in parts for name, shape in part.shapes.items()},
     )
+
+
+def undecided_audit(case: Case, limit: Limit) -> Audit:
+    """Return the audit of a case that reached a limit before anything was known of its gradients."""
+    names = case.audited or (LOSS,)
+    return conclusion(case, [left_undecided(blank_result(case, name), limit) for name in names], ())
 
 
 def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) -> tuple[Result, ...]:
@@ -125,6 +133,8 @@ def _without_differences(result: Result) -> Result:
 def _doubted(result: Result) -> Result:
     """Return a pass that means nothing as what it is, undecided, and say why."""
     doubts = [finding for finding in result.findings if finding.code == "degenerate-upstream"]
+    unmade = [finding for finding in result.findings if is_of_checks(finding)]
+    doubts += unmade if result.verdict is Verdict.PASS else []
     if not doubts or result.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
         return result
     return replace(result, verdict=Verdict.INCONCLUSIVE, message=doubts[0].message)

@@ -40,7 +40,7 @@ def with_likely_causes(
     """Add to the results of wrong gradients what their mismatches look like.
 
     Where any is wrong, forward and backward are called once more, and again with twice the upstream; then at other
-    points, where what is said has to hold as well.
+    points, where what is said has to hold as well. Where calls or time run out, nothing is added.
 
     Args:
         subject: the op, fed and called once.

@@ -8,6 +8,7 @@ from contextlib import suppress
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.captured import captured_state
 from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
+from gradaudit.checks.gradient.cut import unmade
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.layout import layout_dependent
 from gradaudit.checks.linearity import upstream_dependence
@@ -19,6 +20,7 @@ from gradaudit.checks.subject import Subject
 from gradaudit.checks.symmetry import symmetric_inputs
 from gradaudit.results import Finding, Result
 from gradaudit.spec.draw import UndrawableError
+from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
 
 Check = Callable[[Probe], Iterator[Finding]]
@@ -48,7 +50,7 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
     """Run every check, until one makes a finding that fails the case: the next would only see the same fault again.
 
     A check that the op gives no usable answer to says nothing: that it raises at a second point, or refuses another
-    upstream, is no fault at the first.
+    upstream, is no fault at the first. Where calls or time run out, a finding says which were not made.
 
     Args:
         subject: the op, fed and called once.
@@ -58,9 +60,13 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
     """
     probe = Probe(subject, point, results)
     findings = [*subject.findings, *point.findings, *(finding for look in LOOKS for finding in look(probe))]
-    for check in CHECKS:
+    for position, check in enumerate(CHECKS):
         if any(finding.fails for finding in findings):
             break
-        with suppress(OpError, UndrawableError, MemoryError):
-            findings += list(check(probe))
+        try:
+            with suppress(OpError, UndrawableError, MemoryError):
+                findings += list(check(probe))
+        except LimitReachedError as reached:
+            findings.append(unmade(reached.limit, [left.__name__ for left in CHECKS[position:]]))
+            break
     return findings

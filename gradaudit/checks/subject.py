@@ -26,7 +26,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import dtype_of
-from gradaudit.targets.counted import CountedOp, counting
+from gradaudit.targets.counted import CountingOp, counting
 from gradaudit.targets.op import Op, OpError
 from gradaudit.targets.parameters import completed
 
@@ -80,7 +80,7 @@ class Subject:
     """
 
     case: Case
-    op: CountedOp
+    op: CountingOp
     inputs: dict[str, Array]
     outputs: tuple[Array, ...]
     counted: tuple[int, ...]

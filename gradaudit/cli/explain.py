@@ -89,7 +89,9 @@ def explain(
             return _explain_code(name, f"# {name}: a rule of gradaudit lint\n\n{rule}\n", format)
     project = project_settings()
     dtypes = tuple(str(each) for each in dtype) if dtype else None
-    overrides = Overrides(dtypes=dtypes, seed=seed, tolerances=project.tolerances, allow=project.allow)
+    overrides = Overrides(
+        dtypes=dtypes, seed=seed, tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow
+    )
     seconds = _seconds_for_repairs(fix_seconds, fix=fix, write=write)
     as_expected = True
     try:

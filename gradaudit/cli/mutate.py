@@ -61,7 +61,10 @@ def mutate(
     project = project_settings()
     try:
         loaded = _only(
-            load_specs(specs or list(project.specs), Overrides(tolerances=project.tolerances, allow=project.allow)),
+            load_specs(
+                specs or list(project.specs),
+                Overrides(tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow),
+            ),
             ops or [],
         )
         with one_interrupt():

@@ -60,6 +60,15 @@ def run(
     table: Annotated[
         bool, typer.Option("--table", help="Look at every index of every gradient: as --method exhaustive.")
     ] = False,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Calls of forward and backward that a gradient may take.",
+            show_default="the specs'",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
     json: Json = None,
     junit: Junit = None,
@@ -162,7 +171,9 @@ def run(
         dtypes=tuple(str(name) for name in dtype) if dtype else None,
         seed=seed,
         method=_method(method, table=table),
+        budget=budget,
         tolerances=project.tolerances,
+        usual_budget=project.budget,
         allow=tuple(allow) if allow else project.allow,
     )
     tally = Tally()

@@ -41,9 +41,12 @@ def functions_of(target: Target) -> tuple[str, ...]:
 
 
 def hash_case(case: Case) -> str:
-    """Return the hash of all that a case says, save its notes and where it stands."""
+    """Return the hash of all that a case says, save its notes and where it stands.
+
+    Nor its budget: what was decided within one stays so with another, and what was not is never taken for known.
+    """
     said = asdict(case)
-    for aside in ("notes", "location", "part"):
+    for aside in ("notes", "location", "part", "budget"):
         del said[aside]
     del said["target"]["folder"]
     return hashed(json.dumps(said, sort_keys=True, default=_in_full))

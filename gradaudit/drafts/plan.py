@@ -132,6 +132,7 @@ def _overridden(case: Case, overrides: Overrides) -> Iterator[Case]:
         changes["seed"] = overrides.seed
     if overrides.method is not None:
         changes["method"] = overrides.method
+    changes["budget"] = overrides.budget or overrides.usual_budget
     for dtype in overrides.dtypes or (case.dtype,):
         inputs = tuple(replace(one, dtype=dtype) if one.dtype == case.dtype else one for one in case.inputs)
         tolerance = overrides.tolerances.get(dtype, case.tolerance)

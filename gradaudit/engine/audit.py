@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gradaudit.audit.conclusion import Audit, conclusion, failed_audit
+from gradaudit.audit.conclusion import Audit, conclusion, failed_audit, undecided_audit
 from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.fold import blank_result
@@ -25,25 +25,32 @@ from gradaudit.spec.draw import UndrawableError
 from gradaudit.spec.model_targets import FlowTarget, LearningTarget
 from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.targets import opened, written_backwards
-from gradaudit.targets.counted import Calls, counting
-from gradaudit.targets.model import ModelOp
+from gradaudit.targets.calls import Calls, LimitReachedError, budget_of
+from gradaudit.targets.counted import counting
 from gradaudit.targets.op import LostOpError, Op, OpError
 
 
-def audit_case(case: Case, reached: Callable[[Case], AbstractContextManager[Op]] = opened) -> Audit:
+def audit_case(
+    case: Case, reached: Callable[[Case], AbstractContextManager[Op]] = opened, *, seconds: float | None = None
+) -> Audit:
     """Audit one case in this process; whatever its op does short of killing the process becomes a verdict.
 
     Args:
         case: the case.
         reached: opens its op, with params bound, for as long as the audit lasts.
+        seconds: time after which no call of the op begins but those for what is told at the end; None for any.
 
     """
     op: Any = None
     with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
         try:
             with reached(case) as op:
-                op = op if isinstance(op, ModelOp) else counting(op)
+                op = counting(op)
+                if seconds is not None:
+                    op.calls.limit_time(seconds)
                 audit = AUDITS.get(type(case.target), audit_op)(case, op)
+        except LimitReachedError as reached_limit:
+            audit = undecided_audit(case, reached_limit.limit)
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
@@ -60,10 +67,12 @@ def _counted(results: tuple[Result, ...], calls: Calls) -> tuple[Result, ...]:
 def audit_op(case: Case, op: Op) -> Audit:
     """Audit the gradient of every differentiable input of an op, or of a part's own, and run every check."""
     subject = examine(case, op)
+    subject.op.calls.limit_number(budget_of(case), len(subject.case.audited))
     results, point, seen = check_gradient(subject)
     findings = run_checks(subject, point, results)
-    results = with_likely_causes(subject, results, point, seen, findings)
-    checking = subject.op.forwards - sum(result.evaluations for result in results)
+    with suppress(LimitReachedError):
+        results = with_likely_causes(subject, results, point, seen, findings)
+    checking = subject.op.calls.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}
     audit = conclusion(subject.case, results, unexplained(findings, results))
     placed = _placed(audit.results, op, subject.inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.audit.conclusion import Audit, concluded, failed_audit
+from gradaudit.audit.conclusion import Audit, concluded, failed_audit, undecided_audit
 from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.determinism import stochastic_forward
 from gradaudit.checks.gradient import check_gradient
+from gradaudit.checks.gradient.cut import left_undecided, unmade
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.subject import Subject
@@ -35,6 +36,7 @@ from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
+from gradaudit.targets.calls import LimitReachedError, budget_of
 from gradaudit.targets.counted import counting
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
@@ -60,6 +62,8 @@ def audit_flow(case: Case, op: ModelOp) -> Audit:
     try:
         with tape_in_words():
             return _audited(case, op)
+    except LimitReachedError as reached:
+        return undecided_audit(case, reached.limit)
     except OpError as error:
         return failed_audit(case, str(error), (error.finding,) if error.finding else ())
 
@@ -67,6 +71,7 @@ def audit_flow(case: Case, op: ModelOp) -> Audit:
 def _audited(case: Case, op: ModelOp) -> Audit:
     started = time.perf_counter()
     subject = examine_flow(case, op)
+    op.calls.limit_number(budget_of(case), len(subject.names))
     hold_stopped(subject)
     results = {name: _blank(case, name) for name in subject.names}
     noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))
@@ -74,7 +79,7 @@ def _audited(case: Case, op: ModelOp) -> Audit:
     if detached := list(detached_output(subject)):
         noticed += detached
         results = {name: _lost(result, said_of(subject, name)) for name, result in results.items()}
-        results = _with_steps_behind(subject, results, [*results])
+        stages = {"causes": lambda made: _with_steps_behind(subject, made, [*made])}
     else:
         added = _added(subject)
         lost = _lost_ones(subject)
@@ -84,13 +89,29 @@ def _audited(case: Case, op: ModelOp) -> Audit:
         left = [name for name in subject.names if name not in lost]
         audited, numbers = _audited_numbers(subject, left)
         results |= audited
-        results = _with_steps_behind(subject, results, [name for name in lost if name not in excused])
-        results = {name: narrowed(subject, result) for name, result in results.items()}
-        results = _with_flow(subject, results, left, added)
+        unexcused = [name for name in lost if name not in excused]
+        stages = {
+            "causes": lambda made: _with_steps_behind(subject, made, unexcused),
+            "dtypes": lambda made: {name: narrowed(subject, result) for name, result in made.items()},
+            "flow": lambda made: _with_flow(subject, made, left, added),
+        }
+    results, left_out = _as_far_as_calls_last(results, stages)
     unregistered = [_unregistered(case, *found) for found in unregistered_parameters(subject)]
     ended = _timed([*results.values(), *unregistered], time.perf_counter() - started)
     checking = op.calls.forwards - sum(result.evaluations for result in ended)
-    return Audit(concluded(case, ended, (*noticed, *numbers)), checking)
+    return Audit(concluded(case, ended, (*noticed, *numbers, *left_out)), checking)
+
+
+def _as_far_as_calls_last(
+    results: dict[str, Result], stages: Mapping[str, Callable[[dict[str, Result]], dict[str, Result]]]
+) -> tuple[dict[str, Result], list[Finding]]:
+    """Add what one stage after the other finds; where calls or time run out, say which are left out."""
+    for position, stage in enumerate(stages.values()):
+        try:
+            results = stage(results)
+        except LimitReachedError as reached:
+            return results, [unmade(reached.limit, [*stages][position:])]
+    return results, []
 
 
 def _lost_ones(subject: FlowSubject) -> dict[str, Finding]:
@@ -132,7 +153,10 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     made, left = _by_root_test(subject, names, zero)
     findings: list[Finding] = []
     if left:
-        searched, findings = _searched(subject, left, {name: zero[name] for name in left if name in zero})
+        try:
+            searched, findings = _searched(subject, left, {name: zero[name] for name in left if name in zero})
+        except LimitReachedError as reached:
+            searched = {name: left_undecided(_blank(subject.case, name), reached.limit) for name in left}
         made |= searched
     return _with_culprits(subject, made, zero), findings
 
@@ -181,15 +205,18 @@ def _searched(
     results = [_without(result, MEANINGLESS) for result in results]
     probe = Probe(audited, point, results)
     findings = [*point.findings]
-    with suppress(OpError):
-        findings += stochastic_forward(probe)
-    if not any(finding.fails for finding in findings):
+    try:
         with suppress(OpError):
-            findings += broadcast_not_reduced(probe)
-    results = with_likely_causes(audited, results, point, seen, findings)
-    made = {result.input: result for result in results}
-    made |= _zero_results(subject, probe, zero)
-    return made, list(unexplained(findings, results))
+            findings += stochastic_forward(probe)
+        if not any(finding.fails for finding in findings):
+            with suppress(OpError):
+                findings += broadcast_not_reduced(probe)
+        results = with_likely_causes(audited, results, point, seen, findings)
+        told = _zero_results(subject, probe, zero)
+    except LimitReachedError as reached:
+        findings.append(unmade(reached.limit, ["stochastic_forward", "broadcast_not_reduced", "causes"]))
+        told = {name: left_undecided(_blank(subject.case, name), reached.limit) for name in zero}
+    return {result.input: result for result in results} | told, list(unexplained(findings, results))
 
 
 def _subject_of(subject: FlowSubject, names: Sequence[str]) -> Subject:
@@ -256,7 +283,7 @@ def _with_culprits(subject: FlowSubject, results: dict[str, Result], zero: Conta
     culprits = Culprits(subject, wrong, right, along)
     said = {}
     for name in wrong:
-        with suppress(OpError):
+        with suppress(OpError, LimitReachedError):
             said[name] = culprits.of(name).in_words()
     return results | {name: _blaming(results[name], words) for name, words in said.items() if words}
 

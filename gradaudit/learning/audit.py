@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gradaudit.audit.conclusion import LOSS, Audit, concluded
+from gradaudit.checks.gradient.cut import left_undecided
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.course import Course
@@ -16,7 +17,7 @@ from gradaudit.learning.train import Lesson, train
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.model_targets import LearningTarget
-from gradaudit.targets.counted import Calls
+from gradaudit.targets.calls import Calls, LimitReachedError
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import OpError
@@ -34,7 +35,10 @@ def audit_learning(case: Case, op: ModelOp) -> Audit:
         return gradients
     results = [replace(made, input=f"model.{LOSS}") if made.input == LOSS else made for made in gradients.results]
     try:
+        op.calls.limit_number(None, 0)  # the spec says how long training is
         course = _trained(case, lesson, op.calls)
+    except LimitReachedError as reached:
+        trained, findings = left_undecided(blank_result(case, LOSS), reached.limit, "training was"), []
     except OpError as error:
         trained, findings = blank_result(case, LOSS, str(error)), [error.finding] if error.finding else []
     else:

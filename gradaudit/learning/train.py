@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradaudit.learning.course import Course, Moment, Passage
 from gradaudit.results import Measured
-from gradaudit.targets.counted import Calls
+from gradaudit.targets.calls import Calls
 from gradaudit.targets.op import OpError
 from gradaudit.targets.tapes.tape import Model, Tape, Tensor
 from gradaudit.targets.words import in_words
@@ -138,7 +138,7 @@ class _Watch:
         value = lesson.loss(self._output(chosen), [target[chosen] for target in lesson.targets])
         if not math.isfinite(scalar(tape, value)):
             return False
-        self.calls.backwards += 1
+        self.calls.backward()
         with in_words("backward"):
             tape.backward(value)
         for name, tensor in parameters.items():
@@ -180,7 +180,7 @@ class _Watch:
         }
 
     def _output(self, chosen: Any) -> Tensor:
-        self.calls.forwards += 1
+        self.calls.forward()
         return self.lesson.run([array[chosen] for array in self.lesson.inputs])
 
     def _note(self, name: str, gradient: Array | None, moment: Moment) -> None:

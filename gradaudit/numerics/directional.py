@@ -147,12 +147,21 @@ class Directional:
         self.touched = self.moved = 1.0
         if changed is not None:
             self.touched = self._share(changed)
-            self.moved = sum(int(mask.sum()) for mask in changed.values()) / max(1, count(self._outputs))
+            self.moved = self._moved(changed)
         return (ahead - behind) / (2 * step)
 
-    def excess_one_sided(self, direction: Direction, step: float) -> float:
-        """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart."""
-        return float(self.walk(direction, step, [1])[0]) / step
+    def excess_one_sided(self, direction: Direction, step: float, *, watched: bool = False) -> float:
+        """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart.
+
+        What is watched is what share of the outputs moved.
+        """
+        changed: dict[int, Array] | None = {} if watched else None
+        try:
+            off = self._off(direction, step, changed)
+        finally:
+            self._restore()
+        self.moved = 1.0 if changed is None else self._moved(changed)
+        return off / step
 
     def walk(self, direction: Direction, step: float, points: Sequence[int]) -> Floats:
         """Return ``<g, k d> - <u, f(x + k d) - f(x)>`` for each k.
@@ -173,6 +182,9 @@ class Directional:
             if span.start <= index < span.stop:
                 mask = written(mask, span, values == values[index - span.start])
         return mask
+
+    def _moved(self, changed: Mapping[int, Array]) -> float:
+        return sum(int(mask.sum()) for mask in changed.values()) / max(1, count(self._outputs))
 
     def _share(self, changed: Mapping[int, Array]) -> float:
         xp = namespace(self._outputs)

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count, elementwise, in_cache, like, namespace, written
+from gradaudit.numerics.arrays import Array, cast, count, elementwise, in_cache, like, namespace, written
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
+from gradaudit.numerics.magnitude import norm, norm_of_product
 from gradaudit.numerics.margins import FAR, LEAST_MOVE
 from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
 from gradaudit.numerics.tested import Tested
@@ -129,6 +130,24 @@ class RootTester:
             return claims, self._scales, self._absolute
         return claims, self._scales[places], self._absolute[places]
 
+    def allowed_along(self, direction: Direction) -> float:
+        """Return the root sum of squares of what each element may be off by along a direction."""
+        places, drawn = _displaced(direction)
+        return norm_of_product(_tolerances(*self._parts_of_tolerances(places), self._rtol), drawn)
+
+    def claim_along(self, direction: Direction) -> float:
+        """Return the root sum of squares of what is claimed of each element along a direction."""
+        places, drawn = _displaced(direction)
+        return norm_of_product(self.line.claims[places], drawn * self._scales_of(places))
+
+    def length_along(self, direction: Direction) -> float:
+        """Return the norm of a direction, in units of the inputs."""
+        places, drawn = _displaced(direction)
+        return norm(drawn * self._scales_of(places))
+
+    def _scales_of(self, places: slice) -> Any:
+        return self._scales if isinstance(self._scales, float) else self._scales[places]
+
     def test(self, start: int, stop: int, gauge: Gauge, *, watched: bool = False) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop``, and measure it."""
         test = self.draw(start, stop, gauge.floor)
@@ -166,6 +185,13 @@ class RootTester:
         near = self.line.excess_one_sided(direction, step)
         far = self.line.excess_one_sided(direction, 2 * step)
         return float(2 * near - far)
+
+
+def _displaced(direction: Direction) -> tuple[slice, Array]:
+    """Return the range of elements that a direction displaces, and by how much."""
+    start, stop = direction.start, direction.stop
+    drawn = direction.drawn[start - direction.first : stop - direction.first]
+    return slice(start, stop), cast(drawn, "float64")
 
 
 def _tolerances(claims: Array, scale: Any, absolute: Any, rtol: float) -> Array:

@@ -103,6 +103,10 @@ class Search:
         rng: random stream for samples.
         locate: whether to look for the indices that make a test fail, and to judge them one by one.
 
+    Attributes:
+        outcome: what is known by now, should anything end the search early.
+        failing: the test of the smallest part that failed and of which nothing more is known; None for none.
+
     """
 
     def __init__(
@@ -123,25 +127,26 @@ class Search:
         self._repeats = repeats
         self._rng = rng
         self._size = self._tester.line.size
-        self._outcome = Outcome()
+        self.outcome = Outcome()
+        self.failing: tuple[RootTest, Gauge] | None = None
 
     def run(self) -> Outcome:
         """Search all indices and return what was found."""
         try:
             self._test_everything()
             self._retest_small()
-            self._outcome.flat = self._is_flat()
-            self._outcome.kinked = self._calibration.kinked
+            self.outcome.flat = self._is_flat()
+            self.outcome.kinked = self._calibration.kinked
         except TooMuchError as reason:
             if not self._locate or not self._repeats():
                 self._give_up()
-                return self._outcome
+                return self.outcome
             self._survey()
-            if self._outcome.flawless:
+            if self.outcome.flawless:
                 self._test_again(reason)
             else:
                 self._give_up()
-        return self._outcome
+        return self.outcome
 
     def _test_everything(self) -> None:
         """Test all elements, those that a step hardly moves at a wider one."""
@@ -154,7 +159,7 @@ class Search:
 
     def _retest_small(self) -> None:
         """Test by themselves elements whose gradient is below the noise of the others."""
-        calibration, outcome = self._calibration, self._outcome
+        calibration, outcome = self._calibration, self.outcome
         typical, floors = calibration.typical, [(None, outcome.floor)]
         for _ in range(MAX_RETESTS):
             if (found := self._below_noise(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
@@ -183,9 +188,9 @@ class Search:
         """Whether one of some elements, drawn at random, is wrong."""
         places = np.flatnonzero(on_host(elements))
         for index in self._rng.choice(places, min(FEW, len(places)), replace=False):
-            if int(index) not in self._outcome.settled:
+            if int(index) not in self.outcome.settled:
                 self._settle(int(index))
-        return not self._outcome.flawless
+        return not self.outcome.flawless
 
     def _is_flat(self) -> bool:
         """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
@@ -204,7 +209,7 @@ class Search:
                 self._clear(start, stop, gauge, first)
                 return
         except TooMuchError:
-            if not splits or splits == MAX_SPLITS or not self._outcome.flawless:
+            if not splits or splits == MAX_SPLITS or not self.outcome.flawless:
                 raise
             parts = 2
         edges = np.linspace(start, stop, parts + 1).astype(int)
@@ -213,7 +218,7 @@ class Search:
 
     def _test_again(self, reason: TooMuchError) -> None:
         """Test once more where all that was looked at is right: without kinks, or with errors that add up."""
-        kinks = [index for index, made in self._outcome.settled.items() if made is Judgement.KINK]
+        kinks = [index for index, made in self.outcome.settled.items() if made is Judgement.KINK]
         try:
             for kink in kinks:
                 self._set_aside(self._tester.line.alike(kink), reason)
@@ -235,11 +240,11 @@ class Search:
         if not self._tester.tested.is_excluded(kinks):
             if not self._calibration.matches_one_side(kinks, reason.step):
                 raise reason
-            self._outcome.kinks += int(kinks.sum())
+            self.outcome.kinks += int(kinks.sum())
             self._tester.tested.exclude(kinks)
 
     def _give_up(self) -> None:
-        self._outcome.floor, self._outcome.miss_probability = math.inf, 1.0
+        self.outcome.floor, self.outcome.miss_probability = math.inf, 1.0
 
     def _culprits(self, test: RootTest, gauge: Gauge) -> Culprits:
         if not self._locate:
@@ -254,12 +259,13 @@ class Search:
 
     def _clear(self, start: int, stop: int, gauge: Gauge, first: RootTest) -> None:
         """Test a block until enough rounds in a row find nothing; settle what they find."""
-        outcome = self._outcome
+        outcome = self.outcome
         passed, fruitless, largest, test = 0, 0, 0.0, first
         while True:
             if abs(test.result) <= gauge.threshold:
                 passed += 1
             elif not self._locate:
+                self.failing = test, gauge
                 raise TooMuchError(gauge.step)
             elif self._halve(test, gauge):
                 passed = fruitless = 0
@@ -284,9 +290,10 @@ class Search:
         found: list[Judgement] = []
         while pending and len(found) < most:
             block = pending.pop()
+            self.failing = block, gauge
             if block.direction.size == 1:
                 place = block.direction.start
-                if place not in self._outcome.settled:  # what several do together no single one is to blame for
+                if place not in self.outcome.settled:  # what several do together no single one is to blame for
                     found.append(self._settle(place))
                 continue
             left, right = (RootTest(half, block.unit) for half in block.direction.halves())
@@ -299,20 +306,21 @@ class Search:
                 if most == FEW:
                     raise TooMuchError(gauge.step)
                 pending = pending[-1:]  # one culprit all the same: a sample may miss what is wrong in one of a hundred
-            if len(self._outcome.settled) >= MAX_SETTLED:
+            if len(self.outcome.settled) >= MAX_SETTLED:
                 raise TooMuchError(gauge.step, abs(test.result) * test.unit)
         if forks >= MANY_FORKS:
             raise TooMuchError(gauge.step, abs(test.result) * test.unit)
+        self.failing = None
         return found
 
     def _settle(self, index: int) -> Judgement:
         self._tester.tested.exclude(index)
-        self._outcome.settled[index] = self._judge(index, self._calibration.calibrated)
-        return self._outcome.settled[index]
+        self.outcome.settled[index] = self._judge(index, self._calibration.calibrated)
+        return self.outcome.settled[index]
 
     def _survey(self) -> None:
         """Judge a random sample of indices one by one."""
-        outcome = self._outcome
+        outcome = self.outcome
         for index in map(int, self._rng.choice(self._size, min(SAMPLE, self._size), replace=False)):
             if index not in outcome.settled:
                 self._settle(index)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradaudit.report import numbers
-from gradaudit.report.mismatch import headline, is_cause, is_unexplained
+from gradaudit.report.mismatch import extent, headline, is_cause, is_unexplained
 from gradaudit.results import Finding, Result, Verdict
 
 UNEXPLAINED = "no simple cause"
@@ -29,7 +29,7 @@ def cause_of(result: Result) -> Cause:
     telling = _telling(result)
     ranked = telling or result.findings
     if is_unexplained(result):
-        return Cause(UNEXPLAINED, f"{result.wrong:,} of {result.size:,} indices wrong")
+        return Cause(UNEXPLAINED, extent(result))
     if result.verdict is Verdict.FAIL and ranked:
         return Cause(ranked[0].code, ranked[0].message)
     if result.verdict is Verdict.ERROR and telling:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gradaudit.report import numbers
-from gradaudit.results import DIAGNOSIS_CODES, Finding, Mismatch, Result, Verdict
+from gradaudit.results import DIAGNOSIS_CODES, LIMIT_REACHED, Finding, Mismatch, Result, Verdict
 
 STATUS = {Verdict.FAIL: "FAIL", Verdict.INCONCLUSIVE: "INCONCL."}
 HEADER = ("Index", "Analytical", "Numerical", "Difference", "Tolerance", "Status")
@@ -82,7 +82,7 @@ def message_besides(result: Result) -> str:
     """Return what a result says of itself, without what its headline and its findings say."""
     if result.message in {finding.message for finding in result.findings}:
         return ""
-    in_headline = f"{result.wrong} of {result.size} indices wrong" if result.mismatches else ""
+    in_headline = extent(result) if result.mismatches else ""
     return result.message.removeprefix(in_headline).removeprefix("; ")
 
 
@@ -102,10 +102,17 @@ def headline(result: Result) -> str:
     """Return the line that says which gradient ended how, and where."""
     about = f"{result.op} ({result.dtype}, case {result.case})"
     if result.mismatches and result.verdict is Verdict.FAIL:
-        where = f"at index {result.mismatches[0].index}, {result.wrong:,} of {result.size:,} indices wrong"
+        where = f"at index {result.mismatches[0].index}, {extent(result)}"
         return f"{about}: gradient mismatch w.r.t. {result.input} {where}"
     where = f" at index {result.mismatches[0].index}" if result.mismatches else ""
     return f"{about}: {result.verdict} w.r.t. {result.input}{where}"
+
+
+def extent(result: Result) -> str:
+    """Say how many indices are wrong: of all, or of those looked at where calls or time ran out."""
+    if result.checked < result.size and any(finding.code == LIMIT_REACHED for finding in result.findings):
+        return f"{result.wrong:,} of {result.checked:,} indices looked at wrong"
+    return f"{result.wrong:,} of {result.size:,} indices wrong"
 
 
 def _worst(result: Result, mismatch: Mismatch) -> Iterator[str]:

@@ -186,7 +186,8 @@ class Case:
 
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
     ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
-    ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole.
+    ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole; ``budget``, calls
+    that each gradient may take, where nobody says.
     """
 
     op: str
@@ -205,6 +206,7 @@ class Case:
     notes: str
     location: Location
     part: Part | None = None
+    budget: int | None = None
 
     @property
     def audited(self) -> tuple[str, ...]:

@@ -213,6 +213,10 @@ Modes = Annotated[
         "its own, named NAME+MODE. second: the gradient of the backward",
     ),
 ]
+Budget = Annotated[
+    int | None,
+    Field(ge=1, description="calls of forward and backward together that the audit of each gradient may take"),
+]
 OpName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$"), Field(description="unique over all specs loaded")]
 Module = Annotated[Name | None, Field(description="default: the folder's name")]
 
@@ -223,6 +227,7 @@ class GeneralModel(Strict):
     params: Params = {}
     dtype: Dtypes = ["float64"]
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    budget: Budget = None
     expect: Annotated[
         Any,
         BeforeValidator(_expect, json_schema_input_type=Expected | dict[Name, Expected]),

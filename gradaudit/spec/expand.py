@@ -27,14 +27,16 @@ REVERSE = "reverse"
 class Overrides:
     """What the command line sets over every spec; None leaves the specs' own.
 
-    ``tolerances`` are the project's, by dtype, for specs that name none; ``allow`` the modules that specs may name,
-    None for any.
+    ``tolerances``, by dtype, and ``usual_budget`` are the project's, for specs that name none; ``allow`` are the
+    modules that specs may name, None for any.
     """
 
     dtypes: tuple[str, ...] | None = None
     seed: int | None = None
     method: Method | None = None
+    budget: int | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    usual_budget: int | None = None
     allow: tuple[str, ...] | None = None
 
 
@@ -165,6 +167,7 @@ def _case(
         expect=_expectation(merged["expect"], tuple(merged["findings"])),
         notes=merged["notes"],
         location=source.locate(prefix),
+        budget=overrides.budget or merged.get("budget") or overrides.usual_budget,
     )
 
 

@@ -55,6 +55,7 @@ class Project:
         baseline: the file of known failures; None where there is none.
         lint: what the static rules are told.
         allow: the modules that specs may name functions of; None for any.
+        budget: calls that each gradient may take where its spec says nothing; None for the default.
 
     """
 
@@ -69,6 +70,7 @@ class Project:
     baseline: Path | None = None
     lint: LintSettings = LintSettings()
     allow: tuple[str, ...] | None = None
+    budget: int | None = None
 
 
 def find_project(folder: Path) -> Project:
@@ -120,6 +122,7 @@ def _read(file: Path, folder: Path) -> Project:
         baseline=seen([known.get("baseline", _is_word, "a path", "-")])[0] if "baseline" in known.table else None,
         lint=_lint_settings(known),
         allow=tuple(known.get("allow", _are_words, "a list of modules", [])) if "allow" in known.table else None,
+        budget=known.get("budget", _is_count, "a whole number of calls, 1 or more", None),
     )
     if known.problems:
         raise SpecError(known.problems)
@@ -129,7 +132,19 @@ def _read(file: Path, folder: Path) -> Project:
 class _Settings:
     """The table, and what is wrong with it."""
 
-    KEYS = ("specs", "sources", "ignore", "patterns", "tolerance", "store", "report", "baseline", "lint", "allow")
+    KEYS = (
+        "specs",
+        "sources",
+        "ignore",
+        "patterns",
+        "tolerance",
+        "store",
+        "report",
+        "baseline",
+        "lint",
+        "allow",
+        "budget",
+    )
 
     def __init__(self, table: Mapping[str, Any], file: Path, text: str) -> None:
         self.table = table
@@ -207,6 +222,10 @@ def _lint_settings(known: _Settings) -> LintSettings:
         else:
             settings[key] = tuple(given)
     return LintSettings(**settings)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
 
 
 def _is_size(value: Any) -> bool:

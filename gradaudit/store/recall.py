@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gradaudit.results import Result, Verdict
+from gradaudit.results import LIMIT_REACHED, Result, Verdict
 from gradaudit.store.encoding import UnreadableError, decoded
 from gradaudit.store.records import Provenance
 
@@ -33,7 +33,8 @@ def recall(
 ) -> dict[CaseKey, Recalled]:
     """Return the last results of those cases whose spec, sources, seed and versions are what they were.
 
-    A case that ended with an error is none of them: what hung, or was killed, may end otherwise the next time.
+    A case that ended with an error is none of them, nor one whose calls or time ran out: what hung, or was killed, may
+    end otherwise the next time.
 
     Args:
         connection: the store.
@@ -70,6 +71,10 @@ def _recalled(rows: Iterable[tuple[int, bool, bytes | None, int]]) -> Recalled |
         except UnreadableError:
             return None
         checking += check_evaluations
-    if any(result.verdict is Verdict.ERROR for result in results):
+    if any(result.verdict is Verdict.ERROR or _was_cut(result) for result in results):
         return None
     return Recalled(tuple(results), checking)
+
+
+def _was_cut(result: Result) -> bool:
+    return any(finding.code == LIMIT_REACHED for finding in result.findings)

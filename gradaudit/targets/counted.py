@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from gradaudit.targets.calls import Calls
 from gradaudit.targets.op import Array, Op, OpOfMany
 
 
-@dataclass
-class Calls:
-    """How often an op was called.
+class CountingOp(Op, Protocol):
+    """An op that counts its own calls, and keeps to the limits that these are given."""
 
-    Attributes:
-        forwards: points that forward was evaluated at; several at a time are as many.
-        backwards: calls of backward.
-
-    """
-
-    forwards: int = 0
-    backwards: int = 0
+    calls: Calls
 
 
 class CountedOp:
@@ -35,18 +27,13 @@ class CountedOp:
         self._op = op
         self.calls = Calls()
 
-    @property
-    def forwards(self) -> int:
-        """Points that forward was evaluated at."""
-        return self.calls.forwards
-
     def __getattr__(self, name: str) -> Any:
         """Return what else the op has, such as the parameters of a module."""
         return getattr(self._op, name)
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return all outputs for these inputs."""
-        self.calls.forwards += 1
+        self.calls.forward()
         return self._op.forward(inputs)
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
@@ -57,7 +44,7 @@ class CountedOp:
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array | None]:
         """Return the vector-Jacobian product for each input that backward answers for."""
-        self.calls.backwards += 1
+        self.calls.backward()
         return self._op.backward(upstream, inputs, outputs)
 
 
@@ -68,13 +55,14 @@ class CountedOpOfMany(CountedOp):
         self, inputs: Mapping[str, Array], varied: str, points: Array
     ) -> Sequence[tuple[Array, ...] | None]:
         """Return all outputs at each of several points."""
-        self.calls.forwards += len(points)
+        self.calls.forward(len(points))
         many: OpOfMany = self._op  # type: ignore[assignment]
         return many.forward_many(inputs, varied, points)
 
 
-def counting(op: Op) -> CountedOp:
+def counting(op: Any) -> CountingOp:
     """Return an op with its calls counted; one that counts them already as it is."""
-    if isinstance(op, CountedOp):
-        return op
+    if isinstance(getattr(op, "calls", None), Calls):
+        counts: CountingOp = op
+        return counts
     return CountedOpOfMany(op) if isinstance(op, OpOfMany) else CountedOp(op)

@@ -20,7 +20,7 @@ from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import dtype_of, has_derivatives
 from gradaudit.spec.model_targets import ModelTarget
 from gradaudit.targets.batch import batch_of, second_batch, targets_in
-from gradaudit.targets.counted import Calls
+from gradaudit.targets.calls import Calls
 from gradaudit.targets.generators import seeded
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError
@@ -114,7 +114,7 @@ class ModelOp:
             raise OpError("\n".join([said + hint, *places])) from None
 
     def _run(self, arrays: Mapping[str, Array]) -> Run:
-        self.calls.forwards += 1
+        self.calls.forward()
         with seeded(0), in_words("forward"), self.tape.exact(), self._casting():
             for name, tensor in self.trained.items():
                 if name in arrays:
@@ -185,7 +185,7 @@ class ModelOp:
 
     def reverse(self, run: Run) -> None:
         """Run reverse mode from a loss."""
-        self.calls.backwards += 1
+        self.calls.backward()
         with in_words("backward"), self.tape.exact(), self._casting():
             self.tape.backward(run.loss)
 

@@ -183,10 +183,10 @@ class Listening:
     causes_of: Any = field(default_factory=lambda: likely_causes.causes_of)
 
     def __call__(self, subject: Any, evidence: Any, points: Any) -> list[Cause]:
-        before = subject.op.forwards
+        before = subject.op.calls.forwards
         found: list[Cause] = self.causes_of(subject, evidence, points)
         self.heard += found
-        self.forwards += subject.op.forwards - before
+        self.forwards += subject.op.calls.forwards - before
         return found
 
 

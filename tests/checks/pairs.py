@@ -45,6 +45,7 @@ def case_of(
     method: Any = "auto",
     seed: int = 0,
     expect: Expectation | None = None,
+    budget: int | None = None,
 ) -> Case:
     """Return a case of a pair of functions; inputs default to one of shape (3, 4) named x."""
     return Case(
@@ -63,6 +64,7 @@ def case_of(
         expect=expect or Expectation(),
         notes="",
         location=Location(Path("pair.yaml"), 1, 1),
+        budget=budget,
     )
 
 

@@ -42,6 +42,10 @@ def test_a_folder_below_the_project(gradaudit, project, monkeypatch) -> None:
         ("[tool.gradaudit]\nspec = ['x']\n", "pyproject.toml:2:1: tool.gradaudit: unknown key 'spec'; did you mean"),
         ("\n[tool.gradaudit]\n  specs = 'x'\n", "pyproject.toml:3:3: tool.gradaudit.specs: expected a list of paths"),
         ("[tool.gradaudit]\nspecs = [3]\n", "pyproject.toml:2:1: tool.gradaudit.specs: expected a list of paths"),
+        (
+            "[tool.gradaudit]\n  budget = true\n",
+            "pyproject.toml:2:3: tool.gradaudit.budget: expected a whole number of calls, 1 or more, found True",
+        ),
         ("[tool]\ngradaudit = 3\n", "pyproject.toml:2:1: tool.gradaudit: expected a table, found 3"),
         (
             "[tool.gradaudit]\n\n[tool.gradaudit.tolerance]\nfloat64 = {rtol = 1}\nfloat63 = {rtol = 1}\n",

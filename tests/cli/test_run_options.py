@@ -248,3 +248,46 @@ def test_only_allowed_modules_are_imported(gradaudit, project: Path) -> None:
     assert not Path("imported").exists()
     assert gradaudit("run", "--allow", "kernels").exit_code == 0
     assert gradaudit("run", "kernels.py", "--allow", "kernels").exit_code == 2
+
+
+class TestBudget:
+    def test_is_calls_of_forward_and_backward_a_gradient(self, gradaudit, project) -> None:
+        write_project(project, spec("right"), spec("wrong", backward="wrong"))
+        right, wrong = results(gradaudit, "--budget", "15")
+        assert (right["verdict"], wrong["verdict"]) == ("inconclusive", "fail")
+        assert "not located in the budget given (15 calls a gradient)" in wrong["message"]
+        for result in (right, wrong):
+            assert result["forwards"] + result["backwards"] <= 15
+            assert result["findings"][0]["code"] == "limit-reached"
+            assert result["findings"][0]["evidence"]["budget"] == 15
+
+    def test_the_option_comes_before_the_spec_and_the_spec_before_the_project(self, gradaudit, project) -> None:
+        def given(*arguments: str) -> list[int]:
+            found = results(gradaudit, *arguments)
+            return [result["findings"][0]["evidence"]["budget"] for result in found]
+
+        write_project(project, spec("own", budget=9, cases=[{"name": "a"}, {"name": "b", "budget": 8}]), spec("other"))
+        (project / "pyproject.toml").write_text("[tool.gradaudit]\nbudget = 7\n")
+        assert given() == [9, 8, 7]
+        assert given("--budget", "6") == [6, 6, 6]
+
+    def test_is_kept_for_source_files_too(self, gradaudit, project) -> None:
+        Path("layers.py").write_text(
+            "def cube(x):\n    return x**3\n\n\ndef cube_backward(dout, x):\n    return 3 * x**2 * dout\n"
+        )
+        found = results(gradaudit, "layers.py", "--budget", "10")
+        assert {result["verdict"] for result in found} == {"inconclusive"}
+        assert all(result["forwards"] + result["backwards"] <= 10 for result in found)
+
+    def test_none_is_refused(self, gradaudit, project) -> None:
+        write_project(project, spec("right"))
+        found = gradaudit("run", "--budget", "0")
+        assert found.exit_code == 2
+        assert "--budget" in found.stderr
+
+    def test_what_it_cut_off_is_audited_again_on_resuming_and_nothing_else(self, gradaudit, project) -> None:
+        write_project(project, spec("right"), spec("wrong", backward="wrong", budget=15))
+        assert [result["verdict"] for result in results(gradaudit)] == ["pass", "fail"]
+        resumed = gradaudit("run", "--resume", "--budget", "500")
+        assert "1 case recorded before has not changed" in resumed.stdout
+        assert "5 of 5 indices wrong" in resumed.stdout

@@ -83,6 +83,7 @@ def test_help_names_the_commands_and_their_options(gradaudit) -> None:
         "--seed",
         "--method",
         "--table",
+        "--budget",
         "--json",
         "--junit",
         "--quiet",

@@ -34,6 +34,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "layout-dependent": ("np.frombuffer(upstream.base, x.dtype, x.size)", "np.ascontiguousarray(upstream)"),
     "missing-gradient": ("upstream * w, None", "upstream * w, upstream * x"),
     "missing-term": ("upstream.copy()", "upstream - upstream.mean(axis=-1, keepdims=True)"),
+    "limit-reached": ("budget: 12", "budget: 100"),
     "noise-dominated": ("rtol: 1.0e-6", "rtol: 1.0e-4"),
     "nonfinite": ("[800.0, 900.0]", "[80.0, 90.0]"),
     "not-learning": ("lr: 1.0e-4", "lr: 0.5"),

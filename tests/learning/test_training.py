@@ -11,7 +11,7 @@ from weight import Number, descent, lesson
 
 from gradaudit.learning.course import Course, Moment
 from gradaudit.learning.train import MAX_MEASUREMENTS, Lesson, train
-from gradaudit.targets.counted import Calls
+from gradaudit.targets.calls import Calls
 from gradaudit.targets.op import OpError
 
 ONES = [1.0, 1.0, 1.0]

@@ -93,6 +93,14 @@ def _mismatches(seen: Seen) -> tuple[Positions, NDArray[np.float64]]:
     return np.asarray(places, np.intp), np.real(looks.claimed[rows] - looks.numerical[rows])
 
 
+def is_marked(seen: Seen) -> bool:
+    """Whether a mismatch is more than what a smooth forward that is only approximate explains."""
+    places, off = _mismatches(seen)
+    rows = [tuple(int(k) for k in np.unravel_index(place, tuple(seen.claim.formula.shape))) for place in places]
+    numerical = np.array([abs(seen.claim.at(index) - error) for index, error in zip(rows, off, strict=True)])
+    return bool((np.abs(off) > MARKED * np.maximum(numerical, seen.claim.typical)).any())
+
+
 def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
     places, off = _mismatches(seen)

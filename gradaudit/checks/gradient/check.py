@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from gradaudit.checks.contract import broken_contract, flaws
@@ -19,8 +20,9 @@ from gradaudit.checks.gradient.along_paths import (
     look_along_paths,
     unit_inside,
 )
-from gradaudit.checks.gradient.arbitration import arbitrated
+from gradaudit.checks.gradient.arbitration import arbitrated, is_marked
 from gradaudit.checks.gradient.claim import Claim, claims_of
+from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
@@ -32,7 +34,20 @@ from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.results import Finding, Result, Verdict
+from gradaudit.targets.calls import Limit, LimitReachedError
 from gradaudit.targets.op import OpError
+
+OF_FORWARD = "differences contradict the claim; whether forward obeys its own slopes there"
+"""What may excuse what is wrong, where an arbiter could not be asked."""
+
+OF_ROUNDING = "differences contradict the claim by little; whether rounding must cost as much there"
+"""The same for what is hardly more than the tolerance."""
+
+CALLS_FOR_ROUNDING = 24
+"""Calls that measuring what rounding must cost takes, and an arbiter for what is left."""
+
+OF_TRIANGLES = "single entries disagree; whether the claim is right for symmetric matrices"
+"""What may excuse the gradient of a symmetric input."""
 
 MOST_IN_A_TABLE = 512
 """Elements of a case up to which a gradient that does not pass a root test is looked at index by index.
@@ -54,7 +69,7 @@ def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dic
 
     """
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
-    before = subject.op.forwards
+    before = subject.op.calls.forwards
     point = find_point(subject)
     results: dict[str, Result] = {}
     claimed: dict[str, Array] = {}
@@ -65,9 +80,12 @@ def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dic
             claimed[name] = gradient
         found = [broken] if broken else flaws(name, x, gradient)
         results[name] = replace(blank_result(subject.case, name, broken.message if broken else ""), findings=(*found,))
-    opening = subject.op.forwards - before if claimed else 0
+    opening = subject.op.calls.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
-    audited = _with_arbiter(point, _witnessed(claims_of(point, claimed)))
+    with subject.op.calls.holding_back():
+        audited = _witnessed(claims_of(point, claimed))
+    with subject.op.calls.overtime():
+        audited = _with_arbiter(point, _with_last_words(audited))
     _add(audited, _as_triangles(subject, audited))
     for name, (result, what) in audited.items():
         results[name] = replace(result, findings=(*results[name].findings, *result.findings))
@@ -93,11 +111,41 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
             continue
         triangle = of_one_triangle(subject, name)
         gradient = triangle.gradients[name]
-        if gradient is not None:
+        if gradient is None:
+            continue
+        try:
             again = _audited(claims_of(find_point(triangle), {name: gradient}))[name]
-            if again[0].verdict is Verdict.PASS:
-                passing[name] = replace(again[0], findings=(*again[0].findings, symmetric_input(name))), again[1]
+        except LimitReachedError as reached:
+            again = result, _undecided(seen, reached.limit, OF_TRIANGLES)
+        if again[0].verdict is Verdict.PASS:
+            passing[name] = replace(again[0], findings=(*again[0].findings, symmetric_input(name))), again[1]
+        elif again[1] is not None and again[1].cut:
+            left = _undecided(seen, again[1].cut.limit, OF_TRIANGLES)
+            passing[name] = folded(left), left
     return passing
+
+
+def _undecided(seen: Seen, limit: Limit, why: str) -> Seen:
+    """Return what was seen of a gradient that is wrong unless something excuses it, which could not be found out."""
+    more = "more calls would tell"
+    return replace(seen, left_open=f"{why}: {undecided(limit, more)}", cut=Cut(limit, more))
+
+
+def _with_last_words(made: Audited) -> Audited:
+    """Find out with the calls that were held back what can be said of gradients that were not looked at to the end."""
+    for name, (result, seen) in made.items():
+        if seen is None or not seen.cut:
+            continue
+        calls = seen.claim.point.subject.op.calls
+        before = calls.forwards
+        if result.verdict is Verdict.FAIL:
+            seen = _with_rounding(seen)
+        elif seen.suspect is not None:
+            with suppress(LimitReachedError):
+                seen = replace(seen, accused=seen.suspect.accusation(seen.claim, seen.positions))
+        spent = result.evaluations + calls.forwards - before
+        made[name] = replace(_folded(seen), evaluations=spent, seconds=result.seconds), seen
+    return made
 
 
 def _witnessed(claims: list[Claim]) -> Audited:
@@ -129,19 +177,37 @@ def _audited(claims: list[Claim]) -> Audited:
             tables += [claim for claim in testable if not _passes(made[claim.name])]
         else:
             made = _again(testable, made)
-    for claim in tables:
-        _add(made, _judged([claim], lambda claim=claim: [look_everywhere(claim)]))  # type: ignore[misc]
+    calls = claims[0].point.subject.op.calls
+    for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
+        with calls.sharing(left):
+            _add(made, _judged([claim], lambda claim=claim: [look_everywhere(claim)]))  # type: ignore[misc]
     return {claim.name: made[claim.name] for claim in claims}
+
+
+def _with_rounding(seen: Seen) -> Seen:
+    """Allow for what rounding must cost; where that cannot be found out, only what is too much for it is wrong."""
+    if is_marked(seen) and seen.claim.point.subject.op.calls.left < CALLS_FOR_ROUNDING:
+        return seen
+    try:
+        seen.claim.include_roundoff()
+    except LimitReachedError as reached:
+        return seen if is_marked(seen) else _undecided(seen, reached.limit, OF_ROUNDING)
+    return seen
 
 
 def _with_arbiter(point: EvaluationPoint, made: Audited) -> Audited:
     """Ask the arbiter before anything is called wrong."""
-    before = point.subject.op.forwards
+    before = point.subject.op.calls.forwards
     results = {name: result for name, (result, _) in made.items()}
-    ruled = arbitrated(point, results, {name: seen for name, (_, seen) in made.items() if seen is not None})
+    known = {name: seen for name, (_, seen) in made.items() if seen is not None}
+    try:
+        ruled = arbitrated(point, results, known)
+    except LimitReachedError as reached:
+        accused = [name for name, seen in known.items() if results[name].verdict is Verdict.FAIL and not seen.accused]
+        ruled = {name: _undecided(known[name], reached.limit, OF_FORWARD) for name in accused}
     for place, (name, seen) in enumerate(ruled.items()):
-        again = folded(seen)
-        spent = results[name].evaluations + (0 if place else point.subject.op.forwards - before)
+        again = _folded(seen)
+        spent = results[name].evaluations + (0 if place else point.subject.op.calls.forwards - before)
         made[name] = replace(again, evaluations=spent, seconds=results[name].seconds), seen
     _add(made, _followed(made))
     return made
@@ -217,26 +283,45 @@ def _was_not_seen(audited: tuple[Result, Seen | None]) -> bool:
 def _judged(claims: list[Claim], look: Callable[[], list[Seen]]) -> Audited:
     """Look at some gradients and judge what was seen; the forwards that took belong to the first."""
     op, started = claims[0].point.subject.op, time.perf_counter()
-    before = op.forwards
+    before = op.calls.forwards
     made: Audited
     try:
-        seen = [with_strays(replace(each, flat=each.flat or each.claim.point.swallowed)) for each in look()]
-        made = {each.claim.name: (folded(each), each) for each in seen}
+        seen = [_with_strays(replace(each, flat=each.flat or each.claim.point.swallowed)) for each in look()]
+        made = {each.claim.name: (_folded(each), each) for each in seen}
     except OpError as error:
         case = claims[0].point.subject.case
         made = {claim.name: (blank_result(case, claim.name, str(error)), None) for claim in claims}
     seconds = (time.perf_counter() - started) / len(claims)
     for place, (name, (result, what)) in enumerate(made.items()):
-        evaluations = 0 if place else op.forwards - before
+        evaluations = 0 if place else op.calls.forwards - before
         made[name] = replace(result, evaluations=evaluations, seconds=seconds), what
     return made
+
+
+def _with_strays(seen: Seen) -> Seen:
+    """Add where the implementation strays from its formula, as far as calls last."""
+    try:
+        return with_strays(seen)
+    except LimitReachedError as reached:
+        return replace(seen, cleared=False, miss_probability=1.0, cut=seen.cut or Cut(reached.limit, ""))
+
+
+def _folded(seen: Seen) -> Result:
+    """Judge what was seen, as far as calls last: what rounding must cost takes some."""
+    try:
+        return folded(seen)
+    except LimitReachedError as reached:
+        return left_undecided(blank_result(seen.claim.point.subject.case, seen.claim.name), reached.limit)
 
 
 def _add(made: Audited, later: Audited) -> None:
     """Put later results in the place of earlier ones, with the cost of both."""
     for name, (result, seen) in later.items():
         if name in made:
-            before = made[name][0]
+            before, known = made[name]
+            if known is not None and seen is not None and seen.cut:
+                seen = seen.after(known)
+                result = replace(_folded(seen), evaluations=result.evaluations, seconds=result.seconds)
             evaluations, seconds = before.evaluations + result.evaluations, before.seconds + result.seconds
             result = replace(result, evaluations=evaluations, seconds=seconds)
         made[name] = result, seen

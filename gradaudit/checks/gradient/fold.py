@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import FORMULA_SHARE, LEFT_OUT, Claim, natural_scale
+from gradaudit.checks.gradient.cut import Cut, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
@@ -54,9 +55,13 @@ def folded(seen: Seen) -> Result:
     case, tolerance = claim.point.subject.case, claim.allowance.tolerance
     judged, allowed, bounds = claim.judged(looks)
     resolution = _resolution(seen, allowed)
-    verdict, message = _verdict(seen, judged, resolution, allowed)
+    if seen.cut and not seen.left_open:
+        verdict, message = _verdict_by_then(seen, seen.cut, judged)
+    else:
+        verdict, message = _verdict(seen, judged, resolution, allowed)
     for note in claim.point.notes:
         message = added(message, note)
+    message = _with_dtype(message, claim.point)
     return replace(
         blank_result(case, claim.name),
         verdict=verdict,
@@ -68,15 +73,20 @@ def folded(seen: Seen) -> Result:
         worst_ratio=_worst_ratio(seen, judged, allowed),
         rtol=tolerance.rtol,
         atol=tolerance.atol,
-        message=_with_dtype(message, claim.point),
+        message=message,
         mismatches=_mismatches(replace(looks, bounds=bounds), judged, allowed),
-        findings=tuple(_findings(seen, judged, allowed)),
+        findings=(*_findings(seen, judged, allowed), *_cut_findings(seen, message)),
     )
+
+
+def _cut_findings(seen: Seen, message: str) -> Iterator[Finding]:
+    if seen.cut:
+        yield seen.cut.finding(message, len(seen.looks.places))
 
 
 def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> tuple[Verdict, str]:
     looks, size = seen.looks, seen.claim.size
-    undecided = int(judged.undecided.sum())
+    open_ones = int(judged.undecided.sum())
     if seen.claim.point.swallowed:
         return (
             Verdict.INCONCLUSIVE,
@@ -90,8 +100,8 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
     if not seen.cleared:
         looked = f"none of {len(looks.places)} indices looked at is wrong, but the others cannot be tested together"
         return Verdict.INCONCLUSIVE, looked
-    if undecided:
-        said = f"{undecided} of {size} indices cannot be decided at this precision"
+    if open_ones:
+        said = f"{open_ones} of {size} indices cannot be decided at this precision"
         visible = float((allowed + 2 * looks.bounds)[judged.undecided].max())
         if math.isfinite(visible):
             said += f"; an error above {visible:.1e} there would have been found"
@@ -110,6 +120,30 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
         asked = seen.claim.of_formula.asked
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
     return Verdict.PASS, "" if looks.kink.any() else _zero_note(seen.claim)
+
+
+def _verdict_by_then(seen: Seen, cut: Cut, judged: Judged) -> tuple[Verdict, str]:
+    """Return what is known where calls or time ran out."""
+    wrong, looked, size = int(judged.wrong.sum()), len(judged.wrong), seen.claim.size
+    if seen.excused and (wrong or seen.accused):
+        return Verdict.INCONCLUSIVE, seen.excused.message
+    if wrong:
+        if looked == size:
+            return (
+                Verdict.FAIL,
+                f"{wrong:,} of {size:,} indices wrong; not all of them were looked at twice in {cut.limit}",
+            )
+        said = f"{wrong:,} of {looked:,} indices looked at are wrong, of {size:,}"
+        return Verdict.FAIL, _with_more(f"{said}; the others were not all looked at in {cut.limit}", cut.more)
+    if seen.accused:
+        return Verdict.FAIL, _with_more(f"{seen.accused} in {cut.limit}", cut.more)
+    said = f"none of {looked:,} indices looked at is wrong; " if looked else ""
+    said += "a root test fails, not by enough to say that the claim is wrong; " if seen.suspect else ""
+    return Verdict.INCONCLUSIVE, said + undecided(cut.limit, cut.more)
+
+
+def _with_more(said: str, more: str) -> str:
+    return f"{said}: {more}" if more else said
 
 
 def _extent(seen: Seen, judged: Judged) -> str:
@@ -134,6 +168,8 @@ def _resolution(seen: Seen, allowed: Array) -> float:
     claim, looks = seen.claim, seen.looks
     if not claim.size:
         return 0.0
+    if seen.cut and not seen.cleared:
+        return math.inf
     if seen.method == "search":
         typical, tolerance = claim.typical, claim.allowance.tolerance
         if not typical:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from gradaudit.checks.agreement import alike, reordering
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
+from gradaudit.checks.gradient.cut import Cut, more_of_a_search
 from gradaudit.checks.gradient.look_around import look_around
 from gradaudit.checks.gradient.seen import Seen, looks_of
+from gradaudit.checks.gradient.suspect import Suspect
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
@@ -21,6 +24,7 @@ from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
+from gradaudit.targets.calls import Limit, LimitReachedError
 
 GROUPED = 2.0**5
 """How much larger than the least of a group its gradients may be: beyond, noise would hide the least in it."""
@@ -76,15 +80,30 @@ class Searched:
             return [
                 Seen(claim, looks_of(claim, {}), method="search") for claim in self.claims
             ]  # nothing to be off from
-        self._set_broken_aside()
         rng = generator(case, "sample")
-        found = Search(calibration, self._judge, self._repeats, self._below_noise, rng, locate=self._locate).run()
-        for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
-            look_around(looks, calibration.calibrated, generator(case, "around"))
+        search = Search(calibration, self._judge, self._repeats, self._below_noise, rng, locate=self._locate)
+        found, limit = self._found(search)
         if self._line.disturbed:
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
             self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
-        return [self._seen(looks, found) for looks in self._looks]
+        suspect = Suspect(self._tester, *search.failing) if search.failing else None
+        made = [replace(self._seen(looks, found), suspect=suspect) for looks in self._looks]
+        return made if limit is None else [self._cut(seen, limit) for seen in made]
+
+    def _found(self, search: Search) -> tuple[Outcome, Limit | None]:
+        """Return what a search found; with the limit where one ended it early."""
+        calibration, case = self._calibration, self._point.subject.case
+        try:
+            self._set_broken_aside()
+            found = search.run()
+            for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
+                look_around(looks, calibration.calibrated, generator(case, "around"))
+        except LimitReachedError as reached:
+            return replace(search.outcome, floor=math.inf, miss_probability=1.0), reached.limit
+        return found, None
+
+    def _cut(self, seen: Seen, limit: Limit) -> Seen:
+        return replace(seen, cut=Cut(limit, more_of_a_search(self._line.size, failing=seen.suspect is not None)))
 
     def _set_broken_aside(self) -> None:
         """Leave out of the tests what is claimed to be no number, and look at some of it."""
@@ -146,6 +165,7 @@ class Searched:
             kinks=found.kinks,
             flat=found.flat,
             kinked=found.kinked,
+            positions=looks.positions,
         )
 
 

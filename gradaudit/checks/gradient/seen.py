@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import Claim
+from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.element import Element
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import WORTHLESS, Looks
 from gradaudit.results import Finding
+
+if TYPE_CHECKING:
+    from gradaudit.checks.gradient.suspect import Suspect
 
 Index = tuple[int, ...]
 
@@ -39,6 +43,9 @@ class Seen:
         worthless: relative error that a pass must have been able to see at an index.
         kinked: whether forward turns at the point itself, so that the tests of many say nothing of each side.
         flat: whether forward did not change at all at the steps of the tests, though it does further away.
+        cut: what ended the looks before their time; None where they came to their end.
+        suspect: a root test of this and perhaps other gradients that failed, where it was not found out why.
+        positions: places of this gradient's numbers in the one vector of all that were tested together.
 
     """
 
@@ -58,12 +65,24 @@ class Seen:
     accused: str = ""
     left_open: str = ""
     worthless: float = WORTHLESS
+    cut: Cut | None = None
+    suspect: Suspect | None = None
+    positions: range = range(0)
 
     @property
     def is_coarser_than_asked(self) -> bool:
         """Whether the spec asks for a tolerance that the tests of many indices could not resolve."""
         asked = self.claim.of_formula
         return asked.asked and float(np.max(self.floor)) > self.claim.share * asked.tolerance.at(self.claim.typical)
+
+    def after(self, earlier: Seen) -> Seen:
+        """Return what is known after looks that were cut off, of a gradient that was looked at otherwise before."""
+        if earlier.cut and not len(self.looks.places):
+            return earlier
+        if len(earlier.looks.places) > len(self.looks.places):
+            return replace(earlier, cut=self.cut, cleared=False, miss_probability=1.0)
+        suspect, positions = (self.suspect, self.positions) if self.suspect else (earlier.suspect, earlier.positions)
+        return replace(self, suspect=suspect, positions=positions)
 
 
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:

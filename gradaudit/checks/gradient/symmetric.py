@@ -14,7 +14,7 @@ from dataclasses import replace
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import Array, has_complex_dtype, joined, namespace
 from gradaudit.results import Finding
-from gradaudit.targets.counted import CountedOp
+from gradaudit.targets.counted import CountedOp, CountingOp
 from gradaudit.targets.op import OpError
 
 MESSAGE = (
@@ -62,7 +62,7 @@ def _reads_one_triangle(subject: Subject, name: str) -> bool:
 class OfOneTriangle(CountedOp):
     """An op as a function of the lower triangle of one of its inputs; its calls count as the op's own."""
 
-    def __init__(self, op: CountedOp, name: str) -> None:
+    def __init__(self, op: CountingOp, name: str) -> None:
         self._op = self._counted = op
         self._name = name
 

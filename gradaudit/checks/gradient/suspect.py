@@ -1,0 +1,92 @@
+"""A root test that failed, where there was no time to find out at which index: whether it is evidence by itself.
+
+It is where the same error shows at the step of the test, much closer to the point, and over a much wider step; where
+the error is more than allowed ones may add up to; and where a forward that is only approximate does not explain it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradaudit.checks.gradient.arbitration import BORNE_OUT, MARKED, WIDE
+from gradaudit.checks.gradient.claim import Claim, natural_scale
+from gradaudit.numerics.displacing import Direction
+from gradaudit.numerics.gauge import Gauge
+from gradaudit.numerics.root_test import RootTest, RootTester
+
+CLOSER = 64.0
+"""How much closer to the point a one-sided difference looks for the error that the root test shows."""
+
+AS_MANY = 0.5
+"""Share of the outputs changed by a wide step that a much smaller one changes as well, but for stairs."""
+
+CHANCE = 6.0
+"""Standard deviations of a sum of allowed errors with random signs: more is less likely than 1e-7."""
+
+CANCELLED = 1e-5
+"""Where gradients are this small beside what they would be if nothing cancelled, an error may be rounding."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A part of the gradients of a case that a root test says is wrong somewhere.
+
+    Attributes:
+        tester: measures it.
+        test: the test; its direction says which part.
+        gauge: the step and the threshold of the test.
+
+    """
+
+    tester: RootTester
+    test: RootTest
+    gauge: Gauge
+
+    def accusation(self, claim: Claim, positions: range) -> str:
+        """Say what is wrong with a gradient, and that it was not located; nothing where that is not certain.
+
+        It takes up to five forwards.
+
+        Args:
+            claim: the gradient.
+            positions: its places in the one vector of all gradients that were tested together.
+
+        """
+        part = self._part(positions)
+        error = self._error_in(claim, part) if part.size > 0 else 0.0
+        if not error:
+            return ""
+        if part.size == 1:
+            place = (part.start - positions.start) // (claim.numbers // claim.size)
+            index = tuple(int(k) for k in np.unravel_index(place, tuple(claim.formula.shape)))
+            return f"index {index} is off by {error:.2g} of what is claimed; not looked at more closely"
+        some = "its elements" if part.size == len(positions) else f"{part.size:,} of its elements"
+        return f"along a random direction of {some} the claim is off by {error:.2g} of its size; not located"
+
+    def _part(self, positions: range) -> Direction:
+        whole = self.test.direction
+        return replace(whole, start=max(whole.start, positions.start), stop=min(whole.stop, positions.stop))
+
+    def _error_in(self, claim: Claim, part: Direction) -> float:
+        """Return the error of a gradient along a direction, relative to the claim; 0 where none is certain."""
+        whole, line = self.test.direction, self.tester.line
+        is_known = part.size == whole.size and math.isfinite(self.test.result)
+        error = self.test.result * self.test.unit if is_known else line.excess(part, self.gauge.step)
+        if not abs(error) > max(self.gauge.threshold * self.test.unit, CHANCE * self.tester.allowed_along(part)):
+            return 0.0
+        closer, moved_closer = line.excess_one_sided(part, self.gauge.step / CLOSER, watched=True), line.moved
+        wide, moved = line.excess(part, WIDE, watched=True), line.moved
+        if not moved or moved_closer < AS_MANY * moved:  # it stands on a stair, whose slope is no evidence
+            return 0.0
+        if not all(abs(other - error) <= BORNE_OUT * abs(error) for other in (closer, wide)):
+            return 0.0
+        relative = abs(error) / self._size(claim, part)
+        return relative if relative > MARKED else 0.0
+
+    def _size(self, claim: Claim, part: Direction) -> float:
+        """Return what a gradient claims along a direction; what a typical one would where that is more."""
+        typical = max(claim.typical, CANCELLED * natural_scale(claim.point, claim.name))
+        return max(self.tester.claim_along(part), typical * self.tester.length_along(part)) or math.inf
