@@ -18,7 +18,7 @@ from gradaudit.checks.probe import Probe
 from gradaudit.checks.retraced import retraced
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.symmetry import symmetric_inputs
-from gradaudit.results import Finding, Result
+from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
@@ -67,6 +67,8 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
             with suppress(OpError, UndrawableError, MemoryError):
                 findings += list(check(probe))
         except LimitReachedError as reached:
-            findings.append(unmade(reached.limit, [left.__name__ for left in CHECKS[position:]]))
+            left = [check.__name__ for check in CHECKS[position:]]
+            open_ones = [result.input for result in results if result.verdict is not Verdict.PASS]
+            findings.append(unmade(reached.limit, left, open_ones[0] if open_ones else ""))
             break
     return findings

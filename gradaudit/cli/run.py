@@ -49,7 +49,7 @@ def run(
             "-j",
             "--jobs",
             min=0,
-            help="Worker processes; 0: this one, with no fence or time limit. Default: one for each core.",
+            help="Worker processes; 0: this one, with no fence. Default: one for each core.",
         ),
     ] = None,
     dtype: Dtypes = None,
@@ -69,7 +69,10 @@ def run(
             show_default="the specs'",
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Seconds that a case may take.", show_default="60; any number with -j 0"),
+    ] = None,
     json: Json = None,
     junit: Junit = None,
     sarif: Annotated[
@@ -155,7 +158,7 @@ def run(
     from gradaudit.cli.sharing import elsewhere, leaving_unable, shared, taken_apart
     from gradaudit.cli.written import summaries, written
     from gradaudit.depth.trace import NoTracerError
-    from gradaudit.engine.run import run_specs
+    from gradaudit.engine.run import DEFAULT_TIMEOUT, run_specs
     from gradaudit.report.console import open_console, without_commands
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.github import GithubReport, annotated_problem
@@ -207,7 +210,7 @@ def run(
             searching = _repairing(emit, loaded, jobs) if repair else emit
             heard, audit = _auditing(searching, loaded, project, depth=depth)
             loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
-            cluster = elsewhere(dask, timeout, jobs, upload=upload)
+            cluster = elsewhere(dask, timeout or DEFAULT_TIMEOUT, jobs, upload=upload)
             run_specs(
                 loaded,
                 heard,

@@ -39,14 +39,14 @@ def new_coverage(**settings: Any) -> Coverage:
     return Coverage(data_file=None, config_file=False, branch=True, **settings)
 
 
-def audit_traced(files: Sequence[Path], case: Case) -> Audit:
+def audit_traced(files: Sequence[Path], case: Case, *, seconds: float | None = None) -> Audit:
     """Audit a case, and note the steps from line to line that it takes in some files."""
     tracer = new_coverage(include=[str(file) for file in files])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an op that fails before it runs leaves nothing to collect
         tracer.start()
         try:
-            audit = audit_case(case)
+            audit = audit_case(case, seconds=seconds)
         finally:
             tracer.stop()
         data = tracer.get_data()

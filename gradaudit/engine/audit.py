@@ -14,7 +14,8 @@ from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.registry import run_checks
-from gradaudit.checks.subject import examine
+from gradaudit.checks.subject import Subject, examine
+from gradaudit.engine.by_then import is_heard, tell
 from gradaudit.flow.audit import audit_flow
 from gradaudit.learning.audit import audit_learning
 from gradaudit.numerics.arrays import Array
@@ -68,7 +69,7 @@ def audit_op(case: Case, op: Op) -> Audit:
     """Audit the gradient of every differentiable input of an op, or of a part's own, and run every check."""
     subject = examine(case, op)
     subject.op.calls.limit_number(budget_of(case), len(subject.case.audited))
-    results, point, seen = check_gradient(subject)
+    results, point, seen = check_gradient(subject, _told_by_then(subject))
     findings = run_checks(subject, point, results)
     with suppress(LimitReachedError):
         results = with_likely_causes(subject, results, point, seen, findings)
@@ -77,6 +78,25 @@ def audit_op(case: Case, op: Op) -> Audit:
     audit = conclusion(subject.case, results, unexplained(findings, results))
     placed = _placed(audit.results, op, subject.inputs)
     return replace(audit, results=placed, check_evaluations=checking, shapes=shapes)
+
+
+def _told_by_then(subject: Subject) -> Callable[[Mapping[str, Result]], None] | None:
+    """Return what tells of the gradients that are judged already, should the op not answer any more; None for nobody.
+
+    The others are lost then.
+    """
+    case, op, time = subject.case, subject.op, subject.op.calls.time
+    if time is None or not is_heard():
+        return None
+
+    def told(judged: Mapping[str, Result]) -> None:
+        if not judged:
+            return
+        lost = f"exceeded its time limit of {time.amount:g} s"
+        results = [judged[name] if name in judged else blank_result(case, name, lost) for name in case.audited]
+        tell(conclusion(case, list(_counted(_placed(tuple(results), op), op.calls)), ()))
+
+    return told
 
 
 def _placed(results: tuple[Result, ...], op: Op, inputs: Mapping[str, Array] | None = None) -> tuple[Result, ...]:

@@ -35,6 +35,7 @@ class Task:
         preload: modules to import before the process is made, of which many processes can share the memory and the
             time. They say nothing of the task's own code.
         cost: how long it takes compared with others, where that is known; executors begin with what takes long.
+        overtime: part of the time limit by which a task that keeps to it by itself may overrun it before it is ended.
 
     """
 
@@ -42,6 +43,7 @@ class Task:
     group: str | None = None
     preload: tuple[str, ...] = ()
     cost: float = 1.0
+    overtime: float = 0.0
 
 
 class Executor(Protocol):

@@ -198,6 +198,7 @@ class _Run:
         self._timeout = timeout
         self._told = told
         self._at: int | None = None
+        self._by_then: Any = None
         self.deadline = time.monotonic() + SECONDS_TO_BEGIN
 
     def begin(self, setting: Setting) -> None:
@@ -209,8 +210,13 @@ class _Run:
         position = self.left_over.positions[0]
         call = pickle.dumps((self._function, self._tasks[position].arguments))
         self.worker.send(pickle.dumps((position, call)))
-        self._at = position
+        self._at, self._by_then = position, None
         self._told(self._tasks[position])
+
+    def _time_is_up(self) -> float:
+        """Return when a task that begins now is ended: one that keeps to its time by itself may say so first."""
+        overtime = self._tasks[self.left_over.positions[0]].overtime
+        return time.monotonic() + self._timeout * (1.0 + overtime)
 
     def go_on(self) -> Iterator[tuple[int, Any]]:
         """Yield the outcomes that have come, and find out what has become of the worker."""
@@ -219,7 +225,7 @@ class _Run:
             while (message := self.worker.message()) is not None:
                 if message == READY:
                     self.begun = True
-                    self.deadline = time.monotonic() + self._timeout
+                    self.deadline = self._time_is_up()
                 else:
                     yield from self._answered(message)
         except Exception as error:  # what came is no message, or no pickle that can be read here
@@ -233,12 +239,16 @@ class _Run:
                 yield from self._died(ended)
         elif time.monotonic() > self.deadline:
             if self._at is not None and self.begun:
-                yield from self._concluded(Lost(f"exceeded its time limit of {self._timeout:g} s", self._timeout))
+                lost = Lost(f"exceeded its time limit of {self._timeout:g} s", self._timeout)
+                yield from self._concluded(lost if self._by_then is None else self._by_then)
             self._give_up()
 
     def _answered(self, message: bytes) -> Iterator[tuple[int, Any]]:
         position, outcome, left_behind = pickle.loads(message)
         if position != self._at:  # a thread of an op that speaks up again
+            return
+        if left_behind is None:
+            self._by_then = outcome
             return
         yield from self._concluded(outcome)
         if left_behind or not self.left_over.positions:
@@ -246,7 +256,7 @@ class _Run:
             self.deadline = time.monotonic() + SECONDS_TO_END
         else:
             self._give_next()
-            self.deadline = time.monotonic() + self._timeout
+            self.deadline = self._time_is_up()
 
     def _concluded(self, outcome: Any) -> Iterator[tuple[int, Any]]:
         """Yield the outcome of the task that the worker is at."""

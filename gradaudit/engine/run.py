@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from math import prod
 from operator import itemgetter
 
@@ -26,14 +27,17 @@ from gradaudit.targets.frameworks import install_command, missing_framework, pre
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a case may take before it is stopped."""
 
+OVERTIME = 0.3
+"""Part of the time limit after which a case is ended whose op does not answer: till then it may say what is known."""
+
 
 def run_specs(
     specs: Specs,
     emit: Handler,
     *,
     jobs: int | None = None,
-    timeout: float = DEFAULT_TIMEOUT,
-    audit: Callable[[Case], Audit] = audit_case,
+    timeout: float | None = None,
+    audit: Callable[..., Audit] = audit_case,
     recalled: Mapping[str, Audit] | None = None,
     began: float | None = None,
     elsewhere: AbstractContextManager[Executor] | None = None,
@@ -47,8 +51,9 @@ def run_specs(
         specs: what to audit.
         emit: called with each event, in this process.
         jobs: worker processes; None for one for each core, 0 for none: everything happens in this process.
-        timeout: seconds that a case may take; not enforced without workers.
-        audit: audits a case, in a worker.
+        timeout: seconds that a case may take; None for the default, and for any number without workers. Without them it
+            is kept between two calls of the op only.
+        audit: audits a case, in a worker, in so many ``seconds``.
         recalled: audits that were made before, by the id of their case, and are told of instead of being made again.
         began: since when the run is taken to last, as ``time.perf_counter`` tells; None for now.
         elsewhere: another executor than worker processes, ``jobs`` and ``timeout`` being its own.
@@ -79,7 +84,10 @@ def run_specs(
         if isinstance(task.arguments[0], Case):
             emit(CaseStarted(task.arguments[0].id))
 
-    here: AbstractContextManager[Executor] = workers(count, timeout, begun) if count else nullcontext(InProcess())
+    here: AbstractContextManager[Executor] = (
+        workers(count, timeout or DEFAULT_TIMEOUT, begun) if count else nullcontext(InProcess())
+    )
+    seconds = timeout if timeout or not (count or elsewhere) else DEFAULT_TIMEOUT
     lost: ExecutorError | None = None
     try:
         with told_apart(), elsewhere or here as executor:
@@ -89,7 +97,7 @@ def run_specs(
                 raise SpecError(imports.problems)
             emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
             settled: dict[str, Audit | Lost] = {**known, **{id_: Lost(cause) for id_, cause in imports.broken.items()}}
-            outcomes = _outcomes(specs.cases, settled, executor, audit, apart)
+            outcomes = _outcomes(specs.cases, settled, executor, partial(audit, seconds=seconds), apart)
             for done, (position, outcome) in enumerate(outcomes, 1):
                 with held():
                     audits[position] = made = _audit(specs.cases[position], outcome)
@@ -142,7 +150,11 @@ def task_of(case: Case) -> Task:
     """Return the task of auditing a case, or a part of one: an op's cases may share a process, and no part does."""
     elements = sum(prod(made.shape) for made in case.inputs if case.part is None or made.name in case.audited)
     return Task(
-        (case,), group=case.op if case.part is None else None, preload=preloaded(case.target), cost=1.0 + elements
+        (case,),
+        group=case.op if case.part is None else None,
+        preload=preloaded(case.target),
+        cost=1.0 + elements,
+        overtime=OVERTIME,
     )
 
 

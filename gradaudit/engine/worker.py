@@ -7,6 +7,7 @@ import pickle
 from contextlib import suppress
 from typing import NoReturn, Protocol
 
+from gradaudit.engine.by_then import heard
 from gradaudit.engine.executor import Lost, describe_exception
 from gradaudit.engine.fence import MAX_PRINTED, Fence, Setting
 from gradaudit.engine.state import changed, state_of_process
@@ -34,7 +35,7 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
     """Do every task that comes, then end this process, whatever would want to have a say in that.
 
     A task is a pickle of its number, its function and its arguments; the answer one of the number, the outcome, and
-    what the task left changed in the process.
+    what the task left changed in the process. What a task tells while it goes on is the same, with None for the last.
     """
     leave = os._exit  # before any op can put something in its place
     process, parent = os.getpid(), os.getppid()
@@ -43,7 +44,7 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
         messages.send(READY + str(os.getppid()).encode())
         state = state_of_process()
         while (message := messages.receive()) is not None:
-            number, outcome = _outcome(message, fence)
+            number, outcome = _outcome(message, fence, messages)
             if os.getpid() != process:  # a child that the op forked and that came back: its parent speaks for it
                 leave(0)
             if os.getppid() != parent:
@@ -53,10 +54,17 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
     leave(CUT_OFF)
 
 
-def _outcome(message: bytes, fence: Fence) -> tuple[int, object]:
+def _outcome(message: bytes, fence: Fence, messages: Messages) -> tuple[int, object]:
     number, call = pickle.loads(message)
+    process = os.getpid()
+
+    def tell(outcome: object) -> None:
+        with suppress(Exception):
+            if os.getpid() == process:
+                messages.send(pickle.dumps((number, outcome, None)))
+
     try:
-        with fence.around():
+        with fence.around(), heard(tell):
             function, arguments = pickle.loads(call)
             outcome = function(*arguments)
     except BaseException as error:  # a KeyboardInterrupt too: it is the op's own, the user's does not come here

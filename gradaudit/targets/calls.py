@@ -27,7 +27,7 @@ LAST_WORD_OF_EACH = 8
 LAST_SHARE = 0.25
 """Part of a budget that they may be at most."""
 
-OVERTIME = 0.15
+OVERTIME = 0.2
 """Part of the time limit by which what is told at the end may overrun it."""
 
 
@@ -112,6 +112,11 @@ class Calls:
             raise LimitReachedError(self._time)
         if self._budget is not None and self.made + calls > self._most:
             raise LimitReachedError(self._budget)
+
+    @property
+    def time(self) -> Limit | None:
+        """The time limit, None where there is none."""
+        return self._time
 
     def limit_time(self, seconds: float) -> None:
         """Let no call begin after so many seconds from now."""

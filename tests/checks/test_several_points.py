@@ -70,7 +70,7 @@ def alone(case: Case) -> Audit:
 
 def in_full(audit: Audit) -> list[str]:
     """Return all that the results say but what they cost: as text, in which NaN equals NaN."""
-    return [repr(replace(result, seconds=0.0, evaluations=0)) for result in audit.results]
+    return [repr(replace(result, seconds=0.0, evaluations=0, forwards=0)) for result in audit.results]
 
 
 def root(x: Any) -> Any:

@@ -137,3 +137,50 @@ def test_runs_whose_processes_are_killed_lose_nothing() -> None:
     ends, wrong = killed(4, seed=1, patience=30.0)
     assert wrong == Counter()
     assert sum(ends.values()) - ends[ENDED] == 4
+
+
+def test_what_time_cut_off_is_told_everywhere_and_audited_again(gradaudit, project) -> None:
+    code = """
+import os
+
+from gradaudit.targets import calls
+
+
+class Clock:
+    now = 0.0
+
+    def monotonic(self):  # it is looked at before each call
+        self.now += 1.0
+        return self.now
+
+
+if os.path.exists("slow"):
+    calls.time = Clock()
+
+
+def scaled(x, y):
+    return 2 * x * y
+
+
+def backward(u, x, y):
+    return 2 * u * y, 3 * u * x
+"""
+    Path("slow.py").write_text(code)
+    Path("slow").touch()
+    large = {name: {"shape": [10, 10], "range": [0.5, 1.5]} for name in "xy"}
+    target = {"forward": "slow:scaled", "backward": "slow:backward"}
+    write_project(project, spec("slow", target=target, inputs=large), spec("right"))
+    found = gradaudit("run", "-j", "2", "--timeout", "90", "--json", "out.json", "--junit", "out.xml")
+    assert found.exit_code == 1
+    assert "limit-reached: " in found.stdout
+    by_op = {}
+    for result in json.loads(Path("out.json").read_text())["results"]:
+        by_op.setdefault(result["op"], []).append(result)
+    assert [result["verdict"] for result in by_op["slow"]] == ["pass", "fail"], by_op["slow"][1]["message"]
+    assert "the others were not all looked at in the time given (90 s)" in by_op["slow"][1]["message"]
+    assert 0 < by_op["slow"][1]["checked"] < 100
+    assert "in the time given (90 s)" in Path("out.xml").read_text()
+    Path("slow").unlink()
+    resumed = gradaudit("run", "--resume", "--json", "out.json")
+    assert "1 case recorded before has not changed" in resumed.stdout
+    assert "100 of 100 indices wrong" in resumed.stdout

@@ -24,6 +24,8 @@ from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
+from gradaudit.targets.calls import LimitReachedError
+from gradaudit.targets.op import OpError
 
 BORNE_OUT = 0.1
 """Part of the mismatch by which that slope may differ from the numerical gradient: truncation at so wide a step."""
@@ -137,6 +139,16 @@ def _slope(point: EvaluationPoint, name: str, index: tuple[int, ...], step: floa
     (above, plus), (below, minus) = outputs
     slope = float(host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
     return slope, bool((plus != minus).any())
+
+
+def stands(point: EvaluationPoint, name: str, seen: Seen) -> bool:
+    """Whether what is wrong with a gradient needs no arbiter: forward at large says the same, or has no say in it."""
+    if has_complex_dtype(point.inputs[name]) or not len(_mismatches(seen)[0]):
+        return True
+    try:
+        return _is_borne_out(point, name, seen)
+    except (OpError, LimitReachedError):
+        return False
 
 
 def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:

@@ -8,7 +8,7 @@ Elsewhere it is differenced in its own dtype, with bounds to match.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from gradaudit.checks.gradient.along_paths import (
     look_along_paths,
     unit_inside,
 )
-from gradaudit.checks.gradient.arbitration import arbitrated, is_marked
+from gradaudit.checks.gradient.arbitration import arbitrated, is_marked, stands
 from gradaudit.checks.gradient.claim import Claim, claims_of
 from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
@@ -60,8 +60,23 @@ Audited = dict[str, tuple[Result, Seen | None]]
 """By input, its result, and what was seen of its gradient; None where forward gave nothing usable."""
 
 
-def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dict[str, Seen]]:
+Told = Callable[[Mapping[str, Result]], None]
+"""Is told of results by their inputs."""
+
+Telling = Callable[[Audited], None]
+"""The same with what was seen of each."""
+
+
+def _tell_nobody(made: Audited) -> None:
+    pass
+
+
+def check_gradient(subject: Subject, tell: Told | None = None) -> tuple[list[Result], EvaluationPoint, dict[str, Seen]]:
     """Audit the gradient of every differentiable input, of a part of a case those of its own.
+
+    Args:
+        subject: the op, fed and called once.
+        tell: told of the gradients that are judged while others are not; None for nobody.
 
     Returns:
         One result for each, in their order; where forward was differenced, with what was noticed there; and by input's
@@ -82,13 +97,25 @@ def check_gradient(subject: Subject) -> tuple[list[Result], EvaluationPoint, dic
         results[name] = replace(blank_result(subject.case, name, broken.message if broken else ""), findings=(*found,))
     opening = subject.op.calls.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
+
+    judged = {name: result for name, result in results.items() if name not in claimed}
+    asked: set[str] = set()
+
+    def tell_of(made: Audited) -> None:
+        for name in made.keys() - asked:
+            if is_judged(point, *made[name]):
+                judged[name] = _with_flaws(results[name], made[name][0])
+            asked.update({name} if name in judged or made[name][0].verdict is Verdict.FAIL else ())
+        if tell is not None:
+            tell(judged)
+
     with subject.op.calls.holding_back():
-        audited = _witnessed(claims_of(point, claimed))
+        audited = _witnessed(claims_of(point, claimed), tell_of)
     with subject.op.calls.overtime():
         audited = _with_arbiter(point, _with_last_words(audited))
     _add(audited, _as_triangles(subject, audited))
     for name, (result, what) in audited.items():
-        results[name] = replace(result, findings=(*results[name].findings, *result.findings))
+        results[name] = _with_flaws(results[name], result)
         seen |= {name: what} if what else {}
     point.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
     for name in list(claimed)[:1]:
@@ -101,6 +128,20 @@ def _advised(subject: Subject, broken: Finding | None) -> Finding | None:
     advise = getattr(subject.op, "advice", None)
     advice = advise(subject.upstream) if broken and advise else ""
     return replace(broken, message=f"{broken.message}\n  {advice}") if broken and advice else broken
+
+
+def _with_flaws(blank: Result, result: Result) -> Result:
+    """Return a result with what was noticed before anything was called."""
+    return replace(result, findings=(*blank.findings, *result.findings))
+
+
+def is_judged(point: EvaluationPoint, result: Result, seen: Seen | None) -> bool:
+    """Whether a gradient is judged for good: it passes, or all of it was seen and forward at large bears that out."""
+    if seen is None or seen.cut or result.verdict is not Verdict.FAIL:
+        return result.verdict is Verdict.PASS and _passes((result, seen))
+    if seen.method != "exhaustive" or is_meant_symmetric(point.subject, result.input):
+        return False
+    return stands(point, result.input, seen)
 
 
 def _as_triangles(subject: Subject, made: Audited) -> Audited:
@@ -148,10 +189,10 @@ def _with_last_words(made: Audited) -> Audited:
     return made
 
 
-def _witnessed(claims: list[Claim]) -> Audited:
+def _witnessed(claims: list[Claim], tell: Telling) -> Audited:
     """Audit gradients by differences, or along paths where differences are noise; small ones by both if need be."""
     if not claims or not can_be_followed(claims):
-        return _audited(claims)
+        return _audited(claims, tell)
     if sum(claim.size for claim in claims) > MOST_IN_A_TABLE:
         return _judged(claims, lambda: look_along_paths(claims))
     made = _audited(claims)
@@ -161,7 +202,7 @@ def _witnessed(claims: list[Claim]) -> Audited:
     return made
 
 
-def _audited(claims: list[Claim]) -> Audited:
+def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
     """Audit gradients by root tests of all of them; those that do not pass apart from each other, and closely."""
     if not claims:
         return {}
@@ -179,6 +220,7 @@ def _audited(claims: list[Claim]) -> Audited:
             made = _again(testable, made)
     calls = claims[0].point.subject.op.calls
     for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
+        tell(made)
         with calls.sharing(left):
             _add(made, _judged([claim], lambda claim=claim: [look_everywhere(claim)]))  # type: ignore[misc]
     return {claim.name: made[claim.name] for claim in claims}
@@ -186,7 +228,8 @@ def _audited(claims: list[Claim]) -> Audited:
 
 def _with_rounding(seen: Seen) -> Seen:
     """Allow for what rounding must cost; where that cannot be found out, only what is too much for it is wrong."""
-    if is_marked(seen) and seen.claim.point.subject.op.calls.left < CALLS_FOR_ROUNDING:
+    hurried = seen.cut is not None and seen.cut.limit.kind == "time"
+    if is_marked(seen) and (hurried or seen.claim.point.subject.op.calls.left < CALLS_FOR_ROUNDING):
         return seen
     try:
         seen.claim.include_roundoff()

@@ -71,8 +71,8 @@ def is_of_checks(finding: Finding) -> bool:
     return finding.code == LIMIT_REACHED and "checks" in finding.evidence
 
 
-def unmade(limit: Limit, checks: list[str]) -> Finding:
-    """Return the finding that says which checks of a case were not made."""
+def unmade(limit: Limit, checks: list[str], about: str = "") -> Finding:
+    """Return the finding that says which checks of a case were not made; it is told with the gradient of an input."""
     named = ", ".join(check.replace("_", " ") for check in checks)
-    evidence: dict[str, Any] = {limit.kind: limit.amount, "checks": checks}
+    evidence: dict[str, Any] = {limit.kind: limit.amount, "checks": checks} | ({"array": about} if about else {})
     return Finding(LIMIT_REACHED, f"not all checks were made in {limit}; left out: {named}", evidence)
