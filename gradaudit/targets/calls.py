@@ -30,6 +30,21 @@ LAST_SHARE = 0.25
 OVERTIME = 0.2
 """Part of the time limit by which what is told at the end may overrun it."""
 
+RIGHT = 50
+"""Calls that the audit of a right gradient takes, at most where forward is smooth."""
+
+CLOSE_LOOK = 12
+"""The same for a close look at one index."""
+
+AN_INDEX = 4
+"""The same for an index of a table, where the claim is right."""
+
+FOR_ROUNDING = 24
+"""Calls that measuring what rounding must cost takes, and an arbiter for what is left."""
+
+PARTS_OF_A_PATH_TEST = 4
+"""A path test takes so many times its calls: forwards and backwards, and both again to locate what fails."""
+
 
 @dataclass(frozen=True)
 class Limit:

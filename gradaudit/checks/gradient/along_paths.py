@@ -29,17 +29,13 @@ from gradaudit.numerics.search import Judgement
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
-from gradaudit.targets.calls import LimitReachedError
+from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
 
 SHOWN = 64
 """Wrong elements that are told one by one."""
-
-
-PARTS_OF_A_TEST = 4
-"""A path test takes so many times its calls: forwards and backwards, and both again to locate what fails."""
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -95,7 +91,7 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
         report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
         return [_seen(claim, report, settings) for claim in claims]
     except LimitReachedError as reached:
-        cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_TEST * settings.calls} calls")
+        cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_PATH_TEST * settings.calls} calls")
         return [replace(_open(claim, "", math.inf, None), cut=cut) for claim in claims]
 
 

@@ -34,7 +34,7 @@ from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.targets.calls import Limit, LimitReachedError
+from gradaudit.targets.calls import FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
 
 OF_FORWARD = "differences contradict the claim; whether forward obeys its own slopes there"
@@ -42,9 +42,6 @@ OF_FORWARD = "differences contradict the claim; whether forward obeys its own sl
 
 OF_ROUNDING = "differences contradict the claim by little; whether rounding must cost as much there"
 """The same for what is hardly more than the tolerance."""
-
-CALLS_FOR_ROUNDING = 24
-"""Calls that measuring what rounding must cost takes, and an arbiter for what is left."""
 
 OF_TRIANGLES = "single entries disagree; whether the claim is right for symmetric matrices"
 """What may excuse the gradient of a symmetric input."""
@@ -229,7 +226,7 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
 def _with_rounding(seen: Seen) -> Seen:
     """Allow for what rounding must cost; where that cannot be found out, only what is too much for it is wrong."""
     hurried = seen.cut is not None and seen.cut.limit.kind == "time"
-    if is_marked(seen) and (hurried or seen.claim.point.subject.op.calls.left < CALLS_FOR_ROUNDING):
+    if is_marked(seen) and (hurried or seen.claim.point.subject.op.calls.left < FOR_ROUNDING):
         return seen
     try:
         seen.claim.include_roundoff()

@@ -7,16 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradaudit.results import LIMIT_REACHED, Finding, Result, Verdict
-from gradaudit.targets.calls import Limit
-
-CLOSE_LOOK = 12
-"""Calls that a close look at one index takes, at most where forward is smooth."""
-
-RIGHT = 50
-"""Calls that the audit of a right gradient takes, at most where forward is smooth."""
-
-AN_INDEX = 4
-"""Calls that an index of a table takes where forward is smooth and the claim is right."""
+from gradaudit.targets.calls import AN_INDEX, CLOSE_LOOK, RIGHT, Limit
 
 
 @dataclass(frozen=True)

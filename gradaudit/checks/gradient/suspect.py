@@ -11,23 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradaudit.checks.gradient.arbitration import BORNE_OUT, MARKED, WIDE
+from gradaudit.checks.gradient.arbitration import BORNE_OUT, MARKED
 from gradaudit.checks.gradient.claim import Claim, natural_scale
+from gradaudit.checks.gradient.fold import VANISHING
+from gradaudit.checks.trial import CLOSER
 from gradaudit.numerics.displacing import Direction
-from gradaudit.numerics.gauge import Gauge
+from gradaudit.numerics.gauge import MISS_PROBABILITY, Gauge
+from gradaudit.numerics.margins import WIDE_STEP
 from gradaudit.numerics.root_test import RootTest, RootTester
-
-CLOSER = 64.0
-"""How much closer to the point a one-sided difference looks for the error that the root test shows."""
-
-AS_MANY = 0.5
-"""Share of the outputs changed by a wide step that a much smaller one changes as well, but for stairs."""
-
-CHANCE = 6.0
-"""Standard deviations of a sum of allowed errors with random signs: more is less likely than 1e-7."""
-
-CANCELLED = 1e-5
-"""Where gradients are this small beside what they would be if nothing cancelled, an error may be rounding."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +66,11 @@ class Suspect:
         whole, line = self.test.direction, self.tester.line
         is_known = part.size == whole.size and math.isfinite(self.test.result)
         error = self.test.result * self.test.unit if is_known else line.excess(part, self.gauge.step)
-        if not abs(error) > max(self.gauge.threshold * self.test.unit, CHANCE * self.tester.allowed_along(part)):
+        if not abs(error) > max(self.gauge.threshold * self.test.unit, _surely_more(self.tester.allowed_along(part))):
             return 0.0
         closer, moved_closer = line.excess_one_sided(part, self.gauge.step / CLOSER, watched=True), line.moved
-        wide, moved = line.excess(part, WIDE, watched=True), line.moved
-        if not moved or moved_closer < AS_MANY * moved:  # it stands on a stair, whose slope is no evidence
+        wide, moved = line.excess(part, WIDE_STEP, watched=True), line.moved
+        if not moved or 2 * moved_closer < moved:  # it stands on a stair, whose slope is no evidence
             return 0.0
         if not all(abs(other - error) <= BORNE_OUT * abs(error) for other in (closer, wide)):
             return 0.0
@@ -88,5 +79,15 @@ class Suspect:
 
     def _size(self, claim: Claim, part: Direction) -> float:
         """Return what a gradient claims along a direction; what a typical one would where that is more."""
-        typical = max(claim.typical, CANCELLED * natural_scale(claim.point, claim.name))
+        typical = max(claim.typical, VANISHING * natural_scale(claim.point, claim.name))
         return max(self.tester.claim_along(part), typical * self.tester.length_along(part)) or math.inf
+
+
+def _surely_more(rss: float) -> float:
+    """Return what a sum with random signs does not exceed but by a chance that is negligible (Hoeffding's bound).
+
+    Args:
+        rss: root sum of squares of its terms.
+
+    """
+    return math.sqrt(2.0 * math.log(2.0 / MISS_PROBABILITY)) * rss
