@@ -16,6 +16,7 @@ GUIDES = {
     "coverage",
     "debugging",
     "editors",
+    "mojo",
     "recording",
     "repair",
     "findings",
