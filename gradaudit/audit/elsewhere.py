@@ -85,18 +85,19 @@ class Points:
 
     """
 
-    def __init__(self, subject: Subject, *, double: bool) -> None:
+    def __init__(self, subject: Subject, *, double: bool, here_only: bool = False) -> None:
         """Note where points are to be looked for.
 
         Args:
             subject: the op, fed and called once.
             double: whether forward is the same function in double precision.
+            here_only: whether forward is the function of backward at the subject's own point alone.
 
         """
         self._subject = subject
         self._double = double
         self._made: list[Point] = []
-        self._more = self._points()
+        self._more = iter(()) if here_only else self._points()
         self.forwards = MOST_FORWARDS
         self.kept = 0
 

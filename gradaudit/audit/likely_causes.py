@@ -35,7 +35,13 @@ OF_CALLS = frozenset({"captured-state", "accumulated"})
 
 
 def with_likely_causes(
-    subject: Subject, results: list[Result], point: EvaluationPoint, seen: Mapping[str, Seen], known: Sequence[Finding]
+    subject: Subject,
+    results: list[Result],
+    point: EvaluationPoint,
+    seen: Mapping[str, Seen],
+    known: Sequence[Finding],
+    *,
+    here_only: bool = False,
 ) -> list[Result]:
     """Add to the results of wrong gradients what their mismatches look like.
 
@@ -48,6 +54,7 @@ def with_likely_causes(
         point: where its forward was differenced.
         seen: what was seen of each gradient, by input.
         known: the findings that checks have made.
+        here_only: whether forward is the function of backward at this point alone.
 
     Returns:
         The results.
@@ -62,7 +69,7 @@ def with_likely_causes(
     doubled = _answer(subject, 2) if subject.case.takes_upstream else {}  # else it is no wonder that nothing changes
     right = {result.input for result in results if result.verdict is Verdict.PASS}
     found: dict[str, list[Finding]] = {}
-    points = Points(subject, double=spacing(point.dtype) <= spacing("float64"))
+    points = Points(subject, double=spacing(point.dtype) <= spacing("float64"), here_only=here_only)
     for result in results:
         if result.input in wrong:
             points.kept = points.forwards * (len(wrong) - len(found) - 1) // (len(wrong) - len(found))

@@ -211,7 +211,8 @@ def _searched(
         if not any(finding.fails for finding in findings):
             with suppress(OpError):
                 findings += broadcast_not_reduced(probe)
-        results = with_likely_causes(audited, results, point, seen, findings)
+        # What is held constant for stopped gradients is what it was at this point.
+        results = with_likely_causes(audited, results, point, seen, findings, here_only=bool(subject.op.held))
         told = _zero_results(subject, probe, zero)
     except LimitReachedError as reached:
         findings.append(unmade(reached.limit, ["stochastic_forward", "broadcast_not_reduced", "causes"]))
