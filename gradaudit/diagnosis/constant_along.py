@@ -44,7 +44,8 @@ def constant_along(evidence: Evidence) -> Iterator[ConstantAlong]:
     """The analytical gradient is the same along one axis, the numerical one changes along it."""
     shape = evidence.analytical.shape
     long = [axis for axis, size in enumerate(shape) if size > 1]
-    if len(long) < 2 or np.mean(evidence.wrong[evidence.telling]) < EXPLAINS:
+    telling = evidence.wrong[evidence.telling]
+    if len(long) < 2 or not telling.size or telling.mean() < EXPLAINS:
         return
     for axis in long:
         if _is_constant(evidence.analytical, axis) and _varies(evidence, axis):

@@ -88,7 +88,7 @@ def test_mistakes_in_it_do_not_matter_where_paths_are_given(gradaudit, project) 
 def test_explain_audits_with_its_tolerances(gradaudit, project) -> None:
     write_project(project, spec("right"))
     (project / "pyproject.toml").write_text("[tool.gradaudit.tolerance]\nfloat64 = {rtol = 3e-6}\n")
-    found = gradaudit("explain", "right", "-j", "0")
+    found = gradaudit("explain", "right", "-j", "0", "--all")
     assert found.exit_code == 0
     assert "rtol=3e-6, atol=1e-9: given in the spec or the project" in " ".join(found.stdout.split())
 

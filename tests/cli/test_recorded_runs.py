@@ -153,7 +153,7 @@ def test_where_nothing_was_recorded_it_is_said_how_to_record(gradaudit: Command,
     for asked in (("diff",), ("history", "good")):
         told = gradaudit(*asked)
         assert told.exit_code == 2
-        assert "nothing was recorded yet; 'gradaudit run' records what it audits" in told.stderr
+        assert "nothing was recorded yet; 'gradaudit run', in this folder, records what it audits" in told.stderr
     gradaudit("run", "-q")  # of no project
     assert "1 pass" in gradaudit("history", "good").stdout
     gradaudit("run", "-q")

@@ -117,7 +117,7 @@ def test_naming_costs_few_forwards(shape: tuple[int, ...]) -> None:
     without = audit(lambda a, b, c: a * b * c, lambda u, a, b, c: (u * b * c, u * a * c, u * a * b), *inputs)
     wrong = audit(lambda a, b, c: a * b * c, backward, *inputs)
     assert [each.verdict for each in wrong.results] == [Verdict.FAIL] * 3
-    assert wrong.check_evaluations - without.check_evaluations <= MOST_FORWARDS + 3 <= 40
+    assert wrong.check_evaluations - without.check_evaluations <= MOST_FORWARDS + 4 == 40
 
 
 def test_a_gradient_that_is_the_same_along_an_axis() -> None:

@@ -91,7 +91,7 @@ class TestPathsThatGetLost:
             return Tensor(table.data[INDICES], (table,), gradient)
 
         made = audited(overwritten, *inputs_of("float64", table=(4, 3)))
-        assert (verdicts(made), told(made)) == ({"table": Verdict.FAIL}, {"table": {"upstream-part"}})
+        assert (verdicts(made), told(made)) == ({"table": Verdict.FAIL}, {"table": {"wrong-subset"}})
         assert {row.index[0] for row in made.results[0].mismatches} == {2}
 
     def test_a_gradient_of_zeros_is_no_gradient(self) -> None:

@@ -21,6 +21,9 @@ from gradaudit.targets import process
 
 TEXT = guide("process").text
 
+SPARED = {"seconds": 0.0, "evaluations": 0, "forwards": 0}
+"""What several points in a message may change."""
+
 
 def block(language: str) -> str:
     """Return the only block of code in a language."""
@@ -122,7 +125,7 @@ def test_an_example_answers_for_several_points_as_for_each_alone(
     monkeypatch.setattr(process, "_most", lambda description: 1)
     for key, alone in audited(tmp_path, language).items():
         assert several[key].evaluations == alone.evaluations + 4  # two of a survey's nine, and two of the differences'
-        assert replace(several[key], seconds=0.0, evaluations=0) == replace(alone, seconds=0.0, evaluations=0)
+        assert replace(several[key], **SPARED) == replace(alone, **SPARED)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
