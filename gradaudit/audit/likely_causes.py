@@ -17,7 +17,7 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.diagnosis import Evidence, likely_causes
 from gradaudit.diagnosis.cause import Cause, SpentError, confirmed
-from gradaudit.diagnosis.columns import from_columns
+from gradaudit.diagnosis.columns import PLACES, from_columns
 from gradaudit.numerics.arrays import cast, dtype_name, namespace, on_host
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import laid_out
@@ -26,6 +26,9 @@ from gradaudit.targets.op import OpError
 
 Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
+
+FOR_COLUMNS = 2 * PLACES + 4
+"""Forwards that are left for the part of the upstream: two for each place, and four to ask another point."""
 
 VAGUE = "stochastic-backward"
 """The finding that a cause in ``OF_CALLS`` explains, where nothing is drawn at random."""
@@ -94,7 +97,9 @@ def with_likely_causes(
 def causes_of(subject: Subject, evidence: Evidence, points: Points) -> list[Cause]:
     """Return likely causes, with the part of the upstream that a gradient is made of where none says all."""
     there = From(points, evidence.name)
+    points.kept += FOR_COLUMNS
     causes = likely_causes(evidence, there)
+    points.kept -= FOR_COLUMNS
     whole = any(cause.explained == 1.0 and cause.finding.code != "wrong-subset" for cause in causes)
     if whole:
         return causes
