@@ -13,10 +13,11 @@ from gradaudit.checks.probe import Point, Probe
 from gradaudit.numerics.arrays import Array, dtype_name, joined, like, namespace
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
+from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.magnitude import rms, scales_of
 from gradaudit.numerics.margins import MOST_ROUNDINGS, SAME_SLOPE, STEP, WIDE_STEP
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import spacing
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
 
 CONTRADICTED = 3e-3
@@ -44,6 +45,7 @@ class Trial:
         excess: by how much the claim was off.
         noise: what rounding may make of that.
         allowed: what is no contradiction.
+        tolerated: what errors within the tolerance of each element do not add up to, but by a negligible chance.
 
     """
 
@@ -54,6 +56,7 @@ class Trial:
     excess: float
     noise: float
     allowed: float
+    tolerated: float
 
     @property
     def borne_out(self) -> bool:
@@ -64,7 +67,7 @@ class Trial:
         """Return the relative error of a claim that a second look contradicts too, for one more forward; else 0."""
         # Two roundings of float32 are no evidence, whatever dtype forward returns: it may compute in that inside.
         hidden = 2 * spacing("float32") * self.line.signal() / self.step
-        if not abs(self.excess) > self.allowed + max(self.noise, hidden):  # or NaN
+        if not abs(self.excess) > max(self.allowed + max(self.noise, hidden), self.tolerated):  # or NaN
             return 0.0
         closer = self.line.excess_one_sided(self.direction, self.step / CLOSER)
         if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
@@ -91,6 +94,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     claim = line.claim_along(along)
     step = usual_step(probe.spacing)
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
+    tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
     return Trial(
         line=line,
         direction=Direction.of(along),
@@ -99,6 +103,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         excess=line.excess(Direction.of(along), step),
         noise=MOST_ROUNDINGS * probe.spacing * line.signal() / step,
         allowed=max(SAME_SLOPE, MOST_ROUNDINGS * narrow) * claim,
+        tolerated=surely_more(tolerance.rtol * claim + tolerance.atol * line.length_along(along)),
     )
 
 

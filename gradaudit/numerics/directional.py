@@ -84,6 +84,10 @@ class Directional:
         """Return the root sum of squares of what each element claims of a displacement, in units of the scales."""
         return norm_of_product(self.claims, along * self.by_number(self._scales))
 
+    def length_along(self, along: Array) -> float:
+        """Return the norm of a displacement, given in units of the scales."""
+        return norm(along * self.by_number(self._scales))
+
     def signal(self) -> float:
         """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
         return self._signal

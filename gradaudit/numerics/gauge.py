@@ -71,3 +71,13 @@ def finest_gauge(step: float, noise: float, atol: float, typical: float) -> Gaug
         if noise / threshold <= max(atol, FINE_RESOLUTION * typical):
             return Gauge(step, noise / threshold, threshold)
     return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
+
+
+def surely_more(rss: float) -> float:
+    """Return what a sum with random signs does not exceed but by a chance that is negligible (Hoeffding's bound).
+
+    Args:
+        rss: root sum of squares of its terms.
+
+    """
+    return math.sqrt(2.0 * math.log(2.0 / MISS_PROBABILITY)) * rss

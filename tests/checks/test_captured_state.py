@@ -11,6 +11,7 @@ from pairs import array, audit, codes, only
 
 from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Finding, Verdict
+from gradaudit.spec.case import Tolerance
 
 Function = Callable[..., Any]
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
@@ -219,6 +220,14 @@ def test_a_forward_that_does_not_work_at_the_second_point_says_nothing(around: F
 
     audited = audit(forward, lambda u, x: u * np.cos(x), array("x", (4,)), step=1e-4)
     assert (only(audited).verdict, codes(audited)) == (Verdict.PASS, set())
+
+
+@pytest.mark.parametrize("seed", range(6, 12))
+def test_an_error_within_the_tolerance_that_is_asked_for_is_allowed_at_the_second_point_too(seed: int) -> None:
+    """Along a random direction it is small at one point and large at the other, by chance."""
+    loose = Tolerance(rtol=0.05, atol=1e-6)
+    found = audit(np.sin, lambda u, x: 1.04 * u * np.cos(x), array("x", (30, 40)), seed=seed, tolerance=loose)
+    assert only(found).verdict is not Verdict.FAIL
 
 
 def test_a_wrong_formula_is_wrong_and_not_captured() -> None:

@@ -16,7 +16,7 @@ from gradaudit.checks.gradient.claim import Claim, natural_scale
 from gradaudit.checks.gradient.fold import VANISHING
 from gradaudit.checks.trial import CLOSER
 from gradaudit.numerics.displacing import Direction
-from gradaudit.numerics.gauge import MISS_PROBABILITY, Gauge
+from gradaudit.numerics.gauge import Gauge, surely_more
 from gradaudit.numerics.margins import WIDE_STEP
 from gradaudit.numerics.root_test import RootTest, RootTester
 
@@ -66,7 +66,7 @@ class Suspect:
         whole, line = self.test.direction, self.tester.line
         is_known = part.size == whole.size and math.isfinite(self.test.result)
         error = self.test.result * self.test.unit if is_known else line.excess(part, self.gauge.step)
-        if not abs(error) > max(self.gauge.threshold * self.test.unit, _surely_more(self.tester.allowed_along(part))):
+        if not abs(error) > max(self.gauge.threshold * self.test.unit, surely_more(self.tester.allowed_along(part))):
             return 0.0
         closer, moved_closer = line.excess_one_sided(part, self.gauge.step / CLOSER, watched=True), line.moved
         wide, moved = line.excess(part, WIDE_STEP, watched=True), line.moved
@@ -81,13 +81,3 @@ class Suspect:
         """Return what a gradient claims along a direction; what a typical one would where that is more."""
         typical = max(claim.typical, VANISHING * natural_scale(claim.point, claim.name))
         return max(self.tester.claim_along(part), typical * self.tester.length_along(part)) or math.inf
-
-
-def _surely_more(rss: float) -> float:
-    """Return what a sum with random signs does not exceed but by a chance that is negligible (Hoeffding's bound).
-
-    Args:
-        rss: root sum of squares of its terms.
-
-    """
-    return math.sqrt(2.0 * math.log(2.0 / MISS_PROBABILITY)) * rss
