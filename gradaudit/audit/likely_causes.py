@@ -28,7 +28,8 @@ Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
 
 FOR_COLUMNS = 2 * PLACES + 4
-"""Forwards that are left for the part of the upstream: two for each place, and four to ask another point."""
+"""Forwards that are left for the part of the upstream: two for each place, and four to ask another point.
+At most a third of what a gradient has."""
 
 VAGUE = "stochastic-backward"
 """The finding that a cause in ``OF_CALLS`` explains, where nothing is drawn at random."""
@@ -97,9 +98,10 @@ def with_likely_causes(
 def causes_of(subject: Subject, evidence: Evidence, points: Points) -> list[Cause]:
     """Return likely causes, with the part of the upstream that a gradient is made of where none says all."""
     there = From(points, evidence.name)
-    points.kept += FOR_COLUMNS
+    reserve = min(FOR_COLUMNS, (points.forwards - points.kept) // 3)
+    points.kept += reserve
     causes = likely_causes(evidence, there)
-    points.kept -= FOR_COLUMNS
+    points.kept -= reserve
     whole = any(cause.explained == 1.0 and cause.finding.code != "wrong-subset" for cause in causes)
     if whole:
         return causes

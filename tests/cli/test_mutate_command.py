@@ -89,7 +89,7 @@ def test_a_weakened_spec_shows_in_the_score(powers: Path, gradaudit: Command) ->
 
 def test_an_op_that_fails_by_itself_is_not_mutated_and_said_to_fail(powers: Path, gradaudit: Command) -> None:
     (powers / "powers.py").write_text(POWERS.replace("u * (x + x)", "u * x"))
-    told = gradaudit("mutate", "--no-store", "-j", "2")
+    told = gradaudit("mutate", "--timeout", "2", "--no-store", "-j", "2")
     assert told.exit_code == 1
     assert (
         "square was not mutated: it fails by itself. power/square::default[float64] ends with fail w.r.t. x: 3 of 3"
