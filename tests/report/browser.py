@@ -5,13 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -19,8 +30,20 @@ OWN = ("file:", "data:", "about:", "chrome:", "devtools:")
 """How addresses begin that lead to no network."""
 
 
+PATIENCE = 120
+"""Seconds after which a browser that says nothing is taken for dead."""
+
+
+@cache
 def path_of_browser() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    """Return a browser that shows an empty page here; None where there is none."""
+    for path in filter(None, map(shutil.which, NAMES)):
+        with suppress(OSError, subprocess.SubprocessError), tempfile.TemporaryDirectory() as profile:
+            command = [path, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", "about:blank"]
+            shown = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE, text=True)
+            if "<html>" in shown.stdout:
+                return path
+    return None
 
 
 class Browser:
@@ -99,6 +122,7 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            assert select.select([self._back], [], [], PATIENCE)[0], "the browser does not answer"
             chunk = os.read(self._back, 65536)
             assert chunk, "the browser is gone"
             self._buffer += chunk
@@ -133,8 +157,7 @@ def browser() -> Iterator[Browser]:
             os.dup2(kept[0], 3)
             os.dup2(kept[1], 4)
 
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-        flags += ["--disable-background-networking", f"--user-data-dir={profile}", "--remote-debugging-pipe"]
+        flags = [*FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
         process = subprocess.Popen(
             [str(path_of_browser()), *flags, "about:blank"],
             preexec_fn=as_three_and_four,
