@@ -124,6 +124,13 @@ def test_shards_are_balanced_by_what_was_recorded(gradaudit: Command, various: P
     assert all("balanced by recorded seconds" in said for said in shares)
 
 
+def test_shards_that_record_in_one_store_one_after_the_other_fit(gradaudit: Command, various: Path) -> None:
+    for k in (1, 2, 3):
+        gradaudit("run", "--shard", f"{k}/3", "--store", "all.db", "--json", f"{k}.json")
+    merged = gradaudit("merge", "1.json", "2.json", "3.json", "--json", "merged.json")
+    assert ("missing" in merged.output, "twice" in merged.output) == (False, False)
+
+
 def test_gradients_of_cases_that_took_long_are_audited_apart(gradaudit: Command, project: Path) -> None:
     (project / "products.py").write_text(
         "def product(x, y):\n    return x * y\n\ndef backward(u, x, y):\n    return u * y, u * x\n"
