@@ -149,11 +149,14 @@ class Killed:
             process.wait(self._random.uniform(0.1, 1.0) * self._usual)
             return ""
         number = self._random.choice(SIGNALS)
-        others = [found for found in marked(self._mark) if found != process.pid]
-        chosen = self._random.choice(others) if others and self._random.random() < 0.5 else process.pid
+        kinds: dict[str, list[int]] = {"the run": [process.pid]}
+        for found in marked(self._mark):
+            if found != process.pid:
+                with suppress(OSError):
+                    kinds.setdefault(kind_of(found, process.pid), []).append(found)
         with suppress(OSError):
-            what = "the run" if chosen == process.pid else kind_of(chosen, process.pid)
-            os.kill(chosen, number)
+            what = self._random.choice(sorted(kinds))
+            os.kill(self._random.choice(kinds[what]), number)
             self.ends[f"{what}, {number.name}"] += 1
             return what
         return ""
