@@ -89,9 +89,9 @@ def run_specs(
     )
     seconds = timeout if timeout or not (count or elsewhere) else DEFAULT_TIMEOUT
     lost: ExecutorError | None = None
+    known = recalled or {}
     try:
         with told_apart(), elsewhere or here as executor:
-            known = recalled or {}
             imports = look_up(replace(specs, cases=tuple(c for c in specs.cases if c.id not in known)), executor)
             if imports.problems:
                 raise SpecError(imports.problems)
@@ -107,6 +107,7 @@ def run_specs(
     except (KeyboardInterrupt, ExecutorError) as error:
         interrupted = True
         lost = error if isinstance(error, ExecutorError) else None
+        audits |= {k: known[case.id] for k, case in enumerate(specs.cases) if k >= told and case.id in known}
         tell(skip_missing=True)
     emit(RunFinished(time.perf_counter() - began, interrupted))
     if lost is not None:

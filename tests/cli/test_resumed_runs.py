@@ -92,6 +92,21 @@ def test_what_has_changed_is(gradaudit: Command, slow_project: Path, file: str, 
     assert f"{left} cases recorded before have not changed: not audited again" in gradaudit("run", "--resume").stdout
 
 
+def test_a_run_that_is_interrupted_as_it_starts_reports_what_is_recorded(
+    gradaudit: Command, slow_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    gradaudit("run", "-q", "-j", "2")
+    whole = gradaudit("run", "-q", "--resume", "--json", "out.json")
+    recorded = {result["op"] for result in report()["results"]}
+    monkeypatch.setattr("gradaudit.engine.run.look_up", interrupted)
+    found = gradaudit("run", "--resume", "--json", "out.json", "--junit", "out.xml")
+    assert found.exit_code == 130 != whole.exit_code
+    assert {result["op"] for result in report()["results"]} == recorded != set()
+
+
 def test_stale_audits_what_has_changed_or_failed(gradaudit: Command, slow_project: Path) -> None:
     gradaudit("run", "-q")
     found = gradaudit("run", "--stale", "--json", "stale.json")
