@@ -108,7 +108,13 @@ def dask_executor(
     content = packed(Path.cwd()) if upload else b""
     if address == LOCAL:
         with (
-            LocalCluster(n_workers=jobs, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+            LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield DaskExecutor(client, timeout, content)
