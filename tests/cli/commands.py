@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -121,3 +122,25 @@ def finished(process: subprocess.Popen[str]) -> tuple[str, str]:
         return process.communicate(timeout=30)
     finally:
         process.kill()
+
+
+def of_every_verdict() -> list[dict[str, Any]]:
+    """Return specs that end in every verdict, in several dtypes: nine cases."""
+    return [
+        spec("right", dtype=["bfloat16", "float32", "float64"]),
+        spec("wrong", backward="wrong_in_places", dtype=["float32", "complex128"]),
+        spec("raises", backward="raises"),
+        spec("undecided", **UNDECIDED),
+        spec("known", backward="wrong", expect="fail"),
+        spec("changes_its_input", forward="changes_its_input"),
+    ]
+
+
+def timeless(path: str = "out.json") -> dict[str, Any]:
+    """Return a JSON report without times, and without what says that it is a shard's."""
+    document: dict[str, Any] = json.loads(Path(path).read_text())
+    del document["summary"]["seconds"]
+    document.pop("shard", None)
+    for result in document["results"]:
+        del result["seconds"]
+    return document

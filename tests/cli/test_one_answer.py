@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from commands import UNDECIDED, command, environment, spec, wait_until, write_project
+from commands import command, environment, of_every_verdict, spec, timeless, wait_until, write_project
 from typer.testing import Result
 
 pytest.importorskip("distributed")
@@ -32,12 +30,7 @@ def various(project: Path) -> Path:
     """Ops of every verdict, in several dtypes, shapes and cases; the last ones take their time."""
     write_project(
         project,
-        spec("right", dtype=["bfloat16", "float32", "float64"]),
-        spec("wrong", backward="wrong_in_places", dtype=["float32", "complex128"]),
-        spec("raises", backward="raises"),
-        spec("undecided", **UNDECIDED),
-        spec("known", backward="wrong", expect="fail"),
-        spec("changes_its_input", forward="changes_its_input"),
+        *of_every_verdict(),
         spec("searched", inputs={"x": {"shape": [20, 30], "range": [0.5, 1.5]}}),
         *({**spec(f"slow_{k}"), "target": {"forward": "slow:slow_square", "backward": "kernels:right"}} for k in "ab"),
     )
@@ -96,12 +89,3 @@ def test_the_json_is_the_same_but_for_times(gradaudit: Command, various: Path) -
         Path("out.json").unlink()
         way(gradaudit)
         assert timeless() == expected, name
-
-
-def timeless() -> dict[str, Any]:
-    """Return the JSON report without times."""
-    document: dict[str, Any] = json.loads(Path("out.json").read_text())
-    del document["summary"]["seconds"]
-    for result in document["results"]:
-        del result["seconds"]
-    return document

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import spec, write_project
+from commands import spec, timeless, write_project
 from typer.testing import Result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -56,15 +56,6 @@ def slow_project(project: Path) -> Path:
     return project
 
 
-def report(path: str = "out.json") -> dict[str, Any]:
-    """Return a JSON report without what differs from run to run."""
-    document: dict[str, Any] = json.loads(Path(path).read_text())
-    del document["summary"]["seconds"]
-    for result in document["results"]:
-        del result["seconds"]
-    return document
-
-
 def test_what_is_recorded_and_unchanged_is_not_audited_again(gradaudit: Command, slow_project: Path) -> None:
     whole = gradaudit("run", "--json", "whole.json")
     calls = {file: file.read_text() for file in slow_project.glob("*.calls")}
@@ -72,7 +63,7 @@ def test_what_is_recorded_and_unchanged_is_not_audited_again(gradaudit: Command,
     assert (whole.exit_code, again.exit_code) == (1, 1)
     assert "12 cases recorded before have not changed: not audited again" in again.stdout
     assert {file: file.read_text() for file in slow_project.glob("*.calls")} == calls
-    assert report("again.json") == report("whole.json")
+    assert timeless("again.json") == timeless("whole.json")
 
 
 @pytest.mark.parametrize(
@@ -100,11 +91,11 @@ def test_a_run_that_is_interrupted_as_it_starts_reports_what_is_recorded(
 
     gradaudit("run", "-q", "-j", "2")
     whole = gradaudit("run", "-q", "--resume", "--json", "out.json")
-    recorded = {result["op"] for result in report()["results"]}
+    recorded = {result["op"] for result in timeless()["results"]}
     monkeypatch.setattr("gradaudit.engine.run.look_up", interrupted)
     found = gradaudit("run", "--resume", "--json", "out.json", "--junit", "out.xml")
     assert found.exit_code == 130 != whole.exit_code
-    assert {result["op"] for result in report()["results"]} == recorded != set()
+    assert {result["op"] for result in timeless()["results"]} == recorded != set()
 
 
 def test_stale_audits_what_has_changed_or_failed(gradaudit: Command, slow_project: Path) -> None:
@@ -112,7 +103,7 @@ def test_stale_audits_what_has_changed_or_failed(gradaudit: Command, slow_projec
     found = gradaudit("run", "--stale", "--json", "stale.json")
     assert "8 cases recorded before have not changed: left out" in found.stdout
     assert found.exit_code == 1
-    assert {result["op"] for result in report("stale.json")["results"]} == {"op_2", "op_5", "op_8", "op_11"}
+    assert {result["op"] for result in timeless("stale.json")["results"]} == {"op_2", "op_5", "op_8", "op_11"}
     path = slow_project / "slow.py"
     path.write_text(path.read_text().replace("*= 1.5", "*= 1.0"))
     assert gradaudit("run", "--stale", "-j", "1").exit_code == 0

@@ -7,11 +7,10 @@ import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from commands import UNDECIDED, spec, write_project
+from commands import of_every_verdict, spec, timeless, write_project
 from typer.testing import Result
 
 Command = Callable[..., Result]
@@ -22,23 +21,9 @@ def various(project: Path) -> Path:
     """Ops of every verdict, in several dtypes."""
     write_project(
         project,
-        spec("right", dtype=["bfloat16", "float32", "float64"]),
-        spec("wrong", backward="wrong_in_places", dtype=["float32", "complex128"]),
-        spec("raises", backward="raises"),
-        spec("undecided", **UNDECIDED),
-        spec("known", backward="wrong", expect="fail"),
-        spec("changes_its_input", forward="changes_its_input"),
+        *of_every_verdict(),
     )
     return project
-
-
-def timeless(path: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(Path(path).read_text())
-    del document["summary"]["seconds"]
-    document.pop("shard", None)
-    for result in document["results"]:
-        del result["seconds"]
-    return document
 
 
 def shown(text: str) -> list[str]:
