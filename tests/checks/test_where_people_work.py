@@ -81,6 +81,21 @@ class TestUpstreams:
         assert (only(found).verdict, codes(found)) == (Verdict.FAIL, {"layout-dependent"})
 
 
+def test_a_product_in_float32_that_is_returned_in_float64_is_decided() -> None:
+    """At float32 inputs backward answers in float64: a gradient all the same."""
+    narrow = lambda a: a.astype(f32)  # noqa: E731
+    wide = lambda a: a.astype(np.float64)  # noqa: E731
+
+    def backward(factor: float) -> Any:
+        return lambda u, x, w: (factor * wide(narrow(u) @ narrow(w).T), wide(narrow(x).T @ narrow(u)))
+
+    draw = np.random.default_rng(0)
+    inputs = {"x": draw.uniform(-1, 1, (40, 16)), "w": draw.uniform(-1, 1, (16, 40))}
+    for factor, wanted in ((1.0, Verdict.PASS), (1.05, Verdict.FAIL)):
+        op = gradaudit.op(lambda x, w: wide(narrow(x) @ narrow(w)), backward(factor))
+        assert gradaudit.check(op, inputs).results[0].verdict is wanted
+
+
 class TestStaircases:
     def test_the_slope_between_two_steps_is_not_accused(self) -> None:
         stairs = lambda x: np.round(x / 1e-3) * 1e-3  # noqa: E731

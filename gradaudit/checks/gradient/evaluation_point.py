@@ -20,6 +20,7 @@ from gradaudit.numerics.arrays import (
     copied,
     count,
     dtype_name,
+    has_complex_dtype,
     joined,
     lifted,
     namespace,
@@ -155,9 +156,17 @@ class EvaluationPoint:
         return laid_out(array, made.layout) if isinstance(array, np.ndarray) else array
 
     def claims(
-        self, upstream: Iterable[Array], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
+        self,
+        upstream: Iterable[Array],
+        inputs: Mapping[str, Array],
+        outputs: tuple[Array, ...],
+        *,
+        any_dtype: bool = False,
     ) -> dict[str, Array]:
-        """Return what backward gives in this point's dtype, in double precision, as far as it can be used."""
+        """Return what backward gives in this point's dtype, in double precision, as far as it can be used.
+
+        With ``any_dtype`` also what it gives in another real dtype: float64 for inputs in float32.
+        """
         try:
             gradients = self.subject.op.backward(
                 tuple(narrowed(part, self.dtype) for part in upstream), inputs, outputs
@@ -169,7 +178,7 @@ class EvaluationPoint:
             for name, gradient in gradients.items()
             if gradient is not None
             and broken_contract(name, inputs[name], gradient, answered=True) is None
-            and gradient.dtype == inputs[name].dtype
+            and (gradient.dtype == inputs[name].dtype or (any_dtype and not has_complex_dtype(gradient)))
         }
 
     def notice(self, findings: list[Finding]) -> None:

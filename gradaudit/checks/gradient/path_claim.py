@@ -44,7 +44,9 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...]) -> Claim:
 
     def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
         whole = outputs.whole if isinstance(outputs, Counted) else outputs
-        made = point.claims(upstream, {name: point.placed(name, copied(x)) for name, x in inputs.items()}, whole)
+        made = point.claims(
+            upstream, {name: point.placed(name, copied(x)) for name, x in inputs.items()}, whole, any_dtype=True
+        )
         return {name: made[name] if name in made else _nothing(point.inputs[name]) for name in names}
 
     given = [part for part, kind in zip(subject.upstream, point.kinds, strict=True) if kind is not None]
