@@ -15,7 +15,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import MOST_ROUNDINGS, SAME_SLOPE, STEP, WIDE_STEP
+from gradaudit.numerics.margins import CLOSER, MOST_ROUNDINGS, SAME_SLOPE, STEP, WIDE_STEP
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
@@ -25,9 +25,6 @@ CONTRADICTED = 3e-3
 
 FARTHEST = 7
 """Elements are displaced by up to so many steps, so that errors at a few of them do not cancel."""
-
-CLOSER = 64.0
-"""How much closer to the point a one-sided difference looks for the error that a central one shows."""
 
 CONFIRMED = 0.01
 """Relative difference between what the two show of an error that is no artefact of a kink, of noise, or of the step."""

@@ -51,3 +51,6 @@ FAR = 2.0**-4
 
 ONE_BY_ONE = 16
 """Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""
+
+CLOSER = 64.0
+"""How much closer to the point a one-sided difference looks for the error that a central one shows."""

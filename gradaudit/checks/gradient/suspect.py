@@ -14,10 +14,9 @@ import numpy as np
 from gradaudit.checks.gradient.arbitration import BORNE_OUT, MARKED
 from gradaudit.checks.gradient.claim import Claim, natural_scale
 from gradaudit.checks.gradient.fold import VANISHING
-from gradaudit.checks.trial import CLOSER
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import Gauge, surely_more
-from gradaudit.numerics.margins import WIDE_STEP
+from gradaudit.numerics.margins import CLOSER, WIDE_STEP
 from gradaudit.numerics.root_test import RootTest, RootTester
 
 
