@@ -14,6 +14,8 @@ from gradaudit.drop_in.arguments import argument_names, signature_names
 from gradaudit.drop_in.recognise import packages_of, positional
 from gradaudit.drop_in.settings import names_listed, seed_number
 from gradaudit.engine.audit import audit_case
+from gradaudit.models.op import ModelOp, model_op
+from gradaudit.models.tapes.presets import tape_of
 from gradaudit.spec.case import Case, Expectation, Input, Location
 from gradaudit.spec.dtypes import DEFAULT_DTYPE, is_floating, spacing
 from gradaudit.spec.errors import nearest
@@ -21,8 +23,6 @@ from gradaudit.spec.given import given_inputs
 from gradaudit.spec.model_document import ALIKE
 from gradaudit.spec.model_targets import FlowTarget
 from gradaudit.spec.tape import TapePreset
-from gradaudit.targets.model import ModelOp, model_op
-from gradaudit.targets.tapes.presets import tape_of
 
 
 def check_flow(

@@ -16,8 +16,8 @@ from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.registry import run_checks
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.by_then import is_heard, tell
-from gradaudit.flow.audit import audit_flow
-from gradaudit.learning.audit import audit_learning
+from gradaudit.models.audit import audit_flow
+from gradaudit.models.learning.audit import audit_learning
 from gradaudit.numerics.arrays import Array
 from gradaudit.results import Result, Verdict
 from gradaudit.source.place import place_of

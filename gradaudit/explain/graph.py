@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradaudit.flow.subject import FlowSubject, examine_flow
+from gradaudit.models.op import ModelOp
+from gradaudit.models.subject import FlowSubject, examine_flow
+from gradaudit.models.tapes.tape import Tensor
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets import opened
-from gradaudit.targets.model import ModelOp
 from gradaudit.targets.op import LostOpError, OpError
 from gradaudit.targets.parameters import completed
-from gradaudit.targets.tapes.tape import Tensor
 
 MAX_CUTS = 8
 """Most parameters that are traced to where the graph is cut, each of which takes a run of the model."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from gradaudit.spec.case import Case, Target
@@ -23,7 +24,6 @@ from gradaudit.targets.closure import closure_names, open_closure
 from gradaudit.targets.frameworks import framework_names, open_framework
 from gradaudit.targets.layer import layer_names, open_layer
 from gradaudit.targets.library import open_library
-from gradaudit.targets.model import learning_names, model_names, open_model
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
 from gradaudit.targets.python import imported_names, open_python
@@ -53,6 +53,15 @@ class TargetKind:
     close: Callable[[Any, Any], None] = _nothing_to_close
 
 
+def _models_kind(names: str) -> TargetKind:
+    """Return a kind of target that is a model: models build on targets, so that they are imported when needed."""
+
+    def found(name: str) -> Callable[..., Any]:
+        return lambda *given: getattr(import_module("gradaudit.models.op"), name)(*given)
+
+    return TargetKind(found("open_model"), found(names), close=lambda target, op: op.restore())
+
+
 TARGET_KINDS: Mapping[type, TargetKind] = {
     PythonTarget: TargetKind(open_python, imported_names),
     LayerTarget: TargetKind(open_layer, layer_names),
@@ -62,8 +71,8 @@ TARGET_KINDS: Mapping[type, TargetKind] = {
     UncalledTarget: TargetKind(lambda target, case: None),  # type: ignore[arg-type, return-value]
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
     FrameworkTarget: TargetKind(open_framework, framework_names),
-    FlowTarget: TargetKind(open_model, model_names, close=lambda target, op: op.restore()),
-    LearningTarget: TargetKind(open_model, learning_names, close=lambda target, op: op.restore()),
+    FlowTarget: _models_kind("model_names"),
+    LearningTarget: _models_kind("learning_names"),
 }
 
 

@@ -131,7 +131,7 @@ def shortened(text: str, most: int = MOST_TEXT) -> str:
 _IMPORT_MACHINERY = ("<frozen importlib", str(importlib.__file__))
 """Frames of the import system say nothing about the module that it imports."""
 
-_OURS = tuple(str(Path(__file__).parent.parent / name) for name in ("targets", "flow"))
+_OURS = tuple(str(Path(__file__).parent.parent / name) for name in ("targets", "models"))
 """Nor do those of a target, or of a tape, about the function that it calls."""
 
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))

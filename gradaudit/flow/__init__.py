@@ -1,8 +1,0 @@
-"""Gradients that flow: whether what a model computes is attached to what it was computed from, on any tape.
-
-``audit`` is the way through: ``subject`` runs the model once, ``graph`` walks the tape from the loss, and each of
-``checks`` asks one question of the two; ``root`` tells of all gradients at once whether they are right, and
-``narrowed`` what casts make of them. What explains a failure takes more runs: ``recording`` notes what comes to be,
-``cut`` finds where gradients are lost, ``steps`` which steps are wrong (``balance`` and ``descent`` where a tape cannot
-take steps again, by the ``motion`` of everything), and ``culprit`` tells each parameter its own.
-"""
