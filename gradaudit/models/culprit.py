@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.models.balance import wrong_by_balance
 from gradaudit.models.cut import Way
-from gradaudit.models.descent import wrong_by_descent
 from gradaudit.models.graph import Walk
 from gradaudit.models.motion import motion
-from gradaudit.models.recording import Recorded, recorded, step_in_words
+from gradaudit.models.on_tape import wrong_on_tape
+from gradaudit.models.recording import Recorded, step_in_words
 from gradaudit.models.steps import WRONG, WrongStep, look_at_steps
 from gradaudit.models.subject import FlowSubject
 from gradaudit.models.tapes.tape import Tensor
@@ -135,17 +134,16 @@ class Culprits:
                 continue
             if looked is None:
                 break
-            return _Found(Recorded(subject.op, looked.run, (), ()), [(step,) for step in looked.wrong], alone=True)
+            return _Found(
+                Recorded(subject.op, arrays, looked.run, (), ()), [(step,) for step in looked.wrong], alone=True
+            )
         held = {cut.position for name in self.wrong for cut in subject.way(name, along=self.along).cuts if not cut.node}
         return self._balancing(subject.recorded, self.wrong, held) if self.wrong else _Found(subject.recorded, [])
 
     def _balancing(self, base: Recorded, wrong: Sequence[str], held: Collection[int]) -> _Found:
         """Return the wrong steps of a tape whose steps cannot be taken alone."""
-        subject = self.subject
         try:
-            moving = motion(subject.op, subject.arrays, base, held)
-            found = wrong_by_balance(moving, subject.arrays)
-            found = wrong_by_descent(moving, subject.arrays, wrong) if found is None else found
+            found = wrong_on_tape(motion(base, held), wrong)
         except OpError:
             return _Found(base, [])
         return _Found(base, [tuple(_with_rewritten(base, step) for step in steps) for steps in found])
@@ -156,7 +154,7 @@ class Culprits:
         if last < 0:
             return []
         if last not in self._behind:
-            whole = recorded(self.subject.op, self.subject.arrays)
+            whole = self.subject.recorded.anew()
             part = replace(whole, run=replace(whole.run, loss=whole.creations[last].tensor))
             self._behind[last] = self._balancing(part, [name], ())
         return self._behind[last].on_way(name, way)

@@ -58,6 +58,16 @@ class Walk:
                     waiting.append(key)
         return frozenset(seen)
 
+    def below(self, key: int) -> frozenset[int]:
+        """Return the keys of all that a step was computed from."""
+        waiting, seen = [key], set()
+        while waiting:
+            for parent in self.parents.get(waiting.pop(), ()):
+                if parent not in seen:
+                    seen.add(parent)
+                    waiting.append(parent)
+        return frozenset(seen)
+
     @cached_property
     def _users(self) -> Mapping[int, list[int]]:
         """By key, the steps that name it as what they were computed from."""

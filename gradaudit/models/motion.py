@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.models.op import ModelOp
 from gradaudit.models.recording import Recorded, aligned, recorded
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.dtypes import spacing
@@ -50,19 +49,18 @@ class Motion:
         return self.leaves.get(key, self.made.get(key))
 
 
-def motion(op: ModelOp, arrays: Mapping[str, Array], base: Recorded, held: Collection[int]) -> Motion:
+def motion(base: Recorded, held: Collection[int]) -> Motion:
     """Return how a model moves along a random direction; it takes two runs.
 
     Args:
-        op: the model.
-        arrays: what the base was run with.
-        base: a run with these arrays.
+        base: a run.
         held: positions of what is held still.
 
     Raises:
         OpError: where the model cannot be run on other values.
 
     """
+    op, arrays = base.op, base.arrays
     rng = np.random.default_rng(len(arrays))
     differentiable = {made.name for made in op.batch if made.differentiable and made.name in base.run.inputs}
     moving = [name for name in arrays if name in op.trained or name in differentiable]
@@ -70,15 +68,14 @@ def motion(op: ModelOp, arrays: Mapping[str, Array], base: Recorded, held: Colle
     along = {name: (rms(arrays[name]) or 1.0) * rng.normal(size=arrays[name].shape) for name in moving}
     coarsest = max((spacing(arrays[name].dtype.name) for name in moving), default=spacing("float64"))
     still = {k: value for k in held if (value := base.values[k]) is not None}
-    return _moved(op, arrays, base, along, still, {}, STEP * (coarsest / spacing("float64")) ** (1 / 3))
+    return _moved(base, along, still, {}, STEP * (coarsest / spacing("float64")) ** (1 / 3))
 
 
-def motion_of_one(moving: Motion, arrays: Mapping[str, Array], key: int, others: Collection[int]) -> Motion | None:
+def motion_of_one(moving: Motion, key: int, others: Collection[int] = ()) -> Motion | None:
     """Return how a model moves with one leaf, or with what one step made, while others are held still.
 
     Args:
         moving: how it moves along a random direction.
-        arrays: what it was run with.
         key: what a walk knows the one by.
         others: what it knows the others by.
 
@@ -88,21 +85,15 @@ def motion_of_one(moving: Motion, arrays: Mapping[str, Array], key: int, others:
     along, value = moving.of(key), base.values[position[key]] if key in position else None
     if along is None:
         return None
-    names = {id(base.tensor(name)): name for name in arrays if name in base.op.trained or name in base.run.inputs}
+    names = {id(base.tensor(name)): name for name in base.arrays if name in base.op.trained or name in base.run.inputs}
     found = {position[k]: base.values[position[k]] for k in others if k in position}
     still = {**moving.still, **{k: each for k, each in found.items() if each is not None}}
     if key in names:
-        return _moved(base.op, arrays, base, {names[key]: along}, still, {}, moving.step)
-    return (
-        None
-        if value is None
-        else _moved(base.op, arrays, base, {}, still, {position[key]: (value, along)}, moving.step)
-    )
+        return _moved(base, {names[key]: along}, still, {}, moving.step)
+    return None if value is None else _moved(base, {}, still, {position[key]: (value, along)}, moving.step)
 
 
 def _moved(
-    op: ModelOp,
-    arrays: Mapping[str, Array],
     base: Recorded,
     along: Mapping[str, Array],
     still: Mapping[int, Array],
@@ -110,7 +101,7 @@ def _moved(
     step: float,
 ) -> Motion:
     """Return a central difference of everything, along directions of parameters and inputs, or of what came to be."""
-    ends = []
+    op, arrays, ends = base.op, base.arrays, list[Recorded]()
     for sign in (1.0, -1.0):
         moved = {name: (arrays[name] + sign * step * d).astype(arrays[name].dtype) for name, d in along.items()}
         pushed = {k: np.asarray(value + sign * step * d) for k, (value, d) in inner.items()}

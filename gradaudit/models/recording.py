@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,7 @@ class Recorded:
 
     Attributes:
         op: the model.
+        arrays: what it was run with.
         run: the run.
         creations: what came to be.
         values: what each held.
@@ -32,6 +33,7 @@ class Recorded:
     """
 
     op: ModelOp
+    arrays: Mapping[str, Array]
     run: Run
     creations: tuple[Creation, ...]
     values: tuple[Array | None, ...]
@@ -82,16 +84,59 @@ class Recorded:
             OpError: where it raises.
 
         """
+        keys, leaves = self.keys, dict(self.from_loss.leaves)  # before reverse mode, which may let go of the graph
         self.op.clear(self.run)
         self.tape.retain([made.tensor for made in self.creations])
         self.op.reverse(self.run)
-        tensors = {key: made.tensor for key, made in zip(self.keys, self.creations, strict=True)}
+        tensors = {key: made.tensor for key, made in zip(keys, self.creations, strict=True)}
         found: dict[int, Array] = {}
-        for key, tensor in (tensors | dict(self.from_loss.leaves)).items():
+        for key, tensor in (tensors | leaves).items():
             with suppress(TapeError):
                 if (held := self.tape.gradient(tensor)) is not None:
                     found[key] = np.array(held)
         self.op.clear(self.run)
+        return found
+
+    def anew(self) -> Recorded:
+        """Return one more run with the same values.
+
+        Raises:
+            OpError: where the model cannot be run again.
+
+        """
+        return recorded(self.op, self.arrays)
+
+    def pulled_back(
+        self, key: int, onto: Collection[int], times: int = 1, by: Recorded | None = None
+    ) -> list[dict[int, Array]]:
+        """Return what reverse mode that begins at what a step made leaves with others, by key, after each time.
+
+        A tape that lets go of its graph in reverse mode tells of the first time only.
+
+        Args:
+            key: what a walk knows the step by.
+            onto: what it knows the others by.
+            times: how often reverse mode is run, without clearing in between.
+            by: the run that it begins in; default: a new one.
+
+        Raises:
+            OpError: where it raises.
+
+        """
+        run = by or self.anew()
+        position = dict(reversed([(k, place) for place, k in enumerate(self.keys)]))
+        leaves = {id(self.tensor(name)): run.tensor(name) for name in (*self.op.trained, *self.run.inputs)}
+        leaves = {**self.from_loss.leaves, **leaves}
+        tensors = {k: run.creations[position[k]].tensor if k in position else leaves.get(k) for k in onto}
+        start, found = run.creations[position[key]].tensor, list[dict[int, Array]]()
+        with in_words("backward"), self.tape.exact():
+            self.op.clear(run.run)
+            self.tape.clear([made.tensor for made in run.creations])
+            while len(found) < times and (not found or self.tape.node(start) is not None):
+                self.tape.backward(start)
+                held = {k: self.tape.gradient(tensor) for k, tensor in tensors.items() if tensor is not None}
+                found.append({k: np.array(each) for k, each in held.items() if each is not None})
+            self.op.clear(run.run)
         return found
 
     def tensor(self, name: str) -> Tensor:
@@ -147,7 +192,7 @@ def recorded(op: ModelOp, arrays: Mapping[str, Array]) -> Recorded:
     """
     with op.tape.recording() as creations:
         run = op.run(arrays)
-    return Recorded(op, run, tuple(creations), tuple(_value(op.tape, made) for made in creations))
+    return Recorded(op, arrays, run, tuple(creations), tuple(_value(op.tape, made) for made in creations))
 
 
 def _value(tape: Tape, made: Creation) -> Array | None:

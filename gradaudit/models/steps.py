@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.models.op import ModelOp, Run
+from gradaudit.models.recording import Recorded
 from gradaudit.models.tapes.tape import Node, Replay
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.dtypes import spacing
@@ -65,6 +66,12 @@ class WrongStep:
         where = f" at {self.place} in {self.within}" if self.place and self.within else f" at {self.place}"
         written = f" (written at {self.source})" if self.source else ""
         return f"{self.name}{where if self.place else ''}: {self.why or WRONG}{written}"
+
+
+def step_of(base: Recorded, key: int, why: str = "") -> WrongStep:
+    """Return a step of a run as one that is wrong, for all that it was computed from."""
+    made, node = base.places[key], base.from_loss.nodes[key]
+    return WrongStep(node.name, made.place, made.within, "", node, tuple(base.named_by(key)), why)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class FlowSubject:
         arrays: the batch and the parameters' initial values, by name.
         base: the run.
         from_loss: the tape, walked from the loss.
+        makers: the names of the steps that made the model's outputs, as far as these are attached to the tape.
         gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
         native: the same of the model as it is, where it casts by itself and is audited without that; else empty.
         narrow: the dtype that it casts to; else empty.
@@ -52,6 +53,7 @@ class FlowSubject:
     arrays: Mapping[str, Array]
     base: Run
     from_loss: Walk
+    makers: tuple[str, ...]
     gradients: Mapping[str, Array | None]
     native: Mapping[str, Array | None] = field(default_factory=dict)
     narrow: str = ""
@@ -69,9 +71,7 @@ class FlowSubject:
     @property
     def detached(self) -> bool:
         """Whether nothing that the model returned, or nothing that the loss made of it, is attached to the tape."""
-        tape, loss = self.op.tape, self.base.loss
-        attached = any(tape.is_tensor(each) and tape.node(each) is not None for each in self.outputs)
-        return not attached or tape.node(loss) is None
+        return not self.makers or not self.from_loss.nodes
 
     def tensor(self, name: str) -> Tensor:
         """Return the tensor of a parameter or input."""
@@ -104,15 +104,6 @@ class FlowSubject:
     @cached_property
     def recorded(self) -> Recorded:
         """Another run with the same values, and what came to be in it.
-
-        Raises:
-            OpError: where the model cannot be run again.
-
-        """
-        return recorded(self.op, self.arrays)
-
-    def recorded_anew(self) -> Recorded:
-        """Return one more such run, whose gradients are for the caller to begin with.
 
         Raises:
             OpError: where the model cannot be run again.
@@ -173,15 +164,17 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     dtypes = [made.dtype.name for made in found.gradients.values() if made is not None]
     case = _tolerating(case, dtypes if native or not narrow else [*dtypes, narrow])
     gradients = _copies(arrays, found.gradients)
-    return FlowSubject(case, op, arrays, found.base, found.from_loss, gradients, native, narrow if native else "")
+    kept = found.base, found.from_loss, found.makers
+    return FlowSubject(case, op, arrays, *kept, gradients, native, narrow if native else "")
 
 
 @dataclass(frozen=True)
 class _Differentiated:
-    """A run of a model, its tape, and the gradients that reverse mode left."""
+    """A run of a model, its tape as it was before reverse mode, and the gradients that this left."""
 
     base: Run
     from_loss: Walk
+    makers: tuple[str, ...]
     gradients: Mapping[str, Array | None]
 
     def narrowest(self, dtype: str) -> str:
@@ -196,13 +189,14 @@ def _differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[st
     _refuse_nonfinite(op, base.loss, arrays)
     with in_words("reading the tape"):
         from_loss = walk(op.tape, base.loss)
-        attached = op.tape.node(base.loss) is not None
+        nodes = [op.tape.node(each) for each in leaves(base.output) if op.tape.is_tensor(each)]
+        makers = tuple(node.name for node in nodes if node is not None)
     gradients: dict[str, Array | None] = dict.fromkeys(names)
-    if attached:
+    if from_loss.nodes:
         op.clear(base)
         op.reverse(base)
         gradients |= op.gradients(base)
-    return _Differentiated(base, from_loss, gradients)
+    return _Differentiated(base, from_loss, makers, gradients)
 
 
 def _uncast(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], dtype: str) -> _Differentiated | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,24 @@ def test_cases_override_the_document(tmp_path: Path) -> None:
         "gradaudit.tape:Tensor",
     )
     assert not case.inputs[1].differentiable
+
+
+SPENDING = {"tensor": "spending:Tensor", "node": "ctx", "name": "op.__name__", "parents": "args", "cleared": "zeros"}
+
+
+def spending(folder: Path, **params: Any) -> Audit:
+    named = {"model": "spending:Model", "loss": "spending:loss", "tape": SPENDING, "params": params}
+    return audit(folder, inputs={"x": {"shape": [3], "differentiable": False}}, **named)
+
+
+def test_a_tape_that_lets_go_of_its_graph_in_reverse_mode_is_read_before(tmp_path: Path) -> None:
+    made = spending(tmp_path)
+    assert {result.verdict for result in made.results} == {Verdict.PASS}, said(made)
+    assert codes(made) == {}
+
+
+def test_its_wrong_step_is_named(tmp_path: Path) -> None:
+    made = spending(tmp_path, wrong=True)
+    assert of(made, "table").verdict is Verdict.PASS
+    assert of(made, "scale").verdict is Verdict.FAIL
+    assert re.findall(r"(\w+) (?:at |\()\S*spending.py", of(made, "scale").message) == ["HalfTimes"]

@@ -20,12 +20,11 @@ def detached_output(subject: FlowSubject) -> Iterator[Finding]:
 
 def said_of(subject: FlowSubject, *names: str) -> str:
     """Return in words how some parameters are cut off from a loss that is on no tape."""
-    tape, tensors = subject.op.tape, _tensors(subject)
-    if not tensors:
+    if not _tensors(subject):
         kinds = ", ".join(sorted({type(each).__name__ for each in subject.outputs})) or "nothing"
         return f"the model returned {kinds}, which is on no tape; expected a tensor"
-    attached = any(tape.node(each) is not None for each in tensors)
-    what = "the loss is attached to nothing, though the output is" if attached else "the output is attached to nothing"
+    lost = "the loss is attached to nothing, though the output is"
+    what = lost if subject.makers else "the output is attached to nothing"
     return f"{what}: {subject.way(*names).in_words()}"
 
 
@@ -35,10 +34,8 @@ def _tensors(subject: FlowSubject) -> list[Tensor]:
 
 def wrong_backward(subject: FlowSubject, expected: str) -> Iterator[Finding]:
     """Yield a finding where another step than the expected one made the output."""
-    tape = subject.op.tape
-    nodes = [tape.node(each) for each in subject.outputs if tape.is_tensor(each)]
-    names = [node.name for node in nodes if node is not None]
+    names = subject.makers
     if not expected or not names or expected in names:
         return
     message = f"the output was made by {', '.join(names)}; expected {expected}{nearest(expected, names)}"
-    yield Finding("wrong-backward", message, {"expected": expected, "found": names})
+    yield Finding("wrong-backward", message, {"expected": expected, "found": [*names]})

@@ -6,14 +6,13 @@ reverse mode is begun at what it made twice over, which doubles the gradient of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from gradaudit.models.graph import Walk
 from gradaudit.models.recording import Recorded
 from gradaudit.models.subject import FlowSubject
-from gradaudit.models.words import in_words
 from gradaudit.results import Finding
 from gradaudit.targets.op import OpError
 
@@ -24,20 +23,20 @@ MOST_KINDS = 32
 def overwriting_steps(subject: FlowSubject, names: list[str]) -> Iterator[tuple[str, Finding]]:
     """Yield a finding for each parameter whose gradient passes a step that replaces what others have added.
 
-    It takes one run, where steps share what they are computed from, and none on a tape that adds gradients up by
+    It takes a run or two, where steps share what they are computed from, and none on a tape that adds gradients up by
     itself, as torch does.
     """
     if subject.op.tape.adds_up or not _shared(subject.from_loss):
         return
-    base = subject.recorded_anew()
+    base, spare = subject.recorded, subject.recorded.anew()
     shared = _shared(base.from_loss)
     asked: dict[str, tuple[int, bool | None]] = {}
     for key, node in base.from_loss.nodes.items():
         if node.name not in asked and len(asked) < MOST_KINDS and key in base.places and shared & base.named_by(key):
-            asked[node.name] = key, _replaces(base, key, shared)
-    if not any(replaces is False for _, replaces in asked.values()):
+            asked[node.name] = key, replaces(base, key, shared & base.named_by(key), spare)
+    if not any(replaced is False for _, replaced in asked.values()):
         return  # reverse mode itself forgets what was there before
-    for key in (key for key, replaces in asked.values() if replaces):
+    for key in (key for key, replaced in asked.values() if replaced):
         made, node = base.places[key], base.from_loss.nodes[key]
         where = f" at {made.place} in {made.within}" if made.place else ""
         message = (
@@ -57,19 +56,19 @@ def _shared(graph: Walk) -> set[int]:
     return {key for key in shared if key in graph.nodes}
 
 
-def _replaces(base: Recorded, key: int, shared: set[int]) -> bool | None:
-    """Whether a step replaces the gradient of what it shares with others; None where that cannot be told."""
-    tensors = [base.places[k].tensor for k in base.named_by(key) & shared if k in base.places]
-    start, tape = base.places[key].tensor, base.tape
+def replaces(base: Recorded, key: int, onto: Collection[int], by: Recorded | None = None) -> bool | None:
+    """Whether a step replaces the gradient of some of what it was computed from; None where that cannot be told.
+
+    Args:
+        base: a run.
+        key: what a walk knows the step by.
+        onto: what it knows the others by.
+        by: a run with the same values to begin reverse mode in; default: a new one.
+
+    """
     try:
-        tape.clear([made.tensor for made in base.creations])
-        with in_words("backward"), tape.exact():
-            tape.backward(start)
-            first = [tape.gradient(tensor) for tensor in tensors]
-            first = [None if each is None else np.array(each) for each in first]
-            tape.backward(start)
-            again = [tape.gradient(tensor) for tensor in tensors]
+        found = base.pulled_back(key, onto, times=2, by=by)
     except OpError:
         return None
-    pairs = [(a, b) for a, b in zip(first, again, strict=True) if a is not None and b is not None and np.any(a)]
-    return any(np.allclose(a, b) for a, b in pairs) if pairs else None
+    pairs = [(one, found[-1][k]) for k, one in found[0].items() if len(found) > 1 and k in found[-1] and np.any(one)]
+    return any(np.allclose(one, other) for one, other in pairs) if pairs else None

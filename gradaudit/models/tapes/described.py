@@ -100,7 +100,9 @@ class DescribedTape:
                 write(tensor, self.description.grad, None)
             else:
                 zeros = np.zeros_like(self.array(tensor))
-                held = self._attribute(tensor, self.description.grad, "grad")
+                held = self._optional(tensor, self.description.grad, "grad")
+                if held is None:
+                    continue
                 if isinstance(held, (int, float)):
                     write(tensor, self.description.grad, 0.0)
                 else:
@@ -254,9 +256,8 @@ class DescribedTape:
                 if (self.description.node == SELF)
                 else self.node(held) or held
             )
-        if held is None or isinstance(held, (np.ndarray, np.generic, int, float, str, list, dict)):
-            return None
-        return self._step(held)
+        plain = type(held).__module__ in ("builtins", "numpy") and not callable(held)  # a shape, an axis, a slice
+        return None if plain else self._step(held)
 
     def _held(self, made: Any, name: str, key: str) -> list[Any]:
         """Return what a list of a step holds; of pairs, such as a tensor with its rule, the tensors in them."""
