@@ -266,9 +266,11 @@ def added(gradient: Array, before: Array, after: Array) -> Array:
     """Return the gradient that was added to a buffer.
 
     ``gradient`` is what lies in it after a call with zeros; ``after`` what does after a call with ``before``. Where
-    that is as it should be, the first is the answer, which rounds nothing; else the second shows what is wrong.
+    that is as it should be, the first is the answer, which rounds nothing; else the second shows what is wrong. How
+    many terms were added one by one, each with a rounding of what the buffer held by then, is not known. What
+    overwrites a buffer is off by all that it held, so half of the digits are enough to tell the two apart.
     """
-    room = 8 * np.finfo(after.dtype).eps * (abs(before) + abs(gradient))
+    room = np.finfo(after.dtype).eps ** 0.5 * (abs(before) + abs(gradient))
     kept = abs(after - (before + gradient)) <= room
     return gradient if kept.all() else np.asarray(np.where(kept, gradient, after - before))
 

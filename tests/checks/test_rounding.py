@@ -155,3 +155,17 @@ class TestWhatRoundingDoesNotExplain:
         point = array("x", (400,), 0.1, 1, dtype="float32")
         found = audit(lambda x: x / 3, backward, point, dtype="float32", method=method)
         assert verdict(found) is Verdict.FAIL
+
+
+def test_one_index_that_strays_from_its_formula_costs_no_search_of_the_others() -> None:
+    def backward(u: Any, a: Any, b: Any) -> tuple[Any, Any]:
+        da, db = times_backward(u, a, b)
+        if da.dtype == np.float32:
+            da.flat[abs(da).argmin()] += np.float32(100 * 2**-24) * abs(da).mean()
+        return da, db
+
+    found = product(64, 0, backward)
+    first, second = found.results
+    assert (first.verdict, second.verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
+    assert len(first.mismatches) == 1
+    assert sum(result.evaluations for result in found.results) < 30

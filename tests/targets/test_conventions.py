@@ -302,6 +302,24 @@ def test_gradients_are_added_to_what_the_buffers_hold(tmp_path: Path, dtype: str
     )
 
 
+def test_many_terms_added_one_by_one_to_a_buffer_round_like_the_buffer(tmp_path: Path) -> None:
+    source = """
+        def forward(x, w): return x * w
+        def backward(dw, dout, x):
+            for d, row in zip(dout, x): dw += d * row
+    """
+    spec = """
+        target:
+          forward: MODULE:forward
+          backward: {call: MODULE:backward, args: ['grad[w]', upstream, x], returns: [w]}
+          accumulates: true
+        inputs: {x: {shape: [3000, 4], range: [1.0e-4, 2.0e-4], differentiable: false}, w: {shape: [4]}}
+        dtype: float32
+    """
+    assert verdict(tmp_path, source, spec) is Verdict.PASS
+    assert verdict(tmp_path, source.replace("for d", "dw *= 0.99\n            for d"), spec) is Verdict.FAIL
+
+
 def test_a_half_precision_forward_is_audited_on_its_reference(tmp_path: Path) -> None:
     source = """
         def exact(x): return np.exp(x)

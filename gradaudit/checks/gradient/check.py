@@ -291,7 +291,9 @@ def _again(claims: list[Claim], made: Audited) -> Audited:
         if group:
             _add(made, _audited_apart(group))
     for claim in claims:
-        if made[claim.name][0].verdict is Verdict.INCONCLUSIVE and claim.strays is not None:
+        result, seen = made[claim.name]
+        cleared = seen is not None and seen.cleared  # then strays alone are open: a search of the rest says no more
+        if result.verdict is Verdict.INCONCLUSIVE and not cleared and claim.strays is not None:
             given = claim.as_given()
             _add(made, _judged([given], lambda given=given: Searched([given], locate=True).seen()))  # type: ignore[misc]
     return made
