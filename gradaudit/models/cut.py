@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.models.op import ModelOp
 from gradaudit.models.recording import Recorded, aligned, alike, recorded
 from gradaudit.models.tapes.tape import Creation
 from gradaudit.numerics.magnitude import rms
@@ -137,37 +136,43 @@ class Way:
         return told | ({"cuts": shares} if shares else {})
 
 
-def find_way(
-    op: ModelOp, arrays: Mapping[str, Array], names: Collection[str], base: Recorded, along: Mapping[str, Array]
-) -> Way:
-    """Return where the tape loses some parameters or inputs; it takes a run or two, and one for each place.
+def find_way(names: Collection[str], base: Recorded, along: Mapping[str, Array]) -> Way:
+    """Return where the tape loses some parameters or inputs; it takes a run or two, and one or two for each place.
 
     Args:
-        op: the model.
-        arrays: what the base was run with.
         names: of those that are lost.
-        base: a run with these arrays.
-        along: directions to move some of them along, where the gradient is known; others are moved at random.
+        base: a run of the model.
+        along: directions to tell shares of the gradient along, where it is known: random ones tell another share.
 
     Raises:
         OpError: where the model cannot be run on other values.
 
     """
-    loss = float(op.tape.array(base.run.loss).reshape(()))
-    rounding = ROUNDINGS * spacing(op.tape.array(base.run.loss).dtype.name) * abs(loss)
+    rounding = ROUNDINGS * spacing(base.tape.array(base.run.loss).dtype.name) * abs(base.loss)
+    changed, change = _displaced(base, names, {}, rounding)
+    passing = {k: _passing(base, k, changed[k]) for k in list(_roots(base, changed, names))[:MOST_TRIED]}
+    cuts = [k for k, passed in passing.items() if not abs(passed) <= rounding]
+    steps = frozenset((node.name, base.creations[k].place) for k in changed if (node := base.nodes[k]) is not None)
+    depends = bool(cuts) or abs(change) > rounding
+    told = changed
+    if cuts and any(name in along for name in names):  # which may leave unmoved what a cut is at, such as a mean
+        told, change = _displaced(base, names, along, rounding)
+        passing = {k: _passing(base, k, told[k]) if k in told else 0.0 for k in cuts}
+    shares = {k: passing[k] / change if change else float("nan") for k in cuts}
+    return Way(depends, bool(changed), tuple(_cut(base, changed, k, names, shares[k]) for k in cuts), steps)
+
+
+def _displaced(
+    base: Recorded, names: Collection[str], along: Mapping[str, Array], rounding: float
+) -> tuple[dict[int, Array], float]:
+    """Return what comes to be otherwise where parameters are moved, by position, and what the loss changes by."""
     for nudge in NUDGES:
-        moved = recorded(op, {**arrays, **{name: _nudged(arrays[name], nudge, along.get(name)) for name in names}})
-        changed = _changed(base, moved, names)
-        change = float(op.tape.array(moved.run.loss).reshape(())) - loss
+        nudged = {name: _nudged(base.arrays[name], nudge, along.get(name)) for name in names}
+        moved = recorded(base.op, {**base.arrays, **nudged})
+        changed, change = _changed(base, moved, names), moved.loss - base.loss
         if not changed or abs(change) > rounding:
             break
-    cuts = []
-    for position in list(_roots(base, changed, names))[:MOST_TRIED]:
-        passing = _passing(op, arrays, position, changed[position]) - loss
-        if not abs(passing) <= rounding:
-            cuts.append(_cut(base, changed, position, names, passing / change if change else float("nan")))
-    steps = frozenset((node.name, base.creations[k].place) for k in changed if (node := base.nodes[k]) is not None)
-    return Way(bool(cuts) or abs(change) > rounding, bool(changed), tuple(cuts), steps)
+    return changed, change
 
 
 def _changed(base: Recorded, moved: Recorded, names: Collection[str]) -> dict[int, Array]:
@@ -210,10 +215,10 @@ def _roots(base: Recorded, changed: Mapping[int, Array], names: Collection[str])
             yield k
 
 
-def _passing(op: ModelOp, arrays: Mapping[str, Array], position: int, value: Array) -> float:
-    """Return the loss with another value in what comes to be at a position; NaN where that cannot be had."""
+def _passing(base: Recorded, position: int, value: Array) -> float:
+    """Return what the loss changes by with another value in what comes to be at a position; NaN for not known."""
     try:
-        return float(op.loss_with({position: value}, arrays).reshape(()))
+        return float(base.op.loss_with({position: value}, base.arrays).reshape(())) - base.loss
     except OpError:
         return float("nan")
 

@@ -44,6 +44,11 @@ class Recorded:
         return self.op.tape
 
     @cached_property
+    def loss(self) -> float:
+        """The value of the loss."""
+        return float(self.tape.array(self.run.loss).reshape(()))
+
+    @cached_property
     def nodes(self) -> tuple[Node | None, ...]:
         """The step that made each."""
         return tuple(made.node or self.tape.node(made.tensor) for made in self.creations)

@@ -131,7 +131,7 @@ class FlowSubject:
         if names not in self._ways and len(names) == 1 and len(self._ways) >= MOST_WAYS:
             self._ways[names] = list(self._ways.values())[-1]
         if names not in self._ways:
-            self._ways[names] = find_way(self.op, self.arrays, names, self.recorded, along or {})
+            self._ways[names] = find_way(names, self.recorded, along or {})
         return self._ways[names]
 
     @cached_property

@@ -54,6 +54,17 @@ def bypass_and_scale() -> Model:
     return Model(compute, first=drawn(3, 4), second=drawn(4, 4, seed=1))
 
 
+def normalised() -> Model:
+    """The true gradient's own mean is zero: along it, the mean that is cut off stays where it is."""
+
+    def compute(model: Any, x: Tensor) -> Tensor:
+        h = model.first - Tensor(model.first.data.mean(-1, keepdims=True))  # cut one
+        h = h * Tensor(1 / np.sqrt((h.data**2).mean(-1, keepdims=True)))  # cut two
+        return h * x.data.mean()
+
+    return Model(compute, first=drawn(5, 4))
+
+
 def masked() -> Model:
     """A mask of numbers made of the values: it has no derivative, and none is lost by it."""
 

@@ -52,6 +52,12 @@ def test_a_weighted_bypass_is_told_by_the_share_that_is_lost(tmp_path: Path, sha
     assert of(made, "second").verdict is Verdict.PASS
 
 
+def test_a_cut_that_the_true_gradient_does_not_move_is_told_and_no_right_step_is_blamed(tmp_path: Path) -> None:
+    made, wanted = cut(tmp_path, "normalised"), lines("normalised")
+    assert named(of(made, "first").message) == wanted
+    assert "its backward is wrong" not in of(made, "first").message
+
+
 def test_a_parameter_behind_one_of_two_cuts_is_told_of_that_one_alone(tmp_path: Path) -> None:
     made, wanted = cut(tmp_path, "bypass_and_scale"), lines("bypass_and_scale")
     assert named(of(made, "first").message) == wanted
