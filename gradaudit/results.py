@@ -54,7 +54,7 @@ ADVISORY_CODES = frozenset(
         "symmetric-input",
         "tolerance-too-loose",
         "tolerance-too-tight",
-        "unheard",
+        "below-noise",
         "uniform-input",
         "zero-input",
         "vanishing",

@@ -77,8 +77,8 @@ def concluded(case: Case, results: list[Result], findings: tuple[Finding, ...]) 
     if any(finding.code == "stochastic-forward" and finding.evidence.get("drawn_anew") for finding in findings):
         results = [_without_differences(result) for result in results]
     results = [_failed_by_findings(_doubted(_without_superseded(result))) for result in results]
-    disappointment = _disappointment(case.expect, results)
-    return tuple(_compared(_shortened(result), case.expect, disappointment) for result in results)
+    unmet = _unmet_expectation(case.expect, results)
+    return tuple(_compared(_shortened(result), case.expect, unmet) for result in results)
 
 
 MOST_TOLD = 10_000
@@ -126,7 +126,7 @@ def _without_differences(result: Result) -> Result:
     """Return a result of differences between random numbers as what it is: undecided, with no index to show."""
     if result.verdict not in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         return result
-    message = "forward draws anew at each call: there is no numerical gradient to compare with"
+    message = "forward draws new random numbers at each call: there is no numerical gradient to compare with"
     return replace(result, verdict=Verdict.INCONCLUSIVE, wrong=0, mismatches=(), message=message)
 
 
@@ -147,25 +147,25 @@ def _failed_by_findings(result: Result) -> Result:
     return replace(result, verdict=Verdict.FAIL, message=failing[0].message)
 
 
-def _disappointment(expect: Expectation, results: list[Result]) -> str:
+def _unmet_expectation(expect: Expectation, results: list[Result]) -> str:
     """Return in words what a case as a whole was expected to show and did not."""
     seen = {finding.code for result in results for finding in result.findings}
     if missing := [code for code in expect.findings if code not in seen]:
-        return f"the spec expects the finding {', '.join(missing)}, which was not made"
+        return f"the spec expects the finding {', '.join(missing)}, but the audit did not make it"
     if missing := [name for name in expect.inputs if name not in {result.input for result in results}]:
-        return f"the spec expects the gradient of {', '.join(missing)} to end in some way, and there is none"
+        return f"the spec has an expectation for the gradient of {', '.join(missing)}, but there is none"
     verdict = worst([result.verdict for result in results])
     if expect.verdict == "fail" and not expect.inputs and verdict is not Verdict.FAIL:
-        return f"the spec expects this case to fail, and it ended with {verdict}"
+        return f"the spec expects this case to fail, but it ended with {verdict}"
     return ""
 
 
-def _compared(result: Result, expect: Expectation, disappointment: str) -> Result:
+def _compared(result: Result, expect: Expectation, unmet: str) -> Result:
     by_input = expect.inputs.get(result.input, "pass") if expect.inputs else None
-    if by_input == "fail" and result.verdict is not Verdict.FAIL and not disappointment:
-        disappointment = f"the spec expects this gradient to fail, and it ended with {result.verdict}"
-    if disappointment:
-        said = f"{result.message}; {disappointment}" if result.message else disappointment
+    if by_input == "fail" and result.verdict is not Verdict.FAIL and not unmet:
+        unmet = f"the spec expects this gradient to fail, but it ended with {result.verdict}"
+    if unmet:
+        said = f"{result.message}; {unmet}" if result.message else unmet
         return replace(result, expected=False, message=said)
     may_fail = (by_input or expect.verdict) == "fail"
     return replace(result, expected=may_fail or result.verdict is Verdict.PASS)

@@ -98,11 +98,11 @@ def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: 
         return None
     name, seen = moved[0], changes[moved[0]]
     others = not probe.gradient_change(name, answer[name], now[name])
-    whose = "is that of the other inputs" if others else "is another"
+    whose = "is the gradient at those inputs" if others else "changes"
     message = (
-        f"after forward was called with other inputs, backward's gradient of {name} {whose}, at {seen.count:,} of "
-        f"{seen.size:,} indices by up to {seen.largest:.2g}: it uses what the last forward left instead of what it is "
-        "given"
+        f"after a forward with other inputs, backward's gradient of {name} {whose}, at {seen.count:,} of "
+        f"{seen.size:,} indices by up to {seen.largest:.2g}: backward uses values saved by the last forward call, not "
+        "its arguments"
     )
     evidence = {
         "array": name,
@@ -127,11 +127,11 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     if not same and not try_claim(probe, second, answer, "captured again").contradiction():
         return None
     message = (
-        "backward gives the first point's gradient at a second point, where forward's derivative is another: it uses "
-        "what an earlier forward left instead of what it is given"
+        "backward returns the same gradient at two points where forward's derivative differs: it uses values saved by "
+        "another forward call, not its arguments"
         if same
-        else "the gradient is right at the first point and wrong at a second one: backward uses something that an "
-        "earlier forward left, or a formula that holds for inputs like the first only"
+        else "the gradient is right at the first point and wrong at a second one: backward uses values saved by "
+        "another forward call, or its formula holds only for inputs like the first"
     )
     evidence = {"order": "forward(other), backward(other)", "same_answer": same, "relative_error": error}
     return Finding("captured-state", f"{message} (off by {error:.2g} of its size)", evidence)

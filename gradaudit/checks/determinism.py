@@ -32,14 +32,14 @@ def stochastic_forward(probe: Probe) -> Iterator[Finding]:
 
 
 def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
-    message = f"forward gives other outputs for the same inputs, at {extent(seen)}: "
+    message = f"forward returns different outputs for the same inputs, at {extent(seen)}: "
     if drawn:
         message += (
-            "randomness is drawn anew at each call instead of once, so that the numerical gradient means nothing; "
-            "draw the mask or noise once and make it an input"
+            "it draws new random numbers at each call, so the numerical gradient is meaningless; draw the mask or "
+            "noise once and make it an input"
         )
     else:
-        message += "its answer depends on the calls before; it must depend on nothing but its inputs"
+        message += "its outputs depend on earlier calls; they must depend on its inputs alone"
     evidence = {"changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": drawn}
     return Finding("stochastic-forward", message, evidence)
 
@@ -89,16 +89,16 @@ def _accumulated(name: str, first: Array, third: Array) -> Finding:
     place = np.unravel_index(int(namespace(wide).argmax(abs(wide))), wide.shape)
     ratio = float((third[place] / wide[place]).real)
     message = (
-        f"backward adds the gradient of {name} to what earlier calls left: the same call now gives {ratio:.3g} times "
-        "the first answer; start from zero at every call"
+        f"backward adds the gradient of {name} to the result of earlier calls: the same call now returns {ratio:.3g} "
+        "times the first result; start from zero at every call"
     )
     return Finding("accumulated", message, {"array": name, "ratio": ratio, "changed": int((first != 0).sum())})
 
 
 def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
-    message = f"backward gives another gradient of {name} for the same arguments, at {extent(seen)}: "
+    message = f"backward returns different gradients of {name} for the same arguments, at {extent(seen)}: "
     message += (
-        "randomness is drawn anew instead of taken from forward" if drawn else "its answer depends on the calls before"
+        "it draws new random numbers instead of using forward's" if drawn else "its result depends on earlier calls"
     )
     evidence = {"array": name, "changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": drawn}
     return Finding("stochastic-backward", message, evidence)

@@ -63,8 +63,8 @@ def layout_raises(error: OpError) -> Finding:
 def layout_changes(name: str, seen: Change) -> Finding:
     """Return the finding that backward answers otherwise for such an upstream."""
     message = (
-        f"backward's gradient of {name} is another where the same upstream is not contiguous in memory, at "
-        f"{seen.count:,} of {seen.size:,} indices: it reads memory without regard to strides"
+        f"backward's gradient of {name} changes if the same upstream is not contiguous in memory, at "
+        f"{seen.count:,} of {seen.size:,} indices: backward ignores strides"
     )
     return Finding("layout-dependent", message, {"array": name, "changed": seen.count, "size": seen.size})
 

@@ -163,7 +163,7 @@ def _clipped(name: str, answers: Answers) -> Finding:
     message = (
         f"backward is linear in a small upstream gradient and not in one {LARGE_UPSTREAM:,.0f} times as large: the "
         f"gradient of {name} should be {place['expected']:.4g} times that and is {place['found']:.4g} times that where "
-        "it is furthest off; a clip, a saturation or an overflow"
+        "the error is largest; look for a clip, a saturation or an overflow"
     )
     return Finding("upstream-clipped", message, {"array": name, **place})
 
@@ -172,8 +172,8 @@ def _nonlinear(name: str, off: Change, answers: Answers) -> Finding:
     place: Mapping[str, float] = _example(answers)
     message = (
         f"backward is not linear in the upstream gradient: for w = u/2 + v the gradient of {name} should be "
-        f"{place['expected']:.4g} and is {place['found']:.4g} where it is furthest off, and is off at {off.count:,} of "
-        f"{off.size:,} indices; a constant added, a clip, or an upstream used twice"
+        f"{place['expected']:.4g} and is {place['found']:.4g} where the error is largest, and is wrong at "
+        f"{off.count:,} of {off.size:,} indices; look for a constant added, a clip, or an upstream used twice"
     )
     evidence = {"array": name, "changed": off.count, "size": off.size, "largest": off.largest, **place}
     return Finding("nonlinear-upstream", message, evidence)

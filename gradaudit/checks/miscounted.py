@@ -144,9 +144,9 @@ class _Tied:
 def _finding(name: str, tied: _Tied, off: float) -> Finding:
     slope = tied.claimed - off
     message = (
-        f"the gradients of the {tied.elements:,} elements that equal {tied.value:g} come to {tied.claimed:.6g}, where "
-        f"forward changes by {slope:.6g} as all of them move, though each lies between one-sided derivatives: "
-        "what ties share, as in a maximum, is counted more than once, or not at all"
+        f"the gradients of the {tied.elements:,} elements that equal {tied.value:g} sum to {tied.claimed:.6g}, but "
+        f"forward changes by {slope:.6g} if all of them move, though each lies between its one-sided slopes: "
+        "backward counts the upstream more than once among ties, or not at all"
     )
     evidence = {"array": name, "value": tied.value, "elements": tied.elements, "claimed": tied.claimed, "slope": slope}
     return Finding("ties-miscounted", message, evidence)

@@ -19,7 +19,7 @@ def missing_gradient(probe: Probe) -> Iterator[Finding]:
             continue
         slope = max((abs(row.numerical) for row in wrong[name].mismatches), default=0.0)
         message = (
-            f"the gradient of {name} is zero at every index, and forward depends on {name}: backward gives None or "
-            "zeros for it, or it is detached on its way to the output"
+            f"the gradient of {name} is zero at every index, but forward depends on {name}: backward returns None or "
+            "zeros for it, or forward detaches it"
         )
         yield Finding("missing-gradient", message, {"array": name, "largest": slope})

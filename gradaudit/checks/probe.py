@@ -118,7 +118,7 @@ class Probe:
 
         """
         if any(k >= len(outputs) or outputs[k] is None for k in self.subject.counted):
-            raise OpError("forward returned other outputs than before")
+            raise OpError("forward returned different outputs than before")
         return tuple(outputs[k] for k in self.subject.counted)
 
     def backward(self, point: Point, upstream: Upstream) -> dict[str, Array]:
@@ -144,7 +144,7 @@ class Probe:
         copies = {name: _numbers(copied(gradient)) for name, gradient in gradients.items() if gradient is not None}
         for name in self.claimed:
             if name not in copies or copies[name].shape != point.inputs[name].shape:
-                raise OpError(f"backward gave no gradient of {name} when it was called again")
+                raise OpError(f"backward returned no gradient of {name} in its second call")
         return copies
 
     def roundoff_of_backward(self, point: Point, upstream: Upstream, answer: Mapping[str, Array]) -> dict[str, float]:

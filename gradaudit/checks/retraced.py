@@ -34,8 +34,8 @@ def retraced(probe: Probe) -> Iterator[Finding]:
 
 def _finding(which: str, what: str, seen: Change, **about: str) -> Finding:
     message = (
-        f"{which} gives other {what} when it is traced anew, at {extent(seen)}: what it draws is a constant of each "
-        "trace, and backward is traced by itself; draw the mask or noise once and make it an input"
+        f"{which} returns different {what} when JAX traces it again, at {extent(seen)}: random draws are constants of "
+        "a trace, and backward has a trace of its own; draw the mask or noise once and make it an input"
     )
     evidence = {"changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": True, **about}
     return Finding(f"stochastic-{which}", message, evidence)

@@ -27,8 +27,8 @@ def symmetric_inputs(probe: Probe) -> Iterator[Finding]:
         value = complex(first) if is_complex(name) else float(first)
         evidence = {"array": plan.name, "value": value}
         if first == 0 and (plan.differentiable or size > 1):
-            message = f"{plan.name} is zero everywhere: what it is multiplied with, or added to, cannot be seen"
+            message = f"{plan.name} is zero everywhere: it hides errors in the gradients of its factors"
             yield Finding("zero-input", f"{message}; draw it from a range", {**evidence, "size": size})
         elif plan.differentiable and size > 1:
-            message = f"all {size:,} values of {plan.name} are {value:.4g}: indices that are mixed up look alike"
+            message = f"all {size:,} values of {plan.name} are {value:.4g}: mixed-up indices do not show"
             yield Finding("uniform-input", f"{message}; draw them from a range", {**evidence, "size": size})

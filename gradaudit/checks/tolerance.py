@@ -78,8 +78,8 @@ def tolerance_too_tight(
         return [Finding("tolerance-too-tight", message, {"roundoff": roundoff, "typical": typical})]
     if undecided and tolerance.at(typical) < visible <= default.at(typical):
         message = (
-            f"{asked} asks for more than differences of forward can decide, at {undecided:,} indices: they need "
-            f"{visible:.1e}, which {case.dtype}'s default (rtol={default.rtol:g}, atol={default.atol:g}) grants"
+            f"{asked} is tighter than differences of forward can decide, at {undecided:,} indices: they need "
+            f"{visible:.1e}, which {case.dtype}'s default (rtol={default.rtol:g}, atol={default.atol:g}) allows"
         )
         return [Finding("tolerance-too-tight", message, {"undecided": undecided, "visible": visible})]
     return []

@@ -18,7 +18,7 @@ def accumulated(evidence: Evidence) -> Iterator[Cause]:
     for what, predicted in predictions:
         share = explained(evidence, predicted, alternatives=len(predictions))
         if share >= EXPLAINS:
-            message = f"numerical = {what}: backward adds to what earlier calls left and nobody clears"
+            message = f"numerical = {what}: backward adds to a buffer that is never cleared"
             yield Cause(Finding("accumulated", message, {"explained": share}))
             return
 
@@ -27,10 +27,10 @@ def _predictions(evidence: Evidence) -> list[tuple[str, Array]]:
     predictions = []
     if evidence.earlier is not None:
         left = evidence.at_places(evidence.earlier)
-        predictions.append(("analytical less the answer of an earlier call", evidence.claimed - left))
+        predictions.append(("analytical minus the result of an earlier call", evidence.claimed - left))
     if evidence.again is not None and evidence.doubled is not None:
         again, doubled = evidence.at_places(evidence.again), evidence.at_places(evidence.doubled)
         if not np.array_equal(again, evidence.claimed):  # else nothing is added from call to call
             # The last call was given twice the upstream, so it adds twice the gradient.
-            predictions.append(("what a call of backward adds to the answer of the last", (doubled - again) / 2))
+            predictions.append(("the difference between two successive calls of backward", (doubled - again) / 2))
     return predictions

@@ -65,7 +65,7 @@ class AxisFactor(Cause):
             return self
         if not self._depends_on_axes(there):
             return None
-        said = "" if "another f" in self.finding.message else "; for other inputs it is another f"
+        said = "" if "another f" in self.finding.message else "; f differs for other inputs"
         return replace(self, finding=replace(self.finding, message=self.finding.message + said))
 
     def _depends_on_axes(self, there: Elsewhere) -> bool:

@@ -19,7 +19,7 @@ def captured_state(evidence: Evidence) -> Iterator[Cause]:
     share = explained(evidence, evidence.at_places(evidence.again))
     if share < EXPLAINS:
         return
-    message = "backward is right when called once more after forward: its answer belonged to an earlier forward's input"
+    message = "backward is right if called again after forward: it used values saved by another forward call"
     yield Cause(Finding("captured-state", message, {"explained": share}))
 
 
@@ -30,5 +30,5 @@ def upstream_ignored(evidence: Evidence) -> Iterator[Cause]:
     answered = (evidence.analytical != 0) | (evidence.doubled != 0)
     share = float(np.mean(evidence.doubled[answered] == evidence.analytical[answered]))
     if share >= EXPLAINS:
-        message = "backward gives the same gradient for twice the upstream"
+        message = "backward returns the same gradient for twice the upstream"
         yield Cause(Finding("upstream-ignored", message, {"explained": share}))

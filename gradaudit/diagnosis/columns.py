@@ -174,8 +174,8 @@ def _diagonal_only(evidence: Evidence, columns: Columns) -> Iterator[Diagonal]:
         return
     reached = int(np.median((np.abs(flat) > columns.room[:, None]).sum(axis=1)))
     message = (
-        f"the gradient at each index is made of the upstream at that index alone; {reached} elements of the upstream "
-        "reach it: a diagonal was taken for the whole Jacobian"
+        f"backward uses only the upstream at the same index, but {reached} elements of the upstream contribute to each "
+        "gradient: it multiplies by the diagonal of the Jacobian only"
     )
     yield Diagonal(
         Finding("diagonal-only", message, {"explained": 1.0, "reached": reached}), lambda claim: claim.claimed
@@ -244,9 +244,9 @@ def _part(ndim: int, part: Part, several: bool) -> Mistaken:
     name = f"upstream[{k}]" if several else "upstream"
     rows = f"{first}" if first == last else f"{first}:{last + 1}"
     place = ", ".join(rows if each == axis else ":" for each in range(ndim))
-    said = f"minds only {name}[{place}]" if read else f"never reads {name}[{place}]"
+    said = f"reads only {name}[{place}]" if read else f"never reads {name}[{place}]"
     where = "elsewhere" if read else "there"
-    message = f"backward {said}: the gradient is right for an upstream that is zero {where}"
+    message = f"backward {said}: its gradient is right if the upstream is zero {where}"
     numbers = {"explained": 1.0, "axis": axis, "first": first, "last": last, "read": read}
     ways = tuple(partial(part.kept, low=low, high=high) for low, high in ((0, 0), (1, 1), (0, 1)))
     return Mistaken(Finding("upstream-part", message, numbers), lambda claim: claim.claimed, ways)
@@ -267,7 +267,7 @@ def _one_for_all(
         if _speaks(met, (np.abs(made - whole) > 10 * columns.room) & (np.abs(made) > columns.room)):
             name = f"upstream[{k}]" if several else "upstream"
             place = ", ".join(str(one.place) if each == axis - 1 else ":" for each in range(upstream.ndim))
-            message = f"backward uses {name}[{place}] in the place of all slices along axis {axis - 1}"
+            message = f"backward uses {name}[{place}] for every slice along axis {axis - 1}"
             numbers = {"explained": 1.0, "axis": axis - 1, "slice": one.place}
             ways = tuple(partial(_spread, k, axis - 1, one.place, size, end) for end in (0, 1))
             yield Mistaken(Finding("upstream-part", message, numbers), lambda claim: claim.claimed, ways)

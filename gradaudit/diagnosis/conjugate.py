@@ -17,7 +17,7 @@ def conjugate_missing(evidence: Evidence) -> Iterator[Cause]:
     share = explained(evidence, evidence.at_places(evidence.conjugated))
     if share >= EXPLAINS:
         message = (
-            "conj(backward(conj(upstream))) is right: a conjugate is missing, of a factor that upstream is multiplied "
+            "conj(backward(conj(upstream))) is right: backward has to conjugate the factor that it multiplies upstream "
             "by"
         )
         yield Cause(Finding("conjugate-missing", message, {"explained": share}), _conjugated)

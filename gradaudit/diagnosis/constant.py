@@ -61,7 +61,7 @@ class Factor(Cause):
         message = f"numerical = {value} x analytical {self.where}"
         names = in_words(self.names, once=self.sized)
         message += f"; {value} is {names}" if names else ""
-        message += "; at other sizes it is another number" if self.varies else ""
+        message += "; the factor changes with the sizes" if self.varies else ""
         numbers = {
             "explained": self.explained,
             "factor": self.value,

@@ -50,8 +50,8 @@ def constant_along(evidence: Evidence) -> Iterator[ConstantAlong]:
     for axis in long:
         if _is_constant(evidence.analytical, axis) and _varies(evidence, axis):
             message = (
-                f"analytical is the same all along axis {axis}, and numerical is not: something was summed or averaged "
-                f"over axis {axis} that should not be, or what changes along it is missing"
+                f"analytical is constant along axis {axis}, numerical is not: backward sums or averages over axis "
+                f"{axis} where it should not, or lacks a factor that changes along it"
             )
             finding = Finding("constant-along-axis", message, {"explained": 1.0, "axis": axis})
             yield ConstantAlong(finding, lambda claim: claim.claimed, axis)

@@ -58,4 +58,4 @@ def extent(evidence: Evidence, share: float) -> str:
     places, size = len(evidence.places), evidence.analytical.size
     if evidence.complete or places >= size:
         return "at every index"
-    return f"at each of {places} indices looked at" if places > 1 else "at the one index looked at"
+    return f"at each of {places} indices tested" if places > 1 else "at the one index tested"

@@ -96,7 +96,7 @@ class WrongRegion(Cause):
         """Return the cause with a finding that says what is known by now."""
         assert self.region is not None
         message = f"wrong only {self.region.text}{self.region.threshold or ''}"
-        message += f"; there {self.relation}" if self.relation else ""
+        message += f"; in that region {self.relation}" if self.relation else ""
         if self.explained < 1.0:
             message += f" ({self.explained:.0%} explained)"
         numbers = {"explained": self.explained, "region": self.region.text, "inside": self.relation}

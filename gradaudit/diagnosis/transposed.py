@@ -81,7 +81,7 @@ def _permuted(array: Array, order: tuple[int, ...]) -> tuple[Array | None, str]:
         return turned, f"axes {axes} {'exchanged' if len(moved) == 2 else f'in the order {order}'}"
     # backward transposed and then reshaped to make the shape right: undo both
     reread = array.reshape(turned.shape).transpose(np.argsort(order))
-    return reread, f"its elements read as of shape {turned.shape} and axes {axes} moved back"
+    return reread, f"its elements read as shape {turned.shape} and axes {axes} moved back"
 
 
 def _flip_text(flipped: tuple[int, ...]) -> str:

@@ -158,14 +158,14 @@ class _Drafting:
         case = self._case(RECORDED, guess, self.form, inputs)
         try:
             output = _output(case)
-            unheard = [made.name for made in case.inputs if _is_unheard(made, case, output)]
+            idle = [made.name for made in case.inputs if _has_no_effect(made, case, output)]
         except OpError as error:
             return None, [f"not written with the script's own values: {str(error).split(chr(10))[0]}"]
         if not np.isfinite(np.abs(output.astype(np.complex128))).all():
             return None, ["not written with the script's own values: forward is not finite there"]
         remarks = [] if self._agrees(output) else ["forward gives other outputs here than in the script"]
-        remarks += [f"{name} was too small there to change any output: zeros are written" for name in unheard]
-        return replace(case, inputs=tuple(_zero(made, unheard) for made in case.inputs)), remarks
+        remarks += [f"{name} was too small there to change any output: zeros are written" for name in idle]
+        return replace(case, inputs=tuple(_zero(made, idle) for made in case.inputs)), remarks
 
     def _agrees(self, output: Array) -> bool:
         seen = self.call.output
@@ -299,7 +299,7 @@ def _output(case: Case) -> Array:
     return np.asarray(outputs[counted[0]])
 
 
-def _is_unheard(made: Input, case: Case, output: Array) -> bool:
+def _has_no_effect(made: Input, case: Case, output: Array) -> bool:
     """Whether an input is so small that zeros in its place give the same output: no step of its size is heard."""
     if made.values is None or not made.differentiable or not 0 < np.abs(made.values).max(initial=0.0) < UNHEARD:
         return False

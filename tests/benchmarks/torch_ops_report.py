@@ -52,7 +52,7 @@ REASONS = (
         ("nn.functional.ctc_loss",),
         ("inconclusive",),
         "one gradient in thirty is below 1e-13 of the others, where rounding in forward leaves nothing to be said: "
-        "`unheard`",
+        "`below-noise`",
     ),
     Reason(
         ("normal", "normal.number_mean"),

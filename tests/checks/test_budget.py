@@ -111,8 +111,8 @@ def test_a_table_that_was_cut_off_shows_the_rows_that_it_has() -> None:
     result = only(audit(*WRONG["a factor"], array("x", (4, 5)), budget=60))
     assert result.verdict is Verdict.FAIL
     assert 0 < len(result.mismatches) == result.wrong == result.checked < 20
-    assert f"{result.wrong} of {result.wrong} indices looked at are wrong, of 20; the others" in result.message
-    assert f"more calls would look at the other {20 - result.wrong}" in result.message
+    assert f"{result.wrong} of {result.wrong} indices tested are wrong, of 20; the others" in result.message
+    assert f"more calls would test the other {20 - result.wrong}" in result.message
 
 
 def test_what_more_calls_would_do_is_said_and_true() -> None:

@@ -90,7 +90,7 @@ def test_a_forward_that_counts_its_calls_is_not_called_random() -> None:
 
     found = failing(audit(warming_up, slope_of_sin))
     assert (found.code, found.evidence["drawn_anew"]) == ("stochastic-forward", False)
-    assert "calls before" in found.message
+    assert "earlier calls" in found.message
 
 
 def mask_drawn_once() -> Function:

@@ -92,7 +92,7 @@ def test_every_expected_finding_has_to_be_made(end: str, codes: tuple[str, ...],
     assert expected is met
     if not met:
         assert codes[-1] in message
-        assert "was not made" in message
+        assert "did not make it" in message
 
 
 def test_an_expected_finding_does_not_excuse_the_failure_that_comes_with_it() -> None:
@@ -158,7 +158,7 @@ class TestByInput:
 
     def test_a_known_failure_that_is_gone_is_told_of_where_it_was(self) -> None:
         assert self.ends(self.right_in_both, y="fail") == [("pass", True), ("pass", False)]
-        assert "expects this gradient to fail, and it ended with pass" in self.messages[1]
+        assert "expects this gradient to fail, but it ended with pass" in self.messages[1]
         assert self.ends(self.wrong_in_y, x="fail") == [("pass", False), ("fail", False)]
 
     def test_an_error_is_no_known_failure(self) -> None:
@@ -166,7 +166,7 @@ class TestByInput:
 
     def test_an_input_that_there_is_not_disappoints(self) -> None:
         assert self.ends(self.right_in_both, weight="fail") == [("pass", False), ("pass", False)]
-        assert "the gradient of weight to end in some way, and there is none" in self.messages[0]
+        assert "for the gradient of weight, but there is none" in self.messages[0]
 
 
 class TestFindings:

@@ -162,7 +162,7 @@ def test_an_op_that_answers_otherwise_for_several_is_asked_for_one_at_a_time(cha
     case = replace(CASES["smooth"], method="exhaustive")
     found, op = audited(case, change)
     assert len(op.calls) <= 2
-    message = "asked for one point at a time: forward's outputs at several points at once are not those at each alone"
+    message = "called for one point at a time: outputs of forward for several points at once differ from those for each"
     assert only(found).message == message
     (expected,) = alone(case).results
     assert in_full(replace(found, results=[replace(only(found), message="")])) == in_full(

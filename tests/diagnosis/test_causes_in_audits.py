@@ -39,12 +39,12 @@ def test_a_large_op_that_is_wrong_at_a_border() -> None:
         return gradient
 
     found = cause(audit(softmax, backward, LARGE))
-    assert found.message == "wrong only at the end of axis 1; there the analytical gradient is zero"
+    assert found.message == "wrong only at the end of axis 1; in that region the analytical gradient is zero"
 
 
 def test_a_large_relu_that_forgets_its_mask() -> None:
     found = cause(audit(lambda x: np.maximum(x, 0.0), lambda u, x: 1.0 * u, LARGE))
-    assert found.message == "wrong only where x < 0; there the numerical gradient is zero"
+    assert found.message == "wrong only where x < 0; in that region the numerical gradient is zero"
 
 
 def test_a_few_indices_of_a_large_op_are_listed() -> None:

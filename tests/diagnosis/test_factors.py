@@ -75,7 +75,7 @@ def test_a_factor_seen_at_scattered_places() -> None:
     truth = normal(300, 200)
     found = only_cause(truth / 200, truth, some_places(truth.shape))
     assert found.code == "constant-factor"
-    assert "at each of 48 indices looked at" in found.message
+    assert "at each of 48 indices tested" in found.message
     assert "axis 1 of x" in found.message
 
 

@@ -42,9 +42,9 @@ def only(rows: slice, axis: int) -> Any:
 @pytest.mark.parametrize(
     ("rows", "axis", "said"),
     [
-        (slice(4, 5), 0, "minds only upstream[4, :]"),
-        (slice(1, 3), 1, "minds only upstream[:, 1:3]"),
-        (slice(0, 3), 0, "minds only upstream[0:3, :]"),
+        (slice(4, 5), 0, "reads only upstream[4, :]"),
+        (slice(1, 3), 1, "reads only upstream[:, 1:3]"),
+        (slice(0, 3), 0, "reads only upstream[0:3, :]"),
     ],
 )
 def test_the_part_is_named(rows: slice, axis: int, said: str) -> None:
@@ -55,7 +55,7 @@ def test_the_part_is_named(rows: slice, axis: int, said: str) -> None:
 
 def test_one_row_for_all() -> None:
     found = causes(lambda u, x, w: mixed_backward(np.broadcast_to(u[0], u.shape), x, w), {"x": X, "w": W})
-    assert "uses upstream[0, :] in the place of all slices along axis 0" in found[0].message
+    assert "uses upstream[0, :] for every slice along axis 0" in found[0].message
 
 
 def softmax(x: Any) -> Any:

@@ -79,7 +79,7 @@ def changed(where: tuple[object, ...] | np.ndarray, factor: float = 2.0, truth: 
 def test_a_region_by_position(where: tuple[object, ...], text: str) -> None:
     found = only_cause(changed(where), G)
     assert (found.code, found.evidence["region"]) == ("wrong-subset", text)
-    assert found.message == f"wrong only {text}; there numerical = 0.5000 x analytical"
+    assert found.message == f"wrong only {text}; in that region numerical = 0.5000 x analytical"
 
 
 def test_a_border_of_two_axes() -> None:
@@ -93,7 +93,7 @@ def test_a_border_of_two_axes() -> None:
 def test_half_of_an_input_s_range() -> None:
     x = normal(4, 6, 5, seed=7)
     found = only_cause(changed(x < 0, -1.0), G, inputs={"x": x})
-    assert found.message == "wrong only where x < 0; there numerical = -analytical"
+    assert found.message == "wrong only where x < 0; in that region numerical = -analytical"
     assert only_cause(changed(np.abs(x) > 1), G, inputs={"x": x}).evidence["region"] == "where |x| > 1"
     assert only_cause(changed(x > 0.3), G, inputs={"x": x}, params={"knee": 0.3}).evidence["region"] == "where x > 0.3"
 

@@ -57,7 +57,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "approximate-forward": ("np.interp(x, KNOTS, np.exp(KNOTS))", "np.exp(x)"),
     "forward-dtype": ("1e-2 if x.dtype == np.float32 else 1e-8", "1e-2"),
     "straight-through": ("np.round(x * 40.0) / 40.0", "x.copy()"),
-    "unheard": ("-22.0", "-2.0"),
+    "below-noise": ("-22.0", "-2.0"),
     "upstream-clipped": ("np.clip(upstream, -100.0, 100.0)", "upstream"),
     "wrong-subset": ("upstream * (x > 0.0)", "upstream * np.where(x > 0.0, 1.0, 0.1)"),
     "accumulation": ("self.grad = self.grad", "self.grad = None"),

@@ -132,7 +132,7 @@ def test_findings_follow_with_their_code(result) -> None:
 
 
 def test_a_missed_expectation_is_said_below_the_table_too(mismatch, result) -> None:
-    disappointment = "the spec expects the finding sign-flipped, which was not made"
+    disappointment = "the spec expects the finding sign-flipped, but the audit did not make it"
     message = f"1 of 12 indices wrong; {disappointment}"
     lines = block(result("fail", [mismatch()], message=message))
     assert lines[-1] == f"  {disappointment}"
@@ -144,7 +144,7 @@ def test_a_native_difference_is_said_below_the_table_too(mismatch, result) -> No
 
 
 def test_a_pass_where_a_failure_is_expected_says_so(result) -> None:
-    said = "the spec expects this case to fail, and it ended with pass"
+    said = "the spec expects this case to fail, but it ended with pass"
     lines = block(result("pass", expected=False, message=said))
     assert lines == ["norm (float32, case default): pass w.r.t. x", "  Spec:       specs/norm.yaml:7", f"  {said}"]
 

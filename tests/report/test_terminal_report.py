@@ -255,7 +255,7 @@ class TestManyFailures:
         assert {len(line) <= 60 for line in lines[start + 2 : -1]} == {True}
 
     def test_a_known_failure_that_is_gone_is_one(self, written, result) -> None:
-        message = "the spec expects this case to fail, and it ended with pass"
+        message = "the spec expects this case to fail, but it ended with pass"
         assert f"  unexpected pass  norm w.r.t. x: {message}\n" in written(
             [result(expected=False, message=message)], width=100
         )

@@ -174,7 +174,7 @@ def test_a_child_that_takes_only_one_point_after_all_is_asked_for_one_at_a_time(
     alone = result_of(tmp_path, "right")
     assert same(result_of(tmp_path, "several, an error"), alone)
     zeros = result_of(tmp_path, "several, zeros")
-    assert zeros.message.startswith("asked for one point at a time: forward's outputs at several points at once")
+    assert zeros.message.startswith("called for one point at a time: outputs of forward for several points at once")
     assert (zeros.verdict, zeros.findings) == (alone.verdict, alone.findings)
 
 

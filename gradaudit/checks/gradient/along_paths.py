@@ -215,11 +215,11 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
         if culprit.kind == "index":
             said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
         elif culprit.kind == "input":
-            said.append(f"all of it is off by {culprit.error:.1%} together (error bound {culprit.bound:.1%})")
+            said.append(f"the whole gradient is off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
         else:
             last = tuple(int(k) for k in np.unravel_index(int(culprit.places[-1]), shape))
             many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}"
-            said.append(f"{many}, are off by {culprit.error:.1%} together (error bound {culprit.bound:.1%})")
+            said.append(f"{many}, are off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
     more = f"; {len(culprits) - TRIED} more parts" if len(culprits) > TRIED else ""
     return f"along paths: {'; '.join(said)}{more}"
 
@@ -229,15 +229,15 @@ def _what_is_open(found: InputReport, report: PathReport, settings: Settings) ->
     resolution = found.resolution
     said = (
         f"{found.undecided:,} of {found.bound.size:,} indices undecided after {report.paths[found.name]} paths: an "
-        f"error of {resolution.index:.2g} of the typical gradient could be hidden at one ({settings.goal:g} is wanted),"
-        f" {resolution.blocks:.1g} in a block, {resolution.whole:.1g} in the whole"
+        f"error of {resolution.index:.2g} of the typical gradient could be hidden at an index (goal {settings.goal:g}),"
+        f" {resolution.blocks:.1g} in a block, {resolution.whole:.1g} in the whole gradient"
     )
     needed = report.paths_needed[found.name]
     if not found.undecided:
         return "; ".join(report.unexplained)
     if needed is None or needed <= report.paths[found.name]:
-        return f"{said}; more paths would not tell: a reference in float64 would"
-    return f"{said}; {needed} paths would tell"
+        return f"{said}; more paths would not decide it; a reference in float64 would"
+    return f"{said}; {needed} paths would decide it"
 
 
 def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) -> Finding | None:
@@ -256,7 +256,7 @@ def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) ->
     if not borne_out and not (jumps and Judgement.WRONG not in found):
         return None
     message = (
-        "along paths forward changes by more than the claim accounts for, and differences at the elements in question "
-        "do not bear that out: forward jumps on the way"
+        "along paths, forward changes by more than the integral of the analytical gradient, but central differences at "
+        "the suspect elements agree with the gradient: forward jumps along the path"
     )
     return Finding("discontinuity", message, {"count": len(places)})

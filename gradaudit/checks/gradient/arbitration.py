@@ -66,8 +66,8 @@ def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapp
         return {}
     if all(_is_right_close_by(point, name, seen[name]) for name in accused):
         message = (
-            "forward jumps: so close to the point that it does not, differences agree with the claims that wider ones "
-            "contradict"
+            "forward jumps near the point: differences with steps too small to reach the jump agree with the "
+            "analytical gradient, wider ones do not"
         )
         jumps = Finding("discontinuity", message, {"count": sum(len(places) for places, _ in accused.values())})
         return {name: replace(seen[name], excused=jumps, remark=jumps) for name in accused}
@@ -173,8 +173,8 @@ def _finding(ruling: Ruling) -> Finding | None:
     if not ruling.supported <= TINY:
         return None
     message = (
-        f"along long paths the claim accounts for all of forward's change but {ruling.supported:.1e} of it: either the "
-        "formula of backward is slightly wrong, or forward only approximates the function that it belongs to, by an "
-        "iteration, a series or a step that is too coarse; the two look the same"
+        f"along long paths, the integral of the analytical gradient equals forward's change to {ruling.supported:.1e}: "
+        "either backward's formula is slightly wrong, or forward only approximates the function (an iteration, a "
+        "series or a step size that is too coarse); the audit cannot distinguish the two"
     )
     return Finding("approximate-forward", message, evidence)

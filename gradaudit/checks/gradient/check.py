@@ -37,13 +37,13 @@ from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.calls import FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
 
-OF_FORWARD = "differences contradict the claim; whether forward obeys its own slopes there"
+OF_FORWARD = "differences contradict the analytical gradient; not known whether forward is smooth there"
 """What may excuse what is wrong, where an arbiter could not be asked."""
 
-OF_ROUNDING = "differences contradict the claim by little; whether rounding must cost as much there"
+OF_ROUNDING = "differences exceed the tolerance by little; not known how much of that is roundoff"
 """The same for what is hardly more than the tolerance."""
 
-OF_TRIANGLES = "single entries disagree; whether the claim is right for symmetric matrices"
+OF_TRIANGLES = "single entries disagree; not known whether the gradient is right for symmetric matrices"
 """What may excuse the gradient of a symmetric input."""
 
 MOST_IN_A_TABLE = 512
@@ -165,7 +165,7 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
 
 def _undecided(seen: Seen, limit: Limit, why: str) -> Seen:
     """Return what was seen of a gradient that is wrong unless something excuses it, which could not be found out."""
-    more = "more calls would tell"
+    more = "more calls would decide it"
     return replace(seen, left_open=f"{why}: {undecided(limit, more)}", cut=Cut(limit, more))
 
 
@@ -311,7 +311,7 @@ def _passes(audited: tuple[Result, Seen | None]) -> bool:
         return result.verdict is Verdict.PASS and not (seen and (seen.is_coarser_than_asked or seen.kinked))
     if seen.claim.of_formula.asked and seen.method == "search":
         return False
-    below_noise = any(finding.code == "unheard" for finding in result.findings)
+    below_noise = any(finding.code == "below-noise" for finding in result.findings)
     return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= WORTHLESS
 
 

@@ -31,9 +31,9 @@ class Cut:
 def more_of_a_table(looked: int, size: int, calls: int) -> str:
     """Say what the rest of a table would take, given what it took so far."""
     if looked == size:
-        return "what rounding must cost is not known"
+        return "the error that rounding causes is not known"
     each = math.ceil(calls / looked) if looked else AN_INDEX
-    return f"about {each * (size - looked):,} more calls would look at the other {size - looked:,}"
+    return f"about {each * (size - looked):,} more calls would test the other {size - looked:,}"
 
 
 def more_of_a_search(size: int, *, failing: bool) -> str:

@@ -247,8 +247,8 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
     if off := _difference(point, joined(native)):
         dtype = subject.case.dtype
         message = (
-            f"forward in float64 is not the function that it is in {dtype}: its outputs differ by {off:.2g} of their "
-            f"size; it is differenced in {dtype}"
+            f"forward computes a different function in float64 than in {dtype}: its outputs differ by a relative "
+            f"{off:.2g}; it is differenced in {dtype}"
         )
         return Finding("forward-dtype", message, {"difference": off})
     point.notice(mutations("forward", before))

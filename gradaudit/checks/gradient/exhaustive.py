@@ -16,7 +16,7 @@ from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import LimitReachedError
 
-AT_ODDS = "asked for one point at a time: forward's outputs at several points at once are not those at each alone"
+AT_ODDS = "called for one point at a time: outputs of forward for several points at once differ from those for each"
 """What is said of an op that claims to evaluate several points at once and does it otherwise."""
 
 

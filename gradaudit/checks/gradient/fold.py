@@ -90,7 +90,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
     if seen.claim.point.swallowed:
         return (
             Verdict.INCONCLUSIVE,
-            "rounding in forward leaves nothing of its inputs, and no slope",
+            "forward's roundoff hides its inputs: it has no measurable slope",
         )
     if seen.left_open:
         return Verdict.INCONCLUSIVE, seen.left_open
@@ -98,7 +98,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
         said = seen.accused or _extent(seen, judged)
         return (Verdict.INCONCLUSIVE, seen.excused.message) if seen.excused else (Verdict.FAIL, said)
     if not seen.cleared:
-        looked = f"none of {len(looks.places)} indices looked at is wrong, but the others cannot be tested together"
+        looked = f"none of {len(looks.places)} indices tested is wrong, but the others cannot be tested together"
         return Verdict.INCONCLUSIVE, looked
     if open_ones:
         said = f"{open_ones} of {size} indices cannot be decided at this precision"
@@ -108,12 +108,12 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
         return Verdict.INCONCLUSIVE, said
     if seen.flat:
         return Verdict.INCONCLUSIVE, (
-            "forward is a staircase: it did not change at the step of the tests, and does further away, so that its "
-            "slope there is no evidence"
+            "forward is a staircase: it is constant at the step of the tests and changes further away, so its slope is "
+            "no evidence"
         )
     hidden = _below_noise(seen, allowed)
     if ((many := int((hidden > seen.claim.negligible).sum())) - 1) * LEFT_OUT > size:
-        said = f"{many:,} of {size:,} gradients are too small to be told from zero over the rounding of forward"
+        said = f"{many:,} of {size:,} gradients lie below forward's noise floor: indistinguishable from zero"
         return Verdict.INCONCLUSIVE, said
     if resolution > seen.worthless:
         said = f"a relative error of {resolution:.2g} could have gone unseen"
@@ -131,14 +131,14 @@ def _verdict_by_then(seen: Seen, cut: Cut, judged: Judged) -> tuple[Verdict, str
         if looked == size:
             return (
                 Verdict.FAIL,
-                f"{wrong:,} of {size:,} indices wrong; not all of them were looked at twice in {cut.limit}",
+                f"{wrong:,} of {size:,} indices wrong; not all of them were confirmed in {cut.limit}",
             )
-        said = f"{wrong:,} of {looked:,} indices looked at are wrong, of {size:,}"
-        return Verdict.FAIL, _with_more(f"{said}; the others were not all looked at in {cut.limit}", cut.more)
+        said = f"{wrong:,} of {looked:,} indices tested are wrong, of {size:,}"
+        return Verdict.FAIL, _with_more(f"{said}; the others were not all tested in {cut.limit}", cut.more)
     if seen.accused:
         return Verdict.FAIL, _with_more(f"{seen.accused} in {cut.limit}", cut.more)
-    said = f"none of {looked:,} indices looked at is wrong; " if looked else ""
-    said += "a root test fails, not by enough to say that the claim is wrong; " if seen.suspect else ""
+    said = f"none of {looked:,} indices tested is wrong; " if looked else ""
+    said += "a root test fails, but not by enough to call the gradient wrong; " if seen.suspect else ""
     return Verdict.INCONCLUSIVE, said + undecided(cut.limit, cut.more)
 
 
@@ -154,10 +154,10 @@ def _extent(seen: Seen, judged: Judged) -> str:
     if not sampled.any():
         few = RULE_OF_THREE / len(sampled)
         return (
-            f"{wrong:,} wrong indices seen; none of {len(sampled)} sampled at random, so at most {few:.0%} of {size:,}"
+            f"{wrong:,} wrong indices found; none of {len(sampled)} sampled at random, so at most {few:.0%} of {size:,}"
         )
     sample = f"{int(sampled.sum())} of {len(sampled)} sampled at random"
-    return f"{wrong:,} wrong indices seen; much is wrong: {sample}, so about {sampled.mean():.0%} of {size:,}"
+    return f"{wrong:,} wrong indices found; {sample}, so about {sampled.mean():.0%} of {size:,}"
 
 
 def _resolution(seen: Seen, allowed: Array) -> float:
@@ -297,9 +297,9 @@ def _below_noise_finding(seen: Seen, allowed: Array) -> Iterator[Finding]:
         below = float(hidden.max())
         message = (
             f"the gradient of {seen.claim.name} is at most {below:.1e} at {len(hidden):,} of {seen.claim.size:,} "
-            "indices: the rounding of forward leaves nothing that could be said of it"
+            "indices, below forward's noise floor: nothing can be said about it"
         )
-        yield Finding("unheard", message, {"count": len(hidden), "below": below})
+        yield Finding("below-noise", message, {"count": len(hidden), "below": below})
 
 
 def with_strays(seen: Seen) -> Seen:
@@ -333,7 +333,7 @@ def _zero_note(claim: Claim) -> str:
     """Return what is said of a gradient that is rightly zero, as that of an input is which forward does not use."""
     if not claim.size or bool(claim.given.any()):
         return ""
-    return "its gradient is zero at every index: here no output depends on it"
+    return "its gradient is zero at every index: no output depends on it here"
 
 
 def _place_findings(x: Array, kink: Array, jump: Array, outside: Array, *, kinks: int) -> Iterator[Finding]:
@@ -346,7 +346,7 @@ def _place_findings(x: Array, kink: Array, jump: Array, outside: Array, *, kinks
 
 
 _PLACES = {
-    "kink": "the op is not differentiable at {n}, the first {where}; claims were held against one-sided derivatives",
+    "kink": "the op is not differentiable at {n}, the first {where}; gradients were compared with one-sided slopes",
     "discontinuity": "forward jumps at {n}, the first {where}; there is no gradient to compare with",
     "out-of-domain": "forward is not finite around {n}, the first {where}; keep inputs inside its domain",
 }
@@ -371,8 +371,8 @@ def _upstream_finding(case: Case, name: str, typical: float, scale: float) -> li
     if (isinstance(case.upstream, str) and case.upstream == "random") or typical > VANISHING * scale:
         return []
     message = (
-        f"with this upstream the true gradient of {name} vanishes (rms {typical:.1e}, where {scale:.1e} is natural): "
-        "agreement or disagreement means nothing; use a random upstream"
+        f"with this upstream the true gradient of {name} vanishes (rms {typical:.1e}, with another {scale:.1e}): "
+        "agreement and disagreement mean nothing; use a random upstream"
     )
     return [Finding("degenerate-upstream", message, {"rms": typical, "natural": scale})]
 
@@ -381,11 +381,9 @@ def _noise_finding(point: EvaluationPoint, name: str, undecided: int, visible: f
     """Return a finding where undecided indices are the fault of rounding in forward."""
     if not undecided:
         return []
-    seen = (
-        f"an error above {visible:.1e} would have been found" if math.isfinite(visible) else "no error would be found"
-    )
+    found = f"an error above {visible:.1e}" if math.isfinite(visible) else "no error"
     message = (
-        f"rounding in forward ({point.dtype}) exceeds the difference looked for at {undecided:,} indices of {name}: "
-        f"what mismatch is seen there is not evidence; {seen}"
+        f"forward's roundoff ({point.dtype}) exceeds the tolerance at {undecided:,} indices of {name}: mismatches "
+        f"there are within forward's rounding error; {found} would have been found"
     )
     return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]

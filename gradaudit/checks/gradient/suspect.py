@@ -52,9 +52,9 @@ class Suspect:
         if part.size == 1:
             place = (part.start - positions.start) // (claim.numbers // claim.size)
             index = tuple(int(k) for k in np.unravel_index(place, tuple(claim.formula.shape)))
-            return f"index {index} is off by {error:.2g} of what is claimed; not looked at more closely"
+            return f"index {index} is off by a relative error of {error:.2g}; not tested more closely"
         some = "its elements" if part.size == len(positions) else f"{part.size:,} of its elements"
-        return f"along a random direction of {some} the claim is off by {error:.2g} of its size; not located"
+        return f"along a random direction of {some} the gradient is off by a relative error of {error:.2g}; not located"
 
     def _part(self, positions: range) -> Direction:
         whole = self.test.direction

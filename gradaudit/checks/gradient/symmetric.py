@@ -18,8 +18,8 @@ from gradaudit.targets.counted import CountedOp, CountingOp
 from gradaudit.targets.op import OpError
 
 MESSAGE = (
-    "single entries of the gradient of {name} disagree with forward, and pairs that keep {name} symmetric agree: it "
-    "was audited as a function of one triangle"
+    "single entries of the gradient of {name} disagree with forward, but pairs of entries that keep {name} symmetric "
+    "agree: forward was audited as a function of one triangle"
 )
 
 

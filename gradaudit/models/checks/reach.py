@@ -30,8 +30,8 @@ def _why(subject: FlowSubject, name: str) -> str:
     if subject.replaces(name):
         return f"the model puts another tensor in its place when it is called{subject.replacement_used_at(name)}"
     way = subject.way(name)
-    unheard = "what is computed from it does not change the loss, by as much as rounding leaves to be seen"
-    return unheard if way.used else "the loss is not computed from it"
+    hidden = "changes of what is computed from it lie below the rounding of the loss"
+    return hidden if way.used else "the loss is not computed from it"
 
 
 def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:

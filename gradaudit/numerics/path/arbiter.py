@@ -202,16 +202,16 @@ def _most(jump: float, change: float, many: int = 1) -> float:
 def _standing(seen: list[LongPath], forwards: int, backwards: int) -> Ruling:
     apart = max((path.apart for path in seen), default=math.nan)
     relative = max((path.apart / path.change for path in seen if path.change), default=math.inf)
-    reason = "along long paths the claim differs from forward's change by more than forward's own error explains"
+    reason = "along long paths, the gradient's integral differs from forward's change by more than forward's own error"
     if not seen:
-        reason = "no path through the domain could be evaluated"
+        reason = "forward could not be evaluated along any path"
     return Ruling(False, None, None, 0.0, apart, relative, reason, forwards, backwards)
 
 
 def _step_function(step: float, forwards: int, backwards: int) -> Ruling:
     reason = (
-        f"forward is constant but for steps of up to {step:.1e} in the loss, so its derivative is zero where it has"
-        " one; backward means another function's derivative: name that function in `surrogate:`"
+        f"forward is constant except for steps of up to {step:.1e} in the loss, so its derivative is zero or undefined;"
+        " backward is the derivative of another function: name that function in `surrogate:`"
     )
     return Ruling(True, "straight-through", "step", step, step, math.inf, reason, forwards, backwards)
 
@@ -221,10 +221,10 @@ def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backward
     supported = max(path.apart / path.change for path in paths if path.elements <= max(TOGETHER))
     staircase = ruled.jump > STEPS * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
     code = "straight-through" if staircase else "approximate-forward"
-    what = f"jumps by {ruled.jump:.1e}" if ruled.by == "jump" else f"wavers by {apart:.1e}"
+    what = f"jumps by {ruled.jump:.1e}" if ruled.by == "jump" else f"varies irregularly by {apart:.1e}"
     reason = (
-        f"forward {what} in the loss, as no function with a derivative does at this scale; along {len(paths)} long"
-        f" paths the claim accounts for all of forward's change but {supported:.1e} of it"
+        f"forward {what} in the loss, so it only approximates a smooth function; along {len(paths)} long paths the"
+        f" integral of the analytical gradient equals forward's change to {supported:.1e}"
     )
     return Ruling(True, code, ruled.by, ruled.jump, apart, supported, reason, forwards, backwards)
 

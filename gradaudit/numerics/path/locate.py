@@ -73,7 +73,7 @@ class Search:
                 found += self._named((np.arange(size), confirmed)) if confirmed is not None else []
         if self._suspects and not found:
             names = ", ".join(self._suspects)
-            self.unexplained.append(f"{names}: a trend above the tolerance that no part of one input confirms alone")
+            self.unexplained.append(f"{names}: a path test fails, but no part of a single input confirms it")
         return tuple(found)
 
     def _of_input(self, name: str) -> list[Culprit]:

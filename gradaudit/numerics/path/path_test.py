@@ -128,7 +128,7 @@ class _Test:
         if not self._settings.together or self._open():
             self._walk_apart()
         if not all(any(name in pool.names for pool, _ in self._looks()) for name in self._names):
-            return self._empty("no path inside the domain could be walked")
+            return self._empty("forward could not be evaluated along any path inside the domain")
         self._second_pass()
         return self._report()
 
