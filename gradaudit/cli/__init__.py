@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -12,6 +13,14 @@ from typing import NoReturn
 EXIT_UNABLE = 3
 """What the system refused keeps the command from going on."""
 
+EXIT_INTERRUPTED = 130
+
+POLITE = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""The signals that ask a command to end: Ctrl-C, a kill that leaves time, a terminal that is closed."""
+
+UNASKED = (signal.default_int_handler, signal.SIG_DFL)
+"""What is done about them where nobody has asked for anything else."""
+
 
 def main() -> None:
     """Run the command that the arguments name.
@@ -19,6 +28,9 @@ def main() -> None:
     Worker processes import this module too; only the process that parses arguments pays for the parser.
     """
     began = time.perf_counter()
+    for number in POLITE:
+        if signal.getsignal(number) in UNASKED:  # one that is ignored stays so, as in the background of a script
+            signal.signal(number, leave_at_once)
     from gradaudit.cli.app import app
     from gradaudit.engine.threads import one_thread_for_linear_algebra
 
@@ -28,6 +40,12 @@ def main() -> None:
         app(prog_name="gradaudit", obj=began)
     except OSError as error:  # the folder or the disk that this runs in, or what reads the output, is gone
         _leave_unable(error)
+
+
+def leave_at_once(number: int, frame: object) -> NoReturn:
+    """End a command that has nothing to lose: a handler of signals."""
+    os.write(2, b"Interrupted before it was done\n")
+    sys.exit(EXIT_INTERRUPTED)
 
 
 def _leave_unable(error: OSError) -> NoReturn:

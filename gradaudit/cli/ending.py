@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
+from gradaudit.cli import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from gradaudit.cli import EXIT_UNABLE as EXIT_UNABLE
+from gradaudit.cli import POLITE, UNASKED, leave_at_once
+
 if TYPE_CHECKING:
     from gradaudit.spec.errors import Problem
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
-EXIT_UNABLE = 3
-EXIT_INTERRUPTED = 130
-
-POLITE = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""The signals that ask a run to end: Ctrl-C, a kill that leaves time, a terminal that is closed."""
 
 
 def leave(message: str) -> NoReturn:
@@ -38,13 +37,20 @@ def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Proble
     raise typer.Exit(EXIT_USAGE) from None
 
 
+def leave_interrupted(*, reported: bool) -> NoReturn:
+    """Exit with 130; say so where the reports are not written, as those that are there are of an earlier run."""
+    if not reported:
+        typer.echo("Interrupted before any report was written", err=True)
+    raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
 @contextmanager
 def one_interrupt() -> Iterator[None]:
     """Let the first Ctrl-C, or a polite kill, end the run, and ignore any more: they would tear its reports."""
     from gradaudit.engine.interrupt import interrupt as raise_interrupt
 
     before = {number: signal.getsignal(number) for number in POLITE}
-    own = [number for number, handler in before.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
+    own = [number for number, handler in before.items() if handler in (*UNASKED, leave_at_once)]
 
     def interrupt(number: int, frame: object) -> None:
         for each in own:
@@ -57,5 +63,5 @@ def one_interrupt() -> Iterator[None]:
         yield
     finally:
         for number in own:
-            if signal.getsignal(number) is interrupt:
-                signal.signal(number, before[number])
+            if signal.getsignal(number) is interrupt:  # what is left is to exit
+                signal.signal(number, signal.SIG_IGN if before[number] is leave_at_once else before[number])

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+from gradaudit.cli.ending import (
+    EXIT_INTERRUPTED,
+    EXIT_UNEXPECTED,
+    leave,
+    leave_interrupted,
+    leave_with_problems,
+    one_interrupt,
+)
 from gradaudit.cli.options import AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet
 
 if TYPE_CHECKING:
@@ -229,7 +236,7 @@ def run(
     except (SelectionError, UnwritableError, NoTracerError) as error:
         leave(str(error))
     except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        leave_interrupted(reported=tally.finished is not None)
     for said in (*(update.said for update in updates), *(page.problem for page in pages if page.problem)):
         typer.echo(said, err=True)
     if tally.finished and tally.finished.interrupted:
@@ -324,11 +331,23 @@ def _are_all(where: list[Path], project: Project) -> bool:
 
 
 def _each(handlers: Sequence[Handler]) -> Handler:
-    """Return a handler that hands events to several, in their order."""
+    """Return a handler that hands events to several, in their order; an event reaches all of them.
+
+    An interrupt waits till then, and a report that cannot be written keeps no other from being.
+    """
+    from gradaudit.engine.interrupt import held
+    from gradaudit.report.files import UnwritableError
 
     def emit(event: Event) -> None:
-        for handler in handlers:
-            handler(event)
+        unwritable = []
+        with held():
+            for handler in handlers:
+                try:
+                    handler(event)
+                except UnwritableError as error:
+                    unwritable.append(error)
+        if unwritable:
+            raise unwritable[0]
 
     return emit
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
-from gradaudit.cli.ending import leave
+from gradaudit.cli.ending import leave, one_interrupt
 
 SUFFIXES = (".py", ".yaml", ".yml", ".toml", ".c", ".h", ".cc", ".cpp", ".cu", ".rs", ".f90", ".mojo", ".js", ".npy")
 """Of the files that ops are made of; not of those that runs write."""
@@ -40,13 +42,22 @@ def watch(given: Sequence[Path], *, recorded: bool) -> NoReturn:
     folders = [Path.cwd(), *(path for path in given if path.is_dir())]
     command = [sys.executable, "-m", "gradaudit", *arguments]
     again = command if "--stale" in arguments else [*command, "--stale"]
-    try:
-        subprocess.run(command, check=False)
+    with suppress(KeyboardInterrupt), one_interrupt():
+        _run(command)
         typer.echo("watching; Ctrl-C ends", err=True)
         for changes in watchfiles.watch(*folders, watch_filter=is_source, raise_interrupt=True):
             names = sorted({Path(path).name for _, path in changes})
             typer.echo(f"\nchanged: {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}", err=True)
-            subprocess.run(again, check=False)
-    except KeyboardInterrupt:
-        pass
+            _run(again)
     raise typer.Exit
+
+
+def _run(command: Sequence[str]) -> None:
+    """Run a command; one that is interrupted is given the time to write its reports."""
+    with subprocess.Popen(command) as process:
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+            raise

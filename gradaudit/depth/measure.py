@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -44,10 +45,16 @@ class DepthMeter:
         if isinstance(event, CaseDone):
             self._traces[self._op_of[event.id]].append(event.trace)
         elif isinstance(event, RunFinished) and not event.interrupted:
-            for op, traces in self._traces.items():
-                if functions := self._implementations[op]:
-                    self._emit(DepthMeasured(op, measured(functions, traces, self._base)))
+            try:
+                self._measure()
+            except KeyboardInterrupt:
+                event = replace(event, interrupted=True)
         self._emit(event)
+
+    def _measure(self) -> None:
+        for op, traces in self._traces.items():
+            if functions := self._implementations[op]:
+                self._emit(DepthMeasured(op, measured(functions, traces, self._base)))
 
 
 def measured(functions: Sequence[Function], traces: Iterable[Trace], base: Path) -> tuple[FunctionDepth, ...]:

@@ -105,10 +105,11 @@ def run_specs(
                     emit(CaseDone(id_, done, total, made.results, made.trace, made.check_evaluations))
                     tell()
     except (KeyboardInterrupt, ExecutorError) as error:
-        interrupted = True
-        lost = error if isinstance(error, ExecutorError) else None
-        audits |= {k: known[case.id] for k, case in enumerate(specs.cases) if k >= told and case.id in known}
-        tell(skip_missing=True)
+        with held():
+            interrupted = True
+            lost = error if isinstance(error, ExecutorError) else None
+            audits |= {k: known[case.id] for k, case in enumerate(specs.cases) if k >= told and case.id in known}
+            tell(skip_missing=True)
     emit(RunFinished(time.perf_counter() - began, interrupted))
     if lost is not None:
         raise lost

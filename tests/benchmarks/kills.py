@@ -4,6 +4,7 @@ A run that is killed is resumed, and killed again, until it comes to its end; af
 
 - no process of the run is alive two seconds later,
 - the store is sound, holds all that it held before, and the report is whole or not there,
+- the report of a run that was asked to end holds what the store does, or the run says that it wrote none,
 - no other file is left behind;
 
 what was recorded is not audited again, and the run's last report is that of a run that nobody disturbed, but for times.
@@ -33,10 +34,22 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 ENDED = "runs that came to their end"
 
+NO_REPORT = "runs that ended before any report"
+
 INTERRUPTED = 130
 """The exit status of a run that was asked to end."""
 
+SAYS_NO_REPORT = b"Interrupted before"
+"""How such a run begins to say that it leaves reports as they were."""
+
+EMPTY = b'{"results": []}'
+
 OPS = 24
+
+JOBS = 2
+
+SECONDS_OF_AN_OP = 0.05
+"""How long after an op is first called its worker is killed, at most."""
 
 SECONDS_LEFT = 2.0
 """How long a process of a run that was killed may live on."""
@@ -49,7 +62,7 @@ import os, time
 
 def square(x, name):
     with open(f"calls/{name}", "a") as file:
-        file.write(os.environ["GRADAUDIT_KILLED"] + "\\n")
+        file.write(f"{os.environ['GRADAUDIT_KILLED']} {os.getpid()}\\n")
     time.sleep(0.002)
     return x * x
 
@@ -62,7 +75,7 @@ def wrong(u, x):
     return gradient
 """
 
-COMMAND = [sys.executable, "-m", "gradaudit", "run", "specs.yaml", "-q", "-j", "2"]
+COMMAND = [sys.executable, "-m", "gradaudit", "run", "specs.yaml", "-q", "-j", str(JOBS)]
 
 WHOLE_RESULTS = (
     "SELECT op, content FROM documents JOIN results ON results.id = result JOIN subjects ON subjects.id = subject"
@@ -113,16 +126,14 @@ class Killed:
     def kill(self, count: int) -> None:
         """Kill so many processes, in as many runs as that takes, and let the last run end."""
         while count > 0 or self._recorded():
-            before = self._recorded()
+            before, report = self._recorded(), self._report()
             process = self._run("--store", "s.db", "--resume", "--json", "out.json")
-            victim = self._kill(process) if count > 0 else ""
+            victim = self._kill(process, len(before)) if count > 0 else ""
             process.wait()
             count -= bool(victim)
             self._look(before)
             if process.returncode == INTERRUPTED:
-                self.wrong["reports of less than is recorded"] += (
-                    reported(self._folder / "out.json") != self._recorded().keys()
-                )
+                self._interrupted(report)
             if process.returncode == 1:
                 self._ended()
             elif victim != "the run":
@@ -143,23 +154,33 @@ class Killed:
     def _mark(self) -> str:
         return f"{self._folder.name}-{self._runs}"
 
-    def _kill(self, process: subprocess.Popen[bytes]) -> str:
+    def _kill(self, process: subprocess.Popen[bytes], recorded: int) -> str:
         """Kill the run or a process of it at a random moment; return which, empty where it had ended by then."""
+        what = self._random.choice(("the run", "a template", "a worker"))
+        ops = self._random.randrange(OPS - recorded) if what == "a worker" and recorded < OPS else 0
+        seconds = self._random.uniform(0.0, SECONDS_OF_AN_OP) if ops else self._random.uniform(0.1, 1.0) * self._usual
+        while process.poll() is None and len(self._workers()) < ops:
+            time.sleep(0.005)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(self._random.uniform(0.1, 1.0) * self._usual)
+            process.wait(seconds)
             return ""
+        living = marked(self._mark)
+        victims = {
+            "the run": [process.pid],
+            "a template": [found for found in living if is_template(found, process.pid)],
+            "a worker": [found for found in self._workers()[-JOBS:] if found in living],
+        }
         number = self._random.choice(SIGNALS)
-        kinds: dict[str, list[int]] = {"the run": [process.pid]}
-        for found in marked(self._mark):
-            if found != process.pid:
-                with suppress(OSError):
-                    kinds.setdefault(kind_of(found, process.pid), []).append(found)
-        with suppress(OSError):
-            what = self._random.choice(sorted(kinds))
-            os.kill(self._random.choice(kinds[what]), number)
+        with suppress(OSError, IndexError):
+            os.kill(self._random.choice(victims[what]), number)
             self.ends[f"{what}, {number.name}"] += 1
             return what
         return ""
+
+    def _workers(self) -> list[int]:
+        """Return the workers of this run, in the order of their first ops; those at work are the last ones."""
+        calls = [path for path in (self._folder / "calls").iterdir() if self._mark in path.read_text().split()]
+        return [int(path.read_text().split()[-1]) for path in sorted(calls, key=lambda path: path.stat().st_ctime_ns)]
 
     def _look(self, before: Recorded) -> None:
         end = time.monotonic() + self._patience
@@ -191,6 +212,19 @@ class Killed:
         again = {op for op in before if self._mark in (self._folder / "calls" / op).read_text().split()}
         self.wrong["recorded cases audited again"] += len(again)
 
+    def _interrupted(self, before: bytes) -> None:
+        """See that a run that was asked to end has replaced the report, or says that it has not."""
+        if (self._folder / "said").read_bytes().startswith(SAYS_NO_REPORT):
+            self.ends[NO_REPORT] += 1
+            self.wrong["reports that are said not to be there"] += self._report() != before
+        else:
+            reported = {result["op"] for result in json.loads(self._report() or EMPTY)["results"]}
+            self.wrong["reports of less than is recorded"] += reported != self._recorded().keys()
+
+    def _report(self) -> bytes:
+        path = self._folder / "out.json"
+        return path.read_bytes() if path.exists() else b""
+
     def _recorded(self) -> Recorded:
         path = self._folder / "s.db"
         if not path.exists():
@@ -220,11 +254,6 @@ def timeless(path: Path) -> dict[str, Any]:
     return made
 
 
-def reported(path: Path) -> set[str]:
-    """Return the ops that a JSON report tells of; none where there is no report."""
-    return {result["op"] for result in json.loads(path.read_text())["results"]} if path.exists() else set()
-
-
 def marked(mark: str) -> list[int]:
     """Return the living processes with a mark in the environment that they began with."""
     found = []
@@ -235,10 +264,11 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def kind_of(process: int, run: int) -> str:
-    """Return what a process of a run is: the worker is a template's child that works in the run's folder."""
-    folders = [os.readlink(f"/proc/{number}/cwd") for number in (process, run)]
-    return "a worker" if folders[0] == folders[1] else "a template"
+def is_template(process: int, run: int) -> bool:
+    """Whether a process of a run is a template: it is in another folder, where a worker is in that of the run."""
+    with suppress(OSError):
+        return len({os.readlink(f"/proc/{number}/cwd") for number in (process, run)}) == 2
+    return False
 
 
 def killed(
