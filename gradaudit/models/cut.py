@@ -233,8 +233,9 @@ def _cut(base: Recorded, changed: Collection[int], position: int, names: Collect
 
 def _nudged(array: Array, nudge: float, along: Array | None) -> Array:
     scale = nudge * max(1.0, spacing(array.dtype.name) / spacing("float64") * 2.0**-19) if nudge < NUDGES[1] else nudge
-    signs = np.where(np.arange(array.size).reshape(array.shape) % 3 == 1, -1.0, 1.0)  # no symmetry that cancels
-    way = signs if along is None or not rms(along) > 0.0 else along / rms(along)
+    rng = np.random.default_rng(array.size)
+    drawn = rng.choice([-1.0, 1.0], array.shape) * rng.uniform(0.5, 1.5, array.shape)  # no symmetry that cancels
+    way = drawn if along is None or not rms(along) > 0.0 else along / rms(along)
     return np.asarray(array + (min(scale, NUDGES[1]) * (rms(array) or 1.0) * way)).astype(array.dtype)
 
 

@@ -65,6 +65,16 @@ def normalised() -> Model:
     return Model(compute, first=drawn(5, 4))
 
 
+def centred() -> Model:
+    """What all rows have in common is taken out again."""
+
+    def compute(model: Any, x: Tensor) -> Tensor:
+        h = Tensor(model.first.data)  # cut one
+        return (h - h.mean(axes=0, keepdims=True)) @ model.second
+
+    return Model(compute, first=drawn(5, 6), second=drawn(6, 4, seed=1))
+
+
 def masked() -> Model:
     """A mask of numbers made of the values: it has no derivative, and none is lost by it."""
 

@@ -58,6 +58,10 @@ def test_a_cut_that_the_true_gradient_does_not_move_is_told_and_no_right_step_is
     assert "its backward is wrong" not in of(made, "first").message
 
 
+def test_a_cut_before_rows_are_centred_is_told(tmp_path: Path) -> None:
+    assert named(of(cut(tmp_path, "centred"), "first").message) == lines("centred")
+
+
 def test_a_parameter_behind_one_of_two_cuts_is_told_of_that_one_alone(tmp_path: Path) -> None:
     made, wanted = cut(tmp_path, "bypass_and_scale"), lines("bypass_and_scale")
     assert named(of(made, "first").message) == wanted
