@@ -191,8 +191,8 @@ def _unresolved(subject: FlowSubject, name: str, error: float) -> str:
     own = rms(np.asarray(subject.gradients[name]))
     sizes = (rms(each) for each in subject.gradients.values() if each is not None)
     return (
-        f"its gradient (rms {own:.1e}, {own / max(sizes):.0e} of the largest in the model) has all but vanished: what "
-        f"differences of the loss can tell is an error above {error:.0%} of it at an index, and none is seen"
+        f"its gradient almost vanishes (rms {own:.1e}, {own / max(sizes):.0e} of the largest in the model): "
+        f"differences of the loss would show an error above {error:.0%} at an index, and show none"
     )
 
 

@@ -171,9 +171,9 @@ class Culprits:
             if base.keys[k] not in above:
                 continue
             if base.tape.hooked(made.tensor):
-                yield f"the hook on what {base.said(k)} made changes its gradient"
+                yield f"the hook on the output of {base.said(k)} changes its gradient"
             if _rewritten(base, k):
-                yield f"the array of what {base.said(k)} made was changed in place"
+                yield f"the output array of {base.said(k)} was changed in place"
         if base.tape.hooked(base.tensor(name)):
             yield f"the hook on {name} may change its gradient"
 
@@ -190,14 +190,14 @@ class Culprits:
         ordered = sorted(only, key=lambda key: graph.ranks[key])
         said = " or ".join(step_in_words(graph.nodes[key].name, _place(base, key)) for key in ordered)
         which = "the wrong gradient passes" if len(self.wrong) == 1 else f"all {len(self.wrong)} wrong gradients pass"
-        return [f"{which} through {said}, and no right one does so"]
+        return [f"{which} through {said}, and no right one does"]
 
 
 def _with_rewritten(base: Recorded, step: WrongStep) -> WrongStep:
     """Return a step with the word that what it was made from, or made, was changed in place, where that is so."""
     touched = {step.node.identity, *step.keys}
     changed = (k for k in range(len(base.creations)) if base.keys[k] in touched and _rewritten(base, k))
-    said = next((f"the array of what {base.said(k)} made was changed in place or " for k in changed), "")
+    said = next((f"the output array of {base.said(k)} was changed in place, or " for k in changed), "")
     return replace(step, why=f"{said}{step.why or WRONG}") if said else step
 
 

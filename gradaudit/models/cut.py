@@ -67,9 +67,9 @@ class Cut:
         """Say where the tape is cut."""
         where = f" at {self.made.place} in {self.made.within}" if self.made.place else ""
         if self.node:
-            said = f"{self.node}{where} computes from it and does not name it among its parents"
+            said = f"{self.node}{where} computes from it but does not name it among its parents"
         else:
-            said = f"the tensor made{where} is computed from it and is attached to nothing"
+            said = f"the tensor made{where} is computed from it but is on no tape"
         return said + (f"; the last step that still leads to it is {self.last}" if self.last else "")
 
     def in_part(self) -> str:
@@ -77,8 +77,8 @@ class Cut:
         if not np.isfinite(self.share) or -TOLD < self.share <= 0.0:
             return self.in_words()
         if 0.0 < self.share < WHOLE:
-            return f"{self.in_words()} ({_percent(self.share)} of the gradient is lost there)"
-        return f"{self.in_words()} (what is lost there is {100.0 * self.share:.0f}% of the gradient)"
+            return f"{self.in_words()} ({_percent(self.share)} of the gradient is lost)"
+        return f"{self.in_words()} (the lost part is {100.0 * self.share:.0f}% of the gradient)"
 
 
 @dataclass(frozen=True)
@@ -110,18 +110,18 @@ class Way:
     def in_words(self) -> str:
         """Say where the tape is cut, at every place."""
         if not self.cuts:
-            return "where the tape loses it could not be seen"
+            return "the place where the tape loses it was not found"
         if len(self.places) == 1:
             return self.places[0].in_words()
         listed = "; ".join(f"({k}) {cut.in_words()}" for k, cut in enumerate(self.places, 1))
-        return f"the tape is cut at {len(self.places)} places on its way to the loss: {listed}"
+        return f"the tape is cut at {len(self.places)} places on the way to the loss: {listed}"
 
     def in_part(self) -> str:
         """Say the same of parameters whose gradient arrives in part."""
         if len(self.places) == 1:
-            return f"a part of it is lost: {self.places[0].in_part()}"
+            return f"part of the gradient is lost: {self.places[0].in_part()}"
         listed = "; ".join(f"({k}) {cut.in_part()}" for k, cut in enumerate(self.places, 1))
-        return f"parts of it are lost at {len(self.places)} places on its way to the loss: {listed}"
+        return f"parts of the gradient are lost at {len(self.places)} places on the way to the loss: {listed}"
 
     def evidence(self) -> dict[str, Any]:
         """Return the same for tools: the first place, and all of them."""

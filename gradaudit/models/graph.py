@@ -100,7 +100,7 @@ def walk(tape: Tape, *starts: Tensor | Node) -> Walk:
                 continue
             nodes[key] = each
             if len(nodes) > MAX_NODES:
-                raise TapeError(f"the graph has more than {MAX_NODES:,} steps; does the tape make them when asked?")
+                raise TapeError(f"the graph has more than {MAX_NODES:,} steps; does reading the tape create steps?")
             found = [parent for parent in each.parents if parent is not None]
             parents[key] = tuple(_key(parent) for parent in found)
             for parent in found:

@@ -24,7 +24,7 @@ def narrowed(subject: FlowSubject, result: Result) -> Result:
     if result.verdict is not Verdict.PASS or native is None or exact is None or native.shape != exact.shape:
         return result
     off = rms(native - exact) / (rms(exact) or np.inf)
-    said = f"right without casts; in {subject.narrow}, as the model computes it, it is off by {off:.1%} (rms)"
+    said = f"right without casts; with the model's casts to {subject.narrow} it is off by {off:.1%} (rms)"
     message = "; ".join(filter(None, [result.message, said]))
     if off <= MEANINGLESS or any(finding.code == "vanishing" for finding in result.findings):
         return replace(result, message=message)

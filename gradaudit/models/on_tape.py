@@ -36,7 +36,7 @@ MOST_NAMED = 3
 HEARD = 1e-3
 """Share of a tensor's motion that the sum of its elements must show, to say anything: a softmax's never changes."""
 
-OVERWRITES = "its backward replaces the gradient of what it was computed from, where it should add to it"
+OVERWRITES = "its backward replaces the gradient of its inputs instead of adding to it"
 
 
 def wrong_on_tape(moving: Motion, wrong: Sequence[str]) -> list[tuple[WrongStep, ...]]:

@@ -110,7 +110,7 @@ class ModelOp:
             if "dtype" not in str(error) or made == now:
                 raise
             said, *places = str(error).splitlines()
-            hint = f" (the model was made in {made} and is audited in {now}: 'dtype: {made}' audits it as it is)"
+            hint = f" (the model was made in {made} and is audited in {now}: 'dtype: {made}' audits it unchanged)"
             raise OpError("\n".join([said + hint, *places])) from None
 
     def _run(self, arrays: Mapping[str, Array]) -> Run:

@@ -138,7 +138,7 @@ def _otherwise_inside(op: ModelOp, run: Run, users: Sequence[Replay]) -> list[Wr
         alone = _answered(step, upstreams)
         pairs = enumerate(zip(inside, alone or (), strict=False))
         if places := [k for k, (one, other) in pairs if one is not None and other is not None and _differ(one, other)]:
-            why = "its backward answers otherwise in the model than alone: it uses what another call has left behind"
+            why = "its backward returns another gradient in the model than alone: it uses values saved by another call"
             found.append(_as_wrong(step, places, why))
     return found
 

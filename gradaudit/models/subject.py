@@ -243,6 +243,6 @@ def _refuse_nonfinite(op: ModelOp, loss: Tensor, arrays: Mapping[str, Array]) ->
             node = base.nodes[k]
             what = node.name if node else "a tensor"
             where = f" at {made.place} in {made.within}" if made.place else ""
-            message += f"; the first that is not finite is what {what} made{where}"
+            message += f"; the first value that is not finite is the output of {what}{where}"
             break
     raise OpError(message, Finding("nonfinite", message))

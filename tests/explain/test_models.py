@@ -82,7 +82,7 @@ def test_a_cut_is_marked_and_explained(explained: Any) -> None:
     assert result.exit_code == 1
     graph = result.stdout.partition("The graph (")[2].partition("Training (")[0]
     text = " ".join(graph.split())
-    assert "a tensor [4, 8] is attached to nothing, made at parts.py:10" in text
+    assert "a tensor [4, 8] is on no tape, made at parts.py:10" in text
     assert text.count("gets no gradient") == 2
     assert "unreached-parameter: the loss depends on hidden.weight and no gradient reaches it" in text
 

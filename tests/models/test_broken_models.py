@@ -74,7 +74,7 @@ class TestOptimiser:
 
     def test_that_moves_something_else(self, tmp_path: Path) -> None:
         results = audited(tmp_path, **PERCEPTRON | {"optimiser": "broken_models:Lazy"})
-        assert "no parameter moved in 5 steps" in findings(results, "parameter-stuck")["loss"].message
+        assert "no parameter changed in 5 steps" in findings(results, "parameter-stuck")["loss"].message
         assert failing(results) == {"parameter-stuck", "not-learning"}
 
     def test_without_a_step(self, tmp_path: Path) -> None:

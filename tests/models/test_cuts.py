@@ -48,7 +48,7 @@ def test_three_cuts_in_a_row_are_told_at_once_and_each_parameter_its_own(tmp_pat
 def test_a_weighted_bypass_is_told_by_the_share_that_is_lost(tmp_path: Path, share: float, said: str) -> None:
     made = cut(tmp_path, "bypass", params={"share": share})
     assert named(of(made, "first").message) == lines("bypass")
-    assert f"({said} of the gradient is lost there)" in of(made, "first").message
+    assert f"({said} of the gradient is lost)" in of(made, "first").message
     assert of(made, "second").verdict is Verdict.PASS
 
 

@@ -160,7 +160,7 @@ def test_a_gradient_that_is_lost_on_one_of_two_ways_is_told_with_the_line(tmp_pa
     made = guide(tmp_path, tape, "branch")
     assert failed(made) == {"table", "mix"}
     assert codes(made)["mix"] == {"unreached-parameter"}
-    assert "a part of it is lost: the tensor made at" in of(made, "table").message
+    assert "part of the gradient is lost: the tensor made at" in of(made, "table").message
     line = re.search(rf"guide_{tape}.py:(\d+)", of(made, "table").message)
     source = Path(import_module(f"guide_{tape}").__file__ or "").read_text().splitlines()
     assert line is not None

@@ -31,7 +31,7 @@ def test_the_example_is_cut_where_it_says(folder: Path, broken: bool) -> None:
     made = audit_case(case)
     assert codes(made) == ({name: {"unreached-parameter"} for name in ("x", "first")} if broken else {})
     if broken:
-        assert "my_model.py:20 in Model.__call__ is computed from it and is attached to nothing" in said(made)
+        assert "my_model.py:20 in Model.__call__ is computed from it but is on no tape" in said(made)
         assert "is ReluBackward" in said(made)
     else:
         assert {result.verdict for result in made.results} == {Verdict.PASS}

@@ -59,7 +59,7 @@ def test_the_step_that_keeps_a_gradient_is_named_and_not_those_behind_it(tmp_pat
 def test_a_parameter_that_is_made_anew_in_forward_is_told_to_be_that(tmp_path: Path) -> None:
     made = odd(tmp_path, "made_anew")
     assert codes(made) == {"weight": {"unreached-parameter"}}
-    assert "puts another tensor in its place" in said(made)
+    assert "replaces it with another tensor" in said(made)
     assert f"odd_modules.py:{line_of('def made_anew', 'return x @ m.weight')})" in said(made)
 
 
@@ -71,13 +71,13 @@ def test_a_tensor_made_of_an_array_is_the_cut(tmp_path: Path) -> None:
 
 def test_a_weight_that_is_detached_in_one_of_two_places_is_told_with_the_line(tmp_path: Path) -> None:
     message = of(odd(tmp_path, "tied_and_detached"), "weight").message
-    assert "a part of it is lost: the tensor made at" in message
+    assert "part of the gradient is lost: the tensor made at" in message
     assert f"odd_modules.py:{line_of('def tied_and_detached', 'detach()')} in" in message
 
 
 def test_a_hook_that_changes_gradients_is_named_beside_the_step_before_it(tmp_path: Path) -> None:
     made = odd(tmp_path, "hook_on_the_way")
-    assert "the hook on what TanhBackward0" in of(made, "first.weight").message
+    assert "the hook on the output of TanhBackward0" in of(made, "first.weight").message
 
 
 def test_a_hook_that_changes_the_gradient_of_a_weight_is_named(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_hook_that_changes_the_gradient_of_a_weight_is_named(tmp_path: Path) -
 def test_a_model_that_casts_is_told_how_to_be_audited_as_it_is(tmp_path: Path) -> None:
     made = odd(tmp_path, "casting")
     assert {result.verdict for result in made.results} == {Verdict.ERROR}
-    assert "'dtype: float32' audits it as it is" in said(made)
+    assert "'dtype: float32' audits it unchanged" in said(made)
     assert {result.verdict for result in odd(tmp_path, "casting", dtype="float32").results} == {Verdict.PASS}
 
 
@@ -118,5 +118,5 @@ def test_a_module_that_has_no_values_yet_is_told_in_words(tmp_path: Path) -> Non
 
 def test_values_that_are_changed_past_the_tape_are_told(tmp_path: Path) -> None:
     message = of(odd(tmp_path, "changed_in_place"), "first.weight").message
-    assert "the array of what TanhBackward0" in message
+    assert "the output array of TanhBackward0" in message
     assert "was changed in place" in message

@@ -64,4 +64,4 @@ def test_an_expert_that_another_batch_uses_is_right_and_one_that_none_uses_undec
 def test_an_expert_that_is_said_to_be_unused_is_right(tmp_path: Path) -> None:
     made = stopping(tmp_path, "experts", unused=["experts.*"])
     assert set(verdicts(made).values()) == {"pass"}
-    assert "as its spec says of it" in of(made, "experts.2.bias").message
+    assert "as its spec declares" in of(made, "experts.2.bias").message

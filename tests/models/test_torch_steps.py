@@ -80,7 +80,7 @@ def _shown() -> str:
 
 
 def test_a_backward_that_answers_for_another_call_is_told_to_do_so(tmp_path: Path) -> None:
-    assert "it uses what another call has left behind" in said(stepping(tmp_path, "what_another_call_left"))
+    assert "it uses values saved by another call" in said(stepping(tmp_path, "what_another_call_left"))
 
 
 def test_of_two_faults_each_parameter_is_told_its_own(tmp_path: Path) -> None:

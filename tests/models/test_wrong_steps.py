@@ -45,7 +45,7 @@ def test_every_wrong_step_is_named_and_no_right_one(tmp_path: Path, fault: str, 
 
 def test_a_backward_that_overwrites_is_told_to_do_so(tmp_path: Path) -> None:
     message = of(overwriting(tmp_path, "replaces"), "first").message
-    assert "replaces the gradient of what it was computed from, where it should add to it" in message
+    assert "replaces the gradient of its inputs instead of adding to it" in message
 
 
 def test_a_backward_that_overwrites_and_is_right_by_the_order_of_steps_is_told_too(tmp_path: Path) -> None:

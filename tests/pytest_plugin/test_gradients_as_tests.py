@@ -121,7 +121,7 @@ def test_a_model_is_one_test_with_all_its_parameters(project: Path, run: Run) ->
     result = run("--gradaudit", "specs")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["_* idle::default[[]float64[]] _*", "*parameter-stuck: no parameter moved in 10 steps*"]
+        ["_* idle::default[[]float64[]] _*", "*parameter-stuck: no parameter changed in 10 steps*"]
     )
 
 
@@ -279,4 +279,4 @@ def test_a_model_is_one_test(project: Path, run: Run) -> None:
     (project / "model.yaml").write_text(document + "inputs: {x: {shape: [4, 3], differentiable: false}}\n")
     result = run("--gradaudit", "specs/model.yaml")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["_* model::default[[]float64[]] _*", "*detached-output: the output is attached to*"])
+    result.stdout.fnmatch_lines(["_* model::default[[]float64[]] _*", "*detached-output: the output is on no tape: *"])

@@ -18,9 +18,9 @@ ROUNDINGS = 1e4
 """Roundings of its dtype that a sum of gradients may be off by, of the largest of them."""
 
 REMEDY = {
-    "kept": "clearing does not clear it",
-    "replaced": "it is replaced where it should be added to: whatever lets several losses share a step is lost",
-    "other": "neither the sum nor the last one alone",
+    "kept": "the model's clearing has no effect on it",
+    "replaced": "the second replaces the first instead of adding to it",
+    "other": "the result is neither the sum nor the second one",
 }
 
 

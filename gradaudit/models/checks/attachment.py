@@ -23,8 +23,8 @@ def said_of(subject: FlowSubject, *names: str) -> str:
     if not _tensors(subject):
         kinds = ", ".join(sorted({type(each).__name__ for each in subject.outputs})) or "nothing"
         return f"the model returned {kinds}, which is on no tape; expected a tensor"
-    lost = "the loss is attached to nothing, though the output is"
-    what = lost if subject.makers else "the output is attached to nothing"
+    lost = "the loss is on no tape, though the output is"
+    what = lost if subject.makers else "the output is on no tape"
     return f"{what}: {subject.way(*names).in_words()}"
 
 

@@ -42,7 +42,7 @@ def magnitudes(subject: FlowSubject, names: list[str]) -> Iterator[tuple[str, Fi
 
 def _finding(code: str, name: str, own: float, usual: float, factor: str) -> Finding:
     message = (
-        f"the gradient of {name} is {own:.1e} of its values, {factor} than what parameters nearer the loss have "
+        f"the gradient of {name} is {own:.1e} of its values, {factor} than that of parameters nearer the loss "
         f"({usual:.1e}): one learning rate cannot suit both"
     )
     return Finding(code, message, {"relative": own, "usual": usual})

@@ -40,8 +40,8 @@ def overwriting_steps(subject: FlowSubject, names: list[str]) -> Iterator[tuple[
         made, node = base.places[key], base.from_loss.nodes[key]
         where = f" at {made.place} in {made.within}" if made.place else ""
         message = (
-            f"{node.name}{where}: its backward replaces the gradient of what it was computed from, where it should add "
-            "to it: whether it is right depends on the order of the steps that share it"
+            f"{node.name}{where}: its backward replaces the gradient of its inputs instead of adding to it: the result "
+            "depends on the order of the steps that share an input"
         )
         finding = Finding("accumulation", message, {"how": "replaced", "place": made.place, "node": node.name})
         yield from ((name, finding) for name in names if key in base.from_loss.above(id(base.tensor(name))))

@@ -28,7 +28,7 @@ def unreached_parameter(subject: FlowSubject, name: str) -> Finding | None:
 
 def _why(subject: FlowSubject, name: str) -> str:
     if subject.replaces(name):
-        return f"the model puts another tensor in its place when it is called{subject.replacement_used_at(name)}"
+        return f"the model replaces it with another tensor when it is called{subject.replacement_used_at(name)}"
     way = subject.way(name)
     hidden = "changes of what is computed from it lie below the rounding of the loss"
     return hidden if way.used else "the loss is not computed from it"
@@ -42,12 +42,12 @@ def withheld_gradient(subject: FlowSubject, name: str) -> Finding | None:
     last, place = _last_with_gradient(subject, name)
     if last is not None and last.identity not in given:
         by = f"{last.name} ({place})" if place else last.name
-        message = f"the tape leads to {name} and its gradient is None; the last step on the way that was handed one is "
+        message = f"the tape leads to {name}, but its gradient is None; the last step on the way that received one is "
         message += f"{by}: does its backward return one for each input?"
         return Finding("missing-gradient", message, {"steps": [last.name]})
     steps = sorted({*given.values()})
-    by = f"; the step that was given it is {' or '.join(steps)}" if steps else ""
-    message = f"the tape leads to {name} and its gradient is None{by}: does its backward return one for each input?"
+    by = f"; the step that takes it is {' or '.join(steps)}" if steps else ""
+    message = f"the tape leads to {name}, but its gradient is None{by}: does its backward return one for each input?"
     return Finding("missing-gradient", message, {"steps": steps})
 
 
@@ -72,7 +72,7 @@ def unregistered_parameters(subject: FlowSubject) -> Iterator[tuple[str, int, Fi
     for path, tensor in subject.op.unregistered.items():
         if subject.from_loss.reaches(tensor):
             message = (
-                f"{path} is tracked, the loss is computed from it, and the model does not give it among its "
-                f"{registered} parameters: no optimiser will move it{subject.used_at(tensor)}"
+                f"the loss is computed from {path}, which is tracked but not among the model's {registered} "
+                f"parameters: no optimiser will change it{subject.used_at(tensor)}"
             )
             yield path, int(np.size(tape.array(tensor))), Finding("unregistered-parameter", message)

@@ -37,7 +37,7 @@ def stopped_parameters(subject: FlowSubject, lost: Sequence[str]) -> dict[str, t
     """Return a verdict, and what is found, of each parameter that no gradient reaches, as its spec says of it."""
     found = {}
     for name in _stopped(subject, lost):
-        message = f"no gradient reaches {name}, as its spec says of it: {subject.way(name).in_words()}"
+        message = f"no gradient reaches {name}, as its spec declares: {subject.way(name).in_words()}"
         found[name] = Verdict.PASS, Finding("unused-parameter", message, {"declared": True})
     return found
 

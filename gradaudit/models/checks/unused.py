@@ -16,11 +16,11 @@ BATCHES = 4
 """Other batches that are looked at, for a run each."""
 
 
-DECLARED = "nothing of this batch is computed from it, as its spec says of it"
+DECLARED = "nothing of this batch is computed from it, as its spec declares"
 ELSEWHERE = "nothing of this batch is computed from it; another batch uses it"
 NOWHERE = (
-    f"the loss is not computed from it, nor is anything else, in {1 + BATCHES} batches: it will never be trained, "
-    "unless others use it; 'unused: [...]' in the spec says that this is meant so"
+    f"nothing is computed from it in {1 + BATCHES} batches: it is not trained unless another batch uses it; if that is "
+    "intended, declare it in the spec: 'unused: [...]'"
 )
 
 

@@ -61,7 +61,7 @@ def _contradicted(probe: Probe, claims: Mapping[str, Array]) -> bool:
 def _wrong(name: str, gradient: Array) -> Finding:
     size = gradient.size
     what = f"at most {np.abs(gradient).max():.1e}" if gradient.any() else "zero"
-    message = f"the gradient of {name} is {what} at all {size:,} indices, and the loss changes with it"
+    message = f"the gradient of {name} is {what} at all {size:,} indices, but the loss changes with it"
     return Finding("zero-gradient", message, {"size": size})
 
 
@@ -69,8 +69,8 @@ def by_right(name: str, share: float) -> Finding:
     """Return what is said of a gradient that is next to nothing, as it should be."""
     what = f"{share:.0e} of the largest in the model" if share else "zero"
     message = (
-        f"the gradient of {name} is {what}, and rightly so as far as differences can tell: the loss hardly changes "
-        "with it, so it will hardly be trained (layers that saturate, units that are off, or an offset that a softmax "
-        "or a normalisation takes out again)"
+        f"the gradient of {name} is {what}, and differences of the loss confirm it: the parameter will hardly be "
+        "trained (common causes: saturated layers, inactive units, an offset that a softmax or a normalisation "
+        "removes)"
     )
     return Finding("vanishing", message, {"share": share})

@@ -58,7 +58,7 @@ def _loss(course: Course, falls_by: float | None) -> Iterator[Finding]:
     if last < first and first - last >= (falls_by or 0.0) * abs(first):
         return
     share = f" by {abs(first - last) / abs(first):.1%}" if first else ""
-    went = f"fell{share}" if last < first else f"rose{share}" if last > first else "stayed where it was"
+    went = f"fell{share}" if last < first else f"rose{share}" if last > first else "did not change"
     wanted = f"fall by at least {100 * falls_by:g}%" if falls_by else "fall"
     message = (
         f"the loss {went} in {_epochs(course.measured)}, from {_shown(first)} to {_shown(last)}; it should {wanted}"
@@ -77,7 +77,7 @@ def _accuracy(course: Course, expected: float | None) -> Iterator[Finding]:
 def _without_gradient(course: Course) -> Iterator[Finding]:
     for name, one in course.parameters.items():
         if course.steps and not one.answered:
-            message = f"{name} held no gradient after any of {course.steps} steps of training"
+            message = f"{name} had no gradient after any of {course.steps} training steps"
             yield Finding("missing-gradient", message, {"array": name, "steps": course.steps})
 
 
@@ -87,8 +87,8 @@ def _stuck(course: Course) -> Iterator[Finding]:
     still = [name for name, one in told.items() if one.moved == 0.0]
     if told and len(still) == len(told):
         message = (
-            f"no parameter moved in {course.steps} steps, though {_named(still)} got gradients: the optimiser changes "
-            "nothing, or something else than the parameters that the model has"
+            f"no parameter changed in {course.steps} steps, though {_named(still)} got gradients: the optimiser "
+            "changes nothing, or not the model's parameters"
         )
         yield Finding("parameter-stuck", message, {"array": LOSS, "parameters": still})
         return
@@ -96,8 +96,8 @@ def _stuck(course: Course) -> Iterator[Finding]:
     for name in still:
         if _should_have_moved(told[name], rate):
             message = (
-                f"{name} got a gradient at {told[name].told} of {course.steps} steps and never moved: the optimiser "
-                "does not know it, or changes another array than the one that the model has"
+                f"{name} got a gradient at {told[name].told} of {course.steps} steps and never changed: the optimiser "
+                "does not know it, or changes another array than the model's"
             )
             yield Finding("parameter-stuck", message, {"array": name, "steps": told[name].told})
 

@@ -66,11 +66,11 @@ def _array(made: Input, dtype: np.dtype[Any]) -> Array:
 
 def _refuse_uneven(arrays: dict[str, Array], data: str) -> None:
     if not any(name.partition("[")[0] == "input" for name in arrays):
-        raise OpError(f"{data} returned no inputs; expected one array at least")
+        raise OpError(f"{data} returned no inputs; expected at least one array")
     counts = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} {array.shape}" for name, array in zip(counts, arrays.values(), strict=True))
-        raise OpError(f"{data} returned arrays of different lengths: {found}; expected an example a row in each")
+        raise OpError(f"{data} returned arrays of different lengths: {found}; expected one example per row in each")
     if not any(counts.values()):
         raise OpError(f"{data} returned no examples")
 

@@ -37,7 +37,7 @@ def opened_optimiser(optimiser: Optimiser, tape: Tape, parameters: Mapping[str, 
             if gradient is None:
                 continue
             if gradient.shape != value.shape:
-                raise OpError(f"{name} of shape {value.shape} cannot be moved by a gradient of shape {gradient.shape}")
+                raise OpError(f"{name} has shape {value.shape}, its gradient has shape {gradient.shape}")
             tape.assign(tensor, rule.update(name, value, gradient))
 
     return step
@@ -51,8 +51,8 @@ def _of_its_own(optimiser: Optimiser, parameters: Mapping[str, Tensor], folder: 
         raise raised(f"the optimiser {optimiser.call}", error) from None
     if not callable(getattr(made, "step", None)):
         raise OpError(
-            f"the optimiser {optimiser.call} returned {type(made).__name__}, which has no method 'step'; expected what "
-            "changes the parameters when its step() is called"
+            f"the optimiser {optimiser.call} returned {type(made).__name__}, which has no method 'step'; expected an "
+            "object whose step() changes the parameters"
         )
 
     def step(tensors: Mapping[str, Tensor]) -> None:

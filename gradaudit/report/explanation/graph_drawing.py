@@ -102,7 +102,7 @@ def _lines_of(
 
 def _leaf_line(leaf: Leaf, width: int, bar: _Bar, glyphs: Glyphs) -> str:
     if leaf.cut:
-        return f"  {glyphs.cut} {leaf.name or 'a tensor'} {list(leaf.shape)} is attached to nothing, made at {leaf.cut}"
+        return f"  {glyphs.cut} {leaf.name or 'a tensor'} {list(leaf.shape)} is on no tape, made at {leaf.cut}"
     return f"    {_leaf(leaf, width, bar)}"
 
 
