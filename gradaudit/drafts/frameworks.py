@@ -26,8 +26,14 @@ def framework_subjects(
     """Yield the ways to call a function of a framework, without its first arguments (``ctx``)."""
     for inputs, params in split_arguments(function, skip):
         if inputs:
-            call = FrameworkCall(FrameworkTarget(framework, places.named(name), None, places.folder), params)
+            call = FrameworkCall(framework_target(framework, places, name), params)
             yield Subject(candidates(inputs), params, call.outputs, call.guesses)
+
+
+def framework_target(framework: Framework, places: Places, name: str) -> FrameworkTarget:
+    """Return the target of a framework's function, by its name in its module."""
+    definitions = places.definitions_only
+    return FrameworkTarget(framework, places.named(name), None, places.folder, definitions_only=definitions)
 
 
 @dataclass(frozen=True)

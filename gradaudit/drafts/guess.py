@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.drafts.inputs import RANGES, Candidate, combinations, drawn, planned
-from gradaudit.spec.case import Case, Expectation, Location, Target, Tolerance
+from gradaudit.spec.case import Case, Expectation, Input, Location, Target, Tolerance
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.targets import open_op
 from gradaudit.targets.op import OpError
@@ -220,7 +220,8 @@ def _note(
 
 def _answer(guess: Guess, arrays: Mapping[str, Array], params: Mapping[str, Any], tried: Tried) -> str | None:
     """Return what is wrong with a guess's gradients at a point: empty for nothing, None where it cannot be called."""
-    case = bare_case(guess.target, params)
+    given = tuple(Input(name, one.shape, one.dtype.name, name in guess.gradients) for name, one in arrays.items())
+    case = replace(bare_case(guess.target, params), inputs=given)
     try:
         op = open_op(case)
         inputs = {name: array.copy() for name, array in arrays.items()}
@@ -229,8 +230,9 @@ def _answer(guess: Guess, arrays: Mapping[str, Array], params: Mapping[str, Any]
         upstream = tuple(
             np.ones(outputs[k].shape)
             if guess_takes_none(guess, outputs[k])
-            else rng.uniform(0.5, 1.5, outputs[k].shape)
+            else rng.uniform(0.5, 1.5, outputs[k].shape).astype(dtype if has_derivatives(dtype) else np.float64)
             for k in op.differentiable_outputs(outputs)
+            for dtype in (outputs[k].dtype,)
         )
         gradients = op.backward(upstream, inputs, outputs)
     except OpError as error:

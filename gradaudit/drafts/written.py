@@ -115,14 +115,14 @@ def target_said(case: Case, source: Path, folder: Path) -> dict[str, Any]:
         case LibraryTarget():
             said = _library(target, source, folder)
         case FrameworkTarget():
-            said = {target.framework: target.function}
+            said = {target.framework: target.function} | _packs(target)
         case _:
             raise UnwritableDraftError(f"a spec has no words for a {type(target).__name__}")
     if not isinstance(target, LibraryTarget):
         if target.folder.resolve() != Path.cwd().resolve():
             said["folder"] = os.path.relpath(target.folder.resolve(), folder.resolve())
         tree = read_tree(source)
-        if not isinstance(target, FrameworkTarget) and not isinstance(tree, str) and runs_something(tree):
+        if not isinstance(tree, str) and runs_something(tree):
             said["definitions_only"] = True
     return said
 
@@ -137,8 +137,11 @@ def _functions(target: PythonTarget) -> dict[str, Any]:
         said["outputs"] = {"differentiable": list(target.differentiable_outputs)}
     if target.context:
         said["context"] = target.context
-    if target.lists:
-        said["lists"] = list(target.lists)
+    return said | _packs(target)
+
+
+def _packs(target: PythonTarget | FrameworkTarget) -> dict[str, Any]:
+    said: dict[str, Any] = {"lists": list(target.lists)} if target.lists else {}
     if target.packs:
         said["packs"] = {name: list(names) for name, names in target.packs.items()}
     return said

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from gradaudit.record.calls import Recording
 from gradaudit.record.instrument import Instruments
+from gradaudit.record.traced import wait_for_values
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
         instruments.clock.begun = perf_counter()
         exec(code, module.__dict__)
     finally:
+        wait_for_values()
         _recording(instruments).save(Path(output))
 
 

@@ -17,7 +17,7 @@ from gradaudit.drafts.arguments import UPSTREAM
 from gradaudit.drafts.classes import Layer
 from gradaudit.drafts.closures import TensorCall, tensors_for
 from gradaudit.drafts.draft import NoGuessError, held_by_name, imported, takes_context
-from gradaudit.drafts.frameworks import FrameworkCall
+from gradaudit.drafts.frameworks import FrameworkCall, framework_target
 from gradaudit.drafts.functions import Loss, Pair, Places, Pulled, with_context
 from gradaudit.drafts.guess import Subject
 from gradaudit.record.calls import Call, Opaque, Tensor
@@ -138,9 +138,9 @@ def ways_to_call(one: BackwardPass, file: Path, home: Path, call: Call) -> Ways:
     if one.kind is Kind.CLOSURE:
         return [*_of_tensors(places, one.name, module, held, call), _of_pulled(places, one.name, held)]
     if one.kind is Kind.TORCH_FUNCTION and is_of_torch(held):
-        return [_of_framework(FrameworkTarget("torch", places.named(f"{one.name}.apply"), None, places.folder))]
+        return [_of_framework(framework_target("torch", places, f"{one.name}.apply"))]
     if one.kind is Kind.JAX:
-        return [_of_framework(FrameworkTarget("jax", places.named(one.name), None, places.folder))]
+        return [_of_framework(framework_target("jax", places, one.name))]
     if one.kind in (Kind.CLASS, Kind.TORCH_FUNCTION):
         return _of_class(places, one.name, module, held, call)
     raise NoGuessError(f"it is written as {one.kind}: name it in a spec")
@@ -203,7 +203,8 @@ def _of_pulled(places: Places, name: str, held: Any) -> Callable[[Form], Subject
 
 def _of_framework(target: FrameworkTarget) -> Callable[[Form], Subject]:
     def way(form: Form) -> Subject:
-        made = FrameworkCall(target, form.params)
+        packing = replace(target, packs=form.packs or {}, lists=form.lists)
+        made = FrameworkCall(packing, form.params)
         return Subject({}, form.params, made.outputs, made.guesses)
 
     return way

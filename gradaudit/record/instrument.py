@@ -22,6 +22,7 @@ from gradaudit.coverage.naming import forward_among, naming
 from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.coverage.python_passes import python_passes
 from gradaudit.record.foreign import Libraries
+from gradaudit.record.traced import watched_by
 from gradaudit.record.watch import Clock, Watch
 
 NAME = "__gradaudit_watched__"
@@ -98,7 +99,7 @@ def _watchings(one: BackwardPass, watch: Watch, scopes: dict[str, list[str]]) ->
     elif one.kind in (Kind.VALUE_AND_GRAD, Kind.CLOSURE):
         yield one.name, _as_function(watch.forward)
     elif one.kind is Kind.JAX:
-        yield one.name, lambda function: _Called(function, watch.forward(function))
+        yield one.name, lambda function: _Called(function, watched_by(watch, function))
 
 
 def _as_function(watching: Callable[[Callable[..., Any]], Any]) -> Watching:

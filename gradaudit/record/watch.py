@@ -108,11 +108,7 @@ class Watch:
 
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if self._wait:
-                self._wait -= 1
-                return function(*args, **kwargs)
-            self._wait = self._next_wait()
-            if self._kept and not self._clock.affords:
+            if self._is_passed_over():
                 return function(*args, **kwargs)
             since = perf_counter()
             owner = args[0] if layer and args else None
@@ -126,6 +122,21 @@ class Watch:
             return returned
 
         return watched
+
+    def whole(self, function: Function) -> Callable[[tuple[Any, ...], Mapping[str, Any], Any], None]:
+        """Return what keeps some of a function's calls: it is told of each afterwards, of its arguments and outputs."""
+        signature = signature_of(function)
+
+        def keep(args: tuple[Any, ...], kwargs: Mapping[str, Any], returned: Any) -> None:
+            if self._is_passed_over():
+                return
+            since = perf_counter()
+            begun = self._begin(None, signature, 0, args, kwargs)
+            if begun is not None:
+                self._end(*begun, None, returned)
+            self._clock.add(since)
+
+        return keep
 
     def backward(self, function: Function, *, skip: int = 0, layer: bool = False) -> Function:
         """Return a function that does the same, and notes what it is given of a forward that was kept."""
@@ -179,6 +190,14 @@ class Watch:
         except TypeError:  # of a class with slots
             alive = layer
         self._made[number] = alive, made
+
+    def _is_passed_over(self) -> bool:
+        """Whether nobody looks at the call that comes now."""
+        if self._wait:
+            self._wait -= 1
+            return True
+        self._wait = self._next_wait()
+        return bool(self._kept) and not self._clock.affords
 
     def _next_wait(self) -> int:
         """Return how many calls are passed over now: none at first, and then at random, as calls come in turns."""

@@ -238,3 +238,6 @@ class FrameworkTarget:
     differentiable_outputs: tuple[int, ...] | None
     folder: Path
     mode: Mode = "reverse"
+    definitions_only: bool = False
+    packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    lists: tuple[str, ...] = ()

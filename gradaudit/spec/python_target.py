@@ -60,19 +60,7 @@ def python_target(
         message = "found beside 'reference'; forward has one function in its stead"
         mistakes.append(InvalidCaseError((*PATH, "surrogate"), message, key=True))
     check_words(mistakes, (*PATH, key), given.args, given.returns, names, [*model.packs])
-    mistakes.extend(
-        InvalidCaseError((*PATH, "packs", pack, i), f"there is no input '{name}'{nearest(name, names)}")
-        for pack, inner in model.packs.items()
-        for i, name in enumerate(inner)
-        if name not in names
-    )
-    mistakes.extend(
-        InvalidCaseError(
-            (*PATH, "lists", i), f"found '{name}', expected one of packs{nearest(name, list(model.packs))}"
-        )
-        for i, name in enumerate(model.lists)
-        if name not in model.packs
-    )
+    check_packs(mistakes, model, names)
     args = given.args
     if args is None:
         args = [*(["upstream"] if upstream and key == "backward" else []), *names]
@@ -100,6 +88,23 @@ def python_target(
         context=model.context or "",
         packs={name: tuple(inner) for name, inner in model.packs.items()},
         lists=tuple(model.lists),
+    )
+
+
+def check_packs(mistakes: Mistakes, model: TargetModel, names: Sequence[str]) -> None:
+    """Note what ``packs`` and ``lists`` name and there is not."""
+    mistakes.extend(
+        InvalidCaseError((*PATH, "packs", pack, i), f"there is no input '{name}'{nearest(name, names)}")
+        for pack, inner in model.packs.items()
+        for i, name in enumerate(inner)
+        if name not in names
+    )
+    mistakes.extend(
+        InvalidCaseError(
+            (*PATH, "lists", i), f"found '{name}', expected one of packs{nearest(name, list(model.packs))}"
+        )
+        for i, name in enumerate(model.lists)
+        if name not in model.packs
     )
 
 

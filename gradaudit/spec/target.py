@@ -12,7 +12,7 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.op_targets import ClosureTarget, Framework, FrameworkTarget, LayerTarget, Mode, ProcessTarget
-from gradaudit.spec.python_target import GRADIENTS, PATH, check_words, python_target
+from gradaudit.spec.python_target import GRADIENTS, PATH, check_packs, check_words, python_target
 from gradaudit.spec.target_document import TargetModel
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
@@ -20,8 +20,13 @@ FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 PYTHON = ("forward", *GRADIENTS)
 """The keys that make a target a pair of Python functions."""
 
-OF_FUNCTIONS = ("reference", "surrogate", "context")
-"""Keys that say more of a pair of Python functions."""
+SAYS_MORE: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("reference", "surrogate", "context"), ()),
+    **dict.fromkeys(("packs", "lists"), FRAMEWORKS),
+    "definitions_only": ("layer", "closure", *FRAMEWORKS),
+    "accumulates": ("layer", "closure", "library"),
+}
+"""Keys that say more of two functions, and the other kinds of targets of which they do."""
 
 MODES: Mapping[str, tuple[Mode, ...]] = {"torch": get_args(Mode), "jax": get_args(Mode)}
 """Which ways to differentiate a framework is audited in; the others in reverse mode only."""
@@ -100,13 +105,18 @@ def expanded_target(
         mistakes.append(InvalidCaseError(("modes",), f"found '{mode}', which targets of kind {able} have"))
     if first in OTHERS:
         mistakes += [
-            InvalidCaseError((*PATH, key), f"found beside '{first}'; it says more of two functions", key=True)
-            for key in OF_FUNCTIONS
-            if getattr(model, key) is not None
+            InvalidCaseError((*PATH, key), f"found beside '{first}'; it says more of {_kinds(kinds)}", key=True)
+            for key, kinds in SAYS_MORE.items()
+            if getattr(model, key) and first not in kinds
         ]
+        check_packs(mistakes, model, names)
         return OTHERS[first](model, around)
     counted = _counted(model)
     return python_target(model, around.differentiable, names, folder, mistakes, counted, upstream=upstream)
+
+
+def _kinds(names: tuple[str, ...]) -> str:
+    return " or ".join(["two functions", *(f"'{name}'" for name in names)])
 
 
 def _counted(model: TargetModel) -> tuple[int, ...] | None:
@@ -190,7 +200,14 @@ def _library(model: TargetModel, around: Around) -> Target | None:
 
 def _framework(name: Framework) -> Callable[[TargetModel, Around], Target | None]:
     return lambda model, around: FrameworkTarget(
-        name, getattr(model, name), _counted(model), around.folder, around.mode
+        name,
+        getattr(model, name),
+        _counted(model),
+        around.folder,
+        around.mode,
+        definitions_only=model.definitions_only,
+        packs={name: tuple(inner) for name, inner in model.packs.items()},
+        lists=tuple(model.lists),
     )
 
 

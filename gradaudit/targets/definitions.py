@@ -51,7 +51,7 @@ def definitions(tree: ast.Module) -> ast.Module:
     """Return a module's definitions, and what they read, without what it runs."""
     kept = [statement for statement in tree.body if _defines(statement)]
     assignments = [statement for statement in tree.body if isinstance(statement, (ast.Assign, ast.AnnAssign))]
-    needed = _read(kept)
+    needed = _read([*kept, *filter(_is_harmless, tree.body)])
     wanted: list[ast.stmt] = []
     grown = True
     while grown:

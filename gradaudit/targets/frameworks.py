@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -13,10 +14,12 @@ from gradaudit.spec.draw import draw_inputs, draw_upstream
 from gradaudit.spec.model_targets import LearningTarget, ModelTarget
 from gradaudit.spec.op_targets import Framework, FrameworkTarget, Mode
 from gradaudit.spec.tape import TapeDescription
+from gradaudit.targets.definitions import definitions_only
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, split_upstream, upstream_name
 from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
 from gradaudit.targets.parameters import completed
+from gradaudit.targets.python import packed
 
 OPENERS: Mapping[Framework, str] = {
     "torch": "gradaudit.targets.torch:torch_op",
@@ -63,11 +66,24 @@ def open_framework(target: FrameworkTarget, case: Case) -> FrameworkOp:
 
     """
     make = opener(target.framework)
-    function = import_function(target.function, target.folder)
+    with definitions_only(target.definitions_only):
+        function = import_function(target.function, target.folder)
+    if target.packs:
+        function = _packing(function, target, [made.name for made in case.inputs])
     try:
         return op_of(make, function, case, counted=target.differentiable_outputs, mode=target.mode)
     except UnusableError as error:
         raise OpError(f"'{target.function}' {error}") from None
+
+
+def _packing(function: Callable[..., Any], target: FrameworkTarget, names: Sequence[str]) -> Callable[..., Any]:
+    """Return the function of the inputs one by one, some of which it takes together, in dicts or lists."""
+
+    @wraps(function)
+    def one_by_one(*arrays: Any, **params: Any) -> Any:
+        return function(*packed(dict(zip(names, arrays, strict=False)), target.packs, target.lists).values(), **params)
+
+    return one_by_one
 
 
 def op_of(

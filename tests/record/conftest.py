@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from recorded import REPOSITORIES, Recorded, copied, record
 from typer.testing import Result
+
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # JAX compiles tiny functions here
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -68,12 +68,3 @@ def test_unusual_ways_are_recorded_and_right_gradients_left_in_peace(recorded: R
     assert {op: found[op] for op in wrong} == wrong
     right = {"add", "tanh", "Mul", "scale", "Dense", "LSTMCell", "pulled"}
     assert {op: set(found[op].values()) for op in found if op not in wrong} == {op: {"pass"} for op in right}
-
-
-def test_functions_of_torch_are_recorded_with_their_dtypes(recorded: Recorded) -> None:
-    pytest.importorskip("torch")
-    ran = recorded("torch_function")
-    assert ran.exit_code == 0, ran.output
-    found = {(case.name, case.dtype): (case.params, verdict(case)) for case in cases()["Swish"]}
-    assert found["recorded", "float32"] == ({"beta": 1.5}, "fail")
-    assert found["recorded_2", "bfloat16"] == ({"beta": 1.0}, "pass")
