@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from gradaudit.record.traced import wait_for_values
 
 def main() -> None:
     """Run a script as Python would, and write a recording however it ends."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who started this passes Ctrl-C over, and we inherit that
     output, *words = sys.argv[1:]
     instruments = Instruments()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -93,7 +92,7 @@ def run_watched(words: Sequence[str]) -> Ran:
         command = watched_command(words, output)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            child = subprocess.Popen(command, preexec_fn=_interruptible if os.name == "posix" else None)
+            child = subprocess.Popen(command)
             status = child.wait()
         except OSError as error:
             raise NotRecordedError(f"{command[0]} cannot be run: {error.strerror or error}") from None
@@ -103,10 +102,6 @@ def run_watched(words: Sequence[str]) -> Ran:
             needed = f"is gradaudit installed for {command[0]}?"
             raise NotRecordedError(f"the script left nothing behind (exit status {status}): {needed}")
         return Ran(status, Recording.load(output))
-
-
-def _interruptible() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def drafts_of(
