@@ -202,6 +202,7 @@ class Result:
         findings: what else was noticed.
         location: ``file:line`` of the case in its spec.
         training: how loss and accuracy went while a model was trained; empty for other audits.
+        gradient_norms: of a parameter of a model that was trained, from the first step of training to the last.
         source: where the backward is defined, or else the function whose derivative is a framework's own; None where
             it is not in Python.
 
@@ -232,6 +233,7 @@ class Result:
     findings: tuple[Finding, ...] = ()
     location: str = ""
     training: tuple[Measured, ...] = ()
+    gradient_norms: tuple[float, ...] = ()
     source: SourceLine | None = None
     shape: tuple[int, ...] = ()
 

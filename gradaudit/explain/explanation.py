@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +80,14 @@ class ModelView:
 
 
 @dataclass(frozen=True)
+class Training:
+    """A training of a case: the result of its loss, and those of the parameters."""
+
+    loss: Result
+    parameters: tuple[Result, ...]
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Everything that is told of one op.
 
@@ -113,6 +121,15 @@ class Explanation:
     remedies: tuple[Page, ...]
     views: tuple[ModelView, ...] = ()
     repairs: Repairs | None = None
+
+    @property
+    def trainings(self) -> Iterator[Training]:
+        """Each training, with the parameters whose gradients were watched in it."""
+        for loss in self.results:
+            if loss.training:
+                case = loss.case, loss.dtype
+                own = [one for one in self.results if (one.case, one.dtype) == case and one.gradient_norms]
+                yield Training(loss, tuple(own))
 
     @property
     def as_expected(self) -> bool:

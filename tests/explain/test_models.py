@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,32 @@ def test_a_cut_is_marked_and_explained(explained: Any) -> None:
     assert "unreached-parameter: the loss depends on hidden.weight and no gradient reaches it" in text
 
 
+def rows(said: str) -> dict[str, str]:
+    """Return what is said of the norm of each parameter's gradient."""
+    lines = said.partition("norms of gradients")[2].partition("\n\n")[0].splitlines()[1:]
+    return {line.split()[0]: line.strip() for line in lines}
+
+
+def test_the_norm_of_each_gradient_is_drawn_step_by_step(explained: Any) -> None:
+    whole, cut = (rows(explained(model=f"parts:{model}").stdout) for model in ("right", "cut"))
+    assert whole.keys() == cut.keys() == {"hidden.weight", "hidden.bias", "output.weight", "output.bias"}
+    assert {name for name, said in cut.items() if said.endswith("zero at every step")} == {
+        "hidden.weight",
+        "hidden.bias",
+    }
+    assert not any("zero" in said for said in whole.values())
+
+
+def test_loss_and_gradients_are_small_pictures_on_a_page(explained: Any, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    page = tmp_path / "xor.html"
+    assert explained("--html", str(page), model="parts:cut").exit_code == 1
+    picture = page.read_text().partition("How loss and gradients went")[2].partition("</figure>")[0]
+    assert re.findall(r"<title>(\S+):", picture) == ["loss", *rows(explained(model="parts:cut").stdout)]
+    assert picture.count('class="trend"') == 3
+    assert picture.count(">zero at every step<") == 2
+
+
 def test_a_model_that_cannot_be_made(explained: Any) -> None:
     result = explained(model="parts:broken")
     assert result.exit_code == 1
@@ -111,6 +138,9 @@ def test_the_same_as_json(explained: Any) -> None:
     (training,) = found["trainings"]
     assert training["measured"][0]["epoch"] == 0
     assert training["measured"][-1]["epoch"] == 40
+    norms = training["gradient_norms"]
+    assert {len(each) for each in norms.values()} == {40}
+    assert [name for name, each in norms.items() if not any(each)] == ["hidden.weight", "hidden.bias"]
 
 
 def test_a_picture(explained: Any, tmp_path: Path) -> None:

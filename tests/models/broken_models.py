@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.milestones import perceptron, transformer
+from gradaudit.milestones import cnn, perceptron, transformer
 from gradaudit.milestones.layers import Attention, Embedding, Linear
 from gradaudit.ops import attention
 from gradaudit.tape import Module, Tensor, functions
@@ -17,6 +17,14 @@ from gradaudit.tape.tensor import recorded
 class DetachedEmbedding(Embedding):
     def __call__(self, indices: Any) -> Tensor:
         return Tensor(self.weight.data[np.asarray(getattr(indices, "data", indices))])
+
+
+class FrozenConvolutions(cnn.CNN):
+    """Its last layer learns from whatever the filters happen to be."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        seen = functions.maxpool2d(functions.relu(self.second(functions.relu(self.first(x)))), kernel=4)
+        return self.output(Tensor(seen.data.reshape(len(x.data), -1)))
 
 
 def halved_backward(upstream: Any, q: Any, k: Any, v: Any) -> Any:
@@ -48,6 +56,12 @@ class HiddenBias(Linear):
 def detached_embedding(seed: int = 0) -> Module:
     model = transformer.build(seed)
     model.symbols.__class__ = DetachedEmbedding
+    return model
+
+
+def frozen_convolutions(seed: int = 0) -> Module:
+    model = cnn.build(seed)
+    model.__class__ = FrozenConvolutions
     return model
 
 

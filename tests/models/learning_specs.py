@@ -20,6 +20,7 @@ def milestone(name: str) -> dict[str, Any]:
 
 
 PERCEPTRON = {**milestone("perceptron"), "optimiser": {"name": "sgd", "lr": 0.5}, "epochs": 5}
+CNN = {**milestone("cnn"), "optimiser": {"name": "adam", "lr": 0.02}, "epochs": 8, "batch_size": 50}
 TRANSFORMER = {
     **milestone("transformer"),
     "optimiser": {"name": "adam", "lr": 0.01},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from learning_specs import PERCEPTRON, TRANSFORMER, audited, failing, findings, milestone
+from learning_specs import CNN, PERCEPTRON, TRANSFORMER, audited, failing, findings, milestone
 
 from gradaudit.results import Verdict
 
@@ -30,6 +30,17 @@ def test_an_attention_gradient_that_is_scaled_though_the_model_learns(tmp_path: 
     diagnosis = findings(results, "constant-factor")["blocks[0].attention.query.weight"]
     assert "2" in diagnosis.message
     assert "ScaledDotProductAttentionBackward" in results["blocks[0].attention.query.weight"].message
+
+
+def test_convolutions_that_are_frozen_though_the_model_learns(tmp_path: Path) -> None:
+    results = audited(tmp_path, **CNN | {"model": "broken_models:frozen_convolutions", "expected": {"accuracy": 0.5}})
+    assert results["loss"].verdict is Verdict.PASS
+    frozen = {"first.weight", "first.bias", "second.weight", "second.bias"}
+    assert findings(results, "unreached-parameter").keys() == frozen
+    assert {name for name, result in results.items() if result.verdict is Verdict.FAIL} == frozen
+    assert all("broken_models.py" in results[name].message for name in frozen)
+    assert not any(any(results[name].gradient_norms) for name in frozen)
+    assert all(norm > 0.0 for norm in results["output.weight"].gradient_norms)
 
 
 def test_a_bias_that_is_not_registered(tmp_path: Path) -> None:

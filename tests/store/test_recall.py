@@ -30,6 +30,7 @@ WHOLE = Result(
     mismatches=(Mismatch((0, 1), 1 + 2j, complex(0.1, -0.0), 1e-300, math.inf, 5e-324),),
     findings=(Finding("kink", "a kink", {"index": [0, 1], "slopes": {"left": 1.0}, "none": None}),),
     training=(Measured(1, 0.5), Measured(2, 0.25, 1.0)),
+    gradient_norms=(0.5, math.inf, 0.0),
     source=SourceLine("ops.py", 7, "backward"),
 )
 

@@ -44,6 +44,7 @@ def audit_learning(case: Case, op: ModelOp) -> Audit:
     else:
         findings = _news(judge(course, _target(case).expected), results)
         trained = _trained_result(case, course)
+        results = [_with_norms(result, course) for result in results]
     findings = _blamed(findings, results)
     return Audit(concluded(case, [trained, *results], tuple(findings)), gradients.check_evaluations)
 
@@ -65,6 +66,12 @@ def _trained_result(case: Case, course: Course) -> Result:
     return replace(
         made, verdict=Verdict.PASS, evaluations=course.forwards, seconds=course.seconds, training=course.measured
     )
+
+
+def _with_norms(result: Result, course: Course) -> Result:
+    name = result.input if result.input in course.parameters else result.input.removeprefix("model.")
+    passed = course.parameters.get(name)
+    return replace(result, gradient_norms=passed.norms) if passed else result
 
 
 def _news(findings: Iterable[Finding], results: Sequence[Result]) -> list[Finding]:

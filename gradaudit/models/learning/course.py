@@ -30,6 +30,7 @@ class Passage:
         nonfinite: the first step whose gradient was not finite, None for none.
         moved: the largest change of any of its elements, from the first value to the last.
         spacing: from its largest element to the next number of its dtype: what a smaller change is lost in.
+        norms: of its gradient, from the first step to the last, 0 for none; rms over some steps where they are many.
 
     """
 
@@ -40,6 +41,7 @@ class Passage:
     nonfinite: Moment | None
     moved: float
     spacing: float
+    norms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ Step = Callable[[Mapping[str, Tensor]], None]
 """Changes the parameters, which hold their gradients: what an optimiser does."""
 
 MAX_MEASUREMENTS = 50
-"""Most epochs after which the whole data is gone through: as many as a curve on a screen can show apart."""
+"""Most epochs after which the whole data is gone through, and norms of gradients that are kept: as many as a curve on a
+screen can show apart."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class _Seen:
     told: int = 0
     pull: float = 0.0
     nonfinite: Moment | None = None
+    norms: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -175,6 +177,7 @@ class _Watch:
                 nonfinite=seen.nonfinite,
                 moved=_distance(seen.first, self.lesson.tape.array(now[name])) if name in now else math.nan,
                 spacing=_spacing(seen.first),
+                norms=_thinned(seen.norms),
             )
             for name, seen in self.seen.items()
         }
@@ -184,9 +187,12 @@ class _Watch:
         return self.lesson.run([array[chosen] for array in self.lesson.inputs])
 
     def _note(self, name: str, gradient: Array | None, moment: Moment) -> None:
-        if gradient is None or name not in self.seen:
+        if name not in self.seen:
             return
         seen = self.seen[name]
+        seen.norms.append(0.0 if gradient is None else float(np.linalg.norm(np.ravel(gradient).astype(np.complex128))))
+        if gradient is None:
+            return
         seen.answered += 1
         seen.told += bool(np.any(gradient))
         seen.pull += float(np.max(np.abs(gradient), initial=0.0))
@@ -205,6 +211,12 @@ def scalar(tape: Tape, loss: Tensor) -> float:
     if value.size != 1:
         raise OpError(f"expected a scalar loss, found shape {value.shape}")
     return float(value.reshape(()))
+
+
+def _thinned(norms: Sequence[float]) -> tuple[float, ...]:
+    size = -(-len(norms) // MAX_MEASUREMENTS) or 1
+    groups = (norms[k : k + size] for k in range(0, len(norms), size))
+    return tuple(float(np.sqrt(np.mean(np.square(group)))) for group in groups)
 
 
 def _distance(first: Array, last: Array) -> float:

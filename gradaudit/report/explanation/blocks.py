@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.explain.explanation import Study
+from gradaudit.explain.explanation import Study, Training
 from gradaudit.results import Result
 
 
@@ -45,7 +45,7 @@ class Drawing:
     """Lines that only mean something as they stand; ``of`` is what a page with pictures draws as one."""
 
     lines: tuple[str, ...]
-    of: StepCurve | Study | Result | None = None
+    of: StepCurve | Study | Result | Training | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from gradaudit.explain.explanation import Explanation, Study
+from gradaudit.explain.explanation import Explanation, Study, Training
 from gradaudit.report.json import plain, result_record
 from gradaudit.report.repairs import repairs_record
-from gradaudit.results import Result
 
 SCHEMA = 1
 
@@ -31,7 +30,7 @@ def _record(explanation: Explanation) -> dict[str, Any]:
         "results": [result_record(result) for result in explanation.results],
         "studies": [_study_record(study) for study in explanation.studies],
         "graphs": [asdict(view) for view in explanation.views],
-        "trainings": [_training_record(result) for result in explanation.results if result.training],
+        "trainings": [_training_record(training) for training in explanation.trainings],
         **_repairs_record(explanation),
         "next": [page.name for page in explanation.remedies],
     }
@@ -44,8 +43,13 @@ def _repairs_record(explanation: Explanation) -> dict[str, Any]:
     return {key: record[key] for key in ("repairs", "no_repair")}
 
 
-def _training_record(result: Result) -> dict[str, Any]:
-    return {"case": result.case, "dtype": result.dtype, "measured": [asdict(made) for made in result.training]}
+def _training_record(training: Training) -> dict[str, Any]:
+    return {
+        "case": training.loss.case,
+        "dtype": training.loss.dtype,
+        "measured": [asdict(made) for made in training.loss.training],
+        "gradient_norms": {one.input: list(one.gradient_norms) for one in training.parameters},
+    }
 
 
 def _study_record(study: Study) -> dict[str, Any]:

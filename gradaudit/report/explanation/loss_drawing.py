@@ -1,4 +1,4 @@
-"""The loss curve of a training as lines of characters, and in one line."""
+"""A training as lines of characters: the loss, and below it the norm of each parameter's gradient in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from gradaudit.report.explanation.glyphs import Glyphs
-from gradaudit.results import Measured
+from gradaudit.results import Measured, Result
 
 WIDTH = 60
 """Columns of the plot itself."""
@@ -25,6 +25,9 @@ LOGARITHMIC_FROM = 20.0
 
 SPARK = 24
 """Most characters of a curve in one line."""
+
+MOST_NORMS = 40
+"""Parameters whose gradients are drawn."""
 
 
 def draw_losses(training: Sequence[Measured], glyphs: Glyphs) -> tuple[str, ...]:
@@ -69,12 +72,46 @@ def _accuracy_line(training: Sequence[Measured], glyphs: Glyphs) -> tuple[str, .
     return (f"{' ' * MARGIN}accuracy {spark(made, glyphs)} {made[0]:.3g} to {made[-1]:.3g}",) if made else ()
 
 
-def spark(values: Sequence[float], glyphs: Glyphs) -> str:
-    """Return numbers as one line of characters, high for great ones; a question mark for what is not finite."""
+def draw_norms(parameters: Sequence[Result], glyphs: Glyphs) -> tuple[str, ...]:
+    """Return the norm of each parameter's gradient against steps, a line each, all on one logarithmic scale."""
+    shown = parameters[:MOST_NORMS]
+    bounds = norm_bounds(shown)
+    if not bounds:
+        return ()
+    low, high = bounds
+    width = max(len(result.input) for result in shown)
+    said = f"norms of gradients, from the first step to the last ({low:.0e} to {high:.0e}, logarithmic)"
+    more = (f"and {len(parameters) - MOST_NORMS} more",) if len(parameters) > MOST_NORMS else ()
+    rows = [f"{one.input:{width}}  {_norms_in_line(one.gradient_norms, low, high, glyphs)}" for one in shown]
+    return ("", said, *rows, *more)
+
+
+def norm_bounds(parameters: Sequence[Result]) -> tuple[float, float] | None:
+    """Return the least and the largest norm above zero; None where there is none."""
+    found = [norm for one in parameters for norm in one.gradient_norms if 0.0 < norm < math.inf]
+    return (min(found), max(found)) if found else None
+
+
+def _norms_in_line(norms: Sequence[float], low: float, high: float, glyphs: Glyphs) -> str:
+    scaled = [math.log10(max(norm, low)) if math.isfinite(norm) else norm for norm in norms]
+    curve = spark(scaled, glyphs, (math.log10(low), math.log10(high)))
+    went = f"{norms[0]:.1e} to {norms[-1]:.1e}" if any(norms) else "zero at every step"
+    return f"{curve}  {went}"
+
+
+def spark(values: Sequence[float], glyphs: Glyphs, bounds: tuple[float, float] | None = None) -> str:
+    """Return numbers as one line of characters, high for great ones; a question mark for what is not finite.
+
+    Args:
+        values: the numbers.
+        glyphs: what to draw with.
+        bounds: what the lowest and the highest character stand for; default: the least and the greatest number.
+
+    """
     stride = -(-len(values) // SPARK)
     chosen = [*values[:-1][::stride], *values[-1:]]
     finite = [value for value in chosen if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    low, high = bounds or (min(finite, default=0.0), max(finite, default=0.0))
     top = len(glyphs.heights) - 1
 
     def height(value: float) -> str:

@@ -8,7 +8,7 @@ from gradaudit.explain.explanation import Explanation, ModelView
 from gradaudit.report.explanation.blocks import Block, Drawing, Entries, Heading, Prose
 from gradaudit.report.explanation.glyphs import Glyphs
 from gradaudit.report.explanation.graph_drawing import draw_graph
-from gradaudit.report.explanation.loss_drawing import draw_losses
+from gradaudit.report.explanation.loss_drawing import draw_losses, draw_norms
 from gradaudit.report.learning import learned
 from gradaudit.results import Finding, Result
 
@@ -17,11 +17,12 @@ def model_blocks(explanation: Explanation, glyphs: Glyphs) -> Iterator[Block]:
     """Yield the blocks about a model; none where a single op is explained."""
     for view in explanation.views:
         yield from _graph(view, explanation, glyphs)
-    for result in explanation.results:
-        if result.training:
-            yield Heading(f"Training (case {result.case}, {result.dtype})")
-            yield Prose(f"{learned(result)}.".capitalize())
-            yield Drawing(draw_losses(result.training, glyphs))
+    for training in explanation.trainings:
+        result = training.loss
+        yield Heading(f"Training (case {result.case}, {result.dtype})")
+        yield Prose(f"{learned(result)}.".capitalize())
+        norms = draw_norms(training.parameters, glyphs)
+        yield Drawing((*draw_losses(result.training, glyphs), *norms), training)
 
 
 def _graph(view: ModelView, explanation: Explanation, glyphs: Glyphs) -> Iterator[Block]:

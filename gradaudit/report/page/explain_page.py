@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.explain.explanation import Explanation, Study
+from gradaudit.explain.explanation import Explanation, Study, Training
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Heading, Markdown
 from gradaudit.report.explanation.glyphs import UNICODE
 from gradaudit.report.explanation.page import page
@@ -17,6 +17,7 @@ from gradaudit.report.page.gradients import diff_lines
 from gradaudit.report.page.heat_picture import heat_picture
 from gradaudit.report.page.rendered import rendered
 from gradaudit.report.page.scatter import scatter
+from gradaudit.report.page.training_picture import training_picture
 from gradaudit.results import Result
 
 
@@ -25,7 +26,7 @@ class Part:
     """A piece of the page: what it is, and its data.
 
     ``kind`` is ``heading``, ``prose``, ``entries``, ``table``, ``drawing``, ``code``, ``diff``, ``markdown``,
-    ``curve``, ``heat`` or ``scatter``.
+    ``curve``, ``heat``, ``scatter`` or ``training``.
     """
 
     kind: str
@@ -60,6 +61,8 @@ def _parts(block: Block) -> Iterator[Part]:
         case Drawing(_, Result() as result) if picture := scatter(result):
             yield Part("drawing", block)
             yield Part("scatter", picture)
+        case Drawing(_, Training() as training):
+            yield Part("training", training_picture(training))
         case Code(text, "diff"):
             yield Part("diff", diff_lines(text))
         case Markdown(text):
