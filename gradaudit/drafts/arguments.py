@@ -21,7 +21,7 @@ from gradaudit.drafts.settings import (
 
 UPSTREAM = re.compile(
     r"upstream\w*|d_?out\w*|d_?(y|z|o|l|a|h|s|v|output|values?|prev|loss|score|logits|next|top|probs?)\w{0,4}|\w*grad\w*|"
-    r"g|gs|gy|gz|gout|g_?out\w*|ct|cotangents?|delta\w*|err(or)?s?|top_diff|adjoint|ybar|zbar|dl_?d\w+|dy|dz|bar|eta"
+    r"u|up|v|g|gs|gy|gz|gout|g_?out\w*|ct|cotangents?|delta\w*|err(or)?s?|top_diff|adjoint|ybar|zbar|dl_?d\w+|dy|dz|bar|eta"
 )
 CACHE = re.compile(
     r"\w*cache\w*|ctx|context|saved\w*|states?|memory|mem|tmp|residuals?|res|intermediates?|kept|stash|store|info|aux|"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from gradaudit.drafts.gradient_names import has_floats, input_meant, matched_gra
 from gradaudit.drafts.guess import Guess, Subject
 from gradaudit.drafts.held import Kept, parameters_in
 from gradaudit.drafts.inputs import Candidate, candidates, ranges
-from gradaudit.drafts.settings import setting, takes_logarithm, tree_of, words_compared
+from gradaudit.drafts.settings import TRAINING, setting, takes_logarithm, tree_of, words_compared
 from gradaudit.spec.op_targets import Convention, LayerTarget
 from gradaudit.targets.python import accepted, as_array
 from gradaudit.targets.structure import members_of
@@ -54,12 +55,32 @@ def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
     if all(_is_static(kind, method) for method in (forward, backward)):
         yield from pair_subjects(places, f"{name}.{forward}", f"{name}.{backward}", *own)
         return
+    modes = _modes(kind)
     for made, arrays in _constructors(kind):
         for inputs, params in split_arguments(getattr(kind, forward), skip=0 if _is_static(kind, forward) else 1):
             if inputs:
-                layer = Layer(places, name, kind, forward, backward, tuple(inputs), made, params, tuple(arrays))
-                drawn = ranges(inputs, logarithm=takes_logarithm(getattr(kind, forward)))
-                yield Subject(candidates(inputs) | arrays, made | params, layer.outputs, layer.guesses, drawn)
+                given, drawn = tuple(arrays), ranges(inputs, logarithm=takes_logarithm(getattr(kind, forward)))
+                layer = Layer(places, name, kind, forward, backward, tuple(inputs), made, params, given, modes=modes)
+                every = {**modes, **made, **params}
+                yield Subject(candidates(inputs) | arrays, every, layer.outputs, layer.guesses, drawn)
+
+
+TRAINS: Mapping[bool | str, bool | str] = {False: True, "test": "train", "eval": "train"}
+"""What a layer is set to, that is made to be used, so that it trains."""
+
+
+def _modes(kind: type) -> dict[str, bool | str]:
+    """Return the attributes that switch to training what is made without."""
+    init = tree_of(own_init(kind))
+    found = {name: value for name, value in vars(kind).items() if TRAINING.fullmatch(name)}
+    for below in ast.walk(init) if init else ():
+        match below:
+            case (
+                ast.Assign(targets=[ast.Attribute(ast.Name("self"), name)], value=ast.Constant(value))
+                | ast.AnnAssign(target=ast.Attribute(ast.Name("self"), name), value=ast.Constant(value))
+            ):
+                found |= {name: value} if TRAINING.fullmatch(name) else {}
+    return {name: TRAINS[value] for name, value in found.items() if isinstance(value, (bool, str)) and value in TRAINS}
 
 
 def _is_static(kind: type, method: str) -> bool:
@@ -149,6 +170,7 @@ class Layer:
         params: settings of forward.
         given: the arrays that the constructor takes, by keyword.
         recorded: what each argument of backward was where a call was seen; empty where none was.
+        modes: the attributes that are set once it is made.
 
     """
 
@@ -162,9 +184,13 @@ class Layer:
     params: Mapping[str, Any]
     given: tuple[str, ...]
     recorded: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, Any] = field(default_factory=dict)
 
     def _instance(self, arrays: Mapping[str, Array]) -> Any:
-        return self.kind(**deepcopy(dict(self.made)), **{name: arrays[name].copy() for name in self.given})
+        layer = self.kind(**deepcopy(dict(self.made)), **{name: arrays[name].copy() for name in self.given})
+        for name, value in self.modes.items():
+            setattr(layer, name, value)
+        return layer
 
     def _run(self, arrays: Mapping[str, Array]) -> tuple[Any, list[Any]]:
         layer = self._instance(arrays)
@@ -237,13 +263,14 @@ class Layer:
             constructor=self.given,
             convention=convention,
             output=self._output(arrays),
+            attributes={name: name for name in self.modes},
         )
         extra = {name: Candidate(kept.array.shape) for name, kept in used.items()}
         makes = ", ".join([*(f"{key}={value!r}" for key, value in self.made.items()), *self.given])
+        modes = "".join(f", {key} = {value!r}" for key, value in self.modes.items())
         beside = "".join(f", {place} holds that of {name}" for name, place in left.items())
-        said = (
-            f"{self.name}({makes}).{self.backward}({', '.join(words)}) gives {', '.join(returns) or 'nothing'}{beside}"
-        )
+        called = f"{self.name}({makes}).{self.backward}({', '.join(words)})"
+        said = f"{called} gives {', '.join(returns) or 'nothing'}{beside}{modes}"
         yield Guess(target, tuple(gradients), said, extra=extra)
 
     def _named(self, before: Sequence[Kept]) -> list[Kept]:

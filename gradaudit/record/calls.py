@@ -6,7 +6,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Call:
         output: its first output; None where that is no array.
         made: what the layer's constructor was given, by name.
         held: the arrays that a layer held before forward, by their places.
+        modes: its attributes that were set by others since it was made, and are words or truth values.
         words: what each argument of backward was, by name: ``upstream``, ``output``, ``output[k]``, ``cache``, or the
             input that it was the same object as; empty for what is not known. None where no backward followed.
 
@@ -64,6 +65,7 @@ class Call:
     output: Array | None
     made: Mapping[str, Any]
     held: Mapping[str, Array]
+    modes: Mapping[str, Any] = field(default_factory=dict)
     words: Mapping[str, str] | None = None
 
 

@@ -270,7 +270,8 @@ class _Drafting:
     def _case(self, name: str, guess: Guess, form: Form, inputs: Sequence[Input]) -> Case:
         floating = [one.dtype for one in inputs if one.differentiable]
         dtype = floating[0] if floating else "float64"
-        bare = bare_case(guess.target, {**form.made, **form.params}, location_of(self.one))
+        modes = form.modes if isinstance(guess.target, LayerTarget) and guess.target.attributes else {}
+        bare = bare_case(guess.target, {**form.made, **form.params, **modes}, location_of(self.one))
         tolerance = TOLERANCE if dtype == "float64" else None
         module = module_of(self.one)
         case = replace(bare, op=self.op, module=module, name=name, dtype=dtype, inputs=tuple(inputs))

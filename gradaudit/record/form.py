@@ -37,6 +37,7 @@ class Form:
         arrays: the inputs by name, in order; those of dicts and lists among them.
         params: settings of forward.
         made: settings of a layer's constructor.
+        modes: its attributes that are set once it is made.
         given: names of the inputs that the constructor takes.
         packs: arguments that are dicts or lists of inputs.
         lists: which of them are lists.
@@ -47,6 +48,7 @@ class Form:
     arrays: Mapping[str, Array]
     params: Mapping[str, Any]
     made: Mapping[str, Any]
+    modes: Mapping[str, Any]
     given: tuple[str, ...] = ()
     packs: Mapping[str, tuple[str, ...]] | None = None
     lists: tuple[str, ...] = ()
@@ -87,7 +89,8 @@ def form_of(call: Call) -> Form:
     made = {name: _plain(value, f"it is made with {name}") for name, value in call.made.items() if name not in given}
     tensors = [one for one in call.arguments.values() if isinstance(one, Tensor)]
     number = bool(tensors) and all(one.number for one in tensors)
-    return Form({**arrays, **given}, params, made, tuple(given), packs, tuple(lists), number)
+    modes = {name: value for name, value in call.modes.items() if name not in params}
+    return Form({**arrays, **given}, params, made, modes, tuple(given), packs, tuple(lists), number)
 
 
 def _array(value: Any) -> Array | None:
@@ -149,12 +152,15 @@ def ways_to_call(one: BackwardPass, file: Path, home: Path, call: Call) -> Ways:
 def _words(call: Call) -> dict[str, str]:
     """Return what backward was given by position, where all of it is known; nothing where not.
 
-    Scripts hand the output itself on as the upstream, as the slope of half its square: then its name decides.
+    Scripts hand the output itself on as the upstream, as the slope of half its square, or an input: then its name
+    decides, or that the same comes twice.
     """
     words = {name: word for name, word in (call.words or {}).items() if word != PARAMETER}
     if "upstream" not in words.values():
-        name = next((name for name in words if UPSTREAM.fullmatch(name.lower().strip("_"))), "")
-        words |= {name: "upstream"} if name and name not in call.arguments else {}
+        others = [name for name in words if name not in call.arguments]
+        named = [name for name in others if UPSTREAM.fullmatch(name.lower().strip("_"))]
+        twice = [name for name in others if list(words.values()).count(words[name]) > 1]
+        words |= dict.fromkeys((named or twice)[:1], "upstream")
     return words if words and all(words.values()) else {}
 
 
@@ -227,7 +233,8 @@ def _of_class(places: Places, name: str, module: Any, kind: Any, call: Call) -> 
                 name: "upstream" if k == 0 and word == "output" else word
                 for k, (name, word) in enumerate(words.items())
             }
-        layer = Layer(places, name, kind, forward, backward, inputs, form.made, form.params, form.given, words)
-        return Subject({}, {**form.made, **form.params}, layer.outputs, layer.guesses)
+        settings = form.made, form.params, form.given, words, form.modes
+        layer = Layer(places, name, kind, forward, backward, inputs, *settings)
+        return Subject({}, {**form.made, **form.params, **form.modes}, layer.outputs, layer.guesses)
 
-    return [way]
+    return [way, lambda form: way(replace(form, modes={}))] if call.modes else [way]

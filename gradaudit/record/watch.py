@@ -11,7 +11,7 @@ import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -75,6 +75,15 @@ class _Open:
     objects: tuple[tuple[str, Any], ...]
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What a layer was made with, and its modes then; ``alive`` refers to the layer as long as there is one."""
+
+    alive: Any = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    modes: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Watch:
     """Keeps a few calls of one backward pass."""
 
@@ -84,7 +93,8 @@ class Watch:
         self._counts: dict[Any, int] = {}
         self._kept: dict[Any, Call] = {}
         self._open: deque[_Open] = deque(maxlen=OPEN)
-        self._made: dict[int, tuple[Any, Mapping[str, Any]]] = {}
+        self._made: dict[int, _Made] = {}
+        self._own: set[str] = set()
         self._seen = 0
         self._wait = 0
         self._random = random.Random(0)
@@ -113,8 +123,10 @@ class Watch:
             since = perf_counter()
             owner = args[0] if layer and args else None
             begun = self._begin(owner, signature, skip, args, kwargs)
+            before = _modes(owner)
             self._clock.add(since)
             returned = function(*args, **kwargs)
+            self._note_own(owner, before)
             if begun is not None:
                 since = perf_counter()
                 self._end(*begun, owner, returned)
@@ -144,11 +156,16 @@ class Watch:
 
         @functools.wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if self._open:
-                since = perf_counter()
-                self._match(args[0] if layer and args else None, signature, skip, args, kwargs)
-                self._clock.add(since)
-            return function(*args, **kwargs)
+            if not self._open:
+                return function(*args, **kwargs)
+            since = perf_counter()
+            owner = args[0] if layer and args else None
+            self._match(owner, signature, skip, args, kwargs)
+            before = _modes(owner)
+            self._clock.add(since)
+            returned = function(*args, **kwargs)
+            self._note_own(owner, before)
+            return returned
 
         return watched
 
@@ -180,6 +197,8 @@ class Watch:
                 self._remember(layer, {name: copied(value) for name, value in given})
                 self._clock.add(since)
             function(layer, *args, **kwargs)
+            if known := self._made.get(id(layer)):
+                self._made[id(layer)] = replace(known, modes=_modes(layer))
 
         return watched
 
@@ -189,7 +208,19 @@ class Watch:
             alive: Any = weakref.ref(layer, lambda _: self._made.pop(number, None))
         except TypeError:  # of a class with slots
             alive = layer
-        self._made[number] = alive, made
+        self._made[number] = _Made(alive, made)
+
+    def _note_own(self, owner: Any, before: Mapping[str, Any]) -> None:
+        """Note which attributes a layer sets itself: they are no modes."""
+        if owner is not None:
+            self._own |= {name for name, value in _modes(owner).items() if before.get(name, _modes) != value}
+
+    def _set(self, owner: Any, made: _Made) -> dict[str, Any]:
+        """Return the attributes of a layer that were set by others since it was made."""
+        if made.alive is None:
+            return {}
+        now, first = _modes(owner), made.modes
+        return {name: now[name] for name in now if name in first and now[name] != first[name] and name not in self._own}
 
     def _is_passed_over(self) -> bool:
         """Whether nobody looks at the call that comes now."""
@@ -223,15 +254,16 @@ class Watch:
         self._seen += 1
         try:
             given = dict(list(bound(signature, args, kwargs).items())[skip:])
-            made = self._made.get(id(owner), (None, {}))[1]
-            key = _manners(made), _manners(given)
+            made = self._made.get(id(owner), _Made())
+            modes = self._set(owner, made)
+            key = _manners(made.given), _manners(given), tuple(modes.items())
             if key not in self._kept and len(self._kept) >= VARIANTS:
                 return None
             self._counts[key] = count = self._counts.get(key, 0) + 1
             if count not in SAMPLED:
                 return None
             held = {one.place: np.array(one.array) for one in parameters_in(owner)} if owner is not None else {}
-            return key, Call(copied(given), None, made, held), given
+            return key, Call(copied(given), None, made.given, held, modes), given
         except Exception as error:  # of a property or a comparison of somebody else's: the script goes on
             self.troubles.append(f"{self.found.name}: a call cannot be kept: {type(error).__name__}: {error}")
             return None
@@ -262,6 +294,11 @@ class Watch:
                 self._kept[one.key] = replace(self._kept[one.key], words=_with_upstream(words, given))
                 self._open.remove(one)
                 return
+
+
+def _modes(layer: Any) -> dict[str, Any]:
+    """Return the attributes of a layer that are truth values or words."""
+    return {name: value for name, value in getattr(layer, "__dict__", {}).items() if isinstance(value, (bool, str))}
 
 
 def _manners(arguments: Mapping[str, Any]) -> tuple[Any, ...]:

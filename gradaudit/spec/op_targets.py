@@ -85,6 +85,7 @@ class LayerTarget:
         constructor: names of the inputs that the constructor takes, by keyword.
         convention: what backward returns.
         output: the place where forward leaves its output; empty where it returns it.
+        attributes: the place of each param that is set before forward, as ``layer.training = True`` sets a mode.
 
     """
 
@@ -103,6 +104,7 @@ class LayerTarget:
     constructor: tuple[str, ...] = ()
     convention: Convention = "vjp"
     output: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

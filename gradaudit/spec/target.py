@@ -145,6 +145,13 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
             for name in places
             if name not in around.names
         )
+    around.mistakes.extend(
+        InvalidCaseError(
+            (*path, "attributes", name), f"there is no param '{name}'{nearest(name, around.params)}", key=True
+        )
+        for name in layer.attributes
+        if name not in around.params
+    )
     args = ["upstream"] if around.upstream and not layer.derivative else []
     around.mistakes.extend(
         InvalidCaseError((*path, "constructor", i), f"there is no input '{name}'{nearest(name, around.names)}")
@@ -169,6 +176,7 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
         constructor=tuple(layer.constructor),
         convention="derivative" if layer.derivative else "vjp",
         output=layer.output,
+        attributes=dict(layer.attributes),
     )
 
 

@@ -51,6 +51,9 @@ class LayerModel(Strict):
     grads: Annotated[
         dict[Name, Place], Field(description="input -> where backward leaves its gradient: dW, grads['W'], w.grad")
     ] = {}
+    attributes: Annotated[
+        dict[Name, Place], Field(description="param -> where the layer keeps it: training; set before forward")
+    ] = {}
     args: Annotated[
         list[Name] | None,
         Field(description="what backward takes, in order: upstream, output or an input's name; default: upstream"),

@@ -127,6 +127,8 @@ class LayerOp:
     def _forward(self, inputs: Mapping[str, Array]) -> tuple[Any, list[Any]]:
         given = {name: inputs[name].copy() for name in self.target.constructor}
         layer = self.make(**accepted(self.make, self.params), **given)
+        for name, place in self.target.attributes.items():
+            write(layer, place, self.params[name])
         for name, place in self.target.parameters.items():
             write(layer, place, inputs[name].copy())
         forward = _method(layer, self.target.forward)

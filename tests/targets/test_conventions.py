@@ -394,6 +394,10 @@ MISTAKES = {
         "target: {layer: {make: m:L, params: {xx: W}}}",
         "target.layer.params.xx: there is no input 'xx'; did you mean 'x'?",
     ),
+    "an attribute that is no param": (
+        "target: {layer: {make: m:L, attributes: {train: training}}}",
+        "target.layer.attributes.train: there is no param 'train'",
+    ),
     "no place": (
         "target: {layer: {make: m:L, params: {x: 'W[a]'}}}",
         "found 'W[a]', expected a place in a layer, such as W, params['W'] or weight.data",
@@ -414,6 +418,27 @@ def test_mistakes_in_the_keys_are_refused_where_they_stand(tmp_path: Path, targe
         load_specs([file])
     assert {problem.location.line for problem in caught.value.problems} == {2}
     assert any(said in str(problem) for problem in caught.value.problems)
+
+
+def test_modes_are_set_as_attributes_before_forward(tmp_path: Path) -> None:
+    source = """
+        class Layer:
+            def __init__(self): self.training, self.config = False, {"power": 2}
+            def forward(self, x):
+                self.x = x
+                return x ** self.config["power"] if self.training else x
+            def backward(self, u): return u * self.config["power"] * self.x
+    """
+    attributes = "{train: training, power: \"config['power']\"}"
+    spec = """
+        target: {layer: {make: MODULE:Layer, attributes: ATTRIBUTES}}
+        inputs: {x: {shape: [3, 4]}}
+        params: {train: TRAIN, power: 2}
+    """.replace("ATTRIBUTES", attributes)
+    assert verdict(tmp_path, source, spec.replace("TRAIN", "true")) is Verdict.PASS
+    assert verdict(tmp_path, source, spec.replace("TRAIN", "false")) is Verdict.FAIL
+    wrong = audited(tmp_path, source, spec.replace("TRAIN", "true").replace(": training", ": trainin"))
+    assert "Layer has no 'trainin'; did you mean 'training'?" in wrong.results[0].message
 
 
 WRONG_LAYERS = {
