@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 10
 """Rows of a mismatch table, as many as the terminal's report shows."""
 
-MENDING = "<p>To search for the edit that mends it: <code>.explain(repair_seconds=10)</code> of this audit.</p>"
+MENDING = "<p>To search for a repair: <code>.explain(repair_seconds=10)</code> of this audit.</p>"
 """What a notebook says below what is wrong."""
 
 

@@ -55,7 +55,7 @@ def _leave_unable(error: OSError) -> NoReturn:
     if error.errno == errno.ENOENT and not name:
         said = "the current folder has been deleted"
     with suppress(OSError, ValueError):
-        print(f"gradaudit could not go on: {said}", file=sys.stderr)
+        print(f"gradaudit had to stop: {said}", file=sys.stderr)
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)  # or Python would try to write what is left once more
     sys.exit(EXIT_UNABLE)

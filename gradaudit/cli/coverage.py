@@ -29,7 +29,7 @@ def coverage(
         list[Path] | None, typer.Option(help="Spec files or folders; repeatable.", show_default="the project's")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where results were recorded.", show_default="the project's")
+        Path | None, typer.Option(metavar="FILE", help="The store to read results from.", show_default="the project's")
     ] = None,
     output: Annotated[
         Path | None,
@@ -39,7 +39,7 @@ def coverage(
     no_output: Annotated[bool, typer.Option("--no-output", help="Write no page.")] = False,
     format_: Annotated[FormatOption, typer.Option("--format", help="How to print it.")] = FormatOption.terminal,
     fail_under: Annotated[
-        float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 where coverage is below this.")
+        float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 if coverage is below this percentage.")
     ] = 0.0,
 ) -> None:
     """Show which backward passes of the sources have a spec, and how their last audit ended; write the page of it.
@@ -117,8 +117,8 @@ def _write(found: Coverage, output: Path | None, project: Project) -> None:
     if output is None and (kept := known_elsewhere(found, project.report)):
         missing = ", ".join(dict.fromkeys(str(op.needs) for op in kept))
         typer.echo(
-            f"{project.report} is left as it is: it tells of {counted(len(kept), 'op')} that cannot be audited here "
-            f"(not installed: {missing}); --output FILE writes what is known here",
+            f"{project.report} is left unchanged: it lists {counted(len(kept), 'op')} that cannot be audited here "
+            f"(not installed: {missing}); --output FILE writes a page without them",
             err=True,
         )
         return

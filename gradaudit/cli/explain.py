@@ -30,7 +30,7 @@ def explain(
         str | None,
         typer.Argument(
             metavar="[OP|CODE]",
-            help="The name of an op, of a function of its own or of a model; the code of a finding, a lint rule.",
+            help="An op, one of its functions, or a model; or the code of a finding or lint rule.",
             autocompletion=ops_and_codes,
         ),
     ] = None,
@@ -44,20 +44,20 @@ def explain(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 runs in process. Default: one for each core."),
+        typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 audits in this process. Default: one per core."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a case may take.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Time limit for each case, in seconds.")] = 60.0,
     plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
     html: Html = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
     max_rows: MaxRows = 10,
     everything: Annotated[
-        bool, typer.Option("--all", help="All there is: tables, maps, curves, what was audited and how tightly.")
+        bool, typer.Option("--all", help="Everything: tables, maps, curves, resolution, tolerances.")
     ] = False,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Every op that did not end as expected when it was last recorded.")
+        bool, typer.Option("--failed", help="Every op that did not end as expected in its last recorded audit.")
     ] = False,
-    fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that mends it.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that repairs it.")] = False,
     fix_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for that search.")] = 20.0,
     write: Annotated[
         bool, typer.Option("--write", help="With --fix: write a verified repair into its file, after asking.")
@@ -119,9 +119,9 @@ def explain(
 
 def _refuse_mixtures(name: str | None, *, failed: bool, narrowed: bool) -> None:
     if (name is None) != failed:
-        leave("explain takes an op or a code, or else --failed for every op that failed last")
+        leave("explain: expected an op, a code, or --failed for every op that failed last")
     if failed and narrowed:
-        leave("--failed is for whole ops: it goes with none of --case, --plot, --html and --write")
+        leave("--failed explains whole ops; it cannot be combined with --case, --plot, --html or --write")
 
 
 def _failed_last(project: Project, known: Container[str]) -> list[str]:
@@ -138,7 +138,7 @@ def _failed_last(project: Project, known: Container[str]) -> list[str]:
     ops = dict.fromkeys(record.result.op for record in records if not record.result.expected)
     found = [op for op in ops if op in known]
     if not found:
-        typer.echo("nothing failed when it was last recorded")
+        typer.echo("no op failed in its last recorded audit")
     return found
 
 
@@ -175,7 +175,7 @@ def _fill(files: Files, explanation: Explanation) -> None:
 def _seconds_for_repairs(seconds: float, *, fix: bool, write: bool) -> float:
     """Return the seconds for a search for repairs, 0 where none is asked for; leave where only its end is."""
     if write and not fix:
-        leave("--write writes what --fix finds: give both")
+        leave("--write needs --fix")
     return seconds if fix else 0.0
 
 

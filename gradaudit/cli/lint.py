@@ -28,7 +28,7 @@ def lint(
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="RULE", help="All but these rules; repeatable, or with commas.", show_default="none"),
+        typer.Option(metavar="RULE", help="Skip these rules; repeatable, or with commas.", show_default="none"),
     ] = None,
     tensor: Annotated[
         list[str] | None,

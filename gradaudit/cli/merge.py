@@ -52,7 +52,7 @@ def merge(
     except (PartError, UnwritableError) as error:
         leave(str(error))
     _tell("missing", whole.missing)
-    _tell("there twice; the last one counts", whole.twice)
+    _tell("present twice; the last one counts", whole.twice)
     if whole.missing or not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
 

@@ -33,9 +33,9 @@ def mutate(
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one for each core")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a mutant may take.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Time limit for each mutant, in seconds.")] = 30.0,
     fail_under: Annotated[
-        float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 where the score is below this.")
+        float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 if the score is below this percentage.")
     ] = 0.0,
     format_: Annotated[FormatOption, typer.Option("--format", help="How to print it.")] = FormatOption.terminal,
     store: Annotated[

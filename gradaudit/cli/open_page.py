@@ -35,7 +35,7 @@ def open_page(
 
     path = run or recorded_in(project_settings())
     if run is None and not path.is_file():
-        leave("no run is recorded here yet: gradaudit run records one")
+        leave("no run is recorded here yet; gradaudit run records one")
     page = html or str(page_of_folder())
     try:
         events = merged([read_part(path)]).events()

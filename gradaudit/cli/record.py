@@ -40,9 +40,9 @@ def record(
         leave(str(error))
     drafts = drafts_of(ran.recording)
     if ran.status:
-        typer.echo(f"the script ended with exit status {ran.status}; what was seen by then is used", err=True)
+        typer.echo(f"the script ended with exit status {ran.status}; the calls recorded until then are used", err=True)
     if not drafts:
-        leave("no backward pass was found in what the script imported")
+        leave("no backward pass was found in the modules that the script imported")
     left = _written(drafts, folder, (project.folder or Path()).resolve())
     _told(ran.recording)
     if left or ran.status:

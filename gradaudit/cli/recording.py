@@ -83,11 +83,11 @@ def without_what_is_known(
     if not (resume or stale):
         return loaded, {}
     if resume and stale:
-        leave("--resume tells of everything, --stale only of what has changed: found both")
+        leave("--resume reports everything, --stale only what has changed; found both")
     if depth:
         leave(f"--depth needs every case to be audited; found {'--resume' if resume else '--stale'}")
     if recording is None:
-        leave(f"{'--resume' if resume else '--stale'} needs what was recorded; found --no-store")
+        leave(f"{'--resume' if resume else '--stale'} needs recorded results; found --no-store")
     known = _known(loaded.cases, recording)
     if resume:
         emit(CasesRecalled(len(known), reported=True))

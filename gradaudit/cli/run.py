@@ -56,29 +56,29 @@ def run(
             "-j",
             "--jobs",
             min=0,
-            help="Worker processes; 0: this one, with no fence. Default: one for each core.",
+            help="Worker processes; 0 audits in this process, without isolation. Default: one per core.",
         ),
     ] = None,
     dtype: Dtypes = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the specs' own.")
     ] = None,
-    method: Annotated[MethodOption | None, typer.Option(help="How to look for wrong indices.")] = None,
+    method: Annotated[MethodOption | None, typer.Option(help="How to search for wrong indices.")] = None,
     table: Annotated[
-        bool, typer.Option("--table", help="Look at every index of every gradient: as --method exhaustive.")
+        bool, typer.Option("--table", help="Test every index of every gradient, as --method exhaustive.")
     ] = False,
     budget: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Calls of forward and backward that a gradient may take.",
+            help="Limit of forward and backward calls for each gradient.",
             show_default="the specs'",
         ),
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Seconds that a case may take.", show_default="60; any number with -j 0"),
+        typer.Option(min=0.001, help="Time limit for each case, in seconds.", show_default="60; any number with -j 0"),
     ] = None,
     json: Json = None,
     junit: Junit = None,
@@ -94,59 +94,57 @@ def run(
     ] = None,
     no_store: NoStore = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a run ended: report what is recorded and has not changed.")
+        bool, typer.Option("--resume", help="Continue an interrupted run; report unchanged results as recorded.")
     ] = False,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Only what has changed since it was recorded, or failed then.")
+        bool, typer.Option("--stale", help="Only what has changed since its last recorded audit, or failed then.")
     ] = False,
     changed: Annotated[
-        bool, typer.Option("--changed", help="Only what differs from the last commit: specs, and what ops reach.")
+        bool, typer.Option("--changed", help="Only ops whose spec or code differs from the last commit.")
     ] = False,
     since: Annotated[
-        str | None, typer.Option(metavar="COMMIT", help="As --changed, from where this branch left that commit.")
+        str | None, typer.Option(metavar="COMMIT", help="As --changed, compared with where this branch left COMMIT.")
     ] = None,
     watching: Annotated[
-        bool, typer.Option("--watch", help="Run, and again what is stale whenever a file changes, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Run, then audit again what each saved file changes, until Ctrl-C.")
     ] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE", help="Specs may name functions of this module alone; repeatable."),
+        typer.Option(metavar="MODULE", help="Only functions of this module may be named in specs; repeatable."),
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Failures that are known: no failures here.", show_default="the project's"),
+        typer.Option(metavar="FILE", help="Known failures, which do not fail the run.", show_default="the project's"),
     ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write what fails now into the baseline, and exit with 0.")
+        bool, typer.Option("--update-baseline", help="Write the current failures into the baseline, and exit with 0.")
     ] = False,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Only the I-th of N shares of the cases; see merge.")
+        str | None, typer.Option(metavar="I/N", help="Audit the I-th of N shares of the cases; see merge.")
     ] = None,
     dask: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="On the cluster of a Dask scheduler; local: one made here.")
+        str | None, typer.Option(metavar="ADDRESS", help="Audit on a Dask cluster; local starts one here.")
     ] = None,
     upload: Annotated[
-        bool, typer.Option("--upload", help="With --dask: send the modules below the current folder along.")
+        bool, typer.Option("--upload", help="With --dask: send the modules below the current folder to the workers.")
     ] = False,
     split: Annotated[
         float | None,
         typer.Option(
-            min=0.0, metavar="SECONDS", help="Audit each gradient apart of cases that took as long when last recorded."
+            min=0.0, metavar="SECONDS", help="Audit the gradients of a case separately if it last took this long."
         ),
     ] = None,
     depth: Annotated[
-        bool, typer.Option("--depth", help="Note which lines and branches of each op the cases execute.")
+        bool, typer.Option("--depth", help="Record which lines and branches of each op the cases execute.")
     ] = False,
     max_rows: MaxRows = 10,
     format: Annotated[  # noqa: A002 (the option's name)
-        FormatOption, typer.Option(help="github: annotations beside backwards and specs as well, for GitHub Actions.")
+        FormatOption, typer.Option(help="github: also write annotations for GitHub Actions, at backwards and specs.")
     ] = FormatOption.terminal,
     quiet: Quiet = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Each unexpected gradient in full, however many there are.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every unexpected gradient in full.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Search for the edits of the sources that mend what is wrong.")
+        bool, typer.Option("--repair", help="Search for edits of the sources that repair what fails.")
     ] = False,
     allow_inconclusive: AllowInconclusive = False,
 ) -> None:
@@ -248,7 +246,7 @@ def run(
 def _method(asked: MethodOption | None, *, table: bool) -> Method | None:
     """Return how wrong indices are looked for, whatever the specs say; None for as they say."""
     if table and asked not in (None, MethodOption.exhaustive):
-        leave(f"--table looks at every index, as --method exhaustive does; found --method {asked}")
+        leave(f"--table is --method exhaustive; found --method {asked}")
     return "exhaustive" if table else (str(asked) if asked else None)  # type: ignore[return-value]
 
 
@@ -263,7 +261,7 @@ def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int
     if not sources:
         return loaded, None
     if overrides.allow is not None:
-        leave(f"{sources[0]} is no spec: with a list of allowed modules, only what specs name is run")
+        leave(f"{sources[0]} is not a spec: with a list of allowed modules, only specs can be audited")
     plan = plan_of(sources, ignore=project.ignore, jobs=jobs)
     return with_drafts(loaded, plan, overrides), plan
 
@@ -271,7 +269,7 @@ def _loaded(where: list[Path], overrides: Overrides, project: Project, jobs: int
 def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
     if plan is None:
         return
-    console.print("\nGuessed, as no spec says how they are called (gradaudit init PATH writes specs):", style="bold")
+    console.print("\nGuessed calls, since no spec names them (gradaudit init PATH writes specs):", style="bold")
     for drafted in plan.drafts:
         shapes = ", ".join(f"{one.name} {list(one.shape)}" for case in drafted.cases[:1] for one in case.inputs)
         said = f"  {drafted.found.place}  {drafted.said}" + (f"; {shapes}" if shapes else "")
@@ -320,7 +318,7 @@ def _changed(loaded: Specs, where: list[Path], project: Project, since: str | No
     except NoCommitError as error:
         leave(f"{'--changed' if since is None else '--since'}: {error}")
     ops, of = ({case.op for case in each.cases} for each in (left, loaded))
-    than = f"commit {before.commit[:9]}" if before.commit else "what was committed: nothing was yet"
+    than = f"commit {before.commit[:9]}" if before.commit else "the last commit: there is none yet"
     typer.echo(f"{len(ops):,} of {len(of):,} ops differ from {than}", err=True)
     return left
 

@@ -80,10 +80,10 @@ def elsewhere(
     """
     if address is None:
         if upload:
-            leave("--upload sends modules to a cluster; found no --dask")
+            leave("--upload needs --dask")
         return None
     if jobs == 0:
-        leave("--dask audits elsewhere, -j 0 in this process: found both")
+        leave("--dask audits on a cluster, -j 0 in this process; found both")
     from gradaudit.engine.dask import dask_executor
 
     return dask_executor(address, timeout, jobs=jobs, upload=upload)
@@ -95,5 +95,5 @@ def leaving_unable() -> Iterator[None]:
     try:
         yield
     except ExecutorError as error:
-        typer.echo(f"gradaudit could not go on: {error}", err=True)
+        typer.echo(f"gradaudit had to stop: {error}", err=True)
         raise typer.Exit(EXIT_UNABLE) from None

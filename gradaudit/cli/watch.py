@@ -27,7 +27,7 @@ def watch(given: Sequence[Path], *, recorded: bool) -> NoReturn:
 
     """
     if not recorded:
-        leave("--watch audits what is stale by what was recorded; found --no-store beside it")
+        leave("--watch needs recorded results; found --no-store")
     try:
         import watchfiles
     except ImportError:

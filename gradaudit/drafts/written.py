@@ -33,7 +33,7 @@ def spec_text(drafted: Drafted, folder: Path) -> str:
     """Return the spec of a drafted backward pass, for a file in a folder.
 
     Raises:
-        UnwritableDraftError: where nobody knows how it is called, or a spec has no words for it.
+        UnwritableDraftError: where nobody knows how it is called, or a spec cannot express it.
 
     """
     case = drafted.cases[0]
@@ -100,7 +100,7 @@ def target_said(case: Case, source: Path, folder: Path) -> dict[str, Any]:
     """Return what stands at ``target`` in a spec in a folder, for an op that is written in a source.
 
     Raises:
-        UnwritableDraftError: where a spec has no words for it.
+        UnwritableDraftError: where a spec cannot express it.
 
     """
     target = case.target
@@ -117,7 +117,7 @@ def target_said(case: Case, source: Path, folder: Path) -> dict[str, Any]:
         case FrameworkTarget():
             said = {target.framework: target.function} | _packs(target)
         case _:
-            raise UnwritableDraftError(f"a spec has no words for a {type(target).__name__}")
+            raise UnwritableDraftError(f"a spec cannot express a {type(target).__name__}")
     if not isinstance(target, LibraryTarget):
         if target.folder.resolve() != Path.cwd().resolve():
             said["folder"] = os.path.relpath(target.folder.resolve(), folder.resolve())

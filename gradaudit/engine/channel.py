@@ -53,7 +53,7 @@ class Channel:
 
         """
         if _identity(self.socket.fileno()) != self._identity:
-            raise OSError("the descriptor is another one by now")
+            raise OSError("the descriptor has been replaced")
         self.socket.settimeout(PATIENCE)
         self.socket.sendall(len(message).to_bytes(LENGTH, "big") + message)
 

@@ -78,7 +78,7 @@ class DaskExecutor:
         if future.status == "cancelled":
             raise ExecutorError(f"the scheduler at {self._client.scheduler.address} is gone")
         if (error := future.exception()) is not None:
-            return [Lost(f"was lost with its worker: {type(error).__name__}: {error}")] * count
+            return [Lost(f"was lost: its worker died: {type(error).__name__}: {error}")] * count
         outcomes: list[Any] = pickle.loads(future.result())
         return outcomes
 

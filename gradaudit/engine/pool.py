@@ -116,7 +116,7 @@ class Workers:
                 if stillborn > MAX_STILLBORN:
                     left = [*waiting, *(run.left_over for run in running)]
                     given_up = sorted(position for batch in left for position in batch.positions)
-                    yield from ((position, Lost("found no worker process that stays alive")) for position in given_up)
+                    yield from ((position, Lost("no worker process stays alive")) for position in given_up)
                     return
         finally:
             for run in running:

@@ -48,7 +48,7 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
             if os.getpid() != process:  # a child that the op forked and that came back: its parent speaks for it
                 leave(0)
             if os.getppid() != parent:
-                outcome = Lost("ended the process that its own was forked from")
+                outcome = Lost("ended the process from which its own was forked")
             messages.send(_answer(number, outcome, changed(state, state := state_of_process())))
         leave(0)
     leave(CUT_OFF)
@@ -70,7 +70,7 @@ def _outcome(message: bytes, fence: Fence, messages: Messages) -> tuple[int, obj
     except BaseException as error:  # a KeyboardInterrupt too: it is the op's own, the user's does not come here
         outcome = Lost(describe_exception(error))
     if fence.printed_too_much:
-        outcome = Lost(f"printed more than {MAX_PRINTED // 2**20} MiB; what it printed was cut there")
+        outcome = Lost(f"printed more than {MAX_PRINTED // 2**20} MiB; its output was cut there")
     return number, outcome
 
 

@@ -120,7 +120,7 @@ def _lint_file(
         read = read_source(shown, tree, vocabulary, replaced)
         broken = [_violation(shown, rule, breach) for rule in rules for breach in rule.check(read)]
     except RecursionError:
-        yield _unreadable(shown, 1, 1, "is nested too deeply to be looked at")
+        yield _unreadable(shown, 1, 1, "is nested too deeply to be checked")
         return
     for violation in dict.fromkeys(broken):
         lines = range(violation.line, violation.last_line + 1)
@@ -154,7 +154,7 @@ def _read(file: Path) -> bytes | str:
     """Return what a file holds, or in words why it cannot be had."""
     try:
         if file.stat().st_size > MAX_SOURCE:
-            return f"is larger than {MAX_SOURCE // 2**20} MiB and was not looked at"
+            return f"is larger than {MAX_SOURCE // 2**20} MiB and was not checked"
         return file.read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"

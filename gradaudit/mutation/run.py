@@ -110,7 +110,7 @@ def _planned(cases: Sequence[Case], folders: Sequence[Path]) -> tuple[list[Plan]
         elif not right:
             skipped.append((op, "its spec expects it to be wrong"))
         elif not mutants:
-            skipped.append((op, "its backward holds nothing that any fault fits"))
+            skipped.append((op, "its backward has no place for a fault"))
         else:
             plans.append(Plan(op, right, control(backward), mutants))
     return plans, tuple(skipped)
@@ -145,7 +145,7 @@ def _controlled(
     """Return the ops whose copy without a fault fares as they do themselves, and why the others' does not."""
     fates = dict(_tried([(plan.op, plan, plan.control) for plan in plans], audits, tasks))
     unfit = {op: trial for op, trial in fates.items() if trial.fate is not Fate.EQUIVALENT}
-    said = "a copy of its backward without a fault does not fare as it does itself: "
+    said = "an unmodified copy behaves differently (it keeps state), so it cannot be mutated: "
     reasons = [(op, f"{said}{trial.cause or f'see {trial.case}'}") for op, trial in unfit.items()]
     return [plan for plan in plans if plan.op not in unfit], reasons
 

@@ -136,7 +136,7 @@ class RootTester:
         return norm_of_product(_tolerances(*self._parts_of_tolerances(places), self._rtol), drawn)
 
     def claim_along(self, direction: Direction) -> float:
-        """Return the root sum of squares of what is claimed of each element along a direction."""
+        """Return the root sum of squares of the gradient of each element along a direction."""
         places, drawn = _displaced(direction)
         return norm_of_product(self.line.claims[places], drawn * self._scales_of(places))
 

@@ -174,7 +174,7 @@ class _Pair:
             with suppress(NoGuessError, OpError):
                 _gradients(again)
                 return (own, again), ()
-        return (own,), ("only the script's own values are written: it does not run at others",)
+        return (own,), ("only the script's own values are written: it does not run with others",)
 
     def _found(self, numbers: Mapping[str, Any]) -> Found | None:
         """Return the pair at sizes of which no two are equal: where buffers end then is found by calling it."""
@@ -209,7 +209,7 @@ class _Pair:
             for one, value in zip(called.declared.parameters, called.last().values(), strict=True):
                 if not one.pointer:
                     if value.number is None:
-                        raise NoGuessError(f"it cannot be told what {called.declared.name} was given as {one.name}")
+                        raise NoGuessError(f"not known what {called.declared.name} was given as {one.name}")
                     found[one.name] = float(value.number) if one.floating else int(value.number)
         return found
 
@@ -249,7 +249,7 @@ def _is_null(one: CArgument) -> bool:
 def _shaped(array: Array | None, numbers: Mapping[str, Any], name: str) -> Array:
     """Return an array in axes whose sizes are numbers of the call, where it is flat."""
     if array is None:
-        raise NoGuessError(f"it cannot be told how large what {name} points to is")
+        raise NoGuessError(f"not known how large the buffer is that {name} points to is")
     whole = {key: value for key, value in numbers.items() if isinstance(value, int)}
     return array.reshape(shape_of(array.size, whole)) if array.ndim == 1 else array
 

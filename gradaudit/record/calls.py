@@ -29,7 +29,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 @dataclass(frozen=True)
 class Opaque:
-    """Something that a spec has no words for: an object of this type."""
+    """Something that a spec cannot express: an object of this type."""
 
     kind: str
 

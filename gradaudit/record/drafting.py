@@ -144,9 +144,9 @@ class _Drafting:
         own, remarks = self._recorded(guess)
         found = [case for case in (own, again) if case is not None]
         if not found:
-            raise NoGuessError(remarks[0] if remarks else "it runs neither at the script's values nor at others")
+            raise NoGuessError(remarks[0] if remarks else "it does not run with the script's values, nor with others")
         if again is None:
-            remarks.append("only the script's own values are written: it does not run at others")
+            remarks.append("only the script's own values are written: it does not run with others")
         return found, remarks
 
     def _recorded(self, guess: Guess) -> tuple[Case | None, list[str]]:

@@ -63,7 +63,7 @@ def form_of(call: Call) -> Form:
     """Return the form of a call that was seen.
 
     Raises:
-        NoGuessError: where it was given something that a spec has no words for, or no numbers.
+        NoGuessError: where it was given something that a spec cannot express, or no numbers.
 
     """
     arrays: dict[str, Array] = {}
@@ -115,7 +115,7 @@ def _plain(value: Any, told: str) -> Any:
     """Return a value as a param: dicts without the arrays that an op keeps in them."""
     if isinstance(value, (Opaque, np.ndarray, Tensor, bytes, complex)):
         kind = value.kind if isinstance(value, (Opaque, Tensor)) else type(value).__name__
-        raise NoGuessError(f"{told}, an object of type {kind}, for which a spec has no words")
+        raise NoGuessError(f"{told}, an object of type {kind}, which a spec cannot express")
     if isinstance(value, dict):
         kept = {key: one for key, one in value.items() if not isinstance(one, np.ndarray)}
         return {key: _plain(one, f"{told}[{key!r}]") for key, one in kept.items()}

@@ -100,7 +100,7 @@ def run_watched(words: Sequence[str]) -> Ran:
             signal.signal(signal.SIGINT, before)
         if not output.exists():
             needed = f"is gradaudit installed for {command[0]}?"
-            raise NotRecordedError(f"the script left nothing behind (exit status {status}): {needed}")
+            raise NotRecordedError(f"the script recorded nothing (exit status {status}): {needed}")
         return Ran(status, Recording.load(output))
 
 

@@ -32,13 +32,13 @@ def search_repairs(
     """
     op = cases[0].op
     if isinstance(cases[0].target, (ModelTarget, FlowTarget, LearningTarget)):
-        return Repairs(op, (), "it is a model: 'gradaudit explain' names the step that is wrong; that can be mended")
+        return Repairs(op, (), "it is a model: 'gradaudit explain' names the wrong step, which can be repaired")
     if isinstance(cases[0].target, ProcessTarget):
-        return Repairs(op, (), "its backward runs in a process of its own, whose source is not at hand")
+        return Repairs(op, (), "its backward runs in a process of its own, whose source is not available")
     ids = {(case.name, case.dtype): case.id for case in cases}
     ended = {(ids[made.case, made.dtype], made.input): made for made in results}
     place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, seconds + SLACK)
     with place as tasks:
         for _, outcome in tasks.map(repair, [Task((tuple(cases), ended, seconds))]):
             return Repairs(op, (), f"the search was lost: {outcome.cause}") if isinstance(outcome, Lost) else outcome
-    return Repairs(op, (), "the search was not begun")
+    return Repairs(op, (), "the search was not started")

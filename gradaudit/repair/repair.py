@@ -91,7 +91,7 @@ def repair(
 
     wrong = [case for case in cases if case.expect.verdict == "pass" and _is_wrong(case, ended)]
     if not wrong:
-        return told((), "nothing is wrong, so there is nothing to mend")
+        return told((), "nothing is wrong, so there is nothing to repair")
     with ExitStack() as stack, np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # edits make code that Python has doubts about
         wrong = sorted(wrong, key=_unfitness)
@@ -194,7 +194,7 @@ def _concluded(
             confirmed.append(held)
     confirmed = _sturdiest_first(confirmed, made)
     if not confirmed:
-        how = "in the time that there was" if budget.over else "of all that were tried"
+        how = "in the time allowed" if budget.over else "of those tried"
         return (), f"no edit {how} makes the gradient right ({budget.tried:,} were tried)"
     return tuple(_graded(confirmed, made)), ""
 

@@ -104,14 +104,14 @@ def _missing(coverage: Coverage) -> Iterator[str]:
 
 def _stale(coverage: Coverage) -> Iterator[str]:
     if coverage.stale:
-        yield from ("## Stale", "", "What was audited last is not what is there now.", "")
+        yield from ("## Stale", "", "The code or the spec has changed since the last audit.", "")
         rows = [[code(op.op), code(op.location), escaped("; ".join(op.stale))] for op in coverage.stale]
         yield from (*table(["Op", "Spec", "Why"], rows), "")
 
 
 def _skipped(coverage: Coverage) -> Iterator[str]:
     if coverage.skipped:
-        yield from ("## Skipped", "", "What these need is not installed where this page was written.", "")
+        yield from ("## Skipped", "", "These need a package that was not installed when this page was written.", "")
         rows = [[code(op.op), code(op.location), escaped(str(op.needs))] for op in coverage.skipped]
         yield from (*table(["Op", "Spec", "Needs"], rows), "")
 

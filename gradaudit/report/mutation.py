@@ -60,7 +60,7 @@ def _survivor(op: OpMutation, mutant: Mutant, trial: Trial) -> Text:
     if trial.case:
         nearest = f"nearest: {trial.case}, where the largest error is {numbers.short(trial.ratio)} of the tolerance"
         if trial.ratio > 1:
-            nearest += ", which a kink allows, or what forward's own precision leaves undecided"
+            nearest += ", within what a kink or forward's precision allows"
         text.append("\n  ").append(visible(nearest), style="not bold")
     return text
 
@@ -69,7 +69,7 @@ def _remarks(mutation: Mutation) -> Iterator[Text]:
     for op in mutation.ops:
         if op.unexpected:
             count = numbers.counted(len(op.unexpected), "case")
-            said = f"{op.op}: {count} not as the spec expects even without a fault, first {op.unexpected[0]}"
+            said = f"{op.op}: {count} not as the spec expects, even without a fault; the first is {op.unexpected[0]}"
             yield Text(visible(said), style="yellow")
     for name, reason in mutation.failing:
         yield Text(visible(f"{name} was not mutated: it fails by itself. {reason}"), style="yellow")

@@ -97,7 +97,7 @@ def _map(heat: HeatMap) -> str:
 
 def _scale(heat: HeatMap) -> str:
     """Return a row of boxes, each with how many times the tolerance an error of its colour is."""
-    blank = "right" if heat.complete else "right, or not looked at"
+    blank = "right" if heat.complete else "right, or not tested"
     steps = [(_shade(10.0**k), f"{10**k:,}") for k in range(int(DARKEST) + 1)]
     boxes = [
         f'<span style="background:{colour};border:1px solid #888">&#160;&#160;&#160;</span> {word}'

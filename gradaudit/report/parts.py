@@ -85,7 +85,7 @@ def read_part(path: Path) -> Part:
     try:
         content = path.read_bytes() if path.is_file() else b""
         if not path.is_file():
-            raise PartError(f"{path}: expected a store or a JSON report, found no file")
+            raise PartError(f"{path}: there is no such file; expected a store or a JSON report")
         return _from_store(path) if content.startswith(SQLITE) else _from_json(path, content)
     except OSError as error:
         raise PartError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -116,7 +116,7 @@ def _from_store(path: Path) -> Part:
                 raise PartError(f"{path} holds no run")
             results = whole_results_of_run(connection, found[-1].id)
             if len(results) < found[-1].results:
-                raise PartError(f"{path}: the results of its last run are not kept whole")
+                raise PartError(f"{path}: the results of its last run are incomplete")
     except (StoreError, UnreadableError) as error:
         raise PartError(f"{path}: {error}") from None
     return Part(path, _cases(results), found[-1].circumstances.planned)

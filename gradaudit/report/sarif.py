@@ -28,7 +28,7 @@ MAX_ROWS = 5
 OTHERS = {
     UNEXPLAINED: ("gradient-mismatch", "the gradient is wrong, and no simple cause was found"),
     str(Verdict.FAIL): ("gradient-mismatch", "the gradient is wrong"),
-    str(Verdict.ERROR): ("op-error", "the op raised, crashed, hung or gave no usable gradient"),
+    str(Verdict.ERROR): ("op-error", "the op raised, crashed, hung, or returned no usable gradient"),
     str(Verdict.INCONCLUSIVE): ("inconclusive", "the gradient could not be decided"),
     UNEXPECTED_PASS: ("expected-failure-gone", "a gradient passes that its spec expects to fail"),
 }

@@ -154,13 +154,13 @@ def written(function: Any) -> Written:
     file = Path(plain.__code__.co_filename)
     tree = read_tree(file) if file.is_file() else f"{file} is not there"
     if isinstance(tree, str):
-        raise NoSourceError(f"its source is not to be had: {tree}")
+        raise NoSourceError(f"its source is not available: {tree}")
     text = SourceText(decoded(file.read_bytes()))
     functions = [node for node in ast.walk(ast.parse(text.text)) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
     for node in functions:
         if _is_of(node, plain.__code__) and _is_in(_whole(text, file), plain.__code__):
             return Written(plain, file, text, node)
-    raise NoSourceError(f"{file} does not say any more what was imported from it")
+    raise NoSourceError(f"{file} has changed since it was imported")
 
 
 def _whole(text: SourceText, file: Path) -> CodeType:

@@ -57,7 +57,7 @@ def _trouble(name: str, modules: Modules, allow: Sequence[str], known: Set[str] 
         return f"'{name}' is not allowed: {expected}"
     defined = modules.locate(name)
     if defined is None:
-        return f"'{name}' is not allowed: where it is defined is not to be seen; {expected} in Python source"
+        return f"'{name}' is not allowed: its definition was not found; {expected} in Python source"
     if not _is_below(defined.module.name, allow):
         return f"'{name}' is not allowed: it is defined in {defined.module.name}; {expected}"
     if not _is_function(defined, modules, allow, known):

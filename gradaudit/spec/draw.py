@@ -224,7 +224,7 @@ def _normal(made: Input, rng: np.random.Generator) -> Floats:
         open_places = ~_inside(segments, drawn)[1]
         if not open_places.any():
             return drawn
-    raise UndrawableError(f"input {made.name}: the avoided points leave almost nothing of the normal distribution")
+    raise UndrawableError(f"input {made.name}: the avoided points exclude almost all of the normal distribution")
 
 
 def _integers(made: Input, rng: np.random.Generator) -> Floats:

@@ -161,7 +161,7 @@ def _check_values(path: KeyPath, model: InputModel, dtype: str) -> None:
     _check_inside_dtype((*path, "values"), values if is_floating(dtype) else [int(v) for v in values], dtype)
     for key in DRAWING_KEYS[1:]:
         if getattr(model, key) is not None:
-            raise InvalidCaseError((*path, key), "found beside 'values', which leave nothing to draw", key=True)
+            raise InvalidCaseError((*path, key), "found beside 'values', which leave no values to draw", key=True)
 
 
 def check_upstream(upstream: Any, dtype: str) -> None:
@@ -188,7 +188,7 @@ def _range(path: KeyPath, model: InputModel, dtype: str) -> tuple[float, float] 
     lo, hi = model.range
     _check_inside_dtype(path, [lo, hi], dtype)
     if math.isinf(hi - lo):
-        raise InvalidCaseError(path, f"found [{lo:g}, {hi:g}], whose width no dtype can hold")
+        raise InvalidCaseError(path, f"found [{lo:g}, {hi:g}], whose width overflows every dtype")
     if kind == "integers":
         if not (lo.is_integer() and hi.is_integer()):
             raise InvalidCaseError(path, f"found [{lo:g}, {hi:g}]; integers need whole bounds")
@@ -272,8 +272,8 @@ def _check_room(path: KeyPath, made: Input) -> None:
     lo, hi = made.range or (-1.0, 1.0)
     if available < 0:
         if made.avoid:
-            raise InvalidCaseError((*path, "avoid"), "nothing of the range is left outside the avoided points")
-        raise InvalidCaseError((*path, "range"), f"found [{lo:g}, {hi:g}], which no number of {made.dtype} lies in")
+            raise InvalidCaseError((*path, "avoid"), "the avoided points exclude the whole range")
+        raise InvalidCaseError((*path, "range"), f"found [{lo:g}, {hi:g}], which contains no {made.dtype} number")
     gap = rounded_gap(made)
     if gap * (count - 1) > available:
         needed = f"{count} elements of {made.dtype} {made.gap:g} apart need a width of {gap * (count - 1):.3g}"

@@ -150,7 +150,7 @@ def _text_of(file: Path) -> str | Problem:
     try:
         found = file.stat()
         if not stat.S_ISREG(found.st_mode):  # a pipe or a device, which may never end
-            return Problem(start, "is no regular file: expected a file of text")
+            return Problem(start, "is not a regular file; expected a text file")
         if found.st_size > LARGEST:
             return Problem(start, f"has {found.st_size:,} bytes: expected a spec of at most {LARGEST:,}")
         return file.read_bytes().decode("utf-8-sig")

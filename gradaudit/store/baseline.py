@@ -87,7 +87,7 @@ def read_baseline(path: Path) -> Baseline:
         raise BaselineError(f"{path}:{error.lineno}:{error.colno}: is not valid JSON: {error.msg}") from None
     except (KeyError, TypeError, ValueError) as error:
         said = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise BaselineError(f"{path} holds no known failures: {said}; --update-baseline writes it anew") from None
+        raise BaselineError(f"{path} holds no known failures: {said}; --update-baseline rewrites it") from None
     return Baseline({entry.subject: entry for entry in known})
 
 

@@ -61,9 +61,7 @@ def compare_runs(before: Run, earlier: Sequence[Record], after: Run, later: Sequ
         slower=slower,
         same=sum(change.subject not in changed for change in both),
         unknown=tuple(
-            filter(
-                None, (_unknown(before, "nothing that passes is called new"), _unknown(after, "nothing is called gone"))
-            )
+            filter(None, (_unknown(before, "no pass is reported as new"), _unknown(after, "none is reported as gone")))
         ),
     )
 

@@ -122,7 +122,7 @@ def open_to_write(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store, making it where there is none and migrating it where it is older.
 
     Raises:
-        StoreError: where the file is no store, is damaged, is of a newer gradaudit, or cannot be written.
+        StoreError: where the file is no store, is damaged, is written by a newer gradaudit, or cannot be written.
 
     """
     with _named(path):
@@ -141,7 +141,7 @@ def open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store that exists; an older one is brought up to date first.
 
     Raises:
-        StoreError: where there is no file, or it is no store, is damaged or is of a newer gradaudit.
+        StoreError: where there is no file, or it is no store, is damaged or is written by a newer gradaudit.
 
     """
     if not path.exists():
@@ -203,9 +203,9 @@ def _version(connection: sqlite3.Connection, path: Path, *, may_be_new: bool) ->
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     connection.execute("COMMIT")
     if mark != APPLICATION_ID and not (may_be_new and mark == version == tables == 0):
-        raise StoreError(f"{path} is not a store of gradaudit; it was left as it is")
+        raise StoreError(f"{path} is not a store of gradaudit; it was left unchanged")
     if version > VERSION:
-        raise StoreError(f"{path} is of a newer gradaudit: schema {version}, and this one knows {VERSION}")
+        raise StoreError(f"{path} is written by a newer gradaudit: schema {version}, and this one knows {VERSION}")
     return int(version)
 
 
@@ -214,7 +214,7 @@ def _refuse_damaged(connection: sqlite3.Connection, path: Path) -> None:
         return
     (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if said != "ok":
-        raise StoreError(f"{path} is damaged ({str(said).splitlines()[-1]}); it was left as it is")
+        raise StoreError(f"{path} is damaged ({str(said).splitlines()[-1]}); it was left unchanged")
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -98,7 +98,7 @@ class Child:
 
     def end(self) -> None:
         """Let the process go; without this call it goes with this object."""
-        self._trouble = self._trouble or "the process was told to exit"
+        self._trouble = self._trouble or "the process was asked to exit"
         self._finalizer()
 
     def _lose(self, trouble: str) -> NoReturn:
@@ -111,7 +111,7 @@ class Child:
         _kill(self._process)
         self._hear_out()
         lines = self._said.decode("utf-8", errors="replace").strip().splitlines()[-SHOWN_LINES:]
-        self._trouble = trouble + ("\n  it wrote last to stderr:" if lines else "")
+        self._trouble = trouble + ("\n  its last lines on stderr:" if lines else "")
         self._trouble += "".join(f"\n    {line}" for line in lines)
         raise LostOpError(self._trouble)
 

@@ -117,7 +117,7 @@ def _text(say: Callable[[], str]) -> str:
     try:
         return shortened(say())
     except (Exception, SystemExit) as trouble:
-        return f"(what it says cannot be had: {shortened(type(trouble).__name__)})"
+        return f"(its text is not available: {shortened(type(trouble).__name__)})"
 
 
 def shortened(text: str, most: int = MOST_TEXT) -> str:

@@ -67,7 +67,7 @@ def _taken(owner: Any, step: Step, place: str) -> Any:
         return owner[key] if index else getattr(owner, str(key))
     except (AttributeError, KeyError, IndexError, TypeError):
         known = _known(owner, index=index)
-        has = f"it has {', '.join(known)}" if known else "it has nothing"
+        has = f"it has {', '.join(known)}" if known else "it has none"
         raise OpError(f"{place}: {type(owner).__name__} has no '{key}'{nearest(str(key), known)}; {has}") from None
 
 

@@ -49,7 +49,7 @@ def _args(description: Mapping[str, str], case: Case) -> tuple[str, ...] | None:
     for word in args or ():
         if word not in names and not re.fullmatch(r"(upstream|output)(\[\d+\])?", word):
             known = nearest(word, names) or f"; expected upstream, output, output[k] or an input ({', '.join(names)})"
-            raise OpError(f"the process names '{word}' among backward's args, which is nothing that there is{known}")
+            raise OpError(f"the process names '{word}' among backward's args, which does not exist{known}")
     return args
 
 

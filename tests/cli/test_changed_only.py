@@ -156,4 +156,4 @@ def test_before_the_first_commit_everything_is_audited(gradaudit: Command, proje
     write_project(project, spec("right"))
     git(project, "init", "-q")
     ended = gradaudit("run", "--changed", "-q")
-    assert (ended.exit_code, ended.stderr) == (0, "1 of 1 ops differ from what was committed: nothing was yet\n")
+    assert (ended.exit_code, ended.stderr) == (0, "1 of 1 ops differ from the last commit: there is none yet\n")

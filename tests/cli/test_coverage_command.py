@@ -226,7 +226,7 @@ class TestOpsOfAMissingFramework:
         (powers / "specs" / "square.yaml").write_text(yaml.safe_dump(square_spec(target={"jax": "powers:square"})))
         left = gradaudit("coverage")
         assert left.exit_code == 0
-        assert "reports/coverage.md is left as it is: it tells of 1 op that cannot be audited here" in left.stderr
+        assert "reports/coverage.md is left unchanged: it lists 1 op that cannot be audited here" in left.stderr
         assert page.read_text() == told
         assert gradaudit("coverage", "--output", "here.md").stderr == ""
         assert "| **skipped** |" in (powers / "here.md").read_text()

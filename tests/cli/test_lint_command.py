@@ -26,8 +26,7 @@ def test_a_violation_is_told_with_place_rule_reason_and_fix(gradaudit: Command, 
     assert ended.exit_code == 1
     first, fix, last = ended.stdout.splitlines()
     assert (
-        first
-        == "flat.py:2:12: detached-reshape: the values of x are arranged anew off the tape: no gradient flows back"
+        first == "flat.py:2:12: detached-reshape: the values of x are rearranged off the tape: no gradient flows back"
     )
     assert fix.startswith("  fix: ")
     assert last == "1 violation in 1 file: 1 detached-reshape"

@@ -45,8 +45,8 @@ def test_a_json_report_is_written_as_a_page_and_no_browser_is_opened(gradaudit, 
 
 def test_what_is_no_run_is_said(gradaudit, project, opened: list[str]) -> None:
     found = gradaudit("open")
-    assert (found.exit_code, found.stderr) == (2, "no run is recorded here yet: gradaudit run records one\n")
-    assert "found no file" in gradaudit("open", "gone.json").stderr
+    assert (found.exit_code, found.stderr) == (2, "no run is recorded here yet; gradaudit run records one\n")
+    assert "there is no such file" in gradaudit("open", "gone.json").stderr
     Path("odd.json").write_text("[]")
     found = gradaudit("open", "odd.json", "--html", "page.html")
     assert found.exit_code == 2

@@ -90,7 +90,7 @@ def test_explain_audits_with_its_tolerances(gradaudit, project) -> None:
     (project / "pyproject.toml").write_text("[tool.gradaudit.tolerance]\nfloat64 = {rtol = 3e-6}\n")
     found = gradaudit("explain", "right", "-j", "0", "--all")
     assert found.exit_code == 0
-    assert "rtol=3e-6, atol=1e-9: given in the spec or the project" in " ".join(found.stdout.split())
+    assert "rtol=3e-6, atol=1e-9: from the spec or the project" in " ".join(found.stdout.split())
 
 
 def test_a_file_with_nothing_for_us(gradaudit, project) -> None:

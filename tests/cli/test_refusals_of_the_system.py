@@ -31,7 +31,7 @@ def test_a_full_disk_behind_standard_output(settled: Path) -> None:
         found = subprocess.run(
             command("run", "-j", "0", "--no-store"), stdout=full, stderr=subprocess.PIPE, text=True, env=environment()
         )
-    assert (found.returncode, found.stderr) == (3, "gradaudit could not go on: No space left on device\n")
+    assert (found.returncode, found.stderr) == (3, "gradaudit had to stop: No space left on device\n")
 
 
 @pytest.mark.parametrize("arguments", [["run", "-j", "0"], ["coverage"]])
@@ -41,7 +41,7 @@ def test_a_current_folder_that_is_gone(project: Path, arguments: list[str]) -> N
     found = subprocess.run(
         ["sh", "-c", script, "sh", *command(*arguments)], capture_output=True, text=True, env=environment()
     )
-    assert (found.returncode, found.stderr) == (3, "gradaudit could not go on: the current folder has been deleted\n")
+    assert (found.returncode, found.stderr) == (3, "gradaudit had to stop: the current folder has been deleted\n")
 
 
 @pytest.mark.parametrize("setting", ['specs = ["a\\u0000b"]', 'store = "a\\u0000b"', 'sources = ["\\u0000"]'])

@@ -115,8 +115,8 @@ def test_stale_audits_what_has_changed_or_failed(gradaudit: Command, slow_projec
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--resume", "--stale"], "--resume tells of everything, --stale only of what has changed"),
-        (["--resume", "--no-store"], "--resume needs what was recorded; found --no-store"),
+        (["--resume", "--stale"], "--resume reports everything, --stale only what has changed"),
+        (["--resume", "--no-store"], "--resume needs recorded results; found --no-store"),
         (["--stale", "--depth"], "--depth needs every case to be audited; found --stale"),
     ],
 )

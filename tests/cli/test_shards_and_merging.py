@@ -59,20 +59,20 @@ def test_what_is_missing_or_there_twice_is_named(gradaudit: Command, various: Pa
     assert found.exit_code == 1
     missing, twice = found.stderr.splitlines()
     assert missing == "1 case is missing: specs/raises::default[float64]"
-    assert twice.startswith("3 cases are there twice; the last one counts: specs/right::default[")
+    assert twice.startswith("3 cases are present twice; the last one counts: specs/right::default[")
 
 
 def test_a_whole_run_is_merged_with_itself(gradaudit: Command, various: Path) -> None:
     gradaudit("run", "-q", "-k", "right", "--json", "a.json", "--no-store")
     found = gradaudit("merge", "a.json", "a.json")
     assert found.exit_code == 0
-    assert "3 cases are there twice" in found.stderr
+    assert "3 cases are present twice" in found.stderr
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "expected a store or a JSON report, found no file"),
+        (None, "there is no such file; expected a store or a JSON report"),
         (b"", "expected a store or a JSON report of a run"),
         (b"[1]", "expected a store or a JSON report of a run"),
         (b'{"results": [{"op": 1}], "summary": {}}', "expected a store or a JSON report of a run"),

@@ -49,4 +49,4 @@ def test_without_a_store_there_is_nothing_to_go_by(gradaudit, project) -> None:
     write_project(project, spec("right"))
     told = gradaudit("run", "--watch", "--no-store")
     assert (told.exit_code, told.stdout) == (2, "")
-    assert "found --no-store beside it" in told.stderr
+    assert "needs recorded results; found --no-store" in told.stderr

@@ -99,7 +99,7 @@ def test_a_scheduler_that_is_lost_ends_the_run_with_what_there_is(tmp_path: Path
             master.kill()
             _, said = process.communicate(timeout=60)
     assert process.returncode == 3
-    assert said == f"gradaudit could not go on: the scheduler at {at} is gone\n"
+    assert said == f"gradaudit had to stop: the scheduler at {at} is gone\n"
     results = json.loads((tmp_path / "out.json").read_text())["results"]
     assert 0 < len(results) == recorded(tmp_path / "store.db") < 40
 
@@ -133,4 +133,4 @@ def test_an_address_without_a_scheduler_ends_in_words(tmp_path: Path, document, 
     command = [sys.executable, "-m", "gradaudit", "run", str(folder), "--no-store", "-q", "--dask", "nonsense://x"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert found.returncode == 3
-    assert found.stderr.startswith("gradaudit could not go on: there is no scheduler at nonsense://x: ")
+    assert found.stderr.startswith("gradaudit had to stop: there is no scheduler at nonsense://x: ")

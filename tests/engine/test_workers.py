@@ -202,7 +202,7 @@ def test_no_process_that_begins_gives_up_in_words(monkeypatch) -> None:
     monkeypatch.setattr(forked.sys, "executable", "/bin/false")
     monkeypatch.setattr(forked, "_templates", [])
     with workers(1, timeout=10) as tasks:
-        assert mapped(tasks, pow, (2, 3), (2, 4)) == [Lost("found no worker process that stays alive")] * 2
+        assert mapped(tasks, pow, (2, 3), (2, 4)) == [Lost("no worker process stays alive")] * 2
     while forked._templates:
         forked._templates.pop().close()
 

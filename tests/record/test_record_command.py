@@ -40,7 +40,7 @@ def test_what_a_failing_script_did_before_is_used(folder: Path) -> None:
     (folder / "train.py").write_text(SQUARE + CALL + "raise ValueError('no more data')\n")
     ran = record("train.py")
     assert ran.exit_code == 1
-    assert "the script ended with exit status 1; what was seen by then is used" in ran.output
+    assert "the script ended with exit status 1; the calls recorded until then are used" in ran.output
     assert len(cases(folder)["square"]) == 2
 
 
@@ -57,7 +57,7 @@ def test_what_was_not_called_or_does_not_run_again_is_told_and_not_written(folde
     ran = record("train.py")
     assert ran.exit_code == 1
     assert "not called: idle_backward (train.py:8)" in ran.output
-    assert "flux_backward: forward is given mesh, an object of type Mesh, for which a spec has no words" in ran.output
+    assert "flux_backward: forward is given mesh, an object of type Mesh, which a spec cannot express" in ran.output
     assert sorted(file.name for file in (folder / "specs" / "train").iterdir()) == ["square.npz", "square.yaml"]
 
 
@@ -88,7 +88,7 @@ def test_a_script_without_backward_passes_is_told_of(folder: Path) -> None:
     (folder / "train.py").write_text("print('nothing')\n")
     ran = record("train.py")
     assert ran.exit_code == 2
-    assert "no backward pass was found in what the script imported" in ran.output
+    assert "no backward pass was found in the modules that the script imported" in ran.output
 
 
 def test_a_function_that_is_called_a_million_times_is_no_longer_looked_at(folder: Path) -> None:

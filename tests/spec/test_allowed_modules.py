@@ -83,8 +83,8 @@ def test_what_is_defined_in_an_allowed_module_may_be_named(package: Path, name: 
         ("forward: os:system", "'os:system' is not allowed: expected a function of package"),
         ("torch: subprocess:run", "'subprocess:run' is not allowed"),
         ("forward: package.ops:dedent", "'package.ops:dedent' is not allowed: it is defined in textwrap"),
-        ("forward: package.ops:system", "'package.ops:system' is not allowed: where it is defined is not to be seen"),
-        ("forward: package.ops:os.system", "'package.ops:os.system' is not allowed: where it is defined"),
+        ("forward: package.ops:system", "'package.ops:system' is not allowed: its definition was not found"),
+        ("forward: package.ops:os.system", "'package.ops:os.system' is not allowed: its definition was not found"),
         ("forward: package.ops:renamed", "package.ops defines no function of that name"),
         ("forward: package.ops:made", "package.ops defines no function of that name"),
         ("forward: package.ops:circle", "package.ops defines no function of that name"),
@@ -92,7 +92,7 @@ def test_what_is_defined_in_an_allowed_module_may_be_named(package: Path, name: 
         ("forward: package.ops:Layer.inherited", "package.ops defines no function of that name"),
         ("forward: package.ops:Layer.apply", "package.ops defines no function of that name"),
         ("forward: package.ops:square.__class__", "package.ops defines no function of that name"),
-        ("forward: package.absent:square", "where it is defined is not to be seen"),
+        ("forward: package.absent:square", "its definition was not found"),
         ("forward: packages.ops:square", "'packages.ops:square' is not allowed"),
         ("process: {command: [sh, -c, id], op: op}", "target: found one that starts a process"),
     ],
@@ -109,7 +109,7 @@ def test_what_is_not_is_refused_by_its_line(package: Path, target: str, said: st
 
 def test_a_module_beside_the_spec_does_not_pass_for_an_allowed_one(package: Path) -> None:
     (package / "specs" / "other.py").write_text("def square(x):\n    return x\n")
-    with pytest.raises(SpecError, match="where it is defined is not to be seen"):
+    with pytest.raises(SpecError, match="its definition was not found"):
         loaded(package, "{forward: 'other:square', backward: 'other:square'}", "other")
 
 

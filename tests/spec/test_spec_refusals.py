@@ -359,15 +359,15 @@ IMPOSSIBLE = {
     "a margin without points": (spec("x: {shape: [3], ▸avoid: {margin: 1}}"), "expected both points and margin"),
     "avoided points that leave nothing": (
         spec("x: {shape: [3], range: [-1, 1], avoid: ▸{points: [-0.6, 0.6], margin: 0.7}}"),
-        "nothing of the range is left",
+        "the avoided points exclude the whole range",
     ),
     "avoided points that leave no float16": (
         spec("x: {shape: [3], range: [0.0001, 1.00001], avoid: ▸{points: [0.5], margin: 0.50001}}", "dtype: float16"),
-        "nothing of the range is left",
+        "the avoided points exclude the whole range",
     ),
     "a range that holds no float32": (
         spec("x: {shape: [3], range: ▸[0.1, 0.1]}", "dtype: float32"),
-        "which no number of float32 lies in",
+        "which contains no float32 number",
     ),
     "a range too wide for its width": (spec("x: {shape: [3], range: ▸[-1.7e308, 1.7e308]}"), "whose width"),
     "an impossible gap": (

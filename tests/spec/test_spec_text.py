@@ -414,8 +414,8 @@ def test_a_pipe_or_an_endless_device_among_specs_is_refused(tmp_path: Path) -> N
         load_specs([tmp_path])
     said = {problem.location.file.name: problem.message for problem in raised.value.problems}
     assert said == {
-        "pipe.yaml": "is no regular file: expected a file of text",
-        "zero.yaml": "is no regular file: expected a file of text",
+        "pipe.yaml": "is not a regular file; expected a text file",
+        "zero.yaml": "is not a regular file; expected a text file",
         "gone.yaml": "cannot be read: No such file or directory",
     }
 

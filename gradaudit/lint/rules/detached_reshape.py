@@ -13,7 +13,7 @@ from gradaudit.lint.value import How
 def _check(source: SourceFile) -> Iterator[Breach]:
     for new, _ in detached(source):
         if new.how is How.RESHAPED:
-            why = f"the values of {listed(new.sources)} are arranged anew off the tape: no gradient flows back"
+            why = f"the values of {listed(new.sources)} are rearranged off the tape: no gradient flows back"
             yield Breach(new.call, why, "use the tensor's own method: x.reshape(...), x.transpose(...)")
 
 

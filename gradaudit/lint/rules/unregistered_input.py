@@ -100,4 +100,4 @@ def _is_tensor(argument: ast.arg, owner: ast.ClassDef, attributes: tuple[str, ..
     return not LOSS.search(owner.name) and reads_array(owner, name, attributes)
 
 
-RULE = Rule("unregistered-input", "a backward is not told of an input that forward uses", _check)
+RULE = Rule("unregistered-input", "an input that forward uses is not passed to backward", _check)

@@ -25,7 +25,8 @@ def hold_stopped(subject: FlowSubject) -> None:
         for pattern in getattr(subject.case.target, key, ()):
             if not any(fnmatchcase(name, pattern) for name in subject.names):
                 known = ", ".join(subject.names[:8])
-                raise OpError(f"{key}: '{pattern}' is no parameter{nearest(pattern, subject.names)}; there are {known}")
+                hint = nearest(pattern, subject.names)
+                raise OpError(f"{key}: '{pattern}' is not a parameter{hint}; there are {known}")
     names = _stopped(subject, subject.names)
     if names:
         values, cuts = subject.recorded.values, subject.way(*names).cuts

@@ -128,7 +128,7 @@ def _repair(repairs: Repairs) -> Iterator[Block]:
 def _next(explanation: Explanation, wrong: Sequence[Study]) -> Iterator[tuple[str, str]]:
     failing = any(study.result.verdict is Verdict.FAIL and not study.result.expected for study in wrong)
     failing &= level_of(explanation.cases[0].target) is Level.UNIT  # the step of a model that is wrong is named
-    mending = "--fix searches for the edit that mends it, " if failing and explanation.repairs is None else ""
+    mending = "--fix searches for a repair, " if failing and explanation.repairs is None else ""
     yield "more", f"{mending}--all shows everything"
 
 

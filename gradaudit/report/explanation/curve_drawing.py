@@ -122,7 +122,7 @@ def _ticks(grid: _Grid, steps: tuple[float, float]) -> str:
 
 def _legend(curve: StepCurve, glyphs: Glyphs) -> Iterable[str]:
     yield f"across: step  {glyphs.rounding} rounding rules  {glyphs.truncation} truncation rules"
-    yield f"{glyphs.noise} noise floor: what forward's rounding may add at that step"
+    yield f"{glyphs.noise} noise floor: the error from forward's roundoff at that step"
     yield (
         f"{glyphs.chosen} step chosen: {step_in_words(curve.chosen_step)}  "
         f"{glyphs.tolerance} tolerance: {curve.tolerance:.1e}"

@@ -56,7 +56,7 @@ def _legend(heat: HeatMap, glyphs: Glyphs) -> list[str]:
     parts += [f"{shades[0]} below 10", f"{shades[1]} below 100", f"{shades[2]} below 1e4", f"{shades[3]} more"]
     lines = ["  ".join(parts) + "  (difference/tolerance)"]
     if not heat.complete:
-        lines.append("blank: right, or not looked at")
+        lines.append("blank: right, or not tested")
     if heat.block != (1, 1):
         lines.append(f"a character is the worst of {heat.block[0]} x {heat.block[1]} elements")
     return lines

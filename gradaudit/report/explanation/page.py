@@ -80,9 +80,9 @@ def _audited(explanation: Explanation) -> Iterator[Block]:
 
 def _tolerance(made: ToleranceInForce) -> str:
     where = {
-        "spec": "given in the spec or the project",
+        "spec": "from the spec or the project",
         "default": "the dtype's default",
-        "native": "what forward's own dtype can decide, since it does not compute in float64",
+        "native": "as tight as forward's own dtype allows, since it does not compute in float64",
     }[made.origin]
     reason = f" ({made.reason})" if made.reason else ""
     allowed = f"rtol={numbers.short(made.rtol)}, atol={numbers.short(made.atol)}"
@@ -108,7 +108,7 @@ def _verdicts(explanation: Explanation) -> Iterator[Block]:
         none = any(math.isinf(result.resolution) for result in explanation.results)
         yield Prose(
             "Resolution: the smallest relative error at an index that would surely have been reported"
-            + ("; none where not every index could be decided, or was looked at." if none else ".")
+            + ("; none if some index was not tested or not decided." if none else ".")
         )
     searched = [result.miss_probability for result in explanation.results if result.method == "search"]
     if searched and 0.0 < max(searched) < 1.0:

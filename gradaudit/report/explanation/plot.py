@@ -151,7 +151,7 @@ def _draw_map(axes: Axes, heat: HeatMap) -> None:
         axes.add_patch(Rectangle((-0.5, -0.5), columns, rows, fill=False, hatch="////", edgecolor=HATCH, zorder=0))
         right = Patch(facecolor="white", edgecolor=HATCH, hatch="////", label="0 to 1: right")
     else:
-        right = Patch(facecolor="white", edgecolor=HATCH, label="right, or not looked at")
+        right = Patch(facecolor="white", edgecolor=HATCH, label="right, or not tested")
     axes.legend(
         handles=[right, *keys],
         title="difference / tolerance",

@@ -170,9 +170,9 @@ def _said(tally: Tally) -> str:
     if tally.finished:
         said += f", {numbers.seconds(tally.finished.seconds)}"
     if tally.skipped:
-        said += f"; {numbers.counted(tally.skipped, 'case')} skipped, as what they need is not installed"
+        said += f"; {numbers.counted(tally.skipped, 'case')} skipped, because a package they need is not installed"
     if tally.finished and tally.finished.interrupted:
-        said += "; interrupted: the cases that were left are not here"
+        said += "; interrupted: the remaining cases are missing"
     return said
 
 

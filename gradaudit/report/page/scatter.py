@@ -82,4 +82,4 @@ def _notes(result: Result, shown: int, infinite: int) -> Iterator[str]:
     if (total := max(len(result.mismatches), result.wrong)) > shown:
         yield f"the worst {shown:,} of {total:,}"
     if infinite:
-        yield f"{numbers.counted(infinite, 'index', 'indices')} with a number that is not finite left out"
+        yield f"{numbers.counted(infinite, 'index', 'indices')} with values that are not finite left out"
