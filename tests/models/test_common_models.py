@@ -76,6 +76,28 @@ def test_a_right_model_is_left_in_peace_for_a_few_runs(tmp_path: Path, style: st
     assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 60
 
 
+@pytest.mark.parametrize(
+    ("layers", "width", "gain", "dtype"),
+    [
+        (14, 64, 1.0, "float64"),
+        (14, 64, 1.0, "float32"),
+        (14, 64, 2.0, "float64"),
+        (14, 64, 3.0, "float64"),
+        (8, 256, 1.0, "float64"),
+    ],
+)
+def test_the_deepest_right_models_take_a_bounded_number_of_runs(
+    tmp_path: Path, layers: int, width: int, gain: float, dtype: str
+) -> None:
+    inputs = {"x": {"shape": [4, width], "differentiable": False}}
+    named = {"model": "torch_models:deep", "loss": "torch_models:squared", "tape": "torch", "dtype": dtype}
+    params = {"layers": layers, "width": width, "gain": gain}
+    made = audit(tmp_path, **named, params=params, inputs=inputs, targets={"wanted": {"shape": [4, 2]}})
+    assert len(made.results) == 2 * layers + 2
+    assert {result.verdict for result in made.results} == {Verdict.PASS}, said(made)
+    assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 60
+
+
 @pytest.mark.parametrize("faults", FAULTS)
 @pytest.mark.parametrize("style", STYLES)
 def test_every_fault_is_named_at_its_line_and_no_other_line_is(tmp_path: Path, style: str, faults: str) -> None:

@@ -70,3 +70,17 @@ def build(kind: str) -> Any:
 
 def loss(output: Any) -> Any:
     return (output**2).mean() + 0.1 * output.sum()
+
+
+def deep(layers: int, width: int, gain: float) -> Any:
+    torch.manual_seed(0)
+    parts: list[Any] = []
+    for _ in range(layers):
+        parts += [torch.nn.Linear(width, width), torch.nn.GELU()]
+        with torch.no_grad():
+            parts[-2].weight.mul_(gain)
+    return torch.nn.Sequential(*parts, torch.nn.Linear(width, 2))
+
+
+def squared(output: Any, wanted: Any) -> Any:
+    return ((output - wanted) ** 2).mean()
