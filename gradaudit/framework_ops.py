@@ -56,7 +56,10 @@ def jax_op(
     """Return the op of a JAX function, with whatever ``custom_vjp``, ``custom_jvp`` or ``jit`` inside.
 
     Args:
-        function: called with the inputs by position and the params by keyword; compiled unless it looks at values.
+        function: called with the inputs by position and the params by keyword; compiled unless it looks at values. A
+            model may be given as a module that is a tree of its parameters, or by a function that needs no arguments
+            and returns one, or a pair of a function and the tree that it takes first. Parameters are inputs by their
+            paths, as for ``torch_op``.
         outputs: positions of the outputs that count, as leaves of the tree that it returns; default: all floating ones.
         mode: ``reverse``, ``forward``, ``batched`` or ``second``, as for ``torch_op``.
         name: what reports call the op; default: the function's own name.

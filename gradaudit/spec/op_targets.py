@@ -222,7 +222,7 @@ class HeldTarget:
 Framework = Literal["torch", "jax", "autograd", "tinygrad"]
 Mode = Literal["reverse", "forward", "second", "batched"]
 
-WITH_MODULES: frozenset[Framework] = frozenset({"torch"})
+WITH_MODULES: frozenset[Framework] = frozenset({"torch", "jax"})
 """The frameworks whose targets may be modules, which bring their parameters along as inputs."""
 
 

@@ -7,6 +7,7 @@ copied at every call. Backward calls forward anew, so that no state of an earlie
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -38,6 +39,19 @@ def split_upstream(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[int, 
 
 class UnusableError(Exception):
     """What a function of a framework takes or gives cannot be audited; the message says what was found."""
+
+
+def needs_nothing(function: Any) -> bool:
+    """Whether a function needs no arguments, and takes none in any number: it makes what is meant."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a function in C
+        return False
+    taken = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return not any(
+        one.kind is inspect.Parameter.VAR_POSITIONAL or (one.kind in taken and one.default is one.empty)
+        for one in parameters
+    )
 
 
 class Differentiable(Protocol):

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -24,6 +23,7 @@ from gradaudit.numerics.arrays import LARGE
 from gradaudit.spec.dtypes import has_derivatives
 from gradaudit.spec.op_targets import Mode
 from gradaudit.targets.framework_op import FrameworkOp
+from gradaudit.targets.jax_models import model_of
 from gradaudit.targets.jax_modes import PULLS, Pull, backward_of
 from gradaudit.targets.jax_traces import UNTRACEABLE, kept_or_anew
 
@@ -52,7 +52,9 @@ def jax_op(
     """Return the op of a function on JAX arrays.
 
     Args:
-        function: called with the inputs by position; it may return any tree of arrays.
+        function: called with the inputs by position; it may return any tree of arrays. Or a model: a pair of a
+            function and the tree of parameters that it takes first, a module that is such a tree, or a function that
+            needs no arguments and returns either. Its parameters are inputs by their paths.
         params: keyword arguments, which are static where the function is compiled.
         constants: names of the inputs of floating dtype whose gradients are not asked for.
         counted: positions of the outputs that count, as leaves of the tree; None for all floating ones.
@@ -61,10 +63,14 @@ def jax_op(
             inputs it takes the upstream of each output that counts, named ``upstream[k]``.
 
     """
-    bound = partial(function, **(params or {}))
+    with double_precision():
+        model = model_of(function)
+    parameters = {} if model is None else model.parameters
 
     def forward(names: tuple[str, ...], arrays: Sequence[Any]) -> list[Any]:
-        return [jnp.asarray(leaf) for leaf in jax.tree_util.tree_leaves(bound(*arrays))]
+        given = params or {}
+        made = function(*arrays, **given) if model is None else model(names, arrays, **given)
+        return [jnp.asarray(leaf) for leaf in jax.tree_util.tree_leaves(made)]
 
     (device,) = jnp.zeros(()).devices()
     near = device.platform == "cpu"
@@ -74,6 +80,7 @@ def jax_op(
         JaxFunction(call, _shared if near else _sent, PULLS["reverse" if second else mode]),
         constants,
         None if second else counted,
+        parameters,
         native=_aligned if near else _sent,
         large=LARGE if near else DISTANT,
         within=double_precision,

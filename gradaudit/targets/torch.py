@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.spec.op_targets import Mode
-from gradaudit.targets.framework_op import FrameworkOp, UnusableError
+from gradaudit.targets.framework_op import FrameworkOp, UnusableError, needs_nothing
 from gradaudit.targets.structure import leaves
 from gradaudit.targets.torch_modes import PULLS, Call, Pull, backward_of, generator_at
 
@@ -232,7 +232,7 @@ def _taking_keywords(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _module(function: Any) -> Module | None:
     """Return the module that is given, or made by what needs no arguments; None for a function of inputs."""
-    if not isinstance(function, Module) and not _needs_nothing(function):
+    if not isinstance(function, Module) and not needs_nothing(function):
         return None
     made = function if isinstance(function, Module) else function()
     if not isinstance(made, Module):
@@ -246,18 +246,6 @@ def _module(function: Any) -> Module | None:
             f"has no shape yet for {', '.join(lazy)}, made at the first call; expected a module that was called once"
         )
     return made
-
-
-def _needs_nothing(function: Any) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # a function in C
-        return False
-    taken = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return not any(
-        one.kind is inspect.Parameter.VAR_POSITIONAL or (one.kind in taken and one.default is one.empty)
-        for one in parameters
-    )
 
 
 def _device(module: Module | None) -> Any:

@@ -14,6 +14,7 @@ from gradaudit.results import Verdict
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 
+from gradaudit.targets.framework_op import UnusableError  # noqa: E402
 from gradaudit.targets.jax import jax_op  # noqa: E402
 
 
@@ -206,3 +207,77 @@ def test_one_wrong_element_of_a_large_op_is_found() -> None:
 def test_an_output_without_elements_leaves_nothing_to_be_wrong_about() -> None:
     made = audit(jax_op, lambda x: jnp.sin(x)[:0], array("x", 4))
     assert verdict(made) is Verdict.PASS
+
+
+def layers(p: Any, x: Any, act: Any) -> Any:
+    return act(x @ p["layers"][0]["kernel"] + p["layers"][0]["bias"]) @ p["layers"][1]["kernel"] * p["count"]
+
+
+def tree() -> Any:
+    first, second = (jax.random.normal(jax.random.key(k), shape) for k, shape in enumerate([(4, 5), (5, 2)]))
+    return {"layers": [{"kernel": first, "bias": jnp.zeros(5)}, {"kernel": second}], "count": 3}
+
+
+@jax.custom_vjp
+def tanh_with_vjp(x: Any) -> Any:
+    return jnp.tanh(x)
+
+
+tanh_with_vjp.defvjp(lambda x: (jnp.tanh(x), x), lambda x, u: (u * (1 - jnp.tanh(x)),))
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Layer:
+    """A module that is a tree of its parameters, its activation among the leaves."""
+
+    def __init__(self, weight: Any, act: Any) -> None:
+        self.weight, self.act = weight, act
+
+    def __call__(self, x: Any) -> Any:
+        return self.act(x @ self.weight)
+
+    def tree_flatten_with_keys(self) -> Any:
+        key = jax.tree_util.GetAttrKey
+        return [(key("weight"), self.weight), (key("act"), self.act)], None
+
+    @classmethod
+    def tree_unflatten(cls, _: Any, leaves: Any) -> Any:
+        return cls(*leaves)
+
+
+PATHS = {"layers[0].bias", "layers[0].kernel", "layers[1].kernel"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_each_parameter_in_a_models_tree_is_audited_by_its_path(dtype: str) -> None:
+    build = lambda: (lambda p, x: layers(p, x, jnp.tanh), tree())  # noqa: E731
+    made = audit(jax_op, build, array("x", 3, 4, dtype=dtype), dtype=dtype)
+    assert verdict(made) is Verdict.PASS, messages(made)
+    assert {result.input for result in made.results} == {"x", *PATHS}
+
+
+def test_a_wrong_backward_in_a_layer_is_told_by_the_parameters_before_it() -> None:
+    build = lambda: (lambda p, x: layers(p, x, tanh_with_vjp), tree())  # noqa: E731
+    made = audit(jax_op, build, array("x", 3, 4))
+    wrong = {result.input for result in made.results if result.verdict is Verdict.FAIL}
+    assert wrong == {"x", "layers[0].bias", "layers[0].kernel"}
+
+
+@pytest.mark.parametrize("given", [lambda made: made, lambda made: lambda: made])
+def test_a_module_that_is_a_tree(given: Any) -> None:
+    for act, failing in ((jnp.tanh, set()), (tanh_with_vjp, {"x", "weight"})):
+        made = audit(jax_op, given(Layer(tree()["layers"][0]["kernel"], act)), array("x", 3, 4))
+        assert {result.input for result in made.results} == {"x", "weight"}
+        assert {result.input for result in made.results if result.verdict is Verdict.FAIL} == failing
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: 3, "needs no inputs and returned int; expected a function of inputs, a pair of a function"),
+        (lambda: (jnp.tanh, {"count": 3}), "has no parameters: nothing in its tree is a floating array"),
+    ],
+)
+def test_what_makes_no_model_is_told(build: Any, said: str) -> None:
+    with pytest.raises(UnusableError, match=said):
+        jax_op(build)
