@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import pickle
+import signal
 import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +31,9 @@ LOCAL = "local"
 PATIENCE = 10
 """Seconds to wait for a scheduler."""
 
+SECONDS_TO_CLOSE = 15
+"""Seconds that a cluster may take to end its workers, and a client to take its leave."""
+
 LOGGERS = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "asyncio")
 """Who logs with a level of its own that a connection is lost."""
 
@@ -40,14 +45,14 @@ class DaskExecutor:
     """An executor whose processes are those of a cluster.
 
     Args:
-        client: a ``distributed.Client``.
+        client: a ``distributed.Client``, which stays an attribute.
         timeout: seconds that a task may take.
         upload: the modules to look in besides those that the workers have, as ``packed`` returns them.
 
     """
 
     def __init__(self, client: Any, timeout: float, upload: bytes = b"") -> None:
-        self._client = client
+        self.client = client
         self._timeout = timeout
         self._upload = client.scatter(upload, broadcast=True, hash=False) if upload else b""
 
@@ -65,18 +70,18 @@ class DaskExecutor:
         futures = {}
         for batch in waiting:
             content = pickle.dumps((function, [tasks[k] for k in batch.positions]))
-            sent = self._client.submit(run_batch, content, folder, self._timeout, self._upload, pure=False)
+            sent = self.client.submit(run_batch, content, folder, self._timeout, self._upload, pure=False)
             futures[sent] = batch.positions
         try:
             for future in as_completed(list(futures)) if futures else ():
                 positions = futures.pop(future)
                 yield from zip(positions, self._outcomes(future, len(positions)), strict=True)
         finally:
-            self._client.cancel(list(futures), force=True)
+            self.client.cancel(list(futures), force=True)
 
     def _outcomes(self, future: Any, count: int) -> list[Any]:
         if future.status == "cancelled":
-            raise ExecutorError(f"the scheduler at {self._client.scheduler.address} is gone")
+            raise ExecutorError(f"the scheduler at {self.client.scheduler.address} is gone")
         if (error := future.exception()) is not None:
             return [Lost(f"was lost: its worker died: {type(error).__name__}: {error}")] * count
         outcomes: list[Any] = pickle.loads(future.result())
@@ -108,14 +113,16 @@ def dask_executor(
     content = packed(Path.cwd()) if upload else b""
     if address == LOCAL:
         with (
-            LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
+            closing_in_time(
+                LocalCluster(
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
             ) as cluster,
-            Client(cluster) as client,
+            closing_in_time(Client(cluster)) as client,
         ):
             yield DaskExecutor(client, timeout, content)
         return
@@ -123,8 +130,25 @@ def dask_executor(
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
         raise ExecutorError(f"there is no scheduler at {address}: {error}") from None
-    with client:
+    with closing_in_time(client):
         yield DaskExecutor(client, timeout, content)
+
+
+@contextmanager
+def closing_in_time(made: Any) -> Iterator[Any]:
+    """Close a cluster or a client at the end, whatever goes wrong with that: the results are there by then.
+
+    Of a cluster that does not close in time the workers are killed.
+    """
+    try:
+        yield made
+    finally:
+        try:
+            made.close(timeout=SECONDS_TO_CLOSE)
+        except Exception:
+            for worker in getattr(made, "workers", {}).values():
+                with suppress(OSError, AttributeError, TypeError):
+                    os.kill(worker.pid, signal.SIGKILL)
 
 
 def packed(folder: Path) -> bytes:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from distributed import Client, LocalCluster
 
-from gradaudit.engine.dask import DaskExecutor
+from gradaudit.engine.dask import LOCAL, dask_executor
 from gradaudit.engine.events import CaseDone, CaseFinished, Event
 from gradaudit.engine.run import run_specs
 from gradaudit.spec.load import load_specs
@@ -57,10 +56,7 @@ def lost_workers(kills: int, seed: int = 0) -> tuple[int, int, int]:
         specs = load_specs([folder])
         here, there = {}, {}
         run_specs(specs, lambda event: _kept(event, here), jobs=2)
-        with (
-            LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-            Client(cluster) as client,
-        ):
+        with dask_executor(LOCAL, 60.0, jobs=2) as executor:
             moments = set(rng.sample(range(1, OPS // 2), kills))
             done = 0
 
@@ -69,10 +65,10 @@ def lost_workers(kills: int, seed: int = 0) -> tuple[int, int, int]:
                 _kept(event, there)
                 if isinstance(event, CaseDone) and event.done in moments:
                     with suppress(OSError, IndexError):
-                        os.kill(rng.choice(list(client.run(os.getpid).values())), signal.SIGKILL)
+                        os.kill(rng.choice(list(executor.client.run(os.getpid).values())), signal.SIGKILL)
                         done += 1
 
-            run_specs(specs, emit, elsewhere=nullcontext(DaskExecutor(client, 60.0)))
+            run_specs(specs, emit, elsewhere=nullcontext(executor))
     return done, OPS, sum(here[id_] != there.get(id_) for id_ in here)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -12,8 +13,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
+
+from gradaudit.engine.dask import closing_in_time
 
 pytest.importorskip("distributed")
 
@@ -126,6 +131,21 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def test_a_cluster_that_does_not_close_is_left_and_its_workers_killed() -> None:
+    with subprocess.Popen(["sleep", "1000"]) as worker:
+
+        class Cluster:
+            workers: ClassVar = {0: SimpleNamespace(pid=None), 1: worker}
+
+            def close(self, timeout: float | None = None) -> None:
+                assert timeout is not None, "it would be waited for without end"
+                raise TimeoutError
+
+        with closing_in_time(Cluster()):
+            assert worker.poll() is None
+        assert worker.wait(timeout=30) == -signal.SIGKILL
 
 
 def test_an_address_without_a_scheduler_ends_in_words(tmp_path: Path, document, write) -> None:
