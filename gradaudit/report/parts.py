@@ -11,6 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from gradaudit.engine.events import CaseDone, CaseFinished, Event, RunFinished, RunStarted
 from gradaudit.report.json import result_of
 from gradaudit.results import Result
@@ -95,13 +97,28 @@ def _from_json(path: Path, content: bytes) -> Part:
     try:
         document = json.loads(content)
         shard = document.get("shard")
-        results = _kept(shard) if shard else [result_of(record) for record in document["results"]]
+        results = _typed(_kept(shard) if shard else [result_of(record) for record in document["results"]])
         checking = int(document["summary"]["check_evaluations"])
         planned = tuple(map(str, shard["planned"])) if shard else ()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, UnreadableError) as error:
         raise PartError(f"{path}: expected a store or a JSON report of a run: {error}") from None
     cases = _cases([(result, checking if k == 0 else 0) for k, result in enumerate(results)])
     return Part(path, cases, planned)
+
+
+def _typed(results: list[Result]) -> list[Result]:
+    """Return results whose fields are of the types that they should be.
+
+    Raises:
+        ValueError: where a field is not.
+
+    """
+    try:
+        return TypeAdapter(list[Result], config=ConfigDict(revalidate_instances="always")).validate_python(results)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"results.{where}: {first['msg']}, found {str(first['input'])[:40]}") from None
 
 
 def _kept(shard: Mapping[str, Any]) -> list[Result]:

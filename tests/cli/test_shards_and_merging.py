@@ -89,6 +89,20 @@ def test_what_is_no_run_is_refused(gradaudit: Command, project: Path, content: b
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("op", None), ("seconds", "x"), ("message", [1]), ("checked", "a"), ("mismatches", [{"index": ["a"]}])],
+)
+def test_what_is_of_another_type_is_refused(gradaudit: Command, various: Path, name: str, value: object) -> None:
+    gradaudit("run", "-q", "-k", "right", "--json", "a.json", "--no-store")
+    document = json.loads(Path("a.json").read_text())
+    document["results"][0][name] = value
+    Path("a.json").write_text(json.dumps(document))
+    found = gradaudit("merge", "a.json")
+    assert found.exit_code == 2
+    assert found.stderr.startswith("a.json: expected a store or a JSON report of a run: ")
+
+
 def test_a_store_without_a_run_is_refused(gradaudit: Command, various: Path) -> None:
     gradaudit("run", "-q", "-k", "right", "--store", "a.db")
     with sqlite3.connect("a.db") as connection:
