@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from gradaudit.engine.template import Ended
-from gradaudit.engine.worker import CUT_OFF
+from gradaudit.engine.worker import CUT_OFF, ENDED_TEMPLATE
 
 SHOWN_LINES = 8
 """Lines of what a case printed that go with its error."""
@@ -20,7 +20,9 @@ _OWN_FOLDER = str(Path(__file__).parent.parent)
 def describe_exit(ended: Ended) -> str:
     """Say how a process ended, from its exit status and the end of its log."""
     said = f"ended its process with exit status {ended.status}"
-    if ended.status == CUT_OFF:
+    if ended.with_template:
+        said = ENDED_TEMPLATE
+    elif ended.status == CUT_OFF:
         said = "left its process unable to send its result"
     elif ended.status < 0:
         number = -ended.status

@@ -197,7 +197,7 @@ class ForkedWorker:
     def ended(self) -> Ended | None:
         """How the worker has ended, None while it lives."""
         if self._ended is None and not self._control.open:
-            return Ended(-signal.SIGKILL, b"")
+            return Ended(-signal.SIGKILL, b"", with_template=True)
         return self._ended
 
     @property

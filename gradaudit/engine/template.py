@@ -25,7 +25,10 @@ from typing import NoReturn
 from gradaudit.engine.channel import LENGTH, Channel
 from gradaudit.engine.fence import Setting, new_log
 from gradaudit.engine.lifeline import Lifeline
-from gradaudit.engine.worker import work
+from gradaudit.engine.worker import CUT_OFF, work
+
+PR_SET_PDEATHSIG = 1
+"""What ends a process with the one that it was forked from; see prctl(2)."""
 
 PR_SET_CHILD_SUBREAPER = 36
 """What makes a process the parent of its descendants' orphans; see prctl(2)."""
@@ -56,10 +59,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker has ended, and all that it started: its exit status, minus a signal's number, and its log's end."""
+    """A worker has ended, and all that it started.
+
+    Attributes:
+        status: its exit status, or minus a signal's number.
+        printed: the end of its log.
+        with_template: whether its template has ended too.
+
+    """
 
     status: int
     printed: bytes
+    with_template: bool = False
 
 
 def send_command(control: socket.socket, command: Clone | Work, end: socket.socket) -> None:
@@ -116,7 +127,7 @@ class Template:
     def serve(self, modules: tuple[str, ...]) -> NoReturn:
         """Import modules and obey commands until there are no more."""
         try:
-            _become_reaper()
+            _control_process(PR_SET_CHILD_SUBREAPER, 1)
             self._woken = _waker()
             _import(modules)
             while True:
@@ -137,6 +148,7 @@ class Template:
             return False
         command, end = received
         log = new_log() if isinstance(command, Work) else -1
+        template = os.getpid()
         process = os.fork()
         if process == 0:
             self._control.close()
@@ -145,7 +157,7 @@ class Template:
                 os.close(signal.set_wakeup_fd(-1))
                 os.close(self._woken)
                 Template(end).serve(command.modules)
-            _become_worker(self._woken)
+            _become_worker(self._woken, template)
             work(Channel(end), command.setting, log)
         end.close()
         if isinstance(command, Clone):
@@ -180,11 +192,12 @@ def _import(modules: tuple[str, ...]) -> None:
     gc.freeze()  # or the collector would write to every page that clones share
 
 
-def _become_reaper() -> None:
+def _control_process(operation: int, value: int) -> None:
+    """Ask the kernel of Linux for something; see prctl(2)."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(operation, value, 0, 0, 0)
 
 
 def _waker() -> int:
@@ -197,8 +210,14 @@ def _waker() -> int:
     return read
 
 
-def _become_worker(woken: int) -> None:
-    """Let go of all that is the template's, and of its session."""
+def _become_worker(woken: int, template: int) -> None:
+    """Let go of all that is the template's, and of its session; end with it.
+
+    An op that ends its parent again and again would find another one each time: a process of the user's at last.
+    """
+    _control_process(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != template:
+        os._exit(CUT_OFF)
     write = signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.close(write)

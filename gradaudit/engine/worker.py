@@ -18,6 +18,9 @@ READY = b"ready "
 CUT_OFF = 113
 """Exit status of a worker that cannot send any more."""
 
+ENDED_TEMPLATE = "ended the process from which its own was forked"
+"""What is said of a task after which the worker's parent is gone."""
+
 
 class Messages(Protocol):
     """How a worker hears of its tasks, and tells of their outcomes."""
@@ -48,7 +51,7 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
             if os.getpid() != process:  # a child that the op forked and that came back: its parent speaks for it
                 leave(0)
             if os.getppid() != parent:
-                outcome = Lost("ended the process from which its own was forked")
+                outcome = Lost(ENDED_TEMPLATE)
             messages.send(_answer(number, outcome, changed(state, state := state_of_process())))
         leave(0)
     leave(CUT_OFF)

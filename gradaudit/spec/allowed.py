@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from gradaudit.source.modules import Definition, Modules
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.op_targets import LibraryTarget, ProcessTarget
 from gradaudit.spec.source import Document, KeyPath
+from gradaudit.spec.strict import FunctionName
 
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_FUNCTION = TypeAdapter(FunctionName)
+"""What a spec may name a function by: what loading takes for one is looked at here, to the letter."""
 
 OUTSIDE = {ProcessTarget: "starts a process", LibraryTarget: "loads a library"}
 """What targets do that no list of modules can vouch for."""
@@ -40,7 +43,7 @@ def within(
     for case in cases:
         document = documents[case.op]
         if (does := OUTSIDE.get(type(case.target))) is not None:
-            said = f"target: found one that {does}; allowed are functions of {', '.join(allow)} alone"
+            said = f"target: found one that {does}; allowed are functions of {_listed(allow)} alone"
             problems[case.op, ""] = Problem(document.locate(("target",)), said)
             continue
         for name in _functions(asdict(case.target)):
@@ -52,7 +55,7 @@ def within(
 
 def _trouble(name: str, modules: Modules, allow: Sequence[str], known: Set[str] = frozenset()) -> str:
     """Return what is wrong with naming a function; empty for nothing."""
-    expected = f"expected a function of {', '.join(allow)}"
+    expected = f"expected a function of {_listed(allow)}"
     if not _is_below(name.partition(":")[0], allow):
         return f"'{name}' is not allowed: {expected}"
     defined = modules.locate(name)
@@ -106,12 +109,16 @@ def _makes_function(
             return False
 
 
+def _listed(allow: Sequence[str]) -> str:
+    return ", ".join(filter(None, allow)) or "no module at all"
+
+
 def _is_below(module: str, allow: Sequence[str]) -> bool:
     return any(module == known or module.startswith(f"{known}.") for known in allow)
 
 
 def _functions(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and _FUNCTION.fullmatch(value):
+    if isinstance(value, str) and _names_function(value):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
@@ -119,6 +126,14 @@ def _functions(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _functions(item)
+
+
+def _names_function(text: str) -> bool:
+    try:
+        _FUNCTION.validate_python(text)
+    except ValidationError:
+        return False
+    return True
 
 
 def _path_to(name: str, data: Any, path: KeyPath = ()) -> KeyPath:

@@ -94,6 +94,7 @@ def test_what_is_defined_in_an_allowed_module_may_be_named(package: Path, name: 
         ("forward: package.ops:square.__class__", "package.ops defines no function of that name"),
         ("forward: package.absent:square", "its definition was not found"),
         ("forward: packages.ops:square", "'packages.ops:square' is not allowed"),
+        ("forward: packag\u0301e:square", "'packag\u0301e:square' is not allowed"),
         ("process: {command: [sh, -c, id], op: op}", "target: found one that starts a process"),
     ],
 )
@@ -116,3 +117,8 @@ def test_a_module_beside_the_spec_does_not_pass_for_an_allowed_one(package: Path
 def test_an_empty_list_allows_nothing(package: Path) -> None:
     with pytest.raises(SpecError, match=r"'package\.ops:square' is not allowed"):
         loaded(package, "{forward: 'package.ops:square', backward: 'package.ops:square'}")
+
+
+def test_with_an_empty_list_nothing_may_be_named(package: Path) -> None:
+    with pytest.raises(SpecError, match="expected a function of no module at all"):
+        loaded(package, "{forward: 'package.ops:square', backward: 'package.ops:square'}", "")
