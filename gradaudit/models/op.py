@@ -324,8 +324,13 @@ def _parameter(name: str, tensor: Tensor, case: Case, op: ModelOp) -> Input:
         op.tape.assign(tensor, initial.astype(dtype))
         kept = op.tape.array(tensor).dtype
         op.tape.assign(tensor, op.initial[name])
-    dtype = kept if has_derivatives(kept) else dtype
+    dtype = kept if has_derivatives(kept) and not _is_read_wider(dtype, kept) else dtype
     return Input(name, initial.shape, dtype.name, values=initial.astype(dtype))
+
+
+def _is_read_wider(dtype: np.dtype[Any], kept: np.dtype[Any]) -> bool:
+    """Whether a tape reads what it holds in a wider dtype: NumPy itself has no bfloat16."""
+    return dtype.name == "bfloat16" and kept == np.float32
 
 
 def model_names(target: Any) -> dict[tuple[str, ...], str]:

@@ -18,7 +18,7 @@ from gradaudit.models.recording import Recorded, recorded
 from gradaudit.models.tapes.tape import Tensor
 from gradaudit.models.words import in_words
 from gradaudit.results import Finding
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Input
 from gradaudit.spec.draw import draw_inputs
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, is_floating, spacing
 from gradaudit.targets.op import OpError
@@ -43,8 +43,8 @@ class FlowSubject:
         from_loss: the tape, walked from the loss.
         makers: the names of the steps that made the model's outputs, as far as these are attached to the tape.
         gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
-        native: the same of the model as it is, where it casts by itself and is audited without that; else empty.
-        narrow: the dtype that it casts to; else empty.
+        native: the same of the model as it is, where it computes in half precision and is audited without; else empty.
+        narrow: the dtype that it is in, or casts to by itself, then; else empty.
 
     """
 
@@ -158,6 +158,8 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     arrays = draw_inputs(case)
     names = [made.name for made in case.inputs if made.differentiable]
     found = _differentiated(op, arrays, names)
+    if spacing(case.dtype) > spacing("float32") and (wide := _wider(case, op, arrays, names)) is not None:
+        return replace(wide, native=_copies(arrays, found.gradients), narrow=case.dtype)
     narrow, native = found.narrowest(case.dtype), {}
     if narrow and (exact := _uncast(op, arrays, names, case.dtype)) is not None:
         found, native = exact, _copies(arrays, found.gradients)
@@ -197,6 +199,36 @@ def _differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[st
         op.reverse(base)
         gradients |= op.gradients(base)
     return _Differentiated(base, from_loss, makers, gradients)
+
+
+def _wider(case: Case, op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> FlowSubject | None:
+    """Return the same of a model in a wider dtype, at the same values; None where it computes in half precision there.
+
+    Many a model in half precision has a loss that it computes in float32.
+    """
+    second = op.second
+    for dtype in ("float64", "float32"):
+        wide, op.second = _in_dtype(arrays, dtype), _in_dtype(second, dtype)
+        with suppress(OpError):
+            found = _differentiated(op, wide, names)
+            if not found.narrowest(dtype):
+                inputs = tuple(_input_in(made, dtype) for made in case.inputs)
+                kept = found.base, found.from_loss, found.makers
+                case = replace(case, dtype=dtype, inputs=inputs)
+                return FlowSubject(case, op, wide, *kept, _copies(wide, found.gradients))
+    op.second = second
+    return None
+
+
+def _in_dtype(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+    return {name: each.astype(dtype) if is_floating(each.dtype.name) else each for name, each in arrays.items()}
+
+
+def _input_in(made: Input, dtype: str) -> Input:
+    if not is_floating(made.dtype):
+        return made
+    values = made.values.astype(dtype) if isinstance(made.values, np.ndarray) else made.values
+    return replace(made, dtype=dtype, values=values)
 
 
 def _uncast(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], dtype: str) -> _Differentiated | None:

@@ -51,7 +51,7 @@ def test_a_parameter_that_lies_on_no_way_that_is_declared_is_still_lost(tmp_path
 def test_a_name_that_is_none_of_the_models_is_told(tmp_path: Path, key: str) -> None:
     made = stopping(tmp_path, "two_views", **{key: ["encode.weigth"]})
     assert {result.verdict for result in made.results} == {Verdict.ERROR}
-    assert f"{key}: 'encode.weigth' is no parameter; did you mean 'encode.weight'?" in said(made)
+    assert f"{key}: 'encode.weigth' is not a parameter; did you mean 'encode.weight'?" in said(made)
 
 
 def test_an_expert_that_another_batch_uses_is_right_and_one_that_none_uses_undecided(tmp_path: Path) -> None:

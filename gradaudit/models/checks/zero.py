@@ -20,6 +20,9 @@ Array = NDArray[Any]
 NEGLIGIBLE = 1e-7
 """Share of the model's largest gradient below which one is lost in what rounding makes of the loss."""
 
+MOST = 2.0**-6
+"""Share that is not negligible, however coarse the dtype."""
+
 ROUNDINGS = 1e3
 """Roundings of the largest gradient, in its dtype, that one may be and still be none: a sum that cancels, such as that
 over a softmax, leaves some."""
@@ -33,7 +36,9 @@ def negligible(subject: FlowSubject, names: Sequence[str]) -> dict[str, float]:
     gradients = {name: made for name in names if (made := subject.gradients[name]) is not None and made.size}
     sizes = {name: rms(made) for name, made in gradients.items()}
     largest = max((size for size in sizes.values() if np.isfinite(size)), default=0.0)
-    limits = {name: max(NEGLIGIBLE, ROUNDINGS * spacing(made.dtype.name)) for name, made in gradients.items()}
+    limits = {
+        name: min(max(NEGLIGIBLE, ROUNDINGS * spacing(made.dtype.name)), MOST) for name, made in gradients.items()
+    }
     return {name: size / (largest or 1.0) for name, size in sizes.items() if size <= limits[name] * largest}
 
 

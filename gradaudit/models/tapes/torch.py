@@ -38,7 +38,7 @@ class TorchTape:
 
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a tensor of a copy of the array."""
-        return _from_array(np.array(array, order="C")).requires_grad_(tracked)
+        return _tensor(array).requires_grad_(tracked)
 
     def target(self, array: Array) -> Tensor:
         """Return a tensor."""
@@ -59,7 +59,7 @@ class TorchTape:
     def assign(self, tensor: Tensor, array: Array) -> None:
         """Put other values, of whatever dtype, behind the tensor."""
         with torch.no_grad():
-            tensor.data = _from_array(np.array(array, order="C"))
+            tensor.data = _tensor(array)
 
     def tracked(self, tensor: Tensor) -> bool:
         """Whether it requires a gradient."""
@@ -255,6 +255,13 @@ class TorchTape:
         for tensor in tensors:
             if self.is_tensor(tensor) and tensor.grad_fn is not None:
                 tensor.retain_grad()
+
+
+def _tensor(array: Array) -> Tensor:
+    """Return a tensor of a copy of the array; bfloat16, which torch does not take from NumPy, by way of float32."""
+    narrow = array.dtype.name == "bfloat16"
+    made = _from_array(np.array(array, np.float32 if narrow else array.dtype, order="C"))
+    return made.bfloat16() if narrow else made
 
 
 def _changes(hook: Callable[[Tensor], Any], gradient: Tensor) -> bool:
