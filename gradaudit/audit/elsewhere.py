@@ -162,6 +162,15 @@ class Points:
         outputs = self._subject.op.forward(_copies(inputs))
         return tuple(None if out is None else np.array(out) if isinstance(out, np.ndarray) else out for out in outputs)
 
+    def answer(self, inputs: Mapping[str, Array], upstream: Sequence[Array]) -> Mapping[str, Array]:
+        """Call forward, and return what backward answers after it, in double precision; nothing where that fails."""
+        try:
+            outputs = self.forward(inputs)
+            answer = self._subject.op.backward(tuple(upstream), _copies(inputs), outputs)
+            return {name: widened(np.array(on_host(made))) for name, made in answer.items() if made is not None}
+        except ERRORS:
+            return {}
+
     def spend(self) -> None:
         """Note a call of forward.
 
@@ -215,10 +224,22 @@ class Point:
     conjugated: Mapping[str, Array]
     same_shape: bool
     _seen: dict[str, There] = field(default_factory=dict)
+    _answers: dict[int, Mapping[str, Array]] = field(default_factory=dict)
 
     def seen_from(self, name: str) -> There:
         """Return the point as seen from the gradient with respect to one input."""
         return self._seen.setdefault(name, There(self, name))
+
+    def answers(self, times: int) -> Mapping[str, Array]:
+        """Return what backward answers for a multiple of the upstream, forward just called; each multiple once.
+
+        Raises:
+            SpentError: where forward was called often enough.
+
+        """
+        if times not in self._answers:
+            self._answers[times] = self.points.answer(self.inputs, [times * part for part in self.upstream])
+        return self._answers[times]
 
 
 class There:
@@ -247,6 +268,7 @@ class There:
             outputs=tuple(map(widened, point.outputs)),
             params=point.case.params,
             conjugated=point.conjugated.get(self.name),
+            answers=lambda times: point.answers(times).get(self.name),
         )
 
     def slope(self, mask: Mask) -> Measured:

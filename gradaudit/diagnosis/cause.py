@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -90,7 +90,7 @@ class Cause:
 
     Attributes:
         finding: what would be said of it; its evidence holds ``explained``.
-        rule: what it says of any claim; None where it speaks of calls, which other points say nothing about.
+        rule: what it says of any claim; None where it speaks of one point alone, as a list of indices does.
 
     """
 
@@ -101,6 +101,13 @@ class Cause:
     def explained(self) -> float:
         """Share of the wrong indices that it explains."""
         return float(self.finding.evidence["explained"])
+
+    @property
+    def seen_once(self) -> Cause:
+        """The cause, saying that it was held against no other point."""
+        message = f"{self.finding.message}; seen at this point alone, no other draw or shape tells"
+        finding = replace(self.finding, message=message, evidence={**self.finding.evidence, "elsewhere": 0})
+        return replace(self, finding=finding)
 
     def held(self, there: Elsewhere) -> Cause | None:
         """Return the cause, or what is left of it, where it holds at another point too; None where it does not.
@@ -143,14 +150,20 @@ def met_at_most(there: Elsewhere, predicted: Array) -> bool:
     return sum(met) > len(met) / 2
 
 
-def confirmed(cause: Cause, points: Iterable[Elsewhere]) -> Cause | None:
+def confirmed(cause: Cause, points: Iterable[Elsewhere] | None) -> Cause | None:
     """Return what is left of a cause after other points were asked; None where one of them speaks against it.
+
+    Where none of them tells anything, the cause says so.
+
+    Args:
+        cause: what may be the matter.
+        points: the points; None where nobody is to be asked.
 
     Raises:
         SpentError: where no calls are left before any point could be asked.
 
     """
-    if cause.rule is None:
+    if cause.rule is None or points is None:
         return cause
     told = 0
     try:
@@ -164,7 +177,7 @@ def confirmed(cause: Cause, points: Iterable[Elsewhere]) -> Cause | None:
     except SpentError:
         if not told:
             raise
-    return cause
+    return cause if told else cause.seen_once
 
 
 def best_first(causes: Iterator[Cause]) -> Iterator[Cause]:

@@ -50,19 +50,19 @@ MOST_TRIED = 6
 """Candidates of one kind that are held against other points."""
 
 
-def diagnose(evidence: Evidence, points: Iterable[Elsewhere] = ()) -> list[Finding]:
+def diagnose(evidence: Evidence, points: Iterable[Elsewhere] | None = None) -> list[Finding]:
     """Return what ``likely_causes`` says of a mismatch."""
     return [cause.finding for cause in likely_causes(evidence, points)]
 
 
-def likely_causes(evidence: Evidence, points: Iterable[Elsewhere] = ()) -> list[Cause]:
+def likely_causes(evidence: Evidence, points: Iterable[Elsewhere] | None = None) -> list[Cause]:
     """Return the likely causes of a mismatch, what explains most first; none where no simple cause does.
 
     A cause is named only where it explains more than every simpler one does, and holds at other points as well.
 
     Args:
         evidence: the mismatch.
-        points: other points of the op; each can be asked again and again.
+        points: other points of the op; each can be asked again and again. None where nobody is to be asked.
 
     """
     known = np.isfinite(evidence.numerical) & np.isfinite(evidence.bounds)

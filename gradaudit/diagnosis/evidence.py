@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,10 @@ MOST_BITS = 20.0
 """Most that agreement at one index counts for: beyond, digits say the same thing again."""
 
 
+def _unknown(times: int) -> Array | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """What backward claims at one point, and what it is made of. All arrays are in double precision, or integer.
@@ -31,6 +35,8 @@ class Claim:
         outputs: what forward returned for the inputs.
         params: the op's params.
         conjugated: the conjugate of what backward answers for the upstream's; None where nothing is complex.
+        answers: what backward answers when forward and backward are called once more, for a multiple of the upstream;
+            None where that is not known.
 
     """
 
@@ -42,6 +48,7 @@ class Claim:
     outputs: tuple[Array, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     conjugated: Array | None = None
+    answers: Callable[[int], Array | None] = _unknown
 
     def at_places(self, array: Array) -> Array:
         """Return the values of an array of the gradient's shape at the places: shape (n,)."""

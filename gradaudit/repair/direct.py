@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from gradaudit.repair.values import as_numbers
+from gradaudit.repair.values import as_numbers, in_numpy, is_of_jax, without_jax
 from gradaudit.source.written import standing_in, trampoline
 from gradaudit.targets.structure import members_of
 
@@ -26,21 +26,29 @@ class Direct:
         function: the backward, whose code may change.
         arguments: what it was called with.
         places: the position of each input's gradient in what it returns.
+        without_jax: whether NumPy's functions are called in the place of those that JAX would compile.
 
     """
 
     function: FunctionType
     arguments: tuple[tuple[Any, ...], dict[str, Any]]
     places: Mapping[str, int]
+    without_jax: bool = False
 
     def gradients(self) -> dict[str, Any]:
         """Call the backward, as it is now; what it raises ends in no gradients."""
         given, named = _copied(self.arguments)
         try:
-            members = list(members_of(self.function(*given, **named)).values())
-            return {name: as_numbers(members[place]) for name, place in self.places.items()}
+            with in_numpy(self.function.__globals__) if self.without_jax else nullcontext():
+                members = list(members_of(self.function(*given, **named)).values())
+                return {name: as_numbers(members[place]) for name, place in self.places.items()}
         except (Exception, SystemExit):
             return {}
+
+    def in_numpy(self) -> Direct:
+        """Return the same call with arrays of NumPy in the place of JAX's."""
+        given, named = self.arguments
+        return replace(self, arguments=(without_jax(given), without_jax(named)), without_jax=True)
 
 
 def direct_of(function: FunctionType, call: Callable[[], Mapping[str, Any]]) -> Direct | None:
@@ -75,8 +83,13 @@ def direct_of(function: FunctionType, call: Callable[[], Mapping[str, Any]]) -> 
             return None
         places[name] = alike[0]
     made = Direct(function, calls[0], places)
+    ways = [made.in_numpy(), made] if any(map(is_of_jax, _leaves(calls[0]))) else [made]
+    return next((way for way in ways if _gives(way, answer)), None)
+
+
+def _gives(made: Direct, answer: Mapping[str, Any]) -> bool:
     again = made.gradients()
-    return made if all(_same(again.get(name), gradient) for name, gradient in answer.items()) else None
+    return all(_same(again.get(name), gradient) for name, gradient in answer.items())
 
 
 @contextmanager
@@ -114,7 +127,7 @@ def _is_concrete(value: Any) -> bool:
 
 def _copied(value: Any) -> Any:
     """Return arguments that may be written into; arrays that nobody can write into are shared."""
-    if type(value).__module__.partition(".")[0] in ("jax", "jaxlib"):
+    if is_of_jax(value):
         return value
     if hasattr(value, "clone") and hasattr(value, "detach"):
         return value.detach().clone()

@@ -165,6 +165,16 @@ def drawn(
     return Draw(case, op, inputs, outputs, upstream, places, numerical, slack, owners)
 
 
+def refusal(case: Case, op: Op) -> str:
+    """Return why forward cannot be called with what a case draws; nothing where it can."""
+    case = completed(in_double_precision(case), op)
+    try:
+        op.forward(draw_inputs(case))
+    except ERRORS as error:
+        return str(error)
+    return ""
+
+
 def _places(case: Case, made: Input, most: int, wanted: Sequence[tuple[int, ...]]) -> NDArray[np.intp]:
     size = prod(made.shape)
     if size <= most:

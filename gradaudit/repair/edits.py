@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from gradaudit.mutation.faults import OTHER_FUNCTION, REDUCTIONS
@@ -27,6 +27,7 @@ FAMILIES = (
     ("tril", "triu"),
     ("matmul", "multiply", "dot"),
     ("logical_and", "logical_or"),
+    ("set", "add"),
 )
 """Functions and methods that are mistaken for each other."""
 
@@ -90,11 +91,24 @@ def assignments(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
             name, given = text.of(target), text.of(value)
             yield from (text.replaced(node, f"{name} {sign} {given}") for sign in ("+=", "-=", "*=", "/=", "="))
             yield text.replaced(node, f"{name} = {name} {_operator(op)} {text.operand(value)}")
+            if isinstance(op, ast.Add):
+                yield from _accumulated(node, target, value, around)
         case ast.Assign([(ast.Subscript() | ast.Name() | ast.Attribute()) as target], value):
             yield from (text.replaced(node, f"{text.of(target)} {sign} {text.of(value)}") for sign in ("+=", "-="))
-            if isinstance(target, ast.Subscript) and around.prefix and not around.is_torch:
-                inside = f"{text.of(target.value)}, {text.of(target.slice)}, {text.of(value)}"
-                yield text.replaced(node, f"{around.prefix}.add.at({inside})")
+            yield from _accumulated(node, target, value, around)
+
+
+def _accumulated(node: ast.stmt, target: ast.expr, value: ast.expr, around: Surroundings) -> Iterator[Edit]:
+    """Yield what adds to places once for each time that they are named, where ``+=`` adds once."""
+    text = around.text
+    if not isinstance(target, ast.Subscript) or not around.prefix:
+        return
+    whole, place, given = text.of(target.value), text.of(target.slice), text.of(value)
+    if not around.is_torch:
+        yield text.replaced(node, f"{around.prefix}.add.at({whole}, {place}, {given})")
+    elif not any(isinstance(part, ast.Slice) for part in ast.walk(target.slice)):
+        several = place if isinstance(target.slice, ast.Tuple) else f"{place},"
+        yield text.replaced(node, f"{whole}.index_put_(({several}), {given}, accumulate=True)")
 
 
 def _operator(op: ast.operator) -> str:
@@ -155,6 +169,11 @@ def indices(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
                 elif not isinstance(part, ast.Constant):
                     yield from _moved(part, around)
             yield text.left_over(node, node.value) if is_loaded(node) else text.replaced(node, text.of(node.value))
+            count = _parts(text.of(place))
+            yield from (text.replaced(place, other) for other in around.places if _parts(other) == count)
+        case ast.Call(ast.Attribute(attr="at"), [_, place, *_]):
+            count = _parts(text.of(place))
+            yield from (text.replaced(place, f"({other})") for other in around.places if _parts(other) == count > 1)
         case ast.Call(ast.Name("range"), arguments):
             for part in arguments:
                 yield from _moved(part, around)
@@ -163,6 +182,16 @@ def indices(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
                 yield text.expression(node, f"reversed({text.of(node)})")
             elif len(arguments) == 2:
                 yield Edit(text.span(arguments[0])[0], text.span(arguments[1])[1], text.of(arguments[1]))
+
+
+def _parts(place: str) -> int:
+    """Return the number of axes that what stands between brackets speaks of."""
+    try:
+        held = ast.parse(f"_[{place}]", mode="eval").body
+    except SyntaxError:
+        return 0
+    inside = held.slice if isinstance(held, ast.Subscript) else None
+    return len(inside.elts) if isinstance(inside, ast.Tuple) else 1
 
 
 def _moved(part: ast.expr, around: Surroundings) -> Iterator[Edit]:
@@ -260,15 +289,38 @@ def small_changes(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
         return
     for made in ("{} - 1", "{} + 1", "1 - {}", "2 * {}", "{} / 2", "{}**2", "1 / {}"):
         yield text.expression(node, made.format(own))
-    for name in around.names:
+    for other in (*around.names, *around.expressions):
         for made in ("{} * {}", "{} / {}", "{} + {}", "{} - {}"):
-            yield text.expression(node, made.format(own, name))
+            yield text.expression(node, made.format(own, other))
 
 
 def other_names(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
     """Another variable."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in around.names:
         yield from (around.text.replaced(node, name) for name in around.names if name != node.id)
+
+
+def renamed(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
+    """Another variable, in a whole statement that reads one more than once; two variables exchanged in it."""
+    if not isinstance(node, (ast.Assign, ast.AugAssign, ast.Return, ast.Expr)):
+        return
+    text = around.text
+    start, end = text.span(node)
+    read = [below for below in ast.walk(node) if isinstance(below, ast.Name) and is_loaded(below)]
+    own = [name for name in dict.fromkeys(each.id for each in read) if name in around.names]
+
+    def said(names: Mapping[str, str]) -> Edit:
+        made, place = "", start
+        for each in sorted(read, key=text.span):
+            first, last = text.span(each)
+            made += text.slice(place, first) + names.get(each.id, each.id)
+            place = last
+        return Edit(start, end, made + text.slice(place, end))
+
+    for name in own:
+        if sum(each.id == name for each in read) > 1:
+            yield from (said({name: other}) for other in around.names if other != name)
+    yield from (said({a: b, b: a}) for k, a in enumerate(own) for b in own[k + 1 :])
 
 
 def statements(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
@@ -305,6 +357,7 @@ MAKERS: tuple[Maker, ...] = (
     other_names,
     without_calls,
     statements,
+    renamed,
     small_changes,
     with_calls,
 )
@@ -323,5 +376,6 @@ MAKERS_OF_SHAPES: tuple[Maker, ...] = (
     other_names,
     signs,
     statements,
+    renamed,
 )
 """The same where backward raises, or a gradient has not its input's shape: what makes another shape comes earlier."""

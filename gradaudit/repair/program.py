@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import takewhile
 from pathlib import Path
 from types import FunctionType
 
@@ -52,7 +53,8 @@ class Program:
 
         """
         made = Program(self.file, SourceText(self.text.edited(edit)), self.functions, self.first, self.words)
-        if len(_functions_in(ast.parse(made.text.text))) != len(_functions_in(ast.parse(self.text.text))):
+        touched = f"{self.text.slice(edit.start, edit.end)} {edit.replacement}"
+        if FUNCTION.search(touched) and _count(made.text.text) != _count(self.text.text):
             raise SyntaxError("the edit takes a function away")
         return made
 
@@ -80,6 +82,8 @@ class Program:
     def tidied(self) -> Program:
         """Return the program without brackets that were put in and are not needed."""
         made = self
+        if self.text.text.count("\n") != self.first.text.count("\n"):
+            return made
         place = 0
         while (place := made.text.text.find("(", place)) >= 0:
             line = made.text.text.count("\n", 0, place)
@@ -106,9 +110,19 @@ class Program:
                 same = ast.dump(ast.parse(text)) == ast.dump(ast.parse(whole))
             except SyntaxError:
                 continue
-            if same and whole[place : end + 1] not in line:
+            row = whole.count("\n", 0, place)
+            made, here = text.split("\n")[row], whole.split("\n")[row]
+            if same and edit_cost(line, made, self.words) < edit_cost(line, here, self.words):
                 return Program(self.file, SourceText(text), self.functions, self.first, self.words)
         return None
+
+
+FUNCTION = re.compile(r"\b(def|lambda)\b")
+"""What the functions of a file begin with."""
+
+
+def _count(text: str) -> int:
+    return len(_functions_in(ast.parse(text)))
 
 
 def program_of(functions: Sequence[FunctionType]) -> Program:
@@ -158,7 +172,14 @@ def _functions_in(tree: ast.AST) -> list[ast.FunctionDef | ast.Lambda]:
     return [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
 
 
+def _same_at_start(before: list[str], after: list[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+
+
 def _changed(before: list[str], after: list[str]) -> Iterator[tuple[str, str]]:
+    start = _same_at_start(before, after)
+    end = _same_at_start(before[start:][::-1], after[start:][::-1])
+    before, after = before[start : len(before) - end], after[start : len(after) - end]
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind != "equal":

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from gradaudit.engine.audit import audit_case
-from gradaudit.repair.draws import ERRORS, Draw, drawn
+from gradaudit.repair.beyond import Outside, large, missed, outside, overflows
+from gradaudit.repair.draws import ERRORS, Draw, drawn, refusal
 from gradaudit.repair.edits import assignments, constants, edits, operators, other_names, without_calls
 from gradaudit.repair.parts import Parts, parts_of
 from gradaudit.repair.points import FEW_PLACES, Points, Wrong, points
@@ -25,8 +26,7 @@ from gradaudit.repair.search import Budget, Found, Search
 from gradaudit.repair.surroundings import plain_surroundings
 from gradaudit.results import Result, Verdict
 from gradaudit.source.written import NoSourceError, standing_in
-from gradaudit.spec.case import Case, Input
-from gradaudit.spec.double_precision import in_double_precision
+from gradaudit.spec.case import Case
 from gradaudit.targets import opened
 from gradaudit.time_limit import TooLongError, time_limit
 
@@ -39,8 +39,11 @@ SECONDS = 20.0
 MOST_SHOWN = 3
 """Repairs that are shown."""
 
+MOST_LOOKED_AT = 32
+"""Edits that are held against points beyond the spec's: the plainest of those that hold at the points of the search."""
+
 MOST_CONFIRMED = 8
-"""Edits that are audited: the plainest of those that hold at the points of the search."""
+"""Edits that are audited."""
 
 FEW_NUMBERS = 8
 """Elements that a case should have at least."""
@@ -95,27 +98,42 @@ def repair(
     with ExitStack() as stack, np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # edits make code that Python has doubts about
         wrong = sorted(wrong, key=_unfitness)
-        failing = wrong[0]
         try:
-            op = stack.enter_context(opened(failing))
-            first = drawn(failing, op, 1)
+            op = stack.enter_context(opened(wrong[0]))
+            first = drawn(wrong[0], op, 1)
+            if first is None and (refused := refusal(wrong[0], op)):
+                return told((), f"forward cannot be called: {refused}")
             parts = parts_of(op, dict(first.inputs) if first else None)
-            backward, _ = parts.program.functions[0]
-            made = None
-            for case in wrong[:MOST_STARTS]:
-                made = made or points(cases, case, _indices(case, ended), backward, stack)
+            return told(*_searched(parts, wrong, cases, ended, budget, stack))
         except NoSourceError as error:
             return told((), str(error))
         except ERRORS as error:
             return told((), f"it cannot be searched: {error}")
-        if made is None:
-            made = points(cases, failing, {}, backward, stack, anyway=True)
-            found = list(_by_audits(parts, failing, budget)) if made else []
-            if made is None or not found:
-                return told((), RIGHT_AS_FAR_AS_SEEN)
-        else:
-            found = _found(parts, made.draws, budget, DEPTH)
-        return told(*_concluded(found, cases, ended, made, budget))
+
+
+def _searched(
+    parts: Parts, wrong: Sequence[Case], cases: Sequence[Case], ended: Ended, budget: Budget, stack: ExitStack
+) -> tuple[tuple[Repair, ...], str]:
+    """Search at one wrong case after the other, until something is found, and return that or why there is nothing."""
+    backward, _ = parts.program.functions[0]
+    message = ""
+    for case in wrong[:MOST_STARTS]:
+        made = points(cases, case, _indices(case, ended), backward, stack)
+        refuted: frozenset[str] = frozenset()
+        for _ in range(ROUNDS if made and not budget.over else 0):
+            assert made is not None
+            found = _found(parts, made.draws, budget, DEPTH, refuted)
+            repairs, message = _concluded(found, cases, ended, made, budget)
+            if repairs:
+                return repairs, message
+            if not found or budget.over:
+                break
+            refuted |= {each.program.text.text for each in found}
+    if message:
+        return (), message
+    made = points(cases, wrong[0], {}, backward, stack, anyway=True)
+    audited = list(_by_audits(parts, wrong[0], budget)) if made else []
+    return _concluded(audited, cases, ended, made, budget) if made and audited else ((), RIGHT_AS_FAR_AS_SEEN)
 
 
 def _is_wrong(case: Case, ended: Ended) -> bool:
@@ -123,9 +141,10 @@ def _is_wrong(case: Case, ended: Ended) -> bool:
     return any(verdict in (Verdict.FAIL, Verdict.ERROR) for verdict in own)
 
 
-def _unfitness(case: Case) -> tuple[bool, int]:
-    """Return how unfit a case is to be searched at: a few numbers are met by chance, many take time."""
-    return _size(case) < FEW_NUMBERS, _size(case)
+def _unfitness(case: Case) -> tuple[bool, bool, int]:
+    """Return how unfit a case is to be searched at: few numbers are met by chance, given ones are extreme."""
+    given = any(made.differentiable and made.values is not None for made in case.inputs)
+    return _size(case) < FEW_NUMBERS, given, _size(case)
 
 
 def _indices(case: Case, ended: Ended) -> Wrong:
@@ -138,9 +157,15 @@ def _size(case: Case) -> int:
     return sum(prod(made.shape) for made in case.inputs)
 
 
-def _found(parts: Parts, draws: Sequence[Draw], budget: Budget, depth: int) -> list[Found]:
+ROUNDS = 4
+"""Searches that are made while all that one finds is refuted by audits: edits that lose digits are often plainer."""
+
+
+def _found(
+    parts: Parts, draws: Sequence[Draw], budget: Budget, depth: int, refuted: frozenset[str] = frozenset()
+) -> list[Found]:
     """Return programs that hold at all draws; where none does, those that mend some inputs."""
-    search = Search(parts.program, draws, parts.forward, budget)
+    search = Search(parts.program, draws, parts.forward, budget, refuted)
     search.run()
     if search.whole or depth == 1:
         return search.whole or [found for found in search.partial if found.inputs]
@@ -148,7 +173,7 @@ def _found(parts: Parts, draws: Sequence[Draw], budget: Budget, depth: int) -> l
     for found in helpful[:BEAM]:
         if budget.over:
             break
-        further = _found(replace(parts, program=found.program), draws, budget, depth - 1)
+        further = _found(replace(parts, program=found.program), draws, budget, depth - 1, refuted)
         if any(made.right.all() for made in further):
             return further
     return [found for found in search.partial if found.inputs]
@@ -185,36 +210,56 @@ def _concluded(
     found: list[Found], cases: Sequence[Case], ended: Ended, made: Points, budget: Budget
 ) -> tuple[tuple[Repair, ...], str]:
     """Return the repairs that everything confirms, and what is to be said where there are none."""
-    plainest = _plainest(found)
-    confirmed: list[_Held] = []
-    for each in plainest[:MOST_CONFIRMED]:
-        if confirmed and each.cost > confirmed[0].found.cost + 2 * ALIKE and len(confirmed) >= MOST_SHOWN:
-            break
-        if (held := _held(each, cases, ended, made)) is not None:
-            confirmed.append(held)
-    confirmed = _sturdiest_first(confirmed, made)
-    if not confirmed:
-        how = "in the time allowed" if budget.over else "of those tried"
-        return (), f"no edit {how} makes the gradient right ({budget.tried:,} were tried)"
-    return tuple(_graded(confirmed, made)), ""
+    with ExitStack() as stack:
+        case, op = made.draws[0].case, made.draws[0].op
+        beyond = outside(case, op, stack) if found else []
+        confirmed: list[_Held] = []
+        for each, wrong_at in _plainest(found, beyond):
+            if len(confirmed) == MOST_SHOWN and _falls_behind(each, wrong_at, confirmed[0]):
+                break
+            if (by := _confirmed(each, cases, ended, made)) is not None:
+                by = replace(by, beyond=len(beyond) - len(wrong_at))
+                confirmed.append(_Held(each, by, wrong_at, _mended(each.inputs, ended)))
+        if confirmed:
+            return tuple(_graded(_sturdiest_first(confirmed, large(case, stack)), made, beyond)), ""
+    how = "in the time allowed" if budget.over else "of those tried"
+    return (), f"no edit {how} makes the gradient right ({budget.tried:,} were tried)"
 
 
-def _plainest(found: list[Found]) -> list[Found]:
-    """Return what was found, without needless brackets, none twice, the plainest first."""
-    first = sorted(found, key=lambda each: (-len(each.inputs), each.cost))[: 4 * MOST_CONFIRMED]
+def _mended(inputs: frozenset[str], ended: Ended) -> tuple[str, ...]:
+    """Return which of the inputs whose gradients are right now had a wrong one before."""
+    wrong = {name for (_, name), result in ended.items() if result.verdict is not Verdict.PASS}
+    return tuple(sorted(inputs & wrong or inputs))
+
+
+def _falls_behind(found: Found, wrong_at: tuple[str, ...], best: _Held) -> bool:
+    """Whether an edit is not worth an audit beside the best one that was confirmed."""
+    return len(wrong_at) > len(best.missed) or found.cost > best.found.cost + 2 * ALIKE
+
+
+def _plainest(found: list[Found], beyond: Sequence[Outside]) -> list[tuple[Found, tuple[str, ...]]]:
+    """Return what was found, without needless brackets, none twice, each with the points beyond where it is wrong.
+
+    First comes what mends most inputs, then what is wrong at fewest points, then the plainest.
+    """
+    first = sorted(found, key=lambda each: (-len(each.inputs), each.cost))[:MOST_LOOKED_AT]
     tidied = {made.program.text.text: made for made in (replace(each, program=each.program.tidied()) for each in first)}
-    return sorted(tidied.values(), key=lambda each: (-len(each.inputs), each.cost, len(each.program.text.text)))
+    judged = [(each, missed(each.program, beyond, each.inputs)) for each in tidied.values()]
+    judged.sort(key=lambda pair: (-len(pair[0].inputs), len(pair[1]), pair[0].cost, len(pair[0].program.text.text)))
+    return judged[:MOST_CONFIRMED]
 
 
 @dataclass(frozen=True)
 class _Held:
-    """A program that was confirmed, and by what."""
+    """A program that was confirmed, by what, the points beyond the spec's where it is wrong, and what it mends."""
 
     found: Found
     by: Confirmed
+    missed: tuple[str, ...]
+    mended: tuple[str, ...]
 
 
-def _held(found: Found, cases: Sequence[Case], ended: Ended, made: Points) -> _Held | None:
+def _confirmed(found: Found, cases: Sequence[Case], ended: Ended, made: Points) -> Confirmed | None:
     """Hold a program against fresh draws and against the audits of all cases; None where any speaks against it."""
     with suppress(SyntaxError, ValueError, TooLongError), found.program.installed(), _nothing_compiled():
         with ExitStack() as stack:
@@ -227,7 +272,7 @@ def _held(found: Found, cases: Sequence[Case], ended: Ended, made: Points) -> _H
                 results = audit_case(case).results
             if not all(_is_no_worse(case, result.input, result.verdict, found, ended) for result in results):
                 return None
-        return _Held(found, Confirmed(len(audited), made.seeds + len(fresh), made.shapes))
+        return Confirmed(len(audited), made.seeds + len(fresh), made.shapes)
     return None
 
 
@@ -263,77 +308,52 @@ def _is_no_worse(case: Case, name: str, verdict: Verdict, found: Found, ended: E
     return verdict.severity <= before.severity
 
 
-def _graded(confirmed: list[_Held], made: Points) -> Iterator[Repair]:
+def _graded(confirmed: list[_Held], made: Points, beyond: Sequence[Outside]) -> Iterator[Repair]:
     """Yield repairs with how sure each is: of two that are as simple, one may stand for both if they are the same."""
     best = confirmed[0]
     rivals = [
         held
         for held in confirmed[1:]
-        if held.found.cost <= best.found.cost + ALIKE and held.found.inputs == best.found.inputs
+        if held.found.cost <= best.found.cost + ALIKE
+        and held.found.inputs == best.found.inputs
+        and len(held.missed) == len(best.missed)
     ]
-    differing = [held for held in rivals if not _same_function(best.found.program, held.found.program, made)]
-    also = len(confirmed) - 1 - len(differing)
+    differing = [held for held in rivals if not _same_function(best.found.program, held.found.program, made, beyond)]
+    also = len(rivals) - len(differing)
     if not differing:
-        yield _repair(best, Applicability.VERIFIED, also)
+        yield _repair(best, Applicability.CANDIDATE if best.missed else Applicability.VERIFIED, also)
         return
     for held in [best, *differing][:MOST_SHOWN]:
         yield _repair(held, Applicability.CANDIDATE, 0)
 
 
-def _sturdiest_first(confirmed: list[_Held], made: Points) -> list[_Held]:
+def _sturdiest_first(confirmed: list[_Held], points: Sequence[Outside]) -> list[_Held]:
     """Return repairs, those first that give finite numbers for large values where others overflow."""
-    with ExitStack() as stack:
-        large = list(_stressed(made, (LARGE,), stack))
-
-        def lost(held: _Held) -> int:
-            with held.found.program.installed():
-                return sum(int((~np.isfinite(draw.gradient())).sum()) for draw in large)
-
-        near = [held for held in confirmed if held.found.cost <= confirmed[0].found.cost + STURDY]
-        ordered = sorted(near, key=lambda held: (-len(held.found.inputs), lost(held)))
+    best = confirmed[0]
+    near = [
+        held
+        for held in confirmed
+        if held.found.cost <= best.found.cost + STURDY and len(held.missed) == len(best.missed)
+    ]
+    ordered = sorted(near, key=lambda held: (-len(held.found.inputs), overflows(held.found.program, points)))
     return [*ordered, *(held for held in confirmed if held not in near)]
 
 
 STURDY = 1.2
 """Cost that an edit may have above the plainest and be preferred for not overflowing."""
 
-LARGE = 1000.0
-"""Factor of ranges where exponentials overflow."""
 
-STRESS = (3.0, 0.1)
-"""Factors of the ranges that inputs are drawn from, to see whether two edits are the same function."""
-
-
-def _same_function(one: Program, other: Program, made: Points) -> bool:
-    """Whether two programs answer alike, also where values are larger and smaller than the spec's."""
-    with ExitStack() as stack:
-        draws = [*made.draws, *_stressed(made, STRESS, stack)]
-        with one.installed():
-            first = [draw.gradient() for draw in draws]
-        with other.installed():
-            second = [draw.gradient() for draw in draws]
+def _same_function(one: Program, other: Program, made: Points, beyond: Sequence[Outside]) -> bool:
+    """Whether two programs answer alike, also at points that the spec does not draw."""
+    draws = [*made.draws, *(point.draw for point in beyond)]
+    with one.installed():
+        first = [draw.gradient() for draw in draws]
+    with other.installed():
+        second = [draw.gradient() for draw in draws]
     return all(
         np.allclose(a, b, rtol=1e-6, atol=1e-9 * float(np.nan_to_num(np.abs(a)).max(initial=1.0)), equal_nan=True)
         for a, b in zip(first, second, strict=True)
     )
-
-
-def _stressed(made: Points, factors: Sequence[float], stack: ExitStack) -> Iterator[Draw]:
-    """Yield draws with inputs from larger or smaller ranges, where forward takes them."""
-    case = in_double_precision(made.draws[0].case)
-    for factor in factors:
-        inputs = tuple(_stretched(one, factor) for one in case.inputs)
-        with suppress(*ERRORS):
-            stretched = replace(case, inputs=inputs)
-            if (draw := drawn(stretched, stack.enter_context(opened(stretched)), FEW_PLACES)) is not None:
-                yield draw
-
-
-def _stretched(made: Input, factor: float) -> Input:
-    if not made.range or not made.differentiable:
-        return made
-    low, high = made.range
-    return replace(made, range=(low * factor, high * factor), avoid=None, gap=0.0)
 
 
 def _repair(held: _Held, applicability: Applicability, also: int) -> Repair:
@@ -344,12 +364,13 @@ def _repair(held: _Held, applicability: Applicability, also: int) -> Repair:
         applicability=applicability,
         file=file,
         line=program.line,
-        inputs=tuple(sorted(held.found.inputs)),
+        inputs=held.mended,
         confirmed=held.by,
         path=program.file,
         before=program.first.text,
         after=program.text.text,
         also=also,
+        missed=held.missed,
     )
 
 

@@ -11,8 +11,8 @@ class Applicability(StrEnum):
     """How sure a repair is.
 
     ``verified``: it holds wherever it was tried, and whatever else is as simple and holds is the same function there.
-    ``candidate``: it holds, and so does another that is as simple and is not the same function. ``hint``: a formula
-    without a place in the source.
+    ``candidate``: it holds where the spec draws, but not everywhere beyond, or another that is as simple and is not the
+    same function holds as well. ``hint``: a formula without a place in the source.
     """
 
     VERIFIED = "verified"
@@ -22,16 +22,26 @@ class Applicability(StrEnum):
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What a repair was held against: audits of cases, further draws and further shapes."""
+    """What a repair holds at: audits of cases, further draws, further shapes, and points beyond what the spec draws."""
 
     cases: int
     draws: int
     shapes: int
+    beyond: int = 0
 
     def __str__(self) -> str:
-        parts = [(self.cases, "case"), (self.draws, "further draw"), (self.shapes, "further shape")]
-        said = [f"{count} {word}{'s' if count != 1 else ''}" for count, word in parts if count]
+        parts = [
+            (self.cases, "case"),
+            (self.draws, "further draw"),
+            (self.shapes, "further shape"),
+            (self.beyond, "point beyond the spec"),
+        ]
+        said = [f"{count} {word if count == 1 else _plural(word)}" for count, word in parts if count]
         return ", ".join(said[:-1]) + (" and " if len(said) > 1 else "") + said[-1] if said else "nothing"
+
+
+def _plural(word: str) -> str:
+    return word.replace("point", "points") if word.startswith("point") else f"{word}s"
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ class Repair:
         path: the file.
         before, after: its text.
         also: other edits that come to the same, as simple or nearly so.
+        missed: points beyond what the spec draws where it is wrong, in words.
 
     """
 
@@ -61,6 +72,7 @@ class Repair:
     before: str = ""
     after: str = ""
     also: int = 0
+    missed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

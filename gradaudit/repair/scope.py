@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations_with_replacement, product
+from itertools import combinations, combinations_with_replacement, product
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.repair.values import as_numbers
+from gradaudit.repair.values import as_numbers, in_numpy
 
 Array = NDArray[Any]
 
@@ -71,7 +72,8 @@ class Scopes:
         """Return the atoms where these variables are at hand, the plain ones first, none twice."""
         key = (*((name, id(value)) for name, value in sorted(scopes[0].items())), len(scopes))
         if key not in self._atoms:
-            self._atoms[key] = self._made(scopes)
+            with in_numpy(self.namespace):
+                self._atoms[key] = self._made(scopes)
         return self._atoms[key]
 
     def _made(self, scopes: Sequence[Mapping[str, Any]]) -> list[Atom]:
@@ -85,7 +87,8 @@ class Scopes:
                 if values is None:
                     continue
                 alike = found.setdefault(_key(values), [])
-                if not alike or (values[0].size == 1 and len(alike) < MOST_ALIKE and rank == alike[0].rank):
+                of_rank = sum(atom.rank == rank for atom in alike)
+                if not alike or (values[0].size == 1 and of_rank < MOST_ALIKE):
                     atom = Atom(text, values, rank)
                     alike.append(atom)
                     new.append(atom)
@@ -95,9 +98,13 @@ class Scopes:
         plain = add(_names(scopes[0]), 0)
         names = [atom.text for atom in plain]
         arrays = [atom for atom in plain if not atom.is_scalar]
+        plain_arrays = list(arrays)
         add(_sizes(scopes[0]), 1)
         expressions = add(self.near, 1)
         arrays += [atom for atom in expressions if not atom.is_scalar][:MOST_EXPRESSIONS]
+        add((f"{atom.text}[{place}]" for atom in plain_arrays[:MOST_COMPARED] for place in SPREADS), 2)
+        add(_choices([text for text in self.near if COMPARED.search(text)], plain_arrays, self.prefix), 3)
+        add((made for pair in combinations(plain_arrays[:MOST_COMPARED], 2) for made in _differences(*pair)), 2)
         add(self.far[:MOST_FAR], 2)
         matrices = [atom.text for atom in plain if atom.values[0].ndim == 2][:MOST_PAIRED]
         add(_matrix_products(matrices), 3)
@@ -163,13 +170,16 @@ class Scopes:
 
 
 MOST_ALIKE = 3
-"""Scalars that are worth the same and are kept, since they may differ elsewhere: two sizes that coincide."""
+"""Scalars of a rank that are worth the same and are kept, since they may differ elsewhere: two sizes that coincide."""
 
 MOST_EXPRESSIONS = 24
 """Expressions of the module that others are made of."""
 
 MOST_FAR = 60
 """Expressions of other functions that are looked at before functions of names are."""
+
+MOST_COMPARED = 6
+"""Arrays whose differences and sums are looked at."""
 
 MOST_PAIRED = 9
 """Arrays whose products are summed."""
@@ -204,6 +214,30 @@ def _names(scope: Mapping[str, Any]) -> Iterator[str]:
         elif not isinstance(value, (ModuleType, FunctionType, type, str, bytes)):
             held = getattr(value, "__dict__", {})
             yield from (f"{name}.{key}" for key, each in list(held.items())[:16] if as_numbers(each) is not None)
+
+
+SPREADS = ("..., None", "..., None, None", ":, None")
+"""Places that give an array more axes, to be spread along."""
+
+COMPARED = re.compile(r"[<>]")
+"""What makes an expression a condition."""
+
+
+def _choices(conditions: Sequence[str], arrays: Sequence[Atom], prefix: str) -> Iterator[str]:
+    """Yield choices between arrays, ones and zeros by conditions."""
+    values = [*(atom.text for atom in arrays[:MOST_CHOSEN]), "1.0", "0.0"]
+    for condition in conditions[:MOST_CHOSEN] if prefix else ():
+        yield from (f"{prefix}.where({condition}, {a}, {b})" for a in values for b in values if a != b)
+
+
+MOST_CHOSEN = 4
+"""Conditions, and arrays, that choices are made of."""
+
+
+def _differences(a: Atom, b: Atom) -> Iterator[str]:
+    if a.values[0].shape == b.values[0].shape:
+        yield f"({a.text} - {b.text})"
+        yield f"({a.text} + {b.text})"
 
 
 def _matrix_products(names: Sequence[str]) -> Iterator[str]:

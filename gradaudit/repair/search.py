@@ -20,7 +20,14 @@ from gradaudit.repair.program import Program, edit_cost
 from gradaudit.repair.proposals import proposals
 from gradaudit.repair.responses import response, rows_of
 from gradaudit.repair.scope import Scopes, expressions_of, library_prefix
-from gradaudit.repair.surroundings import Surroundings, for_other_shapes, templates_of
+from gradaudit.repair.surroundings import (
+    Surroundings,
+    constants_of,
+    for_other_shapes,
+    places_of,
+    short,
+    templates_of,
+)
 from gradaudit.repair.values import as_numbers
 from gradaudit.source.text import Edit
 from gradaudit.source.written import Written, standing_in
@@ -122,6 +129,7 @@ class Search:
         draws: the points; the first is searched at, the others confirm.
         forward: the functions that forward consists of, whose arithmetic is at hand too.
         budget: the time left.
+        refuted: texts of programs that hold at the draws, and not in audits.
 
     """
 
@@ -129,6 +137,7 @@ class Search:
     draws: Sequence[Draw]
     forward: Sequence[Written]
     budget: Budget
+    refuted: frozenset[str] = frozenset()
     whole: list[Found] = field(default_factory=list)
     partial: list[Found] = field(default_factory=list)
     _seen: dict[Key, Found | None] = field(default_factory=dict)
@@ -211,6 +220,7 @@ class Search:
             if isinstance(below, ast.Name) and isinstance(below.ctx, ast.Store)
         ]
         nodes = self._ingredients(source)
+        own_nodes = nodes[: len(self.program.sources) + len(self.forward)]
         templates = templates_of(nodes, ast.unparse)
         namespace = source.function.__globals__
         own = [f"{name}({{}})" for name in _unary(self.forward)]
@@ -222,7 +232,9 @@ class Search:
             counts=frozenset(counts),
             ndims=ndims,
             prefix=library_prefix(namespace),
-            constants=_constants(nodes[: len(self.program.sources) + len(self.forward)]),
+            constants=constants_of(own_nodes),
+            places=places_of(own_nodes),
+            expressions=short(expressions_of(own_nodes, ast.unparse)),
         )
 
     def _ingredients(self, source: Written) -> list[ast.AST]:
@@ -308,6 +320,8 @@ class Search:
             return
         with suppress(SyntaxError):
             found = Found(self.program.edited(edit), right, inputs)
+            if found.program.text.text in self.refuted:
+                return
             self._seen[key] = found
             (self.whole if right.all() and inputs else self.partial).append(found)
 
@@ -374,14 +388,3 @@ def _unary(sources: Sequence[Written]) -> list[str]:
         if made.function.__code__.co_argcount - len(made.function.__defaults__ or ()) == 1
         and made.function.__globals__.get(made.function.__name__) is made.function
     ][:8]
-
-
-def _constants(nodes: Sequence[ast.AST]) -> list[float]:
-    """Return the floating numbers that some functions mention, and their negatives, each once."""
-    found = [each.value for node in nodes for each in ast.walk(node) if isinstance(each, ast.Constant)]
-    values = [value for value in found if isinstance(value, float)]
-    return list(dict.fromkeys([*values, *(-value for value in values)]))[:MOST_CONSTANTS]
-
-
-MOST_CONSTANTS = 16
-"""Numbers that are tried in each other's places."""

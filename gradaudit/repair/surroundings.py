@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gradaudit.source.text import SourceText
+from gradaudit.source.text import ATOMS, SourceText
 from gradaudit.source.written import Written
 
 SHAPED = re.compile(r"\b(\w+)(?=\.shape\b)")
@@ -36,6 +37,8 @@ class Surroundings:
         ndims: how many axes each expression has where it is an array, by its place.
         prefix: the name of the library of arrays.
         constants: numbers that the function and its forward mention, and their negatives.
+        places: what stands between the brackets of their subscripts.
+        expressions: short ones of theirs, such that an operator may stand beside them.
 
     """
 
@@ -47,6 +50,8 @@ class Surroundings:
     ndims: Mapping[tuple[int, int], int]
     prefix: str
     constants: Sequence[float] = ()
+    places: Sequence[str] = ()
+    expressions: Sequence[str] = ()
 
     @property
     def is_torch(self) -> bool:
@@ -86,8 +91,64 @@ def templates_of(functions: Sequence[ast.AST], text: Callable[[ast.expr], str]) 
     return list(found)[:MOST_TEMPLATES]
 
 
+def places_of(functions: Sequence[ast.AST]) -> list[str]:
+    """Return what stands between the brackets of the subscripts in some functions, each once.
+
+    Those with variables of another function are there as well with what these variables are.
+    """
+    found: dict[str, None] = {}
+    for function in functions:
+        inlined = _Inlined(function)
+        for place in (below.slice for below in ast.walk(function) if isinstance(below, ast.Subscript)):
+            found |= dict.fromkeys((_bare(place), _bare(inlined.visit(copy.deepcopy(place)))))
+    return list(found)[:MOST_TEMPLATES]
+
+
+def _bare(place: ast.expr) -> str:
+    text = ast.unparse(place)
+    return text[1:-1] if isinstance(place, ast.Tuple) and text.startswith("(") else text
+
+
+class _Inlined(ast.NodeTransformer):
+    """Puts what variables are that a function assigns once in the place of their names."""
+
+    def __init__(self, function: ast.AST) -> None:
+        stored = [each.id for each in ast.walk(function) if isinstance(each, ast.Name) and not is_loaded(each)]
+        self._values = {
+            target.id: node.value
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for target in node.targets[:1]
+            if isinstance(target, ast.Name) and stored.count(target.id) == 1
+        }
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Return what a variable is."""
+        return self._values.get(node.id, node)
+
+
 MOST_OF_TEMPLATE = 100
 """Characters of a call that is taken over."""
 
 MOST_TEMPLATES = 60
 """Calls that are taken over."""
+
+
+def constants_of(nodes: Sequence[ast.AST]) -> list[float]:
+    """Return the floating numbers that some functions mention, and their negatives, each once."""
+    found = [each.value for node in nodes for each in ast.walk(node) if isinstance(each, ast.Constant)]
+    values = [value for value in found if isinstance(value, float)]
+    return list(dict.fromkeys([*values, *(-value for value in values)]))[:MOST_CONSTANTS]
+
+
+def short(expressions: Sequence[str]) -> list[str]:
+    """Return the expressions that an operator may stand beside, the shortest first."""
+    atoms = [each for each in expressions if isinstance(ast.parse(each, mode="eval").body, ATOMS)]
+    return sorted(atoms, key=len)[:MOST_SHORT]
+
+
+MOST_SHORT = 12
+"""Expressions that others are multiplied with."""
+
+MOST_CONSTANTS = 16
+"""Numbers that are tried in each other's places."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -46,3 +49,52 @@ def reals(array: Array) -> NDArray[np.float64]:
     if flat.dtype.kind == "c":
         return np.concatenate([flat.real, flat.imag]).astype(np.float64)
     return flat.astype(np.float64)
+
+
+def is_of_jax(value: Any) -> bool:
+    """Return whether a value is an array of JAX's."""
+    return type(value).__module__.partition(".")[0] in ("jax", "jaxlib")
+
+
+def without_jax(value: Any) -> Any:
+    """Return a value, or what tuples, lists and dicts hold, with arrays of NumPy in the place of JAX's."""
+    if isinstance(value, dict):
+        return {name: without_jax(part) for name, part in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(map(without_jax, value))
+    return np.array(value) if is_of_jax(value) else value
+
+
+class _LikeJax(ModuleType):
+    """A module of JAX whose functions give arrays of NumPy; those of ``jax.numpy`` are NumPy's where it has them."""
+
+    def __init__(self, module: ModuleType) -> None:
+        super().__init__(module.__name__)
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        if self.__name__ == "jax.numpy" and hasattr(np, name):
+            return getattr(np, name)
+        value = getattr(self._module, name)
+        if isinstance(value, ModuleType):
+            return _LikeJax(value)
+        return _giving_numpy(value) if callable(value) and not isinstance(value, type) else value
+
+
+def _giving_numpy(function: Any) -> Any:
+    return lambda *given, **named: without_jax(function(*given, **named))
+
+
+@contextmanager
+def in_numpy(namespace: dict[str, Any]) -> Iterator[None]:
+    """Let a module find NumPy where it has ``jax.numpy``, which compiles each function for each shape."""
+    modules = {name: value for name, value in namespace.items() if _is_module_of_jax(value)}
+    namespace |= {name: _LikeJax(module) for name, module in modules.items()}
+    try:
+        yield
+    finally:
+        namespace |= modules
+
+
+def _is_module_of_jax(value: Any) -> bool:
+    return isinstance(value, ModuleType) and value.__name__.partition(".")[0] == "jax"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from gradaudit.repair.surroundings import Surroundings, is_loaded
 from gradaudit.source.text import Edit
+
+OF_MODULE = re.compile(r"\w+\(\{\}")
+"""A call of a function by its name alone."""
 
 
 def with_calls(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
@@ -18,10 +22,11 @@ def with_calls(node: ast.AST, around: Surroundings) -> Iterator[Edit]:
     if isinstance(node, ast.Tuple) and around.prefix:
         dtypes = ("", *(f", {name}.dtype" for name in around.names[:4]))
         yield from (text.replaced(node, f"{around.prefix}.zeros({own}{dtype})") for dtype in dtypes)
-    if ndim is None and not isinstance(node, (ast.Name, ast.List, ast.ListComp, ast.Tuple)):
-        return
-    for template in around.templates:
+    lists = ndim is not None or isinstance(node, (ast.Name, ast.List, ast.ListComp, ast.Tuple))
+    for template in around.templates if lists else filter(OF_MODULE.match, around.templates):
         yield text.replaced(node, template.replace("{}", own if template.startswith("{}") else text.of(node)))
+    if not lists:
+        return
     if ndim is None:
         if around.prefix:
             yield text.replaced(node, f"{around.prefix}.argsort({own})")

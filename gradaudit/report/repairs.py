@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from gradaudit.repair.repairs import Applicability, Repair, Repairs
@@ -13,24 +14,28 @@ def repair_lines(repairs: Repairs) -> Iterator[str]:
     for made in repairs.repairs:
         yield f"{heading_of(made)}: {made.file}:{made.line}"
         yield from changed_lines(made)
-        yield f"{effect_of(made)} {made.confirmed}"
+        yield effect_of(made)
     if repairs.message:
         yield f"no repair: {repairs.message}"
 
 
 def heading_of(made: Repair) -> str:
     """Return how sure a repair is, in words."""
-    return {
-        Applicability.VERIFIED: "likely repair",
-        Applicability.CANDIDATE: "possible repair, one of several",
-        Applicability.HINT: "hint",
-    }[made.applicability]
+    if made.applicability is Applicability.CANDIDATE:
+        return "possible repair" if made.missed else "possible repair, one of several"
+    return "likely repair" if made.applicability is Applicability.VERIFIED else "hint"
 
 
 def effect_of(made: Repair) -> str:
-    """Return what a repair makes right; what that was held against follows it."""
-    names = ", ".join(made.inputs)
-    return f"makes the gradient{'s' if len(made.inputs) > 1 else ''} of {names} right: held against"
+    """Return what a repair makes right, what that was held against, and where it is wrong all the same."""
+    several = "s" if len(made.inputs) > 1 else ""
+    text = f"makes the gradient{several} of {', '.join(made.inputs)} right: held against {made.confirmed}"
+    where = "; and ".join(made.missed[:MOST_MISSED])
+    return f"{text}. It is wrong beyond what the spec draws: with {where}" if where else text
+
+
+MOST_MISSED = 2
+"""Points beyond the spec that a line names."""
 
 
 def changed_lines(made: Repair) -> list[str]:
@@ -41,14 +46,14 @@ def changed_lines(made: Repair) -> list[str]:
 
 def repair_record(made: Repair) -> dict[str, Any]:
     """Return a repair as plain data."""
-    confirmed = {"cases": made.confirmed.cases, "draws": made.confirmed.draws, "shapes": made.confirmed.shapes}
     return {
         "diff": made.diff,
         "applicability": str(made.applicability),
         "file": made.file,
         "line": made.line,
         "inputs": list(made.inputs),
-        "confirmed": confirmed,
+        "confirmed": asdict(made.confirmed),
+        "wrong_beyond": list(made.missed),
         "equivalent": made.also,
     }
 

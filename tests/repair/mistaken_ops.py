@@ -81,3 +81,48 @@ class Layer:
 
     def backward(self, upstream):
         return upstream * self.x * self.w
+
+
+def rectified(x):
+    return np.maximum(x, 0.0)
+
+
+def rectified_backward(upstream, x):
+    return upstream * (x > 0.5)
+
+
+def pooled(x, size=2):
+    return x.reshape(len(x), -1, size).mean(axis=2)
+
+
+def pooled_backward(upstream, x, size=2):
+    return np.repeat(upstream, size, axis=1)
+
+
+def looked_up(table, ids):
+    return table[ids]
+
+
+def looked_up_backward(upstream, table, ids):
+    gradient = np.zeros_like(table)
+    gradient[ids] += upstream
+    return gradient
+
+
+def folded(x):
+    return np.abs(x)
+
+
+def folded_backward(upstream, x):
+    return 2 * upstream
+
+
+def taken(x, stride=2):
+    return np.stack([x[i * stride : i * stride + 2].sum() for i in range((len(x) - 2) // stride + 1)])
+
+
+def taken_backward(upstream, x, stride=2):
+    gradient = np.zeros_like(x)
+    for i in range(len(upstream)):
+        gradient[i : i + 2] += upstream[i]
+    return gradient

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from searches import HERE, drawn, mended, searched
 
-from gradaudit.repair.repairs import Applicability
+from gradaudit.repair.repairs import Applicability, Repairs
 
 X34 = {"shape": [3, 4], "range": [-2.0, 2.0]}
 POSITIVE = {"shape": [3, 4], "range": [0.3, 2.0]}
@@ -80,6 +80,50 @@ def test_a_size_that_coincides_misleads_nobody(folder: Path) -> None:
     own = mended(found, "coincident_backward", "coincident")
     (x, upstream) = drawn((2, 7), (7,))
     np.testing.assert_allclose(own(upstream, x), np.broadcast_to(upstream, x.shape))
+
+
+def test_a_threshold_is_the_one_that_holds_beyond_what_is_drawn(folder: Path) -> None:
+    """Where all numbers are positive ``x > -0.5`` is right as well."""
+    found = searched(folder, "rectified", {"x": {"shape": [4, 5], "range": [0.1, 2.0]}})
+    assert found.repairs[0].applicability is Applicability.VERIFIED
+    x = np.linspace(-2.0, 2.0, 9)
+    own = mended(found, "rectified_backward", "rectified")(np.ones_like(x), x)
+    np.testing.assert_array_equal(own[x != 0], x[x != 0] > 0)
+
+
+def test_a_repair_that_holds_only_where_the_spec_draws_is_no_verified_one(folder: Path) -> None:
+    """Of an absolute value at positive numbers, 1 is the slope, and nobody has to write a sign."""
+    found = searched(folder, "folded", {"x": {"shape": [4, 5], "range": [0.1, 2.0]}})
+    held = [made for made in found.repairs if made.applicability is Applicability.VERIFIED]
+    x = np.linspace(-2.0, 2.0, 8)
+    for made in held:
+        own = mended(Repairs("folded", (made,)), "folded_backward", "folded")(np.ones_like(x), x)
+        np.testing.assert_allclose(own, np.sign(x))
+    assert held or all(any("of the other sign" in where for where in made.missed) for made in found.repairs)
+
+
+def test_a_number_that_is_a_param_is_written_as_the_param(folder: Path) -> None:
+    found = searched(folder, "pooled", {"x": {"shape": [3, 8]}})
+    own = mended(found, "pooled_backward", "pooled")(np.ones((2, 3)), np.ones((2, 12)), size=4)
+    np.testing.assert_allclose(own, 0.25)
+
+
+def test_places_of_another_subscript_are_tried(folder: Path) -> None:
+    found = searched(folder, "taken", {"x": {"shape": [9]}})
+    own = mended(found, "taken_backward", "taken")(np.array([1.0, 2.0]), np.ones(5), stride=3)
+    np.testing.assert_allclose(own, [1.0, 1.0, 0.0, 2.0, 2.0])
+
+
+def test_rows_that_are_taken_more_than_once_add_up(folder: Path) -> None:
+    ids = {"values": [1, 4, 1, 0, 4], "dtype": "int64"}
+    found = searched(folder, "looked_up", {"table": {"shape": [5, 3]}, "ids": ids})
+    own = mended(found, "looked_up_backward", "looked_up")(np.ones((4, 2)), np.ones((3, 2)), np.array([2, 0, 2, 2]))
+    np.testing.assert_allclose(own, np.array([1.0, 0.0, 3.0])[:, None] * np.ones(2))
+
+
+def test_a_forward_that_cannot_be_called_says_so(folder: Path) -> None:
+    found = searched(folder, "looked_up", {"table": {"shape": [5, 3]}, "ids": {"values": [0.5, 1.5]}})
+    assert found.message.startswith("forward cannot be called: ")
 
 
 def test_the_backward_of_a_layer_is_mended(folder: Path) -> None:

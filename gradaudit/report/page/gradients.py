@@ -137,7 +137,7 @@ def gradient(
 def repair_view(made: Repair) -> RepairView:
     """Return a repair as a page shows it."""
     place = f"{made.file}:{made.line}" if made.file else ""
-    return RepairView(heading_of(made), place, diff_lines(made.diff), f"{effect_of(made)} {made.confirmed}")
+    return RepairView(heading_of(made), place, diff_lines(made.diff), effect_of(made))
 
 
 def diff_lines(diff: str) -> tuple[DiffLine, ...]:
