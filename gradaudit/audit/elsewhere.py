@@ -21,7 +21,7 @@ from gradaudit.spec.case import Case, Input
 from gradaudit.spec.double_precision import in_double_precision
 from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
-from gradaudit.spec.other_shapes import distinct_shapes, other_shapes
+from gradaudit.spec.other_shapes import distinct_shapes, other_shapes, shapes_of
 from gradaudit.targets.op import LostOpError, OpError
 
 Array = NDArray[Any]
@@ -118,7 +118,7 @@ class Points:
         draws = (replace(given, seed=case.seed + 1 + k) for k in range(DRAWS))
         yield from self._called(next(draws), same_shape=True)
         for seed, shapes in enumerate((distinct_shapes(given), other_shapes(given)), start=case.seed + 1 + DRAWS):
-            others = (replace(shaped, seed=seed) for shaped in shapes if _shapes(shaped) != _shapes(given))
+            others = (replace(shaped, seed=seed) for shaped in shapes if shapes_of(shaped) != shapes_of(given))
             taken = (made for shaped in islice(others, TRIED) for made in self._called(shaped, same_shape=False))
             yield from islice(taken, 1)
         for drawn in draws:
@@ -186,10 +186,6 @@ class Points:
         """Return the outputs that count, in double precision."""
         outputs = self.forward(inputs)
         return [widened(on_host(outputs[k])) for k in self._subject.counted]
-
-
-def _shapes(case: Case) -> list[tuple[int, ...]]:
-    return [made.shape for made in case.inputs]
 
 
 def _copies(inputs: Mapping[str, Array]) -> dict[str, Array]:

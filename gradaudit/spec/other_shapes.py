@@ -39,7 +39,7 @@ def distinct_shapes(case: Case) -> Iterator[Case]:
             ndim = max(len(made.shape) for made in case.inputs)
             for axis in (*range(-1, -1 - ndim, -1), *range(ndim)):
                 made = _with_axis(case, axis, size)
-                if _shapes(made) != _shapes(case) and _count(made, size):
+                if shapes_of(made) != shapes_of(case) and _count(made, size):
                     yield made
 
 
@@ -60,7 +60,8 @@ APART = 3
 """What is added to a size to tell it apart from others."""
 
 
-def _shapes(case: Case) -> list[tuple[int, ...]]:
+def shapes_of(case: Case) -> list[tuple[int, ...]]:
+    """Return the shapes of a case's inputs."""
     return [made.shape for made in case.inputs]
 
 

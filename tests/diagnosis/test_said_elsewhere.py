@@ -92,6 +92,29 @@ def test_an_axis_that_is_as_long_as_its_roll() -> None:
         assert (each.evidence["axis"], each.evidence["shift"]) == (1, -2)
 
 
+ALONE = "; seen at this point alone, no other draw or shape tells"
+
+
+def test_a_cause_that_no_other_point_tells_of_says_so() -> None:
+    here = np.linspace(0.5, 1.5, 12, dtype=np.float64).reshape(3, 4)
+
+    def one_point_only(x: Any) -> Any:
+        assert np.abs(x - here).max() < 0.01  # finite differences go that far, other draws do not
+        return np.square(x)
+
+    (each, *_) = said(one_point_only, lambda u, x: 3 * u * x, array("x", (3, 4), values=here))
+    assert each.message.endswith(ALONE)
+    assert each.evidence["elsewhere"] == 0
+    (each, *_) = said(np.square, lambda u, x: 3 * u * x, array("x", (3, 4)))
+    assert ALONE not in each.message
+
+
+def test_what_is_said_of_calls_holds_at_other_points_as_well() -> None:
+    for each in said(np.sin, lambda u, x: np.sign(u) * np.cos(x), array("x", (3, 4))):
+        assert "upstream" in each.message
+        assert ALONE not in each.message
+
+
 def test_few_elements_are_no_factor() -> None:
     assert not list(said(lambda x: x**3, lambda u, x: u * np.cosh(x), array("x", (1,))))
 
