@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from gradaudit.coverage.naming import BACKWARD_METHODS, methods_of
 from gradaudit.drafts.arguments import CACHE, OUTPUT, UPSTREAM, VARIED, arguments_of, split_arguments
 from gradaudit.drafts.functions import Places, pair_subjects
-from gradaudit.drafts.gradient_names import has_floats, input_meant, matched_gradients
+from gradaudit.drafts.gradient_names import has_floats, matched_gradients
 from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.held import Kept, parameters_in
+from gradaudit.drafts.held import Kept, gradient_of, left_for, misshapen, parameters_in, without_gradients
 from gradaudit.drafts.inputs import Candidate, candidates, ranges
 from gradaudit.drafts.settings import TRAINING, setting, takes_logarithm, tree_of, words_compared
 from gradaudit.spec.op_targets import Convention, LayerTarget
@@ -59,7 +59,7 @@ def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
     for made, arrays in _constructors(kind):
         for inputs, params in split_arguments(getattr(kind, forward), skip=0 if _is_static(kind, forward) else 1):
             if inputs:
-                given, drawn = tuple(arrays), ranges(inputs, logarithm=takes_logarithm(getattr(kind, forward)))
+                given, drawn = tuple(arrays), ranges(inputs, logarithm=takes_logarithm(kind))
                 layer = Layer(places, name, kind, forward, backward, tuple(inputs), made, params, given, modes=modes)
                 every = {**modes, **made, **params}
                 yield Subject(candidates(inputs) | arrays, every, layer.outputs, layer.guesses, drawn)
@@ -195,7 +195,7 @@ class Layer:
     def _run(self, arrays: Mapping[str, Array]) -> tuple[Any, list[Any]]:
         layer = self._instance(arrays)
         method = getattr(layer, self.forward)
-        returned = method(*(arrays[name] for name in self.inputs), **deepcopy(dict(self.params)))
+        returned = method(*(arrays[name] for name in self.inputs), **self._settings)
         if returned is None and (place := _output_place(layer)):
             returned = getattr(layer, place)
         return layer, list(members_of(returned).values())
@@ -203,7 +203,7 @@ class Layer:
     def _output(self, arrays: Mapping[str, Array]) -> str:
         """Return where forward leaves its output, empty where it returns it."""
         layer = self._instance(arrays)
-        returned = getattr(layer, self.forward)(*(arrays[name] for name in self.inputs), **deepcopy(dict(self.params)))
+        returned = getattr(layer, self.forward)(*(arrays[name] for name in self.inputs), **self._settings)
         return _output_place(layer) if returned is None else ""
 
     def outputs(self, arrays: Mapping[str, Array]) -> list[Array]:
@@ -213,7 +213,8 @@ class Layer:
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
         """Yield how backward may be called at these inputs, and where gradients lie then."""
         layer, members = self._run(arrays)
-        before = parameters_in(self._instance(arrays)) or _made_late(layer, arrays, members)
+        at_first = parameters_in(self._instance(arrays))
+        before = at_first or self._made_late(arrays)
         out = as_array(members[0])
         assert out is not None
         words, steps = self._arguments(getattr(layer, self.backward), members)
@@ -226,12 +227,12 @@ class Layer:
         asked = {key: value for key, value in accepted(backward, self.params).items() if key in self.params}
         returned = backward(*given, **deepcopy(asked))
         after = parameters_in(layer)
-        parameters = {kept.name: kept for kept in self._named(_without_gradients(before))}
+        parameters = {kept.name: kept for kept in self._named(without_gradients(before), arrays)}
         moved = [name for name, kept in parameters.items() if steps and _moved(kept, after)]
         left = {
             name: place
             for name, kept in parameters.items()
-            if (place := _gradient_of(kept, after) or _misshapen(kept, after))
+            if (place := gradient_of(kept, after) or misshapen(kept, after))
         }
         everything = {**arrays, **{name: kept.array for name, kept in parameters.items()}}
         data = [name for name in arrays if has_floats(arrays[name])]
@@ -239,7 +240,7 @@ class Layer:
         if returned is not None:
             returns = matched_gradients(returned, backward, [*data, *parameters], everything) or []
         else:
-            left |= {name: place for name in data if (place := _left_for(name, arrays[name], after, data))}
+            left |= {name: place for name in data if (place := left_for(name, arrays[name], after, data))}
         returns = [name for name in returns if name not in left]
         left = {name: place for name, place in left.items() if name in parameters or name not in returns}
         gradients = [name for name in everything if name in {*returns, *left, *moved}]
@@ -264,6 +265,7 @@ class Layer:
             convention=convention,
             output=self._output(arrays),
             attributes={name: name for name in self.modes},
+            builds=bool(used) and not at_first,
         )
         extra = {name: Candidate(kept.array.shape) for name, kept in used.items()}
         makes = ", ".join([*(f"{key}={value!r}" for key, value in self.made.items()), *self.given])
@@ -273,10 +275,32 @@ class Layer:
         said = f"{called} gives {', '.join(returns) or 'nothing'}{beside}{modes}"
         yield Guess(target, tuple(gradients), said, extra=extra)
 
-    def _named(self, before: Sequence[Kept]) -> list[Kept]:
+    def _made_late(self, arrays: Mapping[str, Array]) -> list[Kept]:
+        """Return the parameters that a layer makes when it sees its first input: what it holds and was not given.
+
+        They can be set once it has been called. Where that changes what it gives, it is a step in time, and none is.
+        """
+        layer, members = self._run(arrays)
+        seen = [*arrays.values(), *(one for one in members if isinstance(one, np.ndarray))]
+        made = [
+            replace(kept, array=kept.array.copy())
+            for kept in parameters_in(layer)
+            if kept.array.shape not in [one.shape for one in seen]
+        ]
+        again = members_of(getattr(layer, self.forward)(*(arrays[name] for name in self.inputs), **self._settings))
+        return made if np.array_equal(members[0], next(iter(again.values()))) else []
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return deepcopy(dict(self.params))
+
+    def _named(self, before: Sequence[Kept], arrays: Mapping[str, Array]) -> list[Kept]:
         """Return parameters by names that no input has, a parameter that the constructor is given by that one's."""
         named = []
         for kept in before:
+            if given := [name for name in self.given if np.array_equal(arrays[name], kept.array)]:
+                named.append(replace(kept, name=given[0]))
+                continue
             name = kept.name if kept.name not in self.inputs else re.sub(r"\W+", "_", kept.place).strip("_")
             named.append(replace(kept, name=name if name not in self.inputs else f"{name}_kept"))
         return named
@@ -331,55 +355,3 @@ def _moved(kept: Kept, after: Sequence[Kept]) -> bool:
 
 def _output_place(layer: Any) -> str:
     return next((name for name in ("output", "out", "outputs", "y", "a", "activations") if hasattr(layer, name)), "")
-
-
-def _without_gradients(before: Sequence[Kept]) -> list[Kept]:
-    """Return what a layer holds less what is the gradient of something else that it holds."""
-    places = {_gradient_of(kept, before) for kept in before}
-    return [kept for kept in before if kept.place not in places]
-
-
-def _made_late(layer: Any, arrays: Mapping[str, Array], members: Sequence[Any]) -> list[Kept]:
-    """Return the parameters that a layer makes when it sees its first input: what it holds and was not given."""
-    seen = [*arrays.values(), *(one for one in members if isinstance(one, np.ndarray))]
-    return [kept for kept in parameters_in(layer) if kept.array.shape not in [one.shape for one in seen]]
-
-
-def _gradient_of(kept: Kept, after: Sequence[Kept]) -> str:
-    """Return where the gradient of a parameter lies after backward; empty where it does not."""
-    word = kept.name
-    holder = kept.place.rpartition(".")[0]
-    for one in after:
-        if one.place == kept.place or one.array.shape != kept.array.shape:
-            continue
-        last = re.findall(r"\w+", one.place)[-1]
-        about_gradients = re.search(r"grad|delta|^d", one.place.lower())
-        beside = holder and one.place.rpartition(".")[0] == holder and last in ("grad", "gradient", "g")
-        same_key = about_gradients and last == word
-        if beside or same_key or (about_gradients and input_meant(last, [word])):
-            return one.place
-    return ""
-
-
-def _misshapen(kept: Kept, after: Sequence[Kept]) -> str:
-    """Return where what is called the gradient of a parameter lies, whatever its shape."""
-    for one in after:
-        last = re.findall(r"\w+", one.place)[-1]
-        if re.search(r"grads?\[|gradients?\[", one.place.lower()) and last in (kept.name, f"d{kept.name}"):
-            return one.place
-        if last in (f"d{kept.name}", f"grad_{kept.name}", f"{kept.name}_grad"):
-            return one.place
-    return ""
-
-
-def _left_for(name: str, array: Array, after: Sequence[Kept], data: Sequence[str]) -> str:
-    """Return where a backward that returns nothing leaves the gradient of a data input."""
-    for one in after:
-        last = re.findall(r"\w+", one.place)[-1]
-        generic = (
-            re.fullmatch(r"d_?(x|inp|inputs?)|grad_?inputs?|inputs?_grads?|grad", last.lower()) and name == data[0]
-        )
-        named = last != name and input_meant(last, [name])
-        if one.array.shape == array.shape and (named or generic):
-            return one.place
-    return ""

@@ -76,7 +76,7 @@ def has_floats(array: Array) -> bool:
 
 def input_meant(gradient: str, inputs: Sequence[str]) -> str:
     """Return the input that a gradient of this name is of: ``x`` for ``dx``, ``grad_x``, ``x_grad``; empty for none."""
-    word = re.sub(r"\W+", "", gradient).lower()
+    word = re.sub(r"\W+", "", gradient).lower().strip("_")
     plain = [(name, name.lower().strip("_")) for name in inputs]
     for name, own in sorted(plain, key=lambda entry: -len(entry[1])):
         spellings = {f"d{own}", f"d_{own}", f"grad_{own}", f"{own}_grad", f"grad{own}", f"g{own}", f"g_{own}", own}
@@ -89,7 +89,9 @@ def input_meant(gradient: str, inputs: Sequence[str]) -> str:
             f"gradient_{own}",
             f"delta_{own}",
         }
-        spellings |= {f"dl_{own}", f"{own}_gradient", f"dl_d_{own}", f"dloss_d{own}", f"d{own}_", f"nabla_{own}"}
+        spellings |= {f"dl_{own}", f"{own}_gradient", f"dl_d_{own}", f"dloss_d{own}", f"nabla_{own}"}
         if word in spellings:
             return name
-    return ""
+    core = re.sub(r"^(d|grad|delta)_?|_", "", word)  # dLogVar is the gradient of t_log_var
+    ends = [name for name, own in plain if len(core) > 2 and own.replace("_", "").endswith(core)]
+    return ends[0] if len(ends) == 1 and word.startswith(("d", "grad")) else ""

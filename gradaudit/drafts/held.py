@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradaudit.drafts.gradient_names import input_meant
 
 Array = NDArray[Any]
 
@@ -62,3 +65,49 @@ def _parts(owner: Any, place: str, word: str, depth: int) -> Iterator[tuple[str,
         for name, value in vars(owner).items():
             inner = f"{place}.{name}" if place else name
             yield inner, word if name in ("data", "value") and word else name, value
+
+
+def without_gradients(before: Sequence[Kept]) -> list[Kept]:
+    """Return what a layer holds less what is the gradient of something else that it holds."""
+    places = {gradient_of(kept, before) for kept in before}
+    return [kept for kept in before if kept.place not in places]
+
+
+def gradient_of(kept: Kept, after: Sequence[Kept]) -> str:
+    """Return where the gradient of a parameter lies after backward; empty where it does not."""
+    word = kept.name
+    holder = kept.place.rpartition(".")[0]
+    for one in after:
+        if one.place == kept.place or one.array.shape != kept.array.shape:
+            continue
+        last = re.findall(r"\w+", one.place)[-1]
+        about_gradients = re.search(r"grad|delta|^d", one.place.lower().lstrip("_"))
+        beside = holder and one.place.rpartition(".")[0] == holder and last in ("grad", "gradient", "g")
+        same_key = about_gradients and last == word
+        if beside or same_key or (about_gradients and input_meant(last, [word])):
+            return one.place
+    return ""
+
+
+def misshapen(kept: Kept, after: Sequence[Kept]) -> str:
+    """Return where what is called the gradient of a parameter lies, whatever its shape."""
+    for one in after:
+        last, own = re.findall(r"\w+", one.place)[-1].strip("_"), kept.name.strip("_")
+        if re.search(r"grads?\[|gradients?\[", one.place.lower()) and last in (own, f"d{own}"):
+            return one.place
+        if last in (f"d{own}", f"grad_{own}", f"{own}_grad"):
+            return one.place
+    return ""
+
+
+def left_for(name: str, array: Array, after: Sequence[Kept], data: Sequence[str]) -> str:
+    """Return where a backward that returns nothing leaves the gradient of a data input."""
+    for one in after:
+        last = re.findall(r"\w+", one.place)[-1]
+        generic = (
+            re.fullmatch(r"d_?(x|inp|inputs?)|grad_?inputs?|inputs?_grads?|grad", last.lower()) and name == data[0]
+        )
+        named = last != name and input_meant(last, [name])
+        if one.array.shape == array.shape and (named or generic):
+            return one.place
+    return ""

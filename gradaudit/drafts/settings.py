@@ -102,7 +102,7 @@ def keys_read(name: str, source: ast.AST | None) -> dict[str, bool]:
 
 
 def takes_logarithm(function: Callable[..., Any]) -> bool:
-    """Whether a function takes a logarithm."""
+    """Whether a function, or any method of a class, takes a logarithm."""
     tree = tree_of(function)
     words = {below.attr for below in ast.walk(tree) if isinstance(below, ast.Attribute)} if tree else set()
     return bool(words & {"log", "log2", "log10"})

@@ -158,6 +158,8 @@ def _layer(target: LayerTarget) -> dict[str, Any]:
         said["constructor"] = list(target.constructor)
     if target.output:
         said["output"] = target.output
+    if target.builds:
+        said["builds"] = True
     if target.attributes:
         said["attributes"] = dict(target.attributes)
     if target.steps:

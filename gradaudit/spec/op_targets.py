@@ -86,6 +86,7 @@ class LayerTarget:
         convention: what backward returns.
         output: the place where forward leaves its output; empty where it returns it.
         attributes: the place of each param that is set before forward, as ``layer.training = True`` sets a mode.
+        builds: whether forward makes the parameters when it is called for the first time.
 
     """
 
@@ -105,6 +106,7 @@ class LayerTarget:
     convention: Convention = "vjp"
     output: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    builds: bool = False
 
 
 @dataclass(frozen=True)

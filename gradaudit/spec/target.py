@@ -177,6 +177,7 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
         convention="derivative" if layer.derivative else "vjp",
         output=layer.output,
         attributes=dict(layer.attributes),
+        builds=layer.builds,
     )
 
 

@@ -67,6 +67,9 @@ class LayerModel(Strict):
         list[Name], Field(description="the inputs that the constructor takes, by keyword: parameters made outside")
     ] = []
     output: Annotated[str, Field(description="where forward leaves its output, if it returns nothing")] = ""
+    builds: Annotated[
+        bool, Field(description="whether forward makes the parameters at its first call: it is called once before")
+    ] = False
     steps: Annotated[
         bool, Field(description="whether backward takes a learning rate last, and changes the parameters itself")
     ] = False

@@ -129,11 +129,13 @@ class LayerOp:
         layer = self.make(**accepted(self.make, self.params), **given)
         for name, place in self.target.attributes.items():
             write(layer, place, self.params[name])
-        for name, place in self.target.parameters.items():
-            write(layer, place, inputs[name].copy())
         forward = _method(layer, self.target.forward)
         apart = {*self.target.parameters, *self.target.constructor}
         data = [array for name, array in inputs.items() if name not in apart]
+        if self.target.builds:
+            forward(*(array.copy() for array in data), **self._asked(forward))
+        for name, place in self.target.parameters.items():
+            write(layer, place, inputs[name].copy())
         returned = forward(*data, **self._asked(forward))
         if self.target.output:
             returned = read(layer, self.target.output)

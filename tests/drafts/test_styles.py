@@ -446,6 +446,78 @@ STYLES = {
         " * kept[:, None]",
         "",
     ),
+    "parameters that the constructor is given and that are private": (
+        """
+        class DenseLayer:
+            def __init__(self, w: np.array, b: np.array): self._w, self._b, self._dw, self._db = w, b, None, None
+            def forward_pass(self, a_prev, training: bool):
+                self._a_prev = np.array(a_prev)
+                return a_prev @ self._w.T + self._b
+            def backward_pass(self, da_curr):
+                self._dw = da_curr.T @ self._a_prev
+                self._db = da_curr.sum(axis=0, keepdims=True)
+                return da_curr @ self._w
+        """,
+        "self._dw = da_curr.T @ self._a_prev",
+        "self._dw = da_curr.T @ self._a_prev / len(da_curr)",
+    ),
+    "parameters that are made at the first input": (
+        """
+        class FullyConnected:
+            def __init__(self, n_out):
+                self.n_out, self.n_in, self.is_initialized = n_out, None, False
+                self.parameters, self.gradients, self.X = {"W": None, "b": None}, {}, []
+            def forward(self, X, retain_derived=True):
+                if not self.is_initialized:
+                    W = np.random.randn(X.shape[1], self.n_out) * 0.1
+                    self.parameters = {"W": W, "b": np.zeros((1, self.n_out))}
+                    self.is_initialized = True
+                self.X.append(X)
+                return np.tanh(X @ self.parameters["W"] + self.parameters["b"])
+            def backward(self, dLdy, retain_grads=True):
+                for dy, x in zip([dLdy], self.X):
+                    dz = dy * (1 - np.tanh(x @ self.parameters["W"] + self.parameters["b"]) ** 2)
+                    self.gradients = {"W": x.T @ dz, "b": dz.sum(axis=0, keepdims=True)}
+                    return dz @ self.parameters["W"].T
+        """,
+        "x.T @ dz",
+        "x.T @ dy",
+    ),
+    "a cell that makes its parameters and remembers": (
+        """
+        class Cell:
+            def __init__(self, n_out): self.n_out, self.W, self.h = n_out, None, 0.0
+            def forward(self, X):
+                if self.W is None:
+                    self.W = np.random.randn(X.shape[1], self.n_out)
+                self.X = X
+                self.h = np.tanh(X @ self.W + self.h)
+                return self.h
+            def backward(self, dh): return dh * (1 - self.h**2) @ self.W.T
+        """,
+        "1 - self.h**2",
+        "1 - self.h",
+    ),
+    "gradients whose names are cut short": (
+        """
+        class VAELoss:
+            def __call__(self, y, y_pred, t_mean, t_log_var): return self.loss(y, y_pred, t_mean, t_log_var)
+            @staticmethod
+            def loss(y, y_pred, t_mean, t_log_var):
+                p = np.clip(y_pred, 1e-9, 1 - 1e-9)
+                rec = -np.sum(y * np.log(p) + (1 - y) * np.log(1 - p), axis=1)
+                return np.mean(rec - 0.5 * np.sum(1 + t_log_var - t_mean**2 - np.exp(t_log_var), axis=1))
+            @staticmethod
+            def grad(y, y_pred, t_mean, t_log_var):
+                N = y.shape[0]
+                dY_pred = -y / (N * y_pred) - (y - 1) / (N - N * y_pred)
+                dLogVar = (np.exp(t_log_var) - 1) / (2 * N)
+                dMean = t_mean / N
+                return dY_pred, dLogVar, dMean
+        """,
+        "(2 * N)",
+        "N",
+    ),
     "several parameters of a loss at once": (
         """
         def loss_and_gradients(W1, b1, W2, X, y):

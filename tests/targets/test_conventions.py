@@ -139,6 +139,22 @@ LAYERS = {
         "self.scale * dout @",
         "dout @",
     ),
+    "parameters that forward makes": (
+        """
+        class Layer:
+            def __init__(self, scale): self.scale, self.W = scale, None
+            def forward(self, x):
+                if self.W is None: self.W = np.random.randn(x.shape[1], 2)
+                self.x = x
+                return self.scale * x @ self.W
+            def backward(self, dout):
+                self.dW = self.scale * self.x.T @ dout
+                return self.scale * dout @ self.W.T
+        """,
+        "params: {w: W}, grads: {w: dW}, builds: true",
+        "self.scale * self.x.T @ dout",
+        "self.x.T @ dout",
+    ),
     "an array that two names share": (
         """
         class Layer:
