@@ -98,7 +98,7 @@ def op(
 def process_op(
     command: Sequence[str | PathLike[str]], op: str, *, outputs: Sequence[int] | None = None, timeout: float = 30.0
 ) -> HeldTarget:
-    """Return an op that a child process answers for, in any language; ``gradaudit guide process`` says how.
+    """Return an op that a child process computes, in any language; ``gradaudit guide process`` says how.
 
     Args:
         command: the program and its arguments, as seen from the current folder.

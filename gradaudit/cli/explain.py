@@ -64,10 +64,10 @@ def explain(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --write: do not ask.")] = False,
 ) -> None:
-    """Explain an op: where it is wrong, why, what mends it; or what a code or rule means.
+    """Explain an op: where it is wrong, why, and its repair; or explain a finding or lint rule.
 
-    That is a screen; with --all come tables, maps, how sure the numerical gradient is, and what was audited. Of a
-    model, its graph is drawn then with the size of each gradient and where it is cut, and how it learned.
+    The explanation fits one screen. --all adds tables, maps, the error bound of the numerical gradient, and what was
+    audited. For a model it draws the graph, with the size of each gradient and the place where it is cut, and the loss.
 
     Exits as run does: 0 where every case ends as its spec expects, 1 where any does not, 2 for a wrong spec or option.
     """

@@ -24,9 +24,9 @@ def record(
     """Run a script, and write specs from the calls of its backward passes.
 
     A few calls of each forward, backward and layer are kept while the script runs. Each becomes a spec: one case has
-    the script's own values, in a file beside it, and another has values and sizes of its own. What was not called, or
-    does not run again, is told and not written. No file is overwritten. Exits with 2 where nothing can be recorded,
-    and with 1 where the script failed, or a pass that was called could not be written.
+    the script's own values, in a file beside it, and another has values and sizes of its own. Passes that were not
+    called, or do not run again, are listed and not written. No file is overwritten. Exits with 2 if nothing can be
+    recorded, and with 1 if the script failed, or a pass that was called could not be written.
     """
     from gradaudit.cli.settings import project_settings
     from gradaudit.record.run import NotRecordedError, drafts_of, run_watched

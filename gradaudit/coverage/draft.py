@@ -44,7 +44,7 @@ def draft_spec(one: BackwardPass, file: Path, roots: Sequence[Path]) -> Draft:
     """
     op = re.sub(r"[^\w.-]+", "_", one.op).strip("_") or "op"
     if one.kind is Kind.PATTERN:
-        points = ("the command that answers for this op", "inputs and params")
+        points = ("the command that serves this op", "inputs and params")
         return _draft(op, one, [f"  process: {{command: [./serve], op: {op}}}"], UNKNOWN, points)
     tree = read_tree(file)
     definitions = {} if isinstance(tree, str) else _definitions(tree)

@@ -89,7 +89,7 @@ def point(spec: str | Path, case: str, *, seed: int | None = None) -> Point:
     Args:
         spec: the file.
         case: the case's name as reports write it: ``module/op::case[dtype]``.
-        seed: the seed to draw with, in the place of the spec's own.
+        seed: the seed to draw with, instead of the spec's.
 
     Raises:
         SpecError: where the file cannot be read.

@@ -13,7 +13,7 @@ class How(Enum):
     """How an array was made of the arrays of tensors."""
 
     AS_IS = "as it is"
-    RESHAPED = "only arranged anew"
+    RESHAPED = "only rearranged"
     SUMMED = "a sum of two tensors' arrays"
     COMPUTED = "anything else"
 

@@ -180,8 +180,8 @@ def _found(
 
 
 RIGHT_AS_FAR_AS_SEEN = (
-    "where forward is smooth the gradient is right in double precision: what is wrong is its precision, its state, or "
-    "what it gives at kinks and ties, and no small edit mends that"
+    "where forward is smooth, the gradient is right in double precision: the fault is precision, state, or the "
+    "gradient at kinks and ties, and no small edit repairs that"
 )
 
 

@@ -93,10 +93,10 @@ def known_failure_lines(event: KnownFailuresCompared) -> Iterator[str]:
     """Yield a heading that counts the known failures of a run, and a line for each that is mended; nothing for none."""
     if not (event.known or event.mended):
         return
-    mended = f", {len(event.mended):,} mended: --update-baseline takes them out" if event.mended else ""
+    mended = f", {len(event.mended):,} fixed: --update-baseline removes them" if event.mended else ""
     yield f"{numbers.counted(event.known, 'known failure')} of {event.path}{mended}"
     more = len(event.mended) - MOST_NAMED
-    yield from (f"  mended  {name}" for name in event.mended[:MOST_NAMED])
+    yield from (f"  fixed  {name}" for name in event.mended[:MOST_NAMED])
     if more > 0:
         yield f"  and {more:,} more"
 

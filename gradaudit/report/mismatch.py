@@ -111,7 +111,7 @@ def headline(result: Result) -> str:
 def extent(result: Result) -> str:
     """Say how many indices are wrong: of all, or of those looked at where calls or time ran out."""
     if result.checked < result.size and any(finding.code == LIMIT_REACHED for finding in result.findings):
-        return f"{result.wrong:,} of {result.checked:,} indices looked at wrong"
+        return f"{result.wrong:,} of {result.checked:,} tested indices wrong"
     return f"{result.wrong:,} of {result.size:,} indices wrong"
 
 

@@ -27,11 +27,11 @@ def heading_of(made: Repair) -> str:
 
 
 def effect_of(made: Repair) -> str:
-    """Return what a repair makes right, what that was held against, and where it is wrong all the same."""
+    """Return what a repair makes right, what verified that, and where it is still wrong."""
     several = "s" if len(made.inputs) > 1 else ""
-    text = f"makes the gradient{several} of {', '.join(made.inputs)} right: held against {made.confirmed}"
+    text = f"makes the gradient{several} of {', '.join(made.inputs)} right, verified on {made.confirmed}"
     where = "; and ".join(made.missed[:MOST_MISSED])
-    return f"{text}. It is wrong beyond what the spec draws: with {where}" if where else text
+    return f"{text}. Beyond the spec it is wrong with {where}" if where else text
 
 
 MOST_MISSED = 2

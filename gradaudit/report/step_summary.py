@@ -72,7 +72,7 @@ def summary_lines(
     if known:
         yield from ("", f"{numbers.counted(known.known, 'known failure')} of {code(known.path)}")
         if known.mended:
-            yield from ("", f"Mended: {', '.join(map(escaped, known.mended[:MOST_ROWS]))}")
+            yield from ("", f"Fixed: {', '.join(map(escaped, known.mended[:MOST_ROWS]))}")
     yield from ("", "<details><summary>By module</summary>", "")
     heading = ("Module", "Ops:", "Cases:", *(f"{verdict}:" for verdict in Verdict))
     rows = [

@@ -110,12 +110,12 @@ def test_mended_ones_are_named_until_they_are_taken_out(gradaudit: Command, adop
     ended = gradaudit("run")
     assert ended.exit_code == 0
     assert (
-        "\n19 known failures of known.json, 2 mended: --update-baseline takes them out\n"
-        "  mended  op0 (float32, case default) w.r.t. x\n  mended  op0 (float64, case default) w.r.t. x\n"
+        "\n19 known failures of known.json, 2 fixed: --update-baseline removes them\n"
+        "  fixed  op0 (float32, case default) w.r.t. x\n  fixed  op0 (float64, case default) w.r.t. x\n"
     ) in ended.stdout
-    assert "mended  op0" in gradaudit("run", "--quiet").stdout
+    assert "fixed  op0" in gradaudit("run", "--quiet").stdout
     assert "19 known failures now: 0 added, 2 taken out" in gradaudit("run", "--update-baseline").stderr
-    assert "mended" not in gradaudit("run").stdout
+    assert "fixed" not in gradaudit("run").stdout
     write(adopted, *OLD)
     assert gradaudit("run").exit_code == 1
 

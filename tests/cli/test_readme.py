@@ -156,7 +156,7 @@ def test_the_explanation_of_the_guide_is_todays(gradaudit, folder: Path) -> None
 def test_what_lint_says_in_its_guide_is_todays(gradaudit, folder: Path) -> None:
     text = guide("lint").text
     (folder / "model.py").write_text(block(text, "of this `model.py`:", "python"))
-    assert gradaudit("lint", "model.py").stdout == shown(text, "gradaudit lint model.py")
+    assert gradaudit("lint", "model.py").stdout.split() == shown(text, "gradaudit lint model.py").split()
 
 
 def test_the_spec_that_the_guide_shows_audits_a_right_op(gradaudit, folder: Path) -> None:
@@ -179,4 +179,4 @@ def test_the_loss_curve_of_the_guide_is_todays(gradaudit, folder: Path) -> None:
     text = guide("learning").text
     (folder / "xor.yaml").write_text(re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0])
     (curve,) = re.findall(r"^```text\n(Learning\n.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert curve in gradaudit("run", "xor.yaml").stdout
+    assert " ".join(curve.split()) in " ".join(gradaudit("run", "xor.yaml").stdout.split())

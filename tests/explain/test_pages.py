@@ -24,6 +24,7 @@ GUIDES = {
     "from-gradcheck",
     "frameworks",
     "half-precision",
+    "how-it-works",
     "kinks",
     "learning",
     "lint",
@@ -39,6 +40,7 @@ GUIDES = {
     "tolerance",
     "trust",
     "upstream",
+    "words",
 }
 
 

@@ -99,7 +99,7 @@ class TestStepSummary:
     def test_tells_of_known_failures(self, tmp_path: Path) -> None:
         told = [RunStarted(0, 0), KnownFailuresCompared("known.json", 3, ("a_b (float32)",)), RunFinished(1.0, False)]
         text = summary(tmp_path / "s.md", told)
-        assert "3 known failures of `known.json`\n\nMended: a_b (float32)" in text
+        assert "3 known failures of `known.json`\n\nFixed: a_b (float32)" in text
 
     def test_where_nothing_was_audited(self, tmp_path: Path) -> None:
         told = [CasesSkipped(3, "jax", "pip"), RunStarted(0, 0), RunFinished(1.0, True)]

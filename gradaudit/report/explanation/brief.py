@@ -106,7 +106,7 @@ def _said_beside(result: Result) -> str:
 
 def _extent(result: Result) -> str:
     looked = result.checked < result.size and result.method == "search"
-    size = f"{result.checked:,} looked at" if looked else f"{result.size:,}"
+    size = f"{result.checked:,} tested" if looked else f"{result.size:,}"
     return f"{result.wrong:,} of {size} indices wrong"
 
 

@@ -169,7 +169,7 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
         yield "Numerical", f"{numbers.full(worst.numerical).strip()} (error bound {worst.error_bound:.1e})"
         yield "Difference", f"{numbers.full(worst.difference).strip()} ({relative})"
         yield "Tolerance", f"{numbers.tolerance(worst.tolerance)} ({allowed})"
-    looked = f"{result.checked:,} of {numbers.counted(result.size, 'index', 'indices')} looked at"
+    looked = f"{result.checked:,} of {numbers.counted(result.size, 'index', 'indices')} tested"
     yield "Method", f"{result.method}, {looked}, {numbers.counted(result.forwards, 'forward')}"
 
 
