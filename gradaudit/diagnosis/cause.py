@@ -105,7 +105,7 @@ class Cause:
     @property
     def seen_once(self) -> Cause:
         """The cause, saying that it was held against no other point."""
-        message = f"{self.finding.message}; seen at this point alone, no other draw or shape tells"
+        message = f"{self.finding.message}; seen at this point only: no other draw or shape could test it"
         finding = replace(self.finding, message=message, evidence={**self.finding.evidence, "elsewhere": 0})
         return replace(self, finding=finding)
 

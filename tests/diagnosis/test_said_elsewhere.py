@@ -92,7 +92,7 @@ def test_an_axis_that_is_as_long_as_its_roll() -> None:
         assert (each.evidence["axis"], each.evidence["shift"]) == (1, -2)
 
 
-ALONE = "; seen at this point alone, no other draw or shape tells"
+ALONE = "; seen at this point only: no other draw or shape could test it"
 
 
 def test_a_cause_that_no_other_point_tells_of_says_so() -> None:
