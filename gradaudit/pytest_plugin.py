@@ -140,10 +140,10 @@ class _Audited:
 
     def audit(self) -> Audit:
         if self._audit is None:
-            from gradaudit.engine.audit import audit_case
+            from gradaudit.engine.run import audit_here
 
             with _undisturbed():
-                self._audit = audit_case(self.case)
+                self._audit = audit_here(self.case)
         return self._audit
 
 

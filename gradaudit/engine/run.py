@@ -115,6 +115,12 @@ def run_specs(
         raise lost
 
 
+def audit_here(case: Case) -> Audit:
+    """Audit one case in this process; whatever its op raises costs the case alone, and Ctrl-C is still the user's."""
+    ((_, outcome),) = InProcess().map(audit_case, [Task((case,))])
+    return _audit(case, outcome)
+
+
 def _auditable(specs: Specs, emit: Handler) -> Specs:
     """Return the specs without the cases that need a framework which is not installed; tell of those."""
     missing = [missing_framework(case.target) for case in specs.cases]

@@ -97,6 +97,13 @@ def test_failures_show_the_report_and_nothing_else(project: Path, run: Run) -> N
     result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
+@pytest.mark.parametrize("ends", ["raise KeyboardInterrupt", "raise SystemExit", "raise GeneratorExit"])
+def test_what_an_op_raises_costs_its_case_alone(project: Path, run: Run, ends: str) -> None:
+    (project / "plugin_ops.py").write_text(f"{OPS}\ndef interrupting(u, x, w):\n    {ends}\n")
+    (project / "bad.yaml").write_text(spec("bad", "interrupting"))
+    run("--gradaudit", "specs").assert_outcomes(passed=4, failed=4)
+
+
 def test_one_is_chosen_by_its_id_or_by_words(project: Path, run: Run) -> None:
     run("--gradaudit", "specs/bad.yaml::default[float32-w]").assert_outcomes(failed=1)
     run("--gradaudit", "specs", "-k", "good and not float32").assert_outcomes(passed=2, deselected=6)
