@@ -216,18 +216,20 @@ def run(
             heard, audit = _auditing(searching, loaded, project, depth=depth)
             loaded, recalled = without_what_is_known(loaded, recording, emit, resume=resume, stale=stale, depth=depth)
             cluster = elsewhere(dask, timeout or DEFAULT_TIMEOUT, jobs, upload=upload)
-            run_specs(
-                loaded,
-                heard,
-                jobs=jobs,
-                timeout=timeout,
-                audit=audit,
-                recalled=recalled,
-                began=began,
-                elsewhere=cluster,
-                apart=taken_apart(loaded, split, recording),
-            )
-            _tell_what_was_not_recorded(unknown, recorders)
+            try:
+                run_specs(
+                    loaded,
+                    heard,
+                    jobs=jobs,
+                    timeout=timeout,
+                    audit=audit,
+                    recalled=recalled,
+                    began=began,
+                    elsewhere=cluster,
+                    apart=taken_apart(loaded, split, recording),
+                )
+            finally:
+                _tell_what_was_not_recorded(unknown, recorders)
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
         leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)

@@ -112,7 +112,7 @@ def _numbers(result: Result) -> tuple[object, ...]:
 
 
 def _subject(connection: sqlite3.Connection, result: Result) -> int:
-    key = (result.op, result.module, result.case, result.dtype, result.input)
+    key = tuple(map(_storable, (result.op, result.module, result.case, result.dtype, result.input)))
     look = "SELECT id FROM subjects WHERE op = ? AND module = ? AND case_name = ? AND dtype = ? AND input = ?"
     found = connection.execute(look, key).fetchone()
     if found is None:
@@ -127,7 +127,7 @@ def _real(value: float) -> float | None:
 
 
 def _storable(text: str) -> str:
-    """Return text that can be encoded: an op's exception may hold half a surrogate pair."""
+    """Return text that can be encoded: an exception, or a folder's name, may hold half a surrogate pair."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 

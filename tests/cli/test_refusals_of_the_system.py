@@ -69,11 +69,20 @@ def test_the_largest_seed(gradaudit: Command, settled: Path) -> None:
 def test_a_folder_whose_name_is_not_utf_8(project: Path) -> None:
     folder = os.fsencode(project) + b"/f\xff\xfe"
     os.mkdir(folder)
-    write_project(Path(os.fsdecode(folder)), spec("good"))
-    reports = ["--json", "o.json", "--junit", "o.xml"]
-    found = subprocess.run(command("run", "-j", "1", *reports), cwd=folder, capture_output=True, env=environment())
+    write_project(Path(os.fsdecode(folder)), spec("good"), name=".")  # its ops are of a module called like it
+    options = ["-j", "1", "--json", "o.json", "--junit", "o.xml"]
+    found = subprocess.run(command("run", "ops.yaml", *options), cwd=folder, capture_output=True, env=environment())
     assert (found.returncode, found.stderr) == (0, b"")
     assert {b"o.json", b"o.xml"} <= set(os.listdir(folder))
+
+
+def test_a_full_disk_is_told_of_the_record_and_of_the_reports(gradaudit: Command, project: Path) -> None:
+    write_project(project, spec("good"))
+    found = gradaudit("run", "-q", "--store", "/dev/full", "--json", "/dev/full", "--junit", "out.xml")
+    assert found.exit_code == 2
+    assert "Not recorded: /dev/full cannot be used as a store" in found.stderr
+    assert "cannot write /dev/full: No space left on device" in found.stderr
+    assert Path("out.xml").exists(), "a report that cannot be written keeps no other from being"
 
 
 @pytest.mark.parametrize(
