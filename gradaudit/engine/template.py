@@ -33,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 """What makes a process the parent of its descendants' orphans; see prctl(2)."""
 
-SHARED = ("gradaudit.engine.audit", "numpy.random", "numpy.ma")
+SHARED = ("gradaudit.engine.audit", "numpy.random", "numpy.ma", "scipy.special")
 """What every audit imports sooner or later."""
 
 SHOWN_TAIL = 8_000

@@ -1,11 +1,10 @@
 """Quantiles of the distributions that errors are held against.
 
-They are taken from ``scipy.special``: to import ``scipy.stats`` takes longer than the audit of a small op.
+They are taken from ``scipy.special``: to import ``scipy.stats`` takes longer than the audit of a small op, and to
+import this as long as that of many small ones. A process that audits nothing itself does without.
 """
 
 from __future__ import annotations
-
-from scipy import special
 
 
 def student_quantile(chance: float, freedom: float) -> float:
@@ -16,6 +15,8 @@ def student_quantile(chance: float, freedom: float) -> float:
         freedom: its degrees of freedom; NaN gives NaN.
 
     """
+    from scipy import special
+
     return -float(special.stdtrit(freedom, chance))
 
 
@@ -28,4 +29,6 @@ def fisher_quantile(chance: float, first: float, second: float) -> float:
         second: those of its denominator; NaN gives NaN.
 
     """
+    from scipy import special
+
     return float(special.fdtri(first, second, 1.0 - chance))

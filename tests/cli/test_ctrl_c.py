@@ -52,12 +52,11 @@ def stuck(project):
 @pytest.mark.parametrize(
     ("jobs", "press"),
     [
-        ("2", [(os.killpg, signal.SIGINT)]),
         ("2", [(os.killpg, signal.SIGINT)] * 4),
         ("0", [(os.killpg, signal.SIGINT)]),
         ("2", [(os.kill, signal.SIGTERM)]),
     ],
-    ids=["once", "impatiently", "without workers", "politely from elsewhere"],
+    ids=["impatiently", "without workers", "politely from elsewhere"],
 )
 def test_it_ends_a_run_that_hangs_and_reports_what_is_done(stuck, short: Path, jobs: str, press: list) -> None:
     Path("out.json").write_text("old")

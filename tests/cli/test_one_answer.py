@@ -48,7 +48,7 @@ def in_shards(gradaudit: Command) -> None:
 
 
 def on_a_cluster(gradaudit: Command) -> None:
-    asked = ["-j", "2", "--dask", "local", "--no-store", "--json", "out.json"]
+    asked = ["-j", "1", "--dask", "local", "--no-store", "--json", "out.json"]
     found = subprocess.run(command("run", "-q", *asked), capture_output=True, text=True, env=environment(), timeout=100)
     assert (found.returncode, found.stderr) == (1, "")
 

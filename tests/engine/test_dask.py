@@ -18,7 +18,8 @@ from typing import ClassVar
 
 import pytest
 
-from gradaudit.engine.dask import closing_in_time
+from gradaudit.engine.dask import closing_in_time, dask_executor
+from gradaudit.engine.executor import ExecutorError
 
 pytest.importorskip("distributed")
 
@@ -148,9 +149,9 @@ def test_a_cluster_that_does_not_close_is_left_and_its_workers_killed() -> None:
         assert worker.wait(timeout=30) == -signal.SIGKILL
 
 
-def test_an_address_without_a_scheduler_ends_in_words(tmp_path: Path, document, write) -> None:
-    folder = write(tmp_path, document("square"))
-    command = [sys.executable, "-m", "gradaudit", "run", str(folder), "--no-store", "-q", "--dask", "nonsense://x"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert found.returncode == 3
-    assert found.stderr.startswith("gradaudit had to stop: there is no scheduler at nonsense://x: ")
+def test_an_address_without_a_scheduler_ends_in_words() -> None:
+    with (
+        pytest.raises(ExecutorError, match=r"^there is no scheduler at nonsense://x: "),
+        dask_executor("nonsense://x", timeout=1.0),
+    ):
+        pass

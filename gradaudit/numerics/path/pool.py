@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND
@@ -278,6 +277,8 @@ def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
         freedom: degrees of freedom of each.
 
     """
+    from scipy import special  # as in gradaudit.numerics.quantiles
+
     host = on_host(variances[variances > 0])
     if host.size < ENOUGH_BLOCKS:
         return variances, freedom
@@ -290,6 +291,8 @@ def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
 
 def _trigamma_inverse(value: float) -> float:
     """Return x with trigamma(x) = value, by Newton's method."""
+    from scipy import special
+
     if value > 1e7:
         return 1 / math.sqrt(value)
     if value < 2 / MOST_FREEDOM:
