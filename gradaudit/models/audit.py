@@ -289,7 +289,7 @@ def _with_culprits(subject: FlowSubject, results: dict[str, Result], zero: Conta
     said = {}
     for name in wrong:
         with suppress(OpError, LimitReachedError):
-            said[name] = culprits.of(name).in_words()
+            said[name] = culprits.of(name)
     return results | {name: _blaming(results[name], words) for name, words in said.items() if words}
 
 

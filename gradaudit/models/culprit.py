@@ -30,34 +30,6 @@ MOST_NAMED = 5
 """Steps that are named; where more of them are in question, little is known."""
 
 
-@dataclass(frozen=True)
-class Blame:
-    """Why a gradient is wrong.
-
-    Attributes:
-        way: where parts of it are lost.
-        steps: the wrong steps on its way, each with those that it cannot be told from.
-        others: what else may change it, in words.
-
-    """
-
-    way: Way
-    steps: tuple[tuple[WrongStep, ...], ...] = ()
-    others: tuple[str, ...] = ()
-
-    def in_words(self) -> str:
-        """Say all of it; nothing where nothing is known."""
-        said = [self.way.in_part()] if self.way.cuts else []
-        said += dict.fromkeys(_one_of(steps) for steps in self.steps[:MOST_NAMED])
-        said += dict.fromkeys(self.others)
-        return "; and ".join(said)
-
-    def evidence(self) -> dict[str, Any]:
-        """Return the same for tools."""
-        steps = [{"name": one.name, "place": one.place, "source": one.source} for each in self.steps for one in each]
-        return {"cuts": self.way.evidence().get("cuts", []), "steps": steps}
-
-
 def _one_of(steps: Sequence[WrongStep]) -> str:
     if len(steps) == 1:
         return steps[0].in_words()
@@ -109,14 +81,15 @@ class Culprits:
         self.right = right
         self.along = along
 
-    def of(self, name: str) -> Blame:
-        """Return what is to blame for one of them."""
+    def of(self, name: str) -> str:
+        """Return in words where parts of one are lost, and the wrong steps on its way; nothing where none is known."""
         way = self.subject.way(name, along=self.along)
         steps = self._steps.on_way(name, way)
         others = [] if steps else list(self._others(name))
         if not steps and not others and not way.cuts:
             others = list(self._suspects)
-        return Blame(way, steps, tuple(others))
+        said = [way.in_part()] if way.cuts else []
+        return "; and ".join([*said, *dict.fromkeys(map(_one_of, steps[:MOST_NAMED])), *dict.fromkeys(others)])
 
     def of_lost(self, name: str) -> Sequence[str]:
         """Return in words the wrong steps on the way of a parameter that no gradient reaches."""
@@ -134,9 +107,8 @@ class Culprits:
                 continue
             if looked is None:
                 break
-            return _Found(
-                Recorded(subject.op, arrays, looked.run, (), ()), [(step,) for step in looked.wrong], alone=True
-            )
+            run, wrong = looked
+            return _Found(Recorded(subject.op, arrays, run, (), ()), [(step,) for step in wrong], alone=True)
         held = {cut.position for name in self.wrong for cut in subject.way(name, along=self.along).cuts if not cut.node}
         return self._balancing(subject.recorded, self.wrong, held) if self.wrong else _Found(subject.recorded, [])
 

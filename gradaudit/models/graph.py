@@ -50,23 +50,17 @@ class Walk:
 
     def above(self, below: int) -> frozenset[int]:
         """Return the identities of all steps that lead to a step or a leaf, itself left out."""
-        waiting, seen = [below], set()
-        while waiting:
-            for key in self._users.get(waiting.pop(), ()):
-                if key not in seen:
-                    seen.add(key)
-                    waiting.append(key)
-        return frozenset(seen)
+        if below not in self._above:
+            self._above[below] = _reached(below, self._users)
+        return self._above[below]
 
     def below(self, key: int) -> frozenset[int]:
         """Return the keys of all that a step was computed from."""
-        waiting, seen = [key], set()
-        while waiting:
-            for parent in self.parents.get(waiting.pop(), ()):
-                if parent not in seen:
-                    seen.add(parent)
-                    waiting.append(parent)
-        return frozenset(seen)
+        return _reached(key, self.parents)
+
+    @cached_property
+    def _above(self) -> dict[int, frozenset[int]]:
+        return {}
 
     @cached_property
     def _users(self) -> Mapping[int, list[int]]:
@@ -76,6 +70,16 @@ class Walk:
             for parent in parents:
                 users.setdefault(parent, []).append(key)
         return users
+
+
+def _reached(start: int, following: Mapping[int, Sequence[int]]) -> frozenset[int]:
+    """Return all that one key leads to, itself left out."""
+    waiting, seen = [start], set[int]()
+    while waiting:
+        new = set(following.get(waiting.pop(), ())) - seen
+        seen |= new
+        waiting += new
+    return frozenset(seen)
 
 
 def walk(tape: Tape, *starts: Tensor | Node) -> Walk:

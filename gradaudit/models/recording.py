@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -165,17 +165,7 @@ class Recorded:
 
     def reaches(self, position: int, leaf: Tensor) -> bool:
         """Whether the tape leads from a tensor to a leaf."""
-        return self.keys[position] in self._behind(id(leaf))
-
-    def _behind(self, leaf: int) -> Set[int]:
-        """Return the keys of all steps from which the tape leads to a leaf."""
-        if leaf not in self._reached:
-            self._reached[leaf] = self.graph.above(leaf)
-        return self._reached[leaf]
-
-    @cached_property
-    def _reached(self) -> dict[int, Set[int]]:
-        return {}
+        return self.keys[position] in self.graph.above(id(leaf))
 
     def said(self, position: int) -> str:
         """Return the name of the step that made a tensor, and where."""

@@ -74,24 +74,8 @@ def step_of(base: Recorded, key: int, why: str = "") -> WrongStep:
     return WrongStep(node.name, made.place, made.within, "", node, tuple(base.named_by(key)), why)
 
 
-@dataclass(frozen=True)
-class Steps:
-    """A run of a model whose steps were looked at.
-
-    Attributes:
-        run: the run.
-        wrong: the steps whose backward is wrong, in the order in which they were taken.
-        looked: how many were looked at.
-
-    """
-
-    run: Run
-    wrong: tuple[WrongStep, ...]
-    looked: int
-
-
-def look_at_steps(op: ModelOp, arrays: Mapping[str, Array]) -> Steps | None:
-    """Return which steps of a model are wrong, for one run; None where its tape cannot take steps again.
+def look_at_steps(op: ModelOp, arrays: Mapping[str, Array]) -> tuple[Run, Sequence[WrongStep]] | None:
+    """Return a run of a model, and which of its steps are wrong, in order; None where no step can be taken again.
 
     Raises:
         OpError: as ``ModelOp.run`` does.
@@ -99,11 +83,8 @@ def look_at_steps(op: ModelOp, arrays: Mapping[str, Array]) -> Steps | None:
     """
     wrong: list[WrongStep] = []
     users: list[Replay] = []
-    looked = 0
 
     def look(step: Replay) -> None:
-        nonlocal looked
-        looked += 1
         if places := _wrong_inputs(step):
             wrong.append(_as_wrong(step, places))
         elif step.source:
@@ -115,7 +96,7 @@ def look_at_steps(op: ModelOp, arrays: Mapping[str, Array]) -> Steps | None:
         run = op.run(arrays)
     if users:
         wrong += _otherwise_inside(op, run, users)
-    return Steps(run, tuple(wrong), looked)
+    return run, wrong
 
 
 def _as_wrong(step: Replay, places: Sequence[int], why: str = "") -> WrongStep:

@@ -243,7 +243,8 @@ def _uncast(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], dtyp
 
 
 def _copies(arrays: Mapping[str, Array], gradients: Mapping[str, Array | None]) -> dict[str, Array | None]:
-    return {name: None if made is None else _in_dtype_of(arrays[name], made) for name, made in gradients.items()}
+    """Return gradients in the dtypes of what they belong to."""
+    return {name: None if made is None else made.astype(arrays[name].dtype) for name, made in gradients.items()}
 
 
 def _tolerating(case: Case, dtypes: list[str]) -> Case:
@@ -252,10 +253,6 @@ def _tolerating(case: Case, dtypes: list[str]) -> Case:
     if case.tolerance is not None or spacing(coarsest) <= spacing(case.dtype):
         return case
     return replace(case, tolerance=DEFAULT_TOLERANCES[coarsest])
-
-
-def _in_dtype_of(array: Array, gradient: Array) -> Array:
-    return gradient.astype(array.dtype)  # which copies
 
 
 def _nothing_to_audit(op: ModelOp) -> str:

@@ -63,7 +63,7 @@ def explained(folder: Path, style: str, faults: str) -> tuple[dict[str, str], in
         wrong = [name for name in left if not {**(one := root_test(subject, [name])).right, **one.unresolved}]
         before = subject.op.calls.forwards
         culprits = Culprits(subject, wrong, [], {})
-        messages = {name: culprits.of(name).in_words() for name in wrong}
+        messages = {name: culprits.of(name) for name in wrong}
         messages |= {name: "; ".join([found.message, *culprits.of_lost(name)]) for name, found in lost.items()}
         return messages, subject.op.calls.forwards - before
 

@@ -108,29 +108,21 @@ def _batches(examples: int, size: int | None, order: np.random.Generator | None)
 
 
 @dataclass
-class _Seen:
-    """What is noted of a parameter while training lasts."""
-
-    first: Array
-    answered: int = 0
-    told: int = 0
-    pull: float = 0.0
-    nonfinite: Moment | None = None
-    norms: list[float] = field(default_factory=list)
-
-
-@dataclass
 class _Watch:
     """A model in training, and what is noted of it."""
 
     lesson: Lesson
     calls: Calls
     steps: int = 0
-    seen: dict[str, _Seen] = field(default_factory=dict)
+    moments: list[Moment] = field(default_factory=list)
+    first: dict[str, Array] = field(default_factory=dict)
+    seen: dict[str, list[tuple[float, float] | None]] = field(default_factory=dict)
+    """By parameter and step, the largest element of its gradient, and the norm; None where it has none."""
 
     def __post_init__(self) -> None:
         parameters = self.lesson.tape.parameters(self.lesson.model)
-        self.seen = {name: _Seen(np.array(self.lesson.tape.array(one))) for name, one in parameters.items()}
+        self.first = {name: np.array(self.lesson.tape.array(one)) for name, one in parameters.items()}
+        self.seen = {name: [] for name in parameters}
 
     def take(self, step: Step, chosen: Any, moment: Moment) -> bool:
         """Take one step of training; return False, having changed nothing, where the loss is not finite."""
@@ -143,8 +135,9 @@ class _Watch:
         self.calls.backward()
         with in_words("backward"):
             tape.backward(value)
-        for name, tensor in parameters.items():
-            self._note(name, tape.gradient(tensor), moment)
+        self.moments.append(moment)
+        for name, seen in self.seen.items():
+            seen.append(_sizes(tape.gradient(parameters[name])) if name in parameters else None)
         step(parameters)
         self.steps += 1
         return True
@@ -168,36 +161,26 @@ class _Watch:
     def passages(self) -> dict[str, Passage]:
         """Return what became of every parameter up to now."""
         now = self.lesson.tape.parameters(self.lesson.model)
-        return {
-            name: Passage(
-                shape=seen.first.shape,
-                answered=seen.answered,
-                told=seen.told,
-                pull=seen.pull,
-                nonfinite=seen.nonfinite,
-                moved=_distance(seen.first, self.lesson.tape.array(now[name])) if name in now else math.nan,
-                spacing=_spacing(seen.first),
-                norms=_thinned(seen.norms),
-            )
-            for name, seen in self.seen.items()
-        }
+        return {name: self._passage(name, now.get(name)) for name in self.first}
+
+    def _passage(self, name: str, now: Tensor | None) -> Passage:
+        first, seen = self.first[name], self.seen[name]
+        peaks = [each[0] for each in seen if each is not None]
+        lost = (moment for moment, each in zip(self.moments, seen, strict=True) if each and not math.isfinite(each[0]))
+        return Passage(
+            shape=first.shape,
+            answered=len(peaks),
+            told=sum(peak != 0.0 for peak in peaks),
+            pull=sum(peaks),
+            nonfinite=next(lost, None),
+            moved=math.nan if now is None else _distance(first, self.lesson.tape.array(now)),
+            spacing=_spacing(first),
+            norms=_thinned([0.0 if each is None else each[1] for each in seen]),
+        )
 
     def _output(self, chosen: Any) -> Tensor:
         self.calls.forward()
         return self.lesson.run([array[chosen] for array in self.lesson.inputs])
-
-    def _note(self, name: str, gradient: Array | None, moment: Moment) -> None:
-        if name not in self.seen:
-            return
-        seen = self.seen[name]
-        seen.norms.append(0.0 if gradient is None else float(np.linalg.norm(np.ravel(gradient).astype(np.complex128))))
-        if gradient is None:
-            return
-        seen.answered += 1
-        seen.told += bool(np.any(gradient))
-        seen.pull += float(np.max(np.abs(gradient), initial=0.0))
-        if seen.nonfinite is None and not np.all(np.isfinite(gradient)):
-            seen.nonfinite = moment
 
 
 def scalar(tape: Tape, loss: Tensor) -> float:
@@ -211,6 +194,14 @@ def scalar(tape: Tape, loss: Tensor) -> float:
     if value.size != 1:
         raise OpError(f"expected a scalar loss, found shape {value.shape}")
     return float(value.reshape(()))
+
+
+def _sizes(gradient: Array | None) -> tuple[float, float] | None:
+    if gradient is None:
+        return None
+    flat = np.ravel(gradient)
+    wide = flat.astype(np.result_type(flat.dtype, np.float64))
+    return float(np.max(np.abs(flat), initial=0.0)), float(np.linalg.norm(wide))
 
 
 def _thinned(norms: Sequence[float]) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from gradaudit.models.tapes.attributes import is_mentioned, read, write
 from gradaudit.models.tapes.constructor import after_making, unrounded
-from gradaudit.models.tapes.found import paths_of, tensors_in
+from gradaudit.models.tapes.found import named, tensors_in
 from gradaudit.models.tapes.place import made_by_package_of, model_line
-from gradaudit.models.tapes.tape import Creation, Model, Node, Replay, TapeError, Tensor
+from gradaudit.models.tapes.tape import Creation, Model, Node, Tape, TapeError, Tensor
 from gradaudit.spec.tape import SELF, TapeDescription
 
 Array = NDArray[Any]
 
 
-class DescribedTape:
+class DescribedTape(Tape):
     """The tape of a framework as a description of it says.
 
     Args:
@@ -29,8 +29,6 @@ class DescribedTape:
         kind: the class of tensors that it names.
 
     """
-
-    adds_up = False
 
     def __init__(self, description: TapeDescription, kind: type) -> None:
         self.description = description
@@ -125,30 +123,18 @@ class DescribedTape:
             raise TapeError(f"call: {type(function).__name__} cannot be called; {found}")
         return function(*inputs)
 
-    def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
-        """Call the model; what it draws is for the global generators to say."""
-        return self.call(model, inputs)
-
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return the parameters that the model's method or attribute gives, or the second part of a pair."""
-        given = self._given_parameters(model)
-        if isinstance(given, Mapping):
-            named = {str(name): value for name, value in given.items()}
-        else:
-            given = list(given)
-            paths = paths_of(given, self.tensors(model))
-            named = {
-                path or f"parameters[{k}]": value for k, (path, value) in enumerate(zip(paths, given, strict=True))
-            }
-        for name, value in named.items():
+        parameters = named(self._given_parameters(model), self.tensors(model))
+        for name, value in parameters.items():
             if not self.is_tensor(value):
                 found = type(value).__name__
                 raise TapeError(
                     f"parameters: {self.description.parameters} gives {found} at {name}; expected {self.kind.__name__}"
                 )
-        for tensor in list(named.values())[:1]:
+        for tensor in list(parameters.values())[:1]:
             self._look_at(tensor)
-        return named
+        return parameters
 
     def tensors(self, model: Model) -> Mapping[str, Tensor]:
         """Return every tensor in the model's attributes, lists and dicts, and in theirs."""
@@ -200,21 +186,6 @@ class DescribedTape:
 
         with after_making(self.kind, exchange):
             yield
-
-    def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
-        """Do nothing: what a framework's functions are is not known."""
-        return nullcontext(False)
-
-    def uncast(self) -> AbstractContextManager[None]:
-        """Do nothing: nothing is cast by itself."""
-        return nullcontext()
-
-    def hooked(self, tensor: Tensor) -> bool:
-        """Return false: nothing is known of hooks."""
-        return False
-
-    def retain(self, tensors: Iterable[Tensor]) -> None:
-        """Do nothing: a tape keeps the gradients that it keeps."""
 
     def _look_at(self, tensor: Tensor) -> None:
         """Read all that a tensor should have, so that a wrong name is told before anything is run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -21,10 +21,18 @@ def tensors_in(model: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
     return dict(found.values())
 
 
-def paths_of(tensors: Sequence[Any], named: Mapping[str, Any]) -> list[str]:
-    """Return the path of each tensor, empty where none is known."""
-    paths = {id(tensor): path for path, tensor in named.items()}
-    return [paths.get(id(tensor), "") for tensor in tensors]
+def named(given: Iterable[Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters by their names where they have some, else by their paths in a model, else by their places.
+
+    Args:
+        given: the parameters, in a list or by name.
+        known: the tensors of the model by their paths.
+
+    """
+    if isinstance(given, Mapping):
+        return {str(name): value for name, value in given.items()}
+    paths = {id(tensor): path for path, tensor in known.items()}
+    return {paths.get(id(value)) or f"parameters[{k}]": value for k, value in enumerate(given)}
 
 
 def _walk(model: Any, is_tensor: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,14 +118,14 @@ class Replay:
 class Tape(Protocol):
     """How tensors are made, read and differentiated in a framework; arrays in and out are NumPy's.
 
-    All of it may raise ``TapeError``.
+    All of it may raise ``TapeError``. What many a tape cannot do, or need not, has a default here.
 
     Attributes:
         adds_up: whether the framework itself adds up the gradients of what several steps share, not each step.
 
     """
 
-    adds_up: bool
+    adds_up: bool = False
 
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a new leaf with these values; ``tracked`` where a gradient of it will be asked for."""
@@ -133,7 +133,7 @@ class Tape(Protocol):
 
     def target(self, array: Array) -> Any:
         """Return a target as the framework's losses take it: a tensor, or the array itself."""
-        ...
+        return self.tensor(array, tracked=False)
 
     def is_tensor(self, value: Any) -> bool:
         """Whether this is one of the framework's tensors."""
@@ -173,7 +173,7 @@ class Tape(Protocol):
 
     def call_anew(self, model: Model, inputs: Iterable[Tensor]) -> Any:
         """Return the same as the framework's users have it: dropout draws anew, running means move on."""
-        ...
+        return self.call(model, inputs)
 
     def parameters(self, model: Model) -> Mapping[str, Tensor]:
         """Return what the model says are its parameters, by the path of attributes that leads to each."""
@@ -185,32 +185,32 @@ class Tape(Protocol):
 
     def training(self, model: Model, *, on: bool) -> None:
         """Put a model into training mode or out of it, where it knows the difference."""
-        ...
+        return
 
     def exact(self) -> AbstractContextManager[None]:
         """Let tensors that come to be within the context keep the precision of the arrays that they are made from."""
-        ...
+        return nullcontext()
 
     def uncast(self) -> AbstractContextManager[None]:
         """Let nothing be cast to a narrower dtype by itself within the context."""
-        ...
+        return nullcontext()
 
     def recording(self) -> AbstractContextManager[list[Creation]]:
         """Note every tensor that comes to be within the context, in order."""
-        ...
+        return nullcontext([])
 
     def replaced(self, values: Mapping[int, Array]) -> AbstractContextManager[None]:
         """Give other values to the tensors that come to be at these positions of a recording, as they come to be."""
-        ...
+        return nullcontext()
 
     def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
         """Have each step looked at as it is taken within the context, false where a tape cannot take steps again."""
-        ...
+        return nullcontext(False)
 
     def hooked(self, tensor: Tensor) -> bool:
         """Whether a function of the user's own is called with a tensor's gradient, and may change it on its way."""
-        ...
+        return False
 
     def retain(self, tensors: Iterable[Tensor]) -> None:
         """Have tensors that are no leaves keep their gradients, where the framework lets them."""
-        ...
+        return

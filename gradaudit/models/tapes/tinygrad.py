@@ -6,8 +6,7 @@ gradient is lost, it is told that it is, and not at which line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from tinygrad import Device, Tensor, nn
 from tinygrad.helpers import Context
 
 from gradaudit.models.tapes.described import is_pair
-from gradaudit.models.tapes.tape import Creation, Model, Node, Replay
+from gradaudit.models.tapes.tape import Model, Node, Tape
 from gradaudit.models.tapes.tape import Tensor as AnyTensor
 
 Array = NDArray[Any]
@@ -28,7 +27,7 @@ MADE = frozenset({"BUFFER", "CONST", "COPY", "DEVICE", "UNIQUE"})
 """Operations that hold or bring values rather than compute them."""
 
 
-class TinygradTape:
+class TinygradTape(Tape):
     """Objects with tensors, or functions with a bare list of parameters, on tinygrad's tensors."""
 
     adds_up = True
@@ -42,7 +41,7 @@ class TinygradTape:
         return self._known(_tensor(array))
 
     def target(self, array: Array) -> AnyTensor:
-        """Return a tensor."""
+        """Return a tensor, which no gradient is asked of."""
         return _tensor(array)
 
     def is_tensor(self, value: Any) -> bool:
@@ -96,37 +95,6 @@ class TinygradTape:
     def tensors(self, model: Model) -> Mapping[str, AnyTensor]:
         """Return the model's state."""
         return dict(nn.state.get_state_dict(model[0] if is_pair(model) else model))
-
-    def training(self, model: Model, *, on: bool) -> None:
-        """Do nothing: tinygrad's modes are not those of a model."""
-
-    def exact(self) -> AbstractContextManager[None]:
-        """Do nothing: tinygrad keeps precision by itself."""
-        return nullcontext()
-
-    @contextmanager
-    def recording(self) -> Iterator[list[Creation]]:
-        """Note nothing."""
-        yield []
-
-    def replaced(self, values: Mapping[int, Array]) -> AbstractContextManager[None]:
-        """Do nothing: there are no positions where nothing is noted."""
-        return nullcontext()
-
-    def replaying(self, look: Callable[[Replay], None]) -> AbstractContextManager[bool]:
-        """Do nothing: a lazy operation is not taken again."""
-        return nullcontext(False)
-
-    def uncast(self) -> AbstractContextManager[None]:
-        """Do nothing: nothing is cast by itself."""
-        return nullcontext()
-
-    def hooked(self, tensor: AnyTensor) -> bool:
-        """Return false: there are no hooks."""
-        return False
-
-    def retain(self, tensors: Iterable[AnyTensor]) -> None:
-        """Do nothing."""
 
     def _known(self, tensor: AnyTensor) -> AnyTensor:
         self._leaves[id(tensor)] = tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from gradaudit.models.tapes.described import is_pair
-from gradaudit.models.tapes.found import paths_of, tensors_in
+from gradaudit.models.tapes.found import named, tensors_in
 from gradaudit.models.tapes.place import model_line
-from gradaudit.models.tapes.tape import Creation, Model, Node, Replay, TapeError, Tensor
+from gradaudit.models.tapes.tape import Creation, Model, Node, Replay, Tape, TapeError, Tensor
 from gradaudit.models.tapes.torch_calls import Call, exchanged, made_by, version, watching
 from gradaudit.models.tapes.torch_replay import Replayer
 from gradaudit.targets.generators import seed_torch
@@ -27,7 +27,7 @@ _from_array = torch.from_numpy
 """The function itself, which watching replaces by one that is seen."""
 
 
-class TorchTape:
+class TorchTape(Tape):
     """Modules, or functions with a bare list of parameters, on PyTorch's tensors.
 
     Parameters and buffers take the precision of what is assigned; frozen ones, whose ``requires_grad`` is false by
@@ -39,10 +39,6 @@ class TorchTape:
     def tensor(self, array: Array, *, tracked: bool) -> Tensor:
         """Return a tensor of a copy of the array."""
         return _tensor(array).requires_grad_(tracked)
-
-    def target(self, array: Array) -> Tensor:
-        """Return a tensor."""
-        return self.tensor(array, tracked=False)
 
     def is_tensor(self, value: Any) -> bool:
         """Whether this is a tensor."""
@@ -140,29 +136,21 @@ class TorchTape:
         if isinstance(model, torch.nn.Module):
             return {name: tensor for name, tensor in model.named_parameters() if tensor.requires_grad}
         given = model[1] if is_pair(model) else getattr(model, "parameters", list)()
-        if isinstance(given, Mapping):
-            return dict(given)
-        given = list(given)
-        paths = paths_of(given, self.tensors(model))
-        return {path or f"parameters[{k}]": tensor for k, (path, tensor) in enumerate(zip(paths, given, strict=True))}
+        return named(given, self.tensors(model))
 
     def tensors(self, model: Model) -> Mapping[str, Tensor]:
         """Return what a module has registered, by its names, and every other tensor among its attributes."""
-        named: dict[str, Tensor] = {}
+        own: dict[str, Tensor] = {}
         if isinstance(model, torch.nn.Module):
-            named = dict([*model.named_parameters(), *model.named_buffers()])
-        known = {id(tensor) for tensor in named.values()}
+            own = dict([*model.named_parameters(), *model.named_buffers()])
+        known = {id(tensor) for tensor in own.values()}
         others = tensors_in(model[0] if is_pair(model) else model, self.is_tensor)
-        return named | {_without_registries(path): t for path, t in others.items() if id(t) not in known}
+        return own | {_without_registries(path): t for path, t in others.items() if id(t) not in known}
 
     def training(self, model: Model, *, on: bool) -> None:
         """Call the module's ``train``."""
         if isinstance(model, torch.nn.Module):
             model.train(on)
-
-    def exact(self) -> AbstractContextManager[None]:
-        """Do nothing: torch keeps precision by itself."""
-        return nullcontext()
 
     @contextmanager
     def recording(self) -> Iterator[list[Creation]]:
