@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gradaudit.audit.conclusion import Audit
+    from gradaudit.cli.recording import Recording
     from gradaudit.drafts.plan import Plan
     from gradaudit.engine.events import Event, Handler
     from gradaudit.report.record import Recorder
@@ -200,12 +201,12 @@ def run(
         terminal = TerminalReport(tame, max_rows=max_rows, quiet=quiet, verbose=verbose)
         shown: list[Handler] = [terminal, *github]
         with one_interrupt(), leaving_unable():
-            files = written(json, junit, sarif, badge, html, loaded.cases)
             pages = summaries() if format is FormatOption.github else []
             narrowed = partial or select is not None or dtype is not None
             whole = not narrowed and _are_all(where, project)
             partly = stale or shard is not None or not whole
             recording = None if no_store else recording_of(loaded, project, where, store, narrowed=partly)
+            files = written(json, junit, sarif, badge, html, loaded.cases, _taken(where, loaded, known_in, recording))
             recorders = [recording.recorder] if recording else []
             terminal.kept_in = recording.kept_in if recording else ""
             updates = written_anew(known, known_in, whole=not partly) if update_baseline else []
@@ -328,6 +329,17 @@ def _changed(loaded: Specs, where: list[Path], project: Project, since: str | No
 def _are_all(where: list[Path], project: Project) -> bool:
     """Whether these are all the specs that the project has."""
     return {path.resolve() for path in where} == {path.resolve() for path in project.specs}
+
+
+def _taken(
+    where: list[Path], loaded: Specs, baseline: Path | None, recording: Recording | None
+) -> dict[str, list[Path | None]]:
+    """Return the files that a run reads or records in, by what they are: no report may take their place."""
+    return {
+        "what is audited": [*where, *(document.file for document in loaded.documents.values())],
+        "the baseline": [baseline],
+        "the store": [recording.path if recording else None],
+    }
 
 
 def _each(handlers: Sequence[Handler]) -> Handler:

@@ -29,6 +29,8 @@ class AtomicFile:
     def __init__(self, path: str) -> None:
         self._name = path
         self._path = Path(path)
+        if not path:
+            raise UnwritableError("cannot write a report: expected the name of a file, found an empty one")
         try:
             self._direct = path == "-" or (self._path.exists() and not self._path.is_file())
             if self._path.is_dir():
