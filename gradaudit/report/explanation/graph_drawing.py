@@ -52,6 +52,11 @@ def draw_graph(graph: Graph, glyphs: Glyphs) -> tuple[str, ...]:
     return tuple(_drawn(line, glyphs) for line in _folded(lines, glyphs))
 
 
+def in_order(steps: Sequence[GraphStep]) -> tuple[int, ...]:
+    """Return the positions of the steps so that each comes after all that are computed from it."""
+    return tuple(stop.step for stop in _stops(steps))
+
+
 def _stops(steps: Sequence[GraphStep]) -> Iterator[_Stop]:
     """Yield steps so that each comes after all that take from it; the longest way on keeps the margin."""
     waiting = Counter(parent for step in steps for parent in step.parents)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradaudit.explain.curve import StepCurve
-from gradaudit.explain.explanation import Explanation, Study
+from gradaudit.explain.explanation import Explanation, ModelView, Study
 from gradaudit.explain.heat_map import HeatMap
 from gradaudit.report.explanation.curve_drawing import shows_claim, step_in_words
+from gradaudit.report.explanation.graph_plot import INCHES, MOST_ROWS, draw_graph, rows_of
 from gradaudit.report.explanation.heat_drawing import SHADE_LIMITS, shade_of
 from gradaudit.report.explanation.model_plot import draw_magnitudes, draw_training
 from gradaudit.report.failures import cause_of
@@ -61,20 +62,22 @@ def kind_of_plot(path: str) -> str:
 
 
 def draw(explanation: Explanation, kind: str) -> bytes:
-    """Return the picture: gradients and loss curve of a model, then a row for each input that was looked at.
+    """Return the picture: gradients and loss curve of a model, then a row for each input that was examined.
 
     That row has its step-size curve and, where indices are wrong, their map.
     """
     import matplotlib
     from matplotlib.figure import Figure
 
-    told = [study for study in explanation.studies if study.curve or not explanation.views]
-    rows = [*_rows_of_models(explanation), *(_row_of(study, explanation) for study in told)]
+    shown = [study for study in explanation.studies if study.curve or not explanation.views]
+    rows = [*_rows_of_models(explanation), *(_row_of(study, explanation) for study in shown)]
     columns = max(map(len, rows))
-    size = (PANEL[0] * columns, PANEL[1] * len(rows))
+    heights = [max([PANEL[1], *(_height(view) for view in explanation.views[k : k + 1])]) for k in range(len(rows))]
+    size = (PANEL[0] * columns, sum(heights))
     with matplotlib.rc_context({"svg.hashsalt": "gradaudit"}):  # the same bytes each time
         figure = Figure(figsize=size, layout="constrained")
-        for axes, row in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
+        grid = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+        for axes, row in zip(grid, rows, strict=True):
             for panel, place in zip(row, axes, strict=False):
                 panel(place)
             for place in axes[len(row) :]:
@@ -87,10 +90,27 @@ def draw(explanation: Explanation, kind: str) -> bytes:
 def _rows_of_models(explanation: Explanation) -> Iterator[Sequence[Panel]]:
     trained = {(result.case, result.dtype): result for result in explanation.results if result.training}
     for view in explanation.views:
-        row = [partial(draw_magnitudes, view=view)]
+        row = [partial(_draw_model, view=view)]
         if result := trained.get((view.case, view.dtype)):
             row.append(partial(draw_training, result=result))
         yield row
+
+
+def _is_readable(view: ModelView) -> bool:
+    return view.graph is not None and 0 < len(rows_of(view.graph)) <= MOST_ROWS
+
+
+def _height(view: ModelView) -> float:
+    """Return the inches that a model's panel needs."""
+    return INCHES * (len(rows_of(view.graph)) + 3) if view.graph and _is_readable(view) else 0.0
+
+
+def _draw_model(axes: Axes, view: ModelView) -> None:
+    """Draw a model's graph, or of one with too many steps the gradients by their distance from the loss."""
+    if view.graph and _is_readable(view):
+        draw_graph(axes, view.graph, _literal(f"graph from the loss back ({view.case}, {view.dtype})"))
+    else:
+        draw_magnitudes(axes, view)
 
 
 def _row_of(study: Study, explanation: Explanation) -> Sequence[Panel]:
