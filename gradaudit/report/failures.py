@@ -102,7 +102,9 @@ def closing_list(results: Sequence[Result], dtypes: Mapping[str, Collection[str]
     for cause, (op, found) in zip(causes, rows, strict=True):
         inputs, failing = _unique(result.input for result in found), _unique(result.dtype for result in found)
         within = "" if set(failing) >= set(dtypes[op]) else f" in {', '.join(failing)}"
-        named = f"  {cause:{column}}  {op} w.r.t. {numbers.listed(inputs)}{within}"
+        source = found[0].source
+        place = f" at {source.file}:{source.line}" if source else ""
+        named = f"  {cause:{column}}  {op} w.r.t. {numbers.listed(inputs)}{within}{place}"
         said = f"{named}: {_flat(cause_of(found[0]).message)}"
         yield said if len(said) <= width else f"{said[: max(width - 1, len(named))]}…"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from gradaudit.cli.app import app
 from gradaudit.drafts.plan import Plan, plan_of
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import worst
@@ -83,14 +85,19 @@ def test_a_source_without_backward_passes_is_told_of(folder: Path) -> None:
         plan_of([folder / "plain.py"], jobs=0)
 
 
-def test_one_command_reports_the_wrong_layers_at_their_lines(folder: Path) -> None:
-    shutil.copytree(REPOSITORIES / "network", folder / "network")
-    ran = CliRunner().invoke(app, ["run", "network", "-j", "0"])
-    assert ran.exit_code == 1
-    lines = (folder / "network" / "layers.py").read_text().splitlines()
-    for name in ("Tanh", "Dropout"):
+def test_one_command_reports_three_bugs_at_their_lines(folder: Path) -> None:
+    source = (REPOSITORIES / "network" / "layers.py").read_text()
+    right = 'self.grads["b"] = grad_output.sum(axis=0)'
+    assert right in source
+    lines = source.replace(right, 'self.grads["b"] = grad_output.mean(axis=0)  # wrong', 1).splitlines()
+    (folder / "layers.py").write_text("\n".join(lines))
+    command = [sys.executable, "-m", "gradaudit", "run", "layers.py", "--no-store"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "100"})
+    assert ran.returncode == 1, ran.stderr
+    for name in ("Linear", "Tanh", "Dropout"):
         begins = lines.index(f"class {name}:")
         line = next(k for k, text in enumerate(lines[begins:], begins + 1) if "def backward" in text)
-        assert f"network/layers.py:{line}, in {name}.backward" in ran.output
-    assert "Linear(in_features=4, out_features=5).backward(upstream) gives x" in ran.output
-    assert sorted(path.name for path in folder.iterdir()) == ["network"]
+        assert re.search(rf"  {name} w.r.t. \w at layers.py:{line}: ", ran.stdout)
+    assert "Linear(in_features=4, out_features=5).backward(upstream) gives x" in ran.stdout
+    assert {path.name for path in folder.iterdir()} <= {"layers.py", "__pycache__"}
+    assert (folder / "layers.py").read_text().splitlines() == lines
