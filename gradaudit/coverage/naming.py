@@ -9,7 +9,7 @@ from dataclasses import dataclass
 BACKWARD = r"backwards?(?:_pass|_prop(?:agation)?|_propagate)?|back_?prop(?:agate|agation)?|bwd|vjp|bprop|pullback"
 """What a backward pass is called beside its op: words that mean nothing else."""
 
-LOOSE = r"grad|gradient|prime|deriv|derivative|der"
+LOOSE = r"grad|gradient|prime|deriv|derivative|der|jac|jacobian"
 """Words that are used for other things as well: there must be a forward of the same name."""
 
 VARIANT = r"(?P<variant>_naive|_fast|_slow|_alt|_numpy|_np|_cpu|_im2col|_vectorized|_loop|_fn|_func)?"

@@ -50,7 +50,7 @@ def split_arguments(function: Callable[..., Any], skip: int = 0) -> list[tuple[l
         elif unpacked_into(one.name, tree) and one.default is one.empty:
             params[one.name] = []
         elif one.default is None:
-            optional.append(one.name)
+            optional += [] if one.kind is one.KEYWORD_ONLY else [one.name]
         elif one.default is not one.empty:
             params |= _other_than_default(one)
         elif is_setting(one, tree):

@@ -41,6 +41,7 @@ SIZES = (
     (2, 3, 9, 8, 5, 4, 6, 7),
     (2, 3, 9, 8, 5, 4, 2, 2),
     (2, 9, 8, 3, 5, 4, 2, 2),
+    (9, 2, 5, 3, 7, 4, 6, 8),
 )
 """Sizes for arguments that are whole numbers, in their order: no two alike, or the later ones small, as kernels are."""
 

@@ -32,11 +32,11 @@ RATE = re.compile(r"lr|learning_?rate|eta|alpha|step_?size|rate")
 
 SIZES: tuple[tuple[str, tuple[int, ...]], ...] = (
     (
-        r"(in|input|fan_in|n_in|d_in|dim_in|inp)_?(features|size|dim|units|channels|nodes|shape|n)?|n_?inputs?|num_inputs?|nin",
+        r"c_?in|(in|input|fan_in|n_in|d_in|dim_in|inp)_?(ch|chan|features|size|dim|units|channels|nodes|shape|n)?|n_?inputs?|num_inputs?|nin",
         (4,),
     ),
     (
-        r"(out|output|fan_out|n_out|d_out|dim_out)_?(features|size|dim|units|channels|nodes|n)?|n_?outputs?|num_outputs?|nout",
+        r"c_?out|(out|output|fan_out|n_out|d_out|dim_out)_?(ch|chan|features|size|dim|units|channels|nodes|n)?|n_?outputs?|num_outputs?|nout",
         (5,),
     ),
     (r"(n_?|num_?)?(units|neurons|hidden|filters|hidden_?(size|dim|units))|n_?filters|out", (5,)),
@@ -71,16 +71,19 @@ TRAINS: Mapping[bool | str, bool | str] = {False: True, "test": "train", "eval":
 
 def _modes(kind: type) -> dict[str, bool | str]:
     """Return the attributes that switch to training what is made without."""
-    init = tree_of(own_init(kind))
-    found = {name: value for name, value in vars(kind).items() if TRAINING.fullmatch(name)}
-    for below in ast.walk(init) if init else ():
+    found = {name: value for one in reversed(kind.__mro__) for name, value in vars(one).items()}
+    trees = [tree_of(vars(one).get("__init__")) for one in reversed(kind.__mro__) if one is not object]
+    for below in (below for tree in trees if tree for below in ast.walk(tree)):
         match below:
             case (
                 ast.Assign(targets=[ast.Attribute(ast.Name("self"), name)], value=ast.Constant(value))
                 | ast.AnnAssign(target=ast.Attribute(ast.Name("self"), name), value=ast.Constant(value))
             ):
-                found |= {name: value} if TRAINING.fullmatch(name) else {}
-    return {name: TRAINS[value] for name, value in found.items() if isinstance(value, (bool, str)) and value in TRAINS}
+                found |= {name: value}
+    modes = {
+        name: value for name, value in found.items() if TRAINING.fullmatch(name) and isinstance(value, (bool, str))
+    }
+    return {name: TRAINS[value] for name, value in modes.items() if value in TRAINS}
 
 
 def _is_static(kind: type, method: str) -> bool:
@@ -129,7 +132,11 @@ def _made_with(kind: type) -> tuple[dict[str, Any], list[str]]:
             (bool(ARRAYS.fullmatch(word)), None),
             (bool(SLOPES.fullmatch(word)), np.cos),
             (bool(FUNCTIONS.fullmatch(word)), np.sin),
-            (len(word) > 1 and setting(one.name, one.annotation) is not None, setting(one.name, one.annotation)),
+            (len(word) > 1 and setting(one.name) is not None, setting(one.name)),
+            (
+                one.annotation not in (int, "int") and setting("", one.annotation) is not None,
+                setting("", one.annotation),
+            ),
         )
         value = next((made for fits, made in choices if fits), 0)
         if value is None:

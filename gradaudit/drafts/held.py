@@ -55,14 +55,21 @@ def _held(owner: Any, place: str, word: str, depth: int, above: set[int]) -> Ite
         yield from _held(value, inner, name, depth + 1, above | {id(owner)})
 
 
+def _attributes(owner: Any) -> dict[str, Any]:
+    """Return the attributes of an object, in its dict or in slots."""
+    slots = [getattr(kind, "__slots__", ()) for kind in type(owner).__mro__]
+    names = [name for own in slots for name in ((own,) if isinstance(own, str) else own) if not name.startswith("__")]
+    return {**{name: getattr(owner, name) for name in names if hasattr(owner, name)}, **getattr(owner, "__dict__", {})}
+
+
 def _parts(owner: Any, place: str, word: str, depth: int) -> Iterator[tuple[str, str, Any]]:
     """Yield the place, the name and the value of each thing that an object holds."""
     if isinstance(owner, dict):
         yield from ((f"{place}['{key}']", key, value) for key, value in owner.items() if isinstance(key, str))
     elif isinstance(owner, (list, tuple)):
         yield from ((f"{place}[{k}]", f"{word}{k}", value) for k, value in enumerate(owner))
-    elif depth == 0 or (hasattr(owner, "__dict__") and not isinstance(owner, type) and not inspect.isroutine(owner)):
-        for name, value in vars(owner).items():
+    elif depth == 0 or not (isinstance(owner, type) or inspect.isroutine(owner)):
+        for name, value in _attributes(owner).items():
             inner = f"{place}.{name}" if place else name
             yield inner, word if name in ("data", "value") and word else name, value
 
