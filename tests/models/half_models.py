@@ -32,7 +32,30 @@ class Model(nn.Module):
 
     def forward(self, x: Any) -> Any:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.casts):
-            return self.last(Tanh.apply(self.norm(self.first(x)), self.wrong))
+            return self.last(self.between(self.norm(self.first(x))))
+
+    def between(self, x: Any) -> Any:
+        return Tanh.apply(x, self.wrong)
+
+
+class Casting(Model):
+    """It casts what passes its activation, by itself."""
+
+    def between(self, x: Any) -> Any:
+        return super().between(x.to(torch.bfloat16)).to(x)
+
+
+class Halving(Model):
+    def between(self, x: Any) -> Any:
+        return super().between(x.half()).float()
+
+
+def casting(wrong: bool) -> Any:
+    return Casting(wrong, casts=False)
+
+
+def halving(wrong: bool) -> Any:
+    return Halving(wrong, casts=False)
 
 
 def build(wrong: bool, made_in: str = "float32", casts: bool = False) -> Any:

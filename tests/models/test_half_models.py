@@ -19,6 +19,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "bfloat16, made in float32": {"dtype": "bfloat16", "params": {}},
     "float16": {"dtype": "float16", "params": {"made_in": "float16"}},
     "autocast": {"dtype": "float32", "params": {"casts": True}},
+    "casts of its own": {"dtype": "float32", "params": {}, "model": "half_models:casting"},
+    "other casts of its own": {"dtype": "float32", "params": {}, "model": "half_models:halving"},
 }
 
 
@@ -27,7 +29,7 @@ def half(folder: Path, way: str, *, wrong: bool, loss: str = "loss") -> Audit:
     inputs = {"x": {"shape": [4, 4], "range": [-1.0, 1.0], "differentiable": False}}
     targets = {"wanted": {"shape": [4, 2], "range": [-1.0, 1.0]}}
     named = {"model": "half_models:build", "loss": f"half_models:{loss}", "tape": "torch"}
-    return audit(folder, inputs=inputs, targets=targets, **named, **made)
+    return audit(folder, inputs=inputs, targets=targets, **named | made)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from gradaudit.models.tapes.found import named, tensors_in
 from gradaudit.models.tapes.place import model_line
 from gradaudit.models.tapes.tape import Creation, Model, Node, Replay, Tape, TapeError, Tensor
 from gradaudit.models.tapes.torch_calls import Call, exchanged, made_by, version, watching
+from gradaudit.models.tapes.torch_casts import without_casts
 from gradaudit.models.tapes.torch_replay import Replayer
 from gradaudit.targets.generators import seed_torch
 
@@ -214,21 +215,9 @@ class TorchTape(Tape):
         with watching(Replayer(look, self.node, key, self.array)):
             yield True
 
-    @contextmanager
-    def uncast(self) -> Iterator[None]:
-        """Let every autocast that is entered be none."""
-        enter = torch.autocast.__enter__
-
-        def entered(context: Any) -> Any:
-            made = enter(context)
-            torch.set_autocast_enabled(context.device, False)
-            return made
-
-        torch.autocast.__enter__ = entered
-        try:
-            yield
-        finally:
-            torch.autocast.__enter__ = enter
+    def uncast(self) -> AbstractContextManager[None]:
+        """Let nothing be cast to half precision, by an autocast or by the model itself."""
+        return without_casts()
 
     def hooked(self, tensor: Tensor) -> bool:
         """Whether a hook on it changes a gradient, or one that is many times as large; one that raises is said to."""
