@@ -23,6 +23,7 @@ from gradaudit.drop_in.settings import (
 from gradaudit.engine.audit import audit_case
 from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
+from gradaudit.report.repairs import repair_lines
 from gradaudit.report.terminal import visible
 from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation, Location, Method, Tolerance
@@ -40,6 +41,7 @@ from gradaudit.targets.python import open_functions
 
 if TYPE_CHECKING:
     from gradaudit.explained import Explained
+    from gradaudit.repair.repairs import Repairs
 
 MAX_ROWS = 10
 """Rows of a mismatch table, as many as the terminal's report shows."""
@@ -123,10 +125,10 @@ def process_op(
 
 
 class GradientMismatch(AssertionError):  # noqa: N818 (named as what it says in a test's report)
-    """An audit did not pass; its text is the report, ``audit`` holds the results."""
+    """An audit did not pass; its text is the report, with a repair where one was found; ``audit`` holds the results."""
 
-    def __init__(self, audit: Audit) -> None:
-        super().__init__(audit.report)
+    def __init__(self, audit: Audit, repair: str = "") -> None:
+        super().__init__("\n\n".join(filter(None, (audit.report, repair))))
         self.audit = audit
 
 
@@ -159,11 +161,13 @@ class Audit:
         passed = [_line(result) for result in self.results]
         return "\n\n".join("\n".join(map(visible, block)) for block in blocks) or "\n".join(passed)
 
-    def assert_ok(self, *, allow_inconclusive: bool = False) -> None:
+    def assert_ok(self, *, allow_inconclusive: bool = False, repair_seconds: float = 0.0) -> None:
         """Do nothing where the audit passes.
 
         Args:
             allow_inconclusive: whether what cannot be decided is no failure.
+            repair_seconds: time for a search for the edit that repairs a wrong backward, which the error then shows; it
+                tries changed copies of backward in this process; 0 for none.
 
         Raises:
             GradientMismatch: where it does not pass, or cannot be decided.
@@ -171,7 +175,15 @@ class Audit:
         """
         __tracebackhide__ = True
         if self.verdict is not Verdict.PASS and not (allow_inconclusive and self.verdict is Verdict.INCONCLUSIVE):
-            raise GradientMismatch(self)
+            found = self._repairs(repair_seconds)
+            raise GradientMismatch(self, "\n".join(repair_lines(found)) if found else "")
+
+    def _repairs(self, seconds: float) -> Repairs | None:
+        from gradaudit.repair.in_worker import search_repairs
+
+        if not seconds or self.case is None or self.verdict not in (Verdict.FAIL, Verdict.ERROR):
+            return None
+        return search_repairs((self.case,), list(self.results), seconds=seconds, jobs=0)
 
     def explain(self, *, repair_seconds: float = 0.0) -> Explained:
         """Explain what was found, as ``gradaudit explain`` does, in this process: print it, or let a notebook show it.
@@ -188,15 +200,11 @@ class Audit:
         """
         from gradaudit.explain.explain import explain_results
         from gradaudit.explained import Explained
-        from gradaudit.repair.in_worker import search_repairs
 
         if self.case is None:
             raise ValueError("this audit was not made by gradaudit.check: there is no case to explain")
         explanation = explain_results([self.case], [(self.case, result) for result in self.results], jobs=0)
-        if repair_seconds and self.verdict in (Verdict.FAIL, Verdict.ERROR):
-            repairs = search_repairs((self.case,), list(self.results), seconds=repair_seconds, jobs=0)
-            explanation = replace(explanation, repairs=repairs)
-        return Explained(explanation)
+        return Explained(replace(explanation, repairs=self._repairs(repair_seconds)))
 
     def __bool__(self) -> bool:
         """Whether every gradient passed: what cannot be decided did not."""

@@ -28,11 +28,16 @@ SPEC = re.compile(r"""^(\{\s*)?["']?(op|target)["']?\s*:""", re.MULTILINE)
 MAX_ROWS = 10
 """Rows of a mismatch table in a failure's report."""
 
+WRONG = ("fail", "error")
+"""Verdicts of gradients that a repair is searched for."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the flag."""
     group = parser.getgroup("gradaudit", "gradaudit")
     group.addoption("--gradaudit", action="store_true", help="Audit the gradients that YAML specs name, a test each.")
+    searching = "Search that long for the edit that repairs a wrong backward, and show it in the failure; default: 0."
+    group.addoption("--gradaudit-repair", type=float, default=0.0, metavar="SECONDS", help=searching)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -80,8 +85,9 @@ class SpecFile(pytest.File):
         known = read_baseline(project.baseline) if project.baseline else Baseline()
         here = self.path.is_relative_to(Path.cwd())
         path = self.path.relative_to(Path.cwd()) if here else self.path
+        seconds = self.config.getoption("--gradaudit-repair")
         audited = [
-            _Audited(case, known)
+            _Audited(case, known, seconds)
             for case in load_specs(
                 [path], Overrides(tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow)
             ).cases
@@ -131,12 +137,14 @@ def _items(parent: pytest.Collector, of_op: list[_Audited]) -> Iterator[pytest.I
 
 
 class _Audited:
-    """A case, audited when the first of its inputs is tested, and the failures that are known."""
+    """A case, audited when the first of its inputs is tested, the failures that are known, and time for repairs."""
 
-    def __init__(self, case: Case, known: Baseline) -> None:
+    def __init__(self, case: Case, known: Baseline, seconds: float) -> None:
         self.case = case
         self.known = known
+        self._seconds = seconds
         self._audit: Audit | None = None
+        self._repairs: list[str] | None = None
 
     def audit(self) -> Audit:
         if self._audit is None:
@@ -145,6 +153,16 @@ class _Audited:
             with _undisturbed():
                 self._audit = audit_here(self.case)
         return self._audit
+
+    def repairs(self) -> list[str]:
+        """Return what a search for repairs found, in lines; nothing where no time is given to one."""
+        if self._repairs is None and self._seconds > 0:
+            from gradaudit.repair.in_worker import search_repairs
+            from gradaudit.report.repairs import repair_lines
+
+            found = search_repairs((self.case,), self.audit().results, seconds=self._seconds)
+            self._repairs = list(repair_lines(found))
+        return self._repairs or []
 
 
 @contextmanager
@@ -196,7 +214,8 @@ class GradientItem(pytest.Item):
         if failed and all(map(self._audited.known.forgives, failed)):
             pytest.xfail("a known failure of the project's baseline")
         if blocks := case_blocks(failed, MAX_ROWS):
-            raise UnexpectedEndError("\n\n".join("\n".join(block) for block in blocks))
+            repairs = [self._audited.repairs()] if any(result.verdict in WRONG for result in failed) else []
+            raise UnexpectedEndError("\n\n".join("\n".join(block) for block in [*blocks, *filter(None, repairs)]))
 
     @property
     def _about(self) -> set[str]:

@@ -12,7 +12,6 @@ from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.model_targets import FlowTarget, LearningTarget, ModelTarget
-from gradaudit.spec.op_targets import ProcessTarget
 
 SLACK = 4 * AUDIT_SECONDS
 """Seconds beyond the search for the audits of what it found, after which the process is ended."""
@@ -33,8 +32,6 @@ def search_repairs(
     op = cases[0].op
     if isinstance(cases[0].target, (ModelTarget, FlowTarget, LearningTarget)):
         return Repairs(op, (), "it is a model: 'gradaudit explain' names the wrong step, which can be repaired")
-    if isinstance(cases[0].target, ProcessTarget):
-        return Repairs(op, (), "its backward runs in a process of its own, whose source is not available")
     ids = {(case.name, case.dtype): case.id for case in cases}
     ended = {(ids[made.case, made.dtype], made.input): made for made in results}
     place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, seconds + SLACK)

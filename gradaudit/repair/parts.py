@@ -14,6 +14,7 @@ from gradaudit.source.written import NoSourceError, Written, reached, written
 from gradaudit.targets import written_backwards
 from gradaudit.targets.framework_op import FrameworkOp
 from gradaudit.targets.op import Op
+from gradaudit.targets.process_op import ProcessOp
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ def parts_of(op: Op, inputs: dict[str, Any] | None) -> Parts:
         NoSourceError: saying why nothing may be.
 
     """
+    if isinstance(op, ProcessOp):
+        raise NoSourceError("its backward runs in a process of its own, whose source is not available")
     backwards = written_backwards(op, inputs)
     if not backwards:
         raise NoSourceError("its backward is not in Python source that can be read")

@@ -18,6 +18,7 @@ from gradaudit.engine.audit import audit_case
 from gradaudit.repair.beyond import Outside, large, missed, outside, overflows
 from gradaudit.repair.draws import ERRORS, Draw, drawn, refusal
 from gradaudit.repair.edits import assignments, constants, edits, operators, other_names, without_calls
+from gradaudit.repair.formula import formulas
 from gradaudit.repair.parts import Parts, parts_of
 from gradaudit.repair.points import FEW_PLACES, Points, Wrong, points
 from gradaudit.repair.program import Program
@@ -104,9 +105,10 @@ def repair(
             if first is None and (refused := refusal(wrong[0], op)):
                 return told((), f"forward cannot be called: {refused}")
             parts = parts_of(op, dict(first.inputs) if first else None)
-            return told(*_searched(parts, wrong, cases, ended, budget, stack))
+            repairs, message = _searched(parts, wrong, cases, ended, budget, stack)
+            return told(repairs or formulas(wrong[0], _inputs_wrong(wrong[0], ended)), message)
         except NoSourceError as error:
-            return told((), str(error))
+            return told(formulas(wrong[0], _inputs_wrong(wrong[0], ended)), str(error))
         except ERRORS as error:
             return told((), f"it cannot be searched: {error}")
 
@@ -139,6 +141,10 @@ def _searched(
 def _is_wrong(case: Case, ended: Ended) -> bool:
     own = [result.verdict for (id_, _), result in ended.items() if id_ == case.id]
     return any(verdict in (Verdict.FAIL, Verdict.ERROR) for verdict in own)
+
+
+def _inputs_wrong(case: Case, ended: Ended) -> list[str]:
+    return [name for (id_, name), result in ended.items() if id_ == case.id and result.verdict is Verdict.FAIL]
 
 
 def _unfitness(case: Case) -> tuple[bool, bool, int]:

@@ -80,6 +80,23 @@ def test_the_edit_that_mends_it_is_shown_where_it_is_looked_for() -> None:
     assert "Repair" in text
 
 
+def test_the_edit_that_mends_it_ends_a_failing_test_that_asks_for_it() -> None:
+    audit = gradaudit.check(gradaudit.op(swish, swish_backward), np.linspace(-3, 3, 12))
+    with pytest.raises(gradaudit.GradientMismatch, match=r"-    return u [*] s\n[+]    return "):
+        audit.assert_ok(repair_seconds=30)
+
+
+def test_a_backward_without_source_gets_a_formula() -> None:
+    made = {}
+    exec("def backward(u, x):\n    return 2 * u", made)
+    audit = gradaudit.check(gradaudit.op(lambda x: x * np.exp(x), made["backward"]), np.linspace(-3, 3, 12))
+    (found,) = audit.explain(repair_seconds=5).explanation.repairs.repairs
+    assert (found.applicability, found.file) == ("hint", "")
+    x, upstream = RNG.normal(size=(2, 7))
+    names = {"np": np, "x": x, "upstream": upstream, "gradient": 2 * upstream, "output": x * np.exp(x)}
+    np.testing.assert_allclose(eval(found.diff, names), upstream * (1 + x) * np.exp(x))
+
+
 def test_an_audit_that_check_did_not_make_has_none() -> None:
     with pytest.raises(ValueError, match=r"not made by gradaudit\.check"):
         gradaudit.Audit(()).explain()

@@ -104,6 +104,12 @@ def test_what_an_op_raises_costs_its_case_alone(project: Path, run: Run, ends: s
     run("--gradaudit", "specs").assert_outcomes(passed=4, failed=4)
 
 
+def test_failures_show_the_edit_that_repairs_them_where_that_is_asked_for(project: Path, run: Run) -> None:
+    result = run("--gradaudit", "specs/bad.yaml", "-k", "float64", "--gradaudit-repair", "20")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["likely repair: *plugin_ops.py:12", "+    return 2 [*] x [*] w [*] u, x [*] x [*] u"])
+
+
 def test_one_is_chosen_by_its_id_or_by_words(project: Path, run: Run) -> None:
     run("--gradaudit", "specs/bad.yaml::default[float32-w]").assert_outcomes(failed=1)
     run("--gradaudit", "specs", "-k", "good and not float32").assert_outcomes(passed=2, deselected=6)
