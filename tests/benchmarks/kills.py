@@ -85,7 +85,7 @@ Recorded = dict[str, bytes]
 """What a store holds whole, by op."""
 
 
-def written(folder: Path) -> None:
+def written(folder: Path, ops: int) -> None:
     """Write a project of ops that take their time and note the run that calls them."""
     (folder / "calls").mkdir()
     (folder / "slow.py").write_text(SLOW)
@@ -97,7 +97,7 @@ def written(folder: Path) -> None:
                 "inputs": {"x": {"shape": [4], "range": [0.5, 1.5]}},
                 "params": {"name": f"op_{k}"},
             }
-            for k in range(OPS)
+            for k in range(ops)
         )
     )
 
@@ -110,8 +110,9 @@ class Killed:
 
     """
 
-    def __init__(self, folder: Path, seed: int, patience: float = SECONDS_LEFT) -> None:
-        written(folder)
+    def __init__(self, folder: Path, seed: int, patience: float = SECONDS_LEFT, ops: int = OPS) -> None:
+        written(folder, ops)
+        self._ops = ops
         self.ends: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
         self._folder = folder
@@ -157,7 +158,7 @@ class Killed:
     def _kill(self, process: subprocess.Popen[bytes], recorded: int) -> str:
         """Kill the run or a process of it at a random moment; return which, empty where it had ended by then."""
         what = self._random.choice(("the run", "a template", "a worker"))
-        ops = self._random.randrange(OPS - recorded) if what == "a worker" and recorded < OPS else 0
+        ops = 1 + self._random.randrange(self._ops - recorded) if what == "a worker" and recorded < self._ops else 0
         seconds = self._random.uniform(0.0, SECONDS_OF_AN_OP) if ops else self._random.uniform(0.1, 1.0) * self._usual
         while process.poll() is None and len(self._workers()) < ops:
             time.sleep(0.005)
@@ -272,7 +273,7 @@ def is_template(process: int, run: int) -> bool:
 
 
 def killed(
-    count: int, *, seed: int = 0, patience: float = SECONDS_LEFT, projects: int = 1
+    count: int, *, seed: int = 0, patience: float = SECONDS_LEFT, projects: int = 1, ops: int = OPS
 ) -> tuple[Counter[str], Counter[str]]:
     """Kill so many processes of runs, of several projects side by side.
 
@@ -283,7 +284,7 @@ def killed(
 
     def one(number: int) -> Killed:
         with tempfile.TemporaryDirectory() as folder:
-            project = Killed(Path(folder), seed + number, patience)
+            project = Killed(Path(folder), seed + number, patience, ops)
             project.kill(count // projects + (number < count % projects))
             return project
 

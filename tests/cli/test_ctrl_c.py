@@ -96,15 +96,6 @@ def test_it_ends_a_run_that_hangs_while_it_imports(project) -> None:
     wait_until(lambda: not members_of_session(process.pid), seconds=2)
 
 
-def test_a_run_that_is_killed_leaves_the_old_report_whole(stuck, short: Path) -> None:
-    Path("out.json").write_text("old")
-    process = started("-j", "2", "--json", "out.json", TMPDIR=str(short))
-    wait_until(lambda: len(list(Path().glob("hanging-*"))) == 2)
-    os.killpg(process.pid, signal.SIGKILL)
-    finished(process)
-    assert Path("out.json").read_text() == "old"
-
-
 def test_an_interrupt_that_is_ignored_stays_ignored(gradaudit, project) -> None:
     """As for what a script runs in its background: Ctrl-C is meant for what is in front."""
     write_project(project, spec("right"))
