@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from farm import page  # noqa: E402
 from isolation_cost import costs  # noqa: E402
 from kills import killed  # noqa: E402
 from lost_workers import lost_workers  # noqa: E402
-from test_isolation import HONEST, RUDE  # noqa: E402 (the same rude ops that the tests know)
+from rude_ops import rude_modules  # noqa: E402
+from test_isolation import HONEST  # noqa: E402 (the same honest ops that the tests know)
 
 from gradaudit.engine.events import CaseFinished, Event  # noqa: E402
 from gradaudit.engine.run import run_specs  # noqa: E402
@@ -78,26 +79,6 @@ def fuzzed(count: int) -> Counter[str]:
     return ends
 
 
-def indented(text: str, by: str = "    ") -> str:
-    return "".join(f"{by}{line}\n" for line in text.splitlines())
-
-
-def rude_modules() -> Iterator[tuple[str, str, str]]:
-    """Yield kind, module name and source of ops that are rude in each of several places."""
-    forward = "def forward(x):\n    return x * 2\n"
-    backward = "def backward(u, x):\n    return u * 2\n"
-    for name, text in RUDE.items():
-        yield "in forward", name, f"def forward(x):\n{indented(text)}    return x * 2\n\n{backward}"
-        yield "in backward", name, f"{forward}\ndef backward(u, x):\n{indented(text)}    return u * 2\n"
-        yield "on import", name, f"{text}\n\n{forward}\n{backward}"
-        thread = f"import threading\ndef rude():\n{indented(text)}\n"
-        yield (
-            "in a thread",
-            name,
-            f"{thread}def forward(x):\n    threading.Thread(target=rude).start()\n    return x * 2\n\n{backward}",
-        )
-
-
 TIMEOUT = 10.0
 """Seconds that an op may take: many rude ones take all of them, and no honest one on a busy machine."""
 
@@ -115,7 +96,7 @@ def beside_honest_ones(jobs: int) -> tuple[int, int, int, Counter[str]]:
         documents, kinds = [], 0
         for place, rude, text in rude_modules():
             module = f"rude_{kinds}"
-            (folder / f"{module}.py").write_text(f"import numpy as np\n{text}")
+            (folder / f"{module}.py").write_text(text)
             documents += [
                 document(f"{rude}_{place}".replace(" ", "_"), module),
                 document(f"right.{kinds}", "honest"),
