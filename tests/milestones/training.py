@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradaudit.milestones import cnn, mlp, perceptron, transformer, xor
-from gradaudit.milestones.optimisers import SGD, Adam
+from gradaudit.models.learning.optimisers import SGD, Adam
 from gradaudit.tape import Module, Tensor
 
 MODELS = {"perceptron": perceptron, "xor": xor, "mlp": mlp, "cnn": cnn, "transformer": transformer}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradaudit.milestones.optimisers import SGD, Adam
+from gradaudit.models.learning.optimisers import SGD, Adam
 from gradaudit.models.learning.train import Step
 from gradaudit.models.tapes.tape import Tape, Tensor
 from gradaudit.spec.model_targets import Optimiser

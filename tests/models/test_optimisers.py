@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradaudit.milestones.optimisers import SGD, Adam
+from gradaudit.models.learning.optimisers import SGD, Adam
 
 VALUE, GRADIENT = np.array([1.0, -2.0, 3.0]), np.array([0.5, -0.25, 4.0])
 
