@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, widened
 from gradaudit.checks.subject import Subject, examine
+from gradaudit.explain.path_curve import PathCurve, follow_path
 from gradaudit.numerics.arrays import count, on_host
 from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
 from gradaudit.numerics.judging import judge
@@ -83,20 +84,28 @@ class StepCurve:
         return abs(self.analytical - self.estimate)
 
 
-def trace_curve(case: Case, result: Result) -> StepCurve:
-    """Return the curve at the worst index of a result, at the largest gradient where none is wrong.
+@dataclass(frozen=True)
+class Traced:
+    """What was traced of a gradient: the curve, or in ``trouble`` why there is none, and a path."""
 
-    Raises:
-        UntraceableError: where no difference can be made, with the reason.
+    curve: StepCurve | None
+    trouble: str = ""
+    path: PathCurve | None = None
 
-    """
+
+def trace_curve(case: Case, result: Result) -> Traced:
+    """Return the curve at the worst index of a result, at the largest gradient where none is wrong, and a path."""
     with np.errstate(all="ignore"):
         try:
             with opened(case) as op:
                 subject = examine(case, op)
-                return _traced(subject, find_point(subject).on_host, result)
+                point = find_point(subject).on_host
+                try:
+                    return Traced(_traced(subject, point, result), path=follow_path(point, result))
+                except UntraceableError as error:
+                    return Traced(None, str(error), follow_path(point, result))
         except (OpError, LostOpError, UndrawableError, MemoryError) as error:
-            raise UntraceableError(str(error) or "out of memory") from None
+            return Traced(None, str(error) or "out of memory")
 
 
 def _traced(subject: Subject, point: EvaluationPoint, result: Result) -> StepCurve:

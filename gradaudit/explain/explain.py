@@ -14,7 +14,7 @@ from gradaudit.engine.events import CaseFinished, Event
 from gradaudit.engine.executor import Executor, InProcess, Lost, Task
 from gradaudit.engine.pool import workers
 from gradaudit.engine.run import DEFAULT_TIMEOUT, run_specs
-from gradaudit.explain.curve import StepCurve, UntraceableError, trace_curve
+from gradaudit.explain.curve import Traced, trace_curve
 from gradaudit.explain.explanation import Explanation, ModelView, Origin, Sighting, Study, ToleranceInForce, place_of
 from gradaudit.explain.graph import NoGraphError, trace_graph
 from gradaudit.explain.heat_map import heat_map
@@ -215,39 +215,42 @@ def _studied(gravest: list[Pair]) -> list[Pair]:
 
 @dataclass(frozen=True)
 class _Trace:
-    """The case with all its inputs, and a curve or why there is none."""
+    """The case with all its inputs, and what was traced of it."""
 
     case: Case
-    curve: StepCurve | None
-    trouble: str = ""
+    traced: Traced
 
 
 def _trace(case: Case, result: Result) -> _Trace:
     try:
         case = completed(case, open_op(case))
         return _Trace(case, trace_curve(case, result))
-    except (UntraceableError, OpError) as error:
-        return _Trace(case, None, str(error))
+    except OpError as error:
+        return _Trace(case, Traced(None, str(error)))
 
 
 def _studies(pairs: list[Pair], jobs: int | None, timeout: float) -> Iterator[Study]:
-    traces = [_Trace(case, None, "nothing was compared") for case, _ in pairs]
+    traces = [_Trace(case, Traced(None, "nothing was compared")) for case, _ in pairs]
     drawn = [k for k, (_, result) in enumerate(pairs) if result.verdict is not Verdict.ERROR]
     place: AbstractContextManager[Executor] = nullcontext(InProcess()) if jobs == 0 else workers(1, timeout)
     with place if drawn else nullcontext(InProcess()) as tasks:
         for position, outcome in tasks.map(_trace, [Task(pairs[k]) for k in drawn]):
             case = pairs[drawn[position]][0]
-            traces[drawn[position]] = _Trace(case, None, outcome.cause) if isinstance(outcome, Lost) else outcome
+            traces[drawn[position]] = (
+                _Trace(case, Traced(None, outcome.cause)) if isinstance(outcome, Lost) else outcome
+            )
     for (case, result), trace in zip(pairs, traces, strict=True):
         shape = next((made.shape for made in trace.case.inputs if made.name == result.input), ())
+        curve = trace.traced.curve
         yield Study(
             case=case,
             result=result,
-            curve=trace.curve,
-            no_curve=trace.trouble,
+            curve=curve,
+            no_curve=trace.traced.trouble,
             heat_map=heat_map(result, shape),
+            path=trace.traced.path,
             command="" if _is_at_hand(case) else command_for(case),
-            snippet=snippet_for(case, result.input, trace.curve) if trace.curve and not _is_at_hand(case) else "",
+            snippet=snippet_for(case, result.input, curve) if curve and not _is_at_hand(case) else "",
         )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.graph import Graph
 from gradaudit.explain.heat_map import HeatMap
+from gradaudit.explain.path_curve import PathCurve
 from gradaudit.guides import Page
 from gradaudit.repair.repairs import Repairs
 from gradaudit.results import Finding, Result
@@ -57,6 +58,7 @@ class Study:
         heat_map: where the wrong indices lie; None where there are none or the gradient has one axis only.
         command: audits this case alone.
         snippet: Python that shows the analytical gradient beside a central difference; empty without a curve.
+        path: forward beside the gradient's integral along a path; None where the audit follows no paths.
 
     """
 
@@ -67,6 +69,7 @@ class Study:
     heat_map: HeatMap | None
     command: str
     snippet: str
+    path: PathCurve | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Study, Training
+from gradaudit.explain.path_curve import PathCurve
 from gradaudit.results import Result
 
 
@@ -45,7 +46,7 @@ class Drawing:
     """Lines that only mean something as they stand; ``of`` is what a page with pictures draws as one."""
 
     lines: tuple[str, ...]
-    of: StepCurve | Study | Result | Training | None = None
+    of: StepCurve | PathCurve | Study | Result | Training | None = None
 
 
 @dataclass(frozen=True)

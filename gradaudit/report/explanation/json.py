@@ -60,6 +60,7 @@ def _study_record(study: Study) -> dict[str, Any]:
         "verdict": str(study.result.verdict),
         "curve": asdict(study.curve) if study.curve else None,
         "no_curve": study.no_curve,
+        "path": asdict(study.path) if study.path else None,
         "heat_map": asdict(study.heat_map) if study.heat_map else None,
         "command": study.command,
         "snippet": study.snippet,

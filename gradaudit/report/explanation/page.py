@@ -15,6 +15,7 @@ from gradaudit.report.explanation.curve_drawing import draw_curve, step_in_words
 from gradaudit.report.explanation.glyphs import Glyphs
 from gradaudit.report.explanation.heat_drawing import draw_heat_map
 from gradaudit.report.explanation.model_blocks import model_blocks
+from gradaudit.report.explanation.path_drawing import draw_path, path_in_words
 from gradaudit.report.mismatch import is_unexplained, worst_and_table
 from gradaudit.report.repairs import repair_lines
 from gradaudit.results import DIAGNOSIS_CODES, Result, Verdict
@@ -173,6 +174,9 @@ def _studied(study: Study, glyphs: Glyphs, max_rows: int) -> Iterator[Block]:
         yield Drawing(draw_curve(study.curve, glyphs), study.curve)
     else:
         yield Prose(f"There is no step-size curve: {study.no_curve}")
+    if study.path:
+        yield Prose(path_in_words(study.path))
+        yield Drawing(draw_path(study.path), study.path)
 
 
 def _message(result: Result) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Explanation, ModelView, Study
 from gradaudit.explain.heat_map import HeatMap
+from gradaudit.explain.path_curve import PathCurve
 from gradaudit.report.explanation.curve_drawing import shows_claim, step_in_words
 from gradaudit.report.explanation.graph_plot import INCHES, MOST_ROWS, draw_graph, rows_of
 from gradaudit.report.explanation.heat_drawing import SHADE_LIMITS, shade_of
@@ -115,6 +116,8 @@ def _draw_model(axes: Axes, view: ModelView) -> None:
 
 def _row_of(study: Study, explanation: Explanation) -> Sequence[Panel]:
     row = [partial(_draw_study, study=study, why=_why(study, explanation))]
+    if study.path:
+        row.append(partial(_draw_path, path=study.path))
     return [*row, partial(_draw_map, heat=study.heat_map)] if study.heat_map else row
 
 
@@ -152,6 +155,14 @@ def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
     if shows_claim(curve):
         axes.axhline(curve.difference, color="tab:red", label=f"backward is off by {curve.difference:.1e}")
     axes.set(xscale="log", yscale="log", xlabel=f"step, at index {curve.index}", ylabel="error of a central difference")
+    axes.legend(fontsize="small")
+
+
+def _draw_path(axes: Axes, path: PathCurve) -> None:
+    axes.plot(path.times, path.integrals, "-", color="tab:blue", label="integral of the gradient")
+    axes.plot(path.times, path.changes, "o", ms=5, color="tab:orange", label="change of forward")
+    axes.set_title(f"{path.elements:,} elements moved, in {path.dtype}", fontsize="medium")
+    axes.set(xlabel="place on the path", ylabel="loss")
     axes.legend(fontsize="small")
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from gradaudit.explain.curve import StepCurve
 from gradaudit.explain.explanation import Explanation, Study, Training
+from gradaudit.explain.path_curve import PathCurve
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Heading, Markdown
 from gradaudit.report.explanation.glyphs import UNICODE
 from gradaudit.report.explanation.page import page
 from gradaudit.report.page.curve_picture import curve_picture
 from gradaudit.report.page.gradients import diff_lines
 from gradaudit.report.page.heat_picture import heat_picture
+from gradaudit.report.page.path_picture import path_picture
 from gradaudit.report.page.rendered import rendered
 from gradaudit.report.page.scatter import scatter
 from gradaudit.report.page.training_picture import training_picture
@@ -26,7 +28,7 @@ class Part:
     """A piece of the page: what it is, and its data.
 
     ``kind`` is ``heading``, ``prose``, ``entries``, ``table``, ``drawing``, ``code``, ``diff``, ``markdown``,
-    ``curve``, ``heat``, ``scatter`` or ``training``.
+    ``curve``, ``path``, ``heat``, ``scatter`` or ``training``.
     """
 
     kind: str
@@ -56,6 +58,9 @@ def _parts(block: Block) -> Iterator[Part]:
     match block:
         case Drawing(_, StepCurve() as curve):
             yield Part("curve", curve_picture(curve))
+        case Drawing(_, PathCurve() as path):
+            yield Part("drawing", block)
+            yield Part("path", path_picture(path))
         case Drawing(_, Study(heat_map=heat, result=result)) if heat:
             yield Part("heat", heat_picture(heat, result))
         case Drawing(_, Result() as result) if picture := scatter(result):
