@@ -16,6 +16,11 @@ pytest.importorskip("torch")
 
 WAYS: dict[str, dict[str, Any]] = {
     "bfloat16": {"dtype": "bfloat16", "params": {"made_in": "bfloat16"}},
+    "bfloat16, its loss in float32": {
+        "dtype": "bfloat16",
+        "params": {"made_in": "bfloat16"},
+        "loss": "half_models:loss_in_float32",
+    },
     "bfloat16, made in float32": {"dtype": "bfloat16", "params": {}},
     "float16": {"dtype": "float16", "params": {"made_in": "float16"}},
     "autocast": {"dtype": "float32", "params": {"casts": True}},
@@ -24,11 +29,11 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-def half(folder: Path, way: str, *, wrong: bool, loss: str = "loss") -> Audit:
+def half(folder: Path, way: str, *, wrong: bool) -> Audit:
     made = WAYS[way] | {"params": WAYS[way]["params"] | {"wrong": wrong}}
     inputs = {"x": {"shape": [4, 4], "range": [-1.0, 1.0], "differentiable": False}}
     targets = {"wanted": {"shape": [4, 2], "range": [-1.0, 1.0]}}
-    named = {"model": "half_models:build", "loss": f"half_models:{loss}", "tape": "torch"}
+    named = {"model": "half_models:build", "loss": "half_models:loss", "tape": "torch"}
     return audit(folder, inputs=inputs, targets=targets, **named | made)
 
 
@@ -52,7 +57,7 @@ def test_a_wrong_backward_is_named(tmp_path: Path, way: str) -> None:
 
 
 def test_a_model_that_computes_in_half_precision_throughout_is_told_of_by_few_runs(tmp_path: Path) -> None:
-    made = half(tmp_path, "float16", wrong=False, loss="own_loss")
+    made = half(tmp_path, "float16", wrong=False)
     assert {result.verdict for result in made.results} == {Verdict.PASS}, said(made)
     assert max(result.resolution for result in made.results) < 0.05
     assert sum(result.evaluations for result in made.results) + made.check_evaluations <= 60
