@@ -63,9 +63,11 @@ def check_flow(
     """
     named = _named(inputs, signature_names(model) or signature_names(type(model).__call__)[1:])
     wanted = _named(targets, ()) if isinstance(targets, Mapping) else _numbered(targets)
-    batch = (*_batch(named), *(replace(made, differentiable=False) for made in _batch(wanted)))
+    given = _batch(named)
+    batch = (*given, *(replace(made, differentiable=False) for made in _batch(wanted)))
     preset = _tape(model, tape)
-    dtype = max((made.dtype for made in batch if is_floating(made.dtype)), key=spacing, default=DEFAULT_DTYPE)
+    floating = [made.dtype for made in given if is_floating(made.dtype)] or [made.dtype for made in batch]
+    dtype = max(filter(is_floating, floating), key=spacing, default=DEFAULT_DTYPE)
     never, seldom = names_listed("stopped", stopped) or (), names_listed("unused", unused) or ()
     target = FlowTarget("", "", preset, None, None, tuple(wanted), Path(), stopped=never, unused=seldom)
     case = Case(

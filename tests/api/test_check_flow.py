@@ -40,6 +40,13 @@ class TestTorch:
         torch.manual_seed(0)
         return Net()
 
+    def test_the_dtype_is_that_of_the_inputs_whatever_the_targets_are_in(self) -> None:
+        half = self.torch.bfloat16
+        for net, x, y in ((self.net(), self.x, self.y.to(half)), (self.net().to(half), self.x.to(half), self.y)):
+            audit = gradaudit.check_flow(net, lambda made, wanted: self.loss(made.float(), wanted.float()), x, y)
+            assert set(verdicts(audit).values()) == {"pass"}, audit
+            assert {result.dtype for result in audit.results} == {str(x.dtype).removeprefix("torch.")}
+
     def test_every_parameter_of_a_sound_model_passes_and_keeps_its_value(self) -> None:
         net = self.net()
         before = [parameter.detach().clone() for parameter in net.parameters()]
