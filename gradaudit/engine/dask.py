@@ -112,18 +112,17 @@ def dask_executor(
         logging.getLogger(name).setLevel(logging.CRITICAL)
     content = packed(Path.cwd()) if upload else b""
     if address == LOCAL:
-        with (
-            closing_in_time(
-                LocalCluster(
-                    n_workers=jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-            ) as cluster,
-            closing_in_time(Client(cluster)) as client,
-        ):
+        try:
+            cluster = LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        except Exception as error:  # of whatever kind the system's refusal has become by then
+            raise ExecutorError(f"no cluster can be made here: {error}") from None
+        with closing_in_time(cluster), closing_in_time(Client(cluster)) as client:
             yield DaskExecutor(client, timeout, content)
         return
     try:

@@ -1,10 +1,11 @@
 """100,000 cases on many machines, simulated from what cases took: shards by cost, and Dask in batches.
 
-    gradaudit run specs/ --json costs.json && python tests/benchmarks/farm.py costs.json
+    python tests/benchmarks/farm.py specs/
 
-Cases are drawn from those of the report, op by op, as many as are asked for. What a worker takes to begin, a process to
+Cases are drawn from those of the specs, op by op, as many as are asked for. What a worker takes to begin, a process to
 start and to import an op's modules, and a master for each batch that it hands out and hears of, one after the other, is
-measured first, in CPU seconds. Efficiency is the seconds that cases take over those that workers were held.
+measured first; then what the cases take. All of it in CPU seconds: what else the machine does makes a run longer, and
+not its work. Efficiency is the seconds that cases take over those that workers were held.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import random
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from typing import Any
 import yaml
 from isolation_cost import cpu_seconds
 
+from gradaudit.engine.dask import LOCAL, dask_executor
 from gradaudit.engine.pool import TASKS_OF_A_PROCESS
 from gradaudit.engine.shards import shares
 
@@ -77,12 +79,8 @@ def run_of(folder: Path, documents: list[dict[str, Any]]) -> float:
 
 def _dispatch(batches: int = 1_000) -> float:
     """Return the CPU seconds of this process, which holds client and scheduler, for a batch that does nothing."""
-    from distributed import Client, LocalCluster
-
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
+    with dask_executor(LOCAL, 60.0, jobs=1) as executor:
+        client = executor.client
         client.submit(len, b"", pure=False).result()
         taken = []
         for _ in range(ROUNDS):
@@ -92,17 +90,33 @@ def _dispatch(batches: int = 1_000) -> float:
         return min(taken) / batches
 
 
-def drawn(report: Path, cases: int) -> list[Batch]:
-    """Return batches of the seconds of cases, those of a batch being of one op."""
+def recorded(paths: list[str], overheads: Overheads) -> list[Batch]:
+    """Audit specs; return what the cases of each op take: their share of the time, in CPU seconds of the run."""
     ops: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for result in json.loads(report.read_text())["results"]:
-        ops[result["op"]][f"{result['case']}[{result['dtype']}]"] += result["seconds"]
-    rng, batches, count = random.Random(0), [], 0
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "costs.json"
+        whole = cpu_seconds(1, [*paths, "--json", str(report)])
+        for result in json.loads(report.read_text())["results"]:
+            ops[result["op"]][f"{result['case']}[{result['dtype']}]"] += result["seconds"]
+    took = [list(cases.values()) for cases in ops.values()]
+    work = whole - overheads.start - overheads.process * len(list(in_batches(took)))
+    share = work / sum(map(sum, took))
+    return [[share * seconds for seconds in own] for own in took]
+
+
+def in_batches(ops: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the cases of each op in batches."""
+    for own in ops:
+        yield from (own[k : k + TASKS_OF_A_PROCESS] for k in range(0, len(own), TASKS_OF_A_PROCESS))
+
+
+def drawn(ops: Sequence[Batch], cases: int) -> list[Batch]:
+    """Return batches of the seconds of so many cases, those of a batch being of one op."""
+    rng, chosen, count = random.Random(0), [], 0
     while count < cases:
-        own = list(rng.choice(list(ops.values())).values())
-        batches += [own[k : k + TASKS_OF_A_PROCESS] for k in range(0, len(own), TASKS_OF_A_PROCESS)]
-        count += len(own)
-    return batches
+        chosen.append(rng.choice(ops))
+        count += len(chosen[-1])
+    return list(in_batches(chosen))
 
 
 def sharded(batches: Sequence[Batch], workers: int, overheads: Overheads) -> float:
@@ -125,9 +139,10 @@ def dispatched(batches: Sequence[Batch], workers: int, overheads: Overheads) -> 
     return max(free)
 
 
-def page(report: Path, cases: int) -> str:
+def page(paths: list[str], cases: int) -> str:
     """Return what the simulation shows, as Markdown."""
-    batches, overheads = drawn(report, cases), measured()
+    overheads = measured()
+    batches = drawn(recorded(paths, overheads), cases)
     single = [[cost] for batch in batches for cost in batch]
     work, longest = sum(map(sum, batches)), max(map(sum, batches))
     text = (
@@ -159,10 +174,10 @@ def page(report: Path, cases: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("report", type=Path)
+    parser.add_argument("paths", nargs="+")
     parser.add_argument("--cases", type=int, default=100_000)
     asked = parser.parse_args()
-    print(page(asked.report, asked.cases))
+    print(page(asked.paths, asked.cases))
 
 
 if __name__ == "__main__":

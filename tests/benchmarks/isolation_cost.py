@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def cpu_seconds(jobs: int, paths: list[str]) -> float:
-    """Return the CPU seconds of a run and of every process that it starts."""
-    command = [sys.executable, __file__, "--once", str(jobs), *paths]
+    """Return the CPU seconds of a run and of every process that it starts; paths may be options as well."""
+    command = [sys.executable, __file__, "--once", str(jobs), "--", *paths]
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 

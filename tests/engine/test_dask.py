@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import pytest
 
-from gradaudit.engine.dask import closing_in_time, dask_executor
+from gradaudit.engine.dask import LOCAL, closing_in_time, dask_executor
 from gradaudit.engine.executor import ExecutorError
 
 pytest.importorskip("distributed")
@@ -153,5 +153,17 @@ def test_an_address_without_a_scheduler_ends_in_words() -> None:
     with (
         pytest.raises(ExecutorError, match=r"^there is no scheduler at nonsense://x: "),
         dask_executor("nonsense://x", timeout=1.0),
+    ):
+        pass
+
+
+def test_a_cluster_that_cannot_be_made_ends_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**options: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", refused)
+    with (
+        pytest.raises(ExecutorError, match=r"^no cluster can be made here: Nanny failed to start\.$"),
+        dask_executor(LOCAL, timeout=1.0),
     ):
         pass
