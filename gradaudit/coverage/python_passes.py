@@ -21,7 +21,7 @@ from gradaudit.coverage.passes import BackwardPass, Kind
 from gradaudit.source.modules import Imported, note_imports, parsed
 
 WORTH_PARSING = re.compile(
-    rb"[Bb]ack_?(ward|prop)|vjp|bwd|bprop|pullback|[Gg]rad|[Dd]eriv|_der\b|[Pp]rime|custom_gradient"
+    rb"[Bb]ack_?(ward|prop)|vjp|bwd|bprop|pullback|[Gg]rad|[Dd]eriv|_der\b|[Pp]rime|custom_gradient|[Jj]ac(obian)?\b|_jac|jac_"
     rb"|\bdef _?d_?[a-z]|\bdef df|\bdef \w*(loss|cost|entropy|objective|hinge|mse)"
 )
 """What stands in every file that has a backward pass: most files are passed over without a syntax tree."""

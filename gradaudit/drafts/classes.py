@@ -62,7 +62,9 @@ def class_subjects(places: Places, name: str, kind: type) -> Iterator[Subject]:
                 given, drawn = tuple(arrays), ranges(inputs, logarithm=takes_logarithm(kind))
                 layer = Layer(places, name, kind, forward, backward, tuple(inputs), made, params, given, modes=modes)
                 every = {**modes, **made, **params}
-                yield Subject(candidates(inputs) | arrays, every, layer.outputs, layer.guesses, drawn)
+                yield Subject(
+                    candidates(inputs, getattr(kind, forward)) | arrays, every, layer.outputs, layer.guesses, drawn
+                )
 
 
 TRAINS: Mapping[bool | str, bool | str] = {False: True, "test": "train", "eval": "train"}

@@ -27,7 +27,7 @@ def framework_subjects(
     for inputs, params in split_arguments(function, skip):
         if inputs:
             call = FrameworkCall(framework_target(framework, places, name), params)
-            yield Subject(candidates(inputs), params, call.outputs, call.guesses)
+            yield Subject(candidates(inputs, function), params, call.outputs, call.guesses)
 
 
 def framework_target(framework: Framework, places: Places, name: str) -> FrameworkTarget:

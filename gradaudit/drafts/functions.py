@@ -66,7 +66,7 @@ def pair_subjects(
         if names:
             pair = Pair(places, forward_name, backward_name, forward, backward, tuple(names), left, packs)
             drawn = ranges(names, logarithm=takes_logarithm(forward))
-            yield Subject(candidates(names), left, pair.forward_outputs, pair.guesses, drawn)
+            yield Subject(candidates(names, forward), left, pair.forward_outputs, pair.guesses, drawn)
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,7 @@ def value_and_grad_subjects(places: Places, name: str, function: Any) -> Iterato
         names, left = unpacked(function, inputs, packs), {key: one for key, one in params.items() if key not in packs}
         if names:
             loss = Loss(places, name, name, function, function, tuple(names), left, packs)
-            yield Subject(candidates(names), left, loss.forward_outputs, loss.guesses)
+            yield Subject(candidates(names, function), left, loss.forward_outputs, loss.guesses)
 
 
 class Loss(Pair):

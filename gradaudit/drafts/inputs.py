@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.drafts.said_shapes import said_shapes
 from gradaudit.spec.case import Input
 
 Array = NDArray[Any]
@@ -93,8 +94,27 @@ def ranges(names: Sequence[str], *, logarithm: bool) -> tuple[tuple[float, float
     return (PROBABILITIES, *RANGES) if of_probabilities else RANGES
 
 
-def candidates(names: Sequence[str]) -> dict[str, tuple[Candidate, ...]]:
-    """Return what each of an op's inputs may be, the likeliest first."""
+def candidates(names: Sequence[str], function: Callable[..., Any] | None = None) -> dict[str, tuple[Candidate, ...]]:
+    """Return what each of an op's inputs may be, the likeliest first: what the function says of its shape."""
+    said = said_shapes(function)
+    made = _by_name(names)
+    return {
+        name: tuple(dict.fromkeys([*(replace(one, shape=said[name]) for one in _of_each_kind(options)), *options]))
+        if name in said
+        else options
+        for name, options in made.items()
+    }
+
+
+def _of_each_kind(options: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Yield the first candidate of each kind of values."""
+    found: dict[str, Candidate] = {}
+    for one in options:
+        found.setdefault(one.values, one)
+    yield from found.values()
+
+
+def _by_name(names: Sequence[str]) -> dict[str, tuple[Candidate, ...]]:
     plain = [plain_name(name) for name in names]
     pair = set(plain) <= {"a", "b", "c"} or (len(names) == 1 and not INDEX_NAMES.fullmatch(plain[0]))
     made = {name: tuple(_of(word, k == 0, pair=pair)) for k, (name, word) in enumerate(zip(names, plain, strict=True))}

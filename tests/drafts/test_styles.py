@@ -518,6 +518,73 @@ STYLES = {
         "(2 * N)",
         "N",
     ),
+    "shapes that the strings of einsum say": (
+        """
+        def heads_fwd(q, k, v, *, scale=None):
+            s = np.einsum("bhqd,bhkd->bhqk", q, k) * (scale or 0.5)
+            p = np.exp(s)
+            p = p / p.sum(-1, keepdims=True)
+            return np.einsum("bhqk,bhkd->bhqd", p, v), (q, k, v, p)
+        def heads_bwd(dout, cache, *, scale=None):
+            q, k, v, p = cache
+            dp = np.einsum("bhqd,bhkd->bhqk", dout, v)
+            ds = p * (dp - (p * dp).sum(-1, keepdims=True)) * (scale or 0.5)
+            dq, dk = np.einsum("bhqk,bhkd->bhqd", ds, k), np.einsum("bhqk,bhqd->bhkd", ds, q)
+            return dq, dk, np.einsum("bhqk,bhqd->bhkd", p, dout)
+        """,
+        "(p * dp).sum(-1, keepdims=True)",
+        "(p * dp).sum(-2, keepdims=True)",
+    ),
+    "shapes that a docstring says": (
+        """
+        def gather_forward(points, grid):
+            '''Look up.
+
+            points: array of shape (P, 3)
+            grid: array of shape (X, Y, Z)
+            '''
+            assert points.shape[1] == 3 and grid.ndim == 3
+            return points.sum(0).prod() * grid.sum(0), (points, grid)
+        def gather_backward(dout, cache):
+            points, grid = cache
+            s = points.sum(0)
+            slope = (dout * grid.sum(0)).sum() * s.prod() / s
+            return np.broadcast_to(slope, points.shape), np.broadcast_to(dout * s.prod(), grid.shape)
+        """,
+        "s.prod() / s",
+        "s.prod()",
+    ),
+    "parameters in slots, of a layer whose base trains": (
+        """
+        class Param:
+            __slots__ = ("data", "grad")
+            def __init__(self, data): self.data, self.grad = data, np.zeros_like(data)
+        class Module:
+            def __init__(self): self.training = False
+        class PReLU(Module):
+            def __init__(self, cin: int):
+                super().__init__()
+                self.a = Param(np.full(cin, 0.25))
+            def forward(self, x):
+                self.x = x
+                return np.where(x > 0, x, self.a.data * x) if self.training else x
+            def backward(self, gout):
+                self.a.grad += (gout * np.where(self.x > 0, 0, self.x)).sum(0)
+                return gout * np.where(self.x > 0, 1, self.a.data)
+        """,
+        "self.x)).sum(0)",
+        "self.x)).mean(0)",
+    ),
+    "a Jacobian by its name": (
+        """
+        def residuals(p): return np.stack([p[0] * p[1], p[1] - p[2], np.sin(p[0]), p[2] ** 2])
+        def residuals_jac(p):
+            o = np.zeros_like(p[0])
+            return np.array([[p[1], p[0], o], [o, o + 1, o - 1], [np.cos(p[0]), o, o], [o, o, 2 * p[2]]])
+        """,
+        "o - 1",
+        "o + 1",
+    ),
     "several parameters of a loss at once": (
         """
         def loss_and_gradients(W1, b1, W2, X, y):
