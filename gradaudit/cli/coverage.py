@@ -72,7 +72,7 @@ def coverage(
         _print(found, format_)
     if found.total.is_under(fail_under):
         share = f"{found.total.checked} of {found.total.passes} backward passes have a spec"
-        typer.echo(f"coverage is under the bar of {fail_under:g}%: {share}", err=True)
+        typer.echo(f"coverage is below {fail_under:g}%: {share}", err=True)
         raise typer.Exit(EXIT_UNEXPECTED)
 
 

@@ -81,7 +81,7 @@ def mutate(
     if mutation.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if under := mutation.is_under(fail_under):
-        typer.echo(f"the mutation score is under the bar of {fail_under:g}%", err=True)
+        typer.echo(f"the mutation score is below {fail_under:g}%", err=True)
     if under or not mutation.sound:
         raise typer.Exit(EXIT_UNEXPECTED)
 

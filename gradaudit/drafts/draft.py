@@ -215,7 +215,7 @@ def held_by_name(module: Any, name: str) -> tuple[Any, Any]:
         owner = held
         held = getattr(held, part, None)
         if held is None:
-            raise NoGuessError(f"{name} is made while something else runs, and cannot be imported")
+            raise NoGuessError(f"{name} is created inside a running function and cannot be imported")
     return owner, held
 
 

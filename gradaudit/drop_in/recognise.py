@@ -148,7 +148,7 @@ def _bound_module(module: Any, arguments: Sequence[Any], names: Sequence[str]) -
     if wrong := [argument for argument in arguments[: last + 1] if not is_array(argument)]:
         found = type(wrong[0]).__name__
         raise TypeError(
-            f"inputs: expected a module's tensors first, found {found} before one; params takes what is none"
+            f"inputs: expected a module's tensors first, found {found} before one; other arguments go into params"
         )
     arrays = dict(zip(names, arguments[: last + 1], strict=False))
     return Bound(module, arrays, dict(zip(names[last + 1 :], arguments[last + 1 :], strict=True)))

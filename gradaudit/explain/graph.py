@@ -129,7 +129,7 @@ def _cuts(subject: FlowSubject, lost: list[str]) -> tuple[Mapping[int, str], Map
         for cut in subject.way(name).cuts:
             node = subject.recorded.nodes[cut.position]
             if node is None:
-                leaves[id(cut.made.tensor)] = cut.made.place or "a place that is not known"
+                leaves[id(cut.made.tensor)] = cut.made.place or "an unknown place"
             else:
                 steps.setdefault(node.identity, []).append(name)
     return {identity: ", ".join(names) for identity, names in steps.items()}, leaves

@@ -209,7 +209,7 @@ class _Pair:
             for one, value in zip(called.declared.parameters, called.last().values(), strict=True):
                 if not one.pointer:
                     if value.number is None:
-                        raise NoGuessError(f"not known what {called.declared.name} was given as {one.name}")
+                        raise NoGuessError(f"the value of {one.name} in a call of {called.declared.name} is not known")
                     found[one.name] = float(value.number) if one.floating else int(value.number)
         return found
 
@@ -249,7 +249,7 @@ def _is_null(one: CArgument) -> bool:
 def _shaped(array: Array | None, numbers: Mapping[str, Any], name: str) -> Array:
     """Return an array in axes whose sizes are numbers of the call, where it is flat."""
     if array is None:
-        raise NoGuessError(f"not known how large the buffer is that {name} points to is")
+        raise NoGuessError(f"the size of the buffer that {name} points to is not known")
     whole = {key: value for key, value in numbers.items() if isinstance(value, int)}
     return array.reshape(shape_of(array.size, whole)) if array.ndim == 1 else array
 

@@ -164,7 +164,7 @@ class _Drafting:
         if not np.isfinite(np.abs(output.astype(np.complex128))).all():
             return None, ["not written with the script's own values: forward is not finite there"]
         remarks = [] if self._agrees(output) else ["forward gives other outputs here than in the script"]
-        remarks += [f"{name} was too small there to change any output: zeros are written" for name in idle]
+        remarks += [f"{name} was too small to change any output: zeros are written" for name in idle]
         return replace(case, inputs=tuple(_zero(made, idle) for made in case.inputs)), remarks
 
     def _agrees(self, output: Array) -> bool:

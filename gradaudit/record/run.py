@@ -59,7 +59,7 @@ def watched_command(words: Sequence[str], output: Path) -> list[str]:
     options: list[str] = []
     while rest and rest[0].startswith("-") and rest[0] != "-m":
         if rest[0] in ("-c", "-"):
-            raise NotRecordedError("what is given to Python as text has no file to which a spec could lead")
+            raise NotRecordedError("code that is given as text (python -c) has no file that a spec could name")
         options += rest[: 2 if rest[0] in VALUED else 1]
         rest = rest[len(rest[: 2 if rest[0] in VALUED else 1]) :]
     if not rest or rest == ["-m"]:

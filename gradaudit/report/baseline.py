@@ -64,7 +64,7 @@ class BaselineFile:
     """
 
     def __init__(self, file: AtomicFile, path: Path, before: Baseline, *, whole: bool) -> None:
-        self.said = f"{path} is left as it was: the run did not end by itself"
+        self.said = f"{path} is unchanged: the run did not finish"
         self._file = file
         self._path = path
         self._before = before
@@ -86,7 +86,7 @@ class BaselineFile:
             added = len(after.known.keys() - self._before.known.keys())
             removed = len(self._before.known.keys() - after.known.keys())
             count = numbers.counted(len(after.known), "known failure")
-            self.said = f"{self._path} holds {count} now: {added:,} added, {removed:,} taken out"
+            self.said = f"{self._path} holds {count} now: {added:,} added, {removed:,} removed"
 
 
 def known_failure_lines(event: KnownFailuresCompared) -> Iterator[str]:

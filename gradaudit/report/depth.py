@@ -55,4 +55,4 @@ def never_reached(functions: Sequence[FunctionDepth]) -> Iterator[tuple[str, str
 
 
 def _untaken(branch: Branch) -> str:
-    return f"never goes on to line {branch[1]}" if branch[1] > 0 else "never leaves the function from here"
+    return f"never continues to line {branch[1]}" if branch[1] > 0 else "never returns from here"

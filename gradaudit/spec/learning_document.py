@@ -38,12 +38,12 @@ class OptimiserModel(Strict):
 class ExpectedModel(Strict):
     """What training should reach."""
 
-    parameters: Annotated[Size | None, Field(description="tensors of parameters that the model has")] = None
+    parameters: Annotated[Size | None, Field(description="how many parameter tensors the model has")] = None
     loss_falls_by: Annotated[
-        NonNegative | None, Field(description="share of the first loss that it falls by; default: it falls at all")
+        NonNegative | None, Field(description="required fall of the loss, as a share of the first; default: any fall")
     ] = None
-    accuracy: Annotated[NonNegative | None, Field(le=1, description="least accuracy at the end")] = None
-    seconds: Annotated[Positive | None, Field(description="most processor time")] = None
+    accuracy: Annotated[NonNegative | None, Field(le=1, description="required accuracy at the end")] = None
+    seconds: Annotated[Positive | None, Field(description="limit of processor time")] = None
 
 
 class LearningSettings(ModelSettings):
@@ -54,7 +54,7 @@ class LearningSettings(ModelSettings):
         BeforeValidator(_as_call, json_schema_input_type=FunctionName | Literal["sgd", "adam"] | OptimiserModel),
         Field(description="sgd (default), adam, or module:function"),
     ] = OptimiserModel()
-    epochs: Annotated[int, Field(ge=1, description="how often the data is gone through")] = 10
+    epochs: Annotated[int, Field(ge=1, description="how many passes over the data")] = 10
     accuracy: Annotated[
         FunctionName | None, Field(description="(output, *targets), as arrays -> a number from 0 to 1")
     ] = None

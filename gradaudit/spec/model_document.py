@@ -34,9 +34,7 @@ def _as_preset(value: Any) -> Any:
 class TapeModel(Strict):
     """A preset, or a description of a framework by the names of its attributes and methods."""
 
-    preset: Annotated[TapePreset | None, Field(description="a tape that is known; what else is said overrides it")] = (
-        None
-    )
+    preset: Annotated[TapePreset | None, Field(description="a known tape; other keys override it")] = None
     tensor: Annotated[FunctionName | None, Field(description="the class of tensors, called with an array")] = None
     data: Annotated[Name | None, Field(description="a tensor's values; default: data")] = None
     grad: Annotated[Name | None, Field(description="a tensor's gradient: an array or a tensor; default: grad")] = None

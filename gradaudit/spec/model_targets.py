@@ -73,8 +73,8 @@ class Attainment:
     Attributes:
         parameters: how many tensors of parameters the model has.
         loss_falls_by: share of the first loss that the last is below it; None where any fall will do.
-        accuracy: least accuracy at the end.
-        seconds: most processor time.
+        accuracy: required accuracy at the end.
+        seconds: limit of processor time.
 
     """
 
@@ -90,7 +90,7 @@ class LearningTarget(ModelTarget):
 
     Attributes:
         optimiser: changes the parameters after each batch.
-        epochs: how often the data is gone through.
+        epochs: how many passes over the data.
         accuracy: from the output and the targets, as arrays, to a number from 0 to 1; None where none is measured.
         expected: what training should reach.
 

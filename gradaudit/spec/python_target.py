@@ -57,7 +57,7 @@ def python_target(
         message = "found beside 'value_and_grad', which gives the loss as well"
         mistakes.append(InvalidCaseError((*PATH, "forward"), message, key=True))
     if model.reference and model.surrogate:
-        message = "found beside 'reference'; forward has one function in its stead"
+        message = "found beside 'reference'; only one of them can replace forward"
         mistakes.append(InvalidCaseError((*PATH, "surrogate"), message, key=True))
     check_words(mistakes, (*PATH, key), given.args, given.returns, names, [*model.packs])
     check_packs(mistakes, model, names)

@@ -105,7 +105,7 @@ def expanded_target(
         mistakes.append(InvalidCaseError(("modes",), f"found '{mode}', which targets of kind {able} have"))
     if first in OTHERS:
         mistakes += [
-            InvalidCaseError((*PATH, key), f"found beside '{first}'; it says more of {_kinds(kinds)}", key=True)
+            InvalidCaseError((*PATH, key), f"found beside '{first}'; it is for {_kinds(kinds)}", key=True)
             for key, kinds in SAYS_MORE.items()
             if getattr(model, key) and first not in kinds
         ]

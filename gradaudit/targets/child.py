@@ -236,7 +236,7 @@ class _Answer:
 
 def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     if os.name != "posix":
-        raise OpError("the process cannot be started: pipes that are waited at together need Linux, macOS or the like")
+        raise OpError("the process cannot be started: waiting for several pipes needs Linux, macOS or the like")
     program = command[0]
     found = shutil.which(program if os.sep not in program else str(folder / program))
     if found is None:

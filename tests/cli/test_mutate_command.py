@@ -84,7 +84,7 @@ def test_a_weakened_spec_shows_in_the_score(powers: Path, gradaudit: Command) ->
     assert "+    return u * (x)\n" in told.stdout
     assert "nearest: power/square::default[float64], where the largest error is 1 of the tolerance" in told.stdout
     assert "not as the spec expects, even without a fault" in told.stdout
-    assert "under the bar of 90%" in told.stderr
+    assert "is below 90%" in told.stderr
 
 
 def test_an_op_that_fails_by_itself_is_not_mutated_and_said_to_fail(powers: Path, gradaudit: Command) -> None:

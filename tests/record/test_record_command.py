@@ -74,7 +74,7 @@ def test_no_spec_is_overwritten(folder: Path) -> None:
 def test_commands_that_run_no_script_are_refused(folder: Path) -> None:
     said = {
         ("python", "nowhere.py"): "there is no script 'nowhere.py'",
-        ("python", "-c", "pass"): "what is given to Python as text has no file",
+        ("python", "-c", "pass"): "code that is given as text (python -c) has no file",
         ("python",): "names no script",
         ("no-such-program",): "there is no script and no program 'no-such-program'",
     }

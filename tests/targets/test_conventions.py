@@ -419,10 +419,10 @@ MISTAKES = {
         "found 'W[a]', expected a place in a layer, such as W, params['W'] or weight.data",
     ),
     "a layer and two functions": ("target: {layer: m:L, forward: m:f}", "found 'layer' beside 'forward'"),
-    "a pack of a layer": ("target: {layer: m:L, packs: {p: [x]}}", "it says more of two functions or 'torch' or"),
+    "a pack of a layer": ("target: {layer: m:L, packs: {p: [x]}}", "it is for two functions or 'torch' or"),
     "a pack of what is no input": ("target: {jax: m:f, packs: {p: [y]}}", "there is no input 'y'"),
     "buffers of torch": ("target: {torch: m:f, accumulates: true}", "target.accumulates: found beside 'torch'"),
-    "a surrogate of a layer": ("target: {layer: m:L, surrogate: m:f}", "it says more of two functions"),
+    "a surrogate of a layer": ("target: {layer: m:L, surrogate: m:f}", "it is for two functions"),
 }
 
 

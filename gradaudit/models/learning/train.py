@@ -63,7 +63,7 @@ def train(lesson: Lesson, step: Step, *, epochs: int, batch_size: int | None, se
     Args:
         lesson: the model and its data.
         step: changes the parameters after each batch.
-        epochs: how often the data is gone through.
+        epochs: how many passes over the data.
         batch_size: examples in a batch, drawn anew without replacement in each epoch; None for all at once, in order.
         seed: of the order of examples.
         calls: what the model's calls are added to.

@@ -84,8 +84,8 @@ def _about(study: Study, results: Sequence[Result], told: dict[str, str], letter
         bound = f" (error bound {worst.error_bound:.1e})"
         yield (
             "worst",
-            f"at {worst.index} backward gives {worst.analytical:.4g}, forward's differences "
-            f"{worst.numerical:.4g}{bound}; {worst.tolerance:.1e} is allowed",
+            f"at {worst.index}: analytical {worst.analytical:.4g}, numerical {worst.numerical:.4g}{bound}; "
+            f"tolerance {worst.tolerance:.1e}",
         )
 
 

@@ -121,7 +121,7 @@ def _ticks(grid: _Grid, steps: tuple[float, float]) -> str:
 
 
 def _legend(curve: StepCurve, glyphs: Glyphs) -> Iterable[str]:
-    yield f"across: step  {glyphs.rounding} rounding rules  {glyphs.truncation} truncation rules"
+    yield f"across: step  {glyphs.rounding} roundoff dominates  {glyphs.truncation} truncation dominates"
     yield f"{glyphs.noise} noise floor: the error from forward's roundoff at that step"
     yield (
         f"{glyphs.chosen} step chosen: {step_in_words(curve.chosen_step)}  "

@@ -100,7 +100,7 @@ def _lines_of(
     text = f"{label}{step.name}{later}{' (of constants)' if ends else ''}"
     yield _Line(stop.indent, text, joins=not (label or later or named or ends or step.cut))
     if step.cut:
-        yield _Line(stop.indent, f"  {glyphs.cut} is computed from {step.cut} and does not name it", trouble=True)
+        yield _Line(stop.indent, f"  {glyphs.cut} computes from {step.cut} but does not name it", trouble=True)
     for leaf in named:
         yield _Line(stop.indent, _leaf_line(leaf, width, bar, glyphs), trouble=bool(leaf.cut) or not leaf.gradient)
 

@@ -193,14 +193,14 @@ def _curve_in_words(curve: StepCurve, *, worst: bool) -> str:
     which = "the worst index" if worst else "the largest gradient"
     part = ", imaginary part" if curve.part == "imaginary" else ""
     said = (
-        f"How sure the numerical gradient is, at {which} {curve.index}{part}: forward is differenced in {curve.dtype}, "
-        f"from step {step_in_words(curve.chosen_step)} on, which gives {numbers.full(curve.estimate).strip()}; "
-        f"with all steps tried, it is off by at most {curve.bound:.1e}."
+        f"The numerical gradient at {which} {curve.index}{part}: central differences in {curve.dtype}, with steps "
+        f"from {step_in_words(curve.chosen_step)} on, give {numbers.full(curve.estimate).strip()}; with all steps "
+        f"tried, the error bound is {curve.bound:.1e}."
     )
     if curve.difference - curve.bound > curve.tolerance:
-        return f"{said} Backward is off by {curve.difference:.1e}, where {curve.tolerance:.1e} is allowed."
+        return f"{said} Backward is off by {curve.difference:.1e}, the tolerance is {curve.tolerance:.1e}."
     if curve.difference > curve.tolerance:
-        return f"{said} Backward differs from it by {curve.difference:.1e}, which that leaves undecided."
+        return f"{said} Backward differs from it by {curve.difference:.1e}, which the bound leaves undecided."
     return said
 
 

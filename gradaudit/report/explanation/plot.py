@@ -142,10 +142,10 @@ def _draw_curve(axes: Axes, curve: StepCurve | None, trouble: str) -> None:
         axes.text(0.5, 0.5, _literal(trouble), ha="center", va="center", wrap=True, transform=axes.transAxes)
         axes.set_axis_off()
         return
-    for branch, colour in (("rounding", "tab:purple"), ("truncation", "tab:blue")):
+    for branch, name, colour in (("rounding", "roundoff", "tab:purple"), ("truncation", "truncation", "tab:blue")):
         points = [point for point in curve.points if point.branch == branch and point.error > 0]
         axes.plot(
-            [p.step for p in points], [p.error for p in points], "o", ms=3.5, color=colour, label=f"{branch} rules"
+            [p.step for p in points], [p.error for p in points], "o", ms=3.5, color=colour, label=f"{name} dominates"
         )
     axes.plot(
         [p.step for p in curve.points], [p.rounding for p in curve.points], ":", color="grey", label="noise floor"
