@@ -15,6 +15,9 @@ from gradaudit.models.subject import FlowSubject
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict
 
+ROUNDING = 1e-4
+"""Share of a gradient up to which there is nothing to tell."""
+
 MEANINGLESS = 0.25
 """Share of a gradient beyond which what half precision makes of it is no rounding any more."""
 
@@ -25,10 +28,9 @@ def narrowed(subject: FlowSubject, result: Result) -> Result:
     if result.verdict is not Verdict.PASS or native is None or exact is None or native.shape != exact.shape:
         return result
     off = rms(native - exact) / (rms(exact) or np.inf)
-    if subject.op.uncast:
-        said = f"right without casts; with the model's casts to {subject.narrow} it is off by {off:.1%} (rms)"
-    else:
-        said = f"right in {subject.case.dtype}; in {subject.narrow}, as the model is, it is off by {off:.1%} (rms)"
+    if off <= ROUNDING:
+        return result
+    said = f"right {subject.narrow} it is off by {off:.1%} (rms)"
     message = "; ".join(filter(None, [result.message, said]))
     if off <= MEANINGLESS or any(finding.code == "vanishing" for finding in result.findings):
         return replace(result, message=message)

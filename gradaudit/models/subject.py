@@ -43,8 +43,8 @@ class FlowSubject:
         from_loss: the tape, walked from the loss.
         makers: the names of the steps that made the model's outputs, as far as these are attached to the tape.
         gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
-        native: the same of the model as it is, where it computes in half precision and is audited without; else empty.
-        narrow: the dtype that it is in, or casts to by itself, then; else empty.
+        native: the same of the model as it is, where it is audited without its casts or in a wider dtype; else empty.
+        narrow: in words, how it is audited then, and how it is; else empty.
 
     """
 
@@ -159,7 +159,8 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     names = [made.name for made in case.inputs if made.differentiable]
     found = _differentiated(op, arrays, names)
     if spacing(case.dtype) > spacing("float32") and (wide := _wider(case, op, arrays, names)) is not None:
-        return replace(wide, native=_copies(arrays, found.gradients), narrow=case.dtype)
+        said = f"in {wide.case.dtype}; in {case.dtype}, as the model is,"
+        return replace(wide, native=_copies(arrays, found.gradients), narrow=said)
     narrow, native = found.narrowest(case.dtype), {}
     if narrow and (exact := _uncast(op, arrays, names, case.dtype)) is not None:
         found, native = exact, _copies(arrays, found.gradients)
@@ -167,7 +168,8 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     case = _tolerating(case, dtypes if native or not narrow else [*dtypes, narrow])
     gradients = _copies(arrays, found.gradients)
     kept = found.base, found.from_loss, found.makers
-    return FlowSubject(case, op, arrays, *kept, gradients, native, narrow if native else "")
+    said = f"without casts; with the model's casts to {narrow}" if native else ""
+    return FlowSubject(case, op, arrays, *kept, gradients, native, said)
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def _wider(case: Case, op: ModelOp, arrays: Mapping[str, Array], names: Sequence
     Many a model in half precision has a loss that it computes in float32.
     """
     second = op.second
-    for dtype in ("float64", "float32"):
+    for dtype, op.uncast in (("float64", True), ("float64", False), ("float32", False)):
         wide, op.second = _in_dtype(arrays, dtype), _in_dtype(second, dtype)
         with suppress(OpError):
             found = _differentiated(op, wide, names)
@@ -216,7 +218,7 @@ def _wider(case: Case, op: ModelOp, arrays: Mapping[str, Array], names: Sequence
                 kept = found.base, found.from_loss, found.makers
                 case = replace(case, dtype=dtype, inputs=inputs)
                 return FlowSubject(case, op, wide, *kept, _copies(wide, found.gradients))
-    op.second = second
+    op.second, op.uncast = second, False
     return None
 
 

@@ -192,7 +192,7 @@ class Tape(Protocol):
         return nullcontext()
 
     def uncast(self) -> AbstractContextManager[None]:
-        """Let nothing be cast to half precision within the context, by the framework itself or by a model."""
+        """Let nothing be cast to a narrower dtype within the context, by the framework itself or by a model."""
         return nullcontext()
 
     def recording(self) -> AbstractContextManager[list[Creation]]:

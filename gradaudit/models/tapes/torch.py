@@ -216,7 +216,7 @@ class TorchTape(Tape):
             yield True
 
     def uncast(self) -> AbstractContextManager[None]:
-        """Let nothing be cast to half precision, by an autocast or by the model itself."""
+        """Let nothing be cast to a narrower dtype, by an autocast or by the model itself."""
         return without_casts()
 
     def hooked(self, tensor: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Models of torch without their casts to half precision: those of an autocast, and those that they make themselves."""
+"""Models of torch without their casts to narrower dtypes: those of an autocast, and those that they make themselves."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-HALF = {torch.Tensor.half: torch.float16, torch.Tensor.bfloat16: torch.bfloat16}
+CASTS = {
+    torch.Tensor.half: torch.float16,
+    torch.Tensor.bfloat16: torch.bfloat16,
+    torch.Tensor.float: torch.float32,
+}
 """Methods that cast, and to what."""
 
 
 class _Keeping(TorchFunctionMode):  # type: ignore[misc] # Any where torch is not installed
-    """Lets every tensor that should be cast to half precision be what it is."""
+    """Lets every tensor that should be cast to a narrower dtype be what it is."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         wanted = _wanted(function, args, kwargs or {})
-        if wanted in HALF.values() and args[0].is_floating_point() and args[0].element_size() > 2:
-            return args[0]
-        return function(*args, **(kwargs or {}))
+        return args[0] if wanted and _narrows(wanted, args[0]) else function(*args, **(kwargs or {}))
+
+
+def _narrows(wanted: Any, x: Any) -> bool:
+    if not wanted.is_floating_point or not x.is_floating_point():
+        return False
+    return bool(torch.finfo(wanted).bits < torch.finfo(x.dtype).bits)
 
 
 def _wanted(function: Any, args: Any, kwargs: Any) -> Any:
     """Return the dtype that a call casts to; None where it casts nothing."""
-    if function in HALF:
-        return HALF[function]
-    if function not in (torch.Tensor.to, torch.Tensor.type):
+    if function in CASTS:
+        return CASTS[function]
+    if function not in (torch.Tensor.to, torch.Tensor.type, torch.Tensor.type_as):
         return None
     given = [getattr(each, "dtype", each) for each in (*args[1:], *kwargs.values())]
     return next((each for each in given if isinstance(each, torch.dtype)), None)
@@ -35,7 +43,7 @@ def _wanted(function: Any, args: Any, kwargs: Any) -> Any:
 
 @contextmanager
 def without_casts() -> Iterator[None]:
-    """Let nothing be cast to half precision within the context: every autocast that is entered is none."""
+    """Let nothing be cast to a narrower dtype within the context: every autocast that is entered is none."""
     enter = torch.autocast.__enter__
 
     def entered(context: Any) -> Any:
