@@ -113,6 +113,7 @@ def explain(
     except (UnknownNameError, UnwritableError) as error:
         leave(str(error))
     except KeyboardInterrupt:
+        typer.echo("Interrupted before it was done", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     raise typer.Exit(0 if as_expected else EXIT_UNEXPECTED)
 

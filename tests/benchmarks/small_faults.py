@@ -29,6 +29,7 @@ from planted import NoOccasionError, Planted, failed
 from shipped import CASES_BY_OP, audit_changed
 
 from gradaudit.audit import likely_causes
+from gradaudit.diagnosis.captured import Ignored
 from gradaudit.diagnosis.cause import Cause
 from gradaudit.diagnosis.columns import Diagonal, Mistaken
 from gradaudit.diagnosis.constant import Factor
@@ -114,7 +115,7 @@ def points(case: Case, name: str, op: Any, seeds: Any = SEEDS[:1]) -> list[tuple
 
 def is_false(cause: Cause, planted: str, case: Case, name: str, wrong: Any) -> bool:
     """Whether a cause does not hold at draws and shapes that it was not found at."""
-    if cause.rule is None:
+    if cause.rule is None or isinstance(cause, Ignored) or cause.finding.code in likely_causes.OF_CALLS:
         return "indices" not in cause.finding.evidence and cause.finding.code != planted
     right, rng = open_op(case), np.random.default_rng(3)
     for k, shaped in enumerate((case, case, case, small(case, rng), small(case, rng), small(case, rng))):

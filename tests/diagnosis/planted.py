@@ -16,7 +16,7 @@ from shipped import CASES_BY_OP, audit_changed
 
 from gradaudit.results import DIAGNOSIS_CODES, Finding, Result, Verdict
 from gradaudit.spec.case import Case
-from gradaudit.targets.op import Op
+from gradaudit.targets.op import Op, OpError
 
 Array = Any
 
@@ -70,7 +70,10 @@ class Planted:
             answer = dict(gradients)
             holder = _Answering(self.op, answer) if fault is not self.faults[0] else self.op
             call = Call(holder, self.input, upstream, inputs, outputs, np.random.default_rng(self.seed), self.memory)
-            wrong = fault(call)
+            try:
+                wrong = fault(call)
+            except ValueError as error:  # a buffer of another shape
+                raise OpError(str(error)) from None
             if wrong is None:
                 raise NoOccasionError
             gradients = gradients | {self.input: np.asarray(wrong).astype(right.dtype)}
