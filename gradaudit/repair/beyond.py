@@ -16,6 +16,7 @@ from gradaudit.source.place import plain_function
 from gradaudit.spec.case import Case, Input
 from gradaudit.spec.double_precision import in_double_precision
 from gradaudit.spec.draw import draw_inputs
+from gradaudit.spec.other_shapes import tiny
 from gradaudit.targets import opened
 
 FACTORS = {
@@ -42,7 +43,7 @@ class Outside:
 
 
 def outside(case: Case, op: Any, stack: ExitStack) -> list[Outside]:
-    """Return points with values and whole-numbered params other than the case's, as far as forward takes them.
+    """Return points with values, sizes and whole-numbered params other than the case's, as far as forward takes them.
 
     Args:
         case: where the search was made.
@@ -51,7 +52,7 @@ def outside(case: Case, op: Any, stack: ExitStack) -> list[Outside]:
 
     """
     case = in_double_precision(case)
-    return [*_scaled(case, FACTORS, stack), *_with_other_params(case, op, stack)]
+    return [*_scaled(case, FACTORS, stack), *_with_small_sizes(case, stack), *_with_other_params(case, op, stack)]
 
 
 def large(case: Case, stack: ExitStack) -> list[Outside]:
@@ -93,6 +94,19 @@ def _scaled(case: Case, factors: dict[float, str], stack: ExitStack) -> Iterator
                     yield point
                 if point and chosen == names:
                     break
+
+
+def _with_small_sizes(case: Case, stack: ExitStack) -> Iterator[Outside]:
+    """Yield points with sizes so small that counting from the end, by halves or by thirds shows."""
+    for least in SMALL:
+        small = tiny(case, least)
+        point = _point(small, f"sizes from {least}", stack) if small != case else None
+        if point:
+            yield point
+
+
+SMALL = (2, 3, 4)
+"""Smallest sizes that are tried; the others of a case are larger by one each."""
 
 
 def _with_other_params(case: Case, op: Any, stack: ExitStack) -> Iterator[Outside]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -43,11 +44,19 @@ Maker = Callable[[ast.AST, Surroundings], Iterator[Edit]]
 def edits(make: Maker, body: Sequence[ast.stmt], around: Surroundings) -> Iterator[Edit]:
     """Yield the edits of one kind of the statements of a function, each once."""
     seen = set()
-    for node in (node for statement in body for node in computing(statement, _is_left_alone)):
+    nodes = [node for statement in body for node in computing(statement, _is_left_alone)]
+    written = {id(node.value) for node in nodes if isinstance(node, ast.Subscript) and not is_loaded(node)}
+    for node in nodes:
         for edit in make(node, around):
+            if id(node) in written and not PLACE.fullmatch(edit.replacement):
+                continue
             if edit not in seen and around.text.slice(edit.start, edit.end) != edit.replacement:
                 seen.add(edit)
                 yield edit
+
+
+PLACE = re.compile(r"[\w.]+(\[.*\])?")
+"""What may be written into: a copy would take it and be lost."""
 
 
 def _is_left_alone(node: ast.AST) -> bool:

@@ -161,8 +161,8 @@ def edit_cost(before: str, after: str, words: frozenset[str]) -> float:
     return _cost(_tokens(before), _tokens(after), words) + max(0, odd) + 1e-3 * abs(len(after) - len(before))
 
 
-ODD = re.compile(r"[-+*/] *-|[*/] *1\b(?![.\d])")
-"""What nobody writes: two signs in a row, a factor of one."""
+ODD = re.compile(r"[-+*/] *-|[*/]=? *1\b(?![.\d])|[-+]= *0\b(?![.\d])|\b(\w+) ?: ?\1\b")
+"""What nobody writes: two signs in a row, a factor of one, a zero that is added, a slice that ends where it begins."""
 
 TAKEN_AWAY = 0.45
 """What taking a token away costs of putting one in: of two edits, the one that leaves less is the plainer."""

@@ -79,6 +79,11 @@ def small_shapes(case: Case) -> Iterator[Case]:
         yield _resized(case, mapping)
 
 
+def tiny(case: Case, least: int) -> Case:
+    """Return a case with its sizes, in their order, the least one and those that follow; none becomes larger."""
+    return _resized(case, {size: min(size, least + k) for k, size in enumerate(_sizes(case))})
+
+
 def _sizes(case: Case) -> list[int]:
     sizes = {size for made in case.inputs if made.values is None for size in made.shape}
     return sorted(sizes - {0, 1})
