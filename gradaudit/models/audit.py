@@ -164,7 +164,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
         except LimitReachedError as reached:
             searched = {name: left_undecided(_blank(subject.case, name), reached.limit) for name in left}
         made |= searched
-    return _with_culprits(subject, made, zero), findings
+    return _with_culprits(subject, made), findings
 
 
 def _by_root_test(
@@ -277,15 +277,11 @@ def _with_flow(
     return made
 
 
-def _with_culprits(subject: FlowSubject, results: dict[str, Result], zero: Container[str]) -> dict[str, Result]:
-    """Add to each wrong gradient where parts of it are lost, and the steps on its way that make it wrong.
-
-    A gradient of zero tells nothing of the steps that it passed.
-    """
+def _with_culprits(subject: FlowSubject, results: dict[str, Result]) -> dict[str, Result]:
+    """Add to each wrong gradient where parts of it are lost, and the steps on its way that make it wrong."""
     wrong = [name for name, result in results.items() if result.verdict is Verdict.FAIL]
-    right = [name for name, result in results.items() if result.verdict is Verdict.PASS and name not in zero]
     along = {name: _shown(np.asarray(subject.gradients[name]), results[name]) for name in wrong}
-    culprits = Culprits(subject, wrong, right, along)
+    culprits = Culprits(subject, wrong, along)
     said = {}
     for name in wrong:
         with suppress(OpError, LimitReachedError):
@@ -295,7 +291,7 @@ def _with_culprits(subject: FlowSubject, results: dict[str, Result], zero: Conta
 
 def _with_steps_behind(subject: FlowSubject, results: dict[str, Result], lost: Sequence[str]) -> dict[str, Result]:
     """Add to the parameters that no gradient reaches the steps that would spoil it if one did."""
-    culprits, made = Culprits(subject, (), (), {}), dict(results)
+    culprits, made = Culprits(subject, (), {}), dict(results)
     for name in lost:
         with suppress(OpError):
             if said := culprits.of_lost(name):

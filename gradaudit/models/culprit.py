@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from gradaudit.models.subject import FlowSubject
 from gradaudit.models.tapes.tape import Tensor
 from gradaudit.targets.op import OpError
 
-T = TypeVar("T")
 Array = NDArray[Any]
 
 REWRITTEN = 1e-3
@@ -68,17 +67,13 @@ class Culprits:
     Args:
         subject: the model.
         wrong: the parameters whose gradients are wrong.
-        right: those whose gradients are right, and say something.
         along: by name, the gradients that differences show.
 
     """
 
-    def __init__(
-        self, subject: FlowSubject, wrong: Sequence[str], right: Sequence[str], along: Mapping[str, Array]
-    ) -> None:
+    def __init__(self, subject: FlowSubject, wrong: Sequence[str], along: Mapping[str, Array]) -> None:
         self.subject = subject
         self.wrong = wrong
-        self.right = right
         self.along = along
 
     def of(self, name: str) -> str:
@@ -86,8 +81,6 @@ class Culprits:
         way = self.subject.way(name, along=self.along)
         steps = self._steps.on_way(name, way)
         others = [] if steps else list(self._others(name))
-        if not steps and not others and not way.cuts:
-            others = list(self._suspects)
         said = [way.in_part()] if way.cuts else []
         return "; and ".join([*said, *dict.fromkeys(map(_one_of, steps[:MOST_NAMED])), *dict.fromkeys(others)])
 
@@ -149,21 +142,6 @@ class Culprits:
         if base.tape.hooked(base.tensor(name)):
             yield f"the hook on {name} may change its gradient"
 
-    @cached_property
-    def _suspects(self) -> Sequence[str]:
-        """The steps that all wrong gradients and no right one pass through, in words."""
-        base = self.subject.recorded
-        graph = base.from_loss
-        edges = {name: graph.edges_from(base.tensor(name)) for name in (*self.wrong, *self.right)}
-        passed = {name: frozenset(above for above, _ in edges[name]) for name in edges}
-        only = {above for above, _ in _only(edges, self.wrong, self.right)} | _only(passed, self.wrong, self.right)
-        if not 0 < len(only) <= MOST_NAMED:
-            return []
-        ordered = sorted(only, key=lambda key: graph.ranks[key])
-        said = " or ".join(step_in_words(graph.nodes[key].name, _place(base, key)) for key in ordered)
-        which = "the wrong gradient passes" if len(self.wrong) == 1 else f"all {len(self.wrong)} wrong gradients pass"
-        return [f"{which} through {said}, and no right one does"]
-
 
 def _with_rewritten(base: Recorded, step: WrongStep) -> WrongStep:
     """Return a step with the word that what it was made from, or made, was changed in place, where that is so."""
@@ -171,10 +149,6 @@ def _with_rewritten(base: Recorded, step: WrongStep) -> WrongStep:
     changed = (k for k in range(len(base.creations)) if base.keys[k] in touched and _rewritten(base, k))
     said = next((f"the output array of {base.said(k)} was changed in place, or " for k in changed), "")
     return replace(step, why=f"{said}{step.why or WRONG}") if said else step
-
-
-def _place(base: Recorded, key: int) -> str:
-    return base.places[key].place if key in base.places else ""
 
 
 def _is_on_way(graph: Walk, tensor: Tensor, step: WrongStep) -> bool:
@@ -191,8 +165,3 @@ def _rewritten(base: Recorded, position: int) -> bool:
     now = base.tape.array(made.tensor)
     off = np.abs(now - made.first).max(initial=0.0) if now.shape == made.first.shape else np.inf
     return bool(off > REWRITTEN * np.abs(made.first).max(initial=0.0))
-
-
-def _only(ways: Mapping[str, frozenset[T]], wrong: Collection[str], right: Collection[str]) -> frozenset[T]:
-    """Return what is on the ways of all wrong gradients and of no right one."""
-    return frozenset.intersection(*(ways[name] for name in wrong)).difference(*(ways[name] for name in right))

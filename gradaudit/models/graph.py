@@ -11,9 +11,6 @@ from gradaudit.models.tapes.tape import Node, Tape, TapeError, Tensor
 MAX_NODES = 1_000_000
 """Most steps that are walked: a graph without end comes from a tape that makes new nodes whenever it is asked."""
 
-Edge = tuple[int, int]
-"""The identities of a step and of what it was computed from."""
-
 
 @dataclass(frozen=True)
 class Walk:
@@ -41,12 +38,6 @@ class Walk:
     def children(self, leaf: Tensor) -> list[Node]:
         """Return the steps that name a leaf as what they were computed from."""
         return [self.nodes[key] for key, parents in self.parents.items() if id(leaf) in parents]
-
-    def edges_from(self, leaf: Tensor) -> frozenset[Edge]:
-        """Return every edge that lies on a way from a start to a leaf."""
-        above = self.above(id(leaf))
-        below = {id(leaf), *above}
-        return frozenset((key, parent) for key in above for parent in self.parents[key] if parent in below)
 
     def above(self, below: int) -> frozenset[int]:
         """Return the identities of all steps that lead to a step or a leaf, itself left out."""

@@ -62,7 +62,7 @@ def explained(folder: Path, style: str, faults: str) -> tuple[dict[str, str], in
         left = [name for name in subject.names if name not in lost]
         wrong = [name for name in left if not {**(one := root_test(subject, [name])).right, **one.unresolved}]
         before = subject.op.calls.forwards
-        culprits = Culprits(subject, wrong, [], {})
+        culprits = Culprits(subject, wrong, {})
         messages = {name: culprits.of(name) for name in wrong}
         messages |= {name: "; ".join([found.message, *culprits.of_lost(name)]) for name, found in lost.items()}
         return messages, subject.op.calls.forwards - before
