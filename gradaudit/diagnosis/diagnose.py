@@ -21,6 +21,7 @@ from gradaudit.diagnosis.missing_term import missing_term
 from gradaudit.diagnosis.named_factor import named_factor
 from gradaudit.diagnosis.shifted import shifted
 from gradaudit.diagnosis.sign import sign_flipped
+from gradaudit.diagnosis.straight_through import straight_through
 from gradaudit.diagnosis.subset import wrong_subset
 from gradaudit.diagnosis.transposed import transposed
 from gradaudit.results import Finding
@@ -29,6 +30,7 @@ HYPOTHESES: tuple[Callable[[Evidence], Iterator[Cause]], ...] = (
     upstream_ignored,
     captured_state,
     accumulated,
+    straight_through,
     sign_flipped,
     conjugate_missing,
     constant_factor,

@@ -115,6 +115,15 @@ def test_what_is_said_of_calls_holds_at_other_points_as_well() -> None:
         assert ALONE not in each.message
 
 
+def test_a_flat_forward_whose_backward_passes_the_upstream() -> None:
+    found = list(said(np.floor, lambda u, x: u, array("x", (4, 5), range=(0.2, 0.8))))
+    assert len(found) == len(SEEDS)
+    assert {each.message.partition(";")[0] for each in found} == {
+        "forward is flat here: numerical = 0 at every index, and backward passes the upstream straight through"
+    }
+    assert not list(said(np.floor, lambda u, x: u * x, array("x", (4, 5), range=(0.2, 0.8))))
+
+
 def test_few_elements_are_no_factor() -> None:
     assert not list(said(lambda x: x**3, lambda u, x: u * np.cosh(x), array("x", (1,))))
 
