@@ -28,6 +28,7 @@ def main() -> None:
     Worker processes import this module too; only the process that parses arguments pays for the parser.
     """
     began = time.perf_counter()
+    _open_standard_streams()
     for number in POLITE:
         if signal.getsignal(number) in UNASKED:  # one that is ignored stays so, as in the background of a script
             signal.signal(number, leave_at_once)
@@ -40,6 +41,15 @@ def main() -> None:
         app(prog_name="gradaudit", obj=began)
     except OSError as error:  # the folder or the disk that this runs in, or what reads the output, is gone
         _leave_unable(error)
+
+
+def _open_standard_streams() -> None:
+    """Put nothing in the place of standard streams that are closed, or the next file to be opened would be one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
 
 
 def leave_at_once(number: int, frame: object) -> NoReturn:

@@ -13,7 +13,7 @@ import typer
 
 from gradaudit.cli.completion import ops_and_codes
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
-from gradaudit.cli.options import Dtypes, Html, MaxRows
+from gradaudit.cli.options import A_YEAR, Dtypes, Html, MaxRows
 
 if TYPE_CHECKING:
     from gradaudit.explain.explanation import Explanation
@@ -46,7 +46,7 @@ def explain(
         int | None,
         typer.Option("-j", "--jobs", min=0, help="Worker processes; 0 audits in this process. Default: one per core."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Time limit for each case, in seconds.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0.001, max=A_YEAR, help="Time limit for each case, in seconds.")] = 60.0,
     plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw curves and maps as .png or .svg.")] = None,
     html: Html = None,
     format: Annotated[FormatOption, typer.Option(help="How to write.")] = FormatOption.terminal,  # noqa: A002
@@ -58,7 +58,7 @@ def explain(
         bool, typer.Option("--failed", help="Every op that did not end as expected in its last recorded audit.")
     ] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Search for the edit of the source that repairs it.")] = False,
-    fix_seconds: Annotated[float, typer.Option(min=0.001, help="Seconds for that search.")] = 20.0,
+    fix_seconds: Annotated[float, typer.Option(min=0.001, max=A_YEAR, help="Seconds for that search.")] = 20.0,
     write: Annotated[
         bool, typer.Option("--write", help="With --fix: write a verified repair into its file, after asking.")
     ] = False,

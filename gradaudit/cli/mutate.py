@@ -10,7 +10,7 @@ import typer
 
 from gradaudit.cli.completion import ops as op_names
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
-from gradaudit.cli.options import NoStore
+from gradaudit.cli.options import A_YEAR, NoStore
 
 if TYPE_CHECKING:
     from gradaudit.mutation.score import Mutation
@@ -33,7 +33,9 @@ def mutate(
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", min=1, help="Worker processes.", show_default="one for each core")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Time limit for each mutant, in seconds.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, max=A_YEAR, help="Time limit for each mutant, in seconds.")
+    ] = 30.0,
     fail_under: Annotated[
         float, typer.Option(min=0, max=100, metavar="PCT", help="Exit with 1 if the score is below this percentage.")
     ] = 0.0,

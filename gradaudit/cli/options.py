@@ -10,6 +10,9 @@ import typer
 
 DtypeName = StrEnum("DtypeName", ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"])
 
+A_YEAR = 365 * 86_400.0
+"""Seconds that nobody waits for: the clocks of some systems cannot count much more."""
+
 Dtypes = Annotated[list[DtypeName] | None, typer.Option(help="Audit in this dtype instead; repeatable.")]
 Json = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")]
 Html = Annotated[str | None, typer.Option(metavar="FILE", help="Write a page for a browser; - is stdout.")]

@@ -17,7 +17,7 @@ from gradaudit.cli.ending import (
     leave_with_problems,
     one_interrupt,
 )
-from gradaudit.cli.options import AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet
+from gradaudit.cli.options import A_YEAR, AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +79,9 @@ def run(
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Time limit for each case, in seconds.", show_default="60; any number with -j 0"),
+        typer.Option(
+            min=0.001, max=A_YEAR, help="Time limit for each case, in seconds.", show_default="60; any number with -j 0"
+        ),
     ] = None,
     json: Json = None,
     junit: Junit = None,

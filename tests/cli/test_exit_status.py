@@ -72,6 +72,8 @@ def test_failures_that_are_expected_are_counted_and_not_shown(gradaudit, project
         (["run", "-j", "many"], "'-j'"),
         (["run", "--seed", "-1"], "'--seed'"),
         (["run", "--timeout", "0"], "'--timeout'"),
+        (["run", "--timeout", "inf"], "'--timeout'"),
+        (["explain", "a", "--timeout", "1e300"], "'--timeout'"),
         (["run", "--max-rows", "-1"], "'--max-rows'"),
         (["run", "--dtype", "float12"], "'--dtype'"),
         (["run", "--method", "guess"], "'--method'"),

@@ -7,10 +7,11 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import command, environment, spec, write_project
+from commands import command, environment, spec, timeless, write_project
 from typer.testing import Result
 
 Command = Callable[..., Result]
@@ -76,11 +77,21 @@ def test_a_folder_whose_name_is_not_utf_8(project: Path) -> None:
     assert {b"o.json", b"o.xml"} <= set(os.listdir(folder))
 
 
-def test_a_full_disk_is_told_of_the_record_and_of_the_reports(gradaudit: Command, project: Path) -> None:
+def test_standard_streams_that_are_closed(project: Path) -> None:
+    """A file of ours in the place of one would be what workers print into."""
     write_project(project, spec("good"))
-    found = gradaudit("run", "-q", "--store", "/dev/full", "--json", "/dev/full", "--junit", "out.xml")
+    run = command("run", "-j", "1", "--json", "out.json")
+    found = subprocess.run(run, env=environment(), preexec_fn=partial(os.closerange, 0, 3), check=False)
+    assert found.returncode == 0
+    assert timeless()["summary"]["pass"] == 1
+
+
+def test_a_record_and_a_report_that_cannot_be_written_are_both_told_of(gradaudit: Command, project: Path) -> None:
+    write_project(project, spec("good"))
+    Path("s.db").write_text("my diary")
+    found = gradaudit("run", "-q", "--store", "s.db", "--json", "/dev/full", "--junit", "out.xml")
     assert found.exit_code == 2
-    assert "Not recorded: /dev/full cannot be used as a store" in found.stderr
+    assert "Not recorded: s.db" in found.stderr
     assert "cannot write /dev/full: No space left on device" in found.stderr
     assert Path("out.xml").exists(), "a report that cannot be written keeps no other from being"
 
