@@ -166,9 +166,9 @@ def page(paths: list[str], cases: int) -> str:
         handed = " | ".join(f"{overheads.dispatch * len(each):.0f} s" for each in (batches, single))
         text += f"| {workers:,} | {shared} | {overheads.start:.1f} s | {longest:.1f} s | {handed} |\n"
     return text + (
-        "\nThe first three add up for each worker: shards take that and no more. Where one master hands out, it is the "
-        "limit: it is one process, and more workers do not make it faster. Of cases one by one there are more than of "
-        "batches, and each has a process to start.\n"
+        "\nThe first three add up for each worker: shards take that, or beginning and the longest batch. One master is "
+        "the limit where its column is the largest: it is one process, and more workers do not make it faster. Of "
+        "cases one by one there are more than of batches, and each has a process to start.\n"
     )
 
 
