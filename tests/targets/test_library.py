@@ -4,119 +4,20 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
+from c_layers import FAULTS, LAYERS, audited, library, spec, verdict
 
-from gradaudit.audit.conclusion import Audit
 from gradaudit.drafts.c_build import BuildError, Built, built, in_double
-from gradaudit.engine.audit import audit_case
-from gradaudit.results import Verdict, worst
+from gradaudit.results import Verdict
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import load_specs
-
-SOURCE = Path(__file__).parent.parent / "drafts" / "repositories" / "clib"
-MENDED = {
-    "(1.0f + 0.044715f * x * x)": "(1.0f + 3.0f * 0.044715f * x * x)",
-    "dinp2[i] = dout[i]": "dinp2[i] += dout[i]",
-}
-
-
-def library(folder: Path, *fault: str) -> Built:
-    """Return the library built from the layers, mended, and with one text replaced by another."""
-    text = (SOURCE / "layers.c").read_text()
-    for right, wrong in (*MENDED.items(), *([fault] if fault else [])):
-        assert right in text, right
-        text = text.replace(right, wrong, 1)
-    (folder / "layers.c").write_text(text)
-    (folder / "layers.h").write_text((SOURCE / "layers.h").read_text())
-    return built(folder / "layers.c")
-
-
-SPECS = {
-    "linear": """
-        outputs: {out: [B, T, OC]}
-        inputs: {inp: {shape: [2, 3, 4]}, weight: {shape: [5, 4]}, bias: {shape: [5]}}
-        params: {B: 2, T: 3, C: 4, OC: 5}
-    """,
-    "layernorm": """
-        outputs: {out: [B, T, C], mean: [B, T], rstd: [B, T]}
-        inputs: {inp: {shape: [2, 3, 4]}, weight: {shape: [4]}, bias: {shape: [4]}}
-        params: {B: 2, T: 3, C: 4}
-    """,
-    "gelu": "outputs: {out: inp}\ninputs: {inp: {shape: [30]}}\nparams: {N: 30}",
-    "residual": "outputs: {out: [N]}\ninputs: {inp1: {shape: [30]}, inp2: {shape: [30]}}\nparams: {N: 30}",
-    "softmax": "outputs: {probs: [B, T, V]}\ninputs: {logits: {shape: [2, 3, 5]}}\nparams: {B: 2, T: 3, V: 5}",
-    "encoder": """
-        outputs: {out: [B, T, C]}
-        inputs:
-          inp: {shape: [2, 3], dtype: int32, distribution: integers, range: [0, 5]}
-          wte: {shape: [6, 4]}
-          wpe: {shape: [3, 4]}
-        params: {B: 2, T: 3, C: 4}
-    """,
-    "crossentropy": """
-        outputs: {losses: [B, T]}
-        inputs:
-          probs: {shape: [2, 3, 5], range: [0.1, 1.0]}
-          targets: {shape: [2, 3], dtype: int32, distribution: integers, range: [0, 4]}
-        params: {B: 2, T: 3, V: 5}
-    """,
-    "attention": """
-        outputs: {out: [B, T, C], preatt: [B, NH, T, T], att: [B, NH, T, T]}
-        inputs: {inp: {shape: [2, 3, 12]}}
-        params: {B: 2, T: 3, C: 4, NH: 2}
-    """,
-}
-
-
-def spec(op: str, made: Built, dtype: str = "float64", accumulates: str = "true") -> str:
-    outputs, _, rest = dedent(SPECS[op]).strip().partition("\n")
-    keys = (
-        f"path: {made.path}, header: layers.h, float64: {made.float64}, forward: {op}_forward, backward: {op}_backward"
-    )
-    target = f"target: {{accumulates: {accumulates}, library: {{{keys}, {outputs}}}}}"
-    return f"op: {op}\n{target}\n{rest}\ndtype: {dtype}\n"
-
-
-def audited(folder: Path, text: str) -> Audit:
-    (folder / "spec.yaml").write_text(text)
-    (case,) = load_specs([folder / "spec.yaml"]).cases
-    return audit_case(case)
-
-
-def verdict(folder: Path, text: str) -> Verdict:
-    return worst([result.verdict for result in audited(folder, text).results])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_right_layers_pass(tmp_path: Path, dtype: str) -> None:
     made = library(tmp_path)
-    assert {op: str(verdict(tmp_path, spec(op, made, dtype))) for op in SPECS} == dict.fromkeys(SPECS, "pass")
-
-
-FAULTS = {
-    "linear, the weight's indices": (
-        "linear",
-        "dinp[bt * C + i] += weight[o * C + i] * d",
-        "dinp[bt * C + i] += weight[o + i] * d",
-    ),
-    "linear, = for +=": ("linear", "dweight[o * C + i] += inp", "dweight[o * C + i] = inp"),
-    "linear, the bias once": ("linear", "dbias[o] += d;", "if (bt == 0) dbias[o] += d;"),
-    "layernorm, a mean": ("layernorm", "- dnorm_mean - norm", "- norm"),
-    "layernorm, the other mean": ("layernorm", "- norm * dnorm_norm_mean)", ")"),
-    "layernorm, the scale": ("layernorm", "* dnorm_norm_mean) * s", "* dnorm_norm_mean)"),
-    "layernorm, the weight's gradient": ("layernorm", "dweight[i] += norm * d[i]", "dweight[i] += d[i]"),
-    "gelu, a factor": ("gelu", "3.0f * 0.044715f * x * x", "2.0f * 0.044715f * x * x"),
-    "gelu, half": ("gelu", "0.5f * (1.0f + t) +", "(1.0f + t) +"),
-    "residual, one input": ("residual", "dinp2[i] += dout[i]", "dinp2[i] += dinp1[i]"),
-    "softmax, the sum": ("softmax", "p[i] * (d[i] - inner)", "p[i] * d[i]"),
-    "encoder, the table's row": ("encoder", "dwte[inp[b * T + t] * C + i] += d", "dwte[inp[b * T + t] * C + i] = d"),
-    "encoder, the positions": ("encoder", "dwpe[t * C + i] += d", "dwpe[t * C + i] += (b == 0) * d"),
-    "crossentropy, the sign": ("crossentropy", "+= -dlosses[bt] /", "+= dlosses[bt] /"),
-    "attention, the scale": ("attention", "dq[i] += k[i] * dpre[u] * scale", "dq[i] += k[i] * dpre[u]"),
-    "attention, the future": ("attention", "for (int w = 0; w <= t; w++) dpre", "for (int w = 0; w < t; w++) dpre"),
-}
+    assert {op: str(verdict(tmp_path, spec(op, made, dtype))) for op in LAYERS} == dict.fromkeys(LAYERS, "pass")
 
 
 @pytest.mark.parametrize(("op", "right", "wrong"), FAULTS.values(), ids=FAULTS)
