@@ -22,7 +22,7 @@ from gradaudit.source.modules import Imported, note_imports, parsed
 
 WORTH_PARSING = re.compile(
     rb"[Bb]ack_?(ward|prop)|vjp|bwd|bprop|pullback|[Gg]rad|[Dd]eriv|_der\b|[Pp]rime|custom_gradient|[Jj]ac(obian)?\b|_jac|jac_"
-    rb"|\bdef _?d_?[a-z]|\bdef df|\bdef \w*(loss|cost|entropy|objective|hinge|mse)"
+    rb"|\bdef _?d_?[a-z]|[Aa]djoint|\bdef df|\bdef \w*(loss|cost|entropy|objective|hinge|mse)"
 )
 """What stands in every file that has a backward pass: most files are passed over without a syntax tree."""
 
@@ -199,7 +199,9 @@ class _Finder:
             return
         made = {name for below in body if isinstance(below, ast.Assign) for name in _plain_targets(below)}
         for target in node.targets:
-            if isinstance(target, ast.Attribute) and _is_closure(target.attr) and _text(target.value) in made:
+            if not isinstance(target, ast.Attribute) or _text(target.value) not in made:
+                continue
+            if _is_closure(target.attr) or _hands_on(node.value, _text(target.value), body):
                 outer = prefix.removesuffix(".<locals>.")
                 self._add(outer, outer.rpartition(".")[2].strip("_"), Kind.CLOSURE, node)
 
@@ -300,6 +302,25 @@ CLOSURE_NAMES = re.compile(r"_*(back|bwd|\w*vjp|pullback|\w*grad_?fn|backprop|ba
 
 def _is_closure(attribute: str) -> bool:
     return attribute in ATTACHED or bool(CLOSURE_NAMES.fullmatch(attribute))
+
+
+GRADIENT_HELD = re.compile(r"_*(grad\w*|adj\w*|deriv\w*)")
+"""What tensors call the attribute that holds their gradient."""
+
+
+def _hands_on(value: ast.expr, out: str, body: list[ast.stmt]) -> bool:
+    """Whether a closure hands what lies in an attribute of an output on to that attribute of something else.
+
+    It may have forgotten the output's: then the attribute's name has to tell.
+    """
+    found = (one for one in body if isinstance(one, Function) and isinstance(value, ast.Name) and one.name == value.id)
+    for closure in found:
+        attributes = [below for below in ast.walk(closure) if isinstance(below, ast.Attribute)]
+        read = {one.attr for one in attributes if isinstance(one.ctx, ast.Load) and _text(one.value) == out}
+        written = {one.attr for one in attributes if isinstance(one.ctx, ast.Store) and _text(one.value) != out}
+        if written & read or any(GRADIENT_HELD.fullmatch(name) for name in written):
+            return True
+    return False
 
 
 def handed_on(node: Function) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gradaudit.drafts.arguments import split_arguments
 from gradaudit.drafts.functions import Places
 from gradaudit.drafts.guess import Guess, Subject
-from gradaudit.drafts.held import GRADIENTS, VALUES
+from gradaudit.drafts.held import GRADIENTS, VALUES, attributes_of
 from gradaudit.drafts.inputs import Candidate, candidates
 from gradaudit.drafts.settings import tree_of
 from gradaudit.spec.op_targets import ClosureTarget
@@ -133,7 +133,8 @@ class TensorCall:
     def guesses(self, arrays: Mapping[str, Array]) -> Iterator[Guess]:
         """Yield where its closure lies, and what it hands on."""
         tensors, out = self._out(arrays)
-        closure = next((one for one in CLOSURES if callable(getattr(out, one, None))), "")
+        named = (one for one in CLOSURES if callable(getattr(out, one, None)))
+        closure = next(named, next((one for one, held in attributes_of(out).items() if inspect.isfunction(held)), ""))
         if not closure:
             return
         target = ClosureTarget(

@@ -55,7 +55,7 @@ def _held(owner: Any, place: str, word: str, depth: int, above: set[int]) -> Ite
         yield from _held(value, inner, name, depth + 1, above | {id(owner)})
 
 
-def _attributes(owner: Any) -> dict[str, Any]:
+def attributes_of(owner: Any) -> dict[str, Any]:
     """Return the attributes of an object, in its dict or in slots."""
     slots = [getattr(kind, "__slots__", ()) for kind in type(owner).__mro__]
     names = [name for own in slots for name in ((own,) if isinstance(own, str) else own) if not name.startswith("__")]
@@ -69,7 +69,7 @@ def _parts(owner: Any, place: str, word: str, depth: int) -> Iterator[tuple[str,
     elif isinstance(owner, (list, tuple)):
         yield from ((f"{place}[{k}]", f"{word}{k}", value) for k, value in enumerate(owner))
     elif depth == 0 or not (isinstance(owner, type) or inspect.isroutine(owner)):
-        for name, value in _attributes(owner).items():
+        for name, value in attributes_of(owner).items():
             inner = f"{place}.{name}" if place else name
             yield inner, word if name in ("data", "value") and word else name, value
 

@@ -585,6 +585,23 @@ STYLES = {
         "o - 1",
         "o + 1",
     ),
+    "closures by any name": (
+        """
+        class Node:
+            def __init__(self, value, deps=()):
+                self.value, self.deps = np.asarray(value, dtype=float), deps
+                self.adjoint, self.pull = np.zeros_like(self.value), lambda: None
+        def product(a, b):
+            out = Node(a.value * b.value, (a, b))
+            def pull():
+                a.adjoint += b.value * out.adjoint
+                b.adjoint += a.value * out.adjoint
+            out.pull = pull
+            return out
+        """,
+        "b.value * out.adjoint",
+        "b.value",
+    ),
     "several parameters of a loss at once": (
         """
         def loss_and_gradients(W1, b1, W2, X, y):
