@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from textwrap import dedent
 
@@ -12,6 +14,9 @@ from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict, worst
 from gradaudit.spec.load import load_specs
 
+Fault = tuple[str, str]
+"""A text, and what stands in its place."""
+
 SOURCE = Path(__file__).parents[1] / "drafts" / "repositories" / "clib"
 MENDED = {
     "(1.0f + 0.044715f * x * x)": "(1.0f + 3.0f * 0.044715f * x * x)",
@@ -19,13 +24,32 @@ MENDED = {
 }
 
 
-def library(folder: Path, *fault: str) -> Built:
-    """Return the library built from the layers, mended, and with one text replaced by another."""
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def library(folder: Path, *faults: Fault) -> Built:
+    """Return the library built from the layers, mended, and with some texts replaced by others; built once for each.
+
+    Source and header lie in the folder afterwards.
+    """
+    (folder / "layers.c").write_text(_source(faults))
+    (folder / "layers.h").write_text((SOURCE / "layers.h").read_text())
+    return _built(faults)
+
+
+def _source(faults: tuple[Fault, ...]) -> str:
     text = (SOURCE / "layers.c").read_text()
-    for right, wrong in (*MENDED.items(), *([fault] if fault else [])):
+    for right, wrong in (*MENDED.items(), *faults):
         assert right in text, right
         text = text.replace(right, wrong, 1)
-    (folder / "layers.c").write_text(text)
+    return text
+
+
+@cache
+def _built(faults: tuple[Fault, ...]) -> Built:
+    _FOLDERS.append(tempfile.TemporaryDirectory())
+    folder = Path(_FOLDERS[-1].name)
+    (folder / "layers.c").write_text(_source(faults))
     (folder / "layers.h").write_text((SOURCE / "layers.h").read_text())
     return built(folder / "layers.c")
 
@@ -134,3 +158,12 @@ FAULTS = {
     "attention, the scale": ("attention", "dq[i] += k[i] * dpre[u] * scale", "dq[i] += k[i] * dpre[u]"),
     "attention, the future": ("attention", "for (int w = 0; w <= t; w++) dpre", "for (int w = 0; w < t; w++) dpre"),
 }
+
+
+def planted_with(name: str) -> tuple[Fault, ...]:
+    """Return a fault and others that are planted in the other layers: they are built together, and do not meet."""
+    of_layer: dict[str, list[str]] = {}
+    for one, (op, _, _) in FAULTS.items():
+        of_layer.setdefault(op, []).append(one)
+    place = of_layer[FAULTS[name][0]].index(name)
+    return tuple(FAULTS[names[place]][1:] for names in of_layer.values() if place < len(names))

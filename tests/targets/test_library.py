@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from c_layers import FAULTS, LAYERS, audited, library, spec, verdict
+from c_layers import FAULTS, LAYERS, audited, library, planted_with, spec, verdict
 
 from gradaudit.drafts.c_build import BuildError, Built, built, in_double
 from gradaudit.results import Verdict
@@ -20,13 +20,14 @@ def test_right_layers_pass(tmp_path: Path, dtype: str) -> None:
     assert {op: str(verdict(tmp_path, spec(op, made, dtype))) for op in LAYERS} == dict.fromkeys(LAYERS, "pass")
 
 
-@pytest.mark.parametrize(("op", "right", "wrong"), FAULTS.values(), ids=FAULTS)
-def test_planted_faults_are_caught(tmp_path: Path, op: str, right: str, wrong: str) -> None:
-    assert verdict(tmp_path, spec(op, library(tmp_path, right, wrong))) is Verdict.FAIL
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_faults_are_caught(tmp_path: Path, name: str) -> None:
+    assert verdict(tmp_path, spec(FAULTS[name][0], library(tmp_path, *planted_with(name)))) is Verdict.FAIL
 
 
 def test_what_writes_behind_the_end_of_a_buffer_is_told(tmp_path: Path) -> None:
-    made = library(tmp_path, "for (int i = 0; i < N; i++) out[i] = inp1", "for (int i = 0; i <= N; i++) out[i] = inp1")
+    loop = "for (int i = 0; i {} N; i++) out[i] = inp1"
+    made = library(tmp_path, (loop.format("<"), loop.format("<=")))
     (result, *_) = audited(tmp_path, spec("residual", made)).results
     assert result.verdict is Verdict.ERROR
     assert result.message == "residual_forward writes behind the end of out, which has shape (30,)"
