@@ -36,6 +36,8 @@ ENDED = "runs that came to their end"
 
 NO_REPORT = "runs that ended before any report"
 
+NEVER_BEGAN = "runs that ended while Python started"
+
 INTERRUPTED = 130
 """The exit status of a run that was asked to end."""
 
@@ -135,7 +137,9 @@ class Killed:
             self._look(before)
             if process.returncode == INTERRUPTED:
                 self._interrupted(report)
-            if process.returncode == 1:
+            if self._never_began():
+                self.ends[NEVER_BEGAN] += 1
+            elif process.returncode == 1:
                 self._ended()
             elif victim != "the run":
                 self.wrong[f"{victim or 'nothing'} killed ended the run with {process.returncode}"] += 1
@@ -204,7 +208,7 @@ class Killed:
             "__pycache__",
         }
         self.wrong["files left behind"] += len(files - known)
-        self.wrong["tracebacks"] += b"Traceback" in (self._folder / "said").read_bytes()
+        self.wrong["tracebacks"] += b"Traceback" in (self._folder / "said").read_bytes() and not self._never_began()
         if "out.json" in files:
             with suppress(ValueError):
                 timeless(self._folder / "out.json")
@@ -212,6 +216,11 @@ class Killed:
             self.wrong["reports cut off"] += 1
         again = {op for op in before if self._mark in (self._folder / "calls" / op).read_text().split()}
         self.wrong["recorded cases audited again"] += len(again)
+
+    def _never_began(self) -> bool:
+        """Whether Python was interrupted as it started, before anything of the program was called."""
+        said = (self._folder / "said").read_bytes()
+        return said.endswith(b"KeyboardInterrupt\n") and b", in main\n" not in said
 
     def _interrupted(self, before: bytes) -> None:
         """See that a run that was asked to end has replaced the report, or says that it has not."""
