@@ -130,7 +130,7 @@ def is_false(cause: Cause, planted: str, case: Case, name: str, wrong: Any) -> b
 def says_numbers(finding: Finding) -> bool:
     """Whether a sentence is of these sizes only, as one that lists factors or a number without a name."""
     listed = finding.code in ("factor-per-axis", "upstream-part")
-    return listed or ("at other sizes" in finding.message) or ("along all elements" in finding.message)
+    return listed or ("changes with the sizes" in finding.message) or ("along all elements" in finding.message)
 
 
 def holds(cause: Cause, claim: Claim, right: Any, outputs: Any) -> bool | None:
