@@ -79,6 +79,12 @@ def spacing(name: str) -> float:
 
 
 @cache
+def least_spacing(name: str) -> float:
+    """Return the distance between neighbours of a floating dtype around zero, where its numbers are subnormal."""
+    return float(floating_info(name).smallest_subnormal)
+
+
+@cache
 def largest_value(name: str) -> float:
     """Return the largest finite value of the dtype, of its real part for complex dtypes; exact for integers."""
     dtype = dtype_of(name)

@@ -195,7 +195,7 @@ def excess(result: Result, claim: Any, low: Any, high: Any) -> float:
         allowed = np.maximum(allowed, result.rtol * size_of(low))
     if result.method == "search" and result.verdict is Verdict.PASS:
         allowed = np.maximum(allowed, result.resolution * np.maximum(magnitude, size_of(low)))
-    return float(np.nan_to_num(off / allowed, nan=np.inf).max())
+    return float(np.divide(off, allowed, out=np.zeros_like(allowed), where=off != 0.0).max())
 
 
 def main() -> int:

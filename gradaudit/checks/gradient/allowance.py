@@ -30,7 +30,7 @@ from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import is_floating, spacing
+from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 from gradaudit.targets.op import OpError
 
 DRAWS = 4
@@ -193,9 +193,9 @@ class Allowance:
         return None if self._roundoff is None else self._roundoff.magnitudes.get(self.name)
 
 
-def unasked(rtol: float, unit: float, typical: float) -> Tolerance:
-    """Return the tolerance to begin with: its relative part, and one rounding of a typical gradient."""
-    return Tolerance(rtol, unit * typical)
+def unasked(rtol: float, dtype: str, typical: float) -> Tolerance:
+    """Return the tolerance to begin with: its relative part, and one rounding of a typical gradient in a dtype."""
+    return Tolerance(rtol, max(spacing(dtype) / 2 * typical, least_spacing(dtype)))
 
 
 def _signed(upstream: Array, rng: np.random.Generator) -> Array:

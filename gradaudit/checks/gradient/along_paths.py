@@ -18,11 +18,12 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.path_claim import path_claim
-from gradaudit.checks.gradient.seen import Seen
+from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
-from gradaudit.numerics.judging import Looks
+from gradaudit.numerics.judging import Looks, judge
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import FAR_ABOVE
+from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.path_test import Settings, path_test
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.search import Judgement
@@ -33,6 +34,8 @@ from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
+
+NOWHERE = np.zeros(0, np.intp)
 
 SHOWN = 64
 """Wrong elements that are told one by one."""
@@ -89,16 +92,41 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     try:
         tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
         report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
-        return [_seen(claim, report, settings) for claim in claims]
+        seen = [_seen(claim, report, settings, tolerances[claim.name]) for claim in claims]
+        passing = [each.claim for each in seen if not (each.accused or each.left_open)]
+        resolved = {claim.name: _resolved(claim, tolerances[claim.name], settings) for claim in passing}
+        unlike = unlike_beside(followed, resolved, generator(point.subject.case, "sides"))
+        return [_with_the_point(each, unlike.get(each.claim.name, NOWHERE)) for each in seen]
     except LimitReachedError as reached:
         cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_PATH_TEST * settings.calls} calls")
         return [replace(_open(claim, "", math.inf, None), cut=cut) for claim in claims]
 
 
+def _resolved(claim: Claim, allowed: Array, settings: Settings) -> Array:
+    """Return the errors that a path test resolves at each element, at least those that are allowed."""
+    sizes = abs(as_reals(claim.formula))
+    xp = namespace(sizes)
+    return xp.maximum(as_reals(allowed), settings.goal * xp.maximum(sizes, 0.0 * sizes + claim.typical))
+
+
+def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
+    """Add what differences say at the elements whose claims at the point are unlike those beside it."""
+    if not len(places):
+        return seen
+    looks = CloseLooks(seen.claim)
+    found = [looks.look(int(place), None) for place in places[:TRIED]]
+    first = looks.index_of(int(places[0]))
+    unlike = f"at {len(places):,} of {seen.claim.size:,} indices, the worst {first}, backward claims what it claims on "
+    unlike += "neither side of the point"
+    if Judgement.WRONG in found:
+        return replace(seen, looks=looks_of(seen.claim, looks.seen), accused=f"{unlike}, and differences contradict it")
+    return _open(seen.claim, unlike, 0.0, None) if Judgement.UNDECIDED in found else seen
+
+
 def _unit(claim: Claim) -> float:
     """Return the unit roundoff of the coarsest dtype that forward or backward is known to compute in."""
     case = claim.point.subject.case
-    return max(spacing(claim.point.dtype), spacing(case.dtype)) / 2
+    return max(claim.point.spacing, spacing(case.dtype)) / 2
 
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:
@@ -111,12 +139,16 @@ def _tolerance(claim: Claim, settings: Settings) -> Array:
     return namespace(allowed).maximum(allowed, usual)
 
 
-def _seen(claim: Claim, report: PathReport, settings: Settings) -> Seen:
+def _seen(claim: Claim, report: PathReport, settings: Settings, allowed: Array) -> Seen:
     found = report.inputs.get(claim.name)
     if found is None:
         return _open(claim, "; ".join(report.unexplained), math.inf, None)
     floor = found.resolution.index * claim.typical
-    culprits = [culprit for culprit in report.culprits if culprit.input == claim.name]
+    culprits = [
+        culprit
+        for culprit in report.culprits
+        if culprit.input == claim.name and (culprit.kind != "index" or _is_wrong(claim, culprit, allowed))
+    ]
     if culprits:
         acquitted = _acquitted(claim, culprits, report)
         if acquitted is not None:
@@ -130,6 +162,14 @@ def _seen(claim: Claim, report: PathReport, settings: Settings) -> Seen:
     if found.undecided or (report.unexplained and not others and _is_about(claim.name, report)):
         return _open(claim, _what_is_open(found, report, settings), floor, None)
     return _blank(claim, floor, settings)
+
+
+def _is_wrong(claim: Claim, culprit: Culprit, allowed: Array) -> bool:
+    """Whether an element that accounts for a trend by itself is off by more than it may be."""
+    place = int(culprit.places[0])
+    claimed = float(as_reals(claim.formula)[place])
+    judged = judge(claimed, claimed - culprit.error, culprit.bound, float(on_host(allowed).reshape(-1)[place]))
+    return bool(judged.wrong)
 
 
 def unit_inside(claim: Claim, supported: float) -> float:

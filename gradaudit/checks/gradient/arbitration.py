@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ MARKED = 3e-3
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
 
 Positions = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
@@ -81,7 +83,7 @@ def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapp
     }
 
 
-def _mismatches(seen: Seen) -> tuple[Positions, NDArray[np.float64]]:
+def _mismatches(seen: Seen) -> tuple[Positions, Floats]:
     """Return the positions of wrong indices in C order, and what is claimed there less the numerical gradient.
 
     Not those where only the implementation in a narrow dtype strays from its formula: that is no question to forward.
@@ -116,7 +118,7 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
             return False  # they would not tell it from the numerical gradient
         agreeing = 0
         for step in resolving:
-            slope, _ = _slope(point, name, index, step)
+            slope = _slopes(point, name, index, step)[0].central
             agreeing += abs(slope - claimed) <= SAME_SLOPE * abs(claimed) + noise / step
             if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
@@ -125,20 +127,34 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     return True
 
 
-def _slope(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> tuple[float, bool]:
-    """Return a central difference at one index, NaN for none, and whether forward changed at all."""
+class _Slopes(NamedTuple):
+    """Those over a step up, over a step down and between both ends; NaN for none."""
+
+    up: float
+    down: float
+    central: float
+
+
+def _slopes(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> tuple[_Slopes, bool]:
+    """Return the slopes at one index, and whether forward changed at all."""
     host = point.on_host
     x, before = host.inputs[name], host.inputs[name][index]
-    outputs = []
+    ends = []
     try:
         for side in (1.0, -1.0):
             x[index] = before + side * step
-            outputs.append((float(x[index]), host.evaluate()))
+            ends.append((float(x[index]), host.evaluate()))
     finally:
         x[index] = before
-    (above, plus), (below, minus) = outputs
-    slope = float(host.upstream @ (plus - minus)) / (above - below) if above != below else math.nan
-    return slope, bool((plus != minus).any())
+    (above, plus), (below, minus) = ends
+    here = float(before), host.outputs
+
+    def slope(high: tuple[float, Floats], low: tuple[float, Floats]) -> float:
+        distance = high[0] - low[0]
+        return float(host.upstream @ (high[1] - low[1])) / distance if distance else math.nan
+
+    slopes = _Slopes(slope((above, plus), here), slope(here, (below, minus)), slope((above, plus), (below, minus)))
+    return slopes, bool((plus != minus).any())
 
 
 def stands(point: EvaluationPoint, name: str, seen: Seen) -> bool:
@@ -160,10 +176,12 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    slope, moved = _slope(point, name, index, WIDE_STEP * point.scale_at(name, index))
+    slopes, moved = _slopes(point, name, index, WIDE_STEP * point.scale_at(name, index))
     if not moved:
         return False  # a step that forward does not see bears nothing out
-    return abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst]))
+    at_a_kink = bool(seen.looks.kink[(seen.looks.places == index).all(axis=1)].any())
+    seen_so = slopes if at_a_kink else (slopes.central,)  # the numerical gradient of a kink is that of one side
+    return any(abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in seen_so)
 
 
 def _finding(ruling: Ruling) -> Finding | None:

@@ -26,6 +26,7 @@ from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
+from gradaudit.checks.gradient.limit import limits
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.symmetric import finding as symmetric_input
@@ -34,7 +35,7 @@ from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.targets.calls import FOR_ROUNDING, Limit, LimitReachedError
+from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
 
 OF_FORWARD = "differences contradict the analytical gradient; not known whether forward is smooth there"
@@ -203,7 +204,7 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
     """Audit gradients by root tests of all of them; those that do not pass apart from each other, and closely."""
     if not claims:
         return {}
-    case = claims[0].point.subject.case
+    case, calls = claims[0].point.subject.case, claims[0].point.subject.op.calls
     testable = [claim for claim in claims if claim.size and case.method != "exhaustive" and case.step is None]
     tables = [claim for claim in claims if claim not in testable]
     made: Audited = {}
@@ -215,7 +216,8 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
             tables += [claim for claim in testable if not _passes(made[claim.name])]
         else:
             made = _again(testable, made)
-    calls = claims[0].point.subject.op.calls
+            _add(made, _beside_kinks(testable, made))
+            tables += [claim for claim in testable if case.method == "auto" and _affords_a_table(claim, made)]
     for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
         tell(made)
         with calls.sharing(left):
@@ -302,6 +304,33 @@ def _again(claims: list[Claim], made: Audited) -> Audited:
 def _audited_apart(claims: list[Claim]) -> Audited:
     made = _judged(claims, lambda: Searched(claims, locate=True).seen())
     return _again(claims, made) if len(claims) > 1 else made
+
+
+def _beside_kinks(claims: list[Claim], made: Audited) -> Audited:
+    """Follow gradients to a side of the kinks at which they cannot be tested together."""
+    known = {claim.name: seen for claim in claims if (seen := made[claim.name][1]) and seen.looks.kink.any()}
+    left = [claim for claim in claims if claim.name in known and _is_right_where_seen(claim, made)]
+    found: dict[str, Seen] = {}
+
+    def look() -> list[Seen]:
+        found.update(limits(left, known))
+        return [found.get(claim.name, known[claim.name]) for claim in left]
+
+    return _judged(left, look) if left else {}
+
+
+def _affords_a_table(claim: Claim, made: Audited) -> bool:
+    """Whether calls last to look at every index of a gradient that was right wherever it was looked at."""
+    return _is_right_where_seen(claim, made) and CLOSE_LOOK * claim.size <= claim.point.subject.op.calls.left
+
+
+def _is_right_where_seen(claim: Claim, made: Audited) -> bool:
+    """Whether a gradient is open though it was right wherever it was looked at."""
+    result, seen = made[claim.name]
+    if seen is None or seen.cut or seen.cleared or result.verdict is not Verdict.INCONCLUSIVE:
+        return False
+    judged, _, _ = claim.judged(seen.looks)
+    return bool(judged.right.any() and judged.right.all())
 
 
 def _passes(audited: tuple[Result, Seen | None]) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
-from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, outputs_beside
 from gradaudit.numerics.arrays import (
     Array,
     all_finite,
@@ -33,9 +33,9 @@ from gradaudit.numerics.arrays import (
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import DRAWN, norm, rms
-from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS
 from gradaudit.spec.case import Tolerance
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, spacing
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
 
 FORMULA_SHARE = 0.1
 """Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
@@ -99,19 +99,29 @@ class Claim:
             return
         rtol = DEFAULT_TOLERANCES[case.dtype].rtol
         if point.generic:
-            self.allowance = Allowance(name, unasked(rtol, of_dtype.unit, self.magnitude), of_dtype)
-            finer = unasked(rtol, of_formula.unit, self.magnitude)
+            self.allowance = Allowance(name, unasked(rtol, case.dtype, self.magnitude), of_dtype)
+            finer = unasked(rtol, point.dtype, self.magnitude)
             self.of_formula = Allowance(name, finer, of_formula) if self.split else self.allowance
         else:
             native = NATIVE_TOLERANCES[point.dtype]
-            both = Tolerance(max(native.rtol, rtol), native.atol * self.magnitude)
+            both = Tolerance(max(native.rtol, rtol), max(native.atol * self.magnitude, least_spacing(case.dtype)))
             self.of_formula = self.allowance = Allowance(name, both, of_formula)
 
     def as_given(self) -> Claim:
         """Return the claim that what backward gave in the case's dtype is right, whatever its formula is."""
+        made = self._with(self.given)
+        made.split, made.of_formula, made._doubtful = False, self.allowance, self.strays
+        return made
+
+    def beside(self, point: EvaluationPoint, formula: Array) -> Claim:
+        """Return what is claimed at another point, to the same tolerance."""
+        made = self._with(formula)
+        made.point = point
+        return made
+
+    def _with(self, formula: Array) -> Claim:
         made = copy(self)
-        made.formula, made.split, made.of_formula = self.given, False, self.allowance
-        made._doubtful = self.strays
+        made.formula = formula
         for known in ("tested", "broken", "strays", "magnitude", "typical"):
             made.__dict__.pop(known, None)
         return made
@@ -148,8 +158,8 @@ class Claim:
 
     @cached_property
     def typical(self) -> float:
-        """The same, or where the gradient is zero what it would be if nothing cancelled."""
-        return self.magnitude or natural_scale(self.point, self.name)
+        """The same, or where the gradient is zero what would matter all the same."""
+        return self.magnitude or _scale_of_changes(self.point, self.name) or natural_scale(self.point, self.name)
 
     @cached_property
     def broken(self) -> Array | None:
@@ -182,7 +192,7 @@ class Claim:
             strays = ~(off <= self.allowance.of(self.formula))
         if bool(strays.any()) and not self.allowance.asked and (coarser := self.point.narrowed):
             self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
-            tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, self._of_dtype.unit, self.magnitude)
+            tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude)
             self.allowance = Allowance(self.name, tolerance, self._of_dtype)
             self.allowance.include_roundoff()
             strays = ~(off <= self.allowance.of(self.formula))
@@ -313,6 +323,17 @@ def natural_scale(point: EvaluationPoint, name: str) -> float:
         return math.inf
     slope = rms(point.outputs) / (rms(point.inputs[name]) or 1.0)
     return rms(point.upstream) * (slope or 1.0)  # outputs that are all zero say nothing of it
+
+
+def _scale_of_changes(point: EvaluationPoint, name: str) -> float:
+    """Return the magnitude of a gradient that explains how forward changes with an input; 0 where it hardly does.
+
+    Other than the natural scale it knows of no constant that is added to the outputs.
+    """
+    change = rms(outputs_beside(point, FAR, name) - point.outputs)
+    if not MOST_ROUNDINGS * point.spacing * rms(point.outputs) < change < math.inf:
+        return 0.0
+    return rms(point.upstream) * change / (FAR * rms(point.inputs[name]))
 
 
 def typical_magnitude(gradient: Array) -> float:

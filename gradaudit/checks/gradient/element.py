@@ -184,12 +184,30 @@ def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fix
         return bool(judged.right or judged.wrong)
 
     sample = cache(axis)
+    if not fixed and (kink := _kink_between(sample, step, claimed, tolerance)):
+        return kink
     estimate = estimate_at_step(sample, step) if fixed else estimate_derivative(sample, step, settled)
     if judge(claimed, estimate.value, estimate.bound, tolerance.at(abs(estimate.value))).right:
         return Element(estimate.value, estimate.bound)
     if not suspicious(sample, step):
         return Element(estimate.value, estimate.bound, outside=axis.outside and math.isinf(estimate.bound))
     return _beside(sample, step, claimed, tolerance, estimate)
+
+
+def _kink_between(sample: Sampler, step: float, claimed: float, tolerance: Tolerance) -> Element | None:
+    """Return a kink at the very point whose two sides admit the claim; None where the slopes show none.
+
+    Central differences see no end of a kink, at whatever step: the two sides tell at once.
+    """
+    near = sample(step)
+    if near is None or not suspicious(sample, step):
+        return None
+    low, high = sorted((near.down, near.up))
+    allowed = tolerance.at(max(abs(low), abs(high)))
+    if not low - allowed <= claimed <= high + allowed:
+        return None
+    sides = _beside(sample, step, claimed, tolerance, UNKNOWN)
+    return sides if sides.kink and sides.bound == 0.0 else None
 
 
 def _beside(sample: Sampler, step: float, claimed: float, tolerance: Tolerance, central: Estimate) -> Element:

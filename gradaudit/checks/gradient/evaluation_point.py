@@ -32,7 +32,7 @@ from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, MOVED, STEP
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
-from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, spacing
+from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, least_spacing, spacing
 from gradaudit.targets.op import OpError, OpOfMany
 
 WIDE = ("float64", "complex128")
@@ -73,10 +73,14 @@ class EvaluationPoint:
         """Whether forward gives float64 for float64, so that it is differenced there."""
         return self.dtype == "float64"
 
-    @property
+    @cached_property
     def spacing(self) -> float:
-        """Distance from 1 to the next number of the dtype that forward computes in."""
-        return spacing(self.dtype)
+        """Distance from an output of typical magnitude to the next number of the dtype, relative to it.
+
+        That is the spacing of the dtype, or where outputs are subnormal more.
+        """
+        size = rms(self.outputs)
+        return max(spacing(self.dtype), least_spacing(self.dtype) / size) if size else spacing(self.dtype)
 
     @cached_property
     def scales(self) -> dict[str, float | Array]:
@@ -224,7 +228,7 @@ def _declared_point(subject: Subject) -> EvaluationPoint:
     point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
     if generic:
         point.findings.append(generic)
-        point.swallowed = bool((_beside(point, FAR) == point.outputs).all())
+        point.swallowed = bool((outputs_beside(point, FAR) == point.outputs).all())
     return point
 
 
@@ -269,7 +273,7 @@ def _difference(point: EvaluationPoint, native: Array) -> float:
     off = rms(native - point.outputs) / (size or 1.0)
     if off <= math.sqrt(unit):
         return 0.0
-    change = rms(_beside(point, unit) - point.outputs) / (size or 1.0)
+    change = rms(outputs_beside(point, unit) - point.outputs) / (size or 1.0)
     return 0.0 if off <= MOST_ROUNDINGS * change else off
 
 
@@ -280,7 +284,7 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     """
     if narrowest(point.outputs) is None:
         return None
-    near, far = (_beside(point, displacement) for displacement in (STEP, 2 * STEP))
+    near, far = (outputs_beside(point, displacement) for displacement in (STEP, 2 * STEP))
     moving = (near != point.outputs) & (near != far)
     changed = namespace(near).where(moving, near, 0.0)
     dtype = narrowest(changed) if int(moving.sum()) > MOVED * count(moving) else None
@@ -305,9 +309,9 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     return inside
 
 
-def _beside(point: EvaluationPoint, displacement: float) -> Array:
-    """Return forward's outputs where all inputs are displaced by about this part of them."""
-    here = {name: copied(x) for name, x in point.inputs.items()}
+def outputs_beside(point: EvaluationPoint, displacement: float, *names: str) -> Array:
+    """Return forward's outputs where some inputs, all if none is named, are displaced by about this part of them."""
+    here = {name: copied(x) for name, x in point.inputs.items() if name in names or not names}
     rng = np.random.default_rng(0)
     try:
         for name, x in here.items():

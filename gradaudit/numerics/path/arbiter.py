@@ -320,7 +320,8 @@ def _central(claim: Claim) -> Differences:
             sides = [Route(inputs, {name: like(side * moving, x)}) for side in (1.0, -1.0)]
             above, below = (claim.values(side.at(1.0)) for side in sides)
             apart = float(on_host(sides[0].moved[name] - sides[1].moved[name])[place])
-            found[k] = claim.change(above, below) / apart if above is not None and below is not None else np.nan
+            known = above is not None and below is not None and apart != 0.0
+            found[k] = claim.change(above, below) / apart if known else np.nan  # type: ignore[arg-type]
         return found
 
     return differences

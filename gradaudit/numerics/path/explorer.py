@@ -53,6 +53,7 @@ class Explorer:
         moving: by input, a vector of 0 for elements that stay and 1 for others; default: all move.
         share: length of the longest displacement, as a part of the domain's width.
         pool: says which blocks are told apart; each kink counts where there are several.
+        shortest: least displacement, as a part of the longest.
 
     Attributes:
         share: length at present.
@@ -69,6 +70,7 @@ class Explorer:
         moving: dict[str, Array] | None,
         share: float,
         pool: Pool,
+        shortest: float = SHORTEST,
     ) -> None:
         self._claim = claim
         self._start = start
@@ -80,6 +82,7 @@ class Explorer:
         self._first_share = share
         self._rooms = {name: Room.of(claim.inputs[name], claim.domains[name], share) for name in names}
         self._pool = pool
+        self._shortest = shortest
         self._walks = 0
         self._coherence = 1.0
 
@@ -160,7 +163,7 @@ class Explorer:
             signs = xp.where(claimed == 0, anyhow, claimed * along)
             if self._moving is not None:
                 signs = signs * self._moving[name]
-            plan[name] = like(self._rng.uniform(SHORTEST, 1.0, size), like_this), signs
+            plan[name] = like(self._rng.uniform(self._shortest, 1.0, size), like_this), signs
         return plan
 
     def _turn(self, walked: Walked) -> bool:

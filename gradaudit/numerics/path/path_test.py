@@ -12,7 +12,7 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
 from gradaudit.numerics.margins import MOST_ROUNDINGS
 from gradaudit.numerics.path.claim import Claim
-from gradaudit.numerics.path.displacement import Room
+from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
 from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
@@ -26,6 +26,10 @@ MOST_PATHS = 1024
 
 PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
+
+SHORTEST_APART = 0.5
+"""Least part of the longest displacement where nothing else tells the elements of an input apart: equal errors of two
+that go opposite ways would else cancel on every second path."""
 
 SHARE = 0.25
 """Length of the longest displacement at first, as a part of the domain's width."""
@@ -141,7 +145,10 @@ class _Test:
         share: float = SHARE,
         pool: Pool | None = None,
     ) -> Explorer:
-        return Explorer(self._claim, self._start, self._first, names, self._rng, moving, share, pool or Pool(None, {}))
+        one_block = pool is not None and pool.partition is None
+        shortest = SHORTEST_APART if one_block else SHORTEST
+        pool = pool or Pool(None, {})
+        return Explorer(self._claim, self._start, self._first, names, self._rng, moving, share, pool, shortest)
 
     def _walk_group(self, group: _Group, paths: int) -> bool:
         """Walk paths of a group, as far as the calls last, the first ones in any case; return whether all could be."""
