@@ -250,8 +250,9 @@ class Axis:
 
     def is_flat(self, slope: float) -> bool:
         """Whether the outputs do not change at all where such a slope would show, were they rounded as declared."""
-        reach = FAR_ABOVE * self._loss.declared_noise / abs(slope) if slope else 0.0
-        if not LEAST_STEP < reach <= self._widest:
+        visible = FAR_ABOVE * self._loss.declared_noise / abs(slope) if slope else 0.0
+        reach = max(visible, LEAST_MOVE * self._loss._surveyor.grid * abs(self._centre))
+        if not LEAST_STEP < visible <= reach <= self._widest:
             return False
         return all(
             (made == self._loss._outputs).all() for made in self._outputs_at(self._moved(reach), self._moved(-reach))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ from gradaudit.numerics.judging import Looks, judge
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import FAR_ABOVE
 from gradaudit.numerics.path.at_the_point import unlike_beside
-from gradaudit.numerics.path.path_test import Settings, path_test
+from gradaudit.numerics.path.claim import Claim as PathClaim
+from gradaudit.numerics.path.path_test import SHARE, Settings, path_test
+from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.search import Judgement
 from gradaudit.results import Finding, Result, Verdict
@@ -41,12 +44,26 @@ SHOWN = 64
 """Wrong elements that are told one by one."""
 
 
+class Open(NamedTuple):
+    """Why a gradient is left open, with what is to be told of forward."""
+
+    why: str
+    finding: Finding | None = None
+
+
 def can_be_followed(claims: Sequence[Claim]) -> bool:
     """Whether differences of this forward are noise, and its gradients can be followed along paths instead."""
     point = claims[0].point
     case = point.subject.case
     plain = case.method != "exhaustive" and case.step is None and not point.swallowed
     return plain and not point.generic and not any(has_complex_dtype(claim.formula) for claim in claims)
+
+
+def rounds_what_it_is_given(claims: Sequence[Claim]) -> bool:
+    """Whether an op rounds its real inputs to a coarser dtype first, so that differences show the stairs of that."""
+    if any(claim.allowance.asked or has_complex_dtype(claim.formula) for claim in claims):
+        return False
+    return claims[0].point.narrowed is not None
 
 
 def is_noise(result: Result, seen: Seen) -> bool:
@@ -92,7 +109,10 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     try:
         tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
         report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
-        seen = [_seen(claim, report, settings, tolerances[claim.name]) for claim in claims]
+        if report.culprits and sum(claim.include_roundoff_inside() for claim in claims):
+            tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
+            report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
+        seen = [_seen(claim, report, settings, tolerances[claim.name], followed) for claim in claims]
         passing = [each.claim for each in seen if not (each.accused or each.left_open)]
         resolved = {claim.name: _resolved(claim, tolerances[claim.name], settings) for claim in passing}
         unlike = unlike_beside(followed, resolved, generator(point.subject.case, "sides"))
@@ -125,21 +145,25 @@ def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
 
 def _unit(claim: Claim) -> float:
     """Return the unit roundoff of the coarsest dtype that forward or backward is known to compute in."""
-    case = claim.point.subject.case
-    return max(claim.point.spacing, spacing(case.dtype)) / 2
+    point = claim.point
+    inside = spacing(point.narrowed) if point.narrowed else 0.0
+    return max(point.spacing, spacing(point.subject.case.dtype), inside) / 2
 
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:
     """Return what each element of the claim may be off by: what the spec says, else what the precision allows."""
-    given, sizes = claim.allowance.tolerance, abs(as_reals(claim.formula))
-    allowed = given.rtol * sizes + given.atol
+    sizes = abs(as_reals(claim.formula))
+    allowed = as_reals(claim.allowance.of(claim.formula))
     if claim.allowance.asked:
         return allowed
-    usual = settings.rtol * sizes + settings.floor * claim.magnitude
+    floor = settings.floor * claim.magnitude
+    if claim.point.generic:  # what rounding may feign of a gradient in float64 is no question to paths either
+        floor = max(floor, claim.noise_level)
+    usual = settings.rtol * sizes + floor
     return namespace(allowed).maximum(allowed, usual)
 
 
-def _seen(claim: Claim, report: PathReport, settings: Settings, allowed: Array) -> Seen:
+def _seen(claim: Claim, report: PathReport, settings: Settings, allowed: Array, followed: PathClaim) -> Seen:
     found = report.inputs.get(claim.name)
     if found is None:
         return _open(claim, "; ".join(report.unexplained), math.inf, None)
@@ -150,9 +174,9 @@ def _seen(claim: Claim, report: PathReport, settings: Settings, allowed: Array) 
         if culprit.input == claim.name and (culprit.kind != "index" or _is_wrong(claim, culprit, allowed))
     ]
     if culprits:
-        acquitted = _acquitted(claim, culprits, report)
-        if acquitted is not None:
-            return _open(claim, acquitted.message, floor, acquitted)
+        excuse = _excuse(claim, culprits, report, followed)
+        if excuse is not None:
+            return _open(claim, excuse.why, floor, excuse.finding)
         return replace(
             _blank(claim, floor, settings),
             looks=_looks(claim, culprits, found),
@@ -180,8 +204,6 @@ def unit_inside(claim: Claim, supported: float) -> float:
         supported: relative error of forward along long paths.
 
     """
-    if claim.point.narrowed is not None:
-        return spacing(claim.point.narrowed) / 2
     units = sorted(spacing(name) / 2 for name in ("float32", "float16", "bfloat16"))
     return next((unit for unit in units if supported <= UNITS_SEEN * unit), units[-1])
 
@@ -280,23 +302,31 @@ def _what_is_open(found: InputReport, report: PathReport, settings: Settings) ->
     return f"{said}; {needed} paths would decide it"
 
 
-def _acquitted(claim: Claim, culprits: Sequence[Culprit], report: PathReport) -> Finding | None:
-    """Return a finding where differences decide for the claim at the elements that paths accuse.
+def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, followed: PathClaim) -> Open | None:
+    """Return why parts of a gradient that paths accuse are not wrong for sure; None where they are.
 
     A forward that jumps all along a path has a claim that is right nearly everywhere, and an integral that is not.
-    Where its noise is no rounding, differences must accuse as well.
+    Where its noise is no rounding, differences must accuse as well. And where they do not, a path is refined at the
+    elements in question: forward may change where no node of it lies. Differences that see no change at all, as those
+    of a rounded forward may, say nothing for a claim of zero.
     """
     looks = CloseLooks(claim)
-    places = [int(place) for culprit in culprits for place in culprit.places[:1]][:TRIED]
-    found = [looks.look(place, None) for place in places]
+    tried = culprits[:TRIED]
+    found = [looks.look(int(culprit.places[0]), None) for culprit in tried]
+    telling = [looks.seen[looks.index_of(int(culprit.places[0]))].numerical != 0.0 for culprit in tried]
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > FAR_ABOVE * rounding
-    borne_out = bool(found) and all(judgement in (Judgement.RIGHT, Judgement.KINK) for judgement in found)
-    if not borne_out and not (jumps and Judgement.WRONG not in found):
+    borne_out = all(judged in (Judgement.RIGHT, Judgement.KINK) for judged in found) and any(telling)
+    if borne_out or (jumps and Judgement.WRONG not in found):
+        message = (
+            "along paths, forward changes by more than the integral of the analytical gradient, but central differences "
+            "at the suspect elements agree with the gradient: forward jumps along the path"
+        )
+        return Open(message, Finding("discontinuity", message, {"count": len(tried)}))
+    if Judgement.WRONG in found:
         return None
-    message = (
-        "along paths, forward changes by more than the integral of the analytical gradient, but central differences at "
-        "the suspect elements agree with the gradient: forward jumps along the path"
-    )
-    return Finding("discontinuity", message, {"count": len(places)})
+    rng = generator(point.subject.case, "refined")
+    if all(closes(followed, claim.name, culprit.places, SHARE, rng) for culprit in tried):
+        return Open("forward changes in so small a part of its paths that what they say of the claim is no evidence")
+    return None

@@ -25,6 +25,7 @@ from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
 
@@ -75,6 +76,11 @@ def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapp
         return {name: replace(seen[name], excused=jumps, remark=jumps) for name in accused}
     if any(_is_borne_out(point, name, seen[name]) for name in accused):
         return {}
+    if point.narrowed and all(seen[name].witness == "differences" for name in accused):
+        unit = spacing(point.narrowed) / 2
+        message = f"forward rounds what it is given to {point.narrowed}: differences show its stairs"
+        stairs = Finding("approximate-forward", message, {"error": 0.0, "supported": unit, "jump": 0.0})
+        return {name: replace(seen[name], excused=stairs, remark=stairs) for name in accused}
     claim = path_claim(point.on_host, tuple(accused))
     ruling = arbitrate(claim, accused, generator(point.subject.case, "arbiter"))
     finding = _finding(ruling)

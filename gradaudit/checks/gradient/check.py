@@ -18,6 +18,7 @@ from gradaudit.checks.gradient.along_paths import (
     is_noise,
     is_overruled,
     look_along_paths,
+    rounds_what_it_is_given,
     unit_inside,
 )
 from gradaudit.checks.gradient.arbitration import arbitrated, is_marked, stands
@@ -188,10 +189,13 @@ def _with_last_words(made: Audited) -> Audited:
 
 
 def _witnessed(claims: list[Claim], tell: Telling) -> Audited:
-    """Audit gradients by differences, or along paths where differences are noise; small ones by both if need be."""
+    """Audit gradients by differences, or along paths where differences are noise; small ones by both if need be.
+
+    Differences of a forward that rounds what it is given show nothing but the stairs of that.
+    """
     if not claims or not can_be_followed(claims):
         return _audited(claims, tell)
-    if sum(claim.size for claim in claims) > MOST_IN_A_TABLE:
+    if sum(claim.size for claim in claims) > MOST_IN_A_TABLE or rounds_what_it_is_given(claims):
         return _judged(claims, lambda: look_along_paths(claims))
     made = _audited(claims)
     if any(result.verdict is not Verdict.PASS for result, _ in made.values()):
@@ -213,7 +217,11 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
         made = _judged(testable, lambda: Searched(testable, locate=not small).seen())
         if small:
             made = _apart(testable, made)
-            tables += [claim for claim in testable if not _passes(made[claim.name])]
+            failing = [claim for claim in testable if not _passes(made[claim.name])]
+            if failing and rounds_what_it_is_given(failing):
+                _add(made, _judged(failing, lambda: look_along_paths(failing)))
+            else:
+                tables += failing
         else:
             made = _again(testable, made)
             _add(made, _beside_kinks(testable, made))

@@ -190,13 +190,19 @@ class Claim:
         strays = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
         if bool(strays.any()) and self.allowance.include_roundoff():
             strays = ~(off <= self.allowance.of(self.formula))
-        if bool(strays.any()) and not self.allowance.asked and (coarser := self.point.narrowed):
-            self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
-            tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude)
-            self.allowance = Allowance(self.name, tolerance, self._of_dtype)
-            self.allowance.include_roundoff()
+        if bool(strays.any()) and self._allow_for_narrowing():
             strays = ~(off <= self.allowance.of(self.formula))
         return strays if bool(strays.any()) else None
+
+    def _allow_for_narrowing(self) -> bool:
+        """Allow for the rounding of the coarser dtype that the op rounds its inputs to; return whether there is one."""
+        coarser = self.point.narrowed
+        if self.allowance.asked or not coarser:
+            return False
+        self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
+        tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude)
+        self.allowance = Allowance(self.name, tolerance, self._of_dtype)
+        return self.allowance.include_roundoff()
 
     def at(self, index: tuple[int, ...]) -> complex:
         """Return what is judged at an index: the formula, or what backward gave where that strays from it."""
@@ -206,6 +212,10 @@ class Claim:
     def tolerance_at(self, index: tuple[int, ...]) -> Tolerance:
         """Return what that may be off by."""
         return (self.allowance if self._strays_at(index) else self.of_formula).at(index)
+
+    def include_roundoff_inside(self) -> bool:
+        """Do so for the rounding inside of the op too, where it rounds its inputs to a coarser dtype."""
+        return self.include_roundoff() | self._allow_for_narrowing()
 
     def include_roundoff(self) -> bool:
         """Allow for rounding at each index; return whether that had been left out, so that it may matter."""

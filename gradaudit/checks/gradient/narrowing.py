@@ -26,13 +26,16 @@ def narrowed_to(subject: Subject) -> str | None:
     """Return the dtype that forward or backward rounds its arguments to first, if that is coarser than the case's."""
     given = spacing(subject.case.dtype)
     for dtype in COARSER:
-        if spacing(dtype) > given and (_is_blind(subject, dtype, nudged=True) and not _is_blind(subject, dtype)):
+        if spacing(dtype) <= given:
+            continue
+        nudged = _alike(subject, dtype, nudged=True)
+        if any(nudged) and any(near and not far for near, far in zip(nudged, _alike(subject, dtype), strict=True)):
             return dtype
     return None
 
 
-def _is_blind(subject: Subject, dtype: str, *, nudged: bool = False) -> bool:
-    """Whether forward, or backward, answers alike at rounded arguments and at others: nudged ones, else wide off."""
+def _alike(subject: Subject, dtype: str, *, nudged: bool = False) -> tuple[bool, bool]:
+    """Return whether forward, and backward, answer alike at rounded arguments and at others: nudged, else wide off."""
     rng = generator(subject.case, f"nudge {dtype}")
     size = INSIDE if nudged else 1.0 / spacing(dtype) / 8
 
@@ -48,13 +51,12 @@ def _is_blind(subject: Subject, dtype: str, *, nudged: bool = False) -> bool:
     others = {name: near(x) for name, x in inputs.items()}
     try:
         outputs, there = subject.op.forward(inputs), subject.op.forward(others)
-        if _same([outputs[k] for k in subject.counted], [there[k] for k in subject.counted]):
-            return True
+        forward = _same([outputs[k] for k in subject.counted], [there[k] for k in subject.counted])
         here = subject.op.backward(upstream, inputs, outputs)
         made = subject.op.backward(tuple(map(near, upstream)), others, there)
     except (OpError, IndexError):
-        return False
-    return _same(*(_gradients(gradients) for gradients in (here, made)))
+        return False, False
+    return forward, _same(*(_gradients(gradients) for gradients in (here, made)))
 
 
 def _gradients(made: Mapping[str, Array | None]) -> list[Array]:

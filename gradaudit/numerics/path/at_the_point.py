@@ -19,9 +19,7 @@ from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Route
 
 
-def unlike_beside(
-    claim: Claim, allowed: Mapping[str, Array], rng: np.random.Generator
-) -> dict[str, NDArray[np.intp]]:
+def unlike_beside(claim: Claim, allowed: Mapping[str, Array], rng: np.random.Generator) -> dict[str, NDArray[np.intp]]:
     """Return where claims at the point lie outside those beside it, the farthest first, by input.
 
     It takes three forwards and as many backwards.
@@ -36,9 +34,7 @@ def unlike_beside(
     scales = {name: rms(claim.inputs[name]) or 1.0 for name in allowed}
     made = []
     for side in (0.0, WIDE_STEP, -WIDE_STEP):
-        moved = {
-            name: like(side * scales[name] * along, as_reals(claim.inputs[name])) for name, along in signs.items()
-        }
+        moved = {name: like(side * scales[name] * along, as_reals(claim.inputs[name])) for name, along in signs.items()}
         inputs = Route(claim.inputs, moved).at(1.0)
         values = claim.values(inputs)
         gradients = claim.gradients(inputs, values) if values is not None else None
