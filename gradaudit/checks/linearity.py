@@ -17,13 +17,14 @@ import numpy as np
 
 from gradaudit.checks.agreement import Change, alike, exceeding
 from gradaudit.checks.gradient.evaluation_point import widened
+from gradaudit.checks.gradient.inside import narrowest
 from gradaudit.checks.layout import layout_changes, narrow_view
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like, namespace
 from gradaudit.numerics.margins import CERTAIN
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value, spacing
 from gradaudit.targets.op import OpError
 
 LARGE_UPSTREAM = 2.0**10
@@ -103,8 +104,9 @@ def _fault(
     answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
     if not math.isfinite(answers.largest):
         return None
-    negligible = math.sqrt(probe.spacing) * probe.natural_scale(name)
-    rounding = math.sqrt(probe.spacing) * answers.largest
+    inside = narrowest(answers.w.reshape(-1))
+    coarse = math.sqrt(max(probe.spacing, spacing(inside) if inside else 0.0))
+    negligible, rounding = coarse * probe.natural_scale(name), coarse * answers.largest
     if answers.largest <= negligible:
         return None
     if _ignores(answers, rounding):

@@ -67,14 +67,17 @@ def rounds_what_it_is_given(claims: Sequence[Claim]) -> bool:
 
 
 def is_noise(result: Result, seen: Seen) -> bool:
-    """Whether rounding inside of forward is what leaves a gradient open, so that paths may decide it."""
+    """Whether rounding inside of forward is what leaves a gradient open, so that paths may decide it.
+
+    Of a forward that wavers and has no stairs they would say what was said of it already.
+    """
     claim = seen.claim
     plain = seen.witness == "differences" and not claim.allowance.asked and not has_complex_dtype(claim.formula)
     plain = plain and claim.point.subject.case.step is None
     if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.point.swallowed:
         return False
     if seen.excused is not None:
-        return seen.excused.code == "approximate-forward"
+        return seen.excused.code == "approximate-forward" and seen.excused.evidence["jump"] > 0.0
     return seen.flat or any(finding.code == "noise-dominated" for finding in result.findings)
 
 

@@ -1,7 +1,7 @@
 """Before an accusation: whether forward obeys the gradient theorem at the scales that were differenced.
 
-A forward that is smooth as far as it can be seen needs no long paths: its slope over a much wider step bears the
-numerical gradient out. Where that does not, the arbiter decides.
+A forward that is smooth as far as it can be seen needs no long paths: its slope over a much wider step, as it is or
+extrapolated, bears the numerical gradient out. Where that does not, the arbiter decides.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapp
     if point.narrowed and all(seen[name].witness == "differences" for name in accused):
         unit = spacing(point.narrowed) / 2
         message = f"forward rounds what it is given to {point.narrowed}: differences show its stairs"
-        stairs = Finding("approximate-forward", message, {"error": 0.0, "supported": unit, "jump": 0.0})
+        stairs = Finding("approximate-forward", message, {"error": 0.0, "supported": unit, "jump": unit})
         return {name: replace(seen[name], excused=stairs, remark=stairs) for name in accused}
     claim = path_claim(point.on_host, tuple(accused))
     ruling = arbitrate(claim, accused, generator(point.subject.case, "arbiter"))
@@ -182,11 +182,14 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    slopes, moved = _slopes(point, name, index, WIDE_STEP * point.scale_at(name, index))
+    step = WIDE_STEP * point.scale_at(name, index)
+    wide, moved = _slopes(point, name, index, step)
     if not moved:
         return False  # a step that forward does not see bears nothing out
-    at_a_kink = bool(seen.looks.kink[(seen.looks.places == index).all(axis=1)].any())
-    seen_so = slopes if at_a_kink else (slopes.central,)  # the numerical gradient of a kink is that of one side
+    half, _ = _slopes(point, name, index, step / 2)
+    seen_so = [wide.central, (4 * half.central - wide.central) / 3]
+    if (seen.looks.kink & (seen.looks.places == index).all(axis=1)).any():  # the numerical gradient is that of one side
+        seen_so += [wide.up, wide.down, 2 * half.up - wide.up, 2 * half.down - wide.down]
     return any(abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in seen_so)
 
 

@@ -200,8 +200,9 @@ class Claim:
         if self.allowance.asked or not coarser:
             return False
         self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
-        tolerance = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude)
-        self.allowance = Allowance(self.name, tolerance, self._of_dtype)
+        wider, given = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude), self.allowance.tolerance
+        both = Tolerance(max(wider.rtol, given.rtol), max(wider.atol, given.atol))
+        self.allowance = Allowance(self.name, both, self._of_dtype)
         return self.allowance.include_roundoff()
 
     def at(self, index: tuple[int, ...]) -> complex:
