@@ -20,7 +20,7 @@ from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.gradient.inside import narrowest
 from gradaudit.checks.layout import layout_changes, narrow_view
 from gradaudit.checks.probe import Probe, Upstream
-from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like, namespace
+from gradaudit.numerics.arrays import Array, as_reals, cast, dtype_name, largest, like, namespace
 from gradaudit.numerics.margins import CERTAIN
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
@@ -104,7 +104,7 @@ def _fault(
     answers = Answers(*(widened(gradients[name]) for gradients in (probe.gradients, in_v, in_w)))
     if not math.isfinite(answers.largest):
         return None
-    inside = narrowest(answers.w.reshape(-1))
+    inside = narrowest(as_reals(answers.w))
     coarse = math.sqrt(max(probe.spacing, spacing(inside) if inside else 0.0))
     negligible, rounding = coarse * probe.natural_scale(name), coarse * answers.largest
     if answers.largest <= negligible:

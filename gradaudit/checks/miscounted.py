@@ -17,11 +17,9 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import power_of_two, scale_of
 from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.ties import CLEAR
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
-
-CLEAR = 8.0
-"""How far from the next other value equal elements stay, in steps."""
 
 CLOSER = 8.0
 """How much closer to the point a contradiction is looked for again."""

@@ -21,7 +21,7 @@ from gradaudit.numerics.vicinity import Floats
 APART = 2.0**-3
 """How far the others move, in units of the step."""
 
-WITHIN = 2.0**-4
+WITHIN = APART / 2
 """How far the element itself is moved among them, in the same units: not so far that it meets one."""
 
 DRAWN = 6

@@ -52,10 +52,14 @@ class Roundoff:
         point: where forward is differenced; backward is asked there.
         unit: the unit roundoff of the dtype whose rounding is meant.
         gradients: what backward gave there, by input, in double precision.
+        elsewhere: whether its elements at smaller inputs count among the larger ones.
 
     """
 
-    def __init__(self, point: EvaluationPoint, unit: float, gradients: Mapping[str, Array]) -> None:
+    def __init__(
+        self, point: EvaluationPoint, unit: float, gradients: Mapping[str, Array], *, elsewhere: bool = True
+    ) -> None:
+        self._elsewhere = elsewhere
         self._point = point
         self._gradients = gradients
         self.unit = unit
@@ -79,7 +83,7 @@ class Roundoff:
         In float64 there is no finer formula to hold an implementation to: its own elements will do.
         """
         found = _larger(self._gradients[name])
-        for part in SMALLER if self.unit > spacing("float64") / 2 else ():
+        for part in SMALLER if self._elsewhere and self.unit > spacing("float64") / 2 else ():
             inputs = {**self._inputs(), name: self._point.placed(name, _times(self._point.inputs[name], part))}
             outputs = self._outputs(inputs)
             upstream = map(widened, self._point.subject.upstream)

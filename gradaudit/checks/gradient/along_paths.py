@@ -23,7 +23,7 @@ from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.judging import Looks, judge
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import FAR_ABOVE
+from gradaudit.numerics.margins import FAR_ABOVE, ONE_BY_ONE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import SHARE, Settings, path_test
@@ -38,10 +38,10 @@ from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
 
-NOWHERE = np.zeros(0, np.intp)
+STAIRS = ("jump", "rounding")
+"""What excuses a gradient because forward has stairs."""
 
-SHOWN = 64
-"""Wrong elements that are told one by one."""
+NOWHERE = np.zeros(0, np.intp)
 
 
 class Open(NamedTuple):
@@ -61,9 +61,11 @@ def can_be_followed(claims: Sequence[Claim]) -> bool:
 
 def rounds_what_it_is_given(claims: Sequence[Claim]) -> bool:
     """Whether an op rounds its real inputs to a coarser dtype first, so that differences show the stairs of that."""
+    point = claims[0].point
     if any(claim.allowance.asked or has_complex_dtype(claim.formula) for claim in claims):
         return False
-    return claims[0].point.narrowed is not None
+    enough = PARTS_OF_A_PATH_TEST * Settings().calls
+    return point.subject.op.calls.left >= enough and point.narrowed is not None
 
 
 def is_noise(result: Result, seen: Seen) -> bool:
@@ -77,7 +79,7 @@ def is_noise(result: Result, seen: Seen) -> bool:
     if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.point.swallowed:
         return False
     if seen.excused is not None:
-        return seen.excused.code == "approximate-forward" and seen.excused.evidence["jump"] > 0.0
+        return seen.excused.code == "approximate-forward" and seen.excused.evidence["by"] in STAIRS
     return seen.flat or any(finding.code == "noise-dominated" for finding in result.findings)
 
 
@@ -255,7 +257,7 @@ def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Loo
     if len(found.axes) == claim.formula.ndim:
         estimate, bound = found.estimate.reshape(-1), found.bound.reshape(-1)
         for culprit in culprits:
-            for k in map(int, culprit.places[:SHOWN]):
+            for k in map(int, culprit.places[:ONE_BY_ONE]):
                 known.setdefault(k, (float(estimate[k]), float(bound[k])))
     if not known:
         return _no_looks(claim)

@@ -7,9 +7,9 @@ extrapolated, bears the numerical gradient out. Where that does not, the arbiter
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ def arbitrated(point: EvaluationPoint, results: Mapping[str, Result], seen: Mapp
     if point.narrowed and all(seen[name].witness == "differences" for name in accused):
         unit = spacing(point.narrowed) / 2
         message = f"forward rounds what it is given to {point.narrowed}: differences show its stairs"
-        stairs = Finding("approximate-forward", message, {"error": 0.0, "supported": unit, "jump": unit})
+        stairs = Finding("approximate-forward", message, {"by": "rounding", "supported": unit})
         return {name: replace(seen[name], excused=stairs, remark=stairs) for name in accused}
     claim = path_claim(point.on_host, tuple(accused))
     ruling = arbitrate(claim, accused, generator(point.subject.case, "arbiter"))
@@ -186,17 +186,24 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     wide, moved = _slopes(point, name, index, step)
     if not moved:
         return False  # a step that forward does not see bears nothing out
+    # The numerical gradient of a kink is that of one side.
+    at_a_kink = bool((seen.looks.kink & (seen.looks.places == index).all(axis=1)).any())
+    parts = slice(None) if at_a_kink else slice(2, None)
+
+    def bears_out(slopes: Iterable[float]) -> bool:
+        return any(abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in slopes)
+
+    if bears_out(wide[parts]):
+        return True
     half, _ = _slopes(point, name, index, step / 2)
-    seen_so = [wide.central, (4 * half.central - wide.central) / 3]
-    if (seen.looks.kink & (seen.looks.places == index).all(axis=1)).any():  # the numerical gradient is that of one side
-        seen_so += [wide.up, wide.down, 2 * half.up - wide.up, 2 * half.down - wide.down]
-    return any(abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in seen_so)
+    limits = _Slopes(2 * half.up - wide.up, 2 * half.down - wide.down, (4 * half.central - wide.central) / 3)
+    return bears_out(limits[parts])
 
 
 def _finding(ruling: Ruling) -> Finding | None:
-    evidence = {"error": ruling.forward_error, "supported": ruling.supported, "jump": ruling.jump}
+    evidence: dict[str, Any] = {"error": ruling.forward_error, "supported": ruling.supported, "jump": ruling.jump}
     if ruling.withdrawn and ruling.code:
-        return Finding(ruling.code, ruling.reason, evidence)
+        return Finding(ruling.code, ruling.reason, {"by": ruling.by, **evidence})
     if not ruling.supported <= TINY:
         return None
     message = (

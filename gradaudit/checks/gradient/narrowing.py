@@ -7,67 +7,114 @@ prove nothing; a difference of large numbers has them too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import NamedTuple
 
-from gradaudit.checks.subject import Subject
-from gradaudit.numerics.arrays import Array, cast, copied, dtype_name, joined, like
-from gradaudit.spec.draw import generator
+import numpy as np
+
+from gradaudit.checks.subject import Snapshot, Subject
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined
+from gradaudit.numerics.margins import FAR
+from gradaudit.spec.case import Layout
+from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
 COARSER = ("bfloat16", "float16")
 """Dtypes that inputs may be rounded to, the coarsest first; TF32 has the digits of float16."""
 
-INSIDE = 0.25
-"""Largest nudge, in spacings of the coarser dtype at the least number of a binade: less than half at any other."""
+INSIDE = 0.225
+"""Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
+
+BASES = (0.0, 1.0)
+"""Displacements of the arguments before they are rounded, likewise: each rounds to other numbers."""
+
+
+class _Answers(NamedTuple):
+    """What forward and backward give at some arguments, each as one vector."""
+
+    outputs: Array
+    gradients: Array
 
 
 def narrowed_to(subject: Subject) -> str | None:
-    """Return the dtype that forward or backward rounds its arguments to first, if that is coarser than the case's."""
+    """Return the dtype that forward or backward rounds its arguments to first, if that is coarser than the case's.
+
+    At the next numbers of that dtype two thirds of the outputs change that change further away: a forward whose stairs
+    are wider than that has built them itself.
+    """
     given = spacing(subject.case.dtype)
     for dtype in COARSER:
         if spacing(dtype) <= given:
             continue
-        nudged = _alike(subject, dtype, nudged=True)
-        if any(nudged) and any(near and not far for near, far in zip(nudged, _alike(subject, dtype), strict=True)):
+        rounds = _ignores_nudges(subject, dtype)
+        if not any(rounds):
+            continue
+        here, further, far = (_answers(subject, dtype, 0.0, size) for size in (0.0, 2.0, FAR / spacing(dtype)))
+        if here is None or further is None or far is None:
+            continue
+        moved = _changed(here.outputs, far.outputs)
+        if rounds[0] and moved and 3 * _changed(here.outputs, further.outputs) >= 2 * moved:
+            return dtype
+        if rounds[1] and not rounds[0] and _changed(here.gradients, far.gradients):
             return dtype
     return None
 
 
-def _alike(subject: Subject, dtype: str, *, nudged: bool = False) -> tuple[bool, bool]:
-    """Return whether forward, and backward, answer alike at rounded arguments and at others: nudged, else wide off."""
-    rng = generator(subject.case, f"nudge {dtype}")
-    size = INSIDE if nudged else 1.0 / spacing(dtype) / 8
+def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
+    """Return whether forward, and backward, answer alike wherever arguments round alike."""
+    forward = backward = True
+    for base in BASES:
+        here = _answers(subject, dtype, base, 0.0)
+        for side in (INSIDE, -INSIDE):
+            there = _answers(subject, dtype, base, side) if here is not None else None
+            if here is None or there is None:
+                return False, False
+            forward = forward and not _changed(here.outputs, there.outputs)
+            backward = backward and not _changed(here.gradients, there.gradients)
+            if not forward and not backward:
+                return False, False
+    return forward, backward
+
+
+def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers | None:
+    """Return the answers at displaced arguments; None for none.
+
+    Args:
+        subject: the op and its arguments.
+        dtype: what these are rounded to.
+        base: by how many of its spacings they are displaced before.
+        size: and after that, relative to each.
+
+    """
 
     def near(array: Array) -> Array:
         name = dtype_name(array.dtype)
         if not is_floating(name) or is_complex(name):
             return copied(array)
-        nudge = like(rng.uniform(0.1, 0.9, tuple(array.shape)), array) * size * spacing(dtype)
-        return cast(array + array * cast(nudge, name), name)
+        rounded = cast(cast(array * (1.0 + base * spacing(dtype)), dtype), name)
+        return cast(rounded * (1.0 + size * spacing(dtype)), name)
 
-    inputs = {name: _rounded(x, dtype) for name, x in subject.inputs.items()}
-    upstream = tuple(_rounded(part, dtype) for part in subject.upstream)
-    others = {name: near(x) for name, x in inputs.items()}
+    layouts = {made.name: made.layout for made in subject.case.inputs}
+    inputs = {name: _placed(near(x), layouts[name]) for name, x in subject.inputs.items()}
+    before = Snapshot.of(inputs)
     try:
-        outputs, there = subject.op.forward(inputs), subject.op.forward(others)
-        forward = _same([outputs[k] for k in subject.counted], [there[k] for k in subject.counted])
-        here = subject.op.backward(upstream, inputs, outputs)
-        made = subject.op.backward(tuple(map(near, upstream)), others, there)
+        outputs = subject.op.forward(inputs)
+        counted = [out for k in subject.counted if (out := outputs[k]) is not None]
+        if not counted:
+            return None
+        made = subject.op.backward(tuple(map(near, subject.upstream)), inputs, outputs).values()
+        answered = [copied(gradient) for gradient in made if gradient is not None]
+        return _Answers(joined(tuple(map(copied, counted))), joined(tuple(answered))) if answered else None
     except (OpError, IndexError):
-        return False, False
-    return forward, _same(*(_gradients(gradients) for gradients in (here, made)))
+        return None
+    finally:
+        before.restore(before.changed())
 
 
-def _gradients(made: Mapping[str, Array | None]) -> list[Array]:
-    return [gradient for gradient in made.values() if gradient is not None]
+def _changed(one: Array, other: Array) -> int:
+    """Return how many numbers of one vector are others in the other: all where their lengths differ."""
+    return int((one != other).sum()) if one.shape == other.shape else count(one)
 
 
-def _same(first: list[Array], second: list[Array]) -> bool:
-    one, other = joined(tuple(map(copied, first))), joined(tuple(map(copied, second)))
-    return one.shape == other.shape and bool((one == other).all())
-
-
-def _rounded(array: Array, dtype: str) -> Array:
-    name = dtype_name(array.dtype)
-    return cast(cast(array, dtype), name) if is_floating(name) and not is_complex(name) else copied(array)
+def _placed(array: Array, layout: Layout) -> Array:
+    return laid_out(array, layout) if isinstance(array, np.ndarray) else array

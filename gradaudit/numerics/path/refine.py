@@ -16,18 +16,11 @@ from numpy.typing import NDArray
 from gradaudit.numerics.arrays import as_reals, count, like, on_host
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room, Route
+from gradaudit.numerics.path.nodes import NODES
+from gradaudit.numerics.path.pool import FEWEST
 
 SPLITS = 32
 """Bisections of a path, each of two forwards and two backwards: a place of a 10,000th of its length takes 14."""
-
-CLOSED = 0.25
-"""Part of the mismatch that is left where nodes were all that was missing."""
-
-DRAWS = 2
-"""Paths, the one with the larger mismatch of which is refined."""
-
-PANELS = 4
-"""Parts of equal length that a path is cut into at first."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +64,12 @@ def closes(claim: Claim, name: str, places: NDArray[np.intp], share: float, rng:
         rng: random stream for the paths.
 
     """
-    drawn = [_Path.drawn(claim, name, places, share, rng) for _ in range(DRAWS)]
+    drawn = [_Path.drawn(claim, name, places, share, rng) for _ in range(FEWEST)]
     paths = [path for path in drawn if path is not None]
     if not paths:
         return False
     path = max(paths, key=lambda each: abs(each.mismatch))
-    most = CLOSED * abs(path.mismatch)
+    most = abs(path.mismatch) / 2
     for _ in range(SPLITS):
         if abs(path.mismatch) <= most or not path.split():
             break
@@ -104,11 +97,11 @@ class _Path:
         signs = np.zeros(count(base))
         signs[places] = rng.choice((-1.0, 1.0), len(places))
         path = cls(claim, Route(claim.inputs, {name: room.draw(rng, like(signs, base))}), name)
-        nodes = [path._node(k / (2 * PANELS)) for k in range(2 * PANELS + 1)]
+        nodes = [path._node(k / (NODES - 1)) for k in range(NODES)]
         known = [node for node in nodes if node is not None]
         if len(known) < len(nodes):
             return None
-        path._panels = [_Panel(*known[2 * k : 2 * k + 3]) for k in range(PANELS)]
+        path._panels = [_Panel(*known[k : k + 3]) for k in range(0, NODES - 1, 2)]
         return path
 
     @property

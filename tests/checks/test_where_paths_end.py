@@ -1,0 +1,144 @@
+"""What paths must not accuse and must not pass: saturated slopes, stairs of half precision, points, errors that cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from pairs import array, audit, codes, only
+from softmax_pair import softmax, softmax_backward
+
+from gradaudit.results import Verdict
+
+
+def rounded(x: Any) -> Any:
+    return np.asarray(x).astype(ml_dtypes.bfloat16).astype(x.dtype)
+
+
+class TestSaturation:
+    """A slope that lives in a 400th of its domain lies between the nodes of a path, and below the rounding of others."""
+
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize(("shape", "width"), [((4, 6), 200.0), ((2, 3), 100.0)])
+    def test_a_softmax_of_large_logits_is_not_accused(self, shape: tuple[int, int], width: float, seed: int) -> None:
+        x = array("x", shape, -width, width)
+        assert only(audit(softmax, softmax_backward, x, seed=seed)).verdict is not Verdict.FAIL
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_nor_is_a_steep_sigmoid_and_twice_its_slope_is(self, seed: int) -> None:
+        from scipy.special import expit
+
+        slope = lambda u, x: u * 400 * expit(400 * x) * expit(-400 * x)  # noqa: E731
+        x = array("x", (6,), -2, 2)
+        assert only(audit(lambda x: expit(400 * x), slope, x, seed=seed)).verdict is not Verdict.FAIL
+        near = array("x", (6,), -0.01, 0.01)
+        twice = audit(lambda x: expit(400 * x), lambda u, x: 2 * slope(u, x), near, seed=seed)
+        assert only(twice).verdict is Verdict.FAIL
+
+
+class TestHalfPrecisionInside:
+    """An op that rounds what it is given has stairs, and is followed along paths at once."""
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_right_slopes_pass_in_some_dozen_calls_and_wrong_ones_fail(self, dtype: str, seed: int) -> None:
+        ops = [
+            (lambda x: np.sqrt(rounded(x)), lambda u, x: u / (2 * np.sqrt(rounded(x)))),
+            (lambda x: np.maximum(rounded(x) - 1, 0), lambda u, x: u * (rounded(x) > 1)),
+        ]
+        for forward, backward in ops:
+            x = array("x", (40,), 0.1, 2.0, dtype=dtype)
+            right = only(audit(forward, backward, x, seed=seed, dtype=dtype))
+            assert right.verdict is Verdict.PASS
+            assert right.evaluations < 200
+            wrong = audit(forward, lambda u, x, backward=backward: 1.5 * backward(u, x), x, seed=seed, dtype=dtype)
+            assert only(wrong).verdict is Verdict.FAIL
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_zeros_fail_whole_and_in_a_row(self, seed: int) -> None:
+        def row_lost(u: Any, x: Any) -> Any:
+            gradient = u * (1 - np.tanh(rounded(x)) ** 2)
+            gradient[-1] = 0
+            return gradient
+
+        for backward in (lambda u, x: 0 * u, row_lost):
+            x = array("x", (6, 80), -2, 2, dtype="float32")
+            found = audit(lambda x: rounded(np.tanh(rounded(x))), backward, x, seed=seed, dtype="float32")
+            assert only(found).verdict is Verdict.FAIL
+
+
+class TestZeroClaims:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_none_is_borne_out_by_a_step_that_rounding_swallows(self, seed: int) -> None:
+        """Where the slope times the input is far more than the output, the step that would show it is no step."""
+
+        def last_lost(u: Any, x: Any) -> Any:
+            gradient = (x - x.mean(0)) / (len(x) * x.std(0)) * u
+            gradient[-1] = 0
+            return gradient
+
+        x = array("x", (19, 3), 1e5, 1e5 + 1)
+        for backward in (last_lost, lambda u, x: np.zeros_like(x)):
+            assert only(audit(lambda x: x.std(0), backward, x, seed=seed)).verdict is Verdict.FAIL
+
+    def test_a_constant_that_is_added_hides_no_slope_of_zero(self) -> None:
+        """The natural scale of a gradient of zero is what forward changes by, not what it is."""
+        forward = lambda x: (1000 + np.sin(x.astype(np.float32))).astype(x.dtype)  # noqa: E731
+        for seed in range(4):
+            result = only(audit(forward, lambda u, x: 0 * u, array("x", (1,), -1, 1), seed=seed))
+            assert result.verdict is not Verdict.PASS
+
+
+class TestThePoint:
+    def test_a_mask_that_takes_zeros_for_something_else_fails(self) -> None:
+        """A path leaves the point at once: what is claimed there alone has no length."""
+        forward = lambda x: (x.astype(np.float32) ** 2).astype(x.dtype)  # noqa: E731
+        wrong = lambda u, x: np.where(x == 0, 1, 2 * u * x).astype(x.dtype)  # noqa: E731
+        x = array("x", (30, 40), -3, 3, dtype="float16", distribution="integers")
+        assert only(audit(forward, wrong, x, dtype="float16")).verdict is Verdict.FAIL
+        right = audit(forward, lambda u, x: (2 * u * x).astype(x.dtype), x, dtype="float16")
+        assert only(right).verdict is Verdict.PASS
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_two_equal_errors_that_go_opposite_ways_do_not_cancel(self, seed: int) -> None:
+        forward = lambda x: x.astype(np.float32).sum().astype(x.dtype)  # noqa: E731
+        wrong = lambda u, x: np.where(np.arange(7) % 3 == 1, 2 * u, u).astype(x.dtype)  # noqa: E731
+        x = array("x", (7,), -1, 1, dtype="bfloat16")
+        assert only(audit(forward, wrong, x, seed=seed, dtype="bfloat16")).verdict is not Verdict.PASS
+
+
+class TestOscillation:
+    """Along a path over many waves a factor comes to nothing, and is wrong all the same."""
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize(("times", "width"), [(30.0, 2.0), (1.0, 20.0)])
+    def test_a_factor_does_not_pass(self, times: float, width: float, seed: int) -> None:
+        forward = lambda x: np.sin(times * x)  # noqa: E731
+        for factor, wanted in ((1.01, {Verdict.FAIL}), (1.001, {Verdict.FAIL, Verdict.INCONCLUSIVE})):
+            wrong = lambda u, x, factor=factor: factor * times * u * np.cos(times * x)  # noqa: E731
+            x = array("x", (3, 4), -width, width)
+            assert only(audit(forward, wrong, x, seed=seed)).verdict in wanted
+
+
+def test_an_output_below_the_least_normal_number_has_its_rounding() -> None:
+    """In float16 that is 6e-5: what a cube of 1e-3 is off by is one number in a dozen."""
+    for seed in range(4):
+        x = array("x", (3, 4), -0.009, 0.009, dtype="float16")
+        cube = audit(lambda x: x**3, lambda u, x: (3 * u * x**2).astype(x.dtype), x, seed=seed, dtype="float16")
+        assert only(cube).verdict is not Verdict.FAIL
+        flat = audit(
+            lambda x: (1e-9 * x.astype(np.float32) ** 2).astype(x.dtype), lambda u, x: 0 * u, x, dtype="float16"
+        )
+        assert only(flat).verdict is not Verdict.FAIL
+
+
+def test_a_backward_that_rounds_to_float32_is_linear_up_to_that() -> None:
+    def backward(u: Any, x: Any) -> Any:
+        return softmax_backward(u.astype(np.float32), x.astype(np.float32)).astype(x.dtype)
+
+    for seed in range(4):
+        x = array("x", (4, 6), -20, 20)
+        found = audit(lambda x: softmax(x.astype(np.float32)).astype(x.dtype), backward, x, seed=seed)
+        assert "nonlinear-upstream" not in codes(found)
