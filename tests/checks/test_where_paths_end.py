@@ -1,4 +1,4 @@
-"""What paths must not accuse and must not pass: saturated slopes, stairs of half precision, points, errors that cancel."""
+"""What paths must not accuse and must not pass: saturated slopes, stairs of half precision, errors that cancel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rounded(x: Any) -> Any:
 
 
 class TestSaturation:
-    """A slope that lives in a 400th of its domain lies between the nodes of a path, and below the rounding of others."""
+    """A slope that lives in a 400th of its domain lies between the nodes of a path."""
 
     @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize(("shape", "width"), [((4, 6), 200.0), ((2, 3), 100.0)])

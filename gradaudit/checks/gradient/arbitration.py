@@ -7,7 +7,7 @@ extrapolated, bears the numerical gradient out. Where that does not, the arbiter
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import SAME_SLOPE, WIDE_STEP
+from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE, WIDE_STEP
 from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
@@ -34,9 +34,6 @@ BORNE_OUT = 0.1
 
 CLOSE = (2.0**-24, 2.0**-22, 2.0**-20)
 """Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
-
-APART = 10.0
-"""How many times as far from the claim the numerical gradient must be."""
 
 ENOUGH = 2
 """Such steps that must agree with it."""
@@ -120,7 +117,7 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
         claimed = complex(seen.claim.at(index)).real
         steps = [part * point.scale_at(name, index) for part in CLOSE]
         resolving = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
-        if abs(off[list(places).index(place)]) <= APART * SAME_SLOPE * abs(claimed):
+        if abs(off[list(places).index(place)]) <= CERTAIN * SAME_SLOPE * abs(claimed):
             return False  # they would not tell it from the numerical gradient
         agreeing = 0
         for step in resolving:
@@ -188,16 +185,16 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
         return False  # a step that forward does not see bears nothing out
     # The numerical gradient of a kink is that of one side.
     at_a_kink = bool((seen.looks.kink & (seen.looks.places == index).all(axis=1)).any())
-    parts = slice(None) if at_a_kink else slice(2, None)
 
-    def bears_out(slopes: Iterable[float]) -> bool:
-        return any(abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in slopes)
+    def bears_out(slopes: _Slopes) -> bool:
+        close = [abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in slopes]
+        return any(close) if at_a_kink else close[-1]
 
-    if bears_out(wide[parts]):
+    if bears_out(wide):
         return True
     half, _ = _slopes(point, name, index, step / 2)
     limits = _Slopes(2 * half.up - wide.up, 2 * half.down - wide.down, (4 * half.central - wide.central) / 3)
-    return bears_out(limits[parts])
+    return bears_out(limits)
 
 
 def _finding(ruling: Ruling) -> Finding | None:

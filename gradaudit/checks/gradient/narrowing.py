@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gradaudit.checks.subject import Snapshot, Subject
-from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined
-from gradaudit.numerics.margins import FAR
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like
 from gradaudit.spec.case import Layout
-from gradaudit.spec.draw import laid_out
+from gradaudit.spec.draw import generator, laid_out
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
@@ -25,7 +24,7 @@ COARSER = ("bfloat16", "float16")
 INSIDE = 0.225
 """Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
 
-BASES = (0.0, 1.0)
+BASES = (0.0, 1.0, 2.0, 3.0)
 """Displacements of the arguments before they are rounded, likewise: each rounds to other numbers."""
 
 
@@ -39,7 +38,7 @@ class _Answers(NamedTuple):
 def narrowed_to(subject: Subject) -> str | None:
     """Return the dtype that forward or backward rounds its arguments to first, if that is coarser than the case's.
 
-    At the next numbers of that dtype two thirds of the outputs change that change further away: a forward whose stairs
+    At the next numbers of that dtype half of the outputs change that change far away: a forward whose stairs
     are wider than that has built them itself.
     """
     given = spacing(subject.case.dtype)
@@ -49,11 +48,11 @@ def narrowed_to(subject: Subject) -> str | None:
         rounds = _ignores_nudges(subject, dtype)
         if not any(rounds):
             continue
-        here, further, far = (_answers(subject, dtype, 0.0, size) for size in (0.0, 2.0, FAR / spacing(dtype)))
+        here, further, far = (_answers(subject, dtype, 0.0, size) for size in (0.0, 2.0, 0.5 / spacing(dtype)))
         if here is None or further is None or far is None:
             continue
         moved = _changed(here.outputs, far.outputs)
-        if rounds[0] and moved and 3 * _changed(here.outputs, further.outputs) >= 2 * moved:
+        if rounds[0] and moved and 2 * _changed(here.outputs, further.outputs) >= moved:
             return dtype
         if rounds[1] and not rounds[0] and _changed(here.gradients, far.gradients):
             return dtype
@@ -86,13 +85,15 @@ def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers
         size: and after that, relative to each.
 
     """
+    rng = generator(subject.case, f"nudge {dtype}")
 
     def near(array: Array) -> Array:
         name = dtype_name(array.dtype)
         if not is_floating(name) or is_complex(name):
             return copied(array)
-        rounded = cast(cast(array * (1.0 + base * spacing(dtype)), dtype), name)
-        return cast(rounded * (1.0 + size * spacing(dtype)), name)
+        parts = like(rng.uniform(0.5, 1.0, tuple(array.shape)), array) * spacing(dtype)  # alike, they might cancel
+        rounded = cast(cast(array * (1.0 + base * parts), dtype), name)
+        return cast(rounded * (1.0 + size * parts), name)
 
     layouts = {made.name: made.layout for made in subject.case.inputs}
     inputs = {name: _placed(near(x), layouts[name]) for name, x in subject.inputs.items()}
