@@ -325,8 +325,8 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     borne_out = all(judged in (Judgement.RIGHT, Judgement.KINK) for judged in found) and any(telling)
     if borne_out or (jumps and Judgement.WRONG not in found):
         message = (
-            "along paths, forward changes by more than the integral of the analytical gradient, but central differences "
-            "at the suspect elements agree with the gradient: forward jumps along the path"
+            "along paths, forward changes by more than the integral of the analytical gradient, but central "
+            "differences at the suspect elements agree with the gradient: forward jumps along the path"
         )
         return Open(message, Finding("discontinuity", message, {"count": len(tried)}))
     if Judgement.WRONG in found:
