@@ -127,8 +127,8 @@ class Finding:
 
     @property
     def fails(self) -> bool:
-        """Whether this finding alone fails its case."""
-        return self.code in FAILING_CODES
+        """Whether this finding alone fails its case: by its code, or as its evidence says ``fails``."""
+        return self.code in FAILING_CODES or self.evidence.get("fails") is True
 
 
 @dataclass(frozen=True)

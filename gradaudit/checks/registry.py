@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from types import FunctionType
 
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.captured import captured_state
@@ -18,10 +20,11 @@ from gradaudit.checks.probe import Probe
 from gradaudit.checks.retraced import retraced
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.symmetry import symmetric_inputs
+from gradaudit.extensions import Extension, ExtensionError
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.targets.calls import LimitReachedError
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import LostOpError, OpError, raised
 
 Check = Callable[[Probe], Iterator[Finding]]
 
@@ -41,9 +44,14 @@ CHECKS: tuple[Check, ...] = (
 )
 """What is told of a fault is told by the first check that sees it: each relies on what those before it have ruled out.
 
-A new check is a file with a function like these, and a line here. Together they may call forward 18 times, with the one
-that the case was opened with, which a test holds them to; where there are kinks, four times more for each value at one.
+A new check is a file with a function like these, and a line here; those that other packages add follow. Together these
+may call forward 18 times, with the one that the case was opened with, which a test holds them to; where there are
+kinks, four times more for each value at one.
 """
+
+
+class BrokenCheckError(Exception):
+    """A check that another package adds cannot be imported, raises, or makes something else than its finding."""
 
 
 def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) -> list[Finding]:
@@ -57,18 +65,41 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
         point: where its forward was differenced.
         results: what the audit of the gradient found.
 
+    Raises:
+        BrokenCheckError: where a check that another package adds is not what it should be.
+
     """
     probe = Probe(subject, point, results)
     findings = [*subject.findings, *point.findings, *(finding for look in LOOKS for finding in look(probe))]
-    for position, check in enumerate(CHECKS):
+    checks = {check.__name__: check for check in CHECKS} | {
+        added.name: partial(_run_added, added) for added in subject.case.checks
+    }
+    for position, check in enumerate(checks.values()):
         if any(finding.fails for finding in findings):
             break
         try:
             with suppress(OpError, UndrawableError, MemoryError):
                 findings += list(check(probe))
         except LimitReachedError as reached:
-            left = [check.__name__ for check in CHECKS[position:]]
+            left = list(checks)[position:]
             open_ones = [result.input for result in results if result.verdict is not Verdict.PASS]
             findings.append(unmade(reached.limit, left, open_ones[0] if open_ones else ""))
             break
     return findings
+
+
+def _run_added(added: Extension, probe: Probe) -> Iterator[Finding]:
+    """Run a check that another package adds; whatever is wrong with it ends the audit of the case as an error."""
+    try:
+        found = list(added.load(FunctionType)(probe))
+    except (OpError, LostOpError, UndrawableError, MemoryError, LimitReachedError):
+        raise
+    except ExtensionError as error:
+        raise BrokenCheckError(str(error)) from None
+    except Exception as error:
+        raise BrokenCheckError(str(raised(f"the {added}", error))) from None
+    for finding in found:
+        if not isinstance(finding, Finding) or finding.code != added.name:
+            said = f"the finding '{finding.code}'" if isinstance(finding, Finding) else f"{type(finding).__name__}"
+            raise BrokenCheckError(f"the {added} made {said}, expected findings '{added.name}'")
+    yield from found

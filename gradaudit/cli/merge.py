@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.ending import EXIT_UNEXPECTED, leave
-from gradaudit.cli.options import AllowInconclusive, Html, Json, Junit, MaxRows, Quiet
+from gradaudit.cli.options import AllowInconclusive, Html, Json, Junit, MaxRows, Quiet, Reports
 
 if TYPE_CHECKING:
     from gradaudit.engine.events import Handler
@@ -22,6 +22,7 @@ def merge(
     json: Json = None,
     junit: Junit = None,
     html: Html = None,
+    report: Reports = None,
     max_rows: MaxRows = 10,
     quiet: Quiet = False,
     allow_inconclusive: AllowInconclusive = False,
@@ -30,7 +31,8 @@ def merge(
 
     Exits with 0 where every case is there and ended as its spec expects, 1 where not, 2 where a file is no run.
     """
-    from gradaudit.cli.written import written
+    from gradaudit.cli.written import reports_asked, written
+    from gradaudit.extensions import ExtensionError
     from gradaudit.report.console import open_console
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.parts import PartError, merged, read_part
@@ -39,17 +41,18 @@ def merge(
 
     tally = Tally()
     try:
+        asked = reports_asked(report or (), json=json, junit=junit, html=html)
         whole = merged([read_part(path) for path in parts])
-        console = open_console(stderr="-" in (json, junit, html))
+        console = open_console(stderr="-" in asked.values())
         handlers: list[Handler] = [
             tally,
             TerminalReport(console, max_rows=max_rows, quiet=quiet),
-            *written(json, junit, html=html),
+            *written(asked),
         ]
         for event in whole.events():
             for handler in handlers:
                 handler(event)
-    except (PartError, UnwritableError) as error:
+    except (PartError, UnwritableError, ExtensionError) as error:
         leave(str(error))
     _tell("missing", whole.missing)
     _tell("present twice; the last one counts", whole.twice)

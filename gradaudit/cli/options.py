@@ -17,6 +17,10 @@ Dtypes = Annotated[list[DtypeName] | None, typer.Option(help="Audit in this dtyp
 Json = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JSON; - is stdout.")]
 Html = Annotated[str | None, typer.Option(metavar="FILE", help="Write a page for a browser; - is stdout.")]
 Junit = Annotated[str | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML; - is stdout.")]
+Reports = Annotated[
+    list[str] | None,
+    typer.Option("--report", metavar="NAME=FILE", help="Write a report in a format of this name; repeatable."),
+]
 MaxRows = Annotated[int, typer.Option(min=0, help="Rows of a mismatch table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="One line per unexpected gradient, and one at the end.")]
 AllowInconclusive = Annotated[bool, typer.Option("--allow-inconclusive", help="Inconclusive results fail no run.")]

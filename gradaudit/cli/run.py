@@ -17,7 +17,7 @@ from gradaudit.cli.ending import (
     leave_with_problems,
     one_interrupt,
 )
-from gradaudit.cli.options import A_YEAR, AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet
+from gradaudit.cli.options import A_YEAR, AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet, Reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,6 +92,7 @@ def run(
         str | None, typer.Option(metavar="FILE", help="Draw a badge as .svg, or as .json for a badge service.")
     ] = None,
     html: Html = None,
+    report: Reports = None,
     store: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the results there.", show_default="the project's")
     ] = None,
@@ -164,9 +165,10 @@ def run(
     from gradaudit.cli.baseline import judged_by, known_failures, written_anew
     from gradaudit.cli.recording import recording_of, without_what_is_known
     from gradaudit.cli.sharing import elsewhere, leaving_unable, shared, taken_apart
-    from gradaudit.cli.written import summaries, written
+    from gradaudit.cli.written import reports_asked, summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import DEFAULT_TIMEOUT, run_specs
+    from gradaudit.extensions import ExtensionError
     from gradaudit.report.console import open_console, without_commands
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.github import GithubReport, annotated_problem
@@ -191,13 +193,14 @@ def run(
     known_in = baseline or project.baseline
     known = known_failures(known_in, update=update_baseline)
     try:
+        asked = reports_asked(report or (), json=json, junit=junit, sarif=sarif, badge=badge, html=html)
         where = [*(paths or ()), *(specs or ())] or list(project.specs)
         loaded, plan = _loaded(where, overrides, project, jobs)
         if select is not None:
             loaded = selected(loaded, parse_selection(select))
         if partial := changed or since is not None:
             loaded = _changed(loaded, where, project, since, overrides)
-        console = open_console(stderr="-" in (json, junit, sarif, html))
+        console = open_console(stderr="-" in asked.values())
         github = [GithubReport(console, allow_inconclusive=allow_inconclusive)] if format is FormatOption.github else []
         tame = without_commands(console) if github else console
         terminal = TerminalReport(tame, max_rows=max_rows, quiet=quiet, verbose=verbose)
@@ -208,7 +211,7 @@ def run(
             whole = not narrowed and _are_all(where, project)
             partly = stale or shard is not None or not whole
             recording = None if no_store else recording_of(loaded, project, where, store, narrowed=partly)
-            files = written(json, junit, sarif, badge, html, loaded.cases, _taken(where, loaded, known_in, recording))
+            files = written(asked, loaded.cases, _taken(where, loaded, known_in, recording), overrides.allow)
             recorders = [recording.recorder] if recording else []
             terminal.kept_in = recording.kept_in if recording else ""
             updates = written_anew(known, known_in, whole=not partly) if update_baseline else []
@@ -236,7 +239,7 @@ def run(
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
         leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
-    except (SelectionError, UnwritableError, NoTracerError) as error:
+    except (SelectionError, UnwritableError, NoTracerError, ExtensionError) as error:
         leave(str(error))
     except KeyboardInterrupt:
         leave_interrupted(reported=tally.finished is not None)
@@ -284,13 +287,10 @@ def _tell_what_was_guessed(plan: Plan | None, console: Console) -> None:
 
 
 def _began(context: typer.Context, jobs: int | None) -> float:
-    """Return when the command began, as ``time.perf_counter`` tells: with what is imported before this is called.
-
-    What worker processes are made from imports on its own while the specs are read here.
-    """
+    """Return when the command began, as ``time.perf_counter`` tells: with what is imported before this is called."""
     import time
 
-    if jobs != 0:
+    if jobs != 0:  # what worker processes are made from imports on its own while the specs are read here
         from gradaudit.engine.pool import prepare
 
         prepare()

@@ -16,47 +16,56 @@ if TYPE_CHECKING:
 
 
 def written(
-    json: str | None,
-    junit: str | None,
-    sarif: str | None = None,
-    badge: str | None = None,
-    html: str | None = None,
+    asked: Mapping[str, str | None],
     cases: Sequence[Case] = (),
     taken: Mapping[str, Iterable[Path | None]] = MappingProxyType({}),
+    allow: Sequence[str] | None = None,
 ) -> list[Handler]:
     """Return what writes the files that were asked for; one that is not written by the end stays what it was.
 
-    The page says how ``cases``, those of the run, are audited again. None of the files may be one of those that are
-    ``taken``, as the run reads them or records in them; they go by what they are.
+    Args:
+        asked: the file for each format, by its name; None for no such report.
+        cases: those of the run: the page says how they are audited again.
+        taken: files that the run reads or records in, by what they are: no report may be one of them.
+        allow: the only modules that a format of another package may be imported from; None for any.
 
     Raises:
         UnwritableError: where a file cannot be written, or is another one of these.
+        ExtensionError: where there is no format of a name, or it cannot be imported.
 
     """
-    from gradaudit.report.badge import BadgeReport
-    from gradaudit.report.files import AtomicFile, UnwritableError, are_one
-    from gradaudit.report.json import JsonReport
-    from gradaudit.report.junit import JunitReport
-    from gradaudit.report.sarif import SarifReport
+    from gradaudit.report.files import UnwritableError, are_one
+    from gradaudit.report.formats import report_format
 
-    asked = {"JSON": json, "JUnit XML": junit, "SARIF": sarif, "a badge": badge, "a page": html}
-    named = [(kind, path) for kind, path in asked.items() if path is not None]
+    named = [(report_format(name, allow), path) for name, path in asked.items() if path is not None]
     for (one, path), (other, same) in combinations(named, 2):
         if are_one(path, same):
-            raise UnwritableError(f"cannot write both {one} and {other} to {path}")
+            raise UnwritableError(f"cannot write both {one.title} and {other.title} to {path}")
     others = [(kind, file) for kind, files in taken.items() for file in files if file is not None]
-    for (one, path), (other, file) in product(named, others):
+    for (one, path), (other_kind, file) in product(named, others):
         if are_one(path, str(file)):
-            raise UnwritableError(f"cannot write {one} to {path}: it is {other}")
-    reports = ((json, JsonReport), (junit, JunitReport), (sarif, SarifReport))
-    made: list[Handler] = [report(AtomicFile(path)) for path, report in reports if path is not None]
-    if badge is not None:
-        made.append(BadgeReport(badge))
-    if html is not None:
-        from gradaudit.report.page.run_page import PageReport
+            raise UnwritableError(f"cannot write {one.title} to {path}: it is {other_kind}")
+    return [report.open(path, cases) for report, path in named]
 
-        made.append(PageReport(html, cases))
-    return made
+
+def reports_asked(given: Sequence[str], **own: str | None) -> dict[str, str | None]:
+    """Return the file for each format, by its name, from ``NAME=FILE`` and the options of this package's formats.
+
+    Raises:
+        UnwritableError: where one is something else, or a format is asked for twice.
+
+    """
+    from gradaudit.report.files import UnwritableError
+
+    asked = dict(own)
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise UnwritableError(f"--report {text}: expected NAME=FILE, as in junit=report.xml")
+        if asked.get(name) is not None:
+            raise UnwritableError(f"--report {text}: {name} goes to {asked[name]} already")
+        asked[name] = path
+    return asked
 
 
 def summaries() -> list[StepSummary]:

@@ -49,6 +49,8 @@ def hash_case(case: Case) -> str:
     for aside in ("notes", "location", "part", "budget"):
         del said[aside]
     del said["target"]["folder"]
+    if not case.checks:  # as before any package added one
+        del said["checks"]
     return hashed(json.dumps(said, sort_keys=True, default=_in_full))
 
 

@@ -13,7 +13,7 @@ from gradaudit.audit.conclusion import Audit, conclusion, failed_audit, undecide
 from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.fold import blank_result
-from gradaudit.checks.registry import run_checks
+from gradaudit.checks.registry import BrokenCheckError, run_checks
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.by_then import is_heard, tell
 from gradaudit.models.audit import audit_flow
@@ -52,7 +52,7 @@ def audit_case(
                 audit = AUDITS.get(type(case.target), audit_op)(case, op)
         except LimitReachedError as reached_limit:
             audit = undecided_audit(case, reached_limit.limit)
-        except (OpError, LostOpError, UndrawableError, MemoryError) as error:
+        except (OpError, LostOpError, UndrawableError, MemoryError, BrokenCheckError) as error:
             finding = error.finding if isinstance(error, OpError) else None
             said = str(error) or "the audit ran out of memory"
             audit = failed_audit(case, said, (finding,) if finding else ())

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import FunctionType
 
 from gradaudit.engine.executor import Executor, Lost, Task
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.load import Specs
-from gradaudit.targets import names_to_import
+from gradaudit.targets import mistakes_in, names_to_import
 from gradaudit.targets.frameworks import preloaded
 from gradaudit.targets.importing import UnknownNameError, import_function
 from gradaudit.targets.op import OpError
@@ -46,7 +47,16 @@ def look_up(specs: Specs, executor: Executor) -> Imports:
 
     Functions that a module's text defines need no import; other names are imported, each module in a process of its
     own.
+
+    Raises:
+        ExtensionError: where what another package adds, and the cases use, cannot be imported.
+
     """
+    for extension in dict.fromkeys(added for case in specs.cases for added in case.checks):
+        extension.load(FunctionType)
+    misread = _misread(specs)
+    if misread:
+        return Imports(misread)
     definitions = cache(defined_names)
     tasks: dict[tuple[Path, str, tuple[str, ...]], set[str]] = defaultdict(set)
     for case in specs.cases:
@@ -66,6 +76,16 @@ def look_up(specs: Specs, executor: Executor) -> Imports:
             for name, (unknown, message) in outcome.items():
                 (wrong if unknown else broken)[folder, name] = message
     return Imports(_problems(specs, wrong), _broken(specs.cases, broken))
+
+
+def _misread(specs: Specs) -> tuple[Problem, ...]:
+    """Return what is wrong with what the specs say of targets of kinds that other packages add."""
+    found = {
+        (specs.locate(case, path), f"{'.'.join(map(str, path))}: {message}"): None
+        for case in specs.cases
+        for path, message in mistakes_in(case.target)
+    }
+    return tuple(Problem(*one) for one in found)
 
 
 def import_problems(names: tuple[str, ...], folder: Path) -> dict[str, tuple[bool, str]]:

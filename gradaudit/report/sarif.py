@@ -63,7 +63,7 @@ def sarif_document(results: Sequence[Result], *, interrupted: bool = False) -> d
 
 def _rule_id(failure: Failure) -> str:
     code = cause_of(failure.first).code
-    return code if code in finding_names() else OTHERS[code][0]
+    return OTHERS[code][0] if code in OTHERS else code
 
 
 def _rule(rule: str) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def _rule(rule: str) -> dict[str, Any]:
         page = finding_page(rule)
         said = page.title.removeprefix(f"{rule}: ")
         guide = {"help": {"text": page.text, "markdown": page.text}}
-    else:
-        said, guide = next(said for known, said in OTHERS.values() if known == rule), {}
+    else:  # or else a finding that another package adds
+        said, guide = dict(OTHERS.values()).get(rule, rule.replace("-", " ")), {}
     return {"id": rule, "shortDescription": {"text": said}, **guide}
 
 

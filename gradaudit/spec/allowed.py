@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from gradaudit.extensions import CHECKS, extensions, is_below
 from gradaudit.source.modules import Definition, Modules
-from gradaudit.spec.case import Case
+from gradaudit.spec.case import Case, Target
 from gradaudit.spec.errors import Problem
-from gradaudit.spec.op_targets import LibraryTarget, ProcessTarget
+from gradaudit.spec.op_targets import ExtensionTarget, LibraryTarget, ProcessTarget
 from gradaudit.spec.source import Document, KeyPath
 from gradaudit.spec.strict import FunctionName
 
@@ -46,22 +47,33 @@ def within(
             said = f"target: found one that {does}; allowed are functions of {_listed(allow)} alone"
             problems[case.op, ""] = Problem(document.locate(("target",)), said)
             continue
-        for name in _functions(asdict(case.target)):
+        if isinstance(case.target, ExtensionTarget) and not is_below((added := case.target.extension).module, allow):
+            said = f"target: the {added} is not allowed: its module is {added.module}; expected one of {_listed(allow)}"
+            problems[case.op, ""] = Problem(document.locate(("target", "extension")), said)
+            continue
+        for name in _functions(_said(case.target)):
             if trouble := _trouble(name, modules, allow):
                 problems[case.op, name] = Problem(document.locate(_path_to(name, document.data)), trouble)
     # A spec's own folder may hold a module that only has the name of an allowed one.
-    return [replace(case, target=replace(case.target, folder=here)) for case in cases], list(problems.values())
+    checks = extensions(CHECKS, allow)
+    kept = [replace(case, target=replace(case.target, folder=here), checks=checks) for case in cases]
+    return kept, list(problems.values())
+
+
+def _said(target: Target) -> Any:
+    """Return what a spec says of a target; what its kind is imported from is none of that."""
+    return target.settings if isinstance(target, ExtensionTarget) else asdict(target)
 
 
 def _trouble(name: str, modules: Modules, allow: Sequence[str], known: Set[str] = frozenset()) -> str:
     """Return what is wrong with naming a function; empty for nothing."""
     expected = f"expected a function of {_listed(allow)}"
-    if not _is_below(name.partition(":")[0], allow):
+    if not is_below(name.partition(":")[0], allow):
         return f"'{name}' is not allowed: {expected}"
     defined = modules.locate(name)
     if defined is None:
         return f"'{name}' is not allowed: its definition was not found; {expected} in Python source"
-    if not _is_below(defined.module.name, allow):
+    if not is_below(defined.module.name, allow):
         return f"'{name}' is not allowed: it is defined in {defined.module.name}; {expected}"
     if not _is_function(defined, modules, allow, known):
         return f"'{name}' is not allowed: {defined.module.name} defines no function of that name; {expected}"
@@ -111,10 +123,6 @@ def _makes_function(
 
 def _listed(allow: Sequence[str]) -> str:
     return ", ".join(filter(None, allow)) or "no module at all"
-
-
-def _is_below(module: str, allow: Sequence[str]) -> bool:
-    return any(module == known or module.startswith(f"{known}.") for known in allow)
 
 
 def _functions(value: Any) -> Iterator[str]:

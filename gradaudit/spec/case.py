@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from gradaudit.extensions import CHECKS, Extension, extensions
 from gradaudit.spec.model_targets import ModelTarget
 from gradaudit.spec.op_targets import (
     ClosureTarget,
+    ExtensionTarget,
     FrameworkTarget,
     HeldTarget,
     LayerTarget,
@@ -122,6 +124,7 @@ Target = (
     | LayerTarget
     | ClosureTarget
     | LibraryTarget
+    | ExtensionTarget
     | UncalledTarget
     | ProcessTarget
     | FrameworkTarget
@@ -180,6 +183,10 @@ class Part:
         return name in self.own or (self.parameters and name not in self.others)
 
 
+def _added_checks() -> tuple[Extension, ...]:
+    return extensions(CHECKS)
+
+
 @dataclass(frozen=True)
 class Case:
     """One concrete audit: an op with its shapes, values, dtype and params fixed.
@@ -187,7 +194,7 @@ class Case:
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
     ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
     ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole; ``budget``, calls
-    that each gradient may take, where nobody says.
+    that each gradient may take, where nobody says; ``checks`` are those that other packages add.
     """
 
     op: str
@@ -207,6 +214,7 @@ class Case:
     location: Location
     part: Part | None = None
     budget: int | None = None
+    checks: tuple[Extension, ...] = field(default_factory=_added_checks)
 
     @property
     def audited(self) -> tuple[str, ...]:

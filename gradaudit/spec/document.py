@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from gradaudit.extensions import CHECKS, extensions
 from gradaudit.results import FINDING_CODES
 from gradaudit.spec.case import Distribution, Layout, Method
 from gradaudit.spec.dtypes import FloatingName, InputDtypeName
@@ -30,8 +31,8 @@ Expected = Literal["pass", "fail"]
 
 
 def _known_finding(code: str) -> str:
-    if code not in FINDING_CODES:
-        raise ValueError(f"found the unknown finding '{code}'{nearest(code, sorted(FINDING_CODES))}")
+    if code not in FINDING_CODES and code not in (added := [one.name for one in extensions(CHECKS)]):
+        raise ValueError(f"found the unknown finding '{code}'{nearest(code, [*sorted(FINDING_CODES), *added])}")
     return code
 
 

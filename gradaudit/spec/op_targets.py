@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gradaudit.extensions import Extension
+
 if TYPE_CHECKING:
     from gradaudit.spec.case import Case
 
@@ -183,6 +185,24 @@ class LibraryTarget:
     outputs: Mapping[str, tuple[int | str, ...] | str]
     gradients: Mapping[str, str]
     accumulates: bool | None
+    differentiable_outputs: tuple[int, ...] | None
+    folder: Path
+
+
+@dataclass(frozen=True)
+class ExtensionTarget:
+    """An op that is reached in a way that another package adds.
+
+    Attributes:
+        extension: the kind of target.
+        settings: what the spec says of it, as plain data.
+        differentiable_outputs: positions of the outputs that count; None where the spec does not say.
+        folder: the spec's own.
+
+    """
+
+    extension: Extension
+    settings: Any
     differentiable_outputs: tuple[int, ...] | None
     folder: Path
 

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from gradaudit.extensions import TARGETS, extensions
 from gradaudit.spec.case import Input, Target
 from gradaudit.spec.errors import nearest
 from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
-from gradaudit.spec.op_targets import ClosureTarget, Framework, FrameworkTarget, LayerTarget, Mode, ProcessTarget
+from gradaudit.spec.op_targets import (
+    ClosureTarget,
+    ExtensionTarget,
+    Framework,
+    FrameworkTarget,
+    LayerTarget,
+    Mode,
+    ProcessTarget,
+)
 from gradaudit.spec.python_target import GRADIENTS, PATH, check_packs, check_words, python_target
 from gradaudit.spec.target_document import TargetModel
 
@@ -207,6 +216,22 @@ def _library(model: TargetModel, around: Around) -> Target | None:
     )
 
 
+def _extension(model: TargetModel, around: Around) -> Target | None:
+    ((name, settings),) = (model.extension or {}).items()
+    path = (*PATH, "extension", name)
+    known = extensions(TARGETS)
+    found = [one for one in known if one.name == name]
+    if len(found) == 1:
+        return ExtensionTarget(found[0], settings, _counted(model), around.folder)
+    if found:
+        said = f"several packages add the target kind '{name}': {', '.join(one.package for one in found)}"
+    else:
+        hint = nearest(name, [one.name for one in known])
+        said = f"no installed package adds the target kind '{name}'{hint}"
+    around.mistakes.append(InvalidCaseError(path, said, key=True))
+    return None
+
+
 def _framework(name: Framework) -> Callable[[TargetModel, Around], Target | None]:
     return lambda model, around: FrameworkTarget(
         name,
@@ -226,5 +251,6 @@ OTHERS: Mapping[str, Callable[[TargetModel, Around], Target | None]] = {
     "layer": _layer,
     "closure": _closure,
     "library": _library,
+    "extension": _extension,
 }
 """What makes a target of each key that is no pair of Python functions."""

@@ -154,6 +154,10 @@ class TargetModel(Strict):
         LayerModel | None, BeforeValidator(_as_layer, json_schema_input_type=FunctionName | LayerModel)
     ] = None
     closure: ClosureModel | None = None
+    extension: Annotated[
+        dict[Name, Any] | None,
+        Field(min_length=1, max_length=1, description="a kind of target that another package adds -> what that reads"),
+    ] = None
     library: LibraryModel | None = None
     context: Annotated[
         FunctionName | None,

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from pydantic import ValidationError
+
+from gradaudit.extensions import ExtensionError
 from gradaudit.spec.case import Case, Target
 from gradaudit.spec.model_targets import FlowTarget, LearningTarget
 from gradaudit.spec.op_targets import (
     ClosureTarget,
+    ExtensionTarget,
     FrameworkTarget,
     HeldTarget,
     LayerTarget,
@@ -24,13 +28,17 @@ from gradaudit.targets.closure import closure_names, open_closure
 from gradaudit.targets.frameworks import framework_names, open_framework
 from gradaudit.targets.layer import layer_names, open_layer
 from gradaudit.targets.library import open_library
-from gradaudit.targets.op import Op
+from gradaudit.targets.op import LostOpError, Op, OpError, raised
 from gradaudit.targets.process import open_process
 from gradaudit.targets.python import imported_names, open_python
 
 
 def _nothing_to_import(target: Any) -> Mapping[tuple[str, ...], str]:
     return {}
+
+
+def _nothing_to_validate(settings: Any) -> None:
+    pass
 
 
 def _nothing_to_close(target: Any, op: Any) -> None:
@@ -45,12 +53,15 @@ class TargetKind:
         open: from a target and its case to the op.
         imported_names: what a target imports, by the path that names it in a spec.
         close: lets go of what the op of a target holds besides memory.
+        validate: of a kind that another package adds, called with what a spec says of a target; raises ``ValueError``,
+            as pydantic's models do, where that is wrong.
 
     """
 
     open: Callable[[Any, Case], Op]
     imported_names: Callable[[Any], Mapping[tuple[str, ...], str]] = _nothing_to_import
     close: Callable[[Any, Any], None] = _nothing_to_close
+    validate: Callable[[Any], object] = _nothing_to_validate
 
 
 def _models_kind(names: str) -> TargetKind:
@@ -74,6 +85,40 @@ TARGET_KINDS: Mapping[type, TargetKind] = {
     FlowTarget: _models_kind("model_names"),
     LearningTarget: _models_kind("learning_names"),
 }
+"""Those of this package; other packages add objects of the same class."""
+
+
+def kind_of(target: Target) -> TargetKind:
+    """Return what is known of the kind of a target.
+
+    Raises:
+        ExtensionError: where another package adds the kind, and it cannot be imported.
+
+    """
+    return target.extension.load(TargetKind) if isinstance(target, ExtensionTarget) else TARGET_KINDS[type(target)]
+
+
+def mistakes_in(target: Target) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return what is wrong with a target of a kind that another package adds: places in the spec, and messages.
+
+    Raises:
+        ExtensionError: where the kind cannot be imported, or cannot tell.
+
+    """
+    if not isinstance(target, ExtensionTarget):
+        return []
+    place = ("target", "extension", target.extension.name)
+    try:
+        kind_of(target).validate(target.settings)
+    except ValidationError as error:
+        return [((*place, *detail["loc"]), detail["msg"]) for detail in error.errors(include_url=False)]
+    except ValueError as error:
+        return [(place, str(error))]
+    except ExtensionError:
+        raise
+    except Exception as error:
+        raise ExtensionError(f"the {target.extension} raised {type(error).__name__}: {error}") from None
+    return []
 
 
 def open_op(case: Case) -> Op:
@@ -84,7 +129,18 @@ def open_op(case: Case) -> Op:
         LostOpError: where a process does not answer.
 
     """
-    return TARGET_KINDS[type(case.target)].open(case.target, case)
+    try:
+        kind = kind_of(case.target)
+    except ExtensionError as error:
+        raise OpError(str(error)) from None
+    if not isinstance(case.target, ExtensionTarget):
+        return kind.open(case.target, case)
+    try:
+        return kind.open(case.target, case)
+    except (OpError, LostOpError, MemoryError):
+        raise
+    except Exception as error:
+        raise raised(f"the {case.target.extension}", error) from None
 
 
 @contextmanager
@@ -98,7 +154,7 @@ def opened(case: Case) -> Iterator[Op]:
         with getattr(op, "within", nullcontext)():
             yield op
     finally:
-        TARGET_KINDS[type(case.target)].close(case.target, op)
+        kind_of(case.target).close(case.target, op)
 
 
 def written_backwards(op: Op, inputs: Mapping[str, Any] | None = None) -> tuple[Callable[..., Any], ...]:
@@ -119,4 +175,4 @@ def written_backwards(op: Op, inputs: Mapping[str, Any] | None = None) -> tuple[
 
 def names_to_import(target: Target) -> Mapping[tuple[str, ...], str]:
     """Return the ``module:function`` names that a target needs, by their path in the spec."""
-    return TARGET_KINDS[type(target)].imported_names(target)
+    return kind_of(target).imported_names(target)

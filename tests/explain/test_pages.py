@@ -16,6 +16,7 @@ GUIDES = {
     "coverage",
     "debugging",
     "editors",
+    "extending",
     "mojo",
     "recording",
     "repair",
