@@ -141,8 +141,8 @@ def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
     looks = CloseLooks(seen.claim)
     found = [looks.look(int(place), None) for place in places[:TRIED]]
     first = looks.index_of(int(places[0]))
-    unlike = f"at {len(places):,} of {seen.claim.size:,} indices, the worst {first}, backward claims what it claims on "
-    unlike += "neither side of the point"
+    unlike = f"at {len(places):,} of {seen.claim.size:,} indices, the worst {first}, backward returns another gradient "
+    unlike += "at the point than on both sides of it"
     if Judgement.WRONG in found:
         return replace(seen, looks=looks_of(seen.claim, looks.seen), accused=f"{unlike}, and differences contradict it")
     return _open(seen.claim, unlike, 0.0, None) if Judgement.UNDECIDED in found else seen
@@ -333,5 +333,5 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
         return None
     rng = generator(point.subject.case, "refined")
     if all(closes(followed, claim.name, culprit.places, SHARE, rng) for culprit in tried):
-        return Open("forward changes in so small a part of its paths that what they say of the claim is no evidence")
+        return Open("forward changes in so small a part of its paths that they say nothing about the gradient")
     return None
