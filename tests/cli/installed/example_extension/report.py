@@ -9,4 +9,8 @@ class VerdictsReport(ResultsReport):
         return "\n".join(["op,input,verdict", *rows]) + "\n"
 
 
-VERDICTS = ReportFormat("a table of verdicts", lambda path, cases: VerdictsReport(AtomicFile(path)))
+def verdicts(path, cases):
+    return VerdictsReport(AtomicFile(path))
+
+
+VERDICTS = ReportFormat("a table of verdicts", verdicts)
