@@ -15,7 +15,7 @@ def open_polynomial(target, case):
     (name,) = case.audited
     return PythonOp(
         forward_function=lambda x: polynomial(x),
-        backward_function=lambda upstream, x: upstream * polynomial.deriv()(x),
+        backward_function=lambda u, x: u * polynomial.deriv()(x),
         params={},
         backward_params={},
         args=("upstream", name),
