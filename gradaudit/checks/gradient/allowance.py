@@ -52,14 +52,10 @@ class Roundoff:
         point: where forward is differenced; backward is asked there.
         unit: the unit roundoff of the dtype whose rounding is meant.
         gradients: what backward gave there, by input, in double precision.
-        elsewhere: whether its elements at smaller inputs count among the larger ones.
 
     """
 
-    def __init__(
-        self, point: EvaluationPoint, unit: float, gradients: Mapping[str, Array], *, elsewhere: bool = True
-    ) -> None:
-        self._elsewhere = elsewhere
+    def __init__(self, point: EvaluationPoint, unit: float, gradients: Mapping[str, Array]) -> None:
         self._point = point
         self._gradients = gradients
         self.unit = unit
@@ -80,16 +76,19 @@ class Roundoff:
     def larger(self, name: str) -> float:
         """Return what the larger elements ``S`` of a gradient are, here or where the input is smaller.
 
-        In float64 there is no finer formula to hold an implementation to: its own elements will do.
+        In float64 there is no finer formula to hold an implementation to: its own elements will do. In half precision
+        a gradient that grows without end as the input shrinks, as that of a norm does, would excuse anything: what is
+        saturated here has its steepest slope about zero, and it grows no more there.
         """
-        found = _larger(self._gradients[name])
-        for part in SMALLER if self._elsewhere and self.unit > spacing("float64") / 2 else ():
+        found, smaller = _larger(self._gradients[name]), [0.0]
+        for part in SMALLER if self.unit > spacing("float64") / 2 else ():
             inputs = {**self._inputs(), name: self._point.placed(name, _times(self._point.inputs[name], part))}
             outputs = self._outputs(inputs)
             upstream = map(widened, self._point.subject.upstream)
             made = self._point.claims(upstream, inputs, outputs) if outputs else NOTHING
-            found = max(found, _larger(made[name]) if name in made else 0.0)
-        return found
+            smaller.append(_larger(made[name]) if name in made else 0.0)
+        endless = self.unit > spacing("float32") and smaller[-1] > 2.0 * smaller[-2:][0]
+        return found if endless else max(found, *smaller)
 
     @cached_property
     def level(self) -> Mapping[str, Array]:

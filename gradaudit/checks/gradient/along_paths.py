@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.gradient.allowance import Allowance, Roundoff
 from gradaudit.checks.gradient.arbitration import TRIED
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
@@ -21,9 +22,10 @@ from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
+from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Looks, judge
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import FAR_ABOVE, ONE_BY_ONE
+from gradaudit.numerics.margins import FAR_ABOVE, MOST_ROUNDINGS, ONE_BY_ONE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import SHARE, Settings, path_test
@@ -31,12 +33,15 @@ from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.search import Judgement
 from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 
 UNITS_SEEN = 4.0
 """Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
+
+Floats = NDArray[np.float64]
 
 STAIRS = ("jump", "rounding")
 """What excuses a gradient because forward has stairs."""
@@ -114,10 +119,8 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     try:
         tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
         report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
-        if report.culprits and sum(claim.include_roundoff_inside() for claim in claims):
-            tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
-            report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)
-        seen = [_seen(claim, report, settings, tolerances[claim.name], followed) for claim in claims]
+        roundoff = Roundoff(point, unit, {claim.name: claim.formula for claim in claims})
+        seen = [_seen(claim, report, settings, tolerances[claim.name], roundoff, followed) for claim in claims]
         passing = [each.claim for each in seen if not (each.accused or each.left_open)]
         resolved = {claim.name: _resolved(claim, tolerances[claim.name], settings) for claim in passing}
         unlike = unlike_beside(followed, resolved, generator(point.subject.case, "sides"))
@@ -168,16 +171,28 @@ def _tolerance(claim: Claim, settings: Settings) -> Array:
     return namespace(allowed).maximum(allowed, usual)
 
 
-def _seen(claim: Claim, report: PathReport, settings: Settings, allowed: Array, followed: PathClaim) -> Seen:
+def _seen(
+    claim: Claim,
+    report: PathReport,
+    settings: Settings,
+    allowed: Array,
+    roundoff: Roundoff,
+    followed: PathClaim,
+) -> Seen:
     found = report.inputs.get(claim.name)
     if found is None:
         return _open(claim, "; ".join(report.unexplained), math.inf, None)
     floor = found.resolution.index * claim.typical
-    culprits = [
-        culprit
-        for culprit in report.culprits
-        if culprit.input == claim.name and (culprit.kind != "index" or _is_wrong(claim, culprit, allowed))
-    ]
+    culprits = [culprit for culprit in report.culprits if culprit.input == claim.name]
+    if culprits and not claim.allowance.asked:
+        of_rounding = Allowance(claim.name, Tolerance(0.0, 0.0), roundoff)
+        of_rounding.include_roundoff()
+        rounding = np.abs(on_host(as_reals(of_rounding.of(claim.formula))))
+        culprits = [
+            culprit for culprit in culprits if _is_wrong(claim, culprit, on_host(allowed).reshape(-1), rounding)
+        ]
+        if not culprits:
+            return _open(claim, "each element that paths suspect is within its tolerance, or no more than rounding", floor, None)
     if culprits:
         excuse = _excuse(claim, culprits, report, followed)
         if excuse is not None:
@@ -193,12 +208,19 @@ def _seen(claim: Claim, report: PathReport, settings: Settings, allowed: Array, 
     return _blank(claim, floor, settings)
 
 
-def _is_wrong(claim: Claim, culprit: Culprit, allowed: Array) -> bool:
-    """Whether an element that accounts for a trend by itself is off by more than it may be."""
-    place = int(culprit.places[0])
-    claimed = float(as_reals(claim.formula)[place])
-    judged = judge(claimed, claimed - culprit.error, culprit.bound, float(on_host(allowed).reshape(-1)[place]))
-    return bool(judged.wrong)
+def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats) -> bool:
+    """Whether part of a gradient is off by more than it may be, and than rounding must cost it.
+
+    Rounding that changes along a path is noise to it, and no trend. What is left is a gradient that is itself no more
+    than rounding, as where the op is saturated; over many elements that adds up as the root of the sum of squares.
+    """
+    claimed = on_host(as_reals(claim.formula))[culprit.places]
+    if culprit.kind == "index":
+        most = float(allowed[culprit.places[0]])
+        if not judge(float(claimed[0]), float(claimed[0]) - culprit.error, culprit.bound, most).wrong:
+            return False
+    usual = surely_more(float(np.linalg.norm(rounding[culprit.places] / MOST_ROUNDINGS * culprit.reach)))
+    return max(culprit.trend, float(np.linalg.norm(claimed * culprit.reach))) > usual
 
 
 def unit_inside(claim: Claim, supported: float) -> float:
@@ -312,13 +334,12 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
 
     A forward that jumps all along a path has a claim that is right nearly everywhere, and an integral that is not.
     Where its noise is no rounding, differences must accuse as well. And where they do not, a path is refined at the
-    elements in question: forward may change where no node of it lies. Differences that see no change at all, as those
-    of a rounded forward may, say nothing for a claim of zero.
+    elements in question: forward may change where no node of it lies.
     """
     looks = CloseLooks(claim)
     tried = culprits[:TRIED]
     found = [looks.look(int(culprit.places[0]), None) for culprit in tried]
-    telling = [looks.seen[looks.index_of(int(culprit.places[0]))].numerical != 0.0 for culprit in tried]
+    telling = [_tells(looks, culprit) for culprit in tried]
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > FAR_ABOVE * rounding
@@ -335,3 +356,16 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     if all(closes(followed, claim.name, culprit.places, SHARE, rng) for culprit in tried):
         return Open("forward changes in so small a part of its paths that they say nothing about the gradient")
     return None
+
+
+def _tells(looks: CloseLooks, culprit: Culprit) -> bool:
+    """Whether differences at the first element in question could have seen the error that paths show.
+
+    Those of a rounded forward may see no change at all, and say nothing for a claim of zero.
+    """
+    index = looks.index_of(int(culprit.places[0]))
+    element = looks.seen[index]
+    size = max(abs(looks.claim.at(index)), abs(element.numerical))
+    error = abs(culprit.error) * (1.0 if culprit.kind == "index" else size)
+    allowed = looks.claim.tolerance_at(index).at(abs(element.numerical))
+    return element.numerical != 0.0 and allowed + element.bound < error

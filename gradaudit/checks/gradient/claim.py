@@ -194,12 +194,12 @@ class Claim:
             strays = ~(off <= self.allowance.of(self.formula))
         return strays if bool(strays.any()) else None
 
-    def _allow_for_narrowing(self, *, elsewhere: bool = True) -> bool:
+    def _allow_for_narrowing(self) -> bool:
         """Allow for the rounding of the coarser dtype that the op rounds its inputs to; return whether there is one."""
         coarser = self.point.narrowed
         if self.allowance.asked or not coarser:
             return False
-        self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula}, elsewhere=elsewhere)
+        self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
         wider, given = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude), self.allowance.tolerance
         both = Tolerance(max(wider.rtol, given.rtol), max(wider.atol, given.atol))
         self.allowance = Allowance(self.name, both, self._of_dtype)
@@ -213,13 +213,6 @@ class Claim:
     def tolerance_at(self, index: tuple[int, ...]) -> Tolerance:
         """Return what that may be off by."""
         return (self.allowance if self._strays_at(index) else self.of_formula).at(index)
-
-    def include_roundoff_inside(self) -> bool:
-        """Do so for the rounding inside of the op too, where it rounds its inputs to a coarser dtype.
-
-        A slope that is steep at smaller inputs would excuse nearly anything in half precision, and is left out.
-        """
-        return self.include_roundoff() | self._allow_for_narrowing(elsewhere=False)
 
     def include_roundoff(self) -> bool:
         """Allow for rounding at each index; return whether that had been left out, so that it may matter."""

@@ -118,10 +118,16 @@ class Search:
             if 2 * still.size < places.size:
                 return self._named((places, confirmed))
             bound = float(np.sqrt((on_host(again.bound) ** 2).sum() / (on_host(fresh.claimed()) ** 2).sum()))
-            return [Culprit(name, "block", still, fresh.shared_error(), bound)]
-        errors = on_host(pool.estimate(name))
-        bounds = on_host(looks.bound) / np.maximum(on_host(pool.reach(name)), np.finfo(float).tiny)
-        return [Culprit(name, "index", np.array([k]), float(errors[k]), float(bounds[k])) for k in places]
+            trend = float(np.linalg.norm(on_host(again.seen * again.failing)))
+            moved = on_host(fresh.reach(name))[still]
+            return [Culprit(name, "block", still, fresh.shared_error(), bound, trend, moved)]
+        errors, reach = on_host(pool.estimate(name)), on_host(pool.reach(name))
+        bounds = on_host(looks.bound) / np.maximum(reach, np.finfo(float).tiny)
+        return [self._one(name, int(k), float(errors[k]), float(bounds[k]), reach) for k in places]
+
+    def _one(self, name: str, place: int, error: float, bound: float, reach: NDArray[np.float64]) -> Culprit:
+        moved = reach[place : place + 1]
+        return Culprit(name, "index", np.array([place]), error, bound, abs(error) * float(moved[0]), moved)
 
     def _named(self, found: tuple[Places, Confirmed]) -> list[Culprit]:
         """Return the culprit that confirmed elements are; none where their trend is within the tolerance."""
@@ -133,10 +139,10 @@ class Search:
         if places.size == 1:
             k = int(places[0])
             error, bound = float(pool.estimate(name)[k]), float(looks.bound[0]) / float(reach[k])
-            return [Culprit(name, "index", places, error, bound)]
+            return [self._one(name, k, error, bound, reach)]
         bound = float(looks.bound[0]) / max(float(pool.claimed()[0]), float(looks.seen[0]))
         kind: Literal["input", "block"] = "input" if places.size == reach.size else "block"
-        return [Culprit(name, kind, places, pool.shared_error(), bound)]
+        return [Culprit(name, kind, places, pool.shared_error(), bound, float(looks.seen[0]), reach[places])]
 
     def _halved(self, name: str, places: Places, size: int, confirmed: Confirmed) -> tuple[Places, Confirmed]:
         """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""

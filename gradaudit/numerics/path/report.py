@@ -39,6 +39,8 @@ class Culprit:
         places: positions in C order of the elements that were moved.
         error: what is claimed less the truth: at an index; else the relative error that its elements share, on average.
         bound: of that error.
+        trend: root mean square of what these elements add to the loss along a path beyond what is claimed.
+        reach: of their displacements along it, one each.
 
     """
 
@@ -47,6 +49,8 @@ class Culprit:
     places: NDArray[np.intp]
     error: float
     bound: float
+    trend: float
+    reach: Floats
 
 
 @dataclass(frozen=True)
