@@ -53,7 +53,10 @@ def read_by_users() -> Iterator[tuple[str, str]]:
     for command in app.registered_commands:
         yield f"help of {command.callback.__name__}", inspect.getdoc(command.callback) or ""
     for name in gradaudit.__all__:
-        part = getattr(gradaudit, name)
+        try:
+            part = getattr(gradaudit, name)
+        except ModuleNotFoundError:  # of a framework that is not installed
+            continue
         if callable(part):
             yield f"gradaudit.{name}", inspect.getdoc(part) or ""
 
