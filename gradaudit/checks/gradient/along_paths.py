@@ -192,7 +192,8 @@ def _seen(
             culprit for culprit in culprits if _is_wrong(claim, culprit, on_host(allowed).reshape(-1), rounding)
         ]
         if not culprits:
-            return _open(claim, "each element that paths suspect is within its tolerance, or no more than rounding", floor, None)
+            why = "each element that paths suspect is within its tolerance, or no more than rounding"
+            return _open(claim, why, floor, None)
     if culprits:
         excuse = _excuse(claim, culprits, report, followed)
         if excuse is not None:
