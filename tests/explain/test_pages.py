@@ -11,8 +11,11 @@ from gradaudit.results import FAILING_CODES, FINDING_CODES
 
 GUIDES = {
     "adopting",
+    "architecture",
     "c-and-friends",
+    "changelog",
     "ci",
+    "contributing",
     "coverage",
     "debugging",
     "editors",
