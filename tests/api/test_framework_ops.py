@@ -233,7 +233,7 @@ class TestJax:
         audit = gradaudit.check(gradaudit.jax_op(sine), {"x": X})
         assert (verdicts(audit), codes(audit), audit.results[0].op) == ({"x": "fail"}, {"sign-flipped"}, "sin")
 
-    def test_modes(self) -> None:
+    def test_a_wrong_rule_of_forward_mode_fails_in_that_mode(self) -> None:
         @self.jax.custom_jvp
         def sine(x: Any) -> Any:
             return self.jax.numpy.sin(x)

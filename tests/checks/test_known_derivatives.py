@@ -197,7 +197,7 @@ def test_layouts_reach_forward_as_the_spec_asks_in_both_precisions(layout: str) 
 
 
 class TestShapesAtTheEdge:
-    def test_a_scalar(self) -> None:
+    def test_a_right_scalar_passes_at_its_one_index(self) -> None:
         result = only(audit(np.sin, lambda u, x: u * np.cos(x), array("x", ())))
         assert (result.verdict, result.size, result.checked) == (Verdict.PASS, 1, 1)
 

@@ -52,12 +52,12 @@ class TestUpstream:
         assert 0.5 <= np.abs(upstream).min() <= np.abs(upstream).max() <= 1.5
         assert 0.3 < (upstream > 0).mean() < 0.7
 
-    def test_ones(self) -> None:
+    def test_ones_reach_backward_as_ones(self) -> None:
         assert (self.seen_by_backward("ones") == 1.0).all()
 
     @settings(deadline=None, max_examples=25, derandomize=True)
     @given(values=st.lists(st.floats(0.25, 8.0) | st.floats(-8.0, -0.25), min_size=3, max_size=3))
-    def test_explicit_values(self, values: list[float]) -> None:
+    def test_explicit_values_reach_backward_as_they_are(self, values: list[float]) -> None:
         assert self.seen_by_backward(values, (3,)).tolist() == values
 
     def test_an_explicit_zero_makes_its_output_count_for_nothing(self) -> None:

@@ -285,7 +285,9 @@ def test_names_with_markup_in_them(gradaudit: Command, project: Path) -> None:
         (["--output", "powers.py/page.md"], "cannot write powers.py/page.md"),
     ],
 )
-def test_mistakes(gradaudit: Command, powers: Path, arguments: list[str], said: str) -> None:
+def test_a_wrong_option_exits_with_2_and_says_why(
+    gradaudit: Command, powers: Path, arguments: list[str], said: str
+) -> None:
     found = gradaudit("coverage", *arguments)
     assert found.exit_code == 2
     assert said in found.stderr
@@ -386,7 +388,9 @@ class TestInit:
             ("powers", "neither module:function nor file:line"),
         ],
     )
-    def test_mistakes(self, gradaudit: Command, powers: Path, target: str, said: str) -> None:
+    def test_a_target_that_init_cannot_use_exits_with_2_and_says_why(
+        self, gradaudit: Command, powers: Path, target: str, said: str
+    ) -> None:
         found = gradaudit("init", target)
         assert found.exit_code == 2
         assert said in found.stderr

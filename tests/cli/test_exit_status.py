@@ -32,7 +32,7 @@ REPAIRED = spec("repaired", expect="fail")
         ([REPAIRED], ["--allow-inconclusive"], 1),
     ],
 )
-def test_of_a_run(gradaudit, project, specs, options, status: int) -> None:
+def test_a_run_exits_with_1_unless_every_case_ends_as_expected(gradaudit, project, specs, options, status: int) -> None:
     write_project(project, *specs)
     found = gradaudit("run", "specs", *options)
     assert found.exit_code == status, found.output
@@ -82,7 +82,7 @@ def test_failures_that_are_expected_are_counted_and_not_shown(gradaudit, project
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_of_usage_errors(gradaudit, project, arguments: list[str], said: str) -> None:
+def test_usage_errors_exit_with_2_and_say_what_is_wrong(gradaudit, project, arguments: list[str], said: str) -> None:
     write_project(project, RIGHT)
     (project / "empty").mkdir()
     found = gradaudit(*arguments)

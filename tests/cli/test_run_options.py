@@ -73,7 +73,7 @@ def test_seed_replaces_the_specs_own(gradaudit, project) -> None:
     assert len({*drawn("--seed", "0"), *drawn("--seed", "1"), *drawn("--seed", "7")}) == 6
 
 
-def test_method(gradaudit, ops) -> None:
+def test_the_method_asked_for_is_used_for_every_gradient(gradaudit, ops) -> None:
     assert {result["method"] for result in results(gradaudit, "--method", "exhaustive")} == {"exhaustive"}
 
 
@@ -134,14 +134,14 @@ def test_worst_rows_first(gradaudit, project) -> None:
 
 
 @pytest.mark.parametrize(("rows", "more"), [(0, 3), (1, 2), (2, 1), (3, None), (10, None)])
-def test_max_rows(gradaudit, project, rows: int, more: int | None) -> None:
+def test_max_rows_limits_the_table_and_counts_the_rest(gradaudit, project, rows: int, more: int | None) -> None:
     write_project(project, spec("places", backward="wrong_in_places"))
     text = gradaudit("run", "--max-rows", str(rows)).stdout
     assert len(re.findall(r"^  \(", text, re.MULTILINE)) == min(rows, 3)
     assert re.findall(r"^  and (\d+) more$", text, re.MULTILINE) == ([str(more)] if more else [])
 
 
-def test_quiet(gradaudit, project) -> None:
+def test_quiet_prints_one_line_for_each_wrong_gradient_and_one_at_the_end(gradaudit, project) -> None:
     write_project(project, spec("right"), spec("wrong", backward="wrong"))
     headline, last = gradaudit("run", "--quiet").stdout.splitlines()
     assert headline.startswith("wrong (float64, case default): gradient mismatch w.r.t. x at index (")
@@ -279,7 +279,7 @@ class TestBudget:
         assert {result["verdict"] for result in found} == {"inconclusive"}
         assert all(result["forwards"] + result["backwards"] <= 10 for result in found)
 
-    def test_none_is_refused(self, gradaudit, project) -> None:
+    def test_a_budget_of_no_call_is_refused(self, gradaudit, project) -> None:
         write_project(project, spec("right"))
         found = gradaudit("run", "--budget", "0")
         assert found.exit_code == 2

@@ -139,7 +139,9 @@ class TestHashes:
             ("kernels/act.py", "def relu(x):", "def relu(x, y=1):"),
         ],
     )
-    def test_what_it_computes(self, tree: Path, file: str, old: str, new: str) -> None:
+    def test_a_change_of_what_the_code_computes_changes_the_hash(
+        self, tree: Path, file: str, old: str, new: str
+    ) -> None:
         specify(tree, f="kernels:public_backward")
         assert self.changed(tree, file, old, new)
 
@@ -153,7 +155,9 @@ class TestHashes:
             ("kernels/shared.py", "2", "3"),
         ],
     )
-    def test_anything_else(self, tree: Path, file: str, old: str, new: str) -> None:
+    def test_a_change_of_comments_or_unused_code_keeps_the_hash(
+        self, tree: Path, file: str, old: str, new: str
+    ) -> None:
         specify(tree, f="kernels:public_backward")
         assert not self.changed(tree, file, old, new)
 

@@ -70,7 +70,7 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_languages(name: str) -> None:
+def test_backward_passes_are_found_in_each_language_by_name_and_line(name: str) -> None:
     source, expected = LANGUAGES[name]
     fitting = patterns_for(name, compiled_patterns({}))
     passes = pattern_passes(textwrap.dedent(source).encode(), Path(name), fitting)

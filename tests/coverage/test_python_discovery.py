@@ -205,7 +205,7 @@ STYLES = {
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_every_style(style: str) -> None:
+def test_backward_passes_are_found_in_every_style(style: str) -> None:
     source, expected = STYLES[style]
     assert found(source) == expected
 

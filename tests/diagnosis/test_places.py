@@ -113,7 +113,7 @@ def test_rows_that_are_gathered_more_than_once() -> None:
     assert found.evidence["region"] == "where index holds the position along axis 0 more than once"
 
 
-def test_ties() -> None:
+def test_wrong_indices_at_ties_are_named_as_repeated_values() -> None:
     x = np.round(normal(40, 6, seed=3), 1)
     tied = np.array([[(row == value).sum() > 1 for value in row] for row in x])
     found = only_cause(np.where(tied, normal(40, 6, seed=4), normal(40, 6)), normal(40, 6), inputs={"x": x})

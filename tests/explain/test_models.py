@@ -143,7 +143,7 @@ def test_the_same_as_json(explained: Any) -> None:
     assert [name for name, each in norms.items() if not any(each)] == ["hidden.weight", "hidden.bias"]
 
 
-def test_a_picture(explained: Any, tmp_path: Path) -> None:
+def test_a_model_s_plot_is_written_as_svg(explained: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "xor.svg"
     assert explained("--plot", str(picture), model="parts:cut").exit_code == 1

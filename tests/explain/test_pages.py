@@ -52,7 +52,7 @@ def test_there_is_a_page_for_each_code_and_no_other() -> None:
     assert set(finding_names()) == FINDING_CODES
 
 
-def test_the_guides() -> None:
+def test_the_guides_are_those_of_this_list() -> None:
     assert set(guide_names()) == GUIDES
 
 

@@ -26,7 +26,7 @@ LOSS_LEFT = 0.3
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", MODELS)
-def test_it_learns(name: str, seed: int) -> None:
+def test_each_milestone_learns_by_every_parameter_at_every_seed(name: str, seed: int) -> None:
     trained = train(name, seed)
     assert trained.losses[-1] < LOSS_LEFT * trained.losses[0]
     assert trained.accuracy(name, MODELS[name].data(seed)) >= LEARNED[name]

@@ -22,7 +22,7 @@ from gradaudit.report.terminal import visible
         ("line\nbreak\t end ", "line break end"),
     ],
 )
-def test_escaped(text: str, written: str) -> None:
+def test_characters_of_markup_are_escaped(text: str, written: str) -> None:
     assert escaped(text) == written
 
 
@@ -33,7 +33,7 @@ def test_nothing_is_lost_and_nothing_is_markup(text: str) -> None:
     assert not set("|`*<>[]\\~\n") & set(written)
 
 
-def test_code() -> None:
+def test_code_with_a_backtick_is_written_as_html() -> None:
     assert code("a.b:c_d") == "`a.b:c_d`"
     assert code("a`b") == "<code>a&#96;b</code>"
     assert code("") == "<code></code>"

@@ -91,7 +91,7 @@ def test_ratios_are_percentages_while_that_helps(part: float, whole: float, writ
         (3725.0, "62 min 5 s"),
     ],
 )
-def test_durations(value: float, written: str) -> None:
+def test_durations_are_written_in_seconds_or_minutes(value: float, written: str) -> None:
     assert numbers.seconds(value) == written
 
 

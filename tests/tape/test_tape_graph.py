@@ -40,7 +40,7 @@ class TestNodes:
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
-    def test_names(self, made: Any, name: str) -> None:
+    def test_a_step_is_named_after_its_op(self, made: Any, name: str) -> None:
         assert made(leaf(1.0, 2.0)).node.name == name
 
     def test_what_depends_on_nothing_tracked_is_not_recorded(self) -> None:
@@ -139,7 +139,7 @@ class TestRefusals:
         with pytest.raises(ValueError, match="shape"):
             (leaf(1.0, 2.0) * 2.0).backward(np.ones(3))
 
-    def test_a_cycle(self) -> None:
+    def test_a_cycle_is_refused_before_any_gradient_is_added(self) -> None:
         x = leaf(1.0)
         first = functions.exp(x)
         last = functions.sin(first)
@@ -175,7 +175,7 @@ class TestRefusals:
         with pytest.raises(TypeError, match="takes 'winner', which is neither"):
             functions.maxpool2d_with_indices  # noqa: B018
 
-    def test_several_outputs(self) -> None:
+    def test_an_op_of_several_outputs_is_refused(self) -> None:
         halves = recorded(lambda x: (x / 2.0, x / 2.0), lambda upstream: upstream)
         with pytest.raises(TypeError, match="returns 2 outputs"):
             halves(leaf(1.0))

@@ -122,7 +122,7 @@ TESTS = [(name, variant) for name, kind in KINDS.items() for variant in VARIANTS
 
 
 @pytest.mark.parametrize(("kind", "variant"), TESTS, ids=str)
-def test_the_contract(kind: str, variant: Variant, tmp_path: Path) -> None:
+def test_each_kind_of_target_gives_the_same_verdicts_and_findings(kind: str, variant: Variant, tmp_path: Path) -> None:
     pytest.importorskip(KINDS[kind].needs)
     results = KINDS[kind].audit(variant, tmp_path)
     assert {result.input: str(result.verdict) for result in results} == variant.verdicts

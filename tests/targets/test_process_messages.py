@@ -80,7 +80,7 @@ def test_what_the_library_writes_is_read(message: Message) -> None:
     assert (bits(again), again.texts) == (bits(message), message.texts)
 
 
-def test_bfloat16() -> None:
+def test_bfloat16_survives_a_message_bit_by_bit() -> None:
     array = np.array([1.5, -2.0], ml_dtypes.bfloat16)
     assert bits(read(buffer_of(Message({"x": array})))) == bits(Message({"x": array}))
 

@@ -218,7 +218,7 @@ def test_however_much_it_writes_to_stderr_it_is_heard_out(tmp_path: Path) -> Non
     assert gone(tmp_path)
 
 
-def test_no_program(tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     missing = result_of(tmp_path, "right", ["./serve"])
     assert missing.message == f"the process cannot be started: there is no program './serve' in {tmp_path}"
     assert "no program 'no-such-program' on the path" in result_of(tmp_path, "right", ["no-such-program"]).message
