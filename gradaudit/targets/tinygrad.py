@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tinygrad import Device, Tensor, dtypes
-from tinygrad.helpers import Context
+from tinygrad.helpers import DEV, Context
 
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError
@@ -77,14 +77,18 @@ class TinygradFunction:
 
     @contextmanager
     def _sealed(self) -> Iterator[None]:
-        with Context(PARALLEL=0, **_device()):  # no processes of its own for compiling, which nobody would end
+        # no processes of its own for compiling, which nobody would end
+        with Context(PARALLEL=0, **_device(str(DEV.value))):
             Tensor.manual_seed(self.seed)
             yield
 
 
 @cache
-def _device() -> Mapping[str, str]:
-    """Return the setting that tinygrad runs with, looked for once: it tries all devices anew where it finds none."""
+def _device(asked: str) -> Mapping[str, str]:
+    """Return the setting that tinygrad runs with, where it is asked for a device, or for none by an empty list.
+
+    It is looked for once for each: tinygrad tries all devices again where it finds none.
+    """
     try:
         assert Device.DEFAULT
     except RuntimeError:  # no compiler for any device

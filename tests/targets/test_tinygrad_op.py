@@ -28,6 +28,17 @@ def test_a_function_that_breaks_the_graph_is_found() -> None:
     assert "constant-factor" in codes(made)
 
 
+def test_a_device_that_is_chosen_for_one_audit_is_not_taken_for_the_next() -> None:
+    from tinygrad.helpers import Context
+
+    from gradaudit.targets.tinygrad import _device
+
+    _device.cache_clear()
+    with Context(DEV="PYTHON"):
+        assert verdict(audit(tinygrad_op, lambda x: x * x, array("x", 2))) is Verdict.PASS
+    assert verdict(audit(tinygrad_op, lambda x: x * x, array("x", 2))) is Verdict.PASS
+
+
 def test_gradients_of_several_outputs_are_added() -> None:
     def function(x: Any) -> Any:
         return x * x, x.sum()
