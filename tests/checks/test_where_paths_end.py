@@ -69,6 +69,45 @@ class TestHalfPrecisionInside:
             assert only(found).verdict is Verdict.FAIL
 
 
+class TestKernelsInBfloat16:
+    """A norm's gradient grows without end as its input shrinks: that excuses nothing in half precision."""
+
+    @staticmethod
+    def forward(x: Any, w: Any) -> Any:
+        x, w = x.astype(np.float32), w.astype(np.float32)
+        return (x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * w).astype(ml_dtypes.bfloat16)
+
+    @staticmethod
+    def backward(u: Any, x: Any, w: Any, term: float = 1.0, factor: float = 1.0) -> Any:
+        u, x, w = (part.astype(np.float32) for part in (u, x, w))
+        r = 1 / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6)
+        g, h = u * w, x * r
+        dx = r * (g - term * h * (g * h).mean(-1, keepdims=True))
+        return dx.astype(ml_dtypes.bfloat16), (factor * (u * h).sum(0)).astype(ml_dtypes.bfloat16)
+
+    def verdicts(self, backward: Any, seed: int) -> list[Verdict]:
+        x = array("x", (32, 64), dtype="bfloat16", distribution="normal", range=None)
+        w = array("w", (64,), 0.5, 1.5, dtype="bfloat16")
+        return [result.verdict for result in audit(self.forward, backward, x, w, seed=seed, dtype="bfloat16").results]
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_a_right_norm_passes_and_wrong_ones_fail(self, seed: int) -> None:
+        def last_rows_lost(u: Any, x: Any, w: Any) -> Any:
+            dx, dw = self.backward(u, x, w)
+            dx[-4:] = 0
+            return dx, dw
+
+        assert self.verdicts(self.backward, seed) == [Verdict.PASS, Verdict.PASS]
+        no_term = lambda u, x, w: self.backward(u, x, w, term=0.0)  # noqa: E731
+        half_a_term = lambda u, x, w: self.backward(u, x, w, term=0.5)  # noqa: E731
+        for wrong in (no_term, half_a_term, last_rows_lost):
+            assert self.verdicts(wrong, seed) == [Verdict.FAIL, Verdict.PASS]
+        factor = lambda u, x, w: self.backward(u, x, w, factor=1.05)  # noqa: E731
+        x, w = self.verdicts(factor, seed)
+        assert x is Verdict.PASS
+        assert w is not Verdict.PASS
+
+
 class TestZeroClaims:
     @pytest.mark.parametrize("seed", range(3))
     def test_none_is_borne_out_by_a_step_that_rounding_swallows(self, seed: int) -> None:

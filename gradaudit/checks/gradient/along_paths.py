@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff
-from gradaudit.checks.gradient.arbitration import TRIED
+from gradaudit.checks.gradient.arbitration import TRIED, changes_within
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
@@ -24,8 +24,8 @@ from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Looks, judge
-from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import FAR_ABOVE, MOST_ROUNDINGS, ONE_BY_ONE
+from gradaudit.numerics.magnitude import norm_of_product, rms
+from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, MOST_ROUNDINGS, ONE_BY_ONE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import SHARE, Settings, path_test
@@ -340,7 +340,7 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     looks = CloseLooks(claim)
     tried = culprits[:TRIED]
     found = [looks.look(int(culprit.places[0]), None) for culprit in tried]
-    telling = [_tells(looks, culprit) for culprit in tried]
+    telling = [_tells(looks, culprit, _unit(claim)) for culprit in tried]
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > FAR_ABOVE * rounding
@@ -359,14 +359,17 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     return None
 
 
-def _tells(looks: CloseLooks, culprit: Culprit) -> bool:
+def _tells(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
     """Whether differences at the first element in question could have seen the error that paths show.
 
-    Those of a rounded forward may see no change at all, and say nothing for a claim of zero.
+    A forward that is flat there tells if it is no rounding that makes it so: such an error would show within the step.
     """
-    index = looks.index_of(int(culprit.places[0]))
+    claim, index = looks.claim, looks.index_of(int(culprit.places[0]))
     element = looks.seen[index]
-    size = max(abs(looks.claim.at(index)), abs(element.numerical))
+    if element.numerical == 0.0:
+        error = culprit.trend / float(np.linalg.norm(culprit.reach))
+        step = CERTAIN * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
+        return not changes_within(claim.point, claim.name, index, step)
+    size = max(abs(claim.at(index)), abs(element.numerical))
     error = abs(culprit.error) * (1.0 if culprit.kind == "index" else size)
-    allowed = looks.claim.tolerance_at(index).at(abs(element.numerical))
-    return element.numerical != 0.0 and allowed + element.bound < error
+    return claim.tolerance_at(index).at(abs(element.numerical)) + element.bound < error

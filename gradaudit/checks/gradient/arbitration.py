@@ -138,6 +138,11 @@ class _Slopes(NamedTuple):
     central: float
 
 
+def changes_within(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> bool:
+    """Whether forward changes at all where one element is displaced by a step up or down."""
+    return _slopes(point, name, index, step)[1]
+
+
 def _slopes(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> tuple[_Slopes, bool]:
     """Return the slopes at one index, and whether forward changed at all."""
     host = point.on_host
@@ -157,7 +162,7 @@ def _slopes(point: EvaluationPoint, name: str, index: tuple[int, ...], step: flo
         return float(host.upstream @ (high[1] - low[1])) / distance if distance else math.nan
 
     slopes = _Slopes(slope((above, plus), here), slope(here, (below, minus)), slope((above, plus), (below, minus)))
-    return slopes, bool((plus != minus).any())
+    return slopes, bool((plus != host.outputs).any() or (minus != host.outputs).any())
 
 
 def stands(point: EvaluationPoint, name: str, seen: Seen) -> bool:

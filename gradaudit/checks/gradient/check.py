@@ -225,7 +225,9 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
         else:
             made = _again(testable, made)
             _add(made, _beside_kinks(testable, made))
-            tables += [claim for claim in testable if case.method == "auto" and _affords_a_table(claim, made)]
+            affordable = [claim for claim in testable if case.method == "auto" and _affords_a_table(claim, made)]
+            made.update({claim.name: _unsuspected(*made[claim.name]) for claim in affordable})
+            tables += affordable
     for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
         tell(made)
         with calls.sharing(left):
@@ -329,7 +331,16 @@ def _beside_kinks(claims: list[Claim], made: Audited) -> Audited:
 
 def _affords_a_table(claim: Claim, made: Audited) -> bool:
     """Whether calls last to look at every index of a gradient that was right wherever it was looked at."""
-    return _is_right_where_seen(claim, made) and CLOSE_LOOK * claim.size <= claim.point.subject.op.calls.left
+    result, seen = made[claim.name]
+    if seen is None or not _is_right_where_seen(claim, made):
+        return False
+    each = max(CLOSE_LOOK, result.evaluations / len(seen.looks.places))
+    return each * claim.size <= claim.point.subject.op.calls.left
+
+
+def _unsuspected(result: Result, seen: Seen | None) -> tuple[Result, Seen | None]:
+    """Return what was seen without the tests of many that failed, where every element looked at was right."""
+    return result, replace(seen, suspect=None) if seen else None
 
 
 def _is_right_where_seen(claim: Claim, made: Audited) -> bool:
