@@ -74,19 +74,14 @@ def explain(
     from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError, cases_of
     from gradaudit.explain.explain import explain as explained
-    from gradaudit.guides import finding_page, guide
     from gradaudit.report.files import UnwritableError
-    from gradaudit.results import FINDING_CODES
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs
 
     _refuse_mixtures(name, failed=failed, narrowed=bool(case or plot or html or write))
-    if name and not (case or specs or dtype or plot or html):
-        if name in FINDING_CODES:
-            return _explain_code(name, finding_page(name).text, format)
-        if rule := guide("lint").section(name):
-            return _explain_code(name, f"# {name}: a rule of gradaudit lint\n\n{rule}\n", format)
+    if name and not (case or specs or dtype or plot or html) and (page := _page_of_code(name)):
+        return _explain_code(name, page, format)
     project = project_settings()
     dtypes = tuple(str(each) for each in dtype) if dtype else None
     overrides = Overrides(
@@ -215,6 +210,30 @@ def _write_repair(explanation: Explanation, *, ask: bool) -> None:
     except NotWrittenError as error:
         leave(str(error))
     typer.echo(f"written into {verified[0].file}", err=True)
+
+
+def _page_of_code(code: str) -> str:
+    """Return the page of a finding, of a rule of lint, or of another package's check; empty for any other."""
+    from inspect import getdoc
+    from types import FunctionType
+
+    from gradaudit.cli.settings import project_settings
+    from gradaudit.extensions import CHECKS, ExtensionError, extensions
+    from gradaudit.guides import finding_page, guide
+    from gradaudit.results import FINDING_CODES
+
+    if code in FINDING_CODES:
+        return finding_page(code).text
+    if rule := guide("lint").section(code):
+        return f"# {code}: a rule of gradaudit lint\n\n{rule}\n"
+    try:
+        for added in extensions(CHECKS, project_settings().allow):
+            if added.name == code:
+                said = getdoc(added.load(FunctionType)) or "The package does not describe it."
+                return f"# {code}: a finding of package {added.package}\n\n{said}\n"
+    except ExtensionError as error:
+        leave(str(error))
+    return ""
 
 
 def _explain_code(code: str, text: str, form: FormatOption) -> None:

@@ -30,13 +30,21 @@ Nested = float | list[Any]
 Expected = Literal["pass", "fail"]
 
 
+def _known_findings() -> list[str]:
+    return [*sorted(FINDING_CODES), *(added.name for added in extensions(CHECKS))]
+
+
 def _known_finding(code: str) -> str:
-    if code not in FINDING_CODES and code not in (added := [one.name for one in extensions(CHECKS)]):
-        raise ValueError(f"found the unknown finding '{code}'{nearest(code, [*sorted(FINDING_CODES), *added])}")
+    if code not in (known := _known_findings()):
+        raise ValueError(f"found the unknown finding '{code}'{nearest(code, known)}")
     return code
 
 
-FindingCode = Annotated[str, AfterValidator(_known_finding), Field(json_schema_extra={"enum": sorted(FINDING_CODES)})]
+FindingCode = Annotated[
+    str,
+    AfterValidator(_known_finding),
+    Field(json_schema_extra=lambda schema: schema.update(enum=[*_known_findings()])),
+]
 
 
 def _as_list(value: Any) -> Any:

@@ -11,6 +11,7 @@ import tomllib
 from configparser import ConfigParser
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from commands import command, environment
@@ -92,6 +93,14 @@ def test_every_report_and_explain_take_a_finding_of_another_package(installed, g
     assert rule == {"id": "large-gradient", "shortDescription": {"text": "large gradient"}}
     assert all("large-gradient" in Path(f"out.{end}").read_text() for end in ("html", "xml"))
     assert "large-gradient" in gradaudit("explain", "steep", "--specs", str(ops)).stdout
+
+
+def test_a_code_of_another_package_is_explained_and_stands_in_the_schema(installed, gradaudit, ops: Path) -> None:
+    said = gradaudit("explain", "large-gradient", "--format", "markdown").stdout
+    assert said.startswith("# large-gradient: a finding of package example-extension 1.2\n\nYield a finding for each")
+    schema = json.loads(gradaudit("schema").stdout)
+    for spec in yaml.safe_load_all(ops.read_text()):
+        jsonschema.validate(spec, schema)
 
 
 def test_what_a_kind_of_target_refuses_is_said_with_its_place(installed, gradaudit, ops: Path) -> None:
