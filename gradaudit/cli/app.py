@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gradaudit.cli.coverage import coverage
 from gradaudit.cli.diff import diff
+from gradaudit.cli.ending import leave
 from gradaudit.cli.explain import explain
 from gradaudit.cli.guide import guide
 from gradaudit.cli.history import history
@@ -21,8 +23,22 @@ from gradaudit.cli.open_page import open_page
 from gradaudit.cli.record import record
 from gradaudit.cli.run import run
 from gradaudit.cli.schema import schema
+from gradaudit.extensions import ExtensionError
+
+
+class Commands(TyperGroup):
+    """The commands; each ends with 2 where what another package adds cannot be used."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the arguments name."""
+        try:
+            return super().invoke(ctx)
+        except ExtensionError as error:
+            leave(str(error))
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -218,7 +218,7 @@ def _page_of_code(code: str) -> str:
     from types import FunctionType
 
     from gradaudit.cli.settings import project_settings
-    from gradaudit.extensions import CHECKS, ExtensionError, extensions
+    from gradaudit.extensions import CHECKS, extensions
     from gradaudit.guides import finding_page, guide
     from gradaudit.results import FINDING_CODES
 
@@ -226,13 +226,10 @@ def _page_of_code(code: str) -> str:
         return finding_page(code).text
     if rule := guide("lint").section(code):
         return f"# {code}: a rule of gradaudit lint\n\n{rule}\n"
-    try:
-        for added in extensions(CHECKS, project_settings().allow):
-            if added.name == code:
-                said = getdoc(added.load(FunctionType)) or "The package does not describe it."
-                return f"# {code}: a finding of package {added.package}\n\n{said}\n"
-    except ExtensionError as error:
-        leave(str(error))
+    for added in extensions(CHECKS, project_settings().allow):
+        if added.name == code:
+            said = getdoc(added.load(FunctionType)) or "The package does not describe it."
+            return f"# {code}: a finding of package {added.package}\n\n{said}\n"
     return ""
 
 

@@ -32,7 +32,6 @@ def merge(
     Exits with 0 where every case is there and ended as its spec expects, 1 where not, 2 where a file is no run.
     """
     from gradaudit.cli.written import reports_asked, written
-    from gradaudit.extensions import ExtensionError
     from gradaudit.report.console import open_console
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.parts import PartError, merged, read_part
@@ -52,7 +51,7 @@ def merge(
         for event in whole.events():
             for handler in handlers:
                 handler(event)
-    except (PartError, UnwritableError, ExtensionError) as error:
+    except (PartError, UnwritableError) as error:
         leave(str(error))
     _tell("missing", whole.missing)
     _tell("present twice; the last one counts", whole.twice)

@@ -168,7 +168,6 @@ def run(
     from gradaudit.cli.written import reports_asked, summaries, written
     from gradaudit.depth.trace import NoTracerError
     from gradaudit.engine.run import DEFAULT_TIMEOUT, run_specs
-    from gradaudit.extensions import ExtensionError
     from gradaudit.report.console import open_console, without_commands
     from gradaudit.report.files import UnwritableError
     from gradaudit.report.github import GithubReport, annotated_problem
@@ -239,7 +238,7 @@ def run(
             _tell_what_was_guessed(None if quiet else plan, console)
     except SpecError as error:
         leave_with_problems(error.problems, str if format is FormatOption.terminal else annotated_problem)
-    except (SelectionError, UnwritableError, NoTracerError, ExtensionError) as error:
+    except (SelectionError, UnwritableError, NoTracerError) as error:
         leave(str(error))
     except KeyboardInterrupt:
         leave_interrupted(reported=tally.finished is not None)

@@ -168,6 +168,18 @@ def test_what_cannot_be_used_ends_the_run_and_is_named_with_its_package(
     assert ended.stderr.startswith(said)
 
 
+@pytest.mark.parametrize("command", [("run", "ops.yaml"), ("explain", "cubic", "--specs", "ops.yaml"), ("mutate",)])
+def test_a_kind_of_target_that_cannot_be_imported_ends_every_command_that_needs_it(
+    command: tuple[str, ...], gradaudit, project: Path, monkeypatch
+) -> None:
+    package(project, monkeypatch, "[gradaudit.targets]\npolynomial = not_there:KIND\n")
+    (project / "pyproject.toml").write_text("[tool.gradaudit]\nspecs = ['ops.yaml']\n")
+    (project / "ops.yaml").write_text(yaml.safe_dump(SHOWN))
+    ended = gradaudit(*command)
+    assert ended.exit_code == 2
+    assert ended.stderr.startswith("the target kind 'polynomial' of package other 0.1 cannot be imported from not_th")
+
+
 FAULTY = """
 from gradaudit.results import Finding
 
