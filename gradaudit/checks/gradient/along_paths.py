@@ -160,8 +160,8 @@ def _unit(claim: Claim) -> float:
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:
     """Return what each element of the claim may be off by: what the spec says, else what the precision allows."""
-    sizes = abs(as_reals(claim.formula))
-    allowed = as_reals(claim.allowance.of(claim.formula))
+    given, sizes = claim.allowance.tolerance, abs(as_reals(claim.formula))
+    allowed = given.rtol * sizes + given.atol
     if claim.allowance.asked:
         return allowed
     floor = settings.floor * claim.magnitude
