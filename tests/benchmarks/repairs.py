@@ -25,6 +25,7 @@ from gradaudit.engine.audit import audit_case
 from gradaudit.mutation.mutants import Mutant, backward_of, mutants_of
 from gradaudit.repair.draws import drawn
 from gradaudit.repair.repair import repair
+from gradaudit.repair.repairs import Applicability
 from gradaudit.results import Verdict
 from gradaudit.source.reach import reach_finder
 from gradaudit.source.written import reached
@@ -108,6 +109,8 @@ def try_one(mutant: Mutant, cases: tuple[Case, ...]) -> Tried:
         if not found.repairs:
             return Tried(*about, "none", message=found.message, **numbers)
         best = found.repairs[0]
+        if best.applicability is Applicability.HINT:
+            return Tried(*about, "none", message="a hint without a place", **numbers)
         change = " | ".join(line for line in best.diff.splitlines()[2:] if line[:1] in "+-")
         best.path.write_text(best.after)
         repaired = Path(name, f"{best.path.stem}_repaired.py")
