@@ -107,6 +107,14 @@ class TestKernelsInBfloat16:
         assert x is Verdict.PASS
         assert w is not Verdict.PASS
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_an_input_of_no_axes_is_followed_too(self, seed: int) -> None:
+        forward = lambda x: rounded(np.tanh(rounded(x)))  # noqa: E731
+        for factor, wanted in ((1.0, {Verdict.PASS, Verdict.INCONCLUSIVE}), (3.0, {Verdict.FAIL})):
+            slope = lambda u, x, factor=factor: np.asarray(factor * u * (1 - np.tanh(rounded(x)) ** 2), x.dtype)  # noqa: E731
+            x = array("x", (), -1, 1, dtype="float32")
+            assert only(audit(forward, slope, x, seed=seed, dtype="float32")).verdict in wanted
+
 
 class TestZeroClaims:
     @pytest.mark.parametrize("seed", range(3))

@@ -23,7 +23,7 @@ from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
-from gradaudit.numerics.judging import Looks, judge
+from gradaudit.numerics.judging import Looks, judge, taken
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, MOST_ROUNDINGS, ONE_BY_ONE
 from gradaudit.numerics.path.at_the_point import unlike_beside
@@ -285,7 +285,7 @@ def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Loo
     if not known:
         return _no_looks(claim)
     places = _places(claim, np.array(list(known)))
-    claimed = on_host(claim.formula)[tuple(places.T)].astype(np.float64)
+    claimed = taken(on_host(claim.formula), places).astype(np.float64)
     errors, bounds = np.array(list(known.values())).T
     marks = np.zeros(len(known), np.bool_)
     return Looks(places, claimed, claimed - errors, bounds, marks, marks, marks)
