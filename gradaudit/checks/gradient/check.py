@@ -27,6 +27,14 @@ from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
+from gradaudit.checks.gradient.left_to_do import (
+    Audited,
+    affords_a_table,
+    is_right_where_seen,
+    passes,
+    unsuspected,
+    was_not_seen,
+)
 from gradaudit.checks.gradient.limit import limits
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
@@ -34,9 +42,8 @@ from gradaudit.checks.gradient.symmetric import finding as symmetric_input
 from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
-from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
+from gradaudit.targets.calls import FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
 
 OF_FORWARD = "differences contradict the analytical gradient; not known whether forward is smooth there"
@@ -53,10 +60,6 @@ MOST_IN_A_TABLE = 512
 
 A full table is worth more than speed there; beyond, the wrong indices are searched for.
 """
-
-
-Audited = dict[str, tuple[Result, Seen | None]]
-"""By input, its result, and what was seen of its gradient; None where forward gave nothing usable."""
 
 
 Told = Callable[[Mapping[str, Result]], None]
@@ -137,7 +140,7 @@ def _with_flaws(blank: Result, result: Result) -> Result:
 def is_judged(point: EvaluationPoint, result: Result, seen: Seen | None) -> bool:
     """Whether a gradient is judged for good: it passes, or all of it was seen and forward at large bears that out."""
     if seen is None or seen.cut or result.verdict is not Verdict.FAIL:
-        return result.verdict is Verdict.PASS and _passes((result, seen))
+        return result.verdict is Verdict.PASS and passes((result, seen))
     if seen.method != "exhaustive" or is_meant_symmetric(point.subject, result.input):
         return False
     return stands(point, result.input, seen)
@@ -217,7 +220,7 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
         made = _judged(testable, lambda: Searched(testable, locate=not small).seen())
         if small:
             made = _apart(testable, made)
-            failing = [claim for claim in testable if not _passes(made[claim.name])]
+            failing = [claim for claim in testable if not passes(made[claim.name])]
             if failing and rounds_what_it_is_given(failing):
                 _add(made, _judged(failing, lambda: look_along_paths(failing)))
             else:
@@ -225,8 +228,8 @@ def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
         else:
             made = _again(testable, made)
             _add(made, _beside_kinks(testable, made))
-            affordable = [claim for claim in testable if case.method == "auto" and _affords_a_table(claim, made)]
-            made.update({claim.name: _unsuspected(*made[claim.name]) for claim in affordable})
+            affordable = [claim for claim in testable if case.method == "auto" and affords_a_table(claim, made)]
+            made.update({claim.name: unsuspected(*made[claim.name]) for claim in affordable})
             tables += affordable
     for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
         tell(made)
@@ -286,7 +289,7 @@ def _followed(made: Audited) -> Audited:
 def _apart(claims: list[Claim], made: Audited) -> Audited:
     """Test gradients by themselves that did not pass together: the fault may be another's."""
     for claim in claims if len(claims) > 1 else ():
-        if not _passes(made[claim.name]):
+        if not passes(made[claim.name]):
             _add(made, _judged([claim], lambda claim=claim: Searched([claim], locate=False).seen()))  # type: ignore[misc]
     return made
 
@@ -297,7 +300,7 @@ def _again(claims: list[Claim], made: Audited) -> Audited:
     They may have drowned in those of others, or in their noise. And where the formula in float64 did not pass, what
     the implementation in the case's dtype gives may be right all the same.
     """
-    unseen = [claim for claim in claims if _was_not_seen(made[claim.name])]
+    unseen = [claim for claim in claims if was_not_seen(made[claim.name])]
     # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
     for group in [unseen] if len(unseen) < len(claims) else [[claim] for claim in unseen] if len(claims) > 1 else []:
         if group:
@@ -319,7 +322,7 @@ def _audited_apart(claims: list[Claim]) -> Audited:
 def _beside_kinks(claims: list[Claim], made: Audited) -> Audited:
     """Follow gradients to a side of the kinks at which they cannot be tested together."""
     known = {claim.name: seen for claim in claims if (seen := made[claim.name][1]) and seen.looks.kink.any()}
-    left = [claim for claim in claims if claim.name in known and _is_right_where_seen(claim, made)]
+    left = [claim for claim in claims if claim.name in known and is_right_where_seen(claim, made)]
     found: dict[str, Seen] = {}
 
     def look() -> list[Seen]:
@@ -327,47 +330,6 @@ def _beside_kinks(claims: list[Claim], made: Audited) -> Audited:
         return [found.get(claim.name, known[claim.name]) for claim in left]
 
     return _judged(left, look) if left else {}
-
-
-def _affords_a_table(claim: Claim, made: Audited) -> bool:
-    """Whether calls last to look at every index of a gradient that was right wherever it was looked at."""
-    result, seen = made[claim.name]
-    if seen is None or not _is_right_where_seen(claim, made):
-        return False
-    each = max(CLOSE_LOOK, result.evaluations / len(seen.looks.places))
-    return each * claim.size <= claim.point.subject.op.calls.left
-
-
-def _unsuspected(result: Result, seen: Seen | None) -> tuple[Result, Seen | None]:
-    """Return what was seen without the tests of many that failed, where every element looked at was right."""
-    return result, replace(seen, suspect=None) if seen else None
-
-
-def _is_right_where_seen(claim: Claim, made: Audited) -> bool:
-    """Whether a gradient is open though it was right wherever it was looked at."""
-    result, seen = made[claim.name]
-    if seen is None or seen.cut or seen.cleared or result.verdict is not Verdict.INCONCLUSIVE:
-        return False
-    judged, _, _ = claim.judged(seen.looks)
-    return bool(judged.right.any() and judged.right.all())
-
-
-def _passes(audited: tuple[Result, Seen | None]) -> bool:
-    """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
-    result, seen = audited
-    if seen is None or result.verdict is Verdict.PASS:
-        return result.verdict is Verdict.PASS and not (seen and (seen.is_coarser_than_asked or seen.kinked))
-    if seen.claim.of_formula.asked and seen.method == "search":
-        return False
-    below_noise = any(finding.code == "below-noise" for finding in result.findings)
-    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= WORTHLESS
-
-
-def _was_not_seen(audited: tuple[Result, Seen | None]) -> bool:
-    """Whether an input's own errors drowned in those of the others, or in their noise."""
-    result, seen = audited
-    blind = seen is not None and (not seen.cleared or result.resolution > WORTHLESS)
-    return result.verdict is Verdict.INCONCLUSIVE and blind and not _passes(audited)
 
 
 def _judged(claims: list[Claim], look: Callable[[], list[Seen]]) -> Audited:
