@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--gradaudit", action="store_true", help="Audit the gradients that YAML specs name, a test each.")
     searching = "Search that long for the edit that repairs a wrong backward, and show it in the failure; default: 0."
     group.addoption("--gradaudit-repair", type=float, default=0.0, metavar="SECONDS", help=searching)
+    several = "Audit each gradient with every one of these seeds instead of its spec's own, such as 0-99 or 3,5,8-12."
+    group.addoption("--gradaudit-seeds", type=_seeds, default=(), metavar="N-M,...", help=several)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    from gradaudit.spec.seeds import NoSeedsError, parse_seeds
+
+    try:
+        return parse_seeds(text)
+    except NoSeedsError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -86,12 +98,15 @@ class SpecFile(pytest.File):
         here = self.path.is_relative_to(Path.cwd())
         path = self.path.relative_to(Path.cwd()) if here else self.path
         seconds = self.config.getoption("--gradaudit-repair")
-        audited = [
-            _Audited(case, known, seconds)
-            for case in load_specs(
-                [path], Overrides(tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow)
-            ).cases
-        ]
+        seeds = self.config.getoption("--gradaudit-seeds")
+        overrides = Overrides(
+            seed=seeds[0] if seeds else None,
+            seeds=seeds if len(seeds) > 1 else (),
+            tolerances=project.tolerances,
+            usual_budget=project.budget,
+            allow=project.allow,
+        )
+        audited = [_Audited(case, known, seconds) for case in load_specs([path], overrides).cases]
         ops = dict.fromkeys(each.case.op for each in audited)
         for op in ops:
             own = [each for each in audited if each.case.op == op]

@@ -172,6 +172,20 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """How the audit of a gradient ended where its case was drawn with one of several seeds.
+
+    ``wrong`` is the result's number of wrong indices, ``findings`` the codes of its findings.
+    """
+
+    seed: int
+    verdict: Verdict
+    expected: bool
+    wrong: int = 0
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Result:
     """What the audit of one differentiable input of one case found.
 
@@ -205,6 +219,8 @@ class Result:
         gradient_norms: of a parameter of a model that was trained, from the first step of training to the last.
         source: where the backward is defined, or else the function whose derivative is a framework's own; None where
             it is not in Python.
+        draws: how it ended with each seed, where the case was audited with several; all else is then of the first seed
+            that ended worst, but calls and seconds, which are of all.
 
     """
 
@@ -236,6 +252,12 @@ class Result:
     gradient_norms: tuple[float, ...] = ()
     source: SourceLine | None = None
     shape: tuple[int, ...] = ()
+    draws: tuple[Draw, ...] = ()
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, of several, that the result is of; None where there was one."""
+        return next((d.seed for d in self.draws if (d.verdict, d.expected) == (self.verdict, self.expected)), None)
 
 
 MAX_MISMATCHES = 10_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from gradaudit.checks.gradient.cut import is_of_checks, left_undecided
 from gradaudit.checks.gradient.fold import blank_result
-from gradaudit.results import Finding, Result, Trace, Verdict, worst
+from gradaudit.results import Draw, Finding, Result, Trace, Verdict, worst
 from gradaudit.spec.case import Case, Expectation
 from gradaudit.targets.calls import Limit
 from gradaudit.targets.op import shortened
@@ -59,6 +59,55 @@ def joined(case: Case, parts: Sequence[Audit]) -> Audit:
         sum(part.check_evaluations for part in parts),
         {file: frozenset().union(*(part.trace.get(file, ()) for part in parts)) for file in files},
         {name: shape for part in parts for name, shape in part.shapes.items()},
+    )
+
+
+def with_draw(others: Audit | None, seed: int, audit: Audit) -> Audit:
+    """Return the audit of a case with several seeds, from those with some of them and that with one more.
+
+    The result of a gradient is that of the first seed that ended worst. Calls and seconds are those of all.
+
+    Args:
+        others: the audit with the other seeds; None for none.
+        seed: the one more.
+        audit: the audit with it.
+
+    """
+    own = {made.input: replace(made, draws=(_draw_of(seed, made),)) for made in audit.results}
+    if others is None:
+        return replace(audit, results=tuple(own.values()))
+    known = {made.input: made for made in others.results}
+    forwards, backwards = (
+        getattr(audit.results[0], kind) + getattr(others.results[0], kind) for kind in ("forwards", "backwards")
+    )
+    results = [_worse(known.get(name), own.get(name)) for name in {**known, **own}]
+    files = {*audit.trace, *others.trace}
+    return Audit(
+        tuple(
+            replace(result, forwards=forwards, backwards=backwards)
+            for result in sorted(results, key=lambda result: result.draws[0].seed)
+        ),
+        others.check_evaluations + audit.check_evaluations,
+        {file: audit.trace.get(file, frozenset()) | others.trace.get(file, frozenset()) for file in files},
+        {**audit.shapes, **others.shapes},
+    )
+
+
+def _draw_of(seed: int, result: Result) -> Draw:
+    codes = tuple(finding.code for finding in result.findings)
+    return Draw(seed, result.verdict, result.expected, result.wrong, codes)
+
+
+def _worse(one: Result | None, other: Result | None) -> Result:
+    """Return the worse of the results of a gradient with different seeds; one that there is where there are not two."""
+    if one is None or other is None:
+        found = one or other
+        assert found is not None
+        return found
+    draws = tuple(sorted((*one.draws, *other.draws), key=lambda draw: draw.seed))
+    shown = min((one, other), key=lambda result: (result.expected, -result.verdict.severity, result.seed))
+    return replace(
+        shown, draws=draws, evaluations=one.evaluations + other.evaluations, seconds=one.seconds + other.seconds
     )
 
 

@@ -64,6 +64,9 @@ def run(
     seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Draw with this seed instead of the specs' own.")
     ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="N-M,...", help="Draw every case with each of these seeds, such as 0-99.")
+    ] = None,
     method: Annotated[MethodOption | None, typer.Option(help="How to search for wrong indices.")] = None,
     table: Annotated[
         bool, typer.Option("--table", help="Test every index of every gradient, as --method exhaustive.")
@@ -179,9 +182,11 @@ def run(
     from gradaudit.spec.select import SelectionError, parse_selection
 
     project, unknown = _project(specs_given=bool(paths or specs))
+    seed, several = _seeds(seed, seeds)
     overrides = Overrides(
         dtypes=tuple(str(name) for name in dtype) if dtype else None,
         seed=seed,
+        seeds=several,
         method=_method(method, table=table),
         budget=budget,
         tolerances=project.tolerances,
@@ -248,6 +253,21 @@ def run(
         raise typer.Exit(EXIT_INTERRUPTED)
     if not updates and not tally.as_expected(allow_inconclusive=allow_inconclusive):
         raise typer.Exit(EXIT_UNEXPECTED)
+
+
+def _seeds(seed: int | None, seeds: str | None) -> tuple[int | None, tuple[int, ...]]:
+    """Return the seed that is drawn with first, None for the specs' own, and all where they are several."""
+    if seeds is None:
+        return seed, ()
+    if seed is not None:
+        leave(f"--seed draws with one seed, --seeds with several; found --seed {seed} and --seeds {seeds}")
+    from gradaudit.spec.seeds import NoSeedsError, parse_seeds
+
+    try:
+        several = parse_seeds(seeds)
+    except NoSeedsError as error:
+        leave(f"--seeds: {error}")
+    return several[0], several if len(several) > 1 else ()
 
 
 def _method(asked: MethodOption | None, *, table: bool) -> Method | None:

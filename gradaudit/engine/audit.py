@@ -112,7 +112,9 @@ def audit_uncalled(case: Case, op: Any) -> Audit:
 
 
 def parts_of(case: Case) -> tuple[Case, ...]:
-    """Return a case as one case for each of its gradients, to be audited apart; a model's as it is."""
+    """Return a case as several to be audited apart: one for each seed of many, else for each gradient of an op."""
+    if case.seeds:
+        return tuple(replace(case, seed=seed, seeds=()) for seed in case.seeds)
     names = case.audited
     if type(case.target) in AUDITS or len(names) < 2:
         return (case,)

@@ -12,7 +12,7 @@ from functools import partial
 from math import prod
 from operator import itemgetter
 
-from gradaudit.audit.conclusion import Audit, failed_audit, joined
+from gradaudit.audit.conclusion import Audit, failed_audit, joined, with_draw
 from gradaudit.engine.audit import audit_case, parts_of
 from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseStarted, Handler, RunFinished, RunStarted
 from gradaudit.engine.executor import Executor, ExecutorError, InProcess, Lost, Task
@@ -117,7 +117,7 @@ def run_specs(
 
 def audit_here(case: Case) -> Audit:
     """Audit one case in this process; whatever its op raises costs the case alone, and Ctrl-C is still the user's."""
-    ((_, outcome),) = InProcess().map(audit_case, [Task((case,))])
+    ((_, outcome),) = _outcomes((case,), {}, InProcess(), audit_case, frozenset())
     return _audit(case, outcome)
 
 
@@ -140,17 +140,29 @@ def _outcomes(
     """Yield the outcome of each case, by its position; those that are settled, by their id, need no audit."""
     yield from ((k, settled[case.id]) for k, case in enumerate(cases) if case.id in settled)
     left = [k for k, case in enumerate(cases) if case.id not in settled]
-    parts = [(k, part) for k in left for part in (parts_of(cases[k]) if cases[k].id in apart else (cases[k],))]
+    parts = [
+        (k, part)
+        for k in left
+        for part in (parts_of(cases[k]) if cases[k].seeds or cases[k].id in apart else (cases[k],))
+    ]
     missing = Counter(k for k, _ in parts)
     audits: dict[int, dict[int, Audit]] = defaultdict(dict)
+    drawn: dict[int, Audit] = {}
     for position, outcome in executor.map(audit, [task_of(part) for _, part in parts]):
         k, part = parts[position]
-        missing[k] -= 1
-        if part.part is None:
+        if part is cases[k]:
             yield k, outcome
             continue
-        audits[k][position] = _audit(part, outcome)
-        if not missing[k]:
+        missing[k] -= 1
+        if cases[k].seeds:
+            drawn[k] = with_draw(drawn.get(k), part.seed, _audit(part, outcome))
+        else:
+            audits[k][position] = _audit(part, outcome)
+        if missing[k]:
+            continue
+        if cases[k].seeds:
+            yield k, drawn.pop(k)
+        else:
             yield k, joined(cases[k], [made for _, made in sorted(audits.pop(k).items(), key=itemgetter(0))])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradaudit.report import numbers
-from gradaudit.report.mismatch import extent, headline, is_cause, is_unexplained
+from gradaudit.report.mismatch import extent, headline, is_cause, is_unexplained, seeds_said
 from gradaudit.results import Finding, Result, Verdict
 
 UNEXPLAINED = "no simple cause"
@@ -79,6 +79,7 @@ def in_a_line(failure: Failure) -> str:
     """Return all of a failure in one line: where, why, and in which other cases."""
     cause = cause_of(failure.first)
     code = "" if cause.code == failure.first.verdict else f"{cause.code}. "
+    code = f"{seeds_said(failure.first)}, by seed. {code}" if failure.first.draws else code
     likewise = f"; likewise {numbers.listed(failure.likewise)}" if failure.likewise else ""
     return f"{headline(failure.first)}: {code}{_flat(cause.message)}{likewise}"
 
@@ -105,6 +106,8 @@ def closing_list(results: Sequence[Result], dtypes: Mapping[str, Collection[str]
         source = found[0].source
         place = f" at {source.file}:{source.line}" if source else ""
         named = f"  {cause:{column}}  {op} w.r.t. {numbers.listed(inputs)}{within}{place}"
+        if draws := found[0].draws:
+            named += f" with {sum(not draw.expected for draw in draws):,} of {len(draws):,} seeds"
         said = f"{named}: {_flat(cause_of(found[0]).message)}"
         yield said if len(said) <= width else f"{said[: max(width - 1, len(named))]}…"
 

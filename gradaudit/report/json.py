@@ -6,7 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from gradaudit.engine.events import CaseFinished, Event, RepairsFound, RunFinished, RunShared
@@ -14,7 +14,7 @@ from gradaudit.repair.repairs import Repairs
 from gradaudit.report.files import AtomicFile
 from gradaudit.report.repairs import repairs_record
 from gradaudit.report.tally import Tally
-from gradaudit.results import Finding, Mismatch, Result, SourceLine, Verdict
+from gradaudit.results import Draw, Finding, Mismatch, Result, SourceLine, Verdict
 from gradaudit.store.encoding import encoded
 
 SCHEMA = 1
@@ -65,9 +65,9 @@ _ORDER = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR)
 
 
 def result_record(result: Result) -> dict[str, Any]:
-    """Return one result as plain data."""
+    """Return one result as plain data; where the case was audited with several seeds, also how each ended."""
     source = result.source or SourceLine("", 0)
-    return {
+    record = {
         "op": result.op,
         "module": result.module,
         "case": result.case,
@@ -89,6 +89,9 @@ def result_record(result: Result) -> dict[str, Any]:
         "mismatches": [_mismatch_record(mismatch) for mismatch in result.mismatches],
         "findings": [_finding_record(finding) for finding in result.findings],
     }
+    if result.draws:
+        record |= {"seed": result.seed, "draws": [asdict(draw) for draw in result.draws]}
+    return record
 
 
 def result_of(record: Mapping[str, Any]) -> Result:
@@ -111,11 +114,16 @@ def result_of(record: Mapping[str, Any]) -> Result:
                 "size": max(record["checked"], record["wrong"]),
                 "mismatches": tuple(_mismatch(made) for made in record["mismatches"]),
                 "findings": tuple(Finding(**made) for made in record["findings"]),
+                "draws": tuple(_draw(made) for made in record.get("draws", ())),
                 "source": SourceLine(source["file"], source["line"]) if source.get("file") else None,
             }
         )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(str(error)) from None
+
+
+def _draw(record: Mapping[str, Any]) -> Draw:
+    return Draw(**{**record, "verdict": Verdict(record["verdict"]), "findings": tuple(record["findings"])})
 
 
 def _mismatch(record: Mapping[str, Any]) -> Mismatch:

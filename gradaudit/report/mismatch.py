@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gradaudit.report import numbers
-from gradaudit.results import DIAGNOSIS_CODES, LIMIT_REACHED, Finding, Mismatch, Result, Verdict
+from gradaudit.results import DIAGNOSIS_CODES, FAILING_CODES, LIMIT_REACHED, Finding, Mismatch, Result, Verdict
 
 STATUS = {Verdict.FAIL: "FAIL", Verdict.INCONCLUSIVE: "INCONCL."}
 HEADER = ("Index", "Analytical", "Numerical", "Difference", "Tolerance", "Status")
@@ -46,6 +46,8 @@ def _block(result: Result, max_rows: int, likewise: Sequence[str]) -> Iterator[s
         yield f"  {where}      {result.location}"
     if result.source and result.verdict in (Verdict.FAIL, Verdict.ERROR):
         yield f"  Source:     {result.source}"
+    if result.draws:
+        yield f"  Seeds:      {seeds_said(result)}; shown is {result.seed}"
     if likewise:
         yield f"  Likewise:   {numbers.listed(likewise)}"
     if result.mismatches:
@@ -113,6 +115,38 @@ def extent(result: Result) -> str:
     if result.checked < result.size and any(finding.code == LIMIT_REACHED for finding in result.findings):
         return f"{result.wrong:,} of {result.checked:,} tested indices wrong"
     return f"{result.wrong:,} of {result.size:,} indices wrong"
+
+
+MOST_SEEDS = 12
+"""Seeds, or ranges of them, that are named."""
+
+
+def seeds_said(result: Result) -> str:
+    """Say how a gradient ended with each of several seeds, worst first: ``3 of 100 fail (4, 17-18), 97 pass``."""
+    groups: dict[tuple[bool, Verdict, str], list[int]] = {}
+    for draw in result.draws:
+        cause = next((code for code in draw.findings if code in FAILING_CODES | DIAGNOSIS_CODES), "")
+        groups.setdefault((draw.expected, draw.verdict, "" if draw.expected else cause), []).append(draw.seed)
+    said: list[str] = []
+    for (expected, verdict, cause), seeds in sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1]))):
+        by = f" by {cause}" if cause else ""
+        usual = " as expected" if expected and verdict is not Verdict.PASS else ""
+        named = "" if expected and len(groups) > 1 and len(seeds) > 1 else f" ({_ranges(seeds)})"
+        of = "" if said else f" of {len(result.draws):,}"
+        said.append(f"{len(seeds):,}{of} {verdict}{by}{usual}{named}")
+    return ", ".join(said)
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Write seeds in ascending order, those that follow each other as a range."""
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and ranges[-1][-1] == seed - 1:
+            ranges[-1][1:] = [seed]
+        else:
+            ranges.append([seed])
+    said = ["-".join(map(str, each)) for each in ranges[:MOST_SEEDS]]
+    return ", ".join(said) + (f", and {len(ranges) - MOST_SEEDS:,} more" if len(ranges) > MOST_SEEDS else "")
 
 
 def _worst(result: Result, mismatch: Mismatch) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Tally:
         skipped: cases that were not audited because what they need is not installed.
         durations: seconds and id of every case.
         finished: the end of the run, once it came.
+        seeds: how many each case was audited with, where they were several.
 
     """
 
@@ -60,6 +61,7 @@ class Tally:
     skipped: int = 0
     durations: list[tuple[float, str]] = field(default_factory=list)
     finished: RunFinished | None = None
+    seeds: int = 0
 
     def __call__(self, event: Event) -> None:
         """Count an event in."""
@@ -74,6 +76,7 @@ class Tally:
         self.modules[event.results[0].module].add(event)
         self.total.add(event)
         self.check_evaluations += event.check_evaluations
+        self.seeds = max(self.seeds, *(len(result.draws) for result in event.results))
         self.durations.append((sum(result.seconds for result in event.results), event.id))
         for result in event.results:
             if not result.expected:

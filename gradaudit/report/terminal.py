@@ -326,7 +326,8 @@ def _conclusion(tally: Tally, event: RunFinished) -> Text:
     total = tally.total
     gradients = sum(total.verdicts.values())
     text = Text(f"{numbers.counted(gradients, 'gradient')}, {numbers.counted(len(total.ops), 'op')}, ")
-    text.append(f"{numbers.counted(total.cases, 'case')}: ")
+    seeds = f" with {tally.seeds:,} seeds each" if tally.seeds else ""
+    text.append(f"{numbers.counted(total.cases, 'case')}{seeds}: ")
     found = [verdict for verdict in _SHOWN if total.verdicts[verdict]]
     for k, verdict in enumerate(found):
         text.append(", " if k else "").append(

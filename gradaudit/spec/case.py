@@ -194,7 +194,8 @@ class Case:
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
     ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
     ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole; ``budget``, calls
-    that each gradient may take, where nobody says; ``checks`` are those that other packages add.
+    that each gradient may take, where nobody says; ``checks`` are those that other packages add; ``seeds`` are several
+    that the case is audited with one after the other, none where it is with ``seed`` alone.
     """
 
     op: str
@@ -215,6 +216,7 @@ class Case:
     part: Part | None = None
     budget: int | None = None
     checks: tuple[Extension, ...] = field(default_factory=_added_checks)
+    seeds: tuple[int, ...] = ()
 
     @property
     def audited(self) -> tuple[str, ...]:

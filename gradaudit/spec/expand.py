@@ -25,7 +25,7 @@ REVERSE = "reverse"
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line sets over every spec; None leaves the specs' own.
+    """What the command line sets over every spec; None leaves the specs' own, and so does an empty ``seeds``.
 
     ``tolerances``, by dtype, and ``usual_budget`` are the project's, for specs that name none; ``allow`` are the
     modules that specs may name, None for any.
@@ -33,6 +33,7 @@ class Overrides:
 
     dtypes: tuple[str, ...] | None = None
     seed: int | None = None
+    seeds: tuple[int, ...] = ()
     method: Method | None = None
     budget: int | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
@@ -168,6 +169,7 @@ def _case(
         notes=merged["notes"],
         location=source.locate(prefix),
         budget=overrides.budget or merged.get("budget") or overrides.usual_budget,
+        seeds=overrides.seeds,
     )
 
 

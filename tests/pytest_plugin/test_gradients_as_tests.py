@@ -97,6 +97,13 @@ def test_failures_show_the_report_and_nothing_else(project: Path, run: Run) -> N
     result.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
+def test_a_test_is_about_all_the_seeds_that_are_asked_for(project: Path, run: Run) -> None:
+    result = run("--gradaudit", "specs", "-k", "float64", "--gradaudit-seeds", "2,5-7")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["  Seeds: * 4 of 4 fail by sign-flipped (2, 5-7); shown is 2"])
+    assert run("--gradaudit", "specs", "--gradaudit-seeds", "7-5").ret == pytest.ExitCode.USAGE_ERROR
+
+
 @pytest.mark.parametrize("ends", ["raise KeyboardInterrupt", "raise SystemExit", "raise GeneratorExit"])
 def test_what_an_op_raises_costs_its_case_alone(project: Path, run: Run, ends: str) -> None:
     (project / "plugin_ops.py").write_text(f"{OPS}\ndef interrupting(u, x, w):\n    {ends}\n")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradaudit.explain.reproduce import command_for
 from gradaudit.repair.repairs import Applicability, Repair, Repairs
 from gradaudit.report import numbers
 from gradaudit.report.failures import cause_of
-from gradaudit.report.mismatch import HEADER, headline, is_cause, message_besides, mismatch_row, shortened
+from gradaudit.report.mismatch import HEADER, headline, is_cause, message_besides, mismatch_row, seeds_said, shortened
 from gradaudit.report.page.anchors import Anchors
 from gradaudit.report.page.heat_picture import HeatPicture, heat_picture_of
 from gradaudit.report.page.marks import Mark, mark_of
@@ -112,6 +112,7 @@ def gradient(
     """
     cause = cause_of(result)
     case = cases.get(f"{result.module}/{result.op}::{result.case}[{result.dtype}]")
+    case = case if case is None or result.seed is None else replace(case, seed=result.seed)
     total = max(result.wrong, len(result.mismatches)) if result.verdict is Verdict.FAIL else len(result.mismatches)
     shown = result.mismatches[:MAX_ROWS]
     return Gradient(
@@ -160,6 +161,8 @@ def _facts(result: Result) -> Iterator[tuple[str, str]]:
         yield "Source", str(result.source)
     if result.location:
         yield "Spec", result.location
+    if result.draws:
+        yield "Seeds", f"{seeds_said(result)}; shown is {result.seed}"
     if result.mismatches:
         worst = result.mismatches[0]
         allowed = f"rtol={numbers.short(result.rtol)}, atol={numbers.short(result.atol)}"
