@@ -64,8 +64,12 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
     name, kind = dtype_name(first.dtype), "complex128" if has_complex_dtype(first) else "float64"
     was, now = cast(first, kind), cast(second, kind)
     rounding = spacing(name) if is_floating(name) else 0.0
-    of_terms = min(MOST, max(CERTAIN, SCATTER * terms) * rounding) * scale
-    return exceeding(was, now, max(of_terms, reordering(terms, rounding) * max(_largest(was), _largest(now))))
+    return exceeding(was, now, scatter(terms, rounding, scale, max(_largest(was), _largest(now))))
+
+
+def scatter(terms: int, rounding: float, scale: float, size: float) -> float:
+    """Return how much sums, ``size`` the largest, change by when terms as large as a scale are reordered."""
+    return max(min(MOST, max(CERTAIN, SCATTER * terms) * rounding) * scale, reordering(terms, rounding) * size)
 
 
 def reordering(terms: int, rounding: float) -> float:

@@ -33,11 +33,11 @@ NUDGE = 0.125
 def captured_state(probe: Probe) -> Iterator[Finding]:
     """Yield a finding where backward's answer belongs to other inputs than those it is given."""
     there = second_inputs(probe)
-    if not probe.claimed or all((there[name] == probe.inputs[name]).all() for name in there):
+    if not probe.claimed or there is None:
         return
     here = probe.gradients
     second = Point(there, probe.forward(there))
-    if not _comparable(probe, second):
+    if not comparable(probe, second):
         return
     answer = probe.backward_only(second, probe.upstream)  # which is right after its own forward
     finding = _stale_here(probe, second, here, answer) or _stale_there(probe, second, here, answer)
@@ -45,8 +45,8 @@ def captured_state(probe: Probe) -> Iterator[Finding]:
         yield finding
 
 
-def second_inputs(probe: Probe) -> dict[str, Array]:
-    """Return inputs drawn as the spec says with another seed, in the dtype and layout of the probe's.
+def second_inputs(probe: Probe) -> dict[str, Array] | None:
+    """Return inputs drawn as the spec says with another seed, in the probe's dtype and layout; None for the same.
 
     Explicit values are changed slightly where they are differentiable, and kept where they are data.
     """
@@ -61,7 +61,14 @@ def second_inputs(probe: Probe) -> dict[str, Array]:
         )
         dtype = dtype_of(dtype_name(probe.inputs[plan.name].dtype))
         made[plan.name] = probe.subject.placed(laid_out(array.astype(dtype, copy=False), plan.layout))
-    return made
+    return None if all((made[name] == probe.inputs[name]).all() for name in made) else made
+
+
+def forget(probe: Probe, there: Mapping[str, Array]) -> None:
+    """Call forward at other inputs last; only what backward is told nothing of, and may remember, stays as it was."""
+    told = probe.backward_inputs
+    if told is not None and told < set(probe.inputs):
+        probe.forward(at_other_inputs(probe.base, {name: there[name] for name in told if name in there}).inputs)
 
 
 def _nudged(array: NDArray[Any], plan: Input, rng: np.random.Generator) -> NDArray[Any]:
@@ -75,7 +82,7 @@ def _nudged(array: NDArray[Any], plan: Input, rng: np.random.Generator) -> NDArr
     return nudged
 
 
-def _comparable(probe: Probe, second: Point) -> bool:
+def comparable(probe: Probe, second: Point) -> bool:
     """Whether the second point's outputs have the shapes of the first one's and are finite."""
     pairs = zip(probe.counted(second.outputs), probe.counted(probe.base.outputs), strict=True)
     return all(there.shape == here.shape and all_finite(there) for there, here in pairs)
@@ -83,12 +90,9 @@ def _comparable(probe: Probe, second: Point) -> bool:
 
 def _stale_here(probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]) -> Finding | None:
     """Return a finding where a forward called elsewhere changes the answer at the first point."""
-    if probe.backward_inputs is not None:
-        if not probe.backward_inputs:
-            return None
-        if probe.backward_inputs < set(probe.inputs):  # what it is not told it may remember
-            exchanged = {name: second.inputs[name] for name in probe.backward_inputs}
-            probe.forward(at_other_inputs(probe.base, exchanged).inputs)
+    if probe.backward_inputs == frozenset():
+        return None
+    forget(probe, second.inputs)
     try:
         now = probe.backward_only(probe.base, probe.upstream)
     except OpError:

@@ -1,4 +1,4 @@
-"""Whether forward and backward answer the same when they are asked the same again, however it lies in memory."""
+"""Whether forward and backward answer the same when they are asked the same again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.evaluation_point import widened
-from gradaudit.checks.layout import layout_changes, layout_raises, reversed_axes
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
 from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
-from gradaudit.targets.op import OpError
 
 
 def stochastic_forward(probe: Probe) -> Iterator[Finding]:
@@ -45,31 +43,16 @@ def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
 
 
 def stochastic_backward(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up.
-
-    The second time the upstream lies in memory in another way. Where a third answer is the first again, that is why.
-    """
-    first = probe.gradients
-    try:
-        second = probe.backward(probe.base, reversed_axes(probe.upstream))
-    except OpError as error:
-        probe.backward(probe.base, probe.upstream)  # which raises where it is not for the layout
-        yield layout_raises(error)
-        return
-    seen = {name: probe.gradient_change(name, first[name], second[name]) for name in probe.claimed}
+    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up."""
+    second = probe.backward(probe.base, probe.upstream)
+    seen = {name: probe.gradient_change(name, probe.gradients[name], second[name]) for name in probe.claimed}
     if not any(seen.values()):
         return
-    third = probe.backward(probe.base, probe.upstream)
-    if not any(probe.gradient_change(name, first[name], third[name]) for name in probe.claimed):
-        for name in probe.claimed:
-            if mattering := probe.change_that_matters(name, first[name], second[name]):
-                yield layout_changes(name, mattering)
-        return
-    fourth = probe.backward(probe.base, probe.upstream)
+    third, fourth = (probe.backward(probe.base, probe.upstream) for _ in range(2))
     for name in (name for name in probe.claimed if seen[name]):
         native = probe.subject.gradients[name]  # the first answer of all
         if _adds_up(second[name], third[name], fourth[name]):
-            yield _accumulated(name, native, third[name])
+            yield _accumulated(name, native, widened(fourth[name]) - widened(second[name]))
         else:
             drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
@@ -84,13 +67,14 @@ def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
     return alike and added > rounding
 
 
-def _accumulated(name: str, first: Array, third: Array) -> Finding:
+def _accumulated(name: str, first: Array, added: Array) -> Finding:
+    """Return the finding, given what two more of the same calls add to the first answer."""
     wide = widened(first)
     place = np.unravel_index(int(namespace(wide).argmax(abs(wide))), wide.shape)
-    ratio = float((third[place] / wide[place]).real)
+    ratio = 1.0 + float((added[place] / wide[place]).real)
     message = (
-        f"backward adds the gradient of {name} to the result of earlier calls: the same call now returns {ratio:.3g} "
-        "times the first result; start from zero at every call"
+        f"backward adds the gradient of {name} to the result of earlier calls: the third of the same calls returns "
+        f"{ratio:.3g} times the first result; start from zero at every call"
     )
     return Finding("accumulated", message, {"array": name, "ratio": ratio, "changed": int((first != 0).sum())})
 

@@ -29,39 +29,39 @@ def narrow_view(upstream: Upstream) -> Upstream:
     return _laid_out(upstream, _narrow)
 
 
-def stretched(upstream: Upstream) -> tuple[Upstream, Upstream] | None:
-    """Return an upstream whose first row is repeated without being copied, and the same copied; None for no rows."""
+def stretched(upstream: Upstream) -> Upstream | None:
+    """Return an upstream whose first row is repeated without being copied, as sums hand it on; None for no rows.
+
+    Rows lie apart in memory if there are any within it.
+    """
     if not all(is_writable(part) and part.ndim and part.shape[0] > 1 for part in upstream):
         return None
-    thin = tuple(namespace(part).broadcast_to(part[:1], part.shape) for part in upstream)
-    return thin, tuple(copied(part.reshape(-1)).reshape(part.shape) for part in thin)
+    rows = narrow_view(tuple(part[:1] for part in upstream))
+    return tuple(namespace(row).broadcast_to(row, part.shape) for row, part in zip(rows, upstream, strict=True))
 
 
 def layout_dependent(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient is another where the upstream is stretched, as sums hand it on."""
-    made = stretched(probe.upstream)
-    if made is None:
-        return
-    thin, thick = made
-    whole = probe.backward(probe.base, thick)
-    try:
-        answer = probe.backward(probe.base, thin)
-    except OpError as error:
-        probe.backward(probe.base, thick)  # which raises where it is not for the layout
-        yield layout_raises(error)
-        return
-    for name in probe.claimed:
-        if seen := probe.change_that_matters(name, whole[name], answer[name]):
-            yield layout_changes(name, seen)
+    """Yield a finding for each input whose gradient is another where the upstream lies in memory in another way."""
+    thin = stretched(probe.upstream) or ()
+    thick = tuple(copied(part.reshape(-1)).reshape(part.shape) for part in thin)
+    upstream = probe.upstream
+    for plain, otherwise in (upstream, reversed_axes(upstream)), (upstream, narrow_view(upstream)), (thick, thin):
+        if all(one is other for one, other in zip(plain, otherwise, strict=True)):
+            continue
+        whole = probe.gradients if plain is upstream else probe.backward(probe.base, plain)
+        try:
+            answer = probe.backward(probe.base, otherwise)
+        except OpError as error:
+            probe.backward(probe.base, plain)  # which raises where it is not for the layout
+            yield Finding("layout-dependent", f"with an upstream that is not contiguous in memory {error}")
+            return
+        seen = {name: probe.change_that_matters(name, whole[name], answer[name]) for name in probe.claimed}
+        if any(seen.values()):
+            yield from (_changes(name, off) for name, off in seen.items() if off)
+            return
 
 
-def layout_raises(error: OpError) -> Finding:
-    """Return the finding that backward raises for such an upstream and not for a contiguous one."""
-    return Finding("layout-dependent", f"with an upstream that is not contiguous in memory {error}")
-
-
-def layout_changes(name: str, seen: Change) -> Finding:
-    """Return the finding that backward answers otherwise for such an upstream."""
+def _changes(name: str, seen: Change) -> Finding:
     message = (
         f"backward's gradient of {name} changes if the same upstream is not contiguous in memory, at "
         f"{seen.count:,} of {seen.size:,} indices: backward ignores strides"

@@ -172,8 +172,7 @@ class Probe:
 
     def gradient_change(self, name: str, first: Array, second: Array) -> Change:
         """Return where two answers for an input differ by more than the order of summation may make them."""
-        terms = max(count(out) for out in self.subject.outputs if out is not None)
-        return change(first, second, self.natural_scale(name), terms)
+        return change(first, second, self.natural_scale(name), self.terms)
 
     def change_that_matters(self, name: str, first: Array, second: Array) -> Change:
         """Return where two answers for an input differ by more than they may be off by themselves."""
@@ -190,6 +189,11 @@ class Probe:
             size = rms(joined((self.subject.inputs[name],)))
             self._scales[name] = self._loss_scale / (size or 1.0)
         return self._scales[name]
+
+    @cached_property
+    def terms(self) -> int:
+        """How many terms an element of a gradient may be a sum of."""
+        return max(count(out) for out in self.subject.outputs if out is not None)
 
     @cached_property
     def _loss_scale(self) -> float:

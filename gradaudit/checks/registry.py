@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from types import FunctionType
 
 from gradaudit.checks.broadcast import broadcast_not_reduced
@@ -18,6 +18,7 @@ from gradaudit.checks.miscounted import ties_miscounted
 from gradaudit.checks.missing import missing_gradient
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.retraced import retraced
+from gradaudit.checks.screening import is_clear
 from gradaudit.checks.subject import Subject
 from gradaudit.checks.symmetry import symmetric_inputs
 from gradaudit.extensions import Extension, ExtensionError
@@ -49,6 +50,9 @@ may call forward 18 times, with the one that the case was opened with, which a t
 kinks, four times more for each value at one.
 """
 
+SCREENED: tuple[Check, ...] = (stochastic_backward, upstream_dependence, layout_dependent, captured_state)
+"""Those that are not made where one screening, which takes fewer calls, says that they would find nothing."""
+
 
 class BrokenCheckError(Exception):
     """A check that another package adds cannot be imported, raises, or makes something else than its finding."""
@@ -74,12 +78,13 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
     checks = {check.__name__: check for check in CHECKS} | {
         added.name: partial(_run_added, added) for added in subject.case.checks
     }
+    screening = cache(partial(is_clear, probe))
     for position, check in enumerate(checks.values()):
         if any(finding.fails for finding in findings):
             break
         try:
             with suppress(OpError, UndrawableError, MemoryError):
-                findings += list(check(probe))
+                findings += [] if check in SCREENED and screening() else check(probe)
         except LimitReachedError as reached:
             left = list(checks)[position:]
             open_ones = [result.input for result in results if result.verdict is not Verdict.PASS]

@@ -68,7 +68,7 @@ class TestARightOp:
         with watched(monkeypatch) as seen:
             made = audit(torch_op, smooth(seen), *INPUTS)
         assert {(result.verdict, result.method) for result in made.results} == {(Verdict.PASS, "search")}
-        assert seen.forwards > 20
+        assert seen.forwards > 10
         assert seen.to_numpy == []
         drawn = [dtype for dtype, _ in seen.to_torch if dtype == "float64"]
         assert len(drawn) == 3  # x, the upstream, and x at a second point: each once, whatever the evaluations
@@ -77,7 +77,7 @@ class TestARightOp:
         with watched(monkeypatch) as seen:
             made = audit(torch_op, smooth(seen), *INPUTS)
         bits = [dtype for dtype, _ in seen.to_torch if dtype != "float64"]
-        assert set(bits) == {"int16", "int8", "bool"}
+        assert set(bits) == {"int16", "int8"}
         rounds = sum(result.evaluations for result in made.results) / 2
         assert bits.count("int16") <= rounds
 
