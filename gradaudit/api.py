@@ -23,8 +23,7 @@ from gradaudit.drop_in.settings import (
 from gradaudit.engine.audit import audit_case
 from gradaudit.framework_ops import with_parameters_constant
 from gradaudit.report.mismatch import case_blocks
-from gradaudit.report.repairs import repair_lines
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 from gradaudit.results import Result, Verdict, worst
 from gradaudit.spec.case import Case, Expectation, Location, Method, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_DTYPE, DEFAULT_TOLERANCES, spacing
@@ -175,6 +174,8 @@ class Audit:
         """
         __tracebackhide__ = True
         if self.verdict is not Verdict.PASS and not (allow_inconclusive and self.verdict is Verdict.INCONCLUSIVE):
+            from gradaudit.report.repairs import repair_lines
+
             found = self._repairs(repair_seconds)
             raise GradientMismatch(self, "\n".join(repair_lines(found)) if found else "")
 

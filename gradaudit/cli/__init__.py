@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
 import time
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from gradaudit.cli.running import RunOptions
 
 EXIT_UNABLE = 3
 """What the system refused keeps the command from going on."""
@@ -22,25 +26,50 @@ UNASKED = (signal.default_int_handler, signal.SIG_DFL)
 """What is done about them where nobody has asked for anything else."""
 
 
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+"""How many objects Python makes before it looks for garbage: a start makes many that stay."""
+
+
 def main() -> None:
     """Run the command that the arguments name.
 
     Worker processes import this module too; only the process that parses arguments pays for the parser.
     """
     began = time.perf_counter()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     _open_standard_streams()
     for number in POLITE:
         if signal.getsignal(number) in UNASKED:  # one that is ignored stays so, as in the background of a script
             signal.signal(number, leave_at_once)
-    from gradaudit.cli.app import app
+    from gradaudit.cli.first_look import plain_run
     from gradaudit.engine.threads import one_thread_for_linear_algebra
 
     one_thread_for_linear_algebra()
     try:
         os.getcwd()
-        app(prog_name="gradaudit", obj=began)
+        if (options := plain_run(sys.argv[1:])) is not None:
+            _run(options, began)
+        else:
+            from gradaudit.cli.app import app
+
+            app(prog_name="gradaudit", obj=began)
+    except BrokenPipeError:  # who read the output has seen enough
+        _write_no_more()
+        sys.exit(1)
     except OSError as error:  # the folder or the disk that this runs in, or what reads the output, is gone
         _leave_unable(error)
+
+
+def _run(options: RunOptions, began: float) -> None:
+    """Audit as the options say; end with 2 where what another package adds cannot be used."""
+    from gradaudit.cli.ending import leave
+    from gradaudit.cli.running import run_audits
+    from gradaudit.extensions import ExtensionError
+
+    try:
+        run_audits(options, began)
+    except ExtensionError as error:
+        leave(str(error))
 
 
 def _open_standard_streams() -> None:
@@ -66,6 +95,10 @@ def _leave_unable(error: OSError) -> NoReturn:
         said = "the current folder has been deleted"
     with suppress(OSError, ValueError):
         print(f"gradaudit had to stop: {said}", file=sys.stderr)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)  # or Python would try to write what is left once more
+    _write_no_more()
     sys.exit(EXIT_UNABLE)
+
+
+def _write_no_more() -> None:
+    """Put nothing in the place of standard output, or Python would try to write what is left once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
-
-import typer
 
 from gradaudit.cli import EXIT_INTERRUPTED as EXIT_INTERRUPTED
 from gradaudit.cli import EXIT_UNABLE as EXIT_UNABLE
@@ -22,26 +21,29 @@ EXIT_USAGE = 2
 
 def leave(message: str) -> NoReturn:
     """Say what is wrong with what was asked for and exit with 2."""
-    typer.echo(message, err=True)
-    raise typer.Exit(EXIT_USAGE) from None
+    print(message, file=sys.stderr)
+    raise SystemExit(EXIT_USAGE) from None
 
 
-def leave_with_problems(problems: tuple[Problem, ...], written: Callable[[Problem], str] = str) -> NoReturn:
-    """Print what is wrong with the specs and exit."""
+def leave_with_problems(problems: tuple[Problem, ...], *, annotated: bool = False) -> NoReturn:
+    """Print what is wrong with the specs, with annotations for GitHub Actions where they are asked for, and exit."""
+    written: Callable[[Problem], str] = str
+    if annotated:
+        from gradaudit.report.github import annotated_problem as written
     for problem in problems:
-        typer.echo(written(problem), err=True)
+        print(written(problem), file=sys.stderr)
     count = len(problems)
     settings = {problem.location.file.name for problem in problems} == {"pyproject.toml"}
     where = "settings" if settings else "specs"
-    typer.echo(f"{count} problem{'s' if count != 1 else ''} in the {where}; nothing was audited", err=True)
-    raise typer.Exit(EXIT_USAGE) from None
+    print(f"{count} problem{'s' if count != 1 else ''} in the {where}; nothing was audited", file=sys.stderr)
+    raise SystemExit(EXIT_USAGE) from None
 
 
 def leave_interrupted(*, reported: bool) -> NoReturn:
     """Exit with 130; say so where the reports are not written, as those that are there are of an earlier run."""
     if not reported:
-        typer.echo("Interrupted before any report was written", err=True)
-    raise typer.Exit(EXIT_INTERRUPTED) from None
+        print("Interrupted before any report was written", file=sys.stderr)
+    raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 @contextmanager

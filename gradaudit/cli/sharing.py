@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-
-import typer
 
 from gradaudit.cli.ending import EXIT_UNABLE, leave
 from gradaudit.cli.recording import Recording
 from gradaudit.engine.events import Handler, RunShared
 from gradaudit.engine.executor import Executor, ExecutorError
-from gradaudit.engine.pool import batches
-from gradaudit.engine.run import task_of
-from gradaudit.engine.shards import NoShardError, costs_of, parse_shard, shares
 from gradaudit.spec.load import Specs
-from gradaudit.store.read import seconds_by_case
-from gradaudit.store.schema import StoreError, open_to_read
-from gradaudit.targets.frameworks import missing_framework
 
 
 def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: Handler) -> Specs:
@@ -33,6 +26,11 @@ def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: H
     """
     if text is None:
         return loaded
+    from gradaudit.engine.pool import batches
+    from gradaudit.engine.run import task_of
+    from gradaudit.engine.shards import NoShardError, costs_of, parse_shard, shares
+    from gradaudit.targets.frameworks import missing_framework
+
     try:
         shard = parse_shard(text)
     except NoShardError as error:
@@ -51,6 +49,9 @@ def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: H
 def _recorded(recording: Recording | None) -> dict[tuple[str, str, str], float]:
     if recording is None or not recording.path.exists():
         return {}
+    from gradaudit.store.read import seconds_by_case
+    from gradaudit.store.schema import StoreError, open_to_read
+
     try:
         with open_to_read(recording.path) as connection:
             return seconds_by_case(connection)
@@ -95,5 +96,5 @@ def leaving_unable() -> Iterator[None]:
     try:
         yield
     except ExecutorError as error:
-        typer.echo(f"gradaudit had to stop: {error}", err=True)
-        raise typer.Exit(EXIT_UNABLE) from None
+        print(f"gradaudit had to stop: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_UNABLE) from None

@@ -34,6 +34,8 @@ def written(
         ExtensionError: where there is no format of a name, or it cannot be imported.
 
     """
+    if not any(path is not None for path in asked.values()):
+        return []
     from gradaudit.report.files import UnwritableError, are_one
     from gradaudit.report.formats import report_format
 
@@ -70,7 +72,9 @@ def reports_asked(given: Sequence[str], **own: str | None) -> dict[str, str | No
 
 def summaries() -> list[StepSummary]:
     """Return what adds to the summary of a step of GitHub Actions, where this is one."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return []
     from gradaudit.report.step_summary import StepSummary
 
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    return [StepSummary(Path(path))] if path else []
+    return [StepSummary(Path(path))]

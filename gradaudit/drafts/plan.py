@@ -20,8 +20,7 @@ from gradaudit.engine.run import cores
 from gradaudit.spec.case import Case, Location
 from gradaudit.spec.errors import Problem, SpecError
 from gradaudit.spec.expand import Overrides
-from gradaudit.spec.load import SUFFIXES, Specs
-from gradaudit.spec.source import read_documents
+from gradaudit.spec.load import Specs
 
 SECONDS = 60.0
 """How long the drafting of one backward pass may take."""
@@ -38,24 +37,6 @@ class Plan:
     def cases(self) -> tuple[Case, ...]:
         """All cases, in the order of their files and lines."""
         return tuple(case for drafted in self.drafts for case in drafted.cases)
-
-
-def is_source(path: Path) -> bool:
-    """Whether a path is a source file, or a folder of sources without specs, rather than specs."""
-    if path.is_file():
-        return path.suffix not in SUFFIXES
-    return path.is_dir() and not any(_has_spec(file) for file in _yaml_files(path))
-
-
-def _yaml_files(folder: Path) -> Iterator[Path]:
-    for file in sorted(folder.rglob("*")):
-        if file.suffix in SUFFIXES and not any(part.startswith(".") for part in file.relative_to(folder).parts):
-            yield file
-
-
-def _has_spec(file: Path) -> bool:
-    documents, problems = read_documents(file)
-    return bool(problems) or any(isinstance(one.data, dict) and {"op", "target"} & one.data.keys() for one in documents)
 
 
 def plan_of(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from gradaudit.audit.conclusion import Audit, conclusion, failed_audit, undecided_audit
-from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.gradient import check_gradient
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.registry import BrokenCheckError, run_checks
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.by_then import is_heard, tell
-from gradaudit.models.audit import audit_flow
-from gradaudit.models.learning.audit import audit_learning
 from gradaudit.numerics.arrays import Array
-from gradaudit.results import Result, Verdict
+from gradaudit.results import Finding, Result, Verdict
 from gradaudit.source.place import place_of
 from gradaudit.spec.case import Case, Part
 from gradaudit.spec.draw import UndrawableError
@@ -70,12 +68,16 @@ def audit_op(case: Case, op: Op) -> Audit:
     subject = examine(case, op)
     subject.op.calls.limit_number(budget_of(case), len(subject.case.audited))
     results, point, seen = check_gradient(subject, _told_by_then(subject))
-    findings = run_checks(subject, point, results)
-    with suppress(LimitReachedError):
-        results = with_likely_causes(subject, results, point, seen, findings)
+    findings: Sequence[Finding] = run_checks(subject, point, results)
+    if any(result.verdict is Verdict.FAIL for result in results):
+        from gradaudit.audit.likely_causes import unexplained, with_likely_causes  # which right ops do without
+
+        with suppress(LimitReachedError):
+            results = with_likely_causes(subject, results, point, seen, findings)
+        findings = unexplained(findings, results)
     checking = subject.op.calls.forwards - sum(result.evaluations for result in results)
     shapes = {name: array.shape for name, array in subject.inputs.items()}
-    audit = conclusion(subject.case, results, unexplained(findings, results))
+    audit = conclusion(subject.case, results, tuple(findings))
     placed = _placed(audit.results, op, subject.inputs)
     return replace(audit, results=placed, check_evaluations=checking, shapes=shapes)
 
@@ -122,9 +124,19 @@ def parts_of(case: Case) -> tuple[Case, ...]:
     return tuple(replace(case, part=part) for part in parts)
 
 
+def _of_models(module: str, name: str) -> Callable[[Case, Any], Audit]:
+    """Return the audit of a kind of model, which is imported where there is one."""
+
+    def audit(case: Case, model: Any) -> Audit:
+        made: Audit = getattr(import_module(module), name)(case, model)
+        return made
+
+    return audit
+
+
 AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {
-    FlowTarget: audit_flow,
-    LearningTarget: audit_learning,
+    FlowTarget: _of_models("gradaudit.models.audit", "audit_flow"),
+    LearningTarget: _of_models("gradaudit.models.learning.audit", "audit_learning"),
     UncalledTarget: audit_uncalled,
 }
 """How a case is audited whose target is more than an op, by the kind of its target."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gradaudit.repair.repairs import Repairs
 from gradaudit.results import FunctionDepth, Result, Trace
+
+if TYPE_CHECKING:
+    from gradaudit.repair.repairs import Repairs
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseSt
 from gradaudit.engine.executor import Executor, ExecutorError, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
 from gradaudit.engine.interrupt import held, told_apart
-from gradaudit.engine.pool import workers
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
@@ -84,14 +83,11 @@ def run_specs(
         if isinstance(task.arguments[0], Case):
             emit(CaseStarted(task.arguments[0].id))
 
-    here: AbstractContextManager[Executor] = (
-        workers(count, timeout or DEFAULT_TIMEOUT, begun) if count else nullcontext(InProcess())
-    )
     seconds = timeout if timeout or not (count or elsewhere) else DEFAULT_TIMEOUT
     lost: ExecutorError | None = None
     known = recalled or {}
     try:
-        with told_apart(), elsewhere or here as executor:
+        with told_apart(), elsewhere or _here(count, timeout or DEFAULT_TIMEOUT, begun) as executor:
             imports = look_up(replace(specs, cases=tuple(c for c in specs.cases if c.id not in known)), executor)
             if imports.problems:
                 raise SpecError(imports.problems)
@@ -113,6 +109,15 @@ def run_specs(
     emit(RunFinished(time.perf_counter() - began, interrupted))
     if lost is not None:
         raise lost
+
+
+def _here(count: int, timeout: float, begun: Callable[[Task], None]) -> AbstractContextManager[Executor]:
+    """Return the executor of so many processes of this machine; in this process without any."""
+    if not count:
+        return nullcontext(InProcess())
+    from gradaudit.engine.pool import workers  # with what processes talk by
+
+    return workers(count, timeout, begun)
 
 
 def audit_here(case: Case) -> Audit:

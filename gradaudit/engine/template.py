@@ -33,8 +33,20 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 """What makes a process the parent of its descendants' orphans; see prctl(2)."""
 
-SHARED = ("gradaudit.engine.audit", "numpy.random", "numpy.ma", "scipy.special")
-"""What every audit imports sooner or later."""
+SHARED = (
+    "gradaudit.engine.audit",
+    "gradaudit.audit.likely_causes",
+    "gradaudit.models.audit",
+    "gradaudit.targets.closure",
+    "gradaudit.targets.frameworks",
+    "gradaudit.targets.layer",
+    "gradaudit.targets.library",
+    "gradaudit.targets.process",
+    "numpy.random",
+    "numpy.ma",
+    "scipy.special",
+)
+"""What audits import sooner or later."""
 
 SHOWN_TAIL = 8_000
 """Bytes at the end of a log that are told of when a worker ends."""

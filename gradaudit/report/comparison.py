@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gradaudit.report import numbers
 from gradaudit.report.history import shown_commit
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 from gradaudit.store.compare import Change, Comparison
 from gradaudit.store.records import Record, Run
 

@@ -21,7 +21,8 @@ from gradaudit.report.coverage_levels import (
     level_headings,
     pyramid_cells,
 )
-from gradaudit.report.terminal import COLOURS, visible
+from gradaudit.report.terminal import COLOURS
+from gradaudit.report.visible import visible
 from gradaudit.results import Verdict
 
 SHOWN_MISSING = 50

@@ -14,7 +14,7 @@ from rich.console import Console
 from gradaudit.engine.events import CaseFinished, Event
 from gradaudit.report.console import tamed
 from gradaudit.report.mismatch import case_blocks
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 from gradaudit.results import Verdict, worst
 from gradaudit.spec.errors import Problem
 

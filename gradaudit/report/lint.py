@@ -10,7 +10,7 @@ from gradaudit.lint.run import Report
 from gradaudit.lint.violation import Violation
 from gradaudit.report import numbers
 from gradaudit.report.github import annotation
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 
 SCHEMA = 1
 """The version of the JSON document."""

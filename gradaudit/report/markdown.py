@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 
 _MARKUP = re.compile(r"""[^\w .,:;/()=+%'"-]|(?<![^\W_])_|_(?![^\W_])""")
 """What may be markup in text; an underscore is none inside a word."""

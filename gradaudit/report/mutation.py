@@ -15,7 +15,7 @@ from gradaudit.mutation.mutants import Mutant
 from gradaudit.mutation.score import Mutation, OpMutation
 from gradaudit.mutation.trial import Trial
 from gradaudit.report import numbers
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 from gradaudit.results import MutantCounts
 
 SCHEMA = 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from gradaudit.engine.events import (
@@ -26,7 +26,6 @@ from gradaudit.engine.events import (
     RunShared,
     RunStarted,
 )
-from gradaudit.repair.repairs import Repairs
 from gradaudit.report import numbers
 from gradaudit.report.baseline import known_failure_lines
 from gradaudit.report.depth import depth_lines
@@ -34,9 +33,14 @@ from gradaudit.report.explanation.glyphs import glyphs_for
 from gradaudit.report.failures import Failure, closing_list, gathered, in_a_line
 from gradaudit.report.learning import learning_lines
 from gradaudit.report.mismatch import block, case_blocks
-from gradaudit.report.repairs import repair_lines
 from gradaudit.report.tally import Row, Tally
+from gradaudit.report.visible import visible
 from gradaudit.results import Result, Verdict
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from gradaudit.repair.repairs import Repairs
 
 ROW = re.compile(r"  (Index |\([\d, ]*\) )")
 """How the rows of a mismatch table begin."""
@@ -53,29 +57,7 @@ SUMMARY_LINES = 9
 FEW_ROWS = 3
 """Rows of a table that is shortened so that more can be shown."""
 
-LONG = 3.0
-"""Seconds from which a case that is being audited is named: it may hang."""
-
 COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow", Verdict.ERROR: "magenta"}
-
-
-class _AtWork(ProgressColumn):
-    """The case that was done last; where one has been audited for long, that one, and for how long.
-
-    Args:
-        begun: when each case at work was begun.
-
-    """
-
-    def __init__(self, begun: Mapping[str, float]) -> None:
-        super().__init__(table_column=Column(no_wrap=True, ratio=1))
-        self._begun = begun
-
-    def render(self, task: Task) -> Text:
-        oldest = min(tuple(self._begun.items()), key=lambda item: item[1], default=None)
-        if oldest is not None and (seconds := time.monotonic() - oldest[1]) >= LONG:
-            return Text(f"{seconds:.0f} s at {visible(oldest[0])}", style="yellow")
-        return Text(visible(task.fields["id"]), style="dim")
 
 
 class TerminalReport:
@@ -147,15 +129,9 @@ class TerminalReport:
     def _start(self, event: RunStarted) -> None:
         self._planned = event.cases
         if self._console.file.isatty() and not self._quiet:  # FORCE_COLOR makes Rich call a pipe a terminal
-            columns = (
-                TextColumn("auditing"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                _AtWork(self._at_work),
-            )
-            self._progress = Progress(*columns, console=self._console, transient=True, expand=True)
-            self._progress.add_task("", total=event.cases, id="")
+            from gradaudit.report.progress import progress_bar
+
+            self._progress = progress_bar(self._console, event.cases, self._at_work)
             self._progress.start()
 
     def _follow(self, event: CaseStarted | CaseDone) -> None:
@@ -254,8 +230,11 @@ class TerminalReport:
                 self._console.print(Text(f"{heading:8} {seconds:.2f} s  {visible(where)}"), soft_wrap=True)
         if self._known and (self._known.mended or not self._quiet):
             self._print_part(known_failure_lines(self._known))
-        for found in self._repairs:
-            self._print_part([f"Repair of {found.op}", *(f"  {line}" for line in repair_lines(found))])
+        if self._repairs:
+            from gradaudit.report.repairs import repair_lines
+
+            for found in self._repairs:
+                self._print_part([f"Repair of {found.op}", *(f"  {line}" for line in repair_lines(found))])
         if not self._quiet:
             self._print_part(depth_lines(self._depths) if self._depths else ())
             self._print_part(learning_lines(self._trained, glyphs_for(self._console.encoding)))
@@ -286,11 +265,6 @@ def _closing(lines: Sequence[str], *, everything: bool) -> Iterator[str]:
         more = "" if everything else "; -v shows all in full, 'gradaudit explain OP' one"
         yield f"Not as expected: {numbers.counted(len(lines), 'op')}{more}"
         yield from lines
-
-
-def visible(text: str) -> str:
-    """Return the text with escapes for what would command a terminal, or cannot be encoded."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text.expandtabs())
 
 
 def _summary_table(tally: Tally) -> Table:

@@ -14,7 +14,7 @@ from gradaudit.spec.dtypes import (
 )
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.inputs import DRAWING_KEYS
-from gradaudit.spec.kinds import KINDS, Kind
+from gradaudit.spec.kinds import Kind, kind_named
 from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.source import Document, KeyPath
 from gradaudit.spec.strict import Strict
@@ -53,7 +53,7 @@ def expand(
     ``wrong_parts`` are the paths that the document lacks because they are reported already: nothing that may follow
     from their absence is reported again.
     """
-    kind = KINDS[document.kind]
+    kind = kind_named(document.kind)
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
 from gradaudit.spec.case import Input, Target
 from gradaudit.spec.document import CaseModel, DocumentModel
-from gradaudit.spec.flow_document import FlowCase, FlowDocument, flow_parts
-from gradaudit.spec.learning_document import LearningCase, LearningDocument, learning_parts
 from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.op_document import op_parts
 from gradaudit.spec.strict import Strict
@@ -40,20 +37,34 @@ class Kind:
 DEFAULT = "op"
 """The kind of a document that does not name one."""
 
-KINDS: Mapping[str, Kind] = {
-    DEFAULT: Kind(DocumentModel, CaseModel, op_parts),
-    "flow": Kind(FlowDocument, FlowCase, flow_parts),
-    "learning": Kind(LearningDocument, LearningCase, learning_parts),
-}
-"""By the word that stands at ``kind``."""
+KINDS = (DEFAULT, "flow", "learning")
+"""The words that may stand at ``kind``."""
+
+
+@cache
+def kind_named(name: str) -> Kind:
+    """Return one of ``KINDS``; pydantic's classes of models are built where a spec is about one."""
+    match name:
+        case "flow":
+            from gradaudit.spec.flow_document import FlowCase, FlowDocument, flow_parts
+
+            return Kind(FlowDocument, FlowCase, flow_parts)
+        case "learning":
+            from gradaudit.spec.learning_document import LearningCase, LearningDocument, learning_parts
+
+            return Kind(LearningDocument, LearningCase, learning_parts)
+        case _:
+            return Kind(DocumentModel, CaseModel, op_parts)
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of one spec document, of whichever kind."""
-    references, shared = models_json_schema([(kind.document, "validation") for kind in KINDS.values()])
-    schema: dict[str, Any] = references[KINDS[DEFAULT].document, "validation"]
-    for name, kind in KINDS.items():
-        if name != DEFAULT:
-            asked = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
-            schema = {"if": asked, "then": references[kind.document, "validation"], "else": schema}
+    from pydantic.json_schema import models_json_schema
+
+    kinds = {name: kind_named(name) for name in KINDS}
+    references, shared = models_json_schema([(kind.document, "validation") for kind in kinds.values()])
+    schema: dict[str, Any] = references[kinds.pop(DEFAULT).document, "validation"]
+    for name, kind in kinds.items():
+        asked = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
+        schema = {"if": asked, "then": references[kind.document, "validation"], "else": schema}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **shared}

@@ -17,7 +17,7 @@ from gradaudit.spec.case import Case, Location
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
 from gradaudit.spec.hints import meant_function, meant_list, meant_mapping, torn
-from gradaudit.spec.kinds import DEFAULT, KINDS, Kind
+from gradaudit.spec.kinds import DEFAULT, KINDS, Kind, kind_named
 from gradaudit.spec.project import DEFAULT_SPECS
 from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
@@ -75,6 +75,18 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
     return Specs(tuple(cases), documents)
 
 
+def is_source(path: Path) -> bool:
+    """Whether a path is a source file, or a folder of sources without specs, rather than specs."""
+    if path.is_file():
+        return path.suffix not in SUFFIXES
+    return path.is_dir() and not any(map(_has_spec, _walk(path)))
+
+
+def _has_spec(file: Path) -> bool:
+    documents, problems = read_documents(file)
+    return bool(problems) or any(isinstance(one.data, dict) and {"op", "target"} & one.data.keys() for one in documents)
+
+
 def selected(specs: Specs, selector: Selector) -> Specs:
     """Return the specs with those cases only that the selector takes.
 
@@ -126,7 +138,7 @@ def _nearest_path(path: Path) -> str:
 def _kind(source: Document, problems: list[Problem]) -> Kind | None:
     name = source.data.get("kind", DEFAULT)
     if isinstance(name, str) and name in KINDS:
-        return KINDS[name]
+        return kind_named(name)
     message = f"kind: found {_shown(name)}, expected {' or '.join(KINDS)}{nearest(str(name), KINDS)}"
     problems.append(Problem(source.locate(("kind",)), message))
     return None

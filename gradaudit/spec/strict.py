@@ -24,4 +24,4 @@ Place = Annotated[str, StringConstraints(pattern=PLACE), Field(examples=["grads[
 class Strict(BaseModel):
     """A part of a spec: nothing may stand there that is not named, and nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", strict=True, frozen=True)

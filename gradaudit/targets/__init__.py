@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from pydantic import ValidationError
-
 from gradaudit.extensions import ExtensionError
 from gradaudit.spec.case import Case, Target
 from gradaudit.spec.model_targets import FlowTarget, LearningTarget
@@ -24,13 +22,7 @@ from gradaudit.spec.op_targets import (
     PythonTarget,
     UncalledTarget,
 )
-from gradaudit.targets.closure import closure_names, open_closure
-from gradaudit.targets.frameworks import framework_names, open_framework
-from gradaudit.targets.layer import layer_names, open_layer
-from gradaudit.targets.library import open_library
 from gradaudit.targets.op import LostOpError, Op, OpError, raised
-from gradaudit.targets.process import open_process
-from gradaudit.targets.python import imported_names, open_python
 
 
 def _nothing_to_import(target: Any) -> Mapping[tuple[str, ...], str]:
@@ -64,24 +56,28 @@ class TargetKind:
     validate: Callable[[Any], object] = _nothing_to_validate
 
 
+def _of(module: str, name: str) -> Callable[..., Any]:
+    """Return a function of a module that is imported when the function is called: a run has few kinds of targets."""
+    return lambda *given: getattr(import_module(module), name)(*given)
+
+
+def _kind(module: str, open_name: str, names: str | None = None, **others: Any) -> TargetKind:
+    return TargetKind(_of(module, open_name), _of(module, names) if names else _nothing_to_import, **others)
+
+
 def _models_kind(names: str) -> TargetKind:
-    """Return a kind of target that is a model: models build on targets, so that they are imported when needed."""
-
-    def found(name: str) -> Callable[..., Any]:
-        return lambda *given: getattr(import_module("gradaudit.models.op"), name)(*given)
-
-    return TargetKind(found("open_model"), found(names), close=lambda target, op: op.restore())
+    return _kind("gradaudit.models.op", "open_model", names, close=lambda target, op: op.restore())
 
 
 TARGET_KINDS: Mapping[type, TargetKind] = {
-    PythonTarget: TargetKind(open_python, imported_names),
-    LayerTarget: TargetKind(open_layer, layer_names),
-    ClosureTarget: TargetKind(open_closure, closure_names),
-    ProcessTarget: TargetKind(open_process, close=lambda target, op: op.close()),
-    LibraryTarget: TargetKind(open_library),
+    PythonTarget: _kind("gradaudit.targets.python", "open_python", "imported_names"),
+    LayerTarget: _kind("gradaudit.targets.layer", "open_layer", "layer_names"),
+    ClosureTarget: _kind("gradaudit.targets.closure", "open_closure", "closure_names"),
+    ProcessTarget: _kind("gradaudit.targets.process", "open_process", close=lambda target, op: op.close()),
+    LibraryTarget: _kind("gradaudit.targets.library", "open_library"),
     UncalledTarget: TargetKind(lambda target, case: None),  # type: ignore[arg-type, return-value]
     HeldTarget: TargetKind(lambda target, case: target.open(case), close=lambda target, op: target.close(op)),
-    FrameworkTarget: TargetKind(open_framework, framework_names),
+    FrameworkTarget: _kind("gradaudit.targets.frameworks", "open_framework", "framework_names"),
     FlowTarget: _models_kind("model_names"),
     LearningTarget: _models_kind("learning_names"),
 }
@@ -107,6 +103,8 @@ def mistakes_in(target: Target) -> list[tuple[tuple[str | int, ...], str]]:
     """
     if not isinstance(target, ExtensionTarget):
         return []
+    from pydantic import ValidationError
+
     place = ("target", "extension", target.extension.name)
     try:
         kind_of(target).validate(target.settings)

@@ -139,7 +139,7 @@ MOMENTS = [
     ("gradaudit.report.record.finish_run", ""),
     ("gradaudit.report.terminal.TerminalReport._finish", ""),
     ("gradaudit.report.files.AtomicFile._replace", ""),
-    ("gradaudit.cli.run._tell_what_was_not_recorded", ""),
+    ("gradaudit.cli.running._tell_what_was_not_recorded", ""),
 ]
 """When a function is called for the first time, and what is said of an end there."""
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradaudit.report.markdown import code, escaped, table
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 
 
 def markdown(blocks: Iterable[Block]) -> str:

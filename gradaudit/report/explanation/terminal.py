@@ -13,7 +13,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gradaudit.report.explanation.blocks import Block, Code, Drawing, Entries, Heading, Markdown, Prose, Table
-from gradaudit.report.terminal import COLOURS, visible
+from gradaudit.report.terminal import COLOURS
+from gradaudit.report.visible import visible
 
 MARGIN = "  "
 """What stands before everything but headings, and code that is to be copied."""
