@@ -17,6 +17,24 @@ def rounded(x: Any) -> Any:
     return np.asarray(x).astype(ml_dtypes.bfloat16).astype(x.dtype)
 
 
+class TestClaimsInWideStairs:
+    """A claim of zeros answers alike wherever the middle element stays; that is no rounding to a coarser dtype."""
+
+    @pytest.mark.parametrize(("seed", "draw"), [(1, 3), (9, 0), (9, 2)])
+    def test_the_one_element_of_a_median_that_is_lost_fails(self, seed: int, draw: int) -> None:
+        given = np.random.default_rng(seed).standard_normal(9)
+        lost = int(given.argsort()[4])
+
+        def backward(u: Any, x: Any) -> Any:
+            gradient = np.zeros_like(x)
+            gradient[x.argsort()[4]] = u
+            gradient[lost] = 0.0
+            return gradient
+
+        made = audit(np.median, backward, array("x", (9,), values=given), seed=draw)
+        assert only(made).verdict is Verdict.FAIL
+
+
 class TestSaturation:
     """A slope that lives in a 400th of its domain lies between the nodes of a path."""
 

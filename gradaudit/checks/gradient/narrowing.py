@@ -36,11 +36,7 @@ class _Answers(NamedTuple):
 
 
 def narrowed_to(subject: Subject) -> str | None:
-    """Return the dtype that forward or backward rounds its arguments to first, if that is coarser than the case's.
-
-    At the next numbers of that dtype half of the outputs change that change far away: a forward whose stairs
-    are wider than that has built them itself.
-    """
+    """Return the dtype that forward or backward rounds its arguments to first, if that is coarser than the case's."""
     given = spacing(subject.case.dtype)
     for dtype in COARSER:
         if spacing(dtype) <= given:
@@ -51,10 +47,9 @@ def narrowed_to(subject: Subject) -> str | None:
         here, further, far = (_answers(subject, dtype, 0.0, size) for size in (0.0, 2.0, 0.5 / spacing(dtype)))
         if here is None or further is None or far is None:
             continue
-        moved = _changed(here.outputs, far.outputs)
-        if rounds[0] and moved and 2 * _changed(here.outputs, further.outputs) >= moved:
-            return dtype
-        if rounds[1] and not rounds[0] and _changed(here.gradients, far.gradients):
+        if any(
+            ignores and _has_narrow_stairs(*parts) for ignores, *parts in zip(rounds, here, further, far, strict=True)
+        ):
             return dtype
     return None
 
@@ -73,6 +68,15 @@ def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
             if not forward and not backward:
                 return False, False
     return forward, backward
+
+
+def _has_narrow_stairs(here: Array, further: Array, far: Array) -> bool:
+    """Whether half of what changes far away changes at the next numbers of a dtype already.
+
+    A function whose stairs are wider than that has built them itself, as the gradient of a median has.
+    """
+    moved = _changed(here, far)
+    return moved > 0 and 2 * _changed(here, further) >= moved
 
 
 def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers | None:
