@@ -151,6 +151,7 @@ SUPERSEDED = {
         "precision-loss",
     },
     "stochastic-backward": {"precision-loss"},
+    "unwritten-memory": {"wrong-subset", "forward-dtype", "noise-dominated", "precision-loss"},
     "accumulated": {"precision-loss"},
     "degenerate-upstream": {"noise-dominated"},
     "tolerance-too-tight": {"precision-loss"},

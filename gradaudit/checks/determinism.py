@@ -10,19 +10,33 @@ import numpy as np
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Probe
-from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace
+from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace, on_host
 from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.unwritten import FIRST, SECOND, Fill, unwritten
 
 
 def stochastic_forward(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding where forward gives other outputs for the same inputs."""
+    """Yield a finding where forward gives other outputs for the same inputs.
+
+    The second time other numbers are in memory that nobody writes. Where those alone decide on an output, that is why.
+    """
     subject = probe.subject
-    first, again = probe.counted(subject.outputs), probe.counted(probe.forward(subject.inputs))
+
+    def outputs(fill: Fill) -> tuple[Array, ...]:
+        with unwritten(fill):
+            return probe.counted(probe.forward(subject.inputs))
+
+    first, again = probe.counted(subject.outputs), outputs(SECOND)
     if seen := worst_change(first, again, subject.inputs):
-        once_more = probe.counted(probe.forward(subject.inputs))
-        yield _stochastic_forward(seen, drawn=bool(worst_change(again, once_more, subject.inputs)))
+        drawn = bool(worst_change(again, outputs(SECOND), subject.inputs))
+        if not drawn and not worst_change(first, outputs(FIRST), subject.inputs):
+            pairs = [(change(*pair, 0.0, 1), *pair) for pair in zip(first, again, strict=True)]
+            forgotten, one, other = max(pairs, key=lambda pair: pair[0].count)
+            yield _unwritten("forward", "output", one, other, forgotten)
+        else:
+            yield _stochastic_forward(seen, drawn=drawn)
     elif probe.wide and (
         seen := worst_change([probe.outputs], [lifted(probe.counted(probe.base.outputs))], subject.inputs)
     ):
@@ -43,19 +57,41 @@ def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
 
 
 def stochastic_backward(probe: Probe) -> Iterator[Finding]:
-    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up."""
-    second = probe.backward(probe.base, probe.upstream)
+    """Yield a finding for each input whose gradient is another when backward is asked again, or is added up.
+
+    In between other numbers are in memory that nobody writes. Where those alone decide on a gradient, that is why.
+    """
+
+    def gradients(fill: Fill) -> dict[str, Array]:
+        with unwritten(fill):
+            return probe.backward(probe.base, probe.upstream)
+
+    second = gradients(SECOND)
     seen = {name: probe.gradient_change(name, probe.gradients[name], second[name]) for name in probe.claimed}
     if not any(seen.values()):
         return
-    third, fourth = (probe.backward(probe.base, probe.upstream) for _ in range(2))
+    third, fourth = gradients(SECOND), gradients(FIRST)
     for name in (name for name in probe.claimed if seen[name]):
         native = probe.subject.gradients[name]  # the first answer of all
-        if _adds_up(second[name], third[name], fourth[name]):
+        if not probe.gradient_change(name, probe.gradients[name], fourth[name]):
+            yield _unwritten("backward", f"gradient of {name}", third[name], fourth[name], seen[name])
+        elif _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, widened(fourth[name]) - widened(second[name]))
         else:
             drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
+
+
+def _unwritten(by: str, of: str, was: Array, now: Array, seen: Change) -> Finding:
+    """Return the finding that an answer holds what was in memory before: that alone made it another."""
+    differs = ~(abs(widened(on_host(now)) - widened(on_host(was))) <= seen.allowed)
+    index = tuple(map(int, np.argwhere(differs)[0]))
+    message = (
+        f"{by} does not write {seen.count:,} of {seen.size:,} elements of its {of}, the first at index {index}: they "
+        "change with what memory held before; write every element, or begin with zeros"
+    )
+    evidence = {"by": by, "array": of.rpartition(" ")[2], "changed": seen.count, "size": seen.size, "index": index}
+    return Finding("unwritten-memory", message, evidence)
 
 
 def _adds_up(second: Array, third: Array, fourth: Array) -> bool:

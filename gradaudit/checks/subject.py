@@ -29,6 +29,7 @@ from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.counted import CountingOp, counting
 from gradaudit.targets.op import Op, OpError
 from gradaudit.targets.parameters import completed
+from gradaudit.targets.unwritten import FIRST, unwritten
 
 
 class Snapshot(NamedTuple):
@@ -104,7 +105,8 @@ def examine(case: Case, op: Op) -> Subject:
     placed = _placing(case, op)
     inputs = {name: placed(array) for name, array in draw_inputs(case).items()}
     before = Snapshot.of(inputs)
-    outputs = op.forward(inputs)
+    with unwritten(FIRST):
+        outputs = op.forward(inputs)
     # Copies: an op may return views of its inputs, which are put back if it changed them, or reuse its buffers.
     outputs = tuple(out if out is None else copied(out) for out in outputs)
     findings = mutations("forward", before)
@@ -113,7 +115,8 @@ def examine(case: Case, op: Op) -> Subject:
         _refuse_nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
     upstream = tuple(placed(_upstream(case, k, outputs[k])) for k in counted)
     before = before.and_of({**_upstream_names(upstream), **_output_names(outputs)})
-    gradients = op.backward(upstream, inputs, outputs)
+    with unwritten(FIRST):
+        gradients = op.backward(upstream, inputs, outputs)
     # Gradients may be views of what backward was given: copies outlast the restoring of it.
     gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
     findings += mutations("backward", before)

@@ -28,6 +28,7 @@ from gradaudit.targets.message import (
     read_header,
 )
 from gradaudit.targets.op import LostOpError, OpError
+from gradaudit.targets.unwritten import FIRST
 
 CHUNK = 2**20
 """Bytes read or written at a time: as many as a pipe may be made to hold."""
@@ -251,7 +252,14 @@ def _started(command: Sequence[str], folder: Path) -> subprocess.Popen[bytes]:
     try:
         # In a session of its own: Ctrl-C is for the run, which ends the child, and what that started ends with it.
         return subprocess.Popen(
-            words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, cwd=folder, start_new_session=True
+            words,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            bufsize=0,
+            cwd=folder,
+            start_new_session=True,
+            env={"MALLOC_PERTURB_": str(FIRST.byte ^ 0xFF), **os.environ},  # no unwritten element is zero by chance
         )
     except OSError as error:
         raise OpError(f"the process cannot be started: {program}: {error.strerror}") from None

@@ -17,6 +17,7 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.op_targets import LibraryTarget
 from gradaudit.targets.op import OpError
 from gradaudit.targets.python import added
+from gradaudit.targets.unwritten import unwritten_number
 
 Array = NDArray[Any]
 
@@ -75,10 +76,10 @@ class LibraryOp:
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return what forward writes into the buffers that are outputs, or the number that it returns."""
         wide = self._wide(inputs)
-        outputs = {name: np.zeros(shape) for name, shape in self._shapes(inputs).items()}
+        outputs = {name: np.full(shape, unwritten_number(0.0)) for name, shape in self._shapes(inputs).items()}
         first = next(iter(outputs), "")
         if first:
-            outputs[first] = np.full(outputs[first].shape, np.nan)
+            outputs[first] = np.full(outputs[first].shape, unwritten_number(np.nan))
         buffers, returned = self._called(self.forward_function, {**inputs, **outputs}, wide=wide)
         if not outputs:
             return (np.asarray(returned, dtype="float64" if wide else self._narrow(self.forward_function)),)
@@ -92,12 +93,12 @@ class LibraryOp:
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array | None]:
         """Return what backward writes into, or adds to, the buffers of gradients."""
+        if self.target.accumulates is False:
+            return self._gradients(upstream, inputs, outputs, unwritten_number(1.0))
         clear = self._gradients(upstream, inputs, outputs, 0.0)
         if self.target.accumulates is None:
             return clear
         noisy = self._gradients(upstream, inputs, outputs, 1.0)
-        if not self.target.accumulates:
-            return noisy
         return {name: added(clear[name], np.ones_like(clear[name]), noisy[name]) for name in clear}
 
     def _gradients(

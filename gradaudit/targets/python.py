@@ -22,6 +22,7 @@ from gradaudit.targets.importing import import_function
 from gradaudit.targets.op import OpError, raised
 from gradaudit.targets.stand_ins import Reference
 from gradaudit.targets.structure import members_of
+from gradaudit.targets.unwritten import unwritten_number
 
 Array = NDArray[Any]
 
@@ -258,7 +259,7 @@ def usable_gradient(name: str, member: Any, dtype: np.dtype[Any]) -> Array | Non
 
 def _noise(array: Array) -> Array:
     """Return what lies in a buffer before backward is called: numbers that no gradient equals."""
-    noise = np.random.default_rng(1).uniform(0.5, 1.5, array.shape)
+    noise = unwritten_number(1.0) * np.random.default_rng(1).uniform(0.5, 1.5, array.shape)
     return np.asarray(noise.astype(array.dtype))
 
 

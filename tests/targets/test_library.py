@@ -33,6 +33,14 @@ def test_what_writes_behind_the_end_of_a_buffer_is_told(tmp_path: Path) -> None:
     assert result.message == "residual_forward writes behind the end of out, which has shape (30,)"
 
 
+def test_what_is_left_out_of_a_buffer_is_told(tmp_path: Path) -> None:
+    loop = "for (int i = 0; i < {}; i++) out[i] = inp1"
+    made = library(tmp_path, (loop.format("N"), loop.format("N - 1")))
+    (result, *_) = audited(tmp_path, spec("residual", made)).results
+    (found,) = [finding for finding in result.findings if finding.fails]
+    assert (found.code, found.evidence["changed"]) == ("unwritten-memory", 1)
+
+
 MISTAKES = {
     "a header that is not there": ("header: layers.h", "header: ▸layer.h", "'layer.h' cannot be read"),
     "a header without functions": ("header: layers.h", "header: ▸empty.h", "declares no function that can be read"),

@@ -44,6 +44,24 @@ class SoftmaxOfFloatUpstream(Softmax):
         return Softmax.backward(ctx, upstream.half().to(upstream.dtype))
 
 
+class SoftmaxIntoEmpty(Softmax):
+    """Right: every element is written."""
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        gradient = torch.empty_like(upstream)
+        gradient.copy_(Softmax.backward(ctx, upstream))
+        return gradient
+
+
+class SoftmaxWithoutTheLastRow(Softmax):
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        gradient = upstream.new_empty(upstream.shape)
+        gradient[:-1] = Softmax.backward(ctx, upstream)[:-1]
+        return gradient
+
+
 class BorderForgotten(torch.autograd.Function):
     """Differences along the last axis, whose backward leaves the last element out."""
 
@@ -205,6 +223,7 @@ X = array("x", 3, 4)
 FAULTS = [
     (SoftmaxWithoutTheSum, (X,), "missing-term"),
     (BorderForgotten, (X,), "wrong-subset"),
+    (SoftmaxWithoutTheLastRow, (X,), "unwritten-memory"),
     (BatchNorm, (array("x", 4, 3, 2), array("gamma", 3, lo=0.5)), "missing-term"),
     (Dropout, (X,), "stochastic-backward"),
     (Viewed, (X,), "layout-dependent"),
@@ -216,7 +235,7 @@ FAULTS = [
 
 class TestFunctions:
     def test_right_ones_are_left_in_peace(self) -> None:
-        for function in (Softmax, SavedOutsideTheGraph):
+        for function in (Softmax, SavedOutsideTheGraph, SoftmaxIntoEmpty):
             made = audit(torch_op, function.apply, X)
             assert (verdict(made), codes(made)) == (Verdict.PASS, set())
 

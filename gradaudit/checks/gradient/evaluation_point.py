@@ -34,6 +34,7 @@ from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, least_spacing, spacing
 from gradaudit.targets.op import OpError, OpOfMany
+from gradaudit.targets.unwritten import FIRST, unwritten
 
 WIDE = ("float64", "complex128")
 
@@ -239,7 +240,8 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
     }
     before = Snapshot.of(wide)
     try:
-        outputs = subject.op.forward(wide)
+        with unwritten(FIRST):
+            outputs = subject.op.forward(wide)
         lifts = tuple(outputs[k] for k in subject.counted)
     except (OpError, IndexError):
         return None
@@ -256,7 +258,8 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
         )
         return Finding("forward-dtype", message, {"difference": off})
     point.notice(mutations("forward", before))
-    point.formula = point.claims(subject.upstream, wide, outputs)
+    with unwritten(FIRST):
+        point.formula = point.claims(subject.upstream, wide, outputs)
     point.notice(mutations("backward", before))
     return point
 
