@@ -73,12 +73,12 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     third, fourth = gradients(SECOND), gradients(FIRST)
     for name in (name for name in probe.claimed if seen[name]):
         native = probe.subject.gradients[name]  # the first answer of all
-        if not probe.gradient_change(name, probe.gradients[name], fourth[name]):
+        drawn = bool(probe.gradient_change(name, second[name], third[name]))
+        if not drawn and not probe.gradient_change(name, probe.gradients[name], fourth[name]):
             yield _unwritten("backward", f"gradient of {name}", third[name], fourth[name], seen[name])
         elif _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, widened(fourth[name]) - widened(second[name]))
         else:
-            drawn = bool(probe.gradient_change(name, second[name], third[name]))
             yield _stochastic_backward(name, seen[name], drawn=drawn)
 
 
