@@ -92,19 +92,20 @@ class ModelOp:
         """The parameters' values as the model was made with."""
         return {name: self.tape.array(tensor).copy() for name, tensor in self.trained.items()}
 
-    def run(self, arrays: Mapping[str, Array]) -> Run:
+    def run(self, arrays: Mapping[str, Array], *, lent: bool = False) -> Run:
         """Run the model and its loss, recorded by the tape.
 
         Args:
             arrays: the inputs and targets of the batch; and parameters, which keep what they have where they are left
                 out.
+            lent: whether parameters may lie in these arrays themselves, where the framework can have them there.
 
         Raises:
             OpError: where the model or the loss raises, the loss is no scalar tensor, or the tape is not as described.
 
         """
         try:
-            return self._run(arrays)
+            return self._run(arrays, self.tape.lend if lent else self.tape.assign)
         except OpError as error:
             made, now = self._dtypes(arrays)
             if "dtype" not in str(error) or made == now:
@@ -113,12 +114,12 @@ class ModelOp:
             hint = f" (the model was made in {made} and is audited in {now}: 'dtype: {made}' audits it unchanged)"
             raise OpError("\n".join([said + hint, *places])) from None
 
-    def _run(self, arrays: Mapping[str, Array]) -> Run:
+    def _run(self, arrays: Mapping[str, Array], assign: Callable[[Tensor, Array], None]) -> Run:
         self.calls.forward()
         with seeded(0), in_words("forward"), self.tape.exact(), self._casting():
             for name, tensor in self.trained.items():
                 if name in arrays:
-                    self.tape.assign(tensor, arrays[name])
+                    assign(tensor, arrays[name])
             differentiable = {made.name for made in self.batch if made.differentiable}
             inputs = {
                 made.name: self.tape.tensor(arrays[made.name].copy(), tracked=made.name in differentiable)
@@ -157,9 +158,24 @@ class ModelOp:
 
     def loss_with(self, values: Mapping[int, Array], inputs: Mapping[str, Array]) -> Array:
         """Return the loss with other values in what comes to be at some positions of a recording of the tape."""
+        return self.tape.array(self.run_with(values, inputs).loss)
+
+    def run_with(self, values: Mapping[int, Array], inputs: Mapping[str, Array], *, lent: bool = False) -> Run:
+        """Run the model likewise; parameters may lie in the arrays given where these are ``lent``."""
         instead = {**self.held, **values}
         with self.tape.replaced(instead) if instead else nullcontext():
-            return self.tape.array(self.run(inputs).loss)
+            return self.run(inputs, lent=lent)
+
+    def loss_of(self, output: Any, arrays: Mapping[str, Array]) -> float:
+        """Return what the loss makes of an output, a tensor or a tuple, list or dict of tensors, without the model.
+
+        Raises:
+            OpError: where the loss raises.
+
+        """
+        with seeded(0), in_words("the loss"), self.tape.exact(), self._casting():
+            loss = self.loss(output, *(arrays[name] for name in self.targets))
+        return float(self.tape.array(loss).reshape(()))
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
         """Return the position of the loss."""

@@ -15,7 +15,7 @@ from gradaudit.models.cut import Way, find_way
 from gradaudit.models.graph import Walk, walk
 from gradaudit.models.op import ModelOp, Run
 from gradaudit.models.recording import Recorded, recorded
-from gradaudit.models.tapes.tape import Tensor
+from gradaudit.models.tapes.tape import TapeError, Tensor
 from gradaudit.models.words import in_words
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case, Input
@@ -42,7 +42,8 @@ class FlowSubject:
         base: the run.
         from_loss: the tape, walked from the loss.
         makers: the names of the steps that made the model's outputs, as far as these are attached to the tape.
-        gradients: what reverse mode left, by parameter and differentiable input; all None where it could not be run.
+        upstreams: what reverse mode left with the tensors that the model returned, in order; None where it keeps none.
+        gradients: the same by parameter and differentiable input; all None where it could not be run.
         native: the same of the model as it is, where it is audited without its casts or in a wider dtype; else empty.
         narrow: in words, how it is audited then, and how it is; else empty.
 
@@ -54,6 +55,7 @@ class FlowSubject:
     base: Run
     from_loss: Walk
     makers: tuple[str, ...]
+    upstreams: tuple[Array | None, ...]
     gradients: Mapping[str, Array | None]
     native: Mapping[str, Array | None] = field(default_factory=dict)
     narrow: str = ""
@@ -114,8 +116,12 @@ class FlowSubject:
     @property
     def wide(self) -> dict[str, Array]:
         """The arrays in double precision."""
+        return self.in_double(self.arrays)
+
+    def in_double(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Return arrays in double precision; those that are so already as they are."""
         wide = {"f": np.float64, "c": np.complex128, "V": np.float64}
-        return {name: each.astype(wide.get(each.dtype.kind, each.dtype)) for name, each in self.arrays.items()}
+        return {name: each.astype(wide.get(each.dtype.kind, each.dtype), copy=False) for name, each in arrays.items()}
 
     def way(self, *names: str, along: Mapping[str, Array] | None = None) -> Way:
         """Return what becomes of some of them on the way to the loss; it takes a run for each place of a cut.
@@ -157,7 +163,7 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
         raise OpError(_nothing_to_audit(op))
     arrays = draw_inputs(case)
     names = [made.name for made in case.inputs if made.differentiable]
-    found = _differentiated(op, arrays, names)
+    found = differentiated(op, arrays, names)
     if spacing(case.dtype) > spacing("float32") and (wide := _wider(case, op, arrays, names)) is not None:
         said = f"in {wide.case.dtype}; in {case.dtype}, as the model is,"
         return replace(wide, native=_copies(arrays, found.gradients), narrow=said)
@@ -167,18 +173,19 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
     dtypes = [made.dtype.name for made in found.gradients.values() if made is not None]
     case = _tolerating(case, dtypes if native or not narrow else [*dtypes, narrow])
     gradients = _copies(arrays, found.gradients)
-    kept = found.base, found.from_loss, found.makers
+    kept = found.base, found.from_loss, found.makers, found.upstreams
     said = f"without casts; with the model's casts to {narrow}" if native else ""
     return FlowSubject(case, op, arrays, *kept, gradients, native, said)
 
 
 @dataclass(frozen=True)
-class _Differentiated:
+class Differentiated:
     """A run of a model, its tape as it was before reverse mode, and the gradients that this left."""
 
     base: Run
     from_loss: Walk
     makers: tuple[str, ...]
+    upstreams: tuple[Array | None, ...]
     gradients: Mapping[str, Array | None]
 
     def narrowest(self, dtype: str) -> str:
@@ -188,19 +195,37 @@ class _Differentiated:
         return coarsest if spacing(coarsest) > spacing(dtype) else ""
 
 
-def _differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> _Differentiated:
-    base = op.run(arrays)
+def differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> Differentiated:
+    """Run a model once, and reverse mode where its loss is attached to the tape; what it holds constant is so here.
+
+    Raises:
+        OpError: where one of them raises, or the loss is not finite.
+
+    """
+    base = op.run_with({}, arrays)
     _refuse_nonfinite(op, base.loss, arrays)
+    outputs = [each for each in leaves(base.output) if op.tape.is_tensor(each)]
     with in_words("reading the tape"):
         from_loss = walk(op.tape, base.loss)
-        nodes = [op.tape.node(each) for each in leaves(base.output) if op.tape.is_tensor(each)]
+        nodes = [op.tape.node(each) for each in outputs]
         makers = tuple(node.name for node in nodes if node is not None)
     gradients: dict[str, Array | None] = dict.fromkeys(names)
+    upstreams: tuple[Array | None, ...] = (None,) * len(outputs)
     if from_loss.nodes:
         op.clear(base)
+        op.tape.retain(outputs)
         op.reverse(base)
         gradients |= op.gradients(base)
-    return _Differentiated(base, from_loss, makers, gradients)
+        upstreams = tuple(_held(op, each) for each in outputs)
+    return Differentiated(base, from_loss, makers, upstreams, gradients)
+
+
+def _held(op: ModelOp, tensor: Tensor) -> Array | None:
+    """Return the gradient that a tensor on the way holds, None where its tape keeps none there."""
+    try:
+        return op.tape.gradient(tensor)
+    except TapeError:
+        return None
 
 
 def _wider(case: Case, op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> FlowSubject | None:
@@ -212,10 +237,10 @@ def _wider(case: Case, op: ModelOp, arrays: Mapping[str, Array], names: Sequence
     for dtype, op.uncast in (("float64", True), ("float64", False), ("float32", False)):
         wide, op.second = _in_dtype(arrays, dtype), _in_dtype(second, dtype)
         with suppress(OpError):
-            found = _differentiated(op, wide, names)
+            found = differentiated(op, wide, names)
             if not found.narrowest(dtype):
                 inputs = tuple(_input_in(made, dtype) for made in case.inputs)
-                kept = found.base, found.from_loss, found.makers
+                kept = found.base, found.from_loss, found.makers, found.upstreams
                 case = replace(case, dtype=dtype, inputs=inputs)
                 return FlowSubject(case, op, wide, *kept, _copies(wide, found.gradients))
     op.second, op.uncast = second, False
@@ -233,11 +258,11 @@ def _input_in(made: Input, dtype: str) -> Input:
     return replace(made, dtype=dtype, values=values)
 
 
-def _uncast(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], dtype: str) -> _Differentiated | None:
+def _uncast(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], dtype: str) -> Differentiated | None:
     """Return the same of a model without the casts that its framework makes by itself; None where others are left."""
     op.uncast = True
     with suppress(OpError):
-        found = _differentiated(op, arrays, names)
+        found = differentiated(op, arrays, names)
         if not found.narrowest(dtype):
             return found
     op.uncast = False

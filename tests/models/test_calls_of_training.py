@@ -15,17 +15,17 @@ from gradaudit.tape.tensor import Tensor
 
 def test_every_call_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: Counter[str] = Counter()
-    loss, backward = perceptron.loss, Tensor.backward
+    call, backward = perceptron.Perceptron.__call__, Tensor.backward
 
-    def counted_loss(*arguments: Any) -> Any:
+    def counted_call(*arguments: Any) -> Any:
         calls["forward"] += 1
-        return loss(*arguments)
+        return call(*arguments)
 
     def counted_backward(self: Tensor, *arguments: Any) -> Any:
         calls["backward"] += 1
         return backward(self, *arguments)
 
-    monkeypatch.setattr(perceptron, "loss", counted_loss)
+    monkeypatch.setattr(perceptron.Perceptron, "__call__", counted_call)
     monkeypatch.setattr(Tensor, "backward", counted_backward)
     results = audited(tmp_path, **PERCEPTRON).values()
     assert {(result.forwards, result.backwards) for result in results} == {(calls["forward"], calls["backward"])}

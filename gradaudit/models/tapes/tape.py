@@ -147,6 +147,10 @@ class Tape(Protocol):
         """Change a tensor's values in place, outside the tape."""
         ...
 
+    def lend(self, tensor: Tensor, array: Array) -> None:
+        """Do the same with as little copying as the framework allows: the tensor may lie in the array itself."""
+        self.assign(tensor, array)
+
     def tracked(self, tensor: Tensor) -> bool:
         """Whether the framework would record what is computed from this tensor."""
         ...

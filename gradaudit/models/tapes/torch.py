@@ -58,6 +58,11 @@ class TorchTape(Tape):
         with torch.no_grad():
             tensor.data = _tensor(array)
 
+    def lend(self, tensor: Tensor, array: Array) -> None:
+        """Put the array itself behind the tensor."""
+        with torch.no_grad():
+            tensor.data = _from_array(array)
+
     def tracked(self, tensor: Tensor) -> bool:
         """Whether it requires a gradient."""
         return self.is_tensor(tensor) and bool(tensor.requires_grad)

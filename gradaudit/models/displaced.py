@@ -1,0 +1,137 @@
+"""A model with many parameters displaced along a random direction, each run in the same memory.
+
+A direction keeps a byte an element, and what is handed to the model is written anew for each run: block by block, from
+the parameters themselves, so that a model that writes into its parameters, or keeps them, leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.models.op import ModelOp, Run
+from gradaudit.numerics.arrays import in_cache
+from gradaudit.numerics.magnitude import norm
+from gradaudit.targets.structure import leaves
+
+Array = NDArray[Any]
+
+LEAST = 64
+"""Magnitudes are whole numbers from this to twice it, less one: each element moves, and no two must cancel."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """How one parameter is displaced: each element by a random part of a scale, with a random sign.
+
+    Attributes:
+        codes: by element, sign and magnitude as int8.
+        scale: of the largest magnitude.
+        claim: its gradient, flat; elements where this is small are displaced farther.
+        typical: the rms of the gradient.
+        farthest: how many times as far at most.
+
+    """
+
+    codes: NDArray[np.int8]
+    scale: float
+    claim: Array
+    typical: float
+    farthest: float
+
+    @classmethod
+    def drawn(
+        cls, rng: np.random.Generator, claim: Array, *, scale: float, typical: float, farthest: float
+    ) -> Direction:
+        """Return a random direction for a parameter with this gradient."""
+        drawn = rng.integers(0, 256, claim.size, dtype=np.uint8)
+        codes = (drawn & (LEAST - 1)) + np.uint8(LEAST)
+        np.negative(codes, out=codes, where=drawn >= 128)
+        return cls(codes.view(np.int8), scale, claim.reshape(-1), typical, farthest)
+
+    def part(self, where: slice) -> Array:
+        """Return the displacement of some elements, in float64."""
+        d = self.codes[where] * (self.scale / (2 * LEAST - 1))
+        if self.farthest > 1.0:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                d *= np.nan_to_num(np.clip(self.typical / np.abs(self.claim[where]), 1.0, self.farthest), nan=1.0)
+        return np.asarray(d)
+
+    def slope(self) -> float:
+        """Return what the loss changes by along it, as the gradient has it."""
+        return sum(float(self.claim[where] @ self.part(where)) for where in in_cache(self.claim))
+
+    def rounding(self, spacing: float) -> float:
+        """Return by how much roundings of the gradient, relative to its elements and their rms, may change that."""
+        parts = (
+            norm((np.abs(self.claim[where]) + self.typical) * self.part(where)) ** 2 for where in in_cache(self.claim)
+        )
+        return float(spacing * sum(parts) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run left.
+
+    Attributes:
+        loss: its value.
+        outputs: copies of the tensors that the model returned, in order.
+
+    """
+
+    loss: float
+    outputs: tuple[Array, ...]
+
+
+class Displaced:
+    """A model in double precision, to be run at displacements of some of its parameters and inputs.
+
+    Args:
+        op: the model.
+        arrays: the batch and the parameters, in their own dtypes.
+        wide: those that are never displaced, in double precision; others may be left out.
+        names: those that may be displaced.
+
+    """
+
+    def __init__(
+        self, op: ModelOp, arrays: Mapping[str, Array], wide: Mapping[str, Array], names: Iterable[str]
+    ) -> None:
+        self.op = op
+        self.arrays = {name: arrays[name] for name in names}
+        self.held = {name: np.empty(each.shape) for name, each in self.arrays.items()}
+        self.others = {name: each for name, each in wide.items() if name not in self.held}
+
+    def run(self, along: Mapping[str, Direction], step: float) -> Ran:
+        """Run the model with its parameters displaced along directions by some step.
+
+        Raises:
+            OpError: as ``ModelOp.run`` does.
+
+        """
+        for name, x in self.arrays.items():
+            self._write(self.held[name].reshape(-1), x.reshape(-1), along.get(name), step)
+        run = self.op.run_with({}, {**self.others, **self.held}, lent=True)
+        return Ran(loss_in(self.op, run), outputs_of(self.op, run))
+
+    def _write(self, held: Array, x: Array, along: Direction | None, step: float) -> None:
+        if along is None:
+            held[...] = x
+            return
+        for where in in_cache(held):
+            np.multiply(along.part(where), step, out=held[where])
+            held[where] += x[where]
+
+
+def loss_in(op: ModelOp, run: Run) -> float:
+    """Return the value of the loss of a run."""
+    return float(op.tape.array(run.loss).reshape(()))
+
+
+def outputs_of(op: ModelOp, run: Run) -> tuple[Array, ...]:
+    """Return copies of the tensors that a model returned."""
+    return tuple(op.tape.array(each).copy() for each in leaves(run.output) if op.tape.is_tensor(each))

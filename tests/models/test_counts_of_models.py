@@ -1,0 +1,40 @@
+"""A right torch model in float32 takes a handful of runs, whatever its kind, and is left in peace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gradaudit
+from gradaudit.results import Verdict
+
+torch = pytest.importorskip("torch")
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+SIZE = 3e4
+MOST_FORWARDS, MOST_BACKWARDS = 20, 8
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", range(6))
+def test_a_right_model_takes_a_handful_of_runs(kind: int, seed: int) -> None:
+    from model_audits import KINDS
+
+    torch.manual_seed(seed)
+    made = list(KINDS.values())[kind](SIZE, "")
+    audit = gradaudit.check_flow(made.model, made.loss, made.x, made.wanted)
+    assert {result.verdict for result in audit.results} == {Verdict.PASS}, str(audit)
+    assert audit.results[0].forwards <= MOST_FORWARDS
+    assert audit.results[0].backwards <= MOST_BACKWARDS
