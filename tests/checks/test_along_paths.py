@@ -101,6 +101,27 @@ def test_a_wrong_index_is_shown_with_both_gradients() -> None:
     assert mismatch.difference == pytest.approx(1.0, rel=1e-3)
 
 
+def _five_percent(dx: Array, dw: Array) -> None:
+    dw *= np.float32(1.05)
+
+
+def _last_columns(dx: Array, dw: Array) -> None:
+    dx[:, -2:] = 0
+
+
+def test_a_small_half_precision_kernel_passes_in_few_calls_and_with_a_common_factor_it_fails() -> None:
+    """Each element is within its tolerance of rounding then, and all together are not."""
+    right, wrong = (_audited(ml_dtypes.bfloat16, (16, 20), change) for change in (None, _five_percent))
+    assert {result.verdict for result in right.values()} == {Verdict.PASS}
+    assert all(result.forwards <= 150 and result.backwards <= 150 for result in right.values())
+    assert [wrong[name].verdict for name in "xw"] == [Verdict.PASS, Verdict.FAIL]
+
+
+def test_a_block_whose_first_element_is_right_is_not_acquitted_for_that() -> None:
+    """Differences look at the element that paths suspect most."""
+    assert _audited(np.float32, (40, 20), _last_columns)["x"].verdict is Verdict.FAIL
+
+
 def test_what_half_precision_hides_is_no_pass() -> None:
     results = _audited(ml_dtypes.bfloat16, (2, 8192))
     assert results["x"].verdict is Verdict.INCONCLUSIVE

@@ -64,6 +64,11 @@ def can_be_followed(claims: Sequence[Claim]) -> bool:
     return plain and not point.generic and not any(has_complex_dtype(claim.formula) for claim in claims)
 
 
+def computes_in_half(claims: Sequence[Claim]) -> bool:
+    """Whether forward is known to compute in half precision, so that differences show little else than rounding."""
+    return _unit(claims[0]) >= spacing("float16") / 2
+
+
 def rounds_what_it_is_given(claims: Sequence[Claim]) -> bool:
     """Whether an op rounds its real inputs to a coarser dtype first, so that differences show the stairs of that."""
     point = claims[0].point
@@ -280,7 +285,8 @@ def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Loo
     if len(found.axes) == claim.formula.ndim:
         estimate, bound = found.estimate.reshape(-1), found.bound.reshape(-1)
         for culprit in culprits:
-            for k in map(int, culprit.places[:ONE_BY_ONE]):
+            worst = np.argsort(-np.abs(estimate[culprit.places]), kind="stable")[:ONE_BY_ONE]
+            for k in map(int, culprit.places[worst]):
                 known.setdefault(k, (float(estimate[k]), float(bound[k])))
     if not known:
         return _no_looks(claim)
@@ -339,7 +345,7 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     """
     looks = CloseLooks(claim)
     tried = culprits[:TRIED]
-    found = [looks.look(int(culprit.places[0]), None) for culprit in tried]
+    found = [looks.look(culprit.worst, None) for culprit in tried]
     telling = [_tells(looks, culprit, _unit(claim)) for culprit in tried]
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
@@ -360,11 +366,11 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
 
 
 def _tells(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
-    """Whether differences at the first element in question could have seen the error that paths show.
+    """Whether differences at the worst element in question could have seen the error that paths show.
 
     A forward that is flat there tells if it is no rounding that makes it so: such an error would show within the step.
     """
-    claim, index = looks.claim, looks.index_of(int(culprit.places[0]))
+    claim, index = looks.claim, looks.index_of(culprit.worst)
     element = looks.seen[index]
     if element.numerical == 0.0:
         error = culprit.trend / float(np.linalg.norm(culprit.reach))

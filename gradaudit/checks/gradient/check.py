@@ -15,6 +15,7 @@ from dataclasses import replace
 from gradaudit.checks.contract import broken_contract, flaws
 from gradaudit.checks.gradient.along_paths import (
     can_be_followed,
+    computes_in_half,
     is_noise,
     is_overruled,
     look_along_paths,
@@ -198,7 +199,8 @@ def _witnessed(claims: list[Claim], tell: Telling) -> Audited:
     """
     if not claims or not can_be_followed(claims):
         return _audited(claims, tell)
-    if sum(claim.size for claim in claims) > MOST_IN_A_TABLE or rounds_what_it_is_given(claims):
+    large = sum(claim.size for claim in claims) > MOST_IN_A_TABLE
+    if large or computes_in_half(claims) or rounds_what_it_is_given(claims):
         return _judged(claims, lambda: look_along_paths(claims))
     made = _audited(claims)
     if any(result.verdict is not Verdict.PASS for result, _ in made.values()):

@@ -67,16 +67,17 @@ class Room:
             signs = like(2.0 * rng.integers(0, 2, size) - 1.0, self.up)
         return self.displaced(like(rng.uniform(SHORTEST, 1.0, size), self.up), signs)
 
-    def displaced(self, parts: Array, signs: Array) -> Array:
+    def displaced(self, parts: Array, signs: Array, least: float = 1.0) -> Array:
         """Return displacements: parts of the longest with given signs.
 
-        An element turns round where it has too little room on its way and more on the other.
+        An element turns round where it has too little room on its way, less than this part of what it is to go, and
+        more on the other.
         """
         xp = namespace(self.up)
         wanted = parts * self.length
         ahead = xp.where(signs < 0, self.down, self.up)
         behind = xp.where(signs < 0, self.up, self.down)
-        turned = (ahead < wanted) & (behind > ahead)
+        turned = (ahead < least * wanted) & (behind > ahead)
         signs = xp.where(turned, -signs, signs)
         return signs * xp.clip(xp.minimum(wanted, parts * xp.where(turned, behind, ahead)), 0.0, None)
 

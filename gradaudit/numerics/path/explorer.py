@@ -17,9 +17,12 @@ from gradaudit.numerics.path.walk import Walked, walk
 LENGTHS = 6
 """Lengths of a path that are tried where the quadrature is worse than forward's noise."""
 
-TURN_ABOUT = ((1, 1, 1, 1), (1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
+TURN_ABOUT = ((1, 1, 1, 1), (-1, 1, -1, 1), (1, 1, -1, -1), (-1, 1, 1, -1))
 """Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
 from that of the others."""
+
+ON_COURSE = 0.5
+"""Part of its way that an element must have room for to follow the signs of the gradient instead of turning round."""
 
 UNEVEN = 6.0
 """How many times more than usual noise the quadrature may miss of a block before its elements take shorter ways."""
@@ -28,8 +31,9 @@ LONGER = 2.0
 """How many times longer paths are where the usual ones do not show enough."""
 
 COHERENT = 0.1
+SEEN_IN_MANY = 4.0
 """By how much more elements follow the claimed gradient's sign than go against it, where all of them would be too many:
-the sum of many tells of a common error even so."""
+so many standard deviations of random signs, so that the sum tells of a common error even so, and a tenth of many."""
 
 TURNS = 3
 """Walks of one path, with elements turned round in between."""
@@ -85,6 +89,8 @@ class Explorer:
         self._shortest = shortest
         self._walks = 0
         self._coherence = 1.0
+        elements = sum(count(first[name]) for name in names)
+        self._least_coherence = min(1.0, max(COHERENT, SEEN_IN_MANY / math.sqrt(elements or 1)))
 
     def path(self) -> Walked | None:
         """Walk a path with a fresh displacement, anew while that makes it better; None where none can be walked.
@@ -114,15 +120,16 @@ class Explorer:
         fine = False
         apart = self._pool.partition is not None
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
-        plan = self._planned(1.0 if coherent else COHERENT)
+        plan = self._planned(1.0 if coherent else self._least_coherence)
         for turn in range(TURNS):
-            displacements = {name: self._rooms[name].displaced(*plan[name]) for name in self.names}
+            least = ON_COURSE if coherent else 1.0
+            displacements = {name: self._rooms[name].displaced(*plan[name], least) for name in self.names}
             walked = walk(self._claim, displacements, self._start, self._first)
             noise, missed = (math.inf, math.inf) if walked is None else self._errors(walked)
             fine = missed <= FINE * noise
-            if coherent and not fine:
-                self._coherence, coherent = COHERENT, False
-                plan = self._planned(COHERENT)
+            if coherent and not fine and self._least_coherence < 1.0:
+                self._coherence, coherent = self._least_coherence, False
+                plan = self._planned(self._least_coherence)
                 continue
             if walked is None:
                 break

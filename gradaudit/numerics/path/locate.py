@@ -50,7 +50,7 @@ class Search:
         self._allowed = allowed
         self._common = common
         self._until = claim.forwards + calls
-        self._wholly: list[str] = []
+        self._wholly: dict[str, Pool] = {}
         self._suspects: dict[str, list[tuple[Pool, Looks]]] = {}
         self.unexplained: list[str] = []
 
@@ -59,18 +59,18 @@ class Search:
         for name in pool.names:
             self._suspects.setdefault(name, []).append((pool, looks))
 
-    def suspect_all_of(self, name: str) -> None:
+    def suspect_all_of(self, name: str, pool: Pool) -> None:
         """Note that all elements of an input seem to share an error."""
-        self._wholly.append(name)
+        self._wholly[name] = pool
 
     def run(self) -> tuple[Culprit, ...]:
         """Return the culprits of all inputs."""
         found = [culprit for name in self._suspects for culprit in self._of_input(name)]
-        for name in dict.fromkeys(self._wholly):
-            if all(culprit.input != name for culprit in found):
-                size = count(self._allowed[name])
-                confirmed = self._confirmed(name, np.arange(size), size)
-                found += self._named((np.arange(size), confirmed)) if confirmed is not None else []
+        for name, pool in self._wholly.items():
+            single = [culprit for culprit in found if culprit.input == name]
+            if all(culprit.kind == "index" for culprit in single):  # each may be within its tolerance, all are not
+                rest = np.setdiff1d(np.arange(count(self._allowed[name])), [each.places[0] for each in single])
+                found += self._with_common_error(name, rest, pool)
         if self._suspects and not found:
             names = ", ".join(self._suspects)
             self.unexplained.append(f"{names}: a path test fails, but no part of a single input confirms it")
@@ -119,15 +119,32 @@ class Search:
                 return self._named((places, confirmed))
             bound = float(np.sqrt((on_host(again.bound) ** 2).sum() / (on_host(fresh.claimed()) ** 2).sum()))
             trend = float(np.linalg.norm(on_host(again.seen * again.failing)))
-            moved = on_host(fresh.reach(name))[still]
-            return [Culprit(name, "block", still, fresh.shared_error(), bound, trend, moved)]
+            return [self._several(name, still, fresh, fresh.shared_error(), bound, trend)]
         errors, reach = on_host(pool.estimate(name)), on_host(pool.reach(name))
         bounds = on_host(looks.bound) / np.maximum(reach, np.finfo(float).tiny)
         return [self._one(name, int(k), float(errors[k]), float(bounds[k]), reach) for k in places]
 
+    def _with_common_error(self, name: str, places: Places, pool: Pool) -> list[Culprit]:
+        """Return the culprit that elements are together, if they share an error on fresh paths too."""
+        fresh = Pool(pool.partition, {name: pool.axes[name]} if pool.partition else {})
+        if not places.size or self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
+            return []
+        looks = fresh.looks(self._common)
+        shared = fresh.common_errors(looks, self._common).get(name)
+        if shared is None or not shared.fails:
+            return []
+        seen = float(np.linalg.norm(on_host(looks.seen)))
+        return [self._several(name, places, fresh, shared.error, shared.bound, seen)]
+
+    def _several(self, name: str, places: Places, pool: Pool, error: float, bound: float, trend: float) -> Culprit:
+        reach = on_host(pool.reach(name))
+        kind: Literal["input", "block"] = "input" if places.size == reach.size else "block"
+        worst = int(places[on_host(pool.alike(name))[places].argmax()])
+        return Culprit(name, kind, places, error, bound, trend, reach[places], worst)
+
     def _one(self, name: str, place: int, error: float, bound: float, reach: NDArray[np.float64]) -> Culprit:
         moved = reach[place : place + 1]
-        return Culprit(name, "index", np.array([place]), error, bound, abs(error) * float(moved[0]), moved)
+        return Culprit(name, "index", np.array([place]), error, bound, abs(error) * float(moved[0]), moved, place)
 
     def _named(self, found: tuple[Places, Confirmed]) -> list[Culprit]:
         """Return the culprit that confirmed elements are; none where their trend is within the tolerance."""
@@ -141,8 +158,7 @@ class Search:
             error, bound = float(pool.estimate(name)[k]), float(looks.bound[0]) / float(reach[k])
             return [self._one(name, k, error, bound, reach)]
         bound = float(looks.bound[0]) / max(float(pool.claimed()[0]), float(looks.seen[0]))
-        kind: Literal["input", "block"] = "input" if places.size == reach.size else "block"
-        return [Culprit(name, kind, places, pool.shared_error(), bound, float(looks.seen[0]), reach[places])]
+        return [self._several(name, places, pool, pool.shared_error(), bound, float(looks.seen[0]))]
 
     def _halved(self, name: str, places: Places, size: int, confirmed: Confirmed) -> tuple[Places, Confirmed]:
         """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""

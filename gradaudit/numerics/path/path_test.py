@@ -17,7 +17,7 @@ from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
 from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
-from gradaudit.numerics.path.pool import ALPHA, FEWEST, Looks, Pool
+from gradaudit.numerics.path.pool import ALPHA, FEWEST, CommonError, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 from gradaudit.numerics.quantiles import student_quantile
 
@@ -50,6 +50,7 @@ class Settings:
         floor: likewise, relative to the input's rms gradient; both are allowed together.
         common: relative error that all elements of a block may share: of constants that are rounded, say.
         goal: resolution wanted at every index.
+        whole: likewise for an error that all elements of an input share.
         together: whether to move all inputs together first, as is enough where forward has many digits.
         calls: forwards, and backwards, for the test; what localising takes comes on top, as many again.
 
@@ -59,6 +60,7 @@ class Settings:
     floor: float = 1e-3
     common: float = 1e-3
     goal: float = 0.05
+    whole: float = 0.05
     together: bool = True
     calls: int = 150
 
@@ -71,7 +73,8 @@ class Settings:
             calls: as above.
 
         """
-        return cls(rtol=2.5e-2, floor=MOST_ROUNDINGS * unit, common=2 * unit, goal=0.25, together=False, calls=calls)
+        floor, common = MOST_ROUNDINGS * unit, 2 * unit
+        return cls(rtol=2.5e-2, floor=floor, common=common, goal=0.25, whole=0.02, together=False, calls=calls)
 
 
 def path_test(
@@ -236,7 +239,18 @@ class _Test:
             for name in self._names
             if any(bool(found.failing.any()) for pool, found in looks if name in pool.names)
             or bool(self._open_at(name, looks).any())
+            or self._is_whole_open(name, looks)
         }
+
+    def _is_whole_open(self, name: str, looks: list[tuple[Pool, Looks]]) -> bool:
+        """Return whether an error that all elements share, and that matters, may be hidden."""
+        found = self._common_error(name, looks)
+        return found is not None and found.is_hidden(self._settings.whole)
+
+    def _common_error(self, name: str, looks: list[tuple[Pool, Looks]]) -> CommonError | None:
+        """Return the error that all elements of an input share, as the pool says that knows it best; None for none."""
+        each = [pool.common_errors(found, self._settings.common) for pool, found in looks if name in pool.names]
+        return min((made[name] for made in each if made), key=lambda made: made.bound + made.allowed, default=None)
 
     def _bound_and_trend(self, name: str, looks: list[tuple[Pool, Looks]]) -> tuple[Array, Array]:
         """Return how large an error may be hidden at each element, and what trend there is, as an error there.
@@ -273,12 +287,14 @@ class _Test:
         return namespace(g).maximum(g, 0.0 * g + self._typical[name])
 
     def _needed(self, name: str) -> int | None:
-        """Return how many paths would show an error of the goal's size at each index; None where no number would."""
+        """Return how many paths would show an error of the goal's size; None where no number would."""
         looks = self._looks()
         pools = [(pool, found) for pool, found in looks if name in pool.names]
         if not pools:
             return None
-        now = float((self._bound_and_trend(name, pools)[0] / self._scale(name)).max())
+        now = float((self._bound_and_trend(name, pools)[0] / self._scale(name)).max()) / self._settings.goal
+        common = self._common_error(name, pools)
+        now = max(now, common.bound / common.room(self._settings.whole) if common else 0.0)
         paths, elements = pools[-1][0].paths, count(self._first[name])
         prior = pools[-1][1].freedom - SCATTER_FREEDOM * paths
         if not math.isfinite(now):
@@ -286,7 +302,7 @@ class _Test:
 
         def is_enough(many: int) -> bool:
             width = _width(many, prior, elements) / _width(paths, prior, elements)
-            return now * width <= self._settings.goal
+            return now * width <= 1.0
 
         if not is_enough(MOST_PATHS):
             return None
@@ -303,7 +319,7 @@ class _Test:
                 search.suspect(pool, replace(found, failing=suspects))
             for name, error in pool.common_errors(found, self._settings.common).items():
                 if error.fails:
-                    search.suspect_all_of(name)
+                    search.suspect_all_of(name, pool)
         culprits = search.run()
         guilty = {culprit.input for culprit in culprits}
         inputs = {
@@ -315,6 +331,8 @@ class _Test:
             if report.undecided:
                 resolution = f"{report.resolution.index:.1g} at the worst"
                 unexplained.append(f"{name}: {report.undecided} elements undecided, resolution {resolution}")
+            elif self._is_whole_open(name, looks):
+                unexplained.append(f"{name}: forward's noise could hide an error that all elements share")
         return PathReport(
             inputs=inputs,
             culprits=culprits,

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
-from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND
-from gradaudit.numerics.path.partition import Axes, Partition, spread
+from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
+from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
 from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
 
 ALPHA = 1e-4
 """Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""
 
-ADDED_UP = 0.5
-"""Part of their root of squares that the tolerated errors of many elements add up to: few are off by all they may."""
+ADDED_UP = (0.25, 0.5)
+"""Part of their root of squares that the tolerated errors of many elements add up to, and of a few: one of these may be
+off by all it may. A quarter is four standard deviations of errors that are a sixteenth of what is tolerated, as those
+of rounding are."""
 
 ENOUGH_BLOCKS = 10
 """From so many on, blocks tell how much their variances differ."""
@@ -67,6 +69,14 @@ class CommonError:
         """Whether it is surely more than is allowed."""
         return abs(self.error) > self.bound + self.allowed
 
+    def room(self, goal: float) -> float:
+        """Return what noise may feign so that an error of this size is seen, or one half above what is tolerated."""
+        return max(goal - self.allowed, self.allowed / 2)
+
+    def is_hidden(self, goal: float) -> bool:
+        """Whether noise may hide an error of this size."""
+        return self.bound > self.room(goal)
+
 
 class Pool:
     """Residuals of paths that moved the same inputs, summed as they come.
@@ -86,7 +96,8 @@ class Pool:
         self.paths = 0
         self._sums: Residual | None = None
         self._product: Array | None = None
-        self._rows: list[tuple[float, list[float]]] = []
+        self._shares: Array | None = None
+        self._followed: Array | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._along: dict[str, Array] = {}
         self._squares: dict[str, Array] = {}
@@ -105,8 +116,11 @@ class Pool:
             allowed=found.allowed,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
-        if self.partition is None:
-            self._rows.append((float(found.slope[0]), [float(each[0].sum()) for each in walked.shares.values()]))
+        each = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
+        mine = namespace(found.slope).stack(each)
+        pairs, followed = mine[:, None] * mine, mine * found.slope
+        self._shares = pairs if self._shares is None else self._shares + pairs
+        self._followed = followed if self._followed is None else self._followed + followed
         product = found.slope * found.share
         self._product = product if self._product is None else self._product + product
         for name, moved in walked.moved.items():
@@ -117,7 +131,10 @@ class Pool:
 
     def spread(self, of_blocks: Array, name: str) -> Array:
         """Return for each element of an input what belongs to its block, as a vector."""
-        return spread(of_blocks, self._shapes[name], self.axes[name] if self.partition else ())
+        return spread(of_blocks, self._shapes[name], self._places(name))
+
+    def _places(self, name: str) -> Axes:
+        return self.axes[name] if self.partition else ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,8 +168,7 @@ class Pool:
         first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
         bound = math.sqrt(fisher_quantile(chance, paths, freedom)) * noise
         low_bound = math.sqrt(fisher_quantile(chance, TREND * paths, freedom)) * noise
-        added_up = 1.0 if blocks == sum(map(count, self._along.values())) else ADDED_UP
-        slack = added_up * xp.sqrt(sums.allowed / paths)
+        slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(sums.allowed / paths)
         shared = xp.where(
             sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
         )
@@ -225,23 +241,30 @@ class Pool:
     def common_errors(self, looks: Looks, common: float) -> dict[str, CommonError]:
         """Return by input the relative error that all its elements share, as the slopes follow the inputs' shares.
 
-        Of paths in one block that together moved inputs with the signs of their gradients, now one and now the other.
+        A regression over blocks and paths: each block counts by its noise and by what it may be off by.
         """
-        names = self.names
-        slopes, shares = (np.array([row[k] for row in self._rows]) for k in (0, 1))
-        if self.partition is not None or len(slopes) < max(FEWEST, len(names)):
+        if self._sums is None or self._shares is None or self._followed is None:
+            raise ValueError("no path was walked")
+        sums, names = self._sums, self.names
+        weights = 1 / (looks.error**2 + sums.allowed / self.paths * (ADDED_UP[0] / 4) ** 2)
+
+        def total(of_blocks: Array) -> Floats:
+            return on_host(namespace(of_blocks).sum(of_blocks, axis=-1))
+
+        normal = total(weights * self._shares)
+        if not np.isfinite(normal).all() or np.linalg.matrix_rank(normal) < len(names):
             return {}
-        spread = np.linalg.pinv(shares.T @ shares)
-        if np.linalg.matrix_rank(shares) < len(names):
-            return {}
-        errors = -spread @ shares.T @ slopes
-        width = np.sqrt(np.diag(spread))
-        bounds = student_quantile(ALPHA / 2 / len(names), looks.freedom) * float(looks.error[0]) * width
-        allowed = (
-            common + ADDED_UP * math.sqrt(float(self._sums.allowed[0]) / self.paths if self._sums else 0.0) * width
-        )
+        inverse = np.linalg.inv(normal)
+        errors = -inverse @ total(weights * self._followed)
+        spread = inverse @ total((weights * looks.error) ** 2 * self._shares) @ inverse
+        bounds = student_quantile(ALPHA / 2 / len(names), looks.freedom) * np.sqrt(np.diag(spread))
+        # Tolerated errors are the same on every path.
+        apart = np.abs(inverse) @ np.sqrt(np.diag(total(weights**2 * sums.allowed * self._shares)))
         return {
-            name: CommonError(float(errors[k]), float(bounds[k]), float(allowed[k])) for k, name in enumerate(names)
+            name: CommonError(
+                float(errors[k]), float(bounds[k]), common + _added_up(count(self._squares[name])) * float(apart[k])
+            )
+            for k, name in enumerate(names)
         }
 
     def alike(self, name: str) -> Array:
@@ -260,6 +283,10 @@ class Pool:
         slopes, product, shares = (float(each.sum()) for each in (sums.slope, self._product, sums.share))
         truth = slopes + 2 * product + shares  # of its square: what is left is the truth less the claim
         return -(product + slopes) / truth if truth else math.nan
+
+
+def _added_up(many: int) -> float:
+    return 1.0 if many == 1 else float(np.clip(many**-0.5, *ADDED_UP))
 
 
 def _added(first: Residual, second: Residual) -> Residual:

@@ -41,6 +41,7 @@ class Culprit:
         bound: of that error.
         trend: root mean square of what these elements add to the loss along a path beyond what is claimed.
         reach: of their displacements along it, one each.
+        worst: position of the element whose displacements the trend follows most closely.
 
     """
 
@@ -51,6 +52,7 @@ class Culprit:
     bound: float
     trend: float
     reach: Floats
+    worst: int
 
 
 @dataclass(frozen=True)

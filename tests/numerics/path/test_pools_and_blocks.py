@@ -70,6 +70,24 @@ def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
     assert pool.estimate("x")[7] == pytest.approx(-trend / 2, rel=0.5)  # half of the paths have it
 
 
+@pytest.mark.parametrize("blocks", [1, 40])
+def test_an_error_that_all_elements_of_one_of_two_inputs_share_is_measured(blocks: int) -> None:
+    rng = np.random.default_rng(2)
+    pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,), "y": (0,)})
+    for _ in range(4):
+        claimed = {name: np.ones((NODES, 1)) * rng.choice([-1.0, 1.0], blocks) for name in "xy"}
+        truth = claimed["x"][0] + claimed["y"][0] / 1.02
+        changes = np.outer(TIMES, truth) + 1e-4 * rng.normal(size=(NODES, blocks))
+        nothing = {name: np.zeros((NODES, blocks)) for name in "xy"}
+        ones = {name: np.ones(blocks) for name in "xy"}
+        none = {name: np.zeros(blocks) for name in "xy"}
+        pool.add(Walked(ones, claimed, (changes - changes[0],), nothing, none), none)
+    found = pool.common_errors(pool.looks(1e-3), 1e-3)
+    assert found["y"].fails
+    assert found["y"].error == pytest.approx(1 - 1 / 1.02, abs=found["y"].bound)
+    assert not found["x"].fails
+
+
 def test_variances_are_drawn_together_as_far_as_they_agree() -> None:
     rng = np.random.default_rng(1)
     alike = rng.chisquare(5, 2000) / 5
