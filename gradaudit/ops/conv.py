@@ -9,6 +9,7 @@ Images are (N, C, H, W). A `Size` is one integer for both axes or a pair (vertic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -133,7 +134,7 @@ def _convolved_backward(
     upstream: Array, x: Array, weight: Array, stride: Size, padding: Size, dilation: Size
 ) -> tuple[Array, Array]:
     seen = windows(x, weight.shape[2:], stride=stride, padding=padding, dilation=dilation)
-    by_position = upstream.reshape(*upstream.shape[:2], -1)
+    by_position = upstream.reshape(*upstream.shape[:2], math.prod(upstream.shape[2:]))
     grad_weight = (by_position @ _as_columns(seen).mT).sum(axis=0).reshape(weight.shape)
     grad_seen = (_as_matrix(weight).T @ by_position).reshape(seen.shape)
     return overlap_add(grad_seen, x.shape, stride=stride, padding=padding, dilation=dilation), grad_weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,5 +146,6 @@ def linear_no_bias_backward(upstream: Array, x: Array, weight: Array) -> tuple[A
 
 def _linear_map_backward(upstream: Array, x: Array, weight: Array) -> tuple[Array, Array]:
     out_features, in_features = weight.shape
-    grad_weight = upstream.reshape(-1, out_features).T @ x.reshape(-1, in_features)
+    rows = math.prod(x.shape[:-1])  # which NumPy cannot infer of an array without elements
+    grad_weight = upstream.reshape(rows, out_features).T @ x.reshape(rows, in_features)
     return upstream @ weight, grad_weight

@@ -106,7 +106,7 @@ def variance_backward(upstream: Array, x: Array, *, axes: Axes = None, ddof: int
 
 @computed_in_float32
 def std(x: Array, *, axes: Axes = None, keepdims: bool = False, ddof: int = 0) -> Array:
-    """Take the standard deviation of n elements over axes: y = sqrt(sum_i (x_i - mean(x))^2 / (n - ddof)) > 0."""
+    """Take the standard deviation of n elements over axes: y = sqrt(sum_i (x_i - mean(x))^2 / (n - ddof))."""
     output: Array = x.std(axis=_reduced_axes(axes, x.ndim), keepdims=keepdims, ddof=ddof)
     return output
 
@@ -115,11 +115,12 @@ def std(x: Array, *, axes: Axes = None, keepdims: bool = False, ddof: int = 0) -
 def std_backward(upstream: Array, x: Array, output: Array, *, axes: Axes = None, ddof: int = 0) -> Array:
     """Pull upstream u back through a standard deviation y, from the saved output.
 
-    grad_x_i = u (x_i - mean(x)) / ((n - ddof) y).
+    grad_x_i = u (x_i - mean(x)) / ((n - ddof) y), and 0 where all x_i are equal: of one element y is always zero.
 
     Source: the chain rule, with y = sqrt(variance) and dy = d(variance) / (2 y).
     """
-    grad_deviation = _with_reduced_axes(upstream / output, x.shape, axes) / (_count(x.shape, axes) - ddof)
+    by_output = np.divide(upstream, output, out=np.zeros_like(upstream), where=output > 0)
+    grad_deviation = _with_reduced_axes(by_output, x.shape, axes) / (_count(x.shape, axes) - ddof)
     return grad_deviation * _centred(x, axes)
 
 
@@ -245,6 +246,8 @@ def _interpolated_order_statistic(x: Array, q: float, axis: int, keepdims: bool)
 
 
 def _scattered_to_ranks(upstream: Array, x: Array, q: float, axis: int) -> Array:
+    if not x.size:
+        return np.zeros_like(x)
     lower, upper, fraction = _position(x.shape[axis], q)
     weight = np.zeros(x.shape[axis], dtype=x.dtype)
     weight[lower] = 1.0 - fraction
