@@ -112,11 +112,12 @@ class Input:
 class RandomUpstream:
     """A random upstream gradient that is scaled, as under loss scaling, and lies in memory in some way.
 
-    ``expanded`` is one row for all places along the first axis, as the backward of a sum hands on.
+    ``expanded`` is one row for all places along the first axis, as the backward of a sum hands on; ``narrow`` a part of
+    a longer array along the last axis, as that of a concatenation does.
     """
 
     scale: float = 1.0
-    layout: Layout | Literal["expanded"] = "contiguous"
+    layout: Layout | Literal["expanded", "narrow"] = "contiguous"
 
 
 Target = (
@@ -194,8 +195,9 @@ class Case:
     ``tolerance`` is None where the spec is silent and the dtype's default holds; ``upstream`` is ``"random"``,
     ``"ones"``, ``"none"`` (one, for backwards of a scalar that take none), a plan, nested values or an array;
     ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole; ``budget``, calls
-    that each gradient may take, where nobody says; ``checks`` are those that other packages add; ``seeds`` are several
-    that the case is audited with one after the other, none where it is with ``seed`` alone.
+    that each gradient may take, where nobody says; ``requires`` is what all inputs and params keep to; ``checks`` are
+    those that other packages add; ``seeds`` are several that the case is audited with one after the other, none where
+    it is with ``seed`` alone.
     """
 
     op: str
@@ -215,6 +217,7 @@ class Case:
     location: Location
     part: Part | None = None
     budget: int | None = None
+    requires: tuple[str, ...] = ()
     checks: tuple[Extension, ...] = field(default_factory=_added_checks)
     seeds: tuple[int, ...] = ()
 

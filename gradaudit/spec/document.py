@@ -84,8 +84,11 @@ class UpstreamModel(Strict):
 
     scale: Annotated[Positive, Field(description="what it is multiplied by, as under loss scaling")] = 1.0
     layout: Annotated[
-        Literal[Layout, "expanded"],
-        Field(description="expanded: the same for all places along the first axis, as after a sum"),
+        Literal[Layout, "expanded", "narrow"],
+        Field(
+            description="expanded: the same for all places along the first axis, as after a sum; narrow: rows that are "
+            "not adjacent, as after a concatenation"
+        ),
     ] = "contiguous"
 
 
@@ -222,6 +225,11 @@ Modes = Annotated[
         "its own, named NAME+MODE. second: the gradient of the backward",
     ),
 ]
+Requires = Annotated[
+    list[str],
+    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    Field(description="what params and inputs keep to, such as k <= x.shape[1]; explore draws nothing else"),
+]
 Budget = Annotated[
     int | None,
     Field(ge=1, description="calls of forward and backward together that the audit of each gradient may take"),
@@ -255,6 +263,7 @@ class SettingsModel(GeneralModel):
     target: TargetModel = TargetModel()
     inputs: Inputs = {}
     modes: Modes = ["reverse"]
+    requires: Requires = []
     tolerance: ToleranceModel = ToleranceModel()
     upstream: Upstream = "random"
     step: Step = "auto"

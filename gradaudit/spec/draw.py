@@ -92,6 +92,8 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
         drawn = _random_upstream(case, index, shape, dtype) * dtype.type(case.upstream.scale)
         if case.upstream.layout == "expanded":
             return np.broadcast_to(drawn[:1], shape) if shape else drawn
+        if case.upstream.layout == "narrow":
+            return _narrow(drawn)
         return laid_out(np.asarray(drawn, dtype), case.upstream.layout)
     if dtype.kind != "c" and np.iscomplexobj(case.upstream):
         raise UndrawableError("the upstream given is complex, the output is real")
@@ -114,6 +116,14 @@ def _signed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floa
     signs: Floats = np.asarray(rng.random(shape))
     signs -= 0.5
     return np.asarray(np.copysign(magnitudes, signs, out=magnitudes))
+
+
+def _narrow(array: Array) -> Array:
+    """Return the same values as the middle of an array that is longer along its last axis, with others around."""
+    if not array.ndim or not array.size:
+        return array
+    around = array[..., :1] + array.dtype.type(1)
+    return np.concatenate([around, array, around], axis=-1, dtype=array.dtype)[..., 1:-1]
 
 
 def _given(values: Any, dtype: np.dtype[Any]) -> Array:
@@ -153,6 +163,11 @@ def room(made: Input) -> float:
     """Return how much of the range is left outside the avoided points; negative where nothing is."""
     segments = _segments(made)
     return sum(hi - lo for lo, hi in segments) if segments else -1.0
+
+
+def has_room(made: Input) -> bool:
+    """Whether the elements of an input fit into its range as far apart as they have to be."""
+    return rounded_gap(made) * (math.prod(made.shape) - 1) <= room(made)
 
 
 def rounded_gap(made: Input) -> float:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from gradaudit.spec.case import Case, Expectation, Method, RandomUpstream, Tolerance
-from gradaudit.spec.dtypes import (
-    DEFAULT_TOLERANCES,
-)
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.inputs import DRAWING_KEYS
 from gradaudit.spec.kinds import Kind, kind_named
-from gradaudit.spec.mistakes import Mistakes
+from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import Document, KeyPath
 from gradaudit.spec.strict import Strict
 
@@ -152,7 +151,7 @@ def _case(
     target, inputs = kind.parts(merged, dtype, mode, folder, mistakes)
     if mistakes or target is None:
         return None
-    return Case(
+    case = Case(
         op=merged["op"],
         module=merged["module"] or folder.name,
         name=merged["name"] if mode == REVERSE else f"{merged['name']}+{mode}",
@@ -170,7 +169,24 @@ def _case(
         location=source.locate(prefix),
         budget=overrides.budget or merged.get("budget") or overrides.usual_budget,
         seeds=overrides.seeds,
+        requires=tuple(merged.get("requires", ())),
     )
+    mistakes += _broken_requirements(case)
+    return case
+
+
+def _broken_requirements(case: Case) -> Iterator[InvalidCaseError]:
+    """Yield a mistake for each requirement of a spec that its own case does not keep to."""
+    if not case.requires:
+        return
+    from gradaudit.spec.draw import UndrawableError, draw_inputs
+    from gradaudit.spec.requires import holds
+
+    with suppress(UndrawableError):  # which its audit tells of
+        inputs = draw_inputs(case)
+        for k, text in enumerate(case.requires):
+            if not holds(text, case.params, inputs):
+                yield InvalidCaseError(("requires", k), f"case '{case.name}' does not keep to it: {text}")
 
 
 def _expectation(given: Any, findings: tuple[str, ...]) -> Expectation:

@@ -13,6 +13,7 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.inputs import check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.op_targets import WITH_MODULES, FrameworkTarget, PythonTarget
+from gradaudit.spec.requires import RequirementError, check_requirement
 from gradaudit.spec.target import expanded_target
 from gradaudit.spec.target_document import TargetModel
 
@@ -36,6 +37,7 @@ def op_parts(
         message = "none of the inputs is differentiable, so there is no gradient to audit"
         mistakes.append(InvalidCaseError(("inputs",), message))
     mistakes.noting(check_upstream, merged["upstream"], dtype)
+    mistakes += _wrong_requirements(merged["requires"], merged["params"], given)
     if isinstance(merged["expect"], Mapping) and len(inputs) == len(given) and not _brings_inputs(target):
         mistakes += _unknown_gradients(merged["expect"], [entry.name for entry in inputs if entry.differentiable])
     return target, inputs
@@ -54,6 +56,16 @@ def _unknown_gradients(expected: Mapping[str, Any], names: Sequence[str]) -> Ite
         if name not in names:
             message = f"there is no gradient of '{name}', only of {', '.join(names)}{nearest(name, names)}"
             yield InvalidCaseError(("expect", name), message, key=True)
+
+
+def _wrong_requirements(
+    texts: Sequence[str], params: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> Iterator[InvalidCaseError]:
+    for k, text in enumerate(texts):
+        try:
+            check_requirement(text, params, inputs)
+        except RequirementError as error:
+            yield InvalidCaseError(("requires", k), str(error))
 
 
 def _brings_inputs(target: Target | None) -> bool:
