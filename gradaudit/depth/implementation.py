@@ -63,21 +63,25 @@ def _functions(module: Module, name: str) -> Iterator[tuple[str, ast.FunctionDef
         if isinstance(node, ast.FunctionDef):
             yield top, node
         elif isinstance(node, ast.ClassDef):
-            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-            yield from ((f"{top}.{part.name}", part) for part in methods if method in ("", part.name))
+            yield from ((f"{top}.{part.name}", part) for part in _methods(node, method))
 
 
 def _running(node: ast.AST, name: str) -> Iterator[ast.AST]:
     """Yield what runs when a name is called: bodies, but no decorators, defaults and annotations, which ran before."""
     if isinstance(node, ast.ClassDef):
-        method = name.partition(".")[2]
-        for part in node.body:
-            if isinstance(part, ast.FunctionDef) and method in ("", part.name):
-                yield from part.body
+        for part in _methods(node, name.partition(".")[2]):
+            yield from part.body
     elif isinstance(node, ast.FunctionDef):
         yield from node.body
     else:
         yield node
+
+
+def _methods(node: ast.ClassDef, name: str) -> list[ast.FunctionDef]:
+    """Return the methods of a class that one stands for: all for none and for ``apply``, which torch brings."""
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+    named = [part for part in methods if part.name == name]
+    return methods if name in ("", "apply") and not named else named
 
 
 def _body(node: ast.FunctionDef) -> range:
