@@ -13,6 +13,7 @@ from gradaudit.cli.coverage import coverage
 from gradaudit.cli.diff import diff
 from gradaudit.cli.ending import leave
 from gradaudit.cli.explain import explain
+from gradaudit.cli.explore import explore
 from gradaudit.cli.guide import guide
 from gradaudit.cli.history import history
 from gradaudit.cli.init import init
@@ -57,6 +58,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     guide,
     coverage,
     mutate,
+    explore,
     lint,
     init,
     record,

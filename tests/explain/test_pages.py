@@ -19,6 +19,7 @@ GUIDES = {
     "coverage",
     "debugging",
     "editors",
+    "explore",
     "extending",
     "mojo",
     "recording",

@@ -1,0 +1,193 @@
+"""The hunt for failing cases of one op: Hypothesis draws and shrinks them here, a worker process audits them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, reject, settings
+from hypothesis import seed as seeded
+
+from gradaudit.audit.conclusion import failed_audit
+from gradaudit.engine.executor import Lost
+from gradaudit.engine.single import SingleWorker
+from gradaudit.explore.allowed import Allowed
+from gradaudit.explore.strategies import cases
+from gradaudit.explore.trial import Trial, try_case
+from gradaudit.explore.values import listed_of
+from gradaudit.results import Result, Verdict
+from gradaudit.spec.case import Case, RandomUpstream
+
+SECONDS_FOR_CASE = 10.0
+"""Seconds that the audit of a drawn case may take; its worker is ended a little later."""
+
+ROUND = 400
+"""Cases that are drawn before what has failed by then is shrunk."""
+
+SECONDS_TO_SHRINK = 20.0
+"""Seconds that shrinking may take beyond the time given."""
+
+SLOW = 256
+"""Elements of all inputs up to which a case that takes too long hangs, and is not just large."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long is looked: seconds for each op, and cases drawn for each; None for any number."""
+
+    seconds: float
+    cases: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A case that fails, the smallest of its kind.
+
+    Attributes:
+        kind: how it fails: a finding's code, ``mismatch``, ``error``, ``crash`` or ``hang``.
+        case: the case.
+        results: those that fail it.
+
+    """
+
+    kind: str
+    case: Case
+    results: tuple[Result, ...]
+
+
+@dataclass
+class Progress:
+    """What has happened so far; ``refused`` counts the cases that forward does not take, by why."""
+
+    op: str
+    tried: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    found: dict[str, Found] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class _OutOfTimeError(BaseException):
+    """There is no time for another case; no ``Exception``, which Hypothesis would take for a failing case."""
+
+
+class _Failure(Exception):  # noqa: N818 (it is what Hypothesis looks for, and no error)
+    """A drawn case fails."""
+
+
+@cache
+def _failure(kind: str) -> type[_Failure]:
+    """Return a class of its own for each kind: Hypothesis shrinks each class by itself."""
+    return type(kind, (_Failure,), {})
+
+
+def hunt(
+    op: str,
+    everything: Sequence[Allowed],
+    worker: SingleWorker,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    told: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Return what exploring an op has found.
+
+    Args:
+        op: its name.
+        everything: what may be drawn.
+        worker: where cases are audited.
+        budget: how long is looked.
+        seed: what the draws depend on.
+        told: told of every case.
+
+    """
+    progress = Progress(op)
+    began = time.monotonic()
+    deadline = began + budget.seconds
+
+    def test(case: Case) -> None:
+        now = time.monotonic()
+        if now > deadline + SECONDS_TO_SHRINK * bool(progress.found) or (now > deadline and not progress.found):
+            raise _OutOfTimeError
+        trial = worker.ask(try_case, case, SECONDS_FOR_CASE)
+        progress.tried += 1
+        progress.seconds = time.monotonic() - began
+        found = _found(case, trial)
+        if found is not None:
+            best = progress.found.get(found.kind)
+            if best is None or weight(case) < weight(best.case):
+                progress.found[found.kind] = found
+        told(progress)
+        if found is not None:
+            raise _failure(found.kind)
+        if isinstance(trial, Trial) and trial.audit is None:
+            progress.refused[trial.refusal.split("\n")[0]] += 1
+            reject()
+
+    left = budget.cases
+    turn = 0
+    while time.monotonic() < deadline and not progress.found and (left is None or left > 0):
+        count = ROUND if left is None else min(ROUND, left)
+        try:
+            _drawn(test, everything, count, seed + turn)
+        except _OutOfTimeError:
+            break
+        turn += 1
+        left = None if left is None else left - count
+    progress.seconds = time.monotonic() - began
+    return progress
+
+
+def _drawn(test: Callable[[Case], None], everything: Sequence[Allowed], count: int, seed: int) -> None:
+    """Call a test with drawn cases, smaller and smaller ones where it fails."""
+    chosen = settings(
+        max_examples=count,
+        database=None,  # failing cases are kept as specs, which outlast a change of what is drawn
+        deadline=None,
+        phases=(Phase.generate, Phase.target, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=True,
+        verbosity=Verbosity.quiet,
+        print_blob=False,
+    )
+    run: Any = seeded(seed)(chosen(given(cases(everything))(test)))
+    try:
+        run()
+    except (_Failure, ExceptionGroup):
+        pass
+    except Exception as error:
+        # What Hypothesis says of a case that fails at times only, or that there is nothing to draw, is no failure here.
+        if type(error).__module__.partition(".")[0] != "hypothesis":
+            raise
+
+
+def _found(case: Case, trial: Trial | Lost) -> Found | None:
+    """Return what a trial has found; None where nothing is wrong."""
+    if isinstance(trial, Lost):
+        hangs = trial.seconds > 0
+        if hangs and sum(math.prod(made.shape) for made in case.inputs) > SLOW:
+            return None
+        return Found("hang" if hangs else "crash", case, failed_audit(case, trial.cause).results)
+    if not trial.wrong:
+        return None
+    first = trial.wrong[0]
+    failing = next((finding.code for finding in first.findings if finding.fails), None)
+    return Found(failing or ("error" if first.verdict is Verdict.ERROR else "mismatch"), case, trial.wrong)
+
+
+def weight(case: Case) -> tuple[int, int, int]:
+    """Return how much a person has to look at: elements, unusual features, and the length of what is written down."""
+    elements = sum(math.prod(made.shape) for made in case.inputs)
+    unusual = sum(made.layout != "contiguous" for made in case.inputs) + isinstance(case.upstream, RandomUpstream)
+    values = [listed_of(made.values, made.dtype) for made in case.inputs if made.values is not None]
+    return elements, unusual + bool(case.seed), len(str(values))
+
+
+def alone(worker: SingleWorker, case: Case) -> Found | None:
+    """Return what a case shows in a process that has seen no other; None where nothing is wrong there."""
+    worker.renew()
+    return _found(case, worker.ask(try_case, case, SECONDS_FOR_CASE))

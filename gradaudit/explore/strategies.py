@@ -1,0 +1,114 @@
+"""Strategies of Hypothesis for cases: everything is drawn from a list whose plainest entry comes first.
+
+Hypothesis shrinks towards the beginning of lists: what is left of a failing case is as small and as plain as it can be.
+An entry that stands in a list several times is drawn as often.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from gradaudit.explore.allowed import Allowed, drawn_anew, resized
+from gradaudit.explore.values import drawn_values, listed
+from gradaudit.spec.case import Case, Input, Layout, RandomUpstream
+from gradaudit.spec.dtypes import largest_value
+
+Draw = Any
+"""What Hypothesis hands to a composite strategy."""
+
+MOST_ELEMENTS = 4096
+"""Elements of a drawn input."""
+
+SMALL, LARGEST = 5, 130
+"""Sizes up to the one are drawn most often, and up to the other at all, but for those that the source names."""
+
+FAVOURED = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
+"""Sizes around which blocks end."""
+
+LAYOUTS: tuple[Layout, ...] = ("contiguous",) * 5 + ("transposed", "strided", "reversed", "channels_last")
+
+UPSTREAMS: tuple[Any, ...] = (
+    ("random",) * 6
+    + ("ones",)
+    + tuple(RandomUpstream(layout=layout) for layout in ("expanded", "narrow", "transposed", "strided", "reversed"))
+    + (RandomUpstream(layout="channels_last"), 2.0**10, 2.0**-20)
+)
+"""Upstream gradients; a number is what a random one is multiplied by."""
+
+
+def cases(everything: Sequence[Allowed]) -> st.SearchStrategy[Case]:
+    """Return the strategy for cases from what a spec allows in the place of each of its own."""
+
+    @st.composite
+    def drawn(draw: Draw) -> Case:
+        return _case(draw, draw(st.sampled_from(everything)))
+
+    return drawn()
+
+
+def _case(draw: Draw, within: Allowed) -> Case:
+    case = _of_drawn_sizes(draw, within)
+    inputs = tuple(_drawn_input(draw, made, case, within) for made in case.inputs)
+    upstream = _drawn_upstream(draw, case)
+    case = replace(case, inputs=inputs, upstream=upstream, seed=draw(st.integers(0, 99)))
+    return replace(case, inputs=tuple(listed(made, case) for made in case.inputs))
+
+
+def _of_drawn_sizes(draw: Draw, within: Allowed) -> Case:
+    case = replace(within.case, inputs=tuple(map(drawn_anew, within.case.inputs)))
+    for k, (group, params) in enumerate(zip(within.axes, within.params, strict=True)):
+        size = draw(st.sampled_from(_sizes(within, empty=k == 0)))
+        size = min(size, _room(case, group))
+        case = resized(case, {group: size}, dict.fromkeys(params, size))
+    return case
+
+
+def _sizes(within: Allowed, *, empty: bool) -> list[int]:
+    """Return sizes in their order, the likely ones several times; that of an empty axis is the last."""
+    written = {size for made in within.case.inputs for size in made.shape}
+    blocks = {size + k for size in within.constants.sizes for k in (-1, 0, 1)}
+    often = {*FAVOURED, *written, *blocks}
+    sizes = [size for size in sorted({*range(1, LARGEST), *often}) if size]
+    return [size for size in sizes for _ in range(24 if size <= SMALL else 6 if size in often else 1)] + [0] * 6 * empty
+
+
+def _room(case: Case, group: tuple[tuple[str, int], ...]) -> int:
+    """Return the largest size that some axes may have beside those that the others have."""
+    most = MOST_ELEMENTS
+    for made in case.inputs:
+        own = [axis for name, axis in group if name == made.name]
+        if own:
+            others = math.prod(size for axis, size in enumerate(made.shape) if axis not in own) or 1
+            most = min(most, int((MOST_ELEMENTS / others) ** (1 / len(own)) + 1e-9))
+    return max(most, 1)
+
+
+def _drawn_input(draw: Draw, made: Input, case: Case, within: Allowed) -> Input:
+    if made.name in within.below and made.values is None:
+        group = within.axes[within.below[made.name]]
+        size = next(other.shape[group[0][1]] for other in case.inputs if other.name == group[0][0])
+        first = made.range[0] if made.range else 0.0
+        if any(written.name == made.name and written.values is not None for written in within.case.inputs):
+            first = min(first, 0.0)  # those that are listed say nothing of the others
+        made = replace(made, range=(first, max(size - 1.0, first)))
+    made = drawn_values(draw, made, case, within)
+    if made.layout != "contiguous":
+        return replace(made, layout=draw(st.sampled_from((made.layout, "contiguous"))))
+    layout: Layout = draw(st.sampled_from(LAYOUTS)) if made.shape else "contiguous"
+    return made if layout == "channels_last" and len(made.shape) < 3 else replace(made, layout=layout)
+
+
+def _drawn_upstream(draw: Draw, case: Case) -> Any:
+    if not case.takes_upstream or case.upstream != "random":
+        return case.upstream
+    drawn = draw(st.sampled_from(UPSTREAMS))
+    if not isinstance(drawn, float):
+        return drawn
+    # As far as the dtype has room for it beside what the op multiplies it by.
+    room = 2.0 ** math.floor(math.log2(float(largest_value(case.dtype))) / 4)
+    return RandomUpstream(scale=max(min(drawn, room), 1 / room))

@@ -1,0 +1,108 @@
+"""One drawn case in a worker: whether forward takes it at all and, if so, the audit that ``run`` would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradaudit.audit.conclusion import Audit
+from gradaudit.engine.audit import audit_case
+from gradaudit.numerics.arrays import on_host
+from gradaudit.results import Result, Verdict
+from gradaudit.spec.case import Case
+from gradaudit.spec.draw import UndrawableError, draw_inputs, has_room
+from gradaudit.spec.dtypes import has_derivatives, largest_value, spacing
+from gradaudit.spec.requires import holds
+from gradaudit.targets import opened
+from gradaudit.targets.op import LostOpError, Op, OpError
+
+
+class _RefusedError(Exception):
+    """Forward does not take a drawn case: no gradient is wrong there."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a drawn case.
+
+    Attributes:
+        audit: how the case ended; None where it is none.
+        refusal: why it is none.
+
+    """
+
+    audit: Audit | None
+    refusal: str = ""
+
+    @property
+    def wrong(self) -> tuple[Result, ...]:
+        """The results that say that a gradient is wrong, or that there is none; what is undecided is no such thing."""
+        results = self.audit.results if self.audit else ()
+        return tuple(one for one in results if one.verdict in (Verdict.FAIL, Verdict.ERROR) and not one.expected)
+
+
+def try_case(case: Case, seconds: float) -> Trial:
+    """Audit a drawn case in this process, within so many seconds."""
+    try:
+        return Trial(audit_case(case, _admitted, seconds=seconds))
+    except _RefusedError as refused:
+        return Trial(None, str(refused))
+
+
+def is_taken(case: Case) -> bool:
+    """Whether forward takes a drawn case and answers with finite numbers."""
+    try:
+        with np.errstate(all="ignore"), _admitted(case):
+            return True
+    except (_RefusedError, OpError, LostOpError):
+        return False
+
+
+@contextmanager
+def _admitted(case: Case) -> Iterator[Op]:
+    """Open the op of a drawn case.
+
+    Raises:
+        _RefusedError: where the case breaks what its spec requires, or forward raises, or its output is not finite and
+            would not be in double precision either.
+
+    """
+    try:
+        if not all(has_room(made) for made in case.inputs if made.gap):
+            raise _RefusedError("its elements do not fit into their range")
+        inputs = draw_inputs(case)
+    except (UndrawableError, ValueError) as error:
+        raise _RefusedError(str(error)) from None
+    if broken := next((text for text in case.requires if not holds(text, case.params, inputs)), None):
+        raise _RefusedError(f"the spec requires {broken}")
+    with opened(case) as op:
+        try:
+            outputs = op.forward(inputs)
+            counted = [on_host(outputs[k]) for k in op.differentiable_outputs(outputs)]
+        except (OpError, LostOpError, MemoryError) as error:
+            raise _RefusedError(str(error)) from None
+        if not all(np.isfinite(out).all() for out in counted) and not _overflows(case.dtype, op, inputs):
+            raise _RefusedError("the output is not finite")
+        yield op
+
+
+def _overflows(dtype: str, op: Op, inputs: Mapping[str, Any]) -> bool:
+    """Whether forward is finite in double precision, and within the range of the dtype that it is not finite in."""
+    if spacing(dtype) <= spacing("float64"):
+        return False
+    with suppress(OpError, LostOpError, MemoryError):
+        outputs = op.forward({name: _widened(array) for name, array in inputs.items()})
+        counted = [on_host(outputs[k]) for k in op.differentiable_outputs(outputs)]
+        most = float(largest_value(dtype))
+        return all(np.isfinite(out).all() and (abs(out) < most).all() for out in counted)
+    return False
+
+
+def _widened(array: Any) -> Any:
+    if not has_derivatives(array.dtype):
+        return array
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)

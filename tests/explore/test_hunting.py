@@ -1,0 +1,168 @@
+"""Ops that are wrong in one corner only: exploring finds each, and shrinks it to what a person would call minimal."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from gradaudit.cli.app import app
+from gradaudit.engine.audit import audit_case
+from gradaudit.spec.load import load_specs
+
+OPS = """
+import ctypes
+
+import numpy as np
+
+
+def prod(x):
+    return np.prod(x)
+
+
+def prod_backward(u, x):
+    return u * np.prod(x) / x
+
+
+def square(x):
+    return x * x
+
+
+def square_backward(u, x):
+    return 2 * u * x
+
+
+def strides_forgotten(u, x):
+    return 2 * u * (x[..., ::-1] if x.strides and x.strides[-1] < 0 else x)
+
+
+def pick(table, index):
+    return table[index]
+
+
+def pick_backward(u, table, index):
+    gradient = np.zeros_like(table)
+    gradient[index] += u
+    return gradient
+
+
+def window(x, k):
+    if k > len(x):
+        raise ValueError("the window is longer than the input")
+    return x[:k].sum()
+
+
+def window_backward(u, x, k):
+    return u * (np.arange(len(x)) < k) * (2 if k == len(x) else 1)
+
+
+def overruns(u, x):
+    if len(x) > 6:
+        ctypes.string_at(0)
+    return 2 * u * x
+"""
+
+
+def spec(op: str, forward: str, inputs: Mapping[str, Any], **keys: Any) -> dict[str, Any]:
+    target = {"forward": f"ops:{forward}", "backward": f"ops:{op}"}
+    return {"op": op, "target": target, "inputs": inputs, **keys}
+
+
+X = {"x": {"shape": [3, 4]}}
+INDEX = {"values": [4, 1, 7], "dtype": "int64"}
+WINDOW = spec("window_backward", "window", {"x": {"shape": [5]}}, params={"k": 3}, requires="k < x.shape[0]")
+
+WRONG = {
+    "a zero": spec("prod_backward", "prod", {"x": {"shape": [4]}}),
+    "a layout": spec("strides_forgotten", "square", X),
+    "a repeated index": spec("pick_backward", "pick", {"table": {"shape": [10, 3]}, "index": INDEX}),
+    "a crash": spec("overruns", "square", {"x": {"shape": [3]}}),
+}
+
+RIGHT = {
+    "right": spec("square_backward", "square", X),
+    "wrong only where the spec forbids it": WINDOW,
+}
+
+
+def explored(folder: Path, specs: Mapping[str, Any], *options: str, source: str = OPS) -> tuple[int, str]:
+    (folder / "ops.py").write_text(source)
+    (folder / "ops.yaml").write_text(yaml.safe_dump_all(specs.values(), sort_keys=False))
+    arguments = ["explore", "--specs", "ops.yaml", "--for", "60s", *options]
+    told = CliRunner().invoke(app, arguments, prog_name="gradaudit", catch_exceptions=False)
+    return told.exit_code, told.output
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str, Any]]:
+    """The spec that exploring prints for each wrong op, by op and kind."""
+    folder = tmp_path_factory.mktemp("explored")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        code, output = explored(folder, WRONG, "--cases", "100", "--write", "found")
+        assert code == 1, output
+        again = [load_specs([file]).cases[0] for file in sorted((folder / "found").glob("*.yaml"))]
+    assert all(
+        any(not result.expected for result in audit_case(case).results) for case in again if "crash" not in case.op
+    )
+    printed = re.findall(r"^  (op: .*\n(?:  (?!written).+\n)+)", output, re.MULTILINE)
+    read = [yaml.safe_load(textwrap.dedent("  " + text)) for text in printed]
+    return {document["op"]: document["inputs"] for document in read}
+
+
+def test_a_product_by_division_is_wrong_at_a_single_zero(found: Mapping[str, dict[str, Any]]) -> None:
+    assert found["prod_backward.nonfinite"] == {"x": {"values": [0.0]}}
+
+
+def test_a_reversed_input_needs_two_elements(found: Mapping[str, dict[str, Any]]) -> None:
+    made = found["strides_forgotten.mismatch"]["x"]
+    assert made["layout"] == "reversed"
+    assert np.shape(made["values"]) == (1, 2)
+
+
+def test_an_index_has_to_be_given_twice(found: Mapping[str, dict[str, Any]]) -> None:
+    inputs = found["pick_backward.mismatch"]
+    first, second = inputs["index"]["values"]
+    assert first == second
+    assert np.shape(inputs["table"]["values"])[1:] == (1,)
+
+
+def test_a_crash_is_an_answer_and_is_shrunk_too(found: Mapping[str, dict[str, Any]]) -> None:
+    assert np.shape(found["overruns.crash"]["x"]["values"]) == (7,)
+
+
+def test_nothing_is_found_where_nothing_that_the_spec_allows_is_wrong(folder: Path) -> None:
+    code, output = explored(folder, RIGHT, "--cases", "40")
+    assert code == 0, output
+    assert "2 ops explored" in output
+    assert "none fails" in output
+
+
+def test_a_failure_is_tried_first_the_next_time_and_forgotten_once_it_is_mended(folder: Path) -> None:
+    wrong = {"a zero": WRONG["a zero"]}
+    assert explored(folder, wrong, "--cases", "60")[0] == 1
+    assert "fails as it did before" in explored(folder, wrong, "--cases", "1")[1]
+    mended = OPS.replace("u * np.prod(x) / x", "u * np.array([np.prod(np.delete(x, k)) for k in range(len(x))])")
+    assert explored(folder, wrong, "--cases", "20", source=mended)[0] == 0
+    assert "as it did before" not in explored(folder, wrong, "--cases", "1")[1]
+
+
+def test_a_time_that_is_none_is_refused(folder: Path) -> None:
+    code, output = explored(folder, RIGHT, "--for", "soon")
+    assert code == 2
+    assert "--for takes seconds" in output
+
+
+def test_without_hypothesis_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    code, output = explored(folder, RIGHT)
+    assert code == 2
+    assert "pip install 'gradaudit[explore]'" in output
