@@ -11,7 +11,7 @@ from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn
 
 from gradaudit.report.mismatch import block
-from gradaudit.report.terminal import visible
+from gradaudit.report.visible import visible
 
 if TYPE_CHECKING:
     from gradaudit.explore.explore import Explored
