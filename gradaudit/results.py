@@ -47,6 +47,7 @@ ADVISORY_CODES = frozenset(
         "forward-dtype",
         "limit-reached",
         "out-of-domain",
+        "race",
         "kink",
         "discontinuity",
         "degenerate-upstream",

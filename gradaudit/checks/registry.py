@@ -17,6 +17,7 @@ from gradaudit.checks.linearity import upstream_dependence
 from gradaudit.checks.miscounted import ties_miscounted
 from gradaudit.checks.missing import missing_gradient
 from gradaudit.checks.probe import Probe
+from gradaudit.checks.race import race
 from gradaudit.checks.retraced import retraced
 from gradaudit.checks.screening import is_clear
 from gradaudit.checks.subject import Subject
@@ -35,6 +36,7 @@ LOOKS: tuple[Check, ...] = (symmetric_inputs,)
 CHECKS: tuple[Check, ...] = (
     stochastic_forward,
     stochastic_backward,
+    race,
     retraced,
     upstream_dependence,
     layout_dependent,

@@ -43,6 +43,7 @@ class RunOptions:
     dtype: tuple[str, ...] | None = None
     seed: int | None = None
     seeds: str | None = None
+    repeat: int = 0
     method: str | None = None
     table: bool = False
     budget: int | None = None
@@ -120,6 +121,7 @@ def run_audits(options: RunOptions, began: float | None = None) -> None:
         dtypes=options.dtype,
         seed=seed,
         seeds=several,
+        repeat=options.repeat,
         method=_method(options.method, table=options.table),
         budget=options.budget,
         tolerances=project.tolerances,

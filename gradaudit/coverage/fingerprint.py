@@ -49,7 +49,7 @@ def hash_case(case: Case) -> str:
     for aside in ("notes", "location", "part", "budget"):
         del said[aside]
     del said["target"]["folder"]
-    for added in ("checks", "seeds", "requires"):  # where there are none, as before there could be any
+    for added in ("checks", "seeds", "requires", "repeat"):  # where there are none, as before there could be any
         if not said[added]:
             del said[added]
     return hashed(json.dumps(said, sort_keys=True, default=_in_full))

@@ -111,7 +111,7 @@ def _overridden(case: Case, overrides: Overrides) -> Iterator[Case]:
     changes: dict[str, Any] = {}
     if overrides.seed is not None:
         changes["seed"] = overrides.seed
-    changes["seeds"] = overrides.seeds
+    changes |= {"seeds": overrides.seeds, "repeat": overrides.repeat}
     if overrides.method is not None:
         changes["method"] = overrides.method
     changes["budget"] = overrides.budget or overrides.usual_budget

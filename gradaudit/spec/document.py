@@ -268,6 +268,7 @@ class SettingsModel(GeneralModel):
     upstream: Upstream = "random"
     step: Step = "auto"
     method: Method = "auto"
+    repeat: Annotated[int, Field(ge=0, description="calls of backward that are compared bit by bit, to find races")] = 0
 
 
 class CaseModel(SettingsModel):

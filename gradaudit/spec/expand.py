@@ -24,7 +24,7 @@ REVERSE = "reverse"
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line sets over every spec; None leaves the specs' own, and so does an empty ``seeds``.
+    """What the command line sets over every spec; None leaves the specs' own, and so does an empty ``seeds``, or 0.
 
     ``tolerances``, by dtype, and ``usual_budget`` are the project's, for specs that name none; ``allow`` are the
     modules that specs may name, None for any.
@@ -33,6 +33,7 @@ class Overrides:
     dtypes: tuple[str, ...] | None = None
     seed: int | None = None
     seeds: tuple[int, ...] = ()
+    repeat: int = 0
     method: Method | None = None
     budget: int | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
@@ -170,6 +171,7 @@ def _case(
         budget=overrides.budget or merged.get("budget") or overrides.usual_budget,
         seeds=overrides.seeds,
         requires=tuple(merged.get("requires", ())),
+        repeat=overrides.repeat or merged.get("repeat", 0),
     )
     mistakes += _broken_requirements(case)
     return case

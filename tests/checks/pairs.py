@@ -46,6 +46,7 @@ def case_of(
     seed: int = 0,
     expect: Expectation | None = None,
     budget: int | None = None,
+    repeat: int = 0,
 ) -> Case:
     """Return a case of a pair of functions; inputs default to one of shape (3, 4) named x."""
     return Case(
@@ -65,6 +66,7 @@ def case_of(
         notes="",
         location=Location(Path("pair.yaml"), 1, 1),
         budget=budget,
+        repeat=repeat,
     )
 
 

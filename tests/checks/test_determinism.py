@@ -224,3 +224,38 @@ def test_a_buffer_that_is_overwritten_is_no_accumulation(shape: tuple[int, ...])
 
 def test_a_zero_gradient_is_never_accumulated() -> None:
     assert codes(audit(lambda x: 0.0 * x, lambda u, x: 0.0 * u)) == set()
+
+
+class TestRepeated:
+    """What ``repeat`` finds: gradients that are another once in many calls."""
+
+    @staticmethod
+    def every(nth: int, by: float) -> Function:
+        calls = iter(range(1, 10**6))
+
+        def backward(u: Any, x: Any) -> Any:
+            gradient = slope_of_sin(u, x)
+            gradient.flat[[1, 4]] *= 1.0 + by * (next(calls) % nth == 0)
+            return gradient
+
+        return backward
+
+    def test_an_addition_that_is_lost_at_times_is_a_race(self) -> None:
+        audited = audit(np.sin, self.every(40, 0.5), array("x", (2, 3)), repeat=250)
+        found = failing(audited)
+        assert (found.code, found.evidence["changed"], found.evidence["index"]) == ("race", 2, (0, 1))
+        assert 5 <= found.evidence["others"] <= 7
+        assert only(audited).verdict is Verdict.FAIL
+
+    def test_what_adding_in_another_order_changes_fails_nothing(self) -> None:
+        audited = audit(np.sin, self.every(40, 3e-16), array("x", (2, 3)), repeat=250)
+        assert only(audited).verdict is Verdict.PASS
+        assert {finding.code for finding in only(audited).findings} == {"race"}
+
+    def test_nothing_is_said_of_the_same_bits(self) -> None:
+        audited = audit(np.sin, slope_of_sin, array("x", (2, 3)), repeat=20)
+        assert (only(audited).verdict, codes(audited)) == (Verdict.PASS, set())
+        assert only(audited).backwards >= 20
+
+    def test_rare_races_need_repeating(self) -> None:
+        assert only(audit(np.sin, self.every(400, 0.5), array("x", (2, 3)))).verdict is Verdict.PASS
