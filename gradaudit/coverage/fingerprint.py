@@ -11,8 +11,8 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,44 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 def functions_of(target: Target) -> tuple[str, ...]:
     """Return every ``module:function`` that a target names, of whatever kind it is."""
+    return tuple(dict.fromkeys(filter(_FUNCTION.fullmatch, _words(target))))
 
-    def names(value: Any) -> Iterator[str]:
-        if isinstance(value, str) and _FUNCTION.fullmatch(value):
-            yield value
-        elif isinstance(value, dict):
-            for item in value.values():
-                yield from names(item)
+
+def _words(value: Any) -> list[str]:
+    """Return all texts in a value, but for the keys of its dicts."""
+    found: list[str] = []
+    left = [value]
+    while left:
+        value = left.pop()
+        kind: type = type(value)
+        if isinstance(value, str):
+            found.append(value)
         elif isinstance(value, (list, tuple)):
-            for item in value:
-                yield from names(item)
+            left += reversed(value)
+        elif isinstance(value, dict):
+            left += reversed(value.values())
+        elif (names := _fields(kind)) is not None:
+            left += [getattr(value, name) for name in reversed(names)]
+    return found
 
-    return tuple(dict.fromkeys(names(asdict(target))))
+
+@cache
+def _fields(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a dataclass's fields; None of any other class."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
+
+
+def _plain(value: Any, without: Collection[str] = ()) -> Any:
+    """Return dataclasses as dicts, however deep they are; nothing is copied that is none of those."""
+    if isinstance(value, (str, int, float)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    kind: type = type(value)
+    names = _fields(kind)
+    return value if names is None else {name: _plain(getattr(value, name)) for name in names if name not in without}
 
 
 def hash_case(case: Case) -> str:
@@ -45,9 +71,7 @@ def hash_case(case: Case) -> str:
 
     Nor its budget: what was decided within one stays so with another, and what was not is never taken for known.
     """
-    said = asdict(case)
-    for aside in ("notes", "location", "part", "budget"):
-        del said[aside]
+    said = _plain(case, without=("notes", "location", "part", "budget"))
     del said["target"]["folder"]
     for added in ("checks", "seeds", "requires", "repeat"):  # where there are none, as before there could be any
         if not said[added]:
@@ -91,6 +115,7 @@ def source_hasher(find: ReachFinder) -> Callable[[Case], str]:
 
     It returns an empty text where the source of none of the op's functions is found.
     """
+    is_file = cache(_is_file)  # many cases name the same
 
     @cache
     def of_target(functions: tuple[str, ...], files: tuple[str, ...], spec_folder: Path) -> str:
@@ -99,24 +124,13 @@ def source_hasher(find: ReachFinder) -> Callable[[Case], str]:
         reached |= {(name, "", _digest(spec_folder / name)) for name in files}
         return hashed(json.dumps(sorted(reached))) if reached else ""
 
-    return lambda case: of_target(functions_of(case.target), files_of(case), case.target.folder)
+    return lambda case: of_target(functions_of(case.target), _files_of(case, is_file), case.target.folder)
 
 
-def files_of(case: Case) -> tuple[str, ...]:
+def _files_of(case: Case, is_file: Callable[[Path, str], bool]) -> tuple[str, ...]:
     """Return the files that a case names, as it names them: libraries, programs and their arguments, values."""
-
-    def words(value: Any) -> Iterator[str]:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            for item in value.values():
-                yield from words(item)
-        elif isinstance(value, (list, tuple)):
-            for item in value:
-                yield from words(item)
-
-    named = {*words(asdict(case.target)), *words([made.values for made in case.inputs if _names_a_file(made.values)])}
-    return tuple(sorted(word for word in named if _is_file(case.target.folder / word)))
+    named = {*_words(case.target), *_words([made.values for made in case.inputs if _names_a_file(made.values)])}
+    return tuple(sorted(word for word in named if is_file(case.target.folder, word)))
 
 
 def _digest(file: Path) -> str:
@@ -130,8 +144,8 @@ def _names_a_file(values: Any) -> bool:
     return isinstance(values, (str, dict))
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(folder: Path, name: str) -> bool:
     try:
-        return path.is_file()
+        return (folder / name).is_file()
     except (OSError, ValueError):  # no name that a system takes
         return False

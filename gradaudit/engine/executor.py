@@ -30,12 +30,15 @@ class Task:
 
     Attributes:
         arguments: what the function is called with; they and what it returns travel as pickles.
-        group: tasks of one group may share a process; a process never sees two groups. What a task leaves behind in
-            its process therefore reaches no other group. None for a group of its own.
+        group: tasks of one group may share a process; a process never sees two groups, unless ``stands`` is given.
+            What a task leaves behind in its process therefore reaches no other group. None for a group of its own.
         preload: modules to import before the process is made, of which many processes can share the memory and the
             time. They say nothing of the task's own code.
         cost: how long it takes compared with others, where that is known; executors begin with what takes long.
         overtime: part of the time limit by which a task that keeps to it by itself may overrun it before it is ended.
+        stands: whether an outcome counts though tasks of other groups were done in its process before. One that does
+            not is dropped, and the task done again in a process that has done nothing else. None where no task of
+            another group may come before.
 
     """
 
@@ -44,6 +47,7 @@ class Task:
     preload: tuple[str, ...] = ()
     cost: float = 1.0
     overtime: float = 0.0
+    stands: Callable[[Any], bool] | None = None
 
 
 class Executor(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import sys
@@ -26,6 +27,18 @@ T = TypeVar("T")
 TASKS_OF_A_PROCESS = 16
 """Tasks of one group that a process does at most: enough to make starting it cheap, few enough to share a large group
 among processes."""
+
+CHUNKS_OF_A_WORKER = 4
+"""Chunks that tasks of several groups are made into for each worker: few processes to start, and none late."""
+
+MOST_IN_A_CHUNK = 64
+"""Tasks of such a chunk at most: starting a process costs as much as ten audits of small ops."""
+
+AHEAD = 2
+"""Tasks that a process has at once: it begins the next while what it answered is read."""
+
+SECONDS_BEHIND = 1.0
+"""Seconds that tasks wait behind another in its process, where a second one has nothing to do."""
 
 MAX_STILLBORN = 5
 """How often in a row a worker may end before it begins, until the tasks that are left are given up."""
@@ -63,7 +76,8 @@ class Workers:
     """An executor in processes of this machine, each of which may crash, hang or be killed without harm to the others.
 
     A process that ends before its task does is given a second try, in a fresh process that has done nothing else: what
-    happens twice is the task's own doing.
+    happens twice is the task's own doing. Tasks of several groups share a process where their outcomes say whether they
+    stand; what does not is done again alone.
 
     Args:
         count: number of processes.
@@ -94,7 +108,7 @@ class Workers:
         In ``folder`` as the current one, by default this process's.
         """
         setting = self._setting(folder or Path.cwd())
-        waiting = batches(tasks)
+        waiting = chunks(tasks, min(MOST_IN_A_CHUNK, len(tasks) // (CHUNKS_OF_A_WORKER * self._count)))
         running: list[_Run] = []
         stillborn = 0
         try:
@@ -103,16 +117,18 @@ class Workers:
                     worker = self._free_place(waiting[0].modules)
                     running.append(_Run(worker, waiting.popleft(), function, tasks, self._timeout, self._began))
                     running[-1].begin(setting)
-                wait([channel for run in running for channel in run.worker.channels], _until(running))
+                ready = set(wait([channel for run in running for channel in run.worker.channels], _until(running)))
                 for run in running[:]:
                     with held():  # what has come is passed on
-                        yield from run.go_on()
+                        yield from run.go_on(ready)
                     if run.over:
                         running.remove(run)
                         stillborn = 0 if run.begun else stillborn + 1
                         if run.left_over.positions:
                             waiting.appendleft(run.left_over)
                         self._let_go(run.worker)
+                if not waiting and len(running) < self._count:
+                    waiting.extend(batch for run in running if (batch := run.behind()) is not None)
                 if stillborn > MAX_STILLBORN:
                     left = [*waiting, *(run.left_over for run in running)]
                     given_up = sorted(position for batch in left for position in batch.positions)
@@ -170,6 +186,29 @@ def batches(tasks: Sequence[Task]) -> deque[Batch]:
     )
 
 
+def chunks(tasks: Sequence[Task], size: int) -> deque[Batch]:
+    """Return the batches of the tasks, in their order, some of which are one: those whose groups may share a process.
+
+    Args:
+        tasks: the tasks.
+        size: tasks of several groups that a process does at most.
+
+    """
+    joined: deque[Batch] = deque()
+    for batch in batches(tasks):
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and last.modules == batch.modules
+            and len(last.positions) + len(batch.positions) <= size
+            and all(tasks[positions[0]].stands for positions in (last.positions, batch.positions))
+        ):
+            joined[-1] = replace(last, positions=last.positions + batch.positions)
+        else:
+            joined.append(batch)
+    return joined
+
+
 class _Run:
     """A worker at its batch.
 
@@ -177,6 +216,8 @@ class _Run:
         begun: whether the worker has said that it is ready.
         over: whether nothing more will come of it.
         left_over: what has to be done elsewhere.
+        deadline: when the task is given up, as ``time.monotonic`` tells.
+        patience: until when others wait behind it, though another process could do them.
 
     """
 
@@ -198,8 +239,11 @@ class _Run:
         self._timeout = timeout
         self._told = told
         self._at: int | None = None
+        self._sent = 0
+        self._groups: set[Any] = set()
         self._by_then: Any = None
         self.deadline = time.monotonic() + SECONDS_TO_BEGIN
+        self.patience = math.inf
 
     def begin(self, setting: Setting) -> None:
         """Start the worker and give it its first task."""
@@ -207,29 +251,46 @@ class _Run:
         self._give_next()
 
     def _give_next(self) -> None:
+        for position in self.left_over.positions[self._sent : AHEAD]:
+            call = pickle.dumps((self._function, self._tasks[position].arguments))
+            self.worker.send(pickle.dumps((position, call)))
+            self._sent += 1
         position = self.left_over.positions[0]
-        call = pickle.dumps((self._function, self._tasks[position].arguments))
-        self.worker.send(pickle.dumps((position, call)))
+        task = self._tasks[position]
         self._at, self._by_then = position, None
-        self._told(self._tasks[position])
+        self._groups.add(position if task.group is None else task.group)
+        self._told(task)
 
-    def _time_is_up(self) -> float:
-        """Return when a task that begins now is ended: one that keeps to its time by itself may say so first."""
+    def _time(self) -> None:
+        """Note when the task that begins now is ended: one that keeps to its time by itself may say so first."""
         overtime = self._tasks[self.left_over.positions[0]].overtime
-        return time.monotonic() + self._timeout * (1.0 + overtime)
+        now = time.monotonic()
+        self.deadline = now + self._timeout * (1.0 + overtime)
+        self.patience = now + SECONDS_BEHIND
 
-    def go_on(self) -> Iterator[tuple[int, Any]]:
-        """Yield the outcomes that have come, and find out what has become of the worker."""
+    def behind(self) -> Batch | None:
+        """Return what waits behind a task that takes long, to be done elsewhere; None where nothing does."""
+        own, others = self.left_over.positions[:1], self.left_over.positions[1:]
+        if self._at is None or not others or time.monotonic() < self.patience:
+            return None
+        self.left_over = replace(self.left_over, positions=own)
+        self._sent = 1
+        return Batch(others, self.left_over.modules)
+
+    def go_on(self, ready: set[Any]) -> Iterator[tuple[int, Any]]:
+        """Yield the outcomes that have come by those channels that are ready, and find out how the worker is."""
+        garbled = self._hear(ready)
         try:
-            self.worker.hear(set(wait(self.worker.channels, 0)))
             while (message := self.worker.message()) is not None:
                 if message == READY:
                     self.begun = True
-                    self.deadline = self._time_is_up()
+                    self._time()
                 else:
                     yield from self._answered(message)
+            if garbled is not None:  # by the task that is being done: what came before is read
+                raise garbled
         except Exception as error:  # what came is no message, or no pickle that can be read here
-            yield from self._concluded(Lost(f"its result could not be read: {type(error).__name__}: {error}"))
+            yield from self._judged(Lost(f"its result could not be read: {type(error).__name__}: {error}"))
             self._give_up()
         if self.over:
             return
@@ -240,8 +301,15 @@ class _Run:
         elif time.monotonic() > self.deadline:
             if self._at is not None and self.begun:
                 lost = Lost(f"exceeded its time limit of {self._timeout:g} s", self._timeout)
-                yield from self._concluded(lost if self._by_then is None else self._by_then)
+                yield from self._judged(lost if self._by_then is None else self._by_then)
             self._give_up()
+
+    def _hear(self, ready: set[Any]) -> Exception | None:
+        try:
+            self.worker.hear(ready)
+        except Exception as error:
+            return error
+        return None
 
     def _answered(self, message: bytes) -> Iterator[tuple[int, Any]]:
         position, outcome, left_behind = pickle.loads(message)
@@ -250,19 +318,30 @@ class _Run:
         if left_behind is None:
             self._by_then = outcome
             return
-        yield from self._concluded(outcome)
-        if left_behind or not self.left_over.positions:
+        yield from self._judged(outcome)
+        if left_behind or not self._stands(position, outcome) or not self.left_over.positions:
+            self._at = None
             self.worker.finish()
             self.deadline = time.monotonic() + SECONDS_TO_END
         else:
             self._give_next()
-            self.deadline = self._time_is_up()
+            self._time()
+
+    def _stands(self, position: int, outcome: Any) -> bool:
+        stands = self._tasks[position].stands
+        return stands is None or stands(outcome)
+
+    def _judged(self, outcome: Any) -> Iterator[tuple[int, Any]]:
+        """Yield an outcome that counts; else the task is left over, for a process that has done nothing before."""
+        if self._at is not None and (len(self._groups) == 1 or self._stands(self._at, outcome)):
+            yield from self._concluded(outcome)
 
     def _concluded(self, outcome: Any) -> Iterator[tuple[int, Any]]:
         """Yield the outcome of the task that the worker is at."""
         if self._at is not None:
             yield self._at, outcome
             self._at = None
+            self._sent -= 1
             self.left_over = replace(self.left_over, positions=self.left_over.positions[1:], tried=False)
 
     def _died(self, ended: Ended) -> Iterator[tuple[int, Any]]:
@@ -278,7 +357,9 @@ class _Run:
 
 def _until(running: Sequence[_Run]) -> float:
     """Return the seconds until something has to be done though nothing has come."""
-    return max(0.0, min(run.deadline for run in running) - time.monotonic())
+    now = time.monotonic()
+    until = min(min(run.deadline, run.patience if run.patience > now else math.inf) for run in running)
+    return max(0.0, until - now)
 
 
 def prepare() -> None:

@@ -18,6 +18,7 @@ from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseSt
 from gradaudit.engine.executor import Executor, ExecutorError, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
 from gradaudit.engine.interrupt import held, told_apart
+from gradaudit.results import Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
@@ -180,7 +181,13 @@ def task_of(case: Case) -> Task:
         preload=preloaded(case.target),
         cost=1.0 + elements,
         overtime=OVERTIME,
+        stands=_passes if case.part is None else None,
     )
+
+
+def _passes(outcome: object) -> bool:
+    """Whether a case passes: it may be accused only in a process that has seen no other op."""
+    return isinstance(outcome, Audit) and all(result.verdict is Verdict.PASS for result in outcome.results)
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

@@ -1,19 +1,21 @@
 """What a task may leave changed in its process without having ended badly.
 
 A process that is not as it was before a task is given no other one. What is looked at costs some 0.1 ms; whatever
-escapes it reaches later tasks of the same group at most.
+escapes it reaches tasks of the same group, and of others those that pass.
 """
 
 from __future__ import annotations
 
 import builtins
 import math
+import operator
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -67,7 +69,20 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, .
 def _kept(value: Any, now: Any) -> bool:
     if isinstance(value, dict):
         return all(now.get(name) == known for name, known in value.items())
-    return bool(value == now)
+    return value.kept_in(now) if isinstance(value, _Names) else bool(value == now)
+
+
+@dataclass(frozen=True, eq=False)
+class _Names:
+    """What a module's names are; callables are what may have been replaced, which only what differs is asked for."""
+
+    known: Mapping[str, Any]
+
+    def kept_in(self, now: _Names | None) -> bool:
+        later = {} if now is None else now.known
+        if later.keys() == self.known.keys() and all(map(operator.is_, self.known.values(), later.values())):
+            return True  # in the order of the names, which only grow
+        return all(later.get(name) is value for name, value in self.known.items() if callable(value))
 
 
 def _limits() -> Hashable:
@@ -110,9 +125,9 @@ def _watched() -> list[ModuleType]:
     return [builtins, math, os, *(sys.modules[name] for name in WATCHED if name in sys.modules)]
 
 
-def _names_of(module: ModuleType) -> dict[str, int]:
-    """Return what a module's functions are, by identity."""
-    return {name: id(value) for name, value in list(vars(module).items()) if callable(value)}
+def _names_of(module: ModuleType) -> _Names:
+    """Return what a module's names are."""
+    return _Names(vars(module).copy())
 
 
 def _of_numpy() -> Hashable:

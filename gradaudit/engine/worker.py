@@ -52,7 +52,10 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
                 leave(0)
             if os.getppid() != parent:
                 outcome = Lost(ENDED_TEMPLATE)
-            messages.send(_answer(number, outcome, changed(state, state := state_of_process())))
+            left = changed(state, state := state_of_process())
+            messages.send(_answer(number, outcome, left))
+            if left:  # whatever task has come already is done elsewhere
+                break
         leave(0)
     leave(CUT_OFF)
 

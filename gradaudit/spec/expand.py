@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ def expand(
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()
-    given = _given(document)
+    given = _given(document, () if document.cases else VALIDATED)
     for i, override in enumerate(document.cases or [None]):
         prefix: KeyPath = () if override is None else ("cases", i)
         if override is not None:
@@ -107,7 +107,8 @@ def _dotted(path: KeyPath) -> str:
 
 def _merge(document: Strict, given: Mapping[str, Any], override: Strict | None) -> dict[str, Any]:
     merged = {name: getattr(document, name) for name in type(document).model_fields}
-    merged |= {name: given.get(name, {}) for name, value in merged.items() if _is_mapping(value)}
+    whole = () if override is not None else VALIDATED
+    merged |= {name: given.get(name, {}) for name, value in merged.items() if name not in whole and _is_mapping(value)}
     merged |= {"name": "default"}
     if override is None:
         return merged
@@ -125,8 +126,12 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, Strict) or (isinstance(value, dict) and all(isinstance(v, Strict) for v in value.values()))
 
 
-def _given(model: Strict) -> dict[str, Any]:
-    return model.model_dump(exclude_unset=True, exclude={"cases"})  # of which there may be thousands
+VALIDATED = ("inputs", "target")
+"""What a document without cases is made of as it is: nothing in it has to be validated once more."""
+
+
+def _given(model: Strict, without: Collection[str] = ()) -> dict[str, Any]:
+    return model.model_dump(exclude_unset=True, exclude={"cases", *without})  # of cases there may be thousands
 
 
 def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def _case(
     overrides: Overrides,
     mistakes: Mistakes,
 ) -> Case | None:
-    folder = source.file.resolve().parent
+    folder = source.folder
     target, inputs = kind.parts(merged, dtype, mode, folder, mistakes)
     if mistakes or target is None:
         return None

@@ -6,6 +6,8 @@ import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -50,10 +52,11 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
     problems: list[Problem] = []
     cases: list[Case] = []
     documents: dict[str, Document] = {}
-    for file in _spec_files(paths, problems):
+    for file, folder in _spec_files(paths, problems):
         sources, unreadable = read_documents(file)
         problems += unreadable
         for source in sources:
+            source.folder = folder
             if not isinstance(source.data, dict):
                 problems.append(Problem(source.locate(()), f"expected a spec with keys, found {_shown(source.data)}"))
                 continue
@@ -100,12 +103,14 @@ def selected(specs: Specs, selector: Selector) -> Specs:
     return replace(specs, cases=cases)
 
 
-def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path]:
+def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[tuple[Path, Path]]:
+    """Yield every file once, with the folder that it is really in."""
     seen: set[str] = set()
+    real_folder = cache(os.path.realpath)
     for path in paths:
         here = Location(path, 1, 1)
         if os.path.isdir(path):
-            files = sorted(_walk(path))
+            files = sorted(_walk(path), key=attrgetter("parts"))
             if not files:
                 problems.append(Problem(here, "holds no specs: expected .yaml or .yml files in this folder or below"))
         elif os.path.isfile(path) or os.path.exists(path):
@@ -114,9 +119,11 @@ def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[Path
             problems.append(Problem(here, f"does not exist{_nearest_path(path)}"))
             continue
         for file in files:
-            if (real := os.path.realpath(file)) not in seen:
+            linked = os.path.islink(file)
+            real = os.path.realpath(file) if linked else os.path.join(real_folder(file.parent), file.name)
+            if real not in seen:
                 seen.add(real)
-                yield file
+                yield file, Path(os.path.dirname(real))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,25 @@ for _tag, _pattern, _first in _SCALARS:
 
 @dataclass
 class Document:
-    """One YAML document as plain data, with the place of everything in it."""
+    """One YAML document as plain data, with the line and the column of every key and value in it."""
 
     file: Path
     data: Any
-    keys: dict[KeyPath, Location] = field(default_factory=dict)
-    values: dict[KeyPath, Location] = field(default_factory=dict)
+    keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder that the file is really in, whatever links lead there."""
+        return self.file.resolve().parent
 
     def locate(self, path: KeyPath, *, key: bool = False) -> Location:
         """Return where the value at this path stands, or its key; of the nearest parent that is in the text."""
         if key and path in self.keys:
-            return self.keys[path]
+            return Location(self.file, *self.keys[path])
         while path and path not in self.values:
             path = path[:-1]
-        return self.values[path]
+        return Location(self.file, *self.values[path])
 
     def locate_merged(self, case: KeyPath, path: KeyPath, *, key: bool = False) -> Location:
         """Return where this part of a merged case stands: in the case at the path ``case``, or in the document."""
@@ -162,7 +168,12 @@ def _text_of(file: Path) -> str | Problem:
 
 
 def _location(file: Path, node: yaml.Node) -> Location:
-    return Location(file, node.start_mark.line + 1, node.start_mark.column + 1)
+    return Location(file, *_place(node))
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    mark = node.start_mark
+    return mark.line + 1, mark.column + 1
 
 
 def _end_of(file: Path, text: str) -> Location:
@@ -197,7 +208,7 @@ class _Builder:
             raise _UnreadableError(node, f"expands into more than {MAX_NODES:,} values; are aliases nested in aliases?")
         if depth > MAX_DEPTH:
             raise _UnreadableError(node, _TOO_DEEP)
-        self.document.values[path] = _location(self.document.file, node)
+        self.document.values[path] = _place(node)
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node)
         if node.tag not in (_MAP, _SEQ):
@@ -215,11 +226,12 @@ class _Builder:
             elif key == "<<":
                 self._refuse(key_node, "merge keys (<<) are not supported; share values through 'cases'")
             elif key in built:
-                first = self.document.keys[(*path, key)].line
+                first, _ = self.document.keys[(*path, key)]
                 self._refuse(key_node, f"key '{key}' is given twice; the first is on line {first}")
             else:
-                self.document.keys[(*path, key)] = _location(self.document.file, key_node)
-                built[key] = self.build(value_node, (*path, key), depth + 1)
+                below = (*path, key)
+                self.document.keys[below] = _place(key_node)
+                built[key] = self.build(value_node, below, depth + 1)
         return built
 
     def _refuse(self, node: yaml.Node, message: str) -> None:

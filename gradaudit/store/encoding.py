@@ -40,9 +40,16 @@ def decoded(content: bytes) -> Result:
     return made
 
 
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+"""Classes of what is plain by itself."""
+
+
 def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    kind: type = type(value)
+    if kind in _LEAVES:
+        return value
+    if (names := _names(kind)) is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -78,6 +85,12 @@ def _made(kind: Any, value: Any) -> Any:
     if isinstance(value, list):
         return [_made(Any, item) for item in value]
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """Return the names of a dataclass's fields; None of any other class."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
 
 @cache

@@ -82,11 +82,11 @@ def test_a_case_is_told_of_only_when_it_is_done(records, jobs: int) -> None:
 
 
 def test_more_workers_than_cases_are_not_started(tmp_path, document, write, run, monkeypatch) -> None:
-    from gradaudit.engine import run as engine
+    from gradaudit.engine import pool
 
     counts = []
-    started = engine.workers
-    monkeypatch.setattr(engine, "workers", lambda count, *more: counts.append(count) or started(count, *more))
+    started = pool.workers
+    monkeypatch.setattr(pool, "workers", lambda count, *more: counts.append(count) or started(count, *more))
     record = run(write(tmp_path, document("only", "square")), jobs=64)
     assert counts == [1]
     assert record.results["only"].verdict == "pass"

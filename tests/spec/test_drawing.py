@@ -12,7 +12,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from gradaudit.spec.case import Avoid, Input, Location
+from gradaudit.spec.case import Avoid, Input
 from gradaudit.spec.document import DocumentModel
 from gradaudit.spec.draw import UndrawableError, draw_input
 from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of, is_complex, largest_value, smallest_value, spacing
@@ -44,7 +44,7 @@ def accepted(given: dict[str, Any], dtype: str) -> Input | None:
         "inputs": {"scalar": {"shape": []}, "x": given},
         "dtype": dtype,
     }
-    source = Document(Path("spec.yaml"), data, values={(): Location(Path("spec.yaml"), 1, 1)})
+    source = Document(Path("spec.yaml"), data, values={(): (1, 1)})
     cases, problems = expand(source, DocumentModel.model_validate(data), Overrides())
     return None if problems else cases[0].inputs[1]
 
