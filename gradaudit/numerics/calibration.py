@@ -267,5 +267,6 @@ def _balancing_move(truncation: float, rounding: float) -> float:
     """Return the power of two that brings a step to where truncation, which goes with h^2, is half of rounding."""
     if truncation == 0.0 or rounding == 0.0:
         return 1.0
-    doublings = round(math.log2(rounding / (2 * truncation)) / 3)
-    return math.ldexp(1.0, max(-8, min(8, doublings))) if abs(doublings) > 1 else 1.0
+    doublings = (math.log2(rounding) - math.log2(truncation) - 1.0) / 3  # their ratio may be beyond all numbers
+    doublings = round(max(-8.0, min(8.0, doublings)))
+    return math.ldexp(1.0, doublings) if abs(doublings) > 1 else 1.0

@@ -485,3 +485,18 @@ def test_an_empty_input_beside_one_that_is_searched_has_nothing_to_be_wrong_abou
 def test_an_output_without_elements_leaves_nothing_to_be_wrong_about() -> None:
     result = only(searched(lambda x: x[:0].copy(), lambda u, x: np.zeros_like(x)))
     assert (result.verdict, result.resolution) == (Verdict.PASS, 0.0)
+
+
+@pytest.mark.parametrize("rest", [[0.0, -2.8, -0.6, 7.8], [-7.3, -3.5]])
+def test_elements_next_to_nothing_end_no_audit(rest: list[float]) -> None:
+    """An element's scale may be 10^-308 of its neighbour's."""
+    tiny = float(np.finfo("float64").smallest_normal)
+    x = array("x", (2 + len(rest),), values=[tiny, tiny, *rest], range=None)
+
+    def backward(u: Any, x: Any) -> Any:
+        gradient = np.zeros_like(x)
+        gradient[:-1] += u
+        gradient[1:] += 2 * u
+        return gradient
+
+    assert only(audit(lambda x: x[:-1] + 2 * x[1:], backward, x)).verdict is Verdict.PASS
