@@ -152,7 +152,10 @@ def _size_at(case: Case, position: Position) -> int:
 
 
 def _counts(made: Input, case: Case, axes: Sequence[tuple[Position, ...]]) -> int | None:
-    """Return which axes whole numbers from 0 stand for places along, as labels and rows of a table do."""
+    """Return which axis whole numbers from 0 stand for places along, as labels and rows of a table do.
+
+    Zeros and ones are masks.
+    """
     if is_floating(made.dtype) or made.dtype == "bool" or made.distribution not in ("integers", "uniform"):
         return None
     most = int(np.max(made.values)) if made.values is not None else int(made.range[1] if made.range else 0)
@@ -161,7 +164,7 @@ def _counts(made: Input, case: Case, axes: Sequence[tuple[Position, ...]]) -> in
     candidates = [k for k, size in enumerate(sizes) if k not in own and size > most] or [
         k for k, size in enumerate(sizes) if size > most
     ]
-    return min(candidates, key=lambda k: sizes[k], default=None) if most > 0 else None
+    return min(candidates, key=lambda k: sizes[k], default=None) if most > 1 else None
 
 
 def resized(case: Case, sizes: Mapping[tuple[Position, ...], int], params: Mapping[str, int] | None = None) -> Case:
