@@ -38,7 +38,10 @@ FEW = 0.25
 """Undecided elements up to this part are looked at once more, alone."""
 
 SECOND_SHARE = SHARE / 16
-"""Length of the paths on which only they move."""
+"""Length of the paths on which only they move, unless forward has few digits: it is a staircase on short ones."""
+
+UNSURE = 2.0
+"""How many times fewer paths may turn out to do than a few foretell."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,8 @@ class _Test:
         for group in sorted(groups, key=self._more):
             if self._more(group) and group.explorer.lengthen():
                 self._walk_group(group, 1)
-            while 0 < (more := self._more(group)) * PER_PATH <= self._left:
-                if not self._walk_group(group, more):
+            while 0 < (more := self._more(group)) * PER_PATH <= UNSURE * self._left:
+                if not self._walk_group(group, min(more, group.pools[-1].paths)):
                     break
 
     def _alike(self) -> list[tuple[str, ...]]:
@@ -216,13 +219,14 @@ class _Test:
 
     def _second_pass(self) -> None:
         """Move only what is still undecided, where that is little."""
+        share = SECOND_SHARE if self._settings.together else SHARE
         for name in self._names:
             undecided = self._open_at(name, self._looks())
             many = int(undecided.sum())
             if not 0 < many <= FEW * count(undecided) or self._left < 2 * PER_PATH:
                 continue
             pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
-            explorer = self._explorer((name,), {name: undecided * 1.0}, SECOND_SHARE, pools[-1])
+            explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
             self._walk_group(_Group(explorer, pools), PATHS)
 
     # ... what is known
@@ -252,7 +256,9 @@ class _Test:
         each = [pool.common_errors(found, self._settings.common) for pool, found in looks if name in pool.names]
         return min((made[name] for made in each if made), key=lambda made: made.bound + made.allowed, default=None)
 
-    def _bound_and_trend(self, name: str, looks: list[tuple[Pool, Looks]]) -> tuple[Array, Array]:
+    def _bound_and_trend(
+        self, name: str, looks: list[tuple[Pool, Looks]], *, soon: bool = False
+    ) -> tuple[Array, Array]:
         """Return how large an error may be hidden at each element, and what trend there is, as an error there.
 
         Of all pools the one that hides least tells of an element.
@@ -263,7 +269,7 @@ class _Test:
         for pool, found in looks:
             if name not in pool.names:
                 continue
-            here = pool.hidden(name, found)
+            here = pool.hidden(name, found, soon=soon)
             sharper = here < hidden
             hidden = xp.where(sharper, here, hidden)
             shown = xp.where(sharper, pool.shown(name, found), shown)
@@ -292,7 +298,10 @@ class _Test:
         pools = [(pool, found) for pool, found in looks if name in pool.names]
         if not pools:
             return None
-        now = float((self._bound_and_trend(name, pools)[0] / self._scale(name)).max()) / self._settings.goal
+        at_once, now = (
+            float((self._bound_and_trend(name, pools, soon=soon)[0] / self._scale(name)).max()) / self._settings.goal
+            for soon in (False, True)
+        )
         common = self._common_error(name, pools)
         now = max(now, common.bound / common.room(self._settings.whole) if common else 0.0)
         paths, elements = pools[-1][0].paths, count(self._first[name])
@@ -306,7 +315,7 @@ class _Test:
 
         if not is_enough(MOST_PATHS):
             return None
-        return bisect_left(range(MOST_PATHS), True, lo=paths, key=is_enough)
+        return bisect_left(range(MOST_PATHS), True, lo=paths + (now <= 1.0 < at_once), key=is_enough)
 
     # ... what is reported
 
@@ -361,13 +370,14 @@ class _Test:
         return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]
 
     def _suspects(self, pool: Pool, found: Looks, looks: list[tuple[Pool, Looks]]) -> Array:
-        """Return the blocks of a pool that fail, or have a trend that may be all of one undecided element."""
+        """Return the blocks of a pool that fail, or have a trend that may be of one undecided element."""
         suspects = found.failing
         for name in pool.names:
             open_ones = 1.0 * self._open_at(name, looks)
             places = pool.axes[name] if pool.partition is not None else ()
             shape = tuple(self._claim.inputs[name].shape)
-            suspects = suspects | (found.dirty & (block_sums(open_ones.reshape((1, *shape)), places)[0] > 0))
+            seen = (pool.spread(1.0 * found.dirty, name) > 0) | (pool.shown(name, found) > 0)
+            suspects = suspects | (block_sums((open_ones * seen).reshape((1, *shape)), places)[0] > 0)
         return suspects
 
     def _input_report(self, name: str, looks: list[tuple[Pool, Looks]]) -> InputReport:

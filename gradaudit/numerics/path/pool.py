@@ -41,7 +41,8 @@ class Looks:
         freedom: its degrees of freedom.
         trend: what was seen beyond noise, 0 where that is nothing.
         slack: what errors within the tolerance add up to with random signs.
-        dirty: where a trend exceeds the bound.
+        dirty: where a trend exceeds the bound that is no error which all elements share and may have.
+        shared: where one exceeds it that is.
         failing: where it exceeds bound and slack, but for an error that all elements share and may have.
 
     """
@@ -53,6 +54,7 @@ class Looks:
     trend: Array
     slack: Array
     dirty: Array
+    shared: Array
     failing: Array
 
 
@@ -101,6 +103,7 @@ class Pool:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._along: dict[str, Array] = {}
         self._squares: dict[str, Array] = {}
+        self._across: dict[str, Array] = {}
 
     def add(self, walked: Walked, allowed: dict[str, Array]) -> None:
         """Take in one path."""
@@ -125,9 +128,12 @@ class Pool:
         self._product = product if self._product is None else self._product + product
         for name, moved in walked.moved.items():
             self._shapes[name] = tuple(walked.shares[name].shape[1:])
-            along, squares = self.spread(found.slope, name) * moved, moved**2
-            self._along[name] = self._along[name] + along if name in self._along else along
-            self._squares[name] = self._squares[name] + squares if name in self._squares else squares
+            for sums, new in (
+                (self._along, self.spread(found.slope, name) * moved),
+                (self._across, self.spread(found.share, name) * moved),
+                (self._squares, moved**2),
+            ):
+                sums[name] = sums[name] + new if name in sums else new
 
     def spread(self, of_blocks: Array, name: str) -> Array:
         """Return for each element of an input what belongs to its block, as a vector."""
@@ -174,7 +180,9 @@ class Pool:
         )
         shared = xp.clip(shared, -common, common)
         rest = xp.clip(sums.slope + 2 * shared * self._product + shared**2 * sums.share, 0.0, None)
-        dirty = (first > bound) | (low > low_bound)
+        raw = (first > bound) | (low > low_bound)
+        low_rest = xp.sqrt(xp.clip(sums.low - (sums.slope - rest) / TREND, 0.0, None) / paths)
+        dirty = (xp.sqrt(rest / paths) > bound) | (low_rest > low_bound)
         seen = xp.maximum(first, low)
         return Looks(
             seen=seen,
@@ -184,6 +192,7 @@ class Pool:
             slack=slack,
             trend=xp.where(dirty, xp.sqrt(xp.clip(seen**2 - noise**2, 0.0, None)), 0.0 * seen),
             dirty=dirty,
+            shared=raw & ~dirty,
             failing=(xp.sqrt(rest / paths) > bound + slack)
             | (low > low_bound + slack + common * xp.sqrt(sums.share / paths)),
         )
@@ -204,35 +213,52 @@ class Pool:
             raise ValueError("no path was walked")
         return namespace(self._sums.claimed).sqrt(self._sums.claimed / self.paths)
 
-    def hidden(self, name: str, looks: Looks, alpha: float = ALPHA) -> Array:
+    def hidden(self, name: str, looks: Looks, *, soon: bool = False) -> Array:
         """Return how large an error of one element may go unseen, if it is the only one in its block; a vector.
 
-        It shows in the block's slopes, and more sharply in how they follow the element's own displacements. Where the
-        slopes have a trend already, of small errors of many elements, that is noise to the one of a single element.
+        It shows in the block's slopes, and more sharply in how they follow the element's own displacements.
+
+        Args:
+            name: of the input.
+            looks: what the paths showed.
+            soon: leave out what the next paths will tell apart: displacements that went as the shares of the claim did.
+
         """
-        squares, reach = self._squares[name], self.reach(name)
-        xp = namespace(squares)
-        moved = squares > 0
-        quantile = student_quantile(alpha / 2 / count(squares), looks.freedom)
-        ones = xp.ones_like(squares)
-        noise, bound = looks.error, looks.bound
+        reach = self.reach(name)
+        xp = namespace(reach)
+        bound = looks.bound
         if self._many_in_a_block(name):
+            bound = xp.where(looks.dirty | looks.shared, math.inf, bound)
+        shown = self.spread(bound, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
+        return xp.where(reach > 0, xp.minimum(self._followed_by(name, looks, soon=soon), shown), math.inf)
+
+    def _followed_by(self, name: str, looks: Looks, *, soon: bool = False) -> Array:
+        """Return what an estimate of each element's error exceeds by chance in next to no pool; a vector.
+
+        Where the slopes have a trend already, of small errors of many elements, that is noise to the error of a single
+        one. Where they follow the shares of the claim, only what goes across these tells.
+        """
+        squares, noise = self._squares[name], looks.error
+        xp = namespace(squares)
+        if self._many_in_a_block(name) and self._sums is not None:
             noise = xp.maximum(noise, looks.trend)
-            bound = xp.where(looks.dirty, math.inf, bound)
-        followed = quantile * self.spread(noise, name) / xp.sqrt(xp.where(moved, squares, ones))
-        shown = self.spread(bound, name) / xp.where(moved, reach, ones)
-        return xp.where(moved, xp.minimum(followed, shown), math.inf)
+            follows = self.spread(1.0 * looks.shared, name) > 0
+            across = self._across[name] ** 2 / self.spread(xp.where(looks.shared, self._sums.share, 1.0), name)
+            squares = xp.where(follows & (not soon), xp.clip(squares - across, 0.0, None), squares)
+        quantile = student_quantile(ALPHA / 2 / count(squares), looks.freedom)
+        return quantile * self.spread(noise, name) / xp.sqrt(squares)
 
     def shown(self, name: str, looks: Looks) -> Array:
         """Return what the trend of each element's block comes to as an error of this element; a vector, 0 without one.
 
-        As much of it as follows the element's displacements, where others are in the block.
+        As much of it as follows the element's displacements, where others are in the block: what chance explains of
+        that is hidden.
         """
         reach = self.reach(name)
         xp = namespace(reach)
-        dirty = self.spread(1.0 * looks.dirty, name) > 0
         if self._many_in_a_block(name):
-            return xp.where(dirty, abs(self.estimate(name)), 0.0 * reach)
+            estimate, free = abs(self.estimate(name)), self.spread(1.0 * looks.shared, name) == 0
+            return xp.where(free & (estimate > self._followed_by(name, looks)), estimate, 0.0 * reach)
         return self.spread(looks.trend, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
 
     def _many_in_a_block(self, name: str) -> bool:
