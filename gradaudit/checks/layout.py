@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import numpy as np
 
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.probe import Probe, Upstream
-from gradaudit.numerics.arrays import NUMPY, Array, copied, is_writable, namespace
+from gradaudit.numerics.arrays import Array, copied, is_writable, namespace
 from gradaudit.results import Finding
 from gradaudit.targets.op import OpError
 
@@ -85,7 +82,6 @@ def _narrow(array: Array) -> Array:
 
 def _reversed(array: Array) -> Array:
     xp, axes = namespace(array), tuple(reversed(range(array.ndim)))
-    turned: Any = xp.permute_dims(array, axes)
-    dense = np.ascontiguousarray(turned) if isinstance(turned, NUMPY) else turned.reshape(-1).reshape(turned.shape)
-    spaced = xp.stack([dense, dense], axis=-1)[..., 0]
+    turned = xp.permute_dims(array, axes)
+    spaced = copied(xp.broadcast_to(turned[..., None], (*turned.shape, 2)))[..., 0]
     return xp.permute_dims(spaced, axes)

@@ -1,16 +1,17 @@
 """One screening of backward, which a right one passes: four questions that share their calls.
 
 Is its answer the same again, is it linear in the upstream, does it mind how that lies in memory, and does it answer for
-the inputs that it is given? Besides the first answer this takes three. A stretched upstream ``t`` is asked for; another
-point, where differences of forward must bear the answer out; and at the first point again ``w = u/2 + t``, in another
-layout and 1,024 times as large. Where one of these is off, any of the four may be why, and each has a check that tells.
-No more is allowed here than rounding must cost, so that nothing passes which they would find.
+the inputs that it is given? Besides the first answer this takes three: at another point, where differences of forward
+must bear it out; then at the first again for a stretched upstream ``t``, and for ``w = u + t`` in another layout and
+1,024 times as large. Where one is off, any of the four may be why, and each has a check that tells. No more is allowed
+here than rounding must cost, so that nothing passes which they would find.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from operator import add
 
 import numpy as np
 
@@ -44,14 +45,15 @@ def is_clear(probe: Probe) -> bool:
 
 
 def _is_clear(probe: Probe) -> bool:
-    t = stretched(probe.upstream) or narrow_view(other(probe, *OF_V))
-    in_t = probe.backward(probe.base, t)
     there = second_inputs(probe)
     if there is not None and not _is_right_there(probe, there):
         return False
     forget(probe, there or {})
-    w = tuple(part / 2 + row for part, row in zip(probe.upstream, t, strict=True))
-    in_w = probe.backward_only(probe.base, reversed_axes(scaled_by(w, large(probe))))
+    del there
+    t = stretched(probe.upstream) or narrow_view(other(probe, *OF_V))
+    in_t = probe.backward_only(probe.base, t)
+    w = reversed_axes(scaled_by(tuple(map(add, probe.upstream, t)), large(probe)))
+    in_w = probe.backward(probe.base, w)
     return all(_adds_up(probe, name, in_t, in_w) for name in probe.claimed)
 
 
@@ -77,6 +79,6 @@ def _adds_up(probe: Probe, name: str, in_t: Mapping[str, Array], in_w: Mapping[s
     for part in in_cache(w):
         off = widened(w[part]) / large(probe)
         size = float(np.maximum(size, largest(off)))
-        off = off - widened(t[part]) - widened(u[part]) / 2
+        off = off - widened(t[part]) - widened(u[part])
         furthest = float(np.maximum(furthest, largest(off)))
     return furthest <= scatter(probe.terms, spacing(dtype_name(w.dtype)), probe.natural_scale(name), size)

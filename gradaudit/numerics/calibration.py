@@ -106,6 +106,7 @@ class Calibration:
         self.calibrated: Calibrated | None = None
         self.kinked = False
         self.moved = 1.0
+        self._hasty = tester.even
 
     def next_step(self) -> float | None:
         """Turn to the elements that were hardly moved by the steps so far; return a step for them, None for none.
@@ -142,7 +143,7 @@ class Calibration:
         most = math.inf
         unexplained, worthwhile = True, 1.0
         for _ in range(MAX_CALIBRATIONS):
-            gauge = finest_gauge(step, expected, self.tester.atol, self.typical)
+            gauge = finest_gauge(step, expected, self.tester.atol, self.typical, hasty=self._hasty)
             test = self.tester.test(start, stop, gauge, watched=True)
             moved, bend = self._line.moved, self._line.bend
             wide = self.tester.measure(test, 2 * step)
@@ -152,13 +153,15 @@ class Calibration:
                 continue
             truncation = TRUNCATION_MARGIN * abs(wide - test.result) * test.unit / 3
             rounding = self._rounding(test, step)
+            gauge = gauge.admitting(truncation + rounding, test.unit)
             allowed = gauge.threshold * test.unit
             useful = gauge.floor <= max(self.tester.atol, COARSE_RESOLUTION * self.typical)
             if truncation + rounding <= allowed and useful:
                 self._noise_seen = True
                 self._notice(moved, bend, rounding * step)
                 return self._settled(start, stop, gauge), test
-            if not self._noise_seen and unexplained:
+            mended, self._hasty = gauge.hasty and truncation <= test.unit, False  # by more rounds, or a smaller step
+            if not (self._noise_seen or mended) and unexplained:
                 unexplained = False
                 found = culprits(test, gauge)
                 if found is Culprits.FLAWED:  # without those, the step may turn out to be good
@@ -167,7 +170,7 @@ class Calibration:
                     step /= SHRINK
                     expected = EXPECTED_NOISE * rounding * SHRINK
                     continue
-            if not self._noise_seen and self._measure_noise(test, step):
+            if not (self._noise_seen or mended) and self._measure_noise(test, step):
                 step = self._starting_step()
                 expected = EXPECTED_NOISE * self._noise / step
                 continue
@@ -183,6 +186,16 @@ class Calibration:
                 most = step / 2
             step, expected = step * move, predicted
         raise TooMuchError(step)
+
+    def again(self, start: int, stop: int, gauge: Gauge, test: RootTest) -> tuple[Gauge, RootTest] | None:
+        """Return a gauge of more rounds, and its first result, where one of the fewest is failed by little."""
+        if not gauge.hasty or not abs(test.result) <= 1.0:
+            return None
+        self._hasty = False
+        patient = gauge.patient()
+        if test.unit <= gauge.floor:  # other elements count with a lower floor
+            test = self.tester.test(start, stop, patient)
+        return patient, test
 
     def _notice(self, moved: float, bend: float, noise: float) -> None:
         """Keep what a step showed that every element was displaced by: the outputs that changed, and a kink.

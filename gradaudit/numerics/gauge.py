@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradaudit.numerics.random_signs import GRID
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
 
-THRESHOLDS = (0.03, 0.0999, 0.25)
-"""Thresholds of the root test, in units of the tolerance; they need 4, 6 and 10 rounds."""
+THRESHOLDS = (9.8e-4, 0.03, 0.0999, 0.25)
+"""Thresholds of the root test, in units of the tolerance; they need 2, 4, 6 and 10 rounds."""
 
-FINE_RESOLUTION = 1e-3
-"""Resolution, relative to the typical gradient, that is worth more rounds."""
+FINE_RESOLUTIONS = (3e-5, 1e-3, 1e-3)
+"""Resolution, relative to the typical gradient, up to which each of them but the last is preferred to more rounds."""
 
 COARSE_RESOLUTION = 0.032
 """Resolution that is worth testing smaller blocks apart."""
@@ -42,6 +42,22 @@ class Gauge:
     grid: float = 0.0
 
     @property
+    def hasty(self) -> bool:
+        """Whether it has the fewest rounds, which only a gradient passes that is off by next to nothing."""
+        return self.threshold == THRESHOLDS[0]
+
+    def patient(self) -> Gauge:
+        """Return the gauge of the next threshold with the same noise."""
+        return replace(self, floor=self.floor * self.threshold / THRESHOLDS[1], threshold=THRESHOLDS[1])
+
+    def admitting(self, error: float, unit: float) -> Gauge:
+        """Return a more patient gauge where one with the fewest rounds leaves no room for an error; else itself.
+
+        Not where ``unit``, the least tolerance, is the floor itself: with another, other elements count.
+        """
+        return self.patient() if self.hasty and unit > self.floor and error > self.threshold * unit else self
+
+    @property
     def rounds(self) -> int:
         """Rounds after which a wrong index is missed with probability ``MISS_PROBABILITY`` at most."""
         return math.ceil(math.log(MISS_PROBABILITY) / math.log(self._missed))
@@ -57,7 +73,7 @@ class Gauge:
         return self.threshold + GRID + (self.grid if math.isfinite(self.grid) else 0.0)
 
 
-def finest_gauge(step: float, noise: float, atol: float, typical: float) -> Gauge:
+def finest_gauge(step: float, noise: float, atol: float, typical: float, *, hasty: bool) -> Gauge:
     """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best.
 
     Args:
@@ -65,10 +81,11 @@ def finest_gauge(step: float, noise: float, atol: float, typical: float) -> Gaug
         noise: what a root test at that step is off by.
         atol: absolute tolerance.
         typical: magnitude of a typical gradient, that resolution is relative to.
+        hasty: whether it may be one of the fewest rounds.
 
     """
-    for threshold in THRESHOLDS:
-        if noise / threshold <= max(atol, FINE_RESOLUTION * typical):
+    for threshold, fine in zip(THRESHOLDS, FINE_RESOLUTIONS, strict=False):
+        if noise / threshold <= max(atol, fine * typical) and (hasty or threshold != THRESHOLDS[0]):
             return Gauge(step, noise / threshold, threshold)
     return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
 

@@ -59,6 +59,7 @@ class RootTester:
     Attributes:
         atol: least absolute tolerance, times the scale of its input.
         tested: the elements that tests are about.
+        even: whether all elements of an input are displaced in one scale.
 
     """
 
@@ -76,6 +77,7 @@ class RootTester:
         absolute = {name: least * scales[name] for name, least in atol.items()}
         self.atol = min(part if isinstance(part, float) else float(part.min()) for part in absolute.values())
         self._scales: Any = line.by_number(scales)
+        self.even = all(isinstance(scale, float) for scale in scales.values())
         self._absolute: Any = line.by_number(absolute)
         if isinstance(self._scales, float) != isinstance(self._absolute, float):
             none = namespace(line.claims).zeros_like(line.claims)

@@ -262,6 +262,9 @@ class Search:
         outcome = self.outcome
         passed, fruitless, largest, test = 0, 0, 0.0, first
         while True:
+            if abs(test.result) > gauge.threshold and (found := self._calibration.again(start, stop, gauge, test)):
+                gauge, test = found
+                continue
             if abs(test.result) <= gauge.threshold:
                 passed += 1
             elif not self._locate:

@@ -82,6 +82,12 @@ def test_every_forward_is_counted_once(dtype: str) -> None:
     assert sum(result.evaluations for result in audited.results) + audited.check_evaluations == calls[0]
 
 
+@pytest.mark.parametrize("name", sorted(set(SMOOTH) - {"exponential", "softmax"}))
+def test_the_whole_audit_of_a_small_right_op_takes_eleven_forwards_and_four_backwards(name: str) -> None:
+    result = only(audit(*SMOOTH[name], array("x", (3, 4))))
+    assert (result.verdict, result.forwards, result.backwards) == (Verdict.PASS, 11, 4)
+
+
 def test_backward_is_called_four_times_in_double_precision() -> None:
     backward, calls = counted(lambda u, x, y: (u * y, u * x))
     audit(lambda x, y: x * y, backward, array("x", (5,)), array("y", (5,)))

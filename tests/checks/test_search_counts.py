@@ -162,7 +162,7 @@ def test_evaluations_do_not_grow_with_the_input() -> None:
         result = only(audit(lambda x: 0.5 * x * x, backward, array("x", (size,)), method="search"))
         assert (result.verdict, result.checked) == (Verdict.PASS, size)
         counts.append(result.evaluations)
-    assert max(counts) <= min(counts) + 1  # one to hear the faintest of many
+    assert max(counts) <= 11  # four rounds and a step to calibrate with, and one to hear the faintest of many
 
 
 @each_op
