@@ -83,7 +83,7 @@ class Explorer:
         by_op: dict[str, list[Case]] = {}
         for case in self.specs.cases:
             is_op = level_of(case.target) is Level.UNIT and not missing_framework(case.target)
-            if is_op and case.expect.verdict == "pass":
+            if is_op and case.expect.verdict == "pass" and case.name == case.name_in_spec:
                 by_op.setdefault(case.op, []).append(case)
         for op, cases in by_op.items():
             worker = SingleWorker(preloaded(cases[0].target), SECONDS_FOR_CASE * OVERTIME)

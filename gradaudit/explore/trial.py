@@ -11,6 +11,7 @@ import numpy as np
 
 from gradaudit.audit.conclusion import Audit
 from gradaudit.engine.audit import audit_case
+from gradaudit.explore.rounding import is_rounding
 from gradaudit.numerics.arrays import on_host
 from gradaudit.results import Result, Verdict
 from gradaudit.spec.case import Case
@@ -19,6 +20,7 @@ from gradaudit.spec.dtypes import has_derivatives, largest_value, spacing
 from gradaudit.spec.requires import holds
 from gradaudit.targets import opened
 from gradaudit.targets.op import LostOpError, Op, OpError
+from gradaudit.targets.parameters import completed
 
 
 class _RefusedError(Exception):
@@ -48,9 +50,14 @@ class Trial:
 def try_case(case: Case, seconds: float) -> Trial:
     """Audit a drawn case in this process, within so many seconds."""
     try:
-        return Trial(audit_case(case, _admitted, seconds=seconds))
+        audit = audit_case(case, _admitted, seconds=seconds)
     except _RefusedError as refused:
         return Trial(None, str(refused))
+    raised = [
+        one.message for one in audit.results if one.verdict is Verdict.ERROR and one.message.startswith("forward")
+    ]
+    trial = Trial(None, raised[0]) if raised else Trial(audit)
+    return Trial(None, "its gradient cancels") if trial.wrong and is_rounding(case, trial.wrong) else trial
 
 
 def is_taken(case: Case) -> bool:
@@ -81,6 +88,8 @@ def _admitted(case: Case) -> Iterator[Op]:
         raise _RefusedError(f"the spec requires {broken}")
     with opened(case) as op:
         try:
+            whole = completed(case, op)
+            inputs = draw_inputs(whole)
             outputs = op.forward(inputs)
             counted = [on_host(outputs[k]) for k in op.differentiable_outputs(outputs)]
         except (OpError, LostOpError, MemoryError) as error:

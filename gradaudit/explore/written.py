@@ -46,9 +46,8 @@ def spec_text(case: Case, document: Document, folder: Path | None, name: str, he
         data["upstream"] = _upstream(case.upstream)
     if case.seed:
         data["seed"] = case.seed
-    for key in ("modes", "step"):
-        if key in document.data:
-            data[key] = document.data[key]
+    if case.step is not None:
+        data["step"] = case.step
     text = yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     return f"# {heading}\n{text}"
 

@@ -89,7 +89,7 @@ def draw_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.dtyp
             return np.ones(shape, dtype)
         return _random_upstream(case, index, shape, dtype)
     if isinstance(case.upstream, RandomUpstream):
-        drawn = _random_upstream(case, index, shape, dtype) * dtype.type(case.upstream.scale)
+        drawn = np.asarray(_random_upstream(case, index, shape, dtype) * dtype.type(case.upstream.scale))
         if case.upstream.layout == "expanded":
             return np.broadcast_to(drawn[:1], shape) if shape else drawn
         if case.upstream.layout == "narrow":

@@ -30,10 +30,14 @@ def log_softmax(x: Array) -> Array:
 
 
 def moments(x: Array, weight: Array) -> tuple[Array, Array]:
-    """Return the weighted mean and standard deviation of x of shape (n, d) over its rows, for weights of shape (n,)."""
+    """Return the weighted mean and standard deviation of x of shape (n, d) over its rows, for weights of shape (n,).
+
+    The deviation of equal rows is zero, and so is its gradient.
+    """
     share = weight / np.sum(weight)
     mean = np.dot(share, x)
-    return mean, np.sqrt(np.dot(share, (x - mean) ** 2))
+    variance = np.dot(share, (x - mean) ** 2)
+    return mean, np.where(variance > 0, np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
 
 
 def spectrum(x: Array) -> Array:
