@@ -50,6 +50,9 @@ class Constant:
         return f"{self.name} ({self.where})" if self.where else self.name
 
 
+SMALLEST_SQUARED = 1e-150
+"""What has a square, and one over its square, among the numbers of float64."""
+
 UNIVERSAL = (
     Constant(2.0, "2", rank=0),
     Constant(0.5, "1/2", rank=0),
@@ -114,7 +117,7 @@ def _derived(name: str, value: float) -> Iterator[Constant]:
     if 0.0 < value < 1.0:
         yield Constant(1.0 / (1.0 - value), f"1/(1-{name})", where)
         yield Constant(1.0 - value, f"1-{name}", where)
-    if value:
+    if SMALLEST_SQUARED < abs(value) < 1.0 / SMALLEST_SQUARED:
         yield Constant(1.0 / value, f"1/{name}", where)
         yield Constant(value**2, f"{name}^2", where, rank=2)
         yield Constant(value**-2, f"1/{name}^2", where, rank=2)

@@ -35,7 +35,7 @@ def is_rounding(case: Case, wrong: Sequence[Result]) -> bool:
 
 
 def _scales(case: Case) -> Mapping[str, float]:
-    """Return what rounding may make of terms of a gradient's usual size, by input; none where the op does not answer."""
+    """Return what rounding may make of terms of a gradient's usual size, by input; none for an op without answer."""
     with suppress(OpError, LostOpError, MemoryError), opened(case) as op, np.errstate(all="ignore"):
         whole = completed(case, op)
         inputs = draw_inputs(whole)

@@ -277,7 +277,7 @@ def _most_credible(made: list[Estimate]) -> Estimate:
 
 def _balancing_move(estimate: Estimate) -> int:
     """Return how many doublings away truncation, which goes with h^2, and rounding, with 1/h, would balance."""
-    if not math.isfinite(estimate.rounding):
+    if not math.isfinite(estimate.rounding) or math.isnan(estimate.truncation):
         return 0
     if math.isinf(estimate.truncation):
         return -MAX_MOVE
