@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -124,19 +123,23 @@ def parts_of(case: Case) -> tuple[Case, ...]:
     return tuple(replace(case, part=part) for part in parts)
 
 
-def _of_models(module: str, name: str) -> Callable[[Case, Any], Audit]:
-    """Return the audit of a kind of model, which is imported where there is one."""
+def audit_model(case: Case, model: Any) -> Audit:
+    """Audit the gradients of a model's parameters."""
+    from gradaudit.models.audit import audit_flow
 
-    def audit(case: Case, model: Any) -> Audit:
-        made: Audit = getattr(import_module(module), name)(case, model)
-        return made
+    return audit_flow(case, model)
 
-    return audit
+
+def audit_training(case: Case, model: Any) -> Audit:
+    """Audit how a model learns."""
+    from gradaudit.models.learning.audit import audit_learning
+
+    return audit_learning(case, model)
 
 
 AUDITS: Mapping[type, Callable[[Case, Any], Audit]] = {
-    FlowTarget: _of_models("gradaudit.models.audit", "audit_flow"),
-    LearningTarget: _of_models("gradaudit.models.learning.audit", "audit_learning"),
+    FlowTarget: audit_model,
+    LearningTarget: audit_training,
     UncalledTarget: audit_uncalled,
 }
 """How a case is audited whose target is more than an op, by the kind of its target."""

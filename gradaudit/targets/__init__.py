@@ -66,7 +66,12 @@ def _kind(module: str, open_name: str, names: str | None = None, **others: Any) 
 
 
 def _models_kind(names: str) -> TargetKind:
-    return _kind("gradaudit.models.op", "open_model", names, close=lambda target, op: op.restore())
+    """Return a kind of target that is a model: models build on targets."""
+
+    def found(name: str) -> Callable[..., Any]:
+        return lambda *given: getattr(import_module("gradaudit.models.op"), name)(*given)
+
+    return TargetKind(found("open_model"), found(names), close=lambda target, op: op.restore())
 
 
 TARGET_KINDS: Mapping[type, TargetKind] = {
