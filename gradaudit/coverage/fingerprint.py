@@ -53,15 +53,19 @@ def _fields(kind: type) -> tuple[str, ...] | None:
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
 
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+"""Classes of what is plain by itself."""
+
+
 def _plain(value: Any, without: Collection[str] = ()) -> Any:
     """Return dataclasses as dicts, however deep they are; nothing is copied that is none of those."""
-    if isinstance(value, (str, int, float)) or value is None:
+    kind: type = type(value)
+    if kind in _LEAVES:
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    kind: type = type(value)
     names = _fields(kind)
     return value if names is None else {name: _plain(getattr(value, name)) for name in names if name not in without}
 

@@ -57,12 +57,13 @@ def look_up(specs: Specs, executor: Executor) -> Imports:
     misread = _misread(specs)
     if misread:
         return Imports(misread)
+    here = str(Path.cwd())
     definitions = cache(defined_names)
     tasks: dict[tuple[Path, str, tuple[str, ...]], set[str]] = defaultdict(set)
     for case in specs.cases:
         for name in names_to_import(case.target).values():
             module, _, attribute = name.partition(":")
-            if attribute not in definitions(module, (str(Path.cwd()), str(case.target.folder), *sys.path)):
+            if attribute not in definitions(module, (here, str(case.target.folder), *sys.path)):
                 tasks[case.target.folder, module, preloaded(case.target)].add(name)
     wrong: dict[Name, str] = {}
     broken: dict[Name, str] = {}
@@ -100,6 +101,8 @@ def import_problems(names: tuple[str, ...], folder: Path) -> dict[str, tuple[boo
 
 
 def _problems(specs: Specs, wrong: Mapping[Name, str]) -> tuple[Problem, ...]:
+    if not wrong:
+        return ()
     return tuple(
         Problem(specs.locate(case, path), f"{'.'.join(path[:2])}: {wrong[case.target.folder, name]}")
         for case in specs.cases
@@ -109,6 +112,8 @@ def _problems(specs: Specs, wrong: Mapping[Name, str]) -> tuple[Problem, ...]:
 
 
 def _broken(cases: tuple[Case, ...], broken: Mapping[Name, str]) -> dict[str, str]:
+    if not broken:
+        return {}
     return {
         case.id: broken[case.target.folder, name]
         for case in cases

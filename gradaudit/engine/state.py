@@ -38,6 +38,8 @@ TORCH_SETTINGS = (
 
 TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
 
+SIGNALS = tuple(map(int, sorted(signal.valid_signals())))
+
 SPARE = 0.5
 """Share of the descriptors that a process may have open above which it is replaced."""
 
@@ -47,7 +49,7 @@ def state_of_process() -> Mapping[str, Any]:
     return {
         "environment": frozenset(os.environ.items()),
         "limits": _limits(),
-        "signal handlers": tuple(id(signal.getsignal(number)) for number in sorted(signal.valid_signals())),
+        "signal handlers": tuple(id(signal.getsignal(number)) for number in SIGNALS),
         "timers": tuple(signal.getitimer(getattr(signal, name)) for name in TIMERS if hasattr(signal, name)),
         "threads": threading.active_count(),
         "children": _children(),

@@ -54,6 +54,7 @@ class _Filling:
         self._replaced: list[tuple[dict[str, Any], str, Any]] = []
         self._newest: tuple[int, Any] = (0, None)
         self._places: list[tuple[dict[str, Any], str, Any]] = []
+        self._made: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.fill: Fill | None = None
 
     def begin(self, fill: Fill) -> Fill | None:
@@ -80,7 +81,9 @@ class _Filling:
         """Put functions that fill into the place of NumPy's, wherever modules have them by their own names."""
         self._replaced = [place for place in self._makers() if place[0].get(place[1]) is place[2]]
         for names, name, original in self._replaced:
-            names[name] = self._filled(original)
+            if original not in self._made:
+                self._made[original] = self._filled(original)
+            names[name] = self._made[original]
 
     def _makers(self) -> list[tuple[dict[str, Any], str, Any]]:
         """Return where NumPy's functions are found: the names of a module, one of them, and the function."""
