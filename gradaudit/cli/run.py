@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from gradaudit.cli.options import A_YEAR, AllowInconclusive, Dtypes, Html, Json, Junit, MaxRows, NoStore, Quiet, Reports
+from gradaudit.cli.options import (
+    A_YEAR,
+    AllowInconclusive,
+    Dtypes,
+    Html,
+    Json,
+    Junit,
+    MaxRows,
+    NoStore,
+    Quiet,
+    Reports,
+    shown,
+)
 from gradaudit.cli.running import RunOptions, run_audits
 
 MethodOption = StrEnum("MethodOption", ["auto", "exhaustive", "search"])
@@ -27,7 +39,7 @@ def run(
     select: Annotated[
         str | None,
         typer.Option(
-            "-k", metavar="EXPR", help="Only cases whose module/op::case\\[dtype] matches: words, and, or, not."
+            "-k", metavar="EXPR", help=shown("Only cases whose module/op::case[dtype] matches: words, and, or, not.")
         ),
     ] = None,
     jobs: Annotated[

@@ -86,7 +86,7 @@ def test_checking_an_op_from_python_needs_no_terminal(tmp_path: Path) -> None:
 
 
 def test_help_imports_no_numbers(tmp_path: Path) -> None:
-    assert ((HEAVY | IN_HELP) & imported(COMMAND, tmp_path, "--help")) == {"rich.markdown"}
+    assert ((HEAVY | IN_HELP | {"rich"}) & imported(COMMAND, tmp_path, "--help")) == set()
 
 
 def test_the_audit_of_a_right_op_imports_what_it_uses(tmp_path: Path) -> None:

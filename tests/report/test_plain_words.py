@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gradaudit
-from gradaudit.cli.app import app
+from gradaudit.cli.app import COMMANDS, function_of
 from gradaudit.guides import finding_names, finding_page, guide, guide_names
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +50,8 @@ def read_by_users() -> Iterator[tuple[str, str]]:
     for file in sorted(PACKAGE.rglob("*.html")):
         text = file.read_text(encoding="utf-8")
         yield str(file.relative_to(ROOT)), re.sub(r"\{[{%].*?[%}]\}|<[^>]*>", " ", text, flags=re.DOTALL)
-    for command in app.registered_commands:
-        yield f"help of {command.callback.__name__}", inspect.getdoc(command.callback) or ""
+    for command in COMMANDS:
+        yield f"help of {command}", inspect.getdoc(function_of(command)) or ""
     for name in gradaudit.__all__:
         try:
             part = getattr(gradaudit, name)
