@@ -96,6 +96,20 @@ def test_a_product_in_float32_that_is_returned_in_float64_is_decided() -> None:
         assert gradaudit.check(op, inputs).results[0].verdict is wanted
 
 
+class TestTables:
+    """Between two places of a table that is read linearly the slope is the chord's, over many the function's."""
+
+    @pytest.mark.parametrize("seed", [1, 3, 4])
+    def test_the_functions_own_slope_is_not_accused_and_twice_it_is(self, seed: int) -> None:
+        places = np.linspace(-6, 6, 257)
+        forward = lambda x: np.interp(x, places, np.exp(places))  # noqa: E731
+        x = array("x", (12,), -5, 5)
+        right = audit(forward, lambda u, x: u * np.exp(x), x, seed=seed)
+        assert only(right).verdict is Verdict.INCONCLUSIVE
+        assert "approximate-forward" in codes(right)
+        assert only(audit(forward, lambda u, x: 2 * u * np.exp(x), x, seed=seed)).verdict is Verdict.FAIL
+
+
 class TestStaircases:
     def test_the_slope_between_two_steps_is_not_accused(self) -> None:
         stairs = lambda x: np.round(x / 1e-3) * 1e-3  # noqa: E731

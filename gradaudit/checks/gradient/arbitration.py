@@ -20,7 +20,7 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE, WIDE_STEP
+from gradaudit.numerics.margins import CERTAIN, FAR, SAME_SLOPE
 from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
@@ -184,7 +184,7 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    step = WIDE_STEP * point.scale_at(name, index)
+    step = FAR * point.scale_at(name, index)
     wide, moved = _slopes(point, name, index, step)
     if not moved:
         return False  # a step that forward does not see bears nothing out
