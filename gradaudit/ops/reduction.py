@@ -100,7 +100,8 @@ def variance_backward(upstream: Array, x: Array, *, axes: Axes = None, ddof: int
 
     Source: the chain rule; the term through the mean is a multiple of sum_i (x_i - mean(x)) = 0.
     """
-    scale = 2.0 / (_count(x.shape, axes) - ddof)
+    freedom = _count(x.shape, axes) - ddof
+    scale = 2.0 / freedom if freedom else np.inf  # as forward divides, which says nothing where it has no elements
     return scale * _with_reduced_axes(upstream, x.shape, axes) * _centred(x, axes)
 
 

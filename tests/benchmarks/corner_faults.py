@@ -555,6 +555,8 @@ FAULTS: Mapping[str, Fault] = {
                 "label": {"values": [0, 1, 2, 1], "dtype": "int64", "differentiable": False},
             },
             2,
+            (),
+            {"requires": ["label < 3"]},
         ),
         Fault(
             "squares beyond the range of float16",
