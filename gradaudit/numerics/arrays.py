@@ -23,8 +23,15 @@ Array = Any
 NUMPY = (np.ndarray, np.generic)
 """NumPy's arrays, and the scalars that its arithmetic makes of arrays without axes."""
 
-IN_CACHE = 2**15
-"""Elements that are worked on at a time: some arrays of so many fit into a processor's second cache."""
+IN_CACHE = 2**13
+"""Elements of NumPy's arrays that are worked on at a time: some arrays of so many fit into a processor's cache.
+
+OpenBLAS shares products of 10,000 and more among threads, which wait for each other a thousand times as long as the
+product takes where the processor is busy.
+"""
+
+TENSORS_IN_CACHE = 2**15
+"""The same for tensors: PyTorch shares work on more among threads, and takes longer to begin any."""
 
 
 LARGE = 2**16
@@ -59,8 +66,11 @@ def in_cache(vector: Array) -> Iterator[slice]:
     All of it at once where it lies on a device, or where its framework compiles what is done to arrays of one size.
     """
     size = count(vector)
-    near = isinstance(vector, NUMPY) or (is_writable(vector) and str(array_api_compat.device(vector)) == "cpu")
-    most = IN_CACHE if near else max(1, size)
+    if isinstance(vector, NUMPY):
+        most = IN_CACHE
+    else:
+        near = is_writable(vector) and str(array_api_compat.device(vector)) == "cpu"
+        most = TENSORS_IN_CACHE if near else max(1, size)
     for first in range(0, size, most):
         yield slice(first, min(first + most, size))
 
