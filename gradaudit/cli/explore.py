@@ -14,6 +14,7 @@ from gradaudit.cli.options import A_YEAR, MaxRows
 if TYPE_CHECKING:
     from gradaudit.explore.explore import Failure
     from gradaudit.explore.hunt import Budget
+    from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import Specs
     from gradaudit.spec.project import Project
 
@@ -30,7 +31,10 @@ def explore(
     ops: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[OP]...", help="Names of ops; default: all.", show_default=False, autocompletion=op_names
+            metavar="[OP|FILE]...",
+            help="Names of ops, or Python and C sources as they are; default: all ops of the specs.",
+            show_default=False,
+            autocompletion=op_names,
         ),
     ] = None,
     specs: Annotated[
@@ -62,20 +66,18 @@ def explore(
 
     prepare()  # which imports on its own while the specs are read here
 
-    from gradaudit.cli.mutate import _only
     from gradaudit.cli.settings import project_settings
     from gradaudit.explain.explain import UnknownNameError
     from gradaudit.explore.hunt import Budget
     from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
-    from gradaudit.spec.load import load_specs
 
     project = project_settings()
     overrides = Overrides(tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow)
     try:
-        loaded = _only(load_specs(specs or list(project.specs), overrides), ops or [])
         with one_interrupt():
-            failed = _explored(loaded, project, Budget(seconds, cases), seed, write, max_rows)
+            loaded, sources = _loaded(ops or [], specs, project, overrides)
+            failed = _explored(loaded, sources, project, Budget(seconds, cases), seed, write, max_rows)
     except SpecError as error:
         leave_with_problems(error.problems)
     except UnknownNameError as error:
@@ -100,7 +102,37 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _explored(loaded: Specs, project: Project, budget: Budget, seed: int, write: Path | None, max_rows: int) -> int:
+def _loaded(
+    names: list[str], specs: list[Path] | None, project: Project, overrides: Overrides
+) -> tuple[Specs, dict[str, Path]]:
+    """Return the specs of the ops named, with what is drafted of the sources named, and those sources by op."""
+    from gradaudit.cli.mutate import _only
+    from gradaudit.drafts.plan import plan_of, with_drafts
+    from gradaudit.spec.load import Specs, is_source, load_specs
+
+    sources = [Path(name) for name in names if Path(name).exists() and is_source(Path(name))]
+    ops = [name for name in names if Path(name) not in sources]
+    loaded = Specs((), {})
+    if ops or not sources:
+        loaded = _only(load_specs(specs or list(project.specs), overrides), ops)
+    if not sources:
+        return loaded, {}
+    if overrides.allow is not None:
+        leave("explore takes specs alone where the project says which modules they may name")
+    plan = plan_of(sources, ignore=project.ignore)
+    files = {drafted.cases[0].op: drafted.found.file for drafted in plan.drafts if drafted.cases}
+    return with_drafts(loaded, plan, overrides), files
+
+
+def _explored(
+    loaded: Specs,
+    sources: dict[str, Path],
+    project: Project,
+    budget: Budget,
+    seed: int,
+    write: Path | None,
+    max_rows: int,
+) -> int:
     """Explore, print what is found op by op, and return how many ops fail."""
     from gradaudit.explore.explore import Explorer
     from gradaudit.explore.kept import Kept
@@ -111,7 +143,7 @@ def _explored(loaded: Specs, project: Project, budget: Budget, seed: int, write:
     home = (project.folder or Path()).resolve()
     done = []
     with progress_bar(open_console(stderr=True)) as told:
-        explorer = Explorer(loaded, budget, write or FOUND, home, Kept(home / KEPT), seed, told)
+        explorer = Explorer(loaded, budget, write or FOUND, home, Kept(home / KEPT), sources, seed, told)
         for explored in explorer.explore():
             done.append(explored)
             for line in explored_lines(explored, max_rows):

@@ -47,6 +47,7 @@ class Allowed:
         below: for inputs of whole numbers that stand for places along an axis, which of ``axes`` it is.
         unbounded: the inputs whose range nobody wrote down.
         constants: the numbers in the op's source.
+        choices: values that other params may have.
 
     """
 
@@ -56,10 +57,15 @@ class Allowed:
     below: Mapping[str, int]
     unbounded: frozenset[str]
     constants: Constants
+    choices: Mapping[str, tuple[Any, ...]]
 
 
 def allowed(
-    cases: Sequence[Case], takes: Takes, constants: Constants, unbounded: Callable[[Case], frozenset[str]]
+    cases: Sequence[Case],
+    takes: Takes,
+    constants: Constants,
+    choices: Mapping[str, tuple[Any, ...]],
+    unbounded: Callable[[Case], frozenset[str]],
 ) -> tuple[Allowed, ...]:
     """Return what may be drawn in the place of each of an op's cases.
 
@@ -67,6 +73,7 @@ def allowed(
         cases: those of one op that are expected to pass.
         takes: whether forward takes a case.
         constants: the numbers in the op's source.
+        choices: values that the params may have.
         unbounded: which inputs of a case have a range that nobody wrote down.
 
     """
@@ -79,7 +86,9 @@ def allowed(
         for case in family:
             own, own_params = _of_case(case, axes, params)
             below = {made.name: k for made in case.inputs if (k := _counts(made, case, own)) is not None}
-            found[id(case)] = Allowed(case, own, own_params, below, unbounded(case), constants)
+            tied = {name for names in own_params for name in names}
+            free = {name: values for name, values in choices.items() if name not in tied}
+            found[id(case)] = Allowed(case, own, own_params, below, unbounded(case), constants, free)
     return tuple(found[id(case)] for case in cases)
 
 

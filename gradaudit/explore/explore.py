@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradaudit.depth.implementation import implementations
@@ -12,11 +12,13 @@ from gradaudit.explore.allowed import allowed
 from gradaudit.explore.constants import constants_in
 from gradaudit.explore.hunt import SECONDS_FOR_CASE, Budget, Found, Progress, alone, hunt, weight
 from gradaudit.explore.kept import Kept, case_of
+from gradaudit.explore.params import choices
 from gradaudit.explore.trial import is_taken
 from gradaudit.explore.written import spec_text
 from gradaudit.spec.case import Case
 from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
+from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.spec.source import Document
 from gradaudit.targets.frameworks import missing_framework, preloaded
 
@@ -65,6 +67,7 @@ class Explorer:
         folder: where specs of failing cases will lie.
         home: the project's folder.
         kept: failing cases of earlier explorations.
+        sources: the files of the ops that have no spec.
         seed: what draws depend on.
         told: told of every case.
 
@@ -75,6 +78,7 @@ class Explorer:
     folder: Path
     home: Path
     kept: Kept
+    sources: Mapping[str, Path] = field(default_factory=dict)
     seed: int = 0
     told: Callable[[Progress], None] = lambda progress: None
 
@@ -82,8 +86,7 @@ class Explorer:
         """Explore one op after the other, and yield what is found; ops that are expected to fail are none of them."""
         by_op: dict[str, list[Case]] = {}
         for case in self.specs.cases:
-            is_op = level_of(case.target) is Level.UNIT and not missing_framework(case.target)
-            if is_op and case.expect.verdict == "pass" and case.name == case.name_in_spec:
+            if _is_op(case) and case.expect.verdict == "pass" and case.name == case.name_in_spec:
                 by_op.setdefault(case.op, []).append(case)
         for op, cases in by_op.items():
             worker = SingleWorker(preloaded(cases[0].target), SECONDS_FOR_CASE * OVERTIME)
@@ -106,12 +109,13 @@ class Explorer:
         return Explored(op, progress, tuple(failures), known=True) if failures else None
 
     def _hunted(self, op: str, cases: Sequence[Case], worker: SingleWorker) -> Explored:
-        document = self.specs.documents[op]
+        functions = implementations(cases[:1], (Path.cwd(), self.home))[op]
         everything = allowed(
             cases,
             lambda case: worker.ask(is_taken, case) is True,
-            constants_in(implementations(cases[:1], (Path.cwd(), self.home))[op]),
-            lambda case: _unbounded(case, document),
+            constants_in(functions),
+            choices(cases, functions),
+            lambda case: _unbounded(case, self.specs.documents.get(op)),
         )
         progress = hunt(op, everything, worker, self.budget, seed=self.seed, told=self.told)
         smallest_first = sorted(progress.found.values(), key=lambda found: weight(found.case))
@@ -133,13 +137,22 @@ class Explorer:
         return Failure(replace(found, results=results), self._text(found.case, name, self.folder), name)
 
     def _text(self, case: Case, name: str, folder: Path | None) -> str:
-        op = name.rpartition(".")[0]
-        heading = f"Found by gradaudit explore: {name.rpartition('.')[2]} of {op}."
-        return spec_text(case, self.specs.documents[op], folder, name, heading)
+        op, _, kind = name.rpartition(".")
+        heading = f"Found by gradaudit explore: {kind} of {op}."
+        source = self.specs.documents[op] if op in self.specs.documents else self.sources[op]
+        return spec_text(case, source, folder, name, heading)
 
 
-def _unbounded(case: Case, document: Document) -> frozenset[str]:
+def _is_op(case: Case) -> bool:
+    """Whether a case is that of an op that can be called."""
+    is_called = level_of(case.target) is Level.UNIT and not isinstance(case.target, UncalledTarget)
+    return is_called and not missing_framework(case.target)
+
+
+def _unbounded(case: Case, document: Document | None) -> frozenset[str]:
     """Return the inputs whose range is the one that drawing takes where a spec names none."""
+    if document is None:  # a draft's ranges have been tried
+        return frozenset()
     overrides = [own for own in document.data.get("cases") or [] if own.get("name") == case.name_in_spec]
     said = [part.get("inputs") or {} for part in (document.data, *overrides)]
     bounding = {"range", "ranges", "avoid", "gap", "values", "distribution"}

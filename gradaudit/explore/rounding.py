@@ -17,7 +17,7 @@ from gradaudit.numerics.arrays import on_host
 from gradaudit.results import Result
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream
-from gradaudit.spec.dtypes import is_floating, spacing
+from gradaudit.spec.dtypes import floating_info, is_floating, spacing
 from gradaudit.targets import opened
 from gradaudit.targets.op import LostOpError, OpError
 from gradaudit.targets.parameters import completed
@@ -46,8 +46,9 @@ def _scales(case: Case) -> Mapping[str, float]:
         )
         terms = max((out.size for _, out in counted), default=1)
         coarse = ROUNDINGS * spacing(case.dtype) * math.log2(2 + terms)
+        underflow = float(floating_info(case.dtype).smallest_normal)
         return {
-            made.name: coarse * loss / (_largest(inputs[made.name]) or 1.0)
+            made.name: max(coarse * loss / (_largest(inputs[made.name]) or 1.0), underflow)
             for made in whole.inputs
             if is_floating(made.dtype)
         }

@@ -7,13 +7,14 @@ An entry that stands in a list several times is drawn as often.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from gradaudit.explore.allowed import Allowed, drawn_anew, resized
+from gradaudit.explore.params import ABSENT
 from gradaudit.explore.values import drawn_values, listed
 from gradaudit.spec.case import Case, Input, Layout, RandomUpstream
 from gradaudit.spec.dtypes import largest_value
@@ -29,6 +30,9 @@ SMALL, LARGEST = 5, 130
 
 FAVOURED = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 """Sizes around which blocks end."""
+
+OWN = 6
+"""How often a param keeps the value that the case gives it, for each other value."""
 
 LAYOUTS: tuple[Layout, ...] = ("contiguous",) * 5 + ("transposed", "strided", "reversed", "channels_last")
 
@@ -65,7 +69,16 @@ def _of_drawn_sizes(draw: Draw, within: Allowed) -> Case:
         size = draw(st.sampled_from(_sizes(within, empty=k == 0)))
         size = min(size, _room(case, group))
         case = resized(case, {group: size}, dict.fromkeys(params, size))
-    return case
+    return replace(case, params=dict(_drawn_params(draw, case, within)))
+
+
+def _drawn_params(draw: Draw, case: Case, within: Allowed) -> Iterator[tuple[str, Any]]:
+    """Yield the params of a case, in the order in which a spec names them: its own, or others now and then."""
+    for name in dict.fromkeys([*case.params, *within.choices]):
+        own = case.params.get(name, ABSENT)
+        value = draw(st.sampled_from((own,) * OWN + within.choices.get(name, ())))
+        if value is not ABSENT:
+            yield name, value
 
 
 def _sizes(within: Allowed, *, empty: bool) -> list[int]:

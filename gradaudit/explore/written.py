@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from gradaudit.drafts.written import plain
+from gradaudit.drafts.written import plain, target_said
 from gradaudit.explore.values import listed_of
 from gradaudit.spec.case import Case, Input, RandomUpstream
 from gradaudit.spec.dtypes import is_floating
@@ -23,18 +23,18 @@ FILES = (("library", ("path", "header", "float64")),)
 """What stands in a target and is seen from the spec's folder."""
 
 
-def spec_text(case: Case, document: Document, folder: Path | None, name: str, heading: str) -> str:
+def spec_text(case: Case, source: Document | Path, folder: Path | None, name: str, heading: str) -> str:
     """Return the spec of a case, for a file in a folder.
 
     Args:
         case: the case.
-        document: the one that its op stands in.
+        source: the document that its op stands in, or the file of an op that has none.
         folder: where the spec will lie; None for one that names its folders in full.
         name: what the op is called in it.
         heading: a line for people.
 
     """
-    data: dict[str, Any] = {"op": name, "target": _target(case, document, folder)}
+    data: dict[str, Any] = {"op": name, "target": _target(case, source, folder)}
     data["inputs"] = {made.name: _OnOneLine(_input(made, case)) for made in case.inputs}
     if case.params:
         data["params"] = _OnOneLine(plain(dict(case.params)))
@@ -68,7 +68,14 @@ _Dumper.add_representer(
 )
 
 
-def _target(case: Case, document: Document, folder: Path | None) -> dict[str, Any]:
+def _target(case: Case, source: Document | Path, folder: Path | None) -> dict[str, Any]:
+    if isinstance(source, Document):
+        return _of_document(case, source, folder)
+    said = target_said(case, source, folder or source.parent)
+    return {**said, "folder": str(case.target.folder.resolve())} if folder is None else said
+
+
+def _of_document(case: Case, document: Document, folder: Path | None) -> dict[str, Any]:
     """Return what the document says of the target, seen from another folder, or from any."""
     home = document.file.resolve().parent
     said = dict(document.data.get("target") or {})
