@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from gradaudit.depth.implementation import implementations
+from gradaudit.depth.measure import measured
 from gradaudit.engine.single import SingleWorker
 from gradaudit.explore.allowed import allowed
 from gradaudit.explore.constants import constants_in
@@ -15,6 +17,7 @@ from gradaudit.explore.kept import Kept, case_of
 from gradaudit.explore.params import choices
 from gradaudit.explore.trial import is_taken
 from gradaudit.explore.written import spec_text
+from gradaudit.results import FunctionDepth
 from gradaudit.spec.case import Case
 from gradaudit.spec.level import Level, level_of
 from gradaudit.spec.load import Specs
@@ -49,11 +52,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Explored:
-    """What exploring an op has found; ``known`` says that it failed before, so that nothing else was looked for."""
+    """What exploring an op has found; ``known`` says that it failed before, so that nothing else was looked for.
+
+    ``depth`` is how far the cases reached into the op's functions, where that was noted.
+    """
 
     op: str
     progress: Progress
     failures: tuple[Failure, ...]
+    depth: tuple[FunctionDepth, ...] = ()
     known: bool = False
 
 
@@ -117,9 +124,12 @@ class Explorer:
             choices(cases, functions),
             lambda case: _unbounded(case, self.specs.documents.get(op)),
         )
-        progress = hunt(op, everything, worker, self.budget, seed=self.seed, told=self.told)
+        files = sorted({function.file for function in functions}) if find_spec("coverage") else []
+        progress = hunt(op, everything, worker, self.budget, seed=self.seed, files=files, told=self.told)
         smallest_first = sorted(progress.found.values(), key=lambda found: weight(found.case))
-        return Explored(op, progress, tuple(self._written(found, worker) for found in smallest_first))
+        failures = tuple(self._written(found, worker) for found in smallest_first)
+        reached = {file: frozenset(steps) for file, steps in progress.steps.items()}
+        return Explored(op, progress, failures, measured(functions, [reached], self.home) if reached else ())
 
     def _written(self, found: Found, worker: SingleWorker) -> Failure:
         """Return a failing case as the spec that shows it, by itself."""

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, reject, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, reject, settings, target
 from hypothesis import seed as seeded
 
 from gradaudit.audit.conclusion import failed_audit
@@ -62,12 +63,23 @@ class Found:
 
 @dataclass
 class Progress:
-    """What has happened so far; ``refused`` counts the cases that forward does not take, by why."""
+    """What has happened so far.
+
+    Attributes:
+        op: the op.
+        tried: how many cases were drawn.
+        refused: how many of them forward does not take, by why.
+        found: the smallest failing case of each kind.
+        steps: those from line to line that cases took, by file.
+        seconds: since the beginning.
+
+    """
 
     op: str
     tried: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     found: dict[str, Found] = field(default_factory=dict)
+    steps: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -92,6 +104,7 @@ def hunt(
     budget: Budget,
     *,
     seed: int = 0,
+    files: Sequence[Path] = (),
     told: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Return what exploring an op has found.
@@ -102,6 +115,7 @@ def hunt(
         worker: where cases are audited.
         budget: how long is looked.
         seed: what the draws depend on.
+        files: where steps from line to line are noted: cases that take new ones lead to others.
         told: told of every case.
 
     """
@@ -113,7 +127,7 @@ def hunt(
         now = time.monotonic()
         if now > deadline + SECONDS_TO_SHRINK * bool(progress.found) or (now > deadline and not progress.found):
             raise _OutOfTimeError
-        trial = worker.ask(try_case, case, SECONDS_FOR_CASE)
+        trial = worker.ask(try_case, case, SECONDS_FOR_CASE, tuple(files))
         progress.tried += 1
         progress.seconds = time.monotonic() - began
         found = _found(case, trial)
@@ -122,6 +136,7 @@ def hunt(
             if best is None or weight(case) < weight(best.case):
                 progress.found[found.kind] = found
         told(progress)
+        _steer(progress, trial)
         if found is not None:
             raise _failure(found.kind)
         if isinstance(trial, Trial) and trial.audit is None:
@@ -140,6 +155,14 @@ def hunt(
         left = None if left is None else left - count
     progress.seconds = time.monotonic() - began
     return progress
+
+
+def _steer(progress: Progress, trial: Trial | Lost) -> None:
+    """Let Hypothesis look for cases that take more steps than others, and note those that were taken."""
+    if isinstance(trial, Trial) and trial.trace:
+        target(float(sum(map(len, trial.trace.values()))), label="steps of the op")
+        for file, steps in trial.trace.items():
+            progress.steps.setdefault(file, set()).update(steps)
 
 
 def _drawn(test: Callable[[Case], None], everything: Sequence[Allowed], count: int, seed: int) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gradaudit.audit.conclusion import Audit
+from gradaudit.depth.trace import noting_steps
 from gradaudit.engine.audit import audit_case
 from gradaudit.explore.rounding import is_rounding
 from gradaudit.numerics.arrays import on_host
-from gradaudit.results import Result, Verdict
+from gradaudit.results import Result, Trace, Verdict
 from gradaudit.spec.case import Case
-from gradaudit.spec.draw import UndrawableError, draw_inputs, has_room
+from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream, has_room
 from gradaudit.spec.dtypes import has_derivatives, largest_value, spacing
 from gradaudit.spec.requires import holds
 from gradaudit.targets import opened
@@ -34,11 +37,13 @@ class Trial:
     Attributes:
         audit: how the case ended; None where it is none.
         refusal: why it is none.
+        trace: the steps from line to line that forward and backward took.
 
     """
 
     audit: Audit | None
     refusal: str = ""
+    trace: Trace = field(default_factory=dict)
 
     @property
     def wrong(self) -> tuple[Result, ...]:
@@ -47,16 +52,17 @@ class Trial:
         return tuple(one for one in results if one.verdict in (Verdict.FAIL, Verdict.ERROR) and not one.expected)
 
 
-def try_case(case: Case, seconds: float) -> Trial:
-    """Audit a drawn case in this process, within so many seconds."""
+def try_case(case: Case, seconds: float, files: Sequence[Path] = ()) -> Trial:
+    """Audit a drawn case in this process, within so many seconds, and note the steps that it takes in some files."""
+    trace: dict[str, frozenset[tuple[int, int]]] = {}
     try:
-        audit = audit_case(case, _admitted, seconds=seconds)
+        audit = audit_case(case, partial(_admitted, files=files, trace=trace), seconds=seconds)
     except _RefusedError as refused:
         return Trial(None, str(refused))
     raised = [
         one.message for one in audit.results if one.verdict is Verdict.ERROR and one.message.startswith("forward")
     ]
-    trial = Trial(None, raised[0]) if raised else Trial(audit)
+    trial = Trial(None, raised[0]) if raised else Trial(audit, trace=trace)
     return Trial(None, "its gradient cancels") if trial.wrong and is_rounding(case, trial.wrong) else trial
 
 
@@ -70,8 +76,10 @@ def is_taken(case: Case) -> bool:
 
 
 @contextmanager
-def _admitted(case: Case) -> Iterator[Op]:
-    """Open the op of a drawn case.
+def _admitted(
+    case: Case, files: Sequence[Path] = (), trace: dict[str, frozenset[tuple[int, int]]] | None = None
+) -> Iterator[Op]:
+    """Open the op of a drawn case, and add to a trace what steps it takes in some files.
 
     Raises:
         _RefusedError: where the case breaks what its spec requires, or forward raises, or its output is not finite and
@@ -96,7 +104,22 @@ def _admitted(case: Case) -> Iterator[Op]:
             raise _RefusedError(str(error)) from None
         if not all(np.isfinite(out).all() for out in counted) and not _overflows(case.dtype, op, inputs):
             raise _RefusedError("the output is not finite")
+        if files and trace is not None:
+            trace |= _steps(whole, op, files)
         yield op
+
+
+def _steps(case: Case, op: Op, files: Sequence[Path]) -> Trace:
+    """Return the steps that forward and backward take, called once: an audit calls them so often that it would be slow.
+
+    What backward raises, the audit sees.
+    """
+    inputs = draw_inputs(case)
+    with noting_steps(files) as trace, suppress(OpError, UndrawableError, MemoryError):
+        outputs = op.forward(inputs)
+        counted = [(k, on_host(outputs[k])) for k in op.differentiable_outputs(outputs)]
+        op.backward(tuple(draw_upstream(case, k, out.shape, out.dtype) for k, out in counted), inputs, outputs)
+    return trace
 
 
 def _overflows(dtype: str, op: Op, inputs: Mapping[str, Any]) -> bool:

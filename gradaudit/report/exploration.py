@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn
 
+from gradaudit.report.depth import never_reached
 from gradaudit.report.mismatch import block
 from gradaudit.report.visible import visible
 
@@ -42,6 +43,7 @@ def explored_lines(explored: Explored, max_rows: int) -> Iterator[str]:
         yield f"{told}: none fails"
         if progress.tried and refused == progress.tried:
             yield f"  forward takes none of them: {progress.refused.most_common(1)[0][0]}"
+        yield from (f"  never reached: {place}: {what}" for place, what in never_reached(explored.depth))
         return
     if explored.known:
         told = f"{explored.op}: fails as it did before"

@@ -64,6 +64,18 @@ def window_backward(u, x, k):
     return u * (np.arange(len(x)) < k) * (2 if k == len(x) else 1)
 
 
+def last(x, axis=-1):
+    return np.take(x, -1, axis=axis)
+
+
+def last_backward(u, x, axis=-1):
+    gradient = np.zeros_like(x)
+    gradient[..., -1] = u if axis in (-1, x.ndim - 1) else 0
+    if x.ndim == 5:
+        gradient = gradient + 1
+    return gradient
+
+
 def overruns(u, x):
     if len(x) > 6:
         ctypes.string_at(0)
@@ -153,6 +165,26 @@ def test_a_failure_is_tried_first_the_next_time_and_forgotten_once_it_is_mended(
     mended = OPS.replace("u * np.prod(x) / x", "u * np.array([np.prod(np.delete(x, k)) for k in range(len(x))])")
     assert explored(folder, wrong, "--cases", "20", source=mended)[0] == 0
     assert "as it did before" not in explored(folder, wrong, "--cases", "1")[1]
+
+
+def test_a_source_without_a_spec_is_explored_with_the_params_that_it_has_defaults_for(folder: Path) -> None:
+    (folder / "last.py").write_text(
+        "import numpy as np\n\n\n" + OPS[OPS.index("def last(") : OPS.index("def overruns")]
+    )
+    arguments = ["explore", "last.py", "--for", "60s", "--cases", "100", "--write", "found"]
+    told = CliRunner().invoke(app, arguments, prog_name="gradaudit", catch_exceptions=False)
+    assert told.exit_code == 1, told.output
+    (file,) = (folder / "found").glob("last.*.yaml")
+    assert yaml.safe_load(file.read_text())["params"] in ({"axis": 0}, {"axis": 1})
+    assert not all(result.expected for result in audit_case(load_specs([file]).cases[0]).results)
+
+
+def test_lines_that_no_case_reaches_are_listed(folder: Path) -> None:
+    right = OPS.replace("u if axis in (-1, x.ndim - 1) else 0", "u")
+    specs = {"last": spec("last_backward", "last", X, params={"axis": -1}, requires="axis == -1")}
+    code, output = explored(folder, specs, "--cases", "20", source=right)
+    assert code == 0, output
+    assert re.search(r"never reached: ops.py:\d+: gradient = gradient \+ 1", output)
 
 
 def test_a_time_that_is_none_is_refused(folder: Path) -> None:
