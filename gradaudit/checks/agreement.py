@@ -20,15 +20,8 @@ from gradaudit.numerics.arrays import (
     namespace,
     same_bits,
 )
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import CERTAIN, MARGIN, SLIGHT
 from gradaudit.spec.dtypes import is_floating, spacing
-
-SCATTER = 4.0
-"""Roundings of a term, for each term, by which a sum that cancels may change: NumPy's sums of arrays that lie otherwise
-in memory were seen to differ by a quarter of one as a rule, and by nearly one at worst."""
-
-MOST = 0.01
-"""Relative change that is never put down to that: what is summed in a coarse dtype is summed in a finer one inside."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +62,12 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
 
 def scatter(terms: int, rounding: float, scale: float, size: float) -> float:
     """Return how much sums, ``size`` the largest, change by when terms as large as a scale are reordered."""
-    return max(min(MOST, max(CERTAIN, SCATTER * terms) * rounding) * scale, reordering(terms, rounding) * size)
+    return max(min(SLIGHT, max(CERTAIN, MARGIN * terms) * rounding) * scale, reordering(terms, rounding) * size)
 
 
 def reordering(terms: int, rounding: float) -> float:
     """Return how much of itself a sum may change by when its terms are added in another order, given one rounding."""
-    return min(MOST, max(CERTAIN, math.sqrt(terms)) * rounding)
+    return min(SLIGHT, max(CERTAIN, math.sqrt(terms)) * rounding)
 
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:

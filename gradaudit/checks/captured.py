@@ -26,7 +26,7 @@ from gradaudit.spec.draw import draw_input, generator, laid_out
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.op import OpError
 
-NUDGE = 0.125
+NUDGE = 1 / CERTAIN
 """Relative change of values that a spec gives explicitly, where there is nothing to draw anew."""
 
 

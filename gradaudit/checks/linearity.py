@@ -20,7 +20,7 @@ from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.gradient.inside import narrowest
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, as_reals, cast, dtype_name, largest, like, namespace
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import CERTAIN, MARGIN
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value, spacing
@@ -31,9 +31,6 @@ LARGE_UPSTREAM = 2.0**10
 
 OF_V, OF_W = (-1.0, -0.25), (-0.5, 0.25)
 """What ``v`` and ``w`` are times ``u``, at one half of the elements and at the other."""
-
-ROUNDED = 4.0
-"""Tolerances that three answers, each right within one, may miss linearity by."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def _slack(probe: Probe, answers: Answers) -> float:
     """Return what the tolerance admits; backward may compute in a narrower dtype than it is asked in."""
     tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
     wide = probe.spacing <= np.finfo(np.float64).eps
-    return ROUNDED * (tolerance.rtol * answers.largest + (0.0 if wide else tolerance.atol))
+    return MARGIN * (tolerance.rtol * answers.largest + (0.0 if wide else tolerance.atol))
 
 
 def _ignores(answers: Answers, rounding: float) -> bool:

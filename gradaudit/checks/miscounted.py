@@ -16,19 +16,9 @@ from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, li
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import power_of_two, scale_of
-from gradaudit.numerics.margins import MOST_ROUNDINGS
-from gradaudit.numerics.ties import CLEAR
+from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE, SOME
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
-
-CLOSER = 8.0
-"""How much closer to the point a contradiction is looked for again."""
-
-DIVISIONS = 16
-"""Ways to divide equal elements in two: all of them leave a tied pair together once in 65,000 times."""
-
-TIED = 0.25
-"""Part of the error, shared among the elements, that their ties make of the change that each half brings by itself."""
 
 
 def ties_miscounted(probe: Probe) -> Iterator[Finding]:
@@ -102,7 +92,7 @@ class _Tied:
         self._scale = scale
         others = abs(numbers[~self.equal] - value) / scale
         usual = usual_step(probe.rounding)
-        self._step = min(usual, power_of_two(float(others.min()) / CLEAR) if len(others) else usual)
+        self._step = min(usual, power_of_two(float(others.min()) / MARGIN) if len(others) else usual)
 
     def error(self, allowed: float) -> float:
         """Return by how much the claims are off together, as two steps show it; 0 where they are right.
@@ -112,7 +102,7 @@ class _Tied:
         off = self._off(self.equal, self._step).error(allowed)
         if not off:
             return 0.0
-        closer = self._off(self.equal, self._step / CLOSER).error(allowed)
+        closer = self._off(self.equal, self._step / CERTAIN).error(allowed)
         return off if abs(off - closer) <= CONFIRMED * abs(off) and self._depend_on_each_other(off) else 0.0
 
     def _off(self, elements: Array, step: float) -> _Off:
@@ -130,11 +120,11 @@ class _Tied:
         """Whether forward changes more, or less, when all elements move than by what each half of them does."""
         rng = generator(self._probe.case, "ties")
         together = self._off(self.equal, self._step)
-        for _ in range(DIVISIONS):
+        for _ in range(ONE_BY_ONE):
             drawn = like(rng.random(len(self.equal)) < 1 / 2, self.equal)
             one, other = (self._off(half, self._step) for half in (self.equal & drawn, self.equal & ~drawn))
             tie = max(abs(one.up + other.up - together.up), abs(one.down + other.down - together.down))
-            if tie > max(TIED * abs(off) / self.elements, one.bound + other.bound + together.bound):
+            if tie > max(SOME * abs(off) / self.elements, one.bound + other.bound + together.bound):
                 return True
         return False
 

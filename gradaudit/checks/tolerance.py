@@ -6,15 +6,12 @@ import math
 from collections.abc import Callable
 
 from gradaudit.numerics.arrays import Array, cast, count
-from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.margins import MARGIN, WORTHLESS
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 
-WORTH_TELLING = 4.0
-"""A tolerance is called loose where one that is tighter by more than this factor passes too."""
-
-ROUNDED = 1e-9
+ROUNDED = math.sqrt(spacing("float64"))
 """What a number may exceed another by that it is meant to be."""
 
 
@@ -44,7 +41,7 @@ def tolerance_too_loose(
     rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))
     least = spacing(case.dtype) * typical if tolerance.atol > WORTHLESS * typical else default.atol
     atol = min(max(rounded_up(float((off - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
-    if tolerance.rtol <= WORTH_TELLING * rtol and tolerance.atol <= WORTH_TELLING * atol:
+    if tolerance.rtol <= MARGIN * rtol and tolerance.atol <= MARGIN * atol:
         return []
     admitted = tolerance.at(typical) / typical if typical else math.inf
     message = (

@@ -15,18 +15,15 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import CLOSER, MOST_ROUNDINGS, SAME_SLOPE, STEP, WIDE_STEP
+from gradaudit.numerics.margins import ATTEMPTS, FAR_ABOVE, MOST_ROUNDINGS, SAME_SLOPE, SLIGHT, STEP, WIDE_STEP
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
 
-CONTRADICTED = 3e-3
+CONTRADICTED = 2 * SAME_SLOPE
 """Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
 
-FARTHEST = 7
-"""Elements are displaced by up to so many steps, so that errors at a few of them do not cancel."""
-
-CONFIRMED = 0.01
+CONFIRMED = SLIGHT
 """Relative difference between what the two show of an error that is no artefact of a kink, of noise, or of the step."""
 
 
@@ -66,7 +63,7 @@ class Trial:
         hidden = 2 * spacing("float32") * self.line.signal() / self.step
         if not abs(self.excess) > max(self.allowed + max(self.noise, hidden), self.tolerated):  # or NaN
             return 0.0
-        closer = self.line.excess_one_sided(self.direction, self.step / CLOSER)
+        closer = self.line.excess_one_sided(self.direction, self.step / FAR_ABOVE)
         if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
             return 0.0
         error = abs(self.excess) / (self.claim or abs(self.excess))
@@ -85,7 +82,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     """
     line = line_at(probe, point, gradients)
     rng = generator(probe.case, f"direction {direction}")
-    drawn = rng.integers(1, FARTHEST, line.size, np.int8, endpoint=True)  # a byte for each element
+    drawn = rng.integers(1, ATTEMPTS, line.size, np.int8)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = like(drawn, line.claims)
     claim = line.claim_along(along)

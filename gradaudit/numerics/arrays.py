@@ -34,7 +34,7 @@ TENSORS_IN_CACHE = 2**15
 """The same for tensors: PyTorch shares work on more among threads, and takes longer to begin any."""
 
 
-LARGE = 2**16
+LARGE = 2 * IN_CACHE
 """Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
 
 

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.margins import CERTAIN, EVEN
+from gradaudit.numerics.margins import A_FEW, CERTAIN, NEARLY
 
 Floats = NDArray[np.float64]
-
-BESIDE_POINTS = 4
-"""Displacements on either side, two spacings of the elements' dtype apart; a jump is the same at all of them."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +59,19 @@ def find_breaks(
         rounding: what each output may be off by.
 
     """
-    up, down = (_jump([change(side * 2 * k * tiny) for k in range(1, 1 + BESIDE_POINTS)], rounding) for side in (1, -1))
+    up, down = (_jump([change(side * 2 * k * tiny) for k in range(1, 1 + A_FEW)], rounding) for side in (1, -1))
 
     def sides(at: float) -> tuple[Floats, Floats]:
         return change(at * line) - up, change(-at * line) - down
 
     (above, below), (far_above, far_below) = sides(step), sides(2 * step)
     near, far = (above + below) / 2, (far_above + far_below) / 2
-    kinked = (np.abs(far - 2 * near) < EVEN * np.abs(far)) & (np.abs(near) > CERTAIN * rounding)
+    kinked = (np.abs(far - 2 * near) < NEARLY * np.abs(far)) & (np.abs(near) > CERTAIN * rounding)
     turn = (far_above - far_below - 2 * (above - below)) / (4 * step**2)
     return Breaks(up, down, kink=np.where(kinked, (4 * near - far) / (2 * step), 0.0), turn=np.where(kinked, turn, 0.0))
 
 
 def _jump(changes: list[Floats], rounding: Floats) -> Floats:
     jump: Floats = np.mean(changes, axis=0)
-    steady = np.abs(changes - jump).max(axis=0) < EVEN * np.abs(jump)
+    steady = np.abs(changes - jump).max(axis=0) < NEARLY * np.abs(jump)
     return np.where(steady & (np.abs(jump) > CERTAIN * rounding), jump, 0.0)

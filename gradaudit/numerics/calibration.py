@@ -15,36 +15,24 @@ from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, HALFWAY, MARGIN
 from gradaudit.numerics.noise import NOISE_POINTS, SAME, noise_along_line
 from gradaudit.numerics.root_test import RootTest, RootTester
-from gradaudit.numerics.survey import COARSE, EXPLAINED, NOISE_MARGIN, ROUNDINGS
+from gradaudit.numerics.survey import COARSE, ROUNDINGS
 from gradaudit.spec.dtypes import spacing
 
-EXPECTED_NOISE = 4.0
-"""How much of its rounding alone the whole error of a root test is expected to be before truncation is measured."""
-
-KNOWN_STEP_NOISE = 1.5
+KNOWN_STEP_NOISE = HALFWAY
 """The same at a step to which truncation was measured to be half of rounding."""
 
-TRUNCATION_MARGIN = 3.0
-"""How much larger the truncation error may be along another random direction than along the one it was measured on."""
-
-NOISE_STEPS = (4.0, 32.0, 256.0, 2048.0)
+NOISE_STEPS = tuple(MARGIN * CERTAIN**k for k in range(A_FEW))
 """Parts of the step at which noise is measured, one after the other, as long as it is none.
 
 In a dtype that is coarse by declaration also as long as it falls: kinks inside the step do. Elsewhere rounding to a
 coarser dtype inside forward falls too, once its stairs go out of view.
 """
 
-SHRINK = 32.0
+SHRINK = MARGIN * CERTAIN
 """Factor on a step that left the domain of forward, or that has kinks inside."""
-
-BETWEEN = 3.0
-"""Between two, which a kink grows by as the step is doubled, and the four of a smooth function."""
-
-MAX_CALIBRATIONS = 7
-"""Steps tried for the root test."""
 
 
 class Culprits(Enum):
@@ -137,21 +125,21 @@ class Calibration:
             TooMuchError: where no step is good.
 
         """
-        margin = KNOWN_STEP_NOISE if step else EXPECTED_NOISE
+        margin = KNOWN_STEP_NOISE if step else MARGIN
         step = step or self._starting_step()
         expected = margin * self._noise * math.sqrt((stop - start) / self._line.size) / step
         most = math.inf
         unexplained, worthwhile = True, 1.0
-        for _ in range(MAX_CALIBRATIONS):
+        for _ in range(ATTEMPTS):
             gauge = finest_gauge(step, expected, self.tester.atol, self.typical, hasty=self._hasty)
             test = self.tester.test(start, stop, gauge, watched=True)
             moved, bend = self._line.moved, self._line.bend
             wide = self.tester.measure(test, 2 * step)
             if not math.isfinite(test.result + wide):
                 step /= SHRINK
-                expected = EXPECTED_NOISE * self._noise / step
+                expected = MARGIN * self._noise / step
                 continue
-            truncation = TRUNCATION_MARGIN * abs(wide - test.result) * test.unit / 3
+            truncation = MARGIN * abs(wide - test.result) * test.unit / 3
             rounding = self._rounding(test, step)
             gauge = gauge.admitting(truncation + rounding, test.unit)
             allowed = gauge.threshold * test.unit
@@ -168,11 +156,11 @@ class Calibration:
                     continue
                 if found is Culprits.RIGHT:  # kinks inside the step: a smaller one meets fewer
                     step /= SHRINK
-                    expected = EXPECTED_NOISE * rounding * SHRINK
+                    expected = MARGIN * rounding * SHRINK
                     continue
             if not (self._noise_seen or mended) and self._measure_noise(test, step):
                 step = self._starting_step()
-                expected = EXPECTED_NOISE * self._noise / step
+                expected = MARGIN * self._noise / step
                 continue
             rounding = self._rounding(test, step)  # as measured by now
             move = min(_balancing_move(truncation, rounding), most / step)
@@ -204,7 +192,7 @@ class Calibration:
         """
         if not self.tester.tested.turned:
             self.moved = min(self.moved, moved)
-            self.kinked |= abs(bend) > CERTAIN * noise and abs(self._line.bend) < BETWEEN * abs(bend)
+            self.kinked |= abs(bend) > CERTAIN * noise and abs(self._line.bend) < 2 * HALFWAY * abs(bend)
 
     def _rounding(self, test: RootTest, step: float) -> float:
         """Return what the rounding of outputs, and of their changes, may come to in a root test."""
@@ -243,8 +231,8 @@ class Calibration:
             return False  # more than that of any dtype: a function whose scale is far below the step
         assumed = self._noise
         least = assumed / ROUNDINGS / math.sqrt(12)  # the rms of rounding to nearest: an op without arithmetic has none
-        self._noise = max(least, NOISE_MARGIN * measured / (test.share or 1.0))
-        return not least < self._noise <= EXPLAINED * assumed
+        self._noise = max(least, MARGIN * measured / (test.share or 1.0))
+        return not least < self._noise <= MARGIN * assumed
 
     def parts(self, start: int, stop: int, gauge: Gauge) -> int:
         """Return into how many parts the noise of a block asks to cut it, so that each has a useful resolution.

@@ -13,23 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-MAX_MOVES = 4
-"""How often the step may move to where truncation and rounding balance."""
-
-MAX_MOVE = 5
-"""Most doublings of the step in one move; twice as many halvings."""
-
-MAX_STAGES = 8
-"""Most differences in one extrapolation; each stage doubles the step."""
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, SOME
 
 PLACES = tuple(1 - 2**k for k in range(6))
 """Doublings of the step that are tried in search of one at which forward is finite: ever more halvings, down to 31."""
-
-BEND = 1.5
-"""Weight of what the curvatures at two steps differ by, which the central differences cannot see.
-
-With it the bound at a kink reaches both one-sided derivatives.
-"""
 
 CONTRACTION = 8.0
 """Truncation counts twice where it is one part in this of the slopes.
@@ -37,13 +24,6 @@ CONTRACTION = 8.0
 The step is then hardly below the function's scale, and what it does not show may be more than what it does. Of 20,000
 random functions in bfloat16 this leaves 8 outside their bounds; 4 leaves 30, and 12 leaves 4 but doubles the widest
 tenth of the bounds.
-"""
-
-
-LOST = 0.25
-"""Part of the slopes, and of their rounding bounds, that two differences differ by where nothing is known of the truth.
-
-The slopes of a step that has been passed halve as the step doubles, whatever its steepness was.
 """
 
 
@@ -228,7 +208,7 @@ def _estimates(differences: _Differences) -> Iterator[Estimate]:
 def _around(differences: _Differences, place: int, entries: list[Entry], view: View) -> Iterator[Estimate]:
     """Yield ever better estimates, as long as wider steps do not lose sight of the function."""
     pairs: dict[int, Estimate] = {}
-    for _ in range(MAX_MOVES):
+    for _ in range(A_FEW):
         if len(entries) < 2:
             break
         estimate = extrapolate(entries, view)[-1]
@@ -243,7 +223,7 @@ def _around(differences: _Differences, place: int, entries: list[Entry], view: V
         entries = differences.run(place, 2, view)
     best = _most_credible(list(pairs.values()))
     start = next(place for place, made in pairs.items() if made is best)
-    for length in range(3, MAX_STAGES + 1):
+    for length in range(3, ATTEMPTS + 1):
         entries = differences.run(start, length, view)
         if len(entries) < length:
             return
@@ -280,13 +260,13 @@ def _balancing_move(estimate: Estimate) -> int:
     if not math.isfinite(estimate.rounding) or math.isnan(estimate.truncation):
         return 0
     if math.isinf(estimate.truncation):
-        return -MAX_MOVE
+        return -A_FEW
     if estimate.rounding == 0.0:
-        return 0 if estimate.truncation == 0.0 else -MAX_MOVE
+        return 0 if estimate.truncation == 0.0 else -A_FEW
     if estimate.truncation == 0.0:
-        return MAX_MOVE
+        return A_FEW
     doublings = round((math.log2(estimate.rounding) - 1 - math.log2(estimate.truncation)) / 3)  # their ratio overflows
-    return max(-2 * MAX_MOVE, min(MAX_MOVE, doublings))
+    return max(-2 * A_FEW, min(A_FEW, doublings))
 
 
 def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTION) -> list[Estimate]:
@@ -322,15 +302,16 @@ def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTI
 def _out_of_range(fine: Entry, coarse: Entry) -> bool:
     """Whether two differences have so little in common that they say nothing of what finer ones would be."""
     apart = abs(fine.value - coarse.value)
-    return apart > LOST * max(fine.slope, coarse.slope, fine.rounding + coarse.rounding)
+    return apart > SOME * max(fine.slope, coarse.slope, fine.rounding + coarse.rounding)
 
 
 def _estimate(fine: Entry, coarse: Entry, factor: float, trust: float, contraction: float) -> Estimate:
     new = _combined(fine, coarse, factor)
     if not math.isfinite(new.value):  # beyond the largest number
         return replace(UNKNOWN, step=new.step)
-    bent = fine.step * abs(fine.curvature - coarse.curvature) * factor / (factor - 1.0)
-    truncation = trust * abs(new.value - fine.value) + BEND * bent
+    # A kink's curvature is halved as the step doubles: this reaches both one-sided derivatives, which the mean hides.
+    bent = 2.0 * fine.step * abs(fine.curvature - coarse.curvature)
+    truncation = trust * abs(new.value - fine.value) + bent
     if truncation > 0.0:
         truncation *= 1.0 + (contraction * truncation / new.slope) ** 2
     return Estimate(new.value, truncation, new.rounding, new.step)

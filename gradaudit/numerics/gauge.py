@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from gradaudit.numerics.margins import NEARLY, SAME_SLOPE, WORTHLESS
 from gradaudit.numerics.random_signs import GRID
 
 MISS_PROBABILITY = 1e-6
@@ -13,13 +14,13 @@ MISS_PROBABILITY = 1e-6
 THRESHOLDS = (9.8e-4, 0.03, 0.0999, 0.25)
 """Thresholds of the root test, in units of the tolerance; they need 2, 4, 6 and 10 rounds."""
 
-FINE_RESOLUTIONS = (3e-5, 1e-3, 1e-3)
+FINE_RESOLUTIONS = (3e-5, SAME_SLOPE, SAME_SLOPE)
 """Resolution, relative to the typical gradient, up to which each of them but the last is preferred to more rounds."""
 
-COARSE_RESOLUTION = 0.032
+COARSE_RESOLUTION = WORTHLESS / 2
 """Resolution that is worth testing smaller blocks apart."""
 
-UNSEEN = 0.1
+UNSEEN = NEARLY
 """Share of the tolerance that an error may be without being seen: four rounds at the least threshold miss one above it
 once in a hundred times."""
 

@@ -18,10 +18,6 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-WORTHLESS = 0.05
-"""Relative error that a pass must have been able to see, at an index: with a larger one unseen it is no pass."""
-
-
 class Judged(NamedTuple):
     """What follows at an index, or as arrays at many: the difference, and whether the claim is right or wrong.
 

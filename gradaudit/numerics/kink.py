@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradaudit.numerics.derivative import UNKNOWN, Difference, Estimate, Sampler
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import CERTAIN, FAR, HALFWAY, NEAR
 
-SMOOTH_DECAY = 1.6
-"""Twice the step doubles the bend of a smooth function and leaves that of a kink as it is: below this is suspect."""
-
-STEPS = (2.0**-4, 2.0**-12)
+STEPS = (FAR, NEAR)
 """Steps at which the two sides of a point are compared, relative to the one at which central differences start.
 
 The first sees through noise, the second passes by a kink that is merely near.
 """
-
-JUMP_SHARE = 0.75
-"""A smooth function keeps half of its change when the step is halved; one that keeps more than this share jumps."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ def suspicious(sample: Sampler, step: float) -> bool:
     near, far = sample(step), sample(2 * step)
     if near is None or far is None:
         return False
-    bent = abs(near.bend) > 2 * near.rounding and abs(far.bend) < SMOOTH_DECAY * abs(near.bend)
+    bent = abs(near.bend) > 2 * near.rounding and abs(far.bend) < HALFWAY * abs(near.bend)
     return bent or _jumps(near.central, far.central, near)  # a jump up on both sides bends nothing
 
 
@@ -73,4 +67,4 @@ def compare_sides(sample: Sampler, step: float) -> Sides:
 
 def _jumps(near_slope: float, far_slope: float, near: Difference) -> bool:
     """Whether half of the step keeps most of the change: slopes then grow as the step falls."""
-    return abs(near_slope) > 2 * JUMP_SHARE * abs(far_slope) and abs(near_slope) > CERTAIN * near.rounding
+    return abs(near_slope) > HALFWAY * abs(far_slope) and abs(near_slope) > CERTAIN * near.rounding

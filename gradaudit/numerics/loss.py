@@ -15,33 +15,14 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import FAR_ABOVE, LEAST_MOVE
-from gradaudit.numerics.survey import HIGHEST_STAIR, NARROWEST, Stair, Survey, Surveyor
+from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, LEAST_MOVE, MARGIN, NEAR, TWICE, WIDE_STEP
+from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
 from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
 Array = NDArray[Any]
 
-SEEN = 30.0
-"""Where the loss changes by this factor more than its noise, outputs that do not change do not depend on the element;
-elsewhere they may have been rounded back to where they were."""
-
-PATIENCE = 2
-"""Samples of an element that all outputs' noise is good enough for, before those that depend on it are found out."""
-
-FAR = (1.0, 128.0)
+FAR = (1.0, 1.0 / WIDE_STEP)
 """How far, relative to the element or to one, it is moved to see which outputs depend on it."""
-
-STEEP = 10.0
-"""How many times steeper than an estimate a claim must be for waves of that slope to be looked for."""
-
-FLAT = 2.0**-12
-"""Part of the outputs that change over a step which shows a wave as a slope."""
-
-TIED = 2
-"""Most equal elements of which each has no other derivatives than those to either side."""
-
-WIDEST_STEP = 2.0
-"""Largest step, relative to the element or to one: what lies beyond says nothing of the function at the point."""
 
 _FLOAT64 = np.finfo(np.float64)
 
@@ -52,7 +33,7 @@ LARGEST_STEP = float(_FLOAT64.max) / 2
 """No step is larger than this, whatever the element: twice as much has an end."""
 
 
-UNEVEN = 1 / (2 * NARROWEST)
+UNEVEN = 1 / (2 * MARGIN)
 """Part of a step by which rounding of the element may change it: half a spacing of the narrowest step."""
 
 
@@ -173,8 +154,8 @@ class Loss:
         return float(np.abs(self._base - self._base[index]).min(where=~self.equals(index), initial=math.inf))
 
     def is_tied(self, index: Index) -> bool:
-        """Whether the element at an index equals at least two others."""
-        return int(np.count_nonzero(self.equals(index))) > TIED
+        """Whether the element at an index equals at least two others: of two, each has the derivatives to its sides."""
+        return int(np.count_nonzero(self.equals(index))) > 2
 
     def slope_beside(self, displacement: Floats, index: Index, unit: complex, step: float) -> tuple[float, float]:
         """Return the central difference in one element, where the input is displaced, and what rounding does to it.
@@ -214,7 +195,7 @@ class Axis:
         self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
         self._unit = unit if self._number is complex else unit.real
         self._centre = self._number(loss._base[index])
-        self._widest = min(WIDEST_STEP * float(loss._survey.scale[index]), LARGEST_STEP)
+        self._widest = min(TWICE * float(loss._survey.scale[index]), LARGEST_STEP)
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
         self._known = 0
         self._noise_of_dependent = 0.0
@@ -264,16 +245,16 @@ class Axis:
         One that oscillates has any slope, and none that is meant, at steps that are wider than its waves. So close to
         the point that they would show, its outputs change by more than the slopes at that step explain.
         """
-        if not STEEP * abs(slope) < abs(claimed) < math.inf:
+        if not CERTAIN * abs(slope) < abs(claimed) < math.inf:
             return False
         wide = self(step)
-        if wide is None or abs(claimed) <= STEEP * max(abs(wide.up), abs(wide.down)):
+        if wide is None or abs(claimed) <= CERTAIN * max(abs(wide.up), abs(wide.down)):
             return False
         loss = self._loss
-        change = FLAT * loss.declared_noise / loss._surveyor.grid
+        change = NEAR * loss.declared_noise / loss._surveyor.grid
         close = max(power_of_two(change / abs(claimed)), LEAST_MOVE * loss._surveyor.grid * abs(self._centre))
         near = self(close) if close < step else None
-        return near is not None and abs(near.central - wide.central) * close > change / STEEP
+        return near is not None and abs(near.central - wide.central) * close > change / CERTAIN
 
     def stair(self, slope: float) -> Stair | None:
         """Return the stair that the outputs climb beside the point, None where they change as with such a slope.
@@ -300,9 +281,9 @@ class Axis:
         """Return what the rounding of the outputs that depend on the element may add up to."""
         self._samples += 1
         self._notice(plus, minus)
-        if change > SEEN * self._loss._noise:
+        if change > FAR_ABOVE * self._loss._noise:
             return self._noise_of_dependent
-        if self._samples <= PATIENCE:
+        if self._samples <= TWICE:
             return self._loss._noise
         if not self._gone_far:
             self._go_far()

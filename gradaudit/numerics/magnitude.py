@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import (
+    IN_CACHE,
     Array,
     as_reals,
     cast,
@@ -18,21 +19,12 @@ from gradaudit.numerics.arrays import (
     namespace,
     on_host,
 )
+from gradaudit.numerics.margins import FAR_ABOVE, SOME
 
 
 def power_of_two(value: float) -> float:
     """Return the power of two nearest to a positive number, in ratio; 1 where there is none."""
     return math.ldexp(1.0, round(math.log2(value))) if 0.0 < value < math.inf else 1.0
-
-
-DRAWN = 2**16
-"""Elements whose quantiles are those of all: their largest hundredth is one of all, give or take a 25th of it."""
-
-QUARTER = 0.25
-"""Share of the elements, zeros left out, that are smaller than the scale: few are, whatever the others are."""
-
-APART = 2.0**6
-"""How many times the scale an element must be for all of them to be displaced in scales of their own."""
 
 
 def scale_of(values: Array, otherwise: float) -> float:
@@ -45,9 +37,9 @@ def scale_of(values: Array, otherwise: float) -> float:
     """
     if not count(values):
         return 1.0
-    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // DRAWN]))
+    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // IN_CACHE]))
     some = some[some > 0.0]
-    typical = float(np.quantile(some, QUARTER)) if len(some) else rms(values)
+    typical = float(np.quantile(some, SOME)) if len(some) else rms(values)
     return power_of_two(typical or otherwise)
 
 
@@ -57,7 +49,7 @@ def scales_of(values: Array, otherwise: float) -> float | Array:
     One for all; where some are far larger than others a vector, with the magnitude of each that is above the others'.
     """
     scale = scale_of(values, otherwise)
-    if not count(values) or not largest(values) > APART * scale:
+    if not count(values) or not largest(values) > FAR_ABOVE * scale:
         return scale
     xp = namespace(values)
     own = xp.exp2(xp.round(xp.log2(cast(xp.clip(abs(values), scale, None), "float64")))).reshape(-1)

@@ -1,6 +1,11 @@
-"""Margins that all comparisons share, and the steps of differences at a point where nothing else is known."""
+"""The numbers that all comparisons share: margins, shares, counts, and the steps of differences.
+
+Each says where it comes from. What another number follows from is computed from these where it is used.
+"""
 
 from __future__ import annotations
+
+import math
 
 CERTAIN = 8.0
 """How many times measured noise, or the rounding of a result, a thing must be that is taken for something else.
@@ -12,14 +17,21 @@ FAR_ABOVE = CERTAIN**2
 """How many times the rounding of outputs a change is that would be seen through any rounding inside of forward."""
 
 MOST_ROUNDINGS = 16.0
-"""Roundings that a right result may be off by.
+"""Roundings that a right result may be off by: the C of the tolerance.
 
 Of 2,154 right gradients in float32, float16 and bfloat16 the errors, in unit roundoffs of their uncancelled magnitude,
 have a median of 0.25, and 99% are below 3.8: this leaves four times as much.
 """
 
-LEAST_MOVE = 16.0
+LEAST_MOVE = MOST_ROUNDINGS
 """Distances between neighbours of its dtype that an element must be displaced by: rounding takes a 32nd of it then."""
+
+MARGIN = 4.0
+"""How many times an estimate the truth may be that it was made for: a deviation told from few numbers, the rounding of
+sums in another order (NumPy's were seen to differ by nearly one rounding a term), the truncation along another line.
+
+Of a geometric series with a ratio of 3/4 or less the sum is no more than so many times its first term.
+"""
 
 SAME_SLOPE = 1e-3
 """Part of a slope by which two differences that mean the same may differ; a kink or a term left out spoils more.
@@ -27,14 +39,50 @@ SAME_SLOPE = 1e-3
 None is extrapolated: at steps of 2^-7 and below truncation comes to 10^-5 of a function whose scale is one.
 """
 
-MOVED = 0.05
-"""Part of the outputs that a displacement of every element changes at least, unless forward stands on a stair.
+SLIGHT = 0.01
+"""Part of a thing that is nothing beside it: the last coefficients of a smooth function (a kink gives 0.05 to 0.15,
+rounding to bfloat16 0.002), a jump beside the whole change, the elements that may be left out."""
 
-Those are few that jump from one round number to another.
+WORTHLESS = 0.05
+"""Relative error that a pass must have been able to see, at an index: with a larger one unseen it is no pass.
+
+Where forward changes a smaller part of its outputs than that, it stands on a stair.
 """
 
-EVEN = 0.1
-"""Part of a jump, or of a change of slope, by which what was measured of it several times may differ."""
+NEARLY = 0.1
+"""Part of a thing by which what was measured of it several times may differ: a jump, a change of slope, a mismatch.
+
+What is off by this part of a tolerance is not told from what is right: four rounds at the least threshold miss it once
+in a hundred times.
+"""
+
+SOME = 0.25
+"""Share that is neither few nor most: half of the half by which slopes differ that have nothing in common."""
+
+HALFWAY = 1.5
+"""Halfway between what stays as it is where a step is doubled, and what doubles with it."""
+
+TWICE = 2
+"""Times that something must show which may be chance once, and how much more is tried at a time."""
+
+A_FEW = 4
+"""Draws that a root mean square is taken over, and attempts that are dear: it is within a factor of two of the truth in
+19 of 20 cases."""
+
+ATTEMPTS = 8
+"""Most steps, lengths or parts that are tried one after the other: doublings, a factor of 256 in all."""
+
+ONE_BY_ONE = 16
+"""Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""
+
+SAMPLE = 48
+"""Indices that are drawn at random where much is wrong: a fault of one in sixteen shows in 95 of 100 samples."""
+
+MOST_IN_A_TABLE = 512
+"""Elements up to which a gradient that does not pass a root test is looked at index by index.
+
+A full table is worth more than speed there; beyond, the wrong indices are searched for.
+"""
 
 STEP = 2.0**-14
 """Step in float64, in units of the inputs.
@@ -43,14 +91,14 @@ It is so wide that even a forward which computes in float32 inside changes by 51
 few elements cross a kink.
 """
 
-WIDE_STEP = 2.0**-7
-"""Likewise where forward computes in a narrower dtype, or is to be seen from afar."""
+WIDE_STEP = math.sqrt(STEP)
+"""Likewise where forward computes in a narrower dtype, or is to be seen from afar: 2^-7."""
 
-FAR = 2.0**-4
+FAR = CERTAIN * WIDE_STEP
 """Displacement, in units of the inputs, at which any forward changes that depends on them: also one of a few digits."""
 
-ONE_BY_ONE = 16
-"""Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""
+NEAR = 1.0 / FAR_ABOVE**2
+"""How much closer to the point, 2^-12, most of what is merely near it is left behind."""
 
-CLOSER = 64.0
-"""How much closer to the point a one-sided difference looks for the error that a central one shows."""
+RUNG = 4.0
+"""How much wider each walk is than the one before it, in search of the right one: noise grows by two at a kink."""

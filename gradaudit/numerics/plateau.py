@@ -6,20 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
-from gradaudit.numerics.margins import EVEN
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, FAR_ABOVE, HALFWAY, NEARLY
 from gradaudit.numerics.noise import GROWTH, SAME, Walk
-
-LEAP = 64.0
-"""Growth of noise from one walk to the next that is no smooth function's."""
-
-WATCHED = 6
-"""Walks over which noise that leaps must stay."""
-
-FEWEST = 4
-"""How many of those there must be, and how many of the widest are the same where it is one jump beside the point."""
-
-MOST = 1.5
-"""Walks for each one whose noise is about that of most, at least, where it is noise."""
 
 
 def widest_plateau(
@@ -75,7 +63,7 @@ def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | 
     while before is not None and (walk := walk_at(k)) is not None:
         if walk.level > SAME * before.level and not walk.flat:  # shape came into view
             return None
-        if walk.level > LEAP * before.level and _goes_on(walk_at, k):
+        if walk.level > FAR_ABOVE * before.level and _goes_on(walk_at, k):
             return k, walk
         before, k = walk, k + 1
     return None
@@ -83,10 +71,10 @@ def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | 
 
 def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
     """Whether most of the next walks show about the same noise, and not the same jump beside the point."""
-    walks = [walk for walk in map(walk_at, range(k, k + WATCHED)) if walk is not None]
+    walks = [walk for walk in map(walk_at, range(k, k + ATTEMPTS)) if walk is not None]
     typical = median(walk.level for walk in walks)
     same = sum(typical <= SAME * walk.level <= SAME**2 * typical for walk in walks)
-    if len(walks) < FEWEST or MOST * same < len(walks) or _is_one_jump(walks[-FEWEST:]):
+    if len(walks) < A_FEW or HALFWAY * same < len(walks) or _is_one_jump(walks[-A_FEW:]):
         return False
     return any(
         wide.level <= narrow.level for narrow, wide in pairwise(walks)
@@ -96,4 +84,4 @@ def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
 def _is_one_jump(walks: list[Walk]) -> bool:
     """Whether walks are the same one over again: two of a single output's noise look alike now and then."""
     pairs = list(pairwise(walks))
-    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < EVEN * wide.level for narrow, wide in pairs)
+    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < NEARLY * wide.level for narrow, wide in pairs)

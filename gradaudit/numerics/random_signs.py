@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, cast, namespace
 
-GRID = 2.0**-16
+GRID = 0.5 / (np.iinfo(np.int16).max + 1)
 """Mass that an interval may hold beside its share, as random magnitudes have 16 bits."""
 
 

@@ -13,36 +13,14 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
-from gradaudit.numerics.judging import WORTHLESS
-from gradaudit.numerics.margins import MOVED
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, ONE_BY_ONE, SAMPLE, SOME, TWICE, WORTHLESS
 from gradaudit.numerics.root_test import RootTest
 
-MANY_FORKS = 8
-"""Where this many halvings in a row find both halves suspicious, much is wrong: sampling tells more than halving."""
-
-FEW = 2
-"""Culprits that tell whether a failing test is the fault of single elements."""
-
-MAX_SETTLED = 64
+MAX_SETTLED = A_FEW * ONE_BY_ONE
 """Leaves that halving may visit before it counts as much."""
-
-SAMPLE = 48
-"""Indices judged one by one where much is wrong."""
-
-MAX_FRUITLESS = 2
-"""Failing root tests in a row that halving finds no culprit for."""
-
-MAX_SPLITS = 3
-"""How often blocks are tested in parts: the noise of a whole tells roughly how many parts have little enough noise."""
-
-MAX_RETESTS = 6
-"""Groups of elements with ever smaller gradients that are tested by themselves."""
 
 SPARSE = 1e-4
 """Share of the elements below which such a group is told of and not tested: in a million there are always some."""
-
-RISES = 0.25
-"""Share of them that changes further away if it does."""
 
 
 class Judgement(Enum):
@@ -161,7 +139,7 @@ class Search:
         """Test by themselves elements whose gradient is below the noise of the others."""
         calibration, outcome = self._calibration, self.outcome
         typical, floors = calibration.typical, [(None, outcome.floor)]
-        for _ in range(MAX_RETESTS):
+        for _ in range(ATTEMPTS):
             if (found := self._below_noise(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
                 break
             elements, calibration.typical = found
@@ -187,7 +165,7 @@ class Search:
     def _has_culprit(self, elements: Array) -> bool:
         """Whether one of some elements, drawn at random, is wrong."""
         places = np.flatnonzero(on_host(elements))
-        for index in self._rng.choice(places, min(FEW, len(places)), replace=False):
+        for index in self._rng.choice(places, min(TWICE, len(places)), replace=False):
             if int(index) not in self.outcome.settled:
                 self._settle(int(index))
         return not self.outcome.flawless
@@ -195,12 +173,12 @@ class Search:
     def _is_flat(self) -> bool:
         """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
         moved = self._calibration.moved
-        if moved >= MOVED:
+        if moved >= WORTHLESS:
             return False
         self._tester.tested.begin()
-        return self._tester.moves_further_away(max(RISES, moved), self._calibration.typical)
+        return self._tester.moves_further_away(max(SOME, moved), self._calibration.typical)
 
-    def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = MAX_SPLITS) -> None:
+    def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = A_FEW) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
         try:
             gauge, first = self._calibration.calibrate(start, stop, self._culprits, step)
@@ -209,7 +187,7 @@ class Search:
                 self._clear(start, stop, gauge, first)
                 return
         except TooMuchError:
-            if not splits or splits == MAX_SPLITS or not self.outcome.flawless:
+            if not splits or splits == A_FEW or not self.outcome.flawless:
                 raise
             parts = 2
         edges = np.linspace(start, stop, parts + 1).astype(int)
@@ -250,7 +228,7 @@ class Search:
         if not self._locate:
             return Culprits.UNKNOWN
         try:
-            found = self._halve(test, gauge, most=FEW)
+            found = self._halve(test, gauge, most=TWICE)
         except TooMuchError:
             return Culprits.UNKNOWN
         if not found:
@@ -275,7 +253,7 @@ class Search:
             else:  # many errors that are allowed one by one add up: nothing to be found by halving
                 fruitless += 1
                 largest = max(largest, abs(test.result) * test.unit)
-                if fruitless == MAX_FRUITLESS:
+                if fruitless == TWICE:
                     raise TooMuchError(gauge.step, largest)
             if passed == gauge.rounds:
                 break
@@ -305,13 +283,13 @@ class Search:
             suspicious = [half for half in (left, right) if not abs(half.result) <= gauge.threshold]
             pending += sorted(suspicious, key=lambda half: abs(half.result))  # the worst is looked at first
             forks += len(suspicious) == 2 and not found
-            if forks >= MANY_FORKS:
-                if most == FEW:
+            if forks >= ATTEMPTS:
+                if most == TWICE:
                     raise TooMuchError(gauge.step)
                 pending = pending[-1:]  # one culprit all the same: a sample may miss what is wrong in one of a hundred
             if len(self.outcome.settled) >= MAX_SETTLED:
                 raise TooMuchError(gauge.step, abs(test.result) * test.unit)
-        if forks >= MANY_FORKS:
+        if forks >= ATTEMPTS:
             raise TooMuchError(gauge.step, abs(test.result) * test.unit)
         self.failing = None
         return found

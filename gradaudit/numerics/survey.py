@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.breaks import Breaks, find_breaks
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import CERTAIN, MOST_ROUNDINGS
+from gradaudit.numerics.margins import A_FEW, CERTAIN, MARGIN, MOST_ROUNDINGS, NEAR, RUNG, SAME_SLOPE, SOME, WORTHLESS
 from gradaudit.numerics.noise import IRREGULAR, SAME, Walk, read_walk
 from gradaudit.numerics.plateau import widest_plateau
 from gradaudit.spec.dtypes import spacing
@@ -30,38 +30,18 @@ Floats = NDArray[np.float64]
 ROUNDINGS = 2.0
 """Rounding of one output, in units of the dtype's spacing, that is taken for granted before anything is measured."""
 
-NOISE_MARGIN = 4.0
-"""Standard deviations of measured noise that a rounding bound covers."""
-
-EXPLAINED = 4.0
-"""Noise up to this many times the rounding that is taken for granted needs no second look."""
-
-BELIEVABLE = 0.03
-"""Noise above this part of the outputs is first suspected to be shape seen at too wide a spacing."""
-
-HIGHEST_STAIR = 1e-4
+HIGHEST_STAIR = spacing("float32") / SAME_SLOPE
 """Height of a stair, relative to the outputs, up to which it may be due to a coarser dtype inside forward.
 
 It is 1,000 times that of float32, as much as ill-conditioned arguments lose. Rounding to integers makes stairs too.
 """
 
-RUNG = 4.0
-"""How much wider each walk is than the one before it, in search of the right one."""
-
-DESCENTS = 4
-"""Narrower walks that are tried one by one before the search begins from the narrowest of all."""
-
-WIDEST = 0.25
-"""Largest spacing, relative to the elements."""
-
-NARROWEST = 4.0
-"""Least spacing, in units of the elements' rounding."""
-
 FINEST_SCALE = 1e-6
 """How far below its elements the scale of a function is sought."""
 
-STAIRS = 1e4
+STAIRS = 1 / NEAR
 """How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
+
 COARSE = spacing("float32") / CERTAIN
 """Spacing of numbers above which a dtype is taken at its word: no coarser one hides inside."""
 
@@ -122,7 +102,7 @@ class Surveyor:
         self._others: tuple[int, int] | None = None
         self.grid = grid
         self._breaks: Breaks | None = None
-        self._start = max(math.cbrt(self._expected) / 4, NARROWEST * grid)
+        self._start = max(math.cbrt(self._expected) / 4, MARGIN * grid)
 
     def of_element(self, index: tuple[int, ...], outputs_at: Callable[..., list[Floats]]) -> Surveyor:
         """Return the surveyor of a line that runs along one element, for whose displacement outputs are given.
@@ -144,7 +124,7 @@ class Surveyor:
     def rounded(self, stair: Stair) -> Survey:
         """Return what holds of a function that climbs such stairs, because it rounds to a coarser dtype inside."""
         noise = 2 * np.maximum(stair.relative * np.abs(self._outputs), stair.heights)
-        reach = min(WIDEST, math.cbrt(stair.relative)) * self._absolute
+        reach = min(SOME, math.cbrt(stair.relative)) * self._absolute
         return self._surveyed(noise, stair.relative, reach, np.zeros(noise.shape, dtype=bool))
 
     def survey(self, rng: np.random.Generator) -> Survey | None:
@@ -181,7 +161,7 @@ class Surveyor:
 
     def _is_noisy(self, walk: Walk | None) -> bool:
         """Whether a walk shows more than the rounding that is taken for granted."""
-        return walk is not None and walk.level > EXPLAINED * self._expected * self._size
+        return walk is not None and walk.level > MARGIN * self._expected * self._size
 
     def _find_breaks(self, values: Floats) -> Breaks:
         """Return the jumps and kinks at the point itself without which values along the line are far less noisy."""
@@ -201,28 +181,28 @@ class Surveyor:
         found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
         if walk.clear or self._starts_inside() or (self._breaks is not None and self._breaks.kink.any()):
             return found  # a kink shows as clearly as any shape, though nothing is left of it in the walk
-        near = self._walk(self._relative, WIDEST)
+        near = self._walk(self._relative, SOME)
         if near is None or near.shape > SAME * near.level:
             return self._climbed(walk)
         # Nothing shows at the scale of one, nor at that of the elements, which is much smaller: either may be right.
-        return replace(found, reach=np.minimum(found.reach, WIDEST * self._relative), scale=self._relative)
+        return replace(found, reach=np.minimum(found.reach, SOME * self._relative), scale=self._relative)
 
     def _starts_inside(self) -> bool:
         """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
-        return self._largest * WIDEST >= self._start
+        return self._largest * SOME >= self._start
 
     def _confirmed(self, walk: Walk | None) -> Survey | None:
         """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
         if walk is None or not self._credible(walk) or not self._starts_inside():
             return None
-        spacing = max(RUNG * self._start, min(WIDEST, math.cbrt(walk.level / self._size) / 4))
+        spacing = max(RUNG * self._start, min(SOME, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
         if wide is not None and self._credible(wide) and wide.continues(walk) and self._goes_on_below(walk):
             return self._found(wide, self._absolute, spacing)
         if wide is not None and wide.flat:  # stairs may be coming into view
             return None
         spacing = self._start
-        for _ in range(DESCENTS):
+        for _ in range(A_FEW):
             narrow = self._walk(self._absolute, spacing / RUNG)
             if narrow is None or not self._credible(narrow):
                 return None
@@ -250,12 +230,12 @@ class Surveyor:
 
     def _credible(self, walk: Walk) -> bool:
         """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""
-        return walk.clear and walk.level <= min(math.cbrt(self._expected), BELIEVABLE) * self._size
+        return walk.clear and walk.level <= min(math.cbrt(self._expected), WORTHLESS) * self._size
 
     def _climbed(self, nominal: Walk | None) -> Survey | None:
         """Return what ever wider walks show, from the narrowest on that can make sense."""
         rungs = [(self._relative, spacing) for spacing in self._rungs()]
-        if float(self._sizes[self._line != 0.0].max()) * WIDEST < self._start:
+        if float(self._sizes[self._line != 0.0].max()) * SOME < self._start:
             rungs.append((self._absolute, self._start))
 
         @cache
@@ -273,8 +253,8 @@ class Surveyor:
         return self._found(walk, *rungs[best])
 
     def _rungs(self) -> Iterator[float]:
-        spacing = max(NARROWEST * self.grid, FINEST_SCALE * self._start)
-        while spacing <= WIDEST:
+        spacing = max(MARGIN * self.grid, FINEST_SCALE * self._start)
+        while spacing <= SOME:
             yield spacing
             spacing *= RUNG
 
@@ -285,10 +265,10 @@ class Surveyor:
         size = float(np.linalg.norm(self._outputs[changed]))
         relative = 2 * float(np.linalg.norm(height)) / size if size else math.inf if changed.any() else 0.0
         if relative > self._highest_stair:  # nothing beyond a jump says anything of the point
-            return self._surveyed(0 * height, 0.0, min(WIDEST, distance / 4) * self._absolute, changed)
+            return self._surveyed(0 * height, 0.0, min(SOME, distance / 4) * self._absolute, changed)
         # Outputs whose first stair is farther away are rounded as coarsely.
         noise = np.where(changed, 2 * height, relative * np.abs(self._outputs))
-        reach = min(WIDEST, max(distance, 4 * self._start)) * self._absolute
+        reach = min(SOME, max(distance, 4 * self._start)) * self._absolute
         return self._surveyed(noise, relative, reach, np.zeros(height.shape, dtype=bool))
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
@@ -338,8 +318,8 @@ class Surveyor:
         return values if np.isfinite(values).all() else None
 
     def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
-        relative = NOISE_MARGIN * walk.level / self._size if self._size else 0.0
-        noise = NOISE_MARGIN * np.where(walk.moved, walk.noise, self._typical_noise(walk) * np.abs(self._outputs))
+        relative = MARGIN * walk.level / self._size if self._size else 0.0
+        noise = MARGIN * np.where(walk.moved, walk.noise, self._typical_noise(walk) * np.abs(self._outputs))
         return self._surveyed(noise, relative, 4 * spacing * scale, walk.moved)
 
     def _typical_noise(self, walk: Walk) -> float:

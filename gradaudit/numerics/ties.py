@@ -15,35 +15,14 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import SAME_SLOPE
+from gradaudit.numerics.margins import ATTEMPTS, CERTAIN, MARGIN, NEAR, SAME_SLOPE, SAMPLE
 from gradaudit.numerics.vicinity import Floats
 
-APART = 2.0**-3
+APART = 1 / CERTAIN
 """How far the others move, in units of the step."""
 
 WITHIN = APART / 2
 """How far the element itself is moved among them, in the same units: not so far that it meets one."""
-
-DRAWN = 6
-"""Ways for the others to move that are drawn at random, after those by position."""
-
-RANKS = 64
-"""Places among its equals that an element is given where no way that was drawn admits the claim.
-
-Of several equal ones an order statistic depends on the one at its rank alone.
-"""
-
-WIDER = 8.0
-"""The step in units of that of a single difference: twice extrapolated, truncation is far less and leaves rounding."""
-
-CLEAR = 4.0
-"""How far from the next other value the element's equals stay, in units of the step: four times it is taken too."""
-
-CLOSEST = 2.0**-12
-"""Least part of the step that a close other value, which may have nothing to do with it, reduces the step to."""
-
-EXTRAPOLATED = 5.0
-"""What rounding of a difference grows to as three of them are extrapolated to no displacement."""
 
 
 def admitted_among_ties(
@@ -92,9 +71,9 @@ class _Nearby:
         self._loss = loss
         self._index = index
         self._unit = unit
-        step = WIDER * loss.step_at(index)
-        clear = min(step, loss.gap_beside(index) / CLEAR)
-        self._step = max(CLOSEST * step, power_of_two(clear))
+        step = CERTAIN * loss.step_at(index)
+        clear = min(step, loss.gap_beside(index) / MARGIN)
+        self._step = max(NEAR * step, power_of_two(clear))
 
     def slope(self, signs: Floats) -> float:
         """Return the derivative where the others have moved that way."""
@@ -102,10 +81,9 @@ class _Nearby:
 
     def limit(self, signs: Floats) -> tuple[float, float]:
         """Return what the derivative tends to as the others move back, and what that may be off by."""
-        (one, rounding), (two, _), (four, _) = (self._difference(signs, times) for times in (1.0, 2.0, 4.0))
-        coarser, coarse = 2 * two - four, 2 * one - two
-        limit = (4 * coarse - coarser) / 3
-        return limit, abs(limit - coarse) + EXTRAPOLATED * rounding
+        (one, finest), (two, finer), (four, fine) = (self._difference(signs, times) for times in (1.0, 2.0, 4.0))
+        limit = (8 * one - 6 * two + four) / 3
+        return limit, abs(limit - (2 * one - two)) + (8 * finest + 6 * finer + fine) / 3
 
     def _difference(self, signs: Floats, times: float) -> tuple[float, float]:
         step = times * self._step
@@ -122,7 +100,7 @@ def _ways(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[Floats]:
     by_position = np.sign(places - places[index]).astype(np.float64)
     yield by_position
     yield -by_position
-    for share in rng.random(DRAWN):
+    for share in rng.random(ATTEMPTS):
         signs = np.where(rng.random(shape) < share, -1.0, 1.0)
         signs[index] = 0.0
         yield signs
@@ -131,7 +109,7 @@ def _ways(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[Floats]:
 def _ranks(equals: NDArray[np.bool_], index: tuple[int, ...]) -> Iterator[Floats]:
     """Yield ways that take the element to places among its equals, all of them or some from the first to the last."""
     places = np.flatnonzero(equals)
-    for first_above in np.unique(np.linspace(0, places.size, RANKS).astype(int)):
+    for first_above in np.unique(np.linspace(0, places.size, SAMPLE).astype(int)):
         signs = np.where(equals, -1.0, 0.0)
         signs.flat[places[first_above:]] = 1.0
         signs[index] = 0.0

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import LARGE, bits_of, has_bits
+from gradaudit.numerics.margins import MOST_IN_A_TABLE, ONE_BY_ONE
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -24,10 +25,7 @@ Together = Callable[[Array], list[Floats]]
 
 Made = TypeVar("Made")
 
-MOST = 256
-"""Points that are evaluated at a time: what a message costs is nothing beside so many answers."""
-
-HELD = 2**20
+HELD = ONE_BY_ONE * LARGE
 """Numbers that the inputs and the outputs of so many points may come to; looks in progress hold a few times as many."""
 
 
@@ -56,7 +54,7 @@ class Vicinity:
         self.base = x.copy()
         self._is_small = x.nbytes < LARGE
         self._bits = bits_of(x) if self._is_small else self.base
-        self._most = min(MOST, HELD // max(x.size, size, 1))
+        self._most = min(MOST_IN_A_TABLE, HELD // max(x.size, size, 1))
         self._together = together if self._most > 1 else None
         self._trusted = 0
         self._look: _Look | None = None

@@ -27,19 +27,16 @@ from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.margins import A_FEW, MOST_ROUNDINGS, NEARLY, RUNG
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 from gradaudit.targets.op import OpError
 
-DRAWS = 4
-"""Random signs, and roundings, that a root mean square is taken over."""
-
-LARGER = 0.9
+LARGER = 1 - NEARLY
 """Share of a gradient's elements that its larger ones exceed: a few absurd claims must not be taken for them."""
 
-SMALLER = (1 / 2, 1 / 8, 1 / 32, 1 / 512)
+SMALLER = tuple(0.5 / RUNG**k for k in range(A_FEW))
 """Parts of an input at which an op that is saturated here is not."""
 
 NOTHING: Mapping[str, Array] = {}
@@ -71,7 +68,7 @@ class Roundoff:
             signed = [_signed(part, rng) for part in point.subject.upstream]
             return point.claims(signed, inputs, outputs) if outputs else NOTHING
 
-        return _root_mean_square(drawn, {}, DRAWS)
+        return _root_mean_square(drawn, {}, A_FEW)
 
     def larger(self, name: str) -> float:
         """Return what the larger elements ``S`` of a gradient are, here or where the input is smaller.
@@ -123,7 +120,7 @@ class Roundoff:
             outputs = self._outputs(inputs)
             return point.claims(upstream, inputs, outputs) if outputs else NOTHING
 
-        return _root_mean_square(nudged, self._gradients, DRAWS // 2)
+        return _root_mean_square(nudged, self._gradients, A_FEW // 2)
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""

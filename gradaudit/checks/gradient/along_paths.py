@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff
-from gradaudit.checks.gradient.arbitration import TRIED, changes_within
+from gradaudit.checks.gradient.arbitration import changes_within
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
@@ -25,7 +25,7 @@ from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namesp
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Looks, judge, taken
 from gradaudit.numerics.magnitude import norm_of_product, rms
-from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, MOST_ROUNDINGS, ONE_BY_ONE
+from gradaudit.numerics.margins import A_FEW, CERTAIN, FAR_ABOVE, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import SHARE, Settings, path_test
@@ -37,9 +37,6 @@ from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
-
-UNITS_SEEN = 4.0
-"""Unit roundoffs of a dtype that a forward which computes in it may be off by along a path."""
 
 Floats = NDArray[np.float64]
 
@@ -147,7 +144,7 @@ def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
     if not len(places):
         return seen
     looks = CloseLooks(seen.claim)
-    found = [looks.look(int(place), None) for place in places[:TRIED]]
+    found = [looks.look(int(place), None) for place in places[:A_FEW]]
     first = looks.index_of(int(places[0]))
     unlike = f"at {len(places):,} of {seen.claim.size:,} indices, the worst {first}, backward returns another gradient "
     unlike += "at the point than on both sides of it"
@@ -238,7 +235,7 @@ def unit_inside(claim: Claim, supported: float) -> float:
 
     """
     units = sorted(spacing(name) / 2 for name in ("float32", "float16", "bfloat16"))
-    return next((unit for unit in units if supported <= UNITS_SEEN * unit), units[-1])
+    return next((unit for unit in units if supported <= MARGIN * unit), units[-1])
 
 
 def _is_about(name: str, report: PathReport) -> bool:
@@ -306,7 +303,7 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
     """Return what is said of parts of a gradient that are wrong: where they are, how many, and by how much."""
     shape = tuple(claim.formula.shape)
     said = []
-    for culprit in culprits[:TRIED]:
+    for culprit in culprits[:A_FEW]:
         first = tuple(int(k) for k in np.unravel_index(int(culprit.places[0]), shape)) if shape else ()
         if culprit.kind == "index":
             said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
@@ -316,7 +313,7 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
             last = tuple(int(k) for k in np.unravel_index(int(culprit.places[-1]), shape))
             many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}"
             said.append(f"{many}, are off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
-    more = f"; {len(culprits) - TRIED} more parts" if len(culprits) > TRIED else ""
+    more = f"; {len(culprits) - A_FEW} more parts" if len(culprits) > A_FEW else ""
     return f"along paths: {'; '.join(said)}{more}"
 
 
@@ -344,7 +341,7 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     elements in question: forward may change where no node of it lies.
     """
     looks = CloseLooks(claim)
-    tried = culprits[:TRIED]
+    tried = culprits[:A_FEW]
     found = [looks.look(culprit.worst, None) for culprit in tried]
     telling = [_tells(looks, culprit, _unit(claim)) for culprit in tried]
     point = claim.point

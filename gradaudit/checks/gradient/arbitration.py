@@ -18,10 +18,9 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
-from gradaudit.numerics.judging import WORTHLESS
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import CERTAIN, FAR, SAME_SLOPE
-from gradaudit.numerics.path.arbiter import TINY, Ruling, arbitrate
+from gradaudit.numerics.margins import A_FEW, CERTAIN, FAR, NEAR, NEARLY, RUNG, SAME_SLOPE, TWICE, WORTHLESS
+from gradaudit.numerics.path.arbiter import Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
@@ -29,19 +28,10 @@ from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
 
-BORNE_OUT = 0.1
-"""Part of the mismatch by which that slope may differ from the numerical gradient: truncation at so wide a step."""
-
-CLOSE = (2.0**-24, 2.0**-22, 2.0**-20)
+CLOSE = tuple(NEAR**2 * RUNG**k for k in range(3))
 """Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
 
-ENOUGH = 2
-"""Such steps that must agree with it."""
-
-TRIED = 3
-"""Elements of what is accused, the worst first, at which differences are asked once more."""
-
-MARKED = 3e-3
+MARKED = 2 * SAME_SLOPE
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
 
 Positions = NDArray[np.intp]
@@ -112,7 +102,7 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
     places, off = _mismatches(seen)
     noise = ROUNDINGS * point.spacing * norm_of_product(point.upstream, point.outputs)
-    for place in places[np.argsort(-np.abs(off))][:TRIED]:
+    for place in places[np.argsort(-np.abs(off))][:A_FEW]:
         index = tuple(int(k) for k in np.unravel_index(place, tuple(seen.claim.formula.shape)))
         claimed = complex(seen.claim.at(index)).real
         steps = [part * point.scale_at(name, index) for part in CLOSE]
@@ -125,7 +115,7 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
             agreeing += abs(slope - claimed) <= SAME_SLOPE * abs(claimed) + noise / step
             if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
-        if agreeing < ENOUGH:
+        if agreeing < TWICE:
             return False
     return True
 
@@ -192,7 +182,7 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     at_a_kink = bool((seen.looks.kink & (seen.looks.places == index).all(axis=1)).any())
 
     def bears_out(slopes: _Slopes) -> bool:
-        close = [abs(slope - numerical) <= BORNE_OUT * abs(float(off[worst])) for slope in slopes]
+        close = [abs(slope - numerical) <= NEARLY * abs(float(off[worst])) for slope in slopes]
         return any(close) if at_a_kink else close[-1]
 
     if bears_out(wide):
@@ -206,7 +196,7 @@ def _finding(ruling: Ruling) -> Finding | None:
     evidence: dict[str, Any] = {"error": ruling.forward_error, "supported": ruling.supported, "jump": ruling.jump}
     if ruling.withdrawn and ruling.code:
         return Finding(ruling.code, ruling.reason, {"by": ruling.by, **evidence})
-    if not ruling.supported <= TINY:
+    if not ruling.supported <= SAME_SLOPE:
         return None
     message = (
         f"along long paths, the integral of the analytical gradient equals forward's change to {ruling.supported:.1e}: "

@@ -43,6 +43,7 @@ from gradaudit.checks.gradient.symmetric import finding as symmetric_input
 from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
+from gradaudit.numerics.margins import MOST_IN_A_TABLE
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.calls import FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
@@ -55,13 +56,6 @@ OF_ROUNDING = "differences exceed the tolerance by little; not known how much of
 
 OF_TRIANGLES = "single entries disagree; not known whether the gradient is right for symmetric matrices"
 """What may excuse the gradient of a symmetric input."""
-
-MOST_IN_A_TABLE = 512
-"""Elements of a case up to which a gradient that does not pass a root test is looked at index by index.
-
-A full table is worth more than speed there; beyond, the wrong indices are searched for.
-"""
-
 
 Told = Callable[[Mapping[str, Result]], None]
 """Is told of results by their inputs."""

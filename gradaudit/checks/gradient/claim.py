@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, outputs_beside
 from gradaudit.numerics.arrays import (
+    IN_CACHE,
     Array,
     all_finite,
     as_reals,
@@ -31,22 +32,19 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
-from gradaudit.numerics.judging import WORTHLESS, Judged, Looks, judge, taken
-from gradaudit.numerics.magnitude import DRAWN, norm, rms
-from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS
+from gradaudit.numerics.judging import Judged, Looks, judge, taken
+from gradaudit.numerics.magnitude import norm, rms
+from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEARLY, SLIGHT, WORTHLESS
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
 
-FORMULA_SHARE = 0.1
+FORMULA_SHARE = NEARLY
 """Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
 
-DOUBT = 4.0
-"""How much more than it must rounding may cost, in units of that, before a loss of digits is one for sure."""
-
-ABSURD = 2.0**100
+ABSURD = spacing("float64") ** -2
 """How many times the typical gradient a claim must be to be looked at by itself: in a test of many it drowns them."""
 
-LEFT_OUT = 100
+LEFT_OUT = round(1 / SLIGHT)
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first.
 
 As many may lie below the noise in a pass, whose resolution is told beside that magnitude.
@@ -234,7 +232,7 @@ class Claim:
         if doubtful is None or self.allowance.asked or not len(places):
             return np.zeros(len(places))
         strays = taken(on_host(doubtful), places)  # also where what was given is judged whatever its formula is
-        most = np.minimum(DOUBT * self.allowance.of_roundoff(places), WORTHLESS * self.magnitude)
+        most = np.minimum(MARGIN * self.allowance.of_roundoff(places), WORTHLESS * self.magnitude)
         return np.where(strays, most, 0.0)
 
     def _allowed(self, looks: Looks) -> Array:
@@ -352,12 +350,12 @@ def typical_magnitude(gradient: Array) -> float:
         sizes = on_host(abs(claims))
         usual = float(np.median(sizes[sizes > 0.0])) if bool((sizes > 0.0).any()) else 0.0
         return rms(sizes[sizes <= ABSURD * usual])
-    if size <= DRAWN:
+    if size <= IN_CACHE:
         some = on_host(abs(claims))
         return rms(np.partition(some, -(size // LEFT_OUT))[: -(size // LEFT_OUT)])
-    drawn = np.random.default_rng(0).integers(0, size, DRAWN)
+    drawn = np.random.default_rng(0).integers(0, size, IN_CACHE)
     some = on_host(abs(claims[like(drawn, claims)]))
-    largest = float(np.partition(some, -(DRAWN // LEFT_OUT))[-(DRAWN // LEFT_OUT)])
+    largest = float(np.partition(some, -(IN_CACHE // LEFT_OUT))[-(IN_CACHE // LEFT_OUT)])
     norms, kept = [], 0
     for part in in_cache(claims):
         magnitudes = abs(claims[part])

@@ -12,21 +12,9 @@ from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.margins import SAME_SLOPE
+from gradaudit.numerics.margins import ATTEMPTS, FAR_ABOVE, SAME_SLOPE, TWICE
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
-
-UNUSUAL = 2.0**8
-"""Noise, in units of the rounding of the dtype that forward computes in, that each look measures anew."""
-
-REMEASURED = 2
-"""Wrong indices at which noise is measured, where it may be what is seen; after so many it is errors."""
-
-UNSURE = 2.0
-"""How much larger an error may be than its bound where noise was measured at few points, before a claim is wrong."""
-
-CONFIRMED = 8
-"""Wrong indices that are looked at twice; after so many the others are what they seem."""
 
 
 class CloseLooks:
@@ -78,20 +66,20 @@ class CloseLooks:
     def _element(self, index: Index, calibrated: Calibrated | None) -> Element:
         """Look at an element with the noise that is known of, or with its own where that cannot be trusted."""
         claim, point = self.claim, self.claim.point
-        usual = calibrated if calibrated and calibrated.spacing <= UNUSUAL * point.spacing else None
+        usual = calibrated if calibrated and calibrated.spacing <= FAR_ABOVE * point.spacing else None
         loss = self._loss(usual.spacing if usual else point.spacing)
-        tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < CONFIRMED
+        tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < ATTEMPTS
         try:
             if usual is not None:
                 loss.assume_noise()
                 start = usual.step * point.scale_at(claim.name, index)
                 element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
-                if len(self.wrong) >= REMEASURED or not self._may_be_noise(index, element):
+                if len(self.wrong) >= TWICE or not self._may_be_noise(index, element):
                     return element
             loss.measure_noise(generator(point.subject.case, "noise"), index)
             element = look_at(loss, index, claimed, tolerance, confirm=confirm)
             is_wrong = self._judgement(index, element) is Judgement.WRONG
-            return replace(element, bound=UNSURE * element.bound) if is_wrong else element
+            return replace(element, bound=TWICE * element.bound) if is_wrong else element
         finally:
             loss.vicinity.verify_restored()
 

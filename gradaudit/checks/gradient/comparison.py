@@ -11,13 +11,10 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import taken
+from gradaudit.numerics.margins import ATTEMPTS, MOST_IN_A_TABLE
 from gradaudit.numerics.vicinity import Floats
 
-CLEARED = 512
-"""Indices that a search has cleared without looking at them which a comparison holds at random, as a background."""
-
-
-LISTED = 4096
+LISTED = ATTEMPTS * MOST_IN_A_TABLE
 """Places that a comparison holds at most of those where the gradient is known."""
 
 
@@ -63,7 +60,9 @@ def compared(seen: Seen) -> Comparison:
 def _background(known: list[tuple[int, ...]], shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return random indices: some anywhere, some that differ from a known one along one axis only."""
     rng = np.random.default_rng(0)
-    anywhere = np.stack([rng.integers(0, size, CLEARED) for size in shape], axis=1) if shape else np.empty((0, 0), int)
+    anywhere = (
+        np.stack([rng.integers(0, size, MOST_IN_A_TABLE) for size in shape], axis=1) if shape else np.empty((0, 0), int)
+    )
     found = {tuple(int(k) for k in row) for row in anywhere}
     for index in known:
         for axis, size in enumerate(shape):

@@ -14,14 +14,14 @@ from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_a
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.kink import compare_sides, suspicious
 from gradaudit.numerics.loss import Axis, Loss
-from gradaudit.numerics.margins import SAME_SLOPE
+from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, SAME_SLOPE
 from gradaudit.numerics.ties import admitted_among_ties
 from gradaudit.spec.case import Tolerance
 
 Array = NDArray[Any]
 
 
-NEARBY = ((64.0, 1 / 3), (8.0, 1.0), (2.0, math.inf))
+NEARBY = ((FAR_ABOVE, 0.5), (CERTAIN, 1.0), (2.0, math.inf))
 """Parts of the first step at which an estimate is confirmed before a claim is called wrong.
 
 With each, how far from the claim a difference may lie, in units of how far from the estimate, to speak for the claim.

@@ -28,7 +28,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, MOVED, STEP
+from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, STEP, WORTHLESS
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -290,7 +290,7 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     near, far = (outputs_beside(point, displacement) for displacement in (STEP, 2 * STEP))
     moving = (near != point.outputs) & (near != far)
     changed = namespace(near).where(moving, near, 0.0)
-    dtype = narrowest(changed) if int(moving.sum()) > MOVED * count(moving) else None
+    dtype = narrowest(changed) if int(moving.sum()) > WORTHLESS * count(moving) else None
     if dtype is None:
         return None
     subject = point.subject

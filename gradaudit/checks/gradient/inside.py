@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, cast, copied, dtype_name, like, namespace
+from gradaudit.numerics.margins import SAMPLE
 from gradaudit.spec.dtypes import is_complex, is_floating
 
 NARROW = ("bfloat16", "float16", "float32")
 """Dtypes that a forward which returns float64 may compute in, the coarsest first."""
 
-TELLING = 64
-"""Numbers that are looked at before all: hardly ever are so many of float64's some of float32's by chance."""
-
 
 def narrowest(numbers: Array) -> str | None:
     """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
-    if not _are_of(numbers[:TELLING], NARROW[-1]):
+    if not _are_of(numbers[:SAMPLE], NARROW[-1]):
         return None
     if not (namespace(numbers).isfinite(numbers) & (numbers != 0.0)).any():
         return None

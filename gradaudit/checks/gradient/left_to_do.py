@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.seen import Seen
-from gradaudit.numerics.judging import WORTHLESS
+from gradaudit.numerics.margins import WORTHLESS
 from gradaudit.results import Result, Verdict
 from gradaudit.targets.calls import CLOSE_LOOK
 

@@ -16,9 +16,10 @@ from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, dtype_name, has_complex_dtype, namespace
+from gradaudit.numerics.margins import NEAR
 from gradaudit.targets.op import OpError
 
-DISTANCE = 2.0**-12
+DISTANCE = NEAR
 """How far beside the point, in units of the inputs' scale.
 
 That is 32 steps of root tests in float64, which meet no kink of the point so, and so little that a gradient is

@@ -6,13 +6,7 @@ import numpy as np
 
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.numerics.calibration import Calibrated
-from gradaudit.numerics.margins import ONE_BY_ONE
-
-FOLLOWED = 2
-"""Wrong indices that are looked beside where a sample shows few."""
-
-BESIDE = 4
-"""Looks along each axis beside a wrong index."""
+from gradaudit.numerics.margins import A_FEW, ONE_BY_ONE, TWICE
 
 
 def look_around(looks: CloseLooks, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
@@ -23,7 +17,7 @@ def look_around(looks: CloseLooks, calibrated: Calibrated | None, rng: np.random
     for position in rng.choice(numbers, min(numbers, 2 * ONE_BY_ONE), replace=False):
         if len(looks.seen) < ONE_BY_ONE:
             looks.look(int(position), calibrated)
-    for index in looks.wrong[:FOLLOWED] if len(looks.wrong) < ONE_BY_ONE else ():
+    for index in looks.wrong[:TWICE] if len(looks.wrong) < ONE_BY_ONE else ():
         _look_along(looks, index, calibrated, rng)
 
 
@@ -34,6 +28,6 @@ def _look_along(
     shape = tuple(looks.claim.formula.shape)
     parts = looks.claim.numbers // looks.claim.size
     for axis, size in enumerate(shape):
-        for other in rng.choice(size, min(size, BESIDE), replace=False):
+        for other in rng.choice(size, min(size, A_FEW), replace=False):
             place = np.ravel_multi_index((*index[:axis], int(other), *index[axis + 1 :]), shape)
             looks.look(parts * int(place), calibrated)

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like
+from gradaudit.numerics.margins import A_FEW, NEARLY, SOME
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import generator, laid_out
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
@@ -21,11 +22,8 @@ from gradaudit.targets.op import OpError
 COARSER = ("bfloat16", "float16")
 """Dtypes that inputs may be rounded to, the coarsest first; TF32 has the digits of float16."""
 
-INSIDE = 0.225
+INSIDE = SOME * (1 - NEARLY)
 """Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
-
-BASES = (0.0, 1.0, 2.0, 3.0)
-"""Displacements of the arguments before they are rounded, likewise: each rounds to other numbers."""
 
 
 class _Answers(NamedTuple):
@@ -57,7 +55,7 @@ def narrowed_to(subject: Subject) -> str | None:
 def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
     """Return whether forward, and backward, answer alike wherever arguments round alike."""
     forward = backward = True
-    for base in BASES:
+    for base in range(A_FEW):
         here = _answers(subject, dtype, base, 0.0)
         for side in (INSIDE, -INSIDE):
             there = _answers(subject, dtype, base, side) if here is not None else None

@@ -19,14 +19,14 @@ from gradaudit.checks.gradient.suspect import Suspect
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.margins import ONE_BY_ONE
+from gradaudit.numerics.margins import CERTAIN, MARGIN, ONE_BY_ONE
 from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import Limit, LimitReachedError
 
-GROUPED = 2.0**5
+GROUPED = MARGIN * CERTAIN
 """How much larger than the least of a group its gradients may be: beyond, noise would hide the least in it."""
 
 

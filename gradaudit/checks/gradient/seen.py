@@ -13,7 +13,8 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.element import Element
 from gradaudit.numerics.arrays import has_complex_dtype
-from gradaudit.numerics.judging import WORTHLESS, Looks
+from gradaudit.numerics.judging import Looks
+from gradaudit.numerics.margins import WORTHLESS
 from gradaudit.results import Finding
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import Array, has_complex_dtype, joined, namespace
+from gradaudit.numerics.margins import FAR
 from gradaudit.results import Finding
 from gradaudit.targets.counted import CountedOp, CountingOp
 from gradaudit.targets.op import OpError
@@ -25,9 +26,6 @@ MESSAGE = (
 
 SYMMETRIC = frozenset({"spd", "symmetric"})
 """Distributions that hold an input to be symmetric."""
-
-ASIDE = 2.0**-4
-"""Part of its entries that one triangle is changed by to see whether forward reads it."""
 
 
 def is_meant_symmetric(subject: Subject, name: str) -> bool:
@@ -51,7 +49,7 @@ def _reads_one_triangle(subject: Subject, name: str) -> bool:
         if not bool(off.any()):
             continue
         try:
-            outputs = subject.op.forward({**subject.inputs, name: x + off * ASIDE})
+            outputs = subject.op.forward({**subject.inputs, name: x + off * FAR})
         except OpError:
             continue
         if bool((joined(tuple(outputs[k] for k in subject.counted)) == before).all()):

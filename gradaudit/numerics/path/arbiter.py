@@ -23,66 +23,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, like, on_host
-from gradaudit.numerics.margins import ONE_BY_ONE
+from gradaudit.numerics.margins import CERTAIN, MARGIN, NEARLY, ONE_BY_ONE, SAME_SLOPE, SLIGHT, STEP, TWICE
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
 from gradaudit.numerics.path.nodes import Floats
+from gradaudit.numerics.path.pool import ALPHA
 from gradaudit.numerics.path.step_function import is_flat, step_of
 
 Differences = Callable[[dict[str, Array], str, NDArray[np.intp]], Floats]
 """Takes all inputs, the name of one and positions in it; returns central differences of the loss there."""
 
-CERTAIN = 2
-"""Paths that show what the accusation foretells: one may do so by chance."""
-
 TOGETHER = (1, ONE_BY_ONE)
 """Accused elements that are moved at once: the worst alone, then the worst of them."""
 
-TAIL_OF_JUMPS = 4.0
-"""Jumps that forward's error may add up to: a stopped iteration is off by jump / (1 - rate), for rates up to 3/4."""
-
-COARSE = 0.01
 COARSE_TAIL = 1.2
-"""A jump above this part of forward's change is a staircase's step: nothing remains of it but the step itself."""
+"""Jumps that a staircase's error may come to, and part of what the accusation foretells that it may be: steps make up
+for flat parts, so that nothing remains but the step itself. A jump that stands alone is no staircase."""
 
-COARSE_TAIL_OF_MANY = math.sqrt(math.log(2 / 1e-4) / 2)
+COARSE_TAIL_OF_MANY = math.sqrt(math.log(2 / ALPHA) / 2)
 """Likewise where many move, relative to the root of the sum of their squares. Each is off by one of two values that lie
 a step apart, and by none on average: Hoeffding's bound holds but once in 10,000."""
 
-AT_MOST = 1.25
-"""With a jump: largest difference along paths, relative to what the accusation foretells. A staircase's steps make up
-for its flat parts; a jump that stands alone is no staircase, and excuses nothing."""
-
-AGREES = 0.5
-"""Where forward is a staircase, the claim must foretell its change at least to this part."""
-
 FAR_BELOW = 0.2
-TINY = 1e-3
-"""Without a jump: largest difference along paths, relative to what the accusation foretells and to forward's change.
-
-Where the error of forward is known, the quadrature may miss the first part of it.
-"""
-
-ALIKE = 2.0
-"""How many times farther from the claim a path of another accused element may be."""
-
-NOT_FOLLOWED = 4.0
-"""How many times more than that the quadrature may leave open."""
-
-STEPS = 0.02
-"""Part of forward's change, by one element, from which on a jump is a step that was built and no rounding."""
+"""Without a jump: largest difference along paths, relative to what the accusation foretells; half of it, twice as much
+and what forward's own error leaves of a right claim lie far apart."""
 
 FAR = (1.0, 0.55, 0.8, 0.35, 0.65, 0.9)
-"""Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated."""
+"""Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated. There are
+as many paths: six mismatches of random signs have the same sign once in 32 times."""
 
 PATHS = len(FAR)
 
-RECURS_AT_ALL = 0.02
-RECURS = 0.1
-"""Parts of the accused mismatch that it must have at a far point, with a jump and without one."""
-
-STEP = 2.0**-17
+CENTRAL_STEP = STEP / CERTAIN
 """Of central differences, where the caller has none of its own, relative to the input's rms."""
 
 
@@ -179,8 +152,8 @@ def _others_too(
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
         # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
         many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
-        most = max(_most(ruled.jump, path.change, _size(group)), ALIKE * error) * many
-        if path.surely_apart > most or (_size(group) == 1 and path.apart > NOT_FOLLOWED * most):
+        most = max(_most(ruled.jump, path.change, _size(group)), TWICE * error) * many
+        if path.surely_apart > most or (_size(group) == 1 and path.apart > MARGIN * most):
             return False
     return True
 
@@ -194,8 +167,8 @@ def _most(jump: float, change: float, many: int = 1) -> float:
         many: how many elements move.
 
     """
-    if jump <= COARSE * change:
-        return TAIL_OF_JUMPS * jump
+    if jump <= SLIGHT * change:
+        return MARGIN * jump
     return (COARSE_TAIL if many == 1 else COARSE_TAIL_OF_MANY) * jump
 
 
@@ -219,7 +192,7 @@ def _step_function(step: float, forwards: int, backwards: int) -> Ruling:
 def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backwards: int) -> Ruling:
     apart = max(path.apart for path in paths if path.elements <= max(TOGETHER))
     supported = max(path.apart / path.change for path in paths if path.elements <= max(TOGETHER))
-    staircase = ruled.jump > STEPS * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
+    staircase = ruled.jump > SLIGHT * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
     code = "straight-through" if staircase else "approximate-forward"
     what = f"jumps by {ruled.jump:.1e}" if ruled.by == "jump" else f"varies irregularly by {apart:.1e}"
     reason = (
@@ -248,18 +221,18 @@ def _ruled(
         if path is None:
             return None, []
         paths.append(path)
-        if len(paths) == CERTAIN and all(_as_foretold(path) for path in paths):
+        if len(paths) == TWICE and all(_as_foretold(path) for path in paths):
             return None, paths
     apart = np.array([path.apart for path in paths])
     changes = np.array([path.change for path in paths])
     foretold = np.array([path.foretold for path in paths])
-    by_length = bool((apart <= FAR_BELOW * foretold).all() and (apart <= TINY * changes).all())
+    by_length = bool((apart <= FAR_BELOW * foretold).all() and (apart <= SAME_SLOPE * changes).all())
     jump = max(jump_of(claim, path, start) for path in paths)
     by_jump = (
         jump > 0.0
         and bool((apart <= _most(jump, float(np.median(changes)))).all())
-        and float(np.median(apart / changes)) <= AGREES
-        and bool((apart <= AT_MOST * foretold).all())
+        and float(np.median(apart / changes)) <= 0.5  # the claim foretells most of it
+        and bool((apart <= COARSE_TAIL * foretold).all())
         and float(np.median([path.claimed for path in paths])) > 0.0
     )
     if not by_jump and not by_length:
@@ -270,17 +243,17 @@ def _ruled(
             for path, time in zip(paths, cycle(FAR), strict=False)
         ]
     )
-    if by_jump and bool((np.abs(again) > RECURS_AT_ALL).any()):
+    if by_jump and bool((np.abs(again) > SLIGHT).any()):
         return Withdrawn("jump", jump), paths
-    both_signs = float(again.min()) < -RECURS_AT_ALL
-    if by_length and float((np.abs(again) > RECURS).mean()) >= 0.5 and both_signs:
+    both_signs = float(again.min()) < -SLIGHT
+    if by_length and float((np.abs(again) > NEARLY).mean()) >= 0.5 and both_signs:
         return Withdrawn("length", jump), paths
     return None, paths
 
 
 def _as_foretold(path: LongPath) -> bool:
     """Whether the accused mismatch is there all along, and no jump is in sight that would excuse it."""
-    return path.apart > FAR_BELOW * path.foretold and path.apart > TAIL_OF_JUMPS * path.leap
+    return path.apart > FAR_BELOW * path.foretold and path.apart > MARGIN * path.leap
 
 
 def _worst(accused: Accused, many: int) -> Accused:
@@ -312,7 +285,7 @@ def _central(claim: Claim) -> Differences:
     def differences(inputs: dict[str, Array], name: str, places: NDArray[np.intp]) -> Floats:
         x = inputs[name]
         host = np.asarray(on_host(x), dtype=np.float64).reshape(-1)
-        step = STEP * float(np.sqrt((host**2).mean())) or STEP
+        step = CENTRAL_STEP * float(np.sqrt((host**2).mean())) or CENTRAL_STEP
         found = np.zeros(len(places))
         for k, place in enumerate(places):
             moving = np.zeros(host.size)

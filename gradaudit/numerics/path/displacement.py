@@ -8,17 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
+from gradaudit.numerics.margins import FAR_ABOVE, TWICE
 from gradaudit.numerics.path.claim import Domain
 
 SHORTEST = 0.85
 """Displacements are drawn between this part of the longest and the longest."""
 
-SHORT_OF_WALL = 1 - 2.0**-6
+SHORT_OF_WALL = 1 - 1 / FAR_ABOVE
 """Part of the way to a wall that elements go at most: rounding must not take them through it."""
-
-SAME_SIGN = 2.0
-"""Where the domain lies on one side of zero, an element moves by at most this many times the share, relative to itself:
-log, sqrt and reciprocals stay on their side."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Room:
         xp = namespace(base)
         length = xp.zeros_like(base) + share * (high - low)
         if low > 0 or high < 0:
-            length = xp.minimum(length, SAME_SIGN * share * abs(base))
+            length = xp.minimum(length, TWICE * share * abs(base))
         return cls(up=SHORT_OF_WALL * (high - base), down=SHORT_OF_WALL * (base - low), length=length)
 
     def draw(self, rng: np.random.Generator, signs: Array | None = None) -> Array:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, MARGIN, NEARLY, TWICE
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
@@ -14,35 +15,19 @@ from gradaudit.numerics.path.partition import spread
 from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.walk import Walked, walk
 
-LENGTHS = 6
-"""Lengths of a path that are tried where the quadrature is worse than forward's noise."""
-
 TURN_ABOUT = ((1, 1, 1, 1), (-1, 1, -1, 1), (1, 1, -1, -1), (-1, 1, 1, -1))
 """Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
 from that of the others."""
 
-ON_COURSE = 0.5
+ON_COURSE = 1 / TWICE
 """Part of its way that an element must have room for to follow the signs of the gradient instead of turning round."""
 
-UNEVEN = 6.0
-"""How many times more than usual noise the quadrature may miss of a block before its elements take shorter ways."""
-
-LONGER = 2.0
-"""How many times longer paths are where the usual ones do not show enough."""
-
-COHERENT = 0.1
-SEEN_IN_MANY = 4.0
+COHERENT = NEARLY
 """By how much more elements follow the claimed gradient's sign than go against it, where all of them would be too many:
 so many standard deviations of random signs, so that the sum tells of a common error even so, and a tenth of many."""
 
-TURNS = 3
-"""Walks of one path, with elements turned round in between."""
-
-AN_EIGHTH = 0.125
+AN_EIGHTH = 1 / CERTAIN
 """Of the way to a kink, as far as is known, an element may go again."""
-
-FINE = 2.0
-"""How many times forward's noise the quadrature may be off by."""
 
 
 class Explorer:
@@ -90,7 +75,7 @@ class Explorer:
         self._walks = 0
         self._coherence = 1.0
         elements = sum(count(first[name]) for name in names)
-        self._least_coherence = min(1.0, max(COHERENT, SEEN_IN_MANY / math.sqrt(elements or 1)))
+        self._least_coherence = min(1.0, max(COHERENT, MARGIN / math.sqrt(elements or 1)))
 
     def path(self) -> Walked | None:
         """Walk a path with a fresh displacement, anew while that makes it better; None where none can be walked.
@@ -100,7 +85,7 @@ class Explorer:
         """
         self._walks += 1
         best: tuple[float, float, Walked] | None = None
-        for _ in range(LENGTHS):
+        for _ in range(ATTEMPTS):
             worth, fine, walked = self._at_this_length()
             if walked is not None and (best is None or worth < best[0]):
                 best = worth, self.share, walked
@@ -121,12 +106,12 @@ class Explorer:
         apart = self._pool.partition is not None
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
         plan = self._planned(1.0 if coherent else self._least_coherence)
-        for turn in range(TURNS):
+        for turn in range(A_FEW):
             least = ON_COURSE if coherent else 1.0
             displacements = {name: self._rooms[name].displaced(*plan[name], least) for name in self.names}
             walked = walk(self._claim, displacements, self._start, self._first)
             noise, missed = (math.inf, math.inf) if walked is None else self._errors(walked)
-            fine = missed <= FINE * noise
+            fine = missed <= TWICE * noise
             if coherent and not fine and self._least_coherence < 1.0:
                 self._coherence, coherent = self._least_coherence, False
                 plan = self._planned(self._least_coherence)
@@ -136,7 +121,7 @@ class Explorer:
             worth = math.hypot(noise, missed) / self.share
             if worth < best[0]:
                 best = worth, walked
-            if (fine and not apart) or turn == TURNS - 1 or not self._turn(walked):
+            if (fine and not apart) or turn == A_FEW - 1 or not self._turn(walked):
                 break
         return best[0], fine, best[1]
 
@@ -150,7 +135,7 @@ class Explorer:
     def lengthen(self) -> bool:
         """Try longer paths from now on, where the quadrature had no trouble with these: noise hides less of them."""
         if self.share == self._first_share and self._coherence == 1.0:
-            self._rescale(LONGER)
+            self._rescale(TWICE)
             return True
         return False
 
@@ -193,7 +178,7 @@ class Explorer:
         nothing = {name: 0.0 * self._first[name] for name in self.names}
         found = walked.residual(self._pool.partition, self._pool.axes, nothing)
         usual = float(np.median(on_host(found.scatter + found.missed)))
-        rough = found.missed > UNEVEN**2 * usual
+        rough = found.missed > CERTAIN**2 * usual
         if not 0 < float((1.0 * rough).mean()) <= 1 / 2:
             return False
         xp = namespace(rough)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, count, like, on_host
-from gradaudit.numerics.margins import ONE_BY_ONE
+from gradaudit.numerics.margins import A_FEW, ONE_BY_ONE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.pool import Looks, Pool
@@ -18,9 +18,6 @@ from gradaudit.numerics.path.report import Culprit
 PATHS = 3
 """Paths of a group at first, and those that confirm a suspicion; a part that is looked at on the way takes one."""
 
-
-MOST_BLOCKS = 3
-"""Failing blocks that are looked into, the worst first."""
 
 Places = NDArray[np.intp]
 Confirmed = tuple[Pool, Looks]
@@ -93,7 +90,7 @@ class Search:
                 return self._named_one_by_one(name, pool, looks, places, confirmed)
             if failing.size == 1:
                 return self._named(self._halved(name, places, size, confirmed))
-            worst = [block for block in np.argsort(-worth) if failing[block]][:MOST_BLOCKS]
+            worst = [block for block in np.argsort(-worth) if failing[block]][:A_FEW]
             found = []
             for block in worst:
                 mine = np.flatnonzero(blocks == block)

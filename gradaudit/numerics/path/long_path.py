@@ -11,30 +11,23 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import count, like, on_host
+from gradaudit.numerics.margins import FAR_ABOVE, HALFWAY, ONE_BY_ONE, SLIGHT, SOME
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
+from gradaudit.spec.dtypes import spacing
 
 Accused = Mapping[str, tuple[NDArray[np.intp], Floats]]
 """By input: positions of accused elements in C order, and what is claimed there less the central difference."""
 
-PANELS = 24
+PANELS = 2 * ONE_BY_ONE
 """Most pieces of a path, each with its own polynomial: quadrature is good to 1e-11 with eight, to 1e-5 with one."""
 
-SMALL_PART = 0.02
-"""Pieces are halved until what the quadrature misses is this part of what is found, or the roundoff of the claim."""
-
-SHARE = 0.5
+SHARE = 2 * SOME
 """Length of a path, as a part of the domain's width."""
 
-QUADRATURE = 1.4
-"""A step anywhere in a panel changes its integral by at most 1.35 times the last coefficients (measured)."""
-
-ROUNDOFF = 1e-14
+ROUNDOFF = FAR_ABOVE * spacing("float64")
 """Of sums in float64, relative to their largest term."""
-
-STEEPER = 20.0
-"""How many times more than the claimed slope a jump changes forward over the last bisected interval."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ def walk_far(
     while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
         worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
         missed = math.hypot(*(piece.missed for piece in pieces))
-        if missed <= max(SMALL_PART * float(np.abs(apart[1]).max()), ROUNDOFF * calls.squares, enough):
+        if missed <= max(SLIGHT * float(np.abs(apart[1]).max()), ROUNDOFF * calls.squares, enough):
             break
         piece = pieces[worst]
         middle = (piece.start + piece.stop) / 2
@@ -117,8 +110,8 @@ def walk_far(
     missed = math.hypot(*(piece.missed for piece in pieces))
     return LongPath(
         elements=sum(len(places) for places, _ in accused.values()),
-        apart=float(np.abs(differences).max()) + QUADRATURE * missed,
-        surely_apart=float(np.abs(differences).max()) - QUADRATURE * missed,
+        apart=float(np.abs(differences).max()) + HALFWAY * missed,
+        surely_apart=float(np.abs(differences).max()) - HALFWAY * missed,
         change=max(abs(integral), abs(integral + differences[-1]), calls.squares),
         claimed=abs(integral),
         foretold=foretold,
@@ -218,7 +211,7 @@ def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
     roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
     for between, claimed in ((path.leap_between, path.piece.claimed), (path.steepest_between, _nothing)):
         jump, length = bisected(claim, path.route, start, between, claimed)
-        if jump > max(roundoff, STEEPER * abs(path.slope) * length):
+        if jump > max(roundoff, FAR_ABOVE * abs(path.slope) * length):
             return jump
     return 0.0
 

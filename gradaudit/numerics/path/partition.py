@@ -13,14 +13,12 @@ from itertools import product
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, like, namespace
+from gradaudit.numerics.margins import ATTEMPTS
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 
 Axes = tuple[int, ...]
 Shape = tuple[int, ...]
-
-MOST_PROBES = 8
-"""Partitions of an input that are tried, finest first."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def partition_of(claim: Claim, name: str, start: Values, room: Room, rng: np.ran
     """Return the finest blocks of an input that do not mix; None where there are none."""
     shape = tuple(claim.inputs[name].shape)
     shapes = tuple(tuple(output.shape) for output in claim.upstream)
-    for parted, _ in zip(_candidates(shape, shapes), range(MOST_PROBES), strict=False):
+    for parted, _ in zip(_candidates(shape, shapes), range(ATTEMPTS), strict=False):
         if _is_closed(claim, name, parted, start, room, rng):
             return parted
     return None

@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
-from gradaudit.numerics.margins import MOST_ROUNDINGS
+from gradaudit.numerics.margins import MOST_IN_A_TABLE, MOST_ROUNDINGS, ONE_BY_ONE, SOME, TWICE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
 from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
-from gradaudit.numerics.path.pool import ALPHA, FEWEST, CommonError, Looks, Pool
+from gradaudit.numerics.path.pool import ALPHA, CommonError, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 from gradaudit.numerics.quantiles import student_quantile
 
-MOST_PATHS = 1024
+MOST_PATHS = 2 * MOST_IN_A_TABLE
 """Paths that anyone is told to walk at most."""
 
 PER_PATH = NODES - 1
@@ -31,17 +31,11 @@ SHORTEST_APART = 0.5
 """Least part of the longest displacement where nothing else tells the elements of an input apart: equal errors of two
 that go opposite ways would else cancel on every second path."""
 
-SHARE = 0.25
+SHARE = SOME
 """Length of the longest displacement at first, as a part of the domain's width."""
 
-FEW = 0.25
-"""Undecided elements up to this part are looked at once more, alone."""
-
-SECOND_SHARE = SHARE / 16
+SECOND_SHARE = SHARE / ONE_BY_ONE
 """Length of the paths on which only they move, unless forward has few digits: it is a staircase on short ones."""
-
-UNSURE = 2.0
-"""How many times fewer paths may turn out to do than a few foretell."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +155,7 @@ class _Test:
         if group not in self._groups:
             self._groups.append(group)
         for _ in range(paths):
-            if self._left < PER_PATH and group.pools[0].paths >= FEWEST:
+            if self._left < PER_PATH and group.pools[0].paths >= TWICE:
                 return False
             walked = group.explorer.path()
             if walked is None:
@@ -186,7 +180,7 @@ class _Test:
         for group in sorted(groups, key=self._more):
             if self._more(group) and group.explorer.lengthen():
                 self._walk_group(group, 1)
-            while 0 < (more := self._more(group)) * PER_PATH <= UNSURE * self._left:
+            while 0 < (more := self._more(group)) * PER_PATH <= TWICE * self._left:
                 if not self._walk_group(group, min(more, group.pools[-1].paths)):
                     break
 
@@ -223,7 +217,7 @@ class _Test:
         for name in self._names:
             undecided = self._open_at(name, self._looks())
             many = int(undecided.sum())
-            if not 0 < many <= FEW * count(undecided) or self._left < 2 * PER_PATH:
+            if not 0 < many <= SOME * count(undecided) or self._left < 2 * PER_PATH:
                 continue
             pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
             explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
@@ -232,7 +226,7 @@ class _Test:
     # ... what is known
 
     def _looks(self) -> list[tuple[Pool, Looks]]:
-        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= FEWEST]
+        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= TWICE]
         return [(pool, pool.looks(self._settings.common)) for pool in pools]
 
     def _open(self) -> set[str]:
@@ -364,7 +358,7 @@ class _Test:
             if (walked := explorer.path()) is not None:
                 for pool in pools:
                     pool.add(walked, self._allowed)
-        if pools[0].paths < FEWEST:
+        if pools[0].paths < TWICE:
             return looks
         innocent = [(pool, found) for pool, found in looks if pool not in shared]
         return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
+from gradaudit.numerics.gauge import MISS_PROBABILITY
+from gradaudit.numerics.margins import ATTEMPTS, SOME
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
@@ -16,18 +18,12 @@ from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
 ALPHA = 1e-4
 """Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""
 
-ADDED_UP = (0.25, 0.5)
+ADDED_UP = (SOME, 0.5)
 """Part of their root of squares that the tolerated errors of many elements add up to, and of a few: one of these may be
 off by all it may. A quarter is four standard deviations of errors that are a sixteenth of what is tolerated, as those
 of rounding are."""
 
-ENOUGH_BLOCKS = 10
-"""From so many on, blocks tell how much their variances differ."""
-
-MOST_FREEDOM = 1e6
-
-FEWEST = 2
-"""Paths that a bound is told from."""
+MOST_FREEDOM = 1 / MISS_PROBABILITY
 
 
 @dataclass(frozen=True)
@@ -333,7 +329,7 @@ def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
     from scipy import special  # as in gradaudit.numerics.quantiles
 
     host = on_host(variances[variances > 0])
-    if host.size < ENOUGH_BLOCKS:
+    if host.size < ATTEMPTS:
         return variances, freedom
     logs = np.log(host) - special.digamma(freedom / 2) + math.log(freedom / 2)
     excess = float(logs.var(ddof=1)) - float(special.polygamma(1, freedom / 2))

@@ -9,19 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from gradaudit.numerics.arrays import count, like, on_host
+from gradaudit.numerics.margins import ONE_BY_ONE, SAME_SLOPE, TWICE
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, bisected
-
-INTERVALS = 16
-"""Equal parts of a path: two steps within one of them count as one."""
-
-FEW = 2
-"""Steps along a path. What lies between steps leaves a claim open to one of them, so one part in as many as there are:
-three are the first that tell a claim from its half (see ``AGREES`` of the arbiter)."""
-
-FLAT = 1e-3
-"""Numerical gradient, relative to the claim, that is none."""
 
 
 def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
@@ -30,7 +21,7 @@ def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
     if gradients is None:
         return False
     return all(
-        bool((np.abs(on_host(gradients[name])[places] - off) <= FLAT * np.abs(off)).all())
+        bool((np.abs(on_host(gradients[name])[places] - off) <= SAME_SLOPE * np.abs(off)).all())
         for name, (places, off) in accused.items()
     )
 
@@ -67,16 +58,16 @@ def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
     roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
     found: list[float] = []
     before = start
-    for k in range(INTERVALS):
-        after = claim.values(route.at((k + 1) / INTERVALS))
+    for k in range(ONE_BY_ONE):
+        after = claim.values(route.at((k + 1) / ONE_BY_ONE))
         if after is None:
             return None
         change = claim.change(after, before)
         if abs(change) > roundoff:
-            jump, _ = bisected(claim, route, start, (k / INTERVALS, (k + 1) / INTERVALS))
+            jump, _ = bisected(claim, route, start, (k / ONE_BY_ONE, (k + 1) / ONE_BY_ONE))
             found.append(change)
             # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
-            if len(found) > FEW or jump <= 0.49 * abs(change):
+            if len(found) > TWICE or jump <= 0.49 * abs(change):
                 return None
         before = after
     return found
