@@ -302,6 +302,7 @@ def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTI
 def _out_of_range(fine: Entry, coarse: Entry) -> bool:
     """Whether two differences have so little in common that they say nothing of what finer ones would be."""
     apart = abs(fine.value - coarse.value)
+    # The slopes of a step that has been passed halve as the step doubles, whatever its steepness was.
     return apart > SOME * max(fine.slope, coarse.slope, fine.rounding + coarse.rounding)
 
 

@@ -281,7 +281,7 @@ class Axis:
         """Return what the rounding of the outputs that depend on the element may add up to."""
         self._samples += 1
         self._notice(plus, minus)
-        if change > FAR_ABOVE * self._loss._noise:
+        if change > FAR_ABOVE * self._loss._noise:  # elsewhere outputs may have been rounded back to where they were
             return self._noise_of_dependent
         if self._samples <= TWICE:
             return self._loss._noise

@@ -74,10 +74,12 @@ class CloseLooks:
                 loss.assume_noise()
                 start = usual.step * point.scale_at(claim.name, index)
                 element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
+                # After so many wrong ones it is errors and no noise.
                 if len(self.wrong) >= TWICE or not self._may_be_noise(index, element):
                     return element
             loss.measure_noise(generator(point.subject.case, "noise"), index)
             element = look_at(loss, index, claimed, tolerance, confirm=confirm)
+            # Noise that was measured at few points may be more.
             is_wrong = self._judgement(index, element) is Judgement.WRONG
             return replace(element, bound=TWICE * element.bound) if is_wrong else element
         finally:

@@ -226,6 +226,7 @@ def _ruled(
     apart = np.array([path.apart for path in paths])
     changes = np.array([path.change for path in paths])
     foretold = np.array([path.foretold for path in paths])
+    # Where the error of forward is known, the quadrature may miss the first part of it.
     by_length = bool((apart <= FAR_BELOW * foretold).all() and (apart <= SAME_SLOPE * changes).all())
     jump = max(jump_of(claim, path, start) for path in paths)
     by_jump = (

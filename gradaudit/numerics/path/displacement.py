@@ -48,6 +48,7 @@ class Room:
         xp = namespace(base)
         length = xp.zeros_like(base) + share * (high - low)
         if low > 0 or high < 0:
+            # Log, sqrt and reciprocals stay on their side of zero.
             length = xp.minimum(length, TWICE * share * abs(base))
         return cls(up=SHORT_OF_WALL * (high - base), down=SHORT_OF_WALL * (base - low), length=length)
 

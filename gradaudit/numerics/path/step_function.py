@@ -67,6 +67,7 @@ def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
             jump, _ = bisected(claim, route, start, (k / ONE_BY_ONE, (k + 1) / ONE_BY_ONE))
             found.append(change)
             # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
+            # Three steps are the first that tell a claim from its half.
             if len(found) > TWICE or jump <= 0.49 * abs(change):
                 return None
         before = after
