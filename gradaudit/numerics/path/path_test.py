@@ -27,7 +27,7 @@ MOST_PATHS = 2 * MOST_IN_A_TABLE
 PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
 
-SHORTEST_APART = 0.5
+SHORTEST_APART = 1 / TWICE
 """Least part of the longest displacement where nothing else tells the elements of an input apart: equal errors of two
 that go opposite ways would else cancel on every second path."""
 
