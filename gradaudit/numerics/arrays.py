@@ -34,8 +34,11 @@ TENSORS_IN_CACHE = 2**15
 """The same for tensors: PyTorch shares work on more among threads, and takes longer to begin any."""
 
 
-LARGE = 2 * IN_CACHE
-"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework."""
+LARGE = 2 * TENSORS_IN_CACHE
+"""Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework.
+
+Of so many elements the quantiles are those of all: their largest hundredth is one of all, give or take a 25th of it.
+"""
 
 
 def namespace(array: Array) -> Any:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import (
-    IN_CACHE,
+    LARGE,
     Array,
     as_reals,
     cast,
@@ -37,7 +37,7 @@ def scale_of(values: Array, otherwise: float) -> float:
     """
     if not count(values):
         return 1.0
-    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // IN_CACHE]))
+    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // LARGE]))
     some = some[some > 0.0]
     typical = float(np.quantile(some, SOME)) if len(some) else rms(values)
     return power_of_two(typical or otherwise)

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.margins import CERTAIN, RUNG
+from gradaudit.numerics.margins import CERTAIN, RUNG, SAMPLE
 
 Floats = NDArray[np.float64]
 
@@ -44,9 +44,6 @@ ALIKE = 0.8
 
 CHANCE = 47.0
 """Square of Student's t that it must exceed too: noise of one output comes that close once in 400."""
-
-COMPARED = 64
-"""Outputs that walks are compared by."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
 
     """
     coefficients = _polynomials(tuple(points)) @ values
-    pattern = coefficients[NOISE, :: 1 + values.shape[1] // COMPARED].copy()
+    pattern = coefficients[NOISE, :: 1 + values.shape[1] // SAMPLE].copy()
     squares = np.square(coefficients, out=coefficients)
     by_degree = squares.sum(axis=1)
     return Walk(

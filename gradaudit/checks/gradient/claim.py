@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, outputs_beside
 from gradaudit.numerics.arrays import (
-    IN_CACHE,
+    LARGE,
     Array,
     all_finite,
     as_reals,
@@ -350,12 +350,12 @@ def typical_magnitude(gradient: Array) -> float:
         sizes = on_host(abs(claims))
         usual = float(np.median(sizes[sizes > 0.0])) if bool((sizes > 0.0).any()) else 0.0
         return rms(sizes[sizes <= ABSURD * usual])
-    if size <= IN_CACHE:
+    if size <= LARGE:
         some = on_host(abs(claims))
         return rms(np.partition(some, -(size // LEFT_OUT))[: -(size // LEFT_OUT)])
-    drawn = np.random.default_rng(0).integers(0, size, IN_CACHE)
+    drawn = np.random.default_rng(0).integers(0, size, LARGE)
     some = on_host(abs(claims[like(drawn, claims)]))
-    largest = float(np.partition(some, -(IN_CACHE // LEFT_OUT))[-(IN_CACHE // LEFT_OUT)])
+    largest = float(np.partition(some, -(LARGE // LEFT_OUT))[-(LARGE // LEFT_OUT)])
     norms, kept = [], 0
     for part in in_cache(claims):
         magnitudes = abs(claims[part])
