@@ -24,6 +24,7 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.displacing import Direction, Scales, displacing, spans
 from gradaudit.numerics.magnitude import norm, norm_of_product
+from gradaudit.numerics.quantiles import median
 from gradaudit.spec.dtypes import spacing
 
 Floats = NDArray[np.float64]
@@ -121,7 +122,7 @@ class Directional:
     def magnitude(self, elements: Array) -> float:
         """Return the median magnitude of the elements where a mask is true, in units of their scales."""
         scaled = joined(tuple(abs(reals) / self._scales[name] for name, reals in self._reals()))
-        return float(np.median(on_host(scaled[elements])))
+        return median(on_host(scaled[elements]))
 
     def drawn_for(self, start: int, stop: int) -> slice:
         """Return the range of elements that a direction for those from one to another should be drawn of."""

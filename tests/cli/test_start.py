@@ -46,6 +46,7 @@ HEAVY = {
     "jinja2",
     "matplotlib",
     "multiprocessing",
+    "numpy.ma",
     "pebble",
     "rich.markdown",
     "rich.progress",

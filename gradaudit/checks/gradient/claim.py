@@ -35,6 +35,7 @@ from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import norm, rms
 from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEARLY, SLIGHT, WORTHLESS
+from gradaudit.numerics.quantiles import median
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
 
@@ -348,7 +349,7 @@ def typical_magnitude(gradient: Array) -> float:
         claims = claims[namespace(claims).isfinite(claims)]
     if (size := count(claims)) <= LEFT_OUT:
         sizes = on_host(abs(claims))
-        usual = float(np.median(sizes[sizes > 0.0])) if bool((sizes > 0.0).any()) else 0.0
+        usual = median(sizes[sizes > 0.0]) if bool((sizes > 0.0).any()) else 0.0
         return rms(sizes[sizes <= ABSURD * usual])
     if size <= LARGE:
         some = on_host(abs(claims))
