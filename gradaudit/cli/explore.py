@@ -9,7 +9,7 @@ import typer
 
 from gradaudit.cli.completion import ops as op_names
 from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
-from gradaudit.cli.options import A_YEAR, MaxRows
+from gradaudit.cli.options import A_YEAR, Dtypes, MaxRows
 
 if TYPE_CHECKING:
     from gradaudit.explore.explore import Failure
@@ -44,6 +44,7 @@ def explore(
     cases: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Most cases for each op.", show_default="any number")
     ] = None,
+    dtype: Dtypes = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="What the draws depend on.")] = 0,
     write: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the specs of failing cases there.")
@@ -73,7 +74,12 @@ def explore(
     from gradaudit.spec.expand import Overrides
 
     project = project_settings()
-    overrides = Overrides(tolerances=project.tolerances, usual_budget=project.budget, allow=project.allow)
+    overrides = Overrides(
+        dtypes=tuple(str(name) for name in dtype) if dtype else None,
+        tolerances=project.tolerances,
+        usual_budget=project.budget,
+        allow=project.allow,
+    )
     try:
         with one_interrupt():
             loaded, sources = _loaded(ops or [], specs, project, overrides)

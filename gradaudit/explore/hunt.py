@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,9 @@ from gradaudit.spec.case import Case, RandomUpstream
 
 SECONDS_FOR_CASE = 10.0
 """Seconds that the audit of a drawn case may take; its worker is ended a little later."""
+
+CALLS = 400
+"""Calls that a gradient of a drawn case may take: few take more, and those are ten times as slow."""
 
 ROUND = 400
 """Cases that are drawn before what has failed by then is shrunk."""
@@ -127,7 +130,7 @@ def hunt(
         now = time.monotonic()
         if now > deadline + SECONDS_TO_SHRINK * bool(progress.found) or (now > deadline and not progress.found):
             raise _OutOfTimeError
-        trial = worker.ask(try_case, case, SECONDS_FOR_CASE, tuple(files))
+        trial = worker.ask(try_case, replace(case, budget=CALLS), SECONDS_FOR_CASE, tuple(files))
         progress.tried += 1
         progress.seconds = time.monotonic() - began
         found = _found(case, trial)

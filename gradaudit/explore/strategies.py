@@ -22,11 +22,14 @@ from gradaudit.spec.dtypes import largest_value
 Draw = Any
 """What Hypothesis hands to a composite strategy."""
 
-MOST_ELEMENTS = 4096
-"""Elements of a drawn input."""
+MOST_ELEMENTS = (1024,) * 4 + (4096,) * 2 + (16_385,)
+"""Elements of a drawn input: now and then more than 64 KiB, beyond which code may take another way."""
 
 SMALL, LARGEST = 5, 130
 """Sizes up to the one are drawn most often, and up to the other at all, but for those that the source names."""
+
+LARGE = (255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097, 8193, 16_385)
+"""Sizes beyond those, around which larger blocks end."""
 
 FAVOURED = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 """Sizes around which blocks end."""
@@ -65,9 +68,10 @@ def _case(draw: Draw, within: Allowed) -> Case:
 
 def _of_drawn_sizes(draw: Draw, within: Allowed) -> Case:
     case = replace(within.case, inputs=tuple(map(drawn_anew, within.case.inputs)))
+    most = draw(st.sampled_from(MOST_ELEMENTS))
     for k, (group, params) in enumerate(zip(within.axes, within.params, strict=True)):
         size = draw(st.sampled_from(_sizes(within, empty=k == 0)))
-        size = min(size, _room(case, group))
+        size = min(size, _room(case, group, most))
         case = resized(case, {group: size}, dict.fromkeys(params, size))
     return replace(case, params=dict(_drawn_params(draw, case, within)))
 
@@ -86,19 +90,19 @@ def _sizes(within: Allowed, *, empty: bool) -> list[int]:
     written = {size for made in within.case.inputs for size in made.shape}
     blocks = {size + k for size in within.constants.sizes for k in (-1, 0, 1)}
     often = {*FAVOURED, *written, *blocks}
-    sizes = [size for size in sorted({*range(1, LARGEST), *often}) if size]
+    sizes = [size for size in sorted({*range(1, LARGEST), *often, *LARGE}) if size]
     return [size for size in sizes for _ in range(24 if size <= SMALL else 6 if size in often else 1)] + [0] * 6 * empty
 
 
-def _room(case: Case, group: tuple[tuple[str, int], ...]) -> int:
-    """Return the largest size that some axes may have beside those that the others have."""
-    most = MOST_ELEMENTS
+def _room(case: Case, group: tuple[tuple[str, int], ...], most: int) -> int:
+    """Return the largest size that some axes may have beside those that the others have, for so many elements."""
+    room = most
     for made in case.inputs:
         own = [axis for name, axis in group if name == made.name]
         if own:
             others = math.prod(size for axis, size in enumerate(made.shape) if axis not in own) or 1
-            most = min(most, int((MOST_ELEMENTS / others) ** (1 / len(own)) + 1e-9))
-    return max(most, 1)
+            room = min(room, int((most / others) ** (1 / len(own)) + 1e-9))
+    return max(room, 1)
 
 
 def _drawn_input(draw: Draw, made: Input, case: Case, within: Allowed) -> Input:
