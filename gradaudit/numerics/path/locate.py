@@ -123,12 +123,14 @@ class Search:
 
     def _with_common_error(self, name: str, places: Places, pool: Pool) -> list[Culprit]:
         """Return the culprit that elements are together, if they share an error on fresh paths too."""
-        fresh = Pool(pool.partition, {name: pool.axes[name]} if pool.partition else {})
-        if not places.size or self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
+        fresh, whole = Pool(pool.partition, {name: pool.axes[name]} if pool.partition else {}), Pool(None, {})
+        if not places.size or self._walked(name, places, count(self._allowed[name]), PATHS, fresh, whole) is None:
             return []
         looks = fresh.looks(self._common)
         shared = fresh.common_errors(looks, self._common).get(name)
-        if shared is None or not shared.fails:
+        # Blocks that seemed not to mix may do so further away: the outputs as a whole must not say otherwise.
+        other = whole.common_errors(whole.looks(self._common), self._common).get(name)
+        if shared is None or not shared.fails or (other is not None and not shared.is_compatible(other)):
             return []
         seen = float(np.linalg.norm(on_host(looks.seen)))
         return [self._several(name, places, fresh, shared.error, shared.bound, seen)]
@@ -191,13 +193,14 @@ class Search:
         looks = pool.looks(self._common)
         return (pool, looks) if bool(looks.dirty[0]) else None
 
-    def _walked(self, name: str, places: Places, size: int, paths: int, into: Pool | None = None) -> Pool | None:
+    def _walked(self, name: str, places: Places, size: int, paths: int, *into: Pool) -> Pool | None:
         moving = np.zeros(size)
         moving[places] = 1.0
         explorer = self._explorer((name,), {name: like(moving, self._allowed[name])})
-        pool = into or Pool(None, {})
+        pools = into or (Pool(None, {}),)
         for _ in range(paths):
             walked = explorer.path()
             if walked is not None:
-                pool.add(walked, self._allowed)
-        return pool if pool.paths else None
+                for pool in pools:
+                    pool.add(walked, self._allowed)
+        return pools[0] if pools[0].paths else None

@@ -1,7 +1,8 @@
 """Blocks: parts of an input that only the like part of the outputs depends on, such as the rows of a softmax.
 
 The residual of a block tells of the block's elements alone, however much rounding the other outputs hold. Which blocks
-an op has is not declared: shapes suggest it, and one forward with a random half of the blocks moved shows it.
+an op has is not declared: shapes suggest it, and forwards with a random half of the blocks moved, and the other, show
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, like, namespace
 from gradaudit.numerics.margins import ATTEMPTS
@@ -109,15 +111,35 @@ def _candidates(shape: Shape, outputs: tuple[Shape, ...]) -> Iterator[Parted]:
 
 
 def _is_closed(claim: Claim, name: str, parted: Parted, start: Values, room: Room, rng: np.random.Generator) -> bool:
-    """Whether outputs of blocks that stay are the same, bit by bit, when a random half of the blocks moves."""
-    blocks = parted.partition.blocks
-    moving = rng.permutation(blocks) < (blocks + 1) // 2
+    """Whether outputs of blocks that stay are the same, bit by bit, when others move: one way round, and the other."""
+    blocks, seen = parted.partition.blocks, False
+    # Halves part every two of few blocks; of many, some of those that mix are sure to be parted.
+    order = rng.permutation(blocks)
+    for digit in range((blocks - 1).bit_length() if blocks <= ATTEMPTS else 1):
+        for moving in (order >> digit & 1 == 1, order >> digit & 1 == 0):
+            changed = _changed(claim, name, parted, moving, start, room, rng)
+            if changed is None or bool((changed & ~moving).any()):
+                return False
+            seen |= bool(changed.any())
+    return seen
+
+
+def _changed(
+    claim: Claim,
+    name: str,
+    parted: Parted,
+    moving: NDArray[np.bool_],
+    start: Values,
+    room: Room,
+    rng: np.random.Generator,
+) -> NDArray[np.bool_] | None:
+    """Return the blocks whose outputs change where some blocks move; None where forward gives nothing finite."""
     shape = tuple(claim.inputs[name].shape)
     moved = spread(like(moving.astype(np.float64), room.up), shape, parted.axes)
     values = claim.values(Route(claim.inputs, {name: room.draw(rng) * moved}).at(1.0))
     if values is None:
-        return False
-    first, changed = 0, np.zeros(blocks, dtype=bool)
+        return None
+    first, changed = 0, np.zeros(parted.partition.blocks, dtype=bool)
     for output, axes in zip(claim.upstream, parted.partition.of_outputs, strict=True):
         size = int(np.prod(output.shape))
         part = slice(first, first + size)
@@ -125,4 +147,4 @@ def _is_closed(claim: Claim, name: str, parted: Parted, start: Values, room: Roo
         sums = block_sums(differs.reshape((1, *output.shape)), axes)
         changed |= np.asarray(sums.tolist()[0]) > 0
         first += size
-    return bool(changed.any()) and not bool((changed & ~moving).any())
+    return changed

@@ -67,6 +67,10 @@ class CommonError:
         """Whether it is surely more than is allowed."""
         return abs(self.error) > self.bound + self.allowed
 
+    def is_compatible(self, other: CommonError) -> bool:
+        """Whether both may be the same error."""
+        return abs(self.error - other.error) <= self.bound + self.allowed + other.bound + other.allowed
+
     def room(self, goal: float) -> float:
         """Return what noise may feign so that an error of this size is seen, or one half above what is tolerated."""
         return max(goal - self.allowed, self.allowed / 2)

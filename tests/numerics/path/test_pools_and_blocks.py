@@ -70,6 +70,22 @@ def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
     assert pool.estimate("x")[7] == pytest.approx(-trend / 2, rel=0.5)  # half of the paths have it
 
 
+def test_columns_of_a_running_sum_are_no_blocks_whichever_half_of_them_moves() -> None:
+    """What moves the last columns only changes no output of the first one."""
+    inputs = {"x": np.linspace(-1.0, 1.0, 6).reshape(2, 3)}
+    claim = Claim(
+        lambda given: (given["x"].cumsum(1),),
+        lambda upstream, given, _: {"x": upstream[0][:, ::-1].cumsum(1)[:, ::-1]},
+        inputs,
+        (np.ones((2, 3)),),
+    )
+    start = claim.values(inputs)
+    assert start is not None
+    room = Room.of(inputs["x"], None, 0.25)
+    found = [partition_of(claim, "x", start, room, np.random.default_rng(seed)) for seed in range(20)]
+    assert {parted and parted.axes for parted in found} == {(0,)}
+
+
 @pytest.mark.parametrize("blocks", [1, 40])
 def test_an_error_that_all_elements_of_one_of_two_inputs_share_is_measured(blocks: int) -> None:
     rng = np.random.default_rng(2)
