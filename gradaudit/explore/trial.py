@@ -105,17 +105,17 @@ def _admitted(
         if not all(np.isfinite(out).all() for out in counted) and not _overflows(case.dtype, op, inputs):
             raise _RefusedError("the output is not finite")
         if files and trace is not None:
-            trace |= _steps(whole, op, files)
+            trace |= _steps(whole, files)
         yield op
 
 
-def _steps(case: Case, op: Op, files: Sequence[Path]) -> Trace:
-    """Return the steps that forward and backward take, called once: an audit calls them so often that it would be slow.
+def _steps(case: Case, files: Sequence[Path]) -> Trace:
+    """Return the steps that an op takes when it is opened and called once: a whole audit would be slow.
 
     What backward raises, the audit sees.
     """
     inputs = draw_inputs(case)
-    with noting_steps(files) as trace, suppress(OpError, UndrawableError, MemoryError):
+    with noting_steps(files) as trace, suppress(OpError, LostOpError, UndrawableError, MemoryError), opened(case) as op:
         outputs = op.forward(inputs)
         counted = [(k, on_host(outputs[k])) for k in op.differentiable_outputs(outputs)]
         op.backward(tuple(draw_upstream(case, k, out.shape, out.dtype) for k, out in counted), inputs, outputs)
