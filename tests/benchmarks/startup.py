@@ -12,10 +12,12 @@ TITLE = "Start"
 
 SAID = (
     "CPU seconds of a whole process, the least of {rounds} runs in turns with the floor, "
-    "`python -c 'import numpy, yaml, ml_dtypes'`. The spec is of one op of three elements, which is right."
+    "`python -c 'import numpy, yaml, ml_dtypes'`. The spec is of one op of three elements, which is right. Help is "
+    "read by a pipe. The rows that begin with `of these` are imports of a run, each in a process of its own, so that "
+    "what they share is counted in each."
 )
 
-ROUNDS = 15
+ROUNDS = 9
 
 FLOOR = ["-c", "import numpy, yaml, ml_dtypes"]
 
@@ -24,6 +26,10 @@ COMMANDS = {
     "`gradaudit --help`": (["-m", "gradaudit", "--help"], "0.12"),
     "`gradaudit run tiny.yaml -j 0`": (["-m", "gradaudit", "run", "tiny.yaml", "-j", "0", "--no-store"], "0.25"),
     "the same, recorded": (["-m", "gradaudit", "run", "tiny.yaml", "-j", "0"], "0.25"),
+    "of these: `import numpy, yaml, pydantic.main`": (["-c", "import numpy, yaml, pydantic.main"], "-"),
+    "of these: `import gradaudit.spec.load`": (["-c", "import gradaudit.spec.load"], "-"),
+    "of these: `import gradaudit.engine.audit`": (["-c", "import gradaudit.engine.audit"], "-"),
+    "of these: `import rich.console, rich.table`": (["-c", "import rich.console, rich.table"], "-"),
 }
 
 SPEC = """\
