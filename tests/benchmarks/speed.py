@@ -26,17 +26,10 @@ REPORT = Path(__file__).parents[2] / "reports" / "speed.md"
 def section(name: str) -> str:
     """Measure a section and return its text."""
     module = import_module(name)
-    return "\n".join(
-        [
-            f"## {module.TITLE}",
-            "",
-            f"`python tests/benchmarks/speed.py {name}`",
-            "",
-            module.said(),
-            "",
-            *table(module.rows()),
-        ]
-    )
+    rows = table(module.rows())
+    load = f"Load average of the machine when it was measured: {os.getloadavg()[1]:.0f}."
+    said = f"{module.said()} {load}"
+    return "\n".join([f"## {module.TITLE}", "", f"`python tests/benchmarks/speed.py {name}`", "", said, "", *rows])
 
 
 def written_before(text: str) -> dict[str, str]:
