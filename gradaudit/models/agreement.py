@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.models.checks.zero import NEGLIGIBLE, negligible
 from gradaudit.models.subject import FlowSubject, differentiated
 from gradaudit.numerics.arrays import in_cache
 from gradaudit.numerics.magnitude import rms
@@ -29,7 +30,7 @@ NEARBY = 2.0**-10
 """How far they are, in units of a parameter's magnitude."""
 
 SEEN = 0.05
-"""Share of a gradient's rms by which one element is off that is told from what kinks make of it."""
+"""Share of a gradient's rms by which one element, or all of them at one point, are off that no kink makes of it."""
 
 FACTOR = 5e-3
 """Common factor, less one, that all of a gradient is off by that is told from what kinks make of it."""
@@ -43,6 +44,7 @@ class _Beside:
         within: whether all elements were within the tolerance at the point itself.
         off: by element the least that it was off by, as a share of the rms; None where all are within.
         most: the largest of them.
+        shares: at each point, the rms of what it is off by, as a share of its own.
         factors: at each point, the common factor, less one, that it is off by.
 
     """
@@ -50,12 +52,16 @@ class _Beside:
     within: bool
     off: Array | None
     most: float
+    shares: list[float]
     factors: list[float]
 
     @property
     def agrees(self) -> bool:
-        same_sign = min(self.factors) * max(self.factors) > 0.0
-        return self.within or (self.most <= SEEN and not (same_sign and min(map(abs, self.factors)) > FACTOR))
+        """Whether all elements are within the tolerance everywhere, or by no more off than kinks have them."""
+        if not max(self.shares) <= SEEN:
+            return False
+        by_factor = min(self.factors) * max(self.factors) > 0.0 and min(map(abs, self.factors)) > FACTOR
+        return self.within or (self.most <= SEEN and not by_factor)
 
 
 def agreement(subject: FlowSubject, wide: Mapping[str, Array]) -> dict[str, float]:
@@ -69,10 +75,12 @@ def agreement(subject: FlowSubject, wide: Mapping[str, Array]) -> dict[str, floa
 
     """
     rtol = (subject.case.tolerance or DEFAULT_TOLERANCES[subject.case.dtype]).rtol
-    found = {name: _beside(subject.gradients[name], claim, rtol) for name, claim in wide.items()}
+    largest = max(map(rms, wide.values()), default=0.0)
+    nothing = [name for name in negligible(subject, [*wide]) if rms(wide[name]) <= NEGLIGIBLE * largest]
+    found = {name: _beside(subject.gradients[name], wide[name], rtol) for name in wide if name not in nothing}
     for k in range(MOST_POINTS):
         left = [name for name, beside in found.items() if not beside.agrees]
-        if not left or (k > 0 and all(found[name].off is None for name in left)):
+        if not any(max(found[name].shares) <= SEEN for name in left):
             break
         arrays = {name: _moved(subject, name, k) if name in wide else each for name, each in subject.arrays.items()}
         one, other = (
@@ -80,30 +88,33 @@ def agreement(subject: FlowSubject, wide: Mapping[str, Array]) -> dict[str, floa
         )
         for name in left:
             found[name] = _joined(found[name], _beside(one[name], other[name], rtol))
-    return {name: beside.most for name, beside in found.items() if beside.agrees}
+    return dict.fromkeys(nothing, 0.0) | {name: beside.most for name, beside in found.items() if beside.agrees}
 
 
 def _beside(native: Array | None, wide: Array | None, rtol: float) -> _Beside:
     if native is None or wide is None or native.shape != wide.shape:
-        return _Beside(False, None, np.inf, [np.inf])
+        return _Beside(False, None, np.inf, [np.inf], [np.inf])
     one, other, typical = native.reshape(-1), wide.reshape(-1), rms(wide)
-    most, product, within = 0.0, 0.0, True
+    most, product, square, within = 0.0, 0.0, 0.0, True
     for where in in_cache(other):
         off, w = one[where] - other[where], other[where]
-        product += float(off @ w)
+        product += float(np.einsum("i,i", off, w))
+        square += float(np.einsum("i,i", off, off))
         np.abs(off, out=off)
         most = max(most, float(off.max()))
         within = within and bool((off <= rtol * (np.abs(w) + typical)).all())
-    typical = typical or 1e-300
-    factor = product / (typical**2 * other.size)
+    share = (square / other.size) ** 0.5
+    if not typical:
+        return _Beside(within, None, most, [0.0 if within else np.inf], [0.0])
+    factor, share = product / typical / (typical * other.size), share / typical
     kept = None if within else (np.abs(one - other) / typical).astype(np.float32)
-    return _Beside(within, kept, most / typical, [factor])
+    return _Beside(within, kept, most / typical, [share], [factor])
 
 
 def _joined(before: _Beside, now: _Beside) -> _Beside:
     off = now.off if before.off is None else before.off if now.off is None else np.minimum(before.off, now.off)
     most = float(off.max()) if off is not None and not now.within else now.most
-    return _Beside(now.within, off, most, [*before.factors, *now.factors])
+    return _Beside(now.within, off, most, [*before.shares, *now.shares], [*before.factors, *now.factors])
 
 
 def _moved(subject: FlowSubject, name: str, k: int) -> Array:

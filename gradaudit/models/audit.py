@@ -16,6 +16,7 @@ from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.determinism import stochastic_forward
 from gradaudit.checks.gradient import check_gradient
+from gradaudit.checks.gradient.check import MOST_IN_A_TABLE
 from gradaudit.checks.gradient.cut import left_undecided, unmade
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.probe import Probe
@@ -35,16 +36,29 @@ from gradaudit.models.root import missed, root_test
 from gradaudit.models.subject import FlowSubject, examine_flow
 from gradaudit.models.words import tape_in_words
 from gradaudit.numerics.magnitude import rms
-from gradaudit.results import Finding, Result, Verdict
+from gradaudit.results import LIMIT_REACHED, Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
-from gradaudit.targets.calls import LimitReachedError, budget_of
+from gradaudit.targets.calls import DEFAULT_BUDGET, LimitReachedError, budget_of
 from gradaudit.targets.counted import counting
 from gradaudit.targets.op import OpError
 from gradaudit.targets.parameters import completed
 
 Array = NDArray[Any]
 
+
+SEARCHING = 480
+"""Calls that looking for the wrong indices of a parameter takes at most, where nobody asks for a budget: a search that
+finds a few takes half of them. What is seen to be wrong by then is wrong, wherever it is."""
+
+MOST_SEARCHED = 6
+"""Parameters for which they are given; more wrong ones share them."""
+
+ROOT_TESTS = 600
+"""Calls that all takes at most that comes before: gradients along directions, and what contradicts them halved."""
+
+EXPLAINING = 240
+"""The same for saying what makes gradients wrong: where they are lost, and by which steps."""
 
 MEANINGLESS = frozenset({"degenerate-upstream", "tolerance-too-loose"})
 """Findings that say nothing of a model: its upstream is 1, and one tolerance serves parameters of all magnitudes."""
@@ -76,7 +90,7 @@ def audit_flow(case: Case, op: ModelOp) -> Audit:
 def _audited(case: Case, op: ModelOp) -> Audit:
     started = time.perf_counter()
     subject = examine_flow(case, op)
-    op.calls.limit_number(budget_of(case), len(subject.names))
+    _limit(subject, ROOT_TESTS)
     hold_stopped(subject)
     results = {name: _blank(case, name) for name in subject.names}
     noticed = list(wrong_backward(subject, getattr(case.target, "backward", "")))
@@ -106,6 +120,15 @@ def _audited(case: Case, op: ModelOp) -> Audit:
     ended = _timed(ended, time.perf_counter() - started)
     checking = op.calls.forwards - sum(result.evaluations for result in ended)
     return Audit(concluded(case, ended, (*noticed, *numbers, *left_out)), checking)
+
+
+def _limit(subject: FlowSubject, calls: int) -> None:
+    """Let there be so many more calls where no budget was given and no whole table was asked for; else what was."""
+    case = subject.case
+    if case.budget is None and budget_of(case) is not None:
+        subject.op.calls.limit_further(calls)
+    else:
+        subject.op.calls.limit_number(budget_of(case), len(subject.names))
 
 
 def _as_far_as_calls_last(
@@ -156,24 +179,48 @@ def _unregistered(case: Case, path: str, size: int, finding: Finding) -> Result:
 def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[str, Result], list[Finding]]:
     """Hold gradients against differences of the loss: all at once in a few runs, then those that are in question."""
     zero = negligible(subject, names)
-    made, left = _by_root_test(subject, names, zero)
+    made, left, contradicted = _by_root_test(subject, names, zero)
     findings: list[Finding] = []
     if left:
+        size = sum(_size(subject.case, name) for name in left)
+        calls = SEARCHING * min(len(left), MOST_SEARCHED) if size > MOST_IN_A_TABLE else DEFAULT_BUDGET
+        _limit(subject, calls)
         try:
             searched, findings = _searched(subject, left, {name: zero[name] for name in left if name in zero})
         except LimitReachedError as reached:
             searched = {name: left_undecided(_blank(subject.case, name), reached.limit) for name in left}
-        made |= searched
+        made |= _not_located(searched, contradicted)
+        _limit(subject, EXPLAINING)
     return _with_culprits(subject, made), findings
+
+
+def _not_located(results: Mapping[str, Result], contradicted: Mapping[str, Sequence[str]]) -> dict[str, Result]:
+    """Return the results of gradients with those failed that directions contradict, and a search tells nothing of."""
+    made = dict(results)
+    for name, group in contradicted.items():
+        others = [results[other].verdict for other in group if other in results]
+        left_open = any(finding.code == LIMIT_REACHED for finding in results[name].findings)
+        if Verdict.FAIL in others or not (left_open or results[name].verdict is Verdict.PASS):
+            continue
+        said = "differences of the model contradict it along random directions, by as much at every step"
+        if len(group) > 1:
+            said = f"differences of the model contradict it or another of the {len(group)} parameters moved with it"
+        more = "; not located in the budget" if left_open else "; where it is wrong was not found"
+        kept = tuple(finding for finding in results[name].findings if finding.code not in ("vanishing", LIMIT_REACHED))
+        made[name] = replace(results[name], verdict=Verdict.FAIL, message=said + more, findings=kept)
+    return made
 
 
 def _by_root_test(
     subject: FlowSubject, names: Sequence[str], zero: Mapping[str, float]
-) -> tuple[dict[str, Result], list[str]]:
-    """Return the results of those that a root test tells of, and the others."""
+) -> tuple[dict[str, Result], list[str], dict[str, tuple[str, ...]]]:
+    """Return the results of those that a root test tells of, the others, and what of these it contradicts.
+
+    That is, by name, all that were moved together when they were contradicted.
+    """
     case = subject.case
     if case.step is not None or case.method == "exhaustive":
-        return {}, list(names)
+        return {}, list(names), {}
     found = root_test(subject, names)
     sizes = {name: rms(each) for name, each in subject.gradients.items() if each is not None}
     largest = max(sizes.values(), default=0.0)
@@ -193,7 +240,8 @@ def _by_root_test(
             made[name] = replace(blank, verdict=Verdict.INCONCLUSIVE, message=message)
     for name in list(made)[:1]:
         made[name] = replace(made[name], evaluations=found.runs)
-    return made, [name for name in names if name not in made]
+    contradicted = {name: group for group in found.contradicted for name in group}
+    return made, [name for name in names if name not in made], contradicted
 
 
 def _size(case: Case, name: str) -> int:
@@ -206,6 +254,7 @@ def _searched(
     """Look for wrong indices of gradients, all at once; those that are zero apart from the others."""
     audited = _subject_of(subject, [name for name in names if name not in zero])
     results, point, seen = check_gradient(audited)
+    _limit(subject, EXPLAINING)
     results = [_without(result, MEANINGLESS) for result in results]
     probe = Probe(audited, point, results)
     findings = [*point.findings]

@@ -6,6 +6,7 @@ the parameters themselves, so that a model that writes into its parameters, or k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 
 from gradaudit.models.op import ModelOp, Run
 from gradaudit.numerics.arrays import in_cache
-from gradaudit.numerics.magnitude import norm
 from gradaudit.targets.structure import leaves
 
 Array = NDArray[Any]
@@ -63,14 +63,11 @@ class Direction:
 
     def slope(self) -> float:
         """Return what the loss changes by along it, as the gradient has it."""
-        return sum(float(self.claim[where] @ self.part(where)) for where in in_cache(self.claim))
+        return sum(float(np.einsum("i,i", self.claim[where], self.part(where))) for where in in_cache(self.claim))
 
     def rounding(self, spacing: float) -> float:
-        """Return by how much roundings of the gradient, relative to its elements and their rms, may change that."""
-        parts = (
-            norm((np.abs(self.claim[where]) + self.typical) * self.part(where)) ** 2 for where in in_cache(self.claim)
-        )
-        return float(spacing * sum(parts) ** 0.5)
+        """Return by how much roundings of the gradient, relative to its elements and their rms, change that at most."""
+        return spacing * self.farthest * 2.0 * self.scale * self.typical * math.sqrt(self.claim.size)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ do, each weighted by its upstream gradient. Outputs are rounded by far less than
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,8 @@ class Outputs:
     values: Sequence[Array]
     upstreams: Sequence[Array]
 
-    def slope(self, up: Ran, down: Ran, step: float, rounding: float) -> tuple[float, float]:
-        """Return the derivative of the loss from two runs, and what rounding may change it by.
+    def slope(self, up: Ran, down: Ran, step: float, rounding: float) -> tuple[float, float, float]:
+        """Return the derivative of the loss from two runs, what rounding may change it by, and by how much it is bent.
 
         Args:
             up: the run with parameters displaced one way.
@@ -57,11 +58,15 @@ class Outputs:
             rounding: what outputs are rounded by, relative to each and to their rms.
 
         """
-        slope, noise = 0.0, 0.0
-        for w, y, above, below in zip(self.upstreams, self.values, up.outputs, down.outputs, strict=True):
-            slope += float((w * (above - below)).sum()) / (2 * step)
-            noise += (norm(w * (np.abs(y) + rms(y))) * rounding / step) ** 2
-        return slope, noise**0.5
+        made = list(zip(self.upstreams, self.values, up.outputs, down.outputs, strict=True))
+        slope = sum(float((w * (above - below)).sum()) for w, _, above, below in made)
+        bent = sum(float((w * ((above - y) - (y - below))).sum()) for w, y, above, below in made)
+        return slope / (2 * step), self.noise(rounding) / step, abs(bent) / (2 * step)
+
+    def noise(self, rounding: float) -> float:
+        """Return what rounding makes of their weighted sum, where each is rounded relative to itself and the rms."""
+        pairs = zip(self.upstreams, self.values, strict=True)
+        return rounding * math.hypot(*(norm(w * (np.abs(y) + rms(y))) for w, y in pairs))
 
 
 def verified(

@@ -48,13 +48,16 @@ PARTS_OF_A_PATH_TEST = 4
 
 @dataclass(frozen=True)
 class Limit:
-    """What an audit was given: so many calls a gradient, or so many seconds for its case."""
+    """What an audit was given: so many calls a gradient, or in all, or so many seconds for its case."""
 
     kind: Literal["budget", "time"]
     amount: float
+    in_all: bool = False
 
     def __str__(self) -> str:
         """Say what it is, to follow "in" or "by"."""
+        if self.in_all:
+            return f"the {self.amount:,} calls of a model that this takes at most"
         if self.kind == "budget":
             return f"the budget given ({self.amount:,} {'call' if self.amount == 1 else 'calls'} a gradient)"
         return f"the time given ({self.amount:g} s)"
@@ -145,6 +148,10 @@ class Calls:
         total = budget * gradients
         self._budget, self._most = Limit("budget", budget), total
         self._held_back = min(LAST_WORD + LAST_WORD_OF_EACH * gradients, int(LAST_SHARE * total))
+
+    def limit_further(self, calls: int) -> None:
+        """Let there be at most so many more calls, whatever there were."""
+        self._budget, self._most, self._held_back = Limit("budget", calls, in_all=True), self.made + calls, 0
 
     @contextmanager
     def holding_back(self) -> Iterator[None]:

@@ -288,6 +288,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     faults = [""] if given.faults is None else given.faults or FAULTS
+    row("ReLU layers", 1e3, "")  # imports what is imported when it is used
     print("| model | parameters | fault | forwards + backwards | one step | ratio | verdicts | peak |")
     print("|---|---|---|---|---|---|---|---|")
     for size in given.sizes:

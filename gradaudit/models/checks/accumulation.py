@@ -27,7 +27,8 @@ REMEDY = {
 def accumulation(subject: FlowSubject) -> Iterator[tuple[str, Finding]]:
     """Yield a finding for each parameter whose gradients of two batches do not add up, or are not cleared.
 
-    It takes two runs: the second batch on top of the first, and alone after clearing.
+    It takes two runs: the second batch on top of the first, and alone after clearing. Where there is no other batch, it
+    is the same one again, for one run.
 
     Raises:
         OpError: where the model cannot be run on a second batch.
@@ -39,10 +40,12 @@ def accumulation(subject: FlowSubject) -> Iterator[tuple[str, Finding]]:
     both = _copies(subject, op.gradients(both_run))
     op.clear(both_run)
     cleared = _copies(subject, op.gradients(both_run))
-    alone_run = op.run({**subject.arrays, **op.second})
-    op.reverse(alone_run)
-    alone = _copies(subject, op.gradients(alone_run))
-    op.clear(alone_run)
+    alone: Mapping[str, Array | None] = subject.gradients
+    if op.second:
+        alone_run = op.run({**subject.arrays, **op.second})
+        op.reverse(alone_run)
+        alone = _copies(subject, op.gradients(alone_run))
+        op.clear(alone_run)
     for name in op.trained:  # inputs are new tensors at every run
         first, second, sum_ = subject.gradients[name], alone.get(name), both.get(name)
         if first is None or second is None or sum_ is None or not first.shape == second.shape == sum_.shape:
