@@ -16,7 +16,6 @@ from gradaudit.audit.likely_causes import unexplained, with_likely_causes
 from gradaudit.checks.broadcast import broadcast_not_reduced
 from gradaudit.checks.determinism import stochastic_forward
 from gradaudit.checks.gradient import check_gradient
-from gradaudit.checks.gradient.check import MOST_IN_A_TABLE
 from gradaudit.checks.gradient.cut import left_undecided, unmade
 from gradaudit.checks.gradient.fold import blank_result
 from gradaudit.checks.probe import Probe
@@ -36,6 +35,7 @@ from gradaudit.models.root import missed, root_test
 from gradaudit.models.subject import FlowSubject, examine_flow
 from gradaudit.models.words import tape_in_words
 from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.margins import MOST_IN_A_TABLE
 from gradaudit.results import LIMIT_REACHED, Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
