@@ -50,7 +50,7 @@ def test_a_wrong_model_fails_in_a_bounded_number_of_runs(fault: str) -> None:
     from model_audits import KINDS, step
 
     torch.manual_seed(0)
-    made = KINDS["ReLU layers"](3e3, fault)
+    made = KINDS["ReLU layers"](1e4, fault)
     step(made, torch.optim.SGD(made.model.parameters(), lr=0.0))
     audit = gradaudit.check_flow(made.model, made.loss, made.x, made.wanted)
     assert audit.verdict == "fail", str(audit)
