@@ -19,8 +19,8 @@ from gradaudit.spec.structured import WITHOUT_RANGE
 DEFAULT_RANGE = (-1.0, 1.0)
 """Of real inputs: it goes without saying."""
 
-FILES = (("library", ("path", "header", "float64")),)
-"""What stands in a target and is seen from the spec's folder."""
+FILES = ("path", "header", "float64")
+"""What stands in the target of a library and is seen from the spec's folder."""
 
 
 def spec_text(case: Case, source: Document | Path, folder: Path | None, name: str, heading: str) -> str:
@@ -82,11 +82,10 @@ def _of_document(case: Case, document: Document, folder: Path | None) -> dict[st
     for own in document.data.get("cases") or []:
         if own.get("name") == case.name_in_spec:
             said |= own.get("target") or {}
-    for kind, keys in FILES:
-        if isinstance(given := said.get(kind), Mapping):
-            seen = {key: _seen(home / given[key], folder) for key in keys if given.get(key)}
-            said[kind] = {**given, **seen}
     imported = (home / said.pop("folder", ".")).resolve()
+    if isinstance(library := said.get("library"), Mapping):  # no module is imported, and its files are seen from here
+        seen = {key: _seen(imported / library[key], folder) for key in FILES if library.get(key)}
+        return {**said, "library": {**library, **seen}}
     return said if folder is not None and imported == folder.resolve() else {**said, "folder": _seen(imported, folder)}
 
 

@@ -45,9 +45,7 @@ def explored_lines(explored: Explored, max_rows: int) -> Iterator[str]:
             yield f"  forward takes none of them: {progress.refused.most_common(1)[0][0]}"
         yield from (f"  never reached: {place}: {what}" for place, what in never_reached(explored.depth))
         return
-    if explored.known:
-        told = f"{explored.op}: fails as it did before"
-    yield f"{told}: fails"
+    yield f"{explored.op}: fails as it did before" if explored.known else f"{told}: fails"
     first, *others = explored.failures
     yield ""
     yield from map(visible, block(first.found.results[0], max_rows))
