@@ -592,7 +592,7 @@ FAULTS: Mapping[str, Fault] = {
             windows_backward,
             stride_for_dilation,
             {"x": {"shape": [12]}},
-            2,
+            3,
             ("huggingface/candle#2337", "deeplearning4j/deeplearning4j#8077"),
             {
                 "cases": [
