@@ -122,6 +122,14 @@ def test_a_block_whose_first_element_is_right_is_not_acquitted_for_that() -> Non
     assert _audited(np.float32, (40, 20), _last_columns)["x"].verdict is Verdict.FAIL
 
 
+def test_a_forward_that_moves_by_less_than_a_rounding_of_its_outputs_accuses_nobody() -> None:
+    """A norm of two columns is saturated: its outputs stand still, and its gradient is no more than rounding."""
+    x = np.array([[1.328, 0.375], [-1.984, 0.103], [-1.953, 1.680]]).astype(ml_dtypes.bfloat16)
+    w = np.array([0.957, 1.156]).astype(ml_dtypes.bfloat16)
+    audit = gradaudit.check(gradaudit.op(_norm(ml_dtypes.bfloat16), _norm_backward()), {"x": x, "w": w})
+    assert all(result.verdict is not Verdict.FAIL for result in audit.results)
+
+
 def test_what_half_precision_hides_is_no_pass() -> None:
     results = _audited(ml_dtypes.bfloat16, (2, 8192))
     assert results["x"].verdict is Verdict.INCONCLUSIVE

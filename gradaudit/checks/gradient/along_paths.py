@@ -19,9 +19,10 @@ from gradaudit.checks.gradient.arbitration import changes_within
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen, looks_of
-from gradaudit.numerics.arrays import Array, as_reals, has_complex_dtype, namespace, on_host
+from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Looks, judge, taken
 from gradaudit.numerics.magnitude import norm_of_product, rms
@@ -35,7 +36,7 @@ from gradaudit.numerics.search import Judgement
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import spacing
+from gradaudit.spec.dtypes import is_floating, spacing
 from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 
 Floats = NDArray[np.float64]
@@ -223,7 +224,16 @@ def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats)
         if not judge(float(claimed[0]), float(claimed[0]) - culprit.error, culprit.bound, most).wrong:
             return False
     usual = surely_more(float(np.linalg.norm(rounding[culprit.places] / MOST_ROUNDINGS * culprit.reach)))
+    if culprit.trend < _rounding_of_an_output(claim.point):
+        return False
     return max(culprit.trend, float(np.linalg.norm(claimed * culprit.reach))) > usual
+
+
+def _rounding_of_an_output(point: EvaluationPoint) -> float:
+    """Return what rounding a usual output costs the loss: where no output changes by as much, forward stands still."""
+    units = [spacing(dtype_name(kind[0])) / 2 for kind in point.kinds if kind and is_floating(dtype_name(kind[0]))]
+    parts = np.abs(on_host(as_reals(point.upstream * point.outputs)))
+    return max(units, default=0.0) * float(np.median(parts[parts > 0])) if parts.any() else 0.0
 
 
 def unit_inside(claim: Claim, supported: float) -> float:
