@@ -1,4 +1,4 @@
-"""Numbers next to nothing: the audit of a case that holds them ends with a verdict, as any other."""
+"""Numbers next to nothing, and arrays of nothing: an audit ends with a verdict, and a gradient has its shape."""
 
 from __future__ import annotations
 
@@ -22,3 +22,16 @@ def test_the_deviation_of_one_element_has_the_gradient_zero() -> None:
 
     op = gradaudit.op(std, std_backward, args=["upstream", "x", "output"])
     assert gradaudit.check(op, {"x": np.array([2.0])})
+
+
+def test_the_gradients_of_an_empty_batch_are_zeros() -> None:
+    from gradaudit.ops.conv import conv2d_no_bias_backward
+    from gradaudit.ops.matrix import linear_no_bias_backward
+
+    weight = np.ones((2, 3, 1, 1))
+    of_x, of_weight = conv2d_no_bias_backward(np.ones((0, 2, 4, 4)), np.ones((0, 3, 4, 4)), weight)
+    assert of_x.shape == (0, 3, 4, 4)
+    assert not of_weight.any()
+    of_x, of_weight = linear_no_bias_backward(np.ones((0, 2)), np.ones((0, 3)), weight[:, :, 0, 0])
+    assert of_x.shape == (0, 3)
+    assert not of_weight.any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradaudit.spec.case import Input
-from gradaudit.spec.draw import draw_input, laid_out
+from gradaudit.spec.draw import draw_input, draw_upstream, laid_out
 from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of
+from gradaudit.spec.load import load_specs
 
 LAYOUTS = ("contiguous", "transposed", "strided")
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
@@ -98,3 +101,16 @@ def test_explicit_values_are_laid_out_too() -> None:
     array = draw_input(made, np.random.default_rng(0))
     assert array.strides == (32, 16)
     assert array.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_a_narrow_upstream_is_a_part_of_longer_rows(tmp_path: Path) -> None:
+    text = (
+        "op: a\ntarget: {forward: m:f, backward: m:g}\ninputs: {x: {shape: [3]}}\n"
+        "upstream: {scale: 4.0, layout: narrow}\n"
+    )
+    (tmp_path / "a.yaml").write_text(text)
+    (case,) = load_specs([tmp_path / "a.yaml"]).cases
+    narrow = draw_upstream(case, 0, (2, 3), np.dtype("float64"))
+    assert np.array_equal(narrow, 4.0 * draw_upstream(replace(case, upstream="random"), 0, (2, 3), narrow.dtype))
+    assert narrow.strides == (5 * narrow.itemsize, narrow.itemsize)
+    assert draw_upstream(case, 0, (), np.dtype("float64")).shape == ()
