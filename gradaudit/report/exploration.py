@@ -12,6 +12,7 @@ from rich.progress import SpinnerColumn, TextColumn
 
 from gradaudit.report.depth import never_reached
 from gradaudit.report.mismatch import block
+from gradaudit.report.numbers import counted
 from gradaudit.report.visible import visible
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def explored_lines(explored: Explored, max_rows: int) -> Iterator[str]:
     """Yield what is said of an op."""
     progress = explored.progress
     refused = sum(progress.refused.values())
-    told = f"{explored.op}: {progress.tried:,} cases in {progress.seconds:.1f} s, {refused:,} refused by forward"
+    told = (
+        f"{explored.op}: {counted(progress.tried, 'case')} in {progress.seconds:.1f} s, {refused:,} refused by forward"
+    )
     if not explored.failures:
         yield f"{told}: none fails"
         if progress.tried and refused == progress.tried:
@@ -64,4 +67,4 @@ def summary(done: Sequence[Explored]) -> str:
     tried = sum(explored.progress.tried for explored in done)
     failing = [explored.op for explored in done if explored.failures]
     ends = f"{len(failing)} fail: {', '.join(failing)}" if failing else "none fails"
-    return f"{len(done)} op{'s' * (len(done) != 1)} explored in {tried:,} cases: {ends}"
+    return f"{counted(len(done), 'op')} explored in {counted(tried, 'case')}: {ends}"
