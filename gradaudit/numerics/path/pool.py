@@ -251,14 +251,14 @@ class Pool:
     def shown(self, name: str, looks: Looks) -> Array:
         """Return what the trend of each element's block comes to as an error of this element; a vector, 0 without one.
 
-        As much of it as follows the element's displacements, where others are in the block: what chance explains of
-        that is hidden.
+        As much of it as follows the element's displacements, where others are in the block.
         """
         reach = self.reach(name)
         xp = namespace(reach)
         if self._many_in_a_block(name):
             estimate, free = abs(self.estimate(name)), self.spread(1.0 * looks.shared, name) == 0
-            return xp.where(free & (estimate > self._followed_by(name, looks)), estimate, 0.0 * reach)
+            dirty = self.spread(1.0 * looks.dirty, name) > 0
+            return xp.where(free & (dirty | (estimate > self._followed_by(name, looks))), estimate, 0.0 * reach)
         return self.spread(looks.trend, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
 
     def _many_in_a_block(self, name: str) -> bool:
