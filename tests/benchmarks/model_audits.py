@@ -20,13 +20,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from cpu_time import Row, table
 from torch import Tensor, nn
 
 import gradaudit
 from gradaudit.results import Verdict
 
+TITLE = "Models"
+
 LIMIT = 12.0
 """Training steps' time that the audit of a right model may take."""
+
+SIZES = (1e5, 1e6, 1e7)
+"""Parameters of the models, about."""
 
 STEPS = 5
 """Training steps that are timed before and after an audit."""
@@ -258,8 +264,22 @@ def step(made: Trained, optimiser: torch.optim.Optimizer) -> float:
     return time.process_time() - started
 
 
-def row(kind: str, size: float, fault: str) -> str:
-    """Audit a model in turns with its training, and say what it cost and how it ended."""
+@dataclass(frozen=True)
+class Measured:
+    """What an audit took: calls, CPU seconds of a training step and of the audit, how many ended how, memory."""
+
+    kind: str
+    size: int
+    fault: str
+    calls: str
+    step: float
+    audit: float
+    verdicts: str
+    peak: float
+
+
+def measured(kind: str, size: float, fault: str) -> Measured:
+    """Audit a model in turns with its training."""
     torch.manual_seed(0)
     made = KINDS[kind](size, fault)
     optimiser = torch.optim.SGD([each for each in made.model.parameters() if each.requires_grad], lr=0.0)
@@ -272,31 +292,49 @@ def row(kind: str, size: float, fault: str) -> str:
     first = audit.results[0]
     verdicts = {each.value: sum(r.verdict is each for r in audit.results) for each in Verdict}
     told = ", ".join(f"{number} {word}" for word, number in verdicts.items() if number)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Measured(kind, made.size, fault, f"{first.forwards} + {first.backwards}", own, took, told, peak)
+
+
+def said() -> str:
+    """Say how the section is measured."""
     return (
-        f"| {kind} | {made.size:,} | {fault or 'none'} | {first.forwards} + {first.backwards} | {1e3 * own:.1f} ms "
-        f"| {took / own:.1f} | {told} | {peak:.0f} MB |"
+        "Whole audits of torch models in float32, on one thread, in turns with training steps (forward, backward and "
+        "an update by SGD). Calls are forwards and backwards of the audit, most of them in float64; verdicts are of "
+        "parameters and inputs; memory is the peak of the process so far."
     )
+
+
+def rows() -> list[Row]:
+    """Measure right models of three sizes, of the largest those that take seconds, and some that are wrong."""
+    torch.set_num_threads(1)
+    measured("ReLU layers", 1e3, "")  # imports what is imported when it is used
+    asked = [(kind, size, "") for size in SIZES[:2] for kind in KINDS]
+    asked += [(kind, SIZES[2], "") for kind in ("ReLU layers", "dropout", "transformer, embedding")]
+    asked += [("ReLU layers", 1e5, fault) for fault in ("bias", "no_grad")]
+    return [_as_row(measured(*each)) for each in asked]
+
+
+def _as_row(made: Measured) -> Row:
+    what = f"{made.kind}, {made.size:,} parameters{f', fault: {made.fault}' if made.fault else ''}"
+    what += f"; {made.calls} calls; {made.verdicts}; {made.peak:.1f} GiB; training steps"
+    ratio = made.audit / made.step
+    return Row(what, "-" if made.fault else f"{LIMIT:g}", f"a step of {1e3 * made.step:.1f} ms", ratio, ratio)
 
 
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("sizes", nargs="*", type=float, default=[1e5, 1e6, 1e7])
+    parser.add_argument("sizes", nargs="*", type=float, default=SIZES)
     parser.add_argument("--faults", nargs="*")
     parser.add_argument("--kinds", nargs="*")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    measured("ReLU layers", 1e3, "")
+    chosen = [kind for kind in KINDS if not given.kinds or any(word in kind for word in given.kinds)]
     faults = [""] if given.faults is None else given.faults or FAULTS
-    row("ReLU layers", 1e3, "")  # imports what is imported when it is used
-    print("| model | parameters | fault | forwards + backwards | one step | ratio | verdicts | peak |")
-    print("|---|---|---|---|---|---|---|---|")
-    for size in given.sizes:
-        for kind in KINDS:
-            if given.kinds and not any(word in kind for word in given.kinds):
-                continue
-            for fault in faults:
-                print(row(kind, size, fault), flush=True)
+    for size, kind, fault in ((s, k, f) for s in given.sizes for k in chosen for f in faults):
+        print(table([_as_row(measured(kind, size, fault))])[-1], flush=True)
 
 
 if __name__ == "__main__":
