@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe, at_other_inputs
 from gradaudit.checks.trial import try_claim
-from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host
+from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host, same_bits
 from gradaudit.numerics.margins import CERTAIN
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
@@ -61,7 +61,7 @@ def second_inputs(probe: Probe) -> dict[str, Array] | None:
         )
         dtype = dtype_of(dtype_name(probe.inputs[plan.name].dtype))
         made[plan.name] = probe.subject.placed(laid_out(array.astype(dtype, copy=False), plan.layout))
-    return None if all((made[name] == probe.inputs[name]).all() for name in made) else made
+    return None if all(same_bits(made[name], probe.inputs[name]) for name in made) else made
 
 
 def forget(probe: Probe, there: Mapping[str, Array]) -> None:

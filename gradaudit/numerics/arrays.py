@@ -195,9 +195,18 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
     return copied(joined(outputs))
 
 
+def inner(first: Array, second: Array) -> float:
+    """Return the sum of the products of two vectors, no longer than ``in_cache`` has them; no overflow is warned of.
+
+    That of tensors is added up without BLAS, whose threads wait for each other in MKL at any length.
+    """
+    return float(np.vdot(first, second) if isinstance(first, NUMPY) else (first * second).sum())
+
+
 def all_finite(array: Array) -> bool:
     """Whether no element is NaN or infinite."""
-    return bool(namespace(array).isfinite(array).all())
+    xp, flat = namespace(array), _flat(array)
+    return all(bool(xp.isfinite(flat[part]).all()) for part in in_cache(flat))
 
 
 def largest(values: Array) -> float:
@@ -226,7 +235,10 @@ def has_bits(array: Array, bits: Any) -> bool:
 
 def same_bits(first: Array, second: Array) -> bool:
     """Whether two arrays of one shape and dtype are the same, bit by bit."""
-    return first is second or bool((_words(first) == _words(second)).all())
+    if first is second:
+        return True
+    one, other = _words(first), _words(second)
+    return all(bool((one[part] == other[part]).all()) for part in in_cache(one))
 
 
 def _flat(array: Array) -> Array:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from gradaudit.numerics.arrays import (
     Array,
     as_reals,
+    cast,
     copied,
     count,
     dtype_name,
     in_cache,
+    inner,
     joined,
     largest,
     namespace,
@@ -83,11 +85,17 @@ class Directional:
 
     def claim_along(self, along: Array) -> float:
         """Return the root sum of squares of what each element claims of a displacement, in units of the scales."""
-        return norm_of_product(self.claims, along * self.by_number(self._scales))
+        return math.hypot(*(norm(self.claims[part] * moved) for part, moved in self._moves(along)))
 
     def length_along(self, along: Array) -> float:
         """Return the norm of a displacement, given in units of the scales."""
-        return norm(along * self.by_number(self._scales))
+        return math.hypot(*(norm(moved) for _, moved in self._moves(along)))
+
+    def _moves(self, along: Array) -> Iterator[tuple[slice, Array]]:
+        """Yield a displacement in units of the inputs, range by range."""
+        scale = self.by_number(self._scales)
+        for part in in_cache(along):
+            yield part, cast(along[part], "float64") * (scale if isinstance(scale, float) else scale[part])
 
     def signal(self) -> float:
         """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
@@ -208,7 +216,7 @@ class Directional:
         # From the end, as inputs are displaced: what forward wrote last is still in cache.
         for part in reversed(list(in_cache(outputs))):
             change = outputs[part] - self._outputs[part]
-            measured += float(self._upstream[part] @ change)
+            measured += inner(self._upstream[part], change)
             if changed is not None:
                 changed[part.start] = changed.get(part.start, False) | (change != 0.0)
         return claimed - measured

@@ -20,6 +20,7 @@ from gradaudit.numerics.arrays import (
     dtype_name,
     has_complex_dtype,
     in_cache,
+    inner,
     is_contiguous,
     is_writable,
     namespace,
@@ -145,7 +146,7 @@ class InPlace:
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
-            claimed += float(piece.claims @ _write(piece, direction.drawn[piece.drawn], step))
+            claimed += inner(piece.claims, _write(piece, direction.drawn[piece.drawn], step))
         return claimed
 
     def restore(self) -> bool:

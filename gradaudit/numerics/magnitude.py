@@ -15,6 +15,7 @@ from gradaudit.numerics.arrays import (
     dtype_name,
     has_complex_dtype,
     in_cache,
+    inner,
     largest,
     namespace,
     on_host,
@@ -62,8 +63,7 @@ def rms(values: Array) -> float:
     size, square = count(values), 0.0
     if size and dtype_name(values.dtype) in ("float64", "complex128"):
         flat = as_reals(values)
-        vdot = namespace(flat).vdot  # which warns of no overflow, as a product of matrices does
-        square = sum(float(vdot(flat[part], flat[part])) for part in in_cache(flat))
+        square = sum(inner(flat[part], flat[part]) for part in in_cache(flat))
     limits = np.finfo(np.float64)
     if limits.tiny / limits.eps < square < math.inf:  # else some squares may have been lost
         return math.sqrt(square / size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -242,8 +243,9 @@ def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
     yield from _noise_finding(point, claim.name, int(noisy.sum()), visible)
     if judged.right.all() and seen.cleared and seen.witness == "differences" and typical > VANISHING * scale:
         whole = numerical if seen.method == "exhaustive" else claim.formula
-        errors = (judged.difference + looks.bounds) if seen.method == "exhaustive" else _admitted(claim)
-        yield from tolerance_too_loose(case, claim.name, tolerance, lambda: errors, whole, rms(whole))
+        table = partial(np.add, judged.difference, looks.bounds)
+        errors = table if seen.method == "exhaustive" else partial(_admitted, claim)
+        yield from tolerance_too_loose(case, claim.name, tolerance, errors, whole, rms(whole))
     yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
     yield from _precision_finding(claim, looks, judged, allowed)
     yield from _below_noise_finding(seen, allowed)
