@@ -250,7 +250,7 @@ class TestGradientsOfZero:
     def test_zero_is_right_for_a_constant(self) -> None:
         result = only(audit(self.constant, lambda u, x: np.zeros_like(x)))
         assert (result.verdict, result.wrong) == (Verdict.PASS, 0)
-        assert 0.0 < result.resolution < 1e-6
+        assert 0.0 < result.resolution < 1e-5
 
     def test_anything_else_is_wrong(self) -> None:
         result = only(audit(self.constant, lambda u, x: np.full_like(x, 1e-6)))

@@ -88,7 +88,7 @@ def test_a_small_gradient_that_is_wrong_does_not_pass_for_it(shape: tuple[int, .
     assert only(made).verdict is Verdict.FAIL
     assert codes(made) == set()
     right = only(audit(lambda x: 1e-12 * x * x, lambda u, x: 2e-12 * x * u, array("x", shape)))
-    assert (right.verdict, right.resolution < 1e-6) == (Verdict.PASS, True)
+    assert (right.verdict, right.resolution < 3e-5) == (Verdict.PASS, True)
 
 
 def cancelling(x):

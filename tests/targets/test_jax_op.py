@@ -102,7 +102,7 @@ def test_a_trace_is_compiled_once_for_many_forwards() -> None:
         return jnp.sin(x)
 
     (result,) = audit(jax_op, function, array("x", 4, 5)).results
-    assert result.evaluations > 8
+    assert result.evaluations > 4
     assert all(traced)
     assert len(traced) <= 4  # forward and backward, and once more to see that they are the same again
 

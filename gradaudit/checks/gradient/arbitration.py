@@ -19,7 +19,19 @@ from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import A_FEW, CERTAIN, FAR, NEAR, NEARLY, RUNG, SAME_SLOPE, TWICE, WORTHLESS
+from gradaudit.numerics.margins import (
+    A_FEW,
+    CERTAIN,
+    FAR,
+    NEAR,
+    NEARLY,
+    RUNG,
+    SAME_SLOPE,
+    SOME,
+    TWICE,
+    WIDE_STEP,
+    WORTHLESS,
+)
 from gradaudit.numerics.path.arbiter import Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
@@ -166,7 +178,10 @@ def stands(point: EvaluationPoint, name: str, seen: Seen) -> bool:
 
 
 def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
-    """Whether the slope over a wide step says what the numerical gradient does at the index that is furthest off."""
+    """Whether the slope over a wide step says what the numerical gradient does at the index that is furthest off.
+
+    And one over a far wider step must not say what is claimed there.
+    """
     places, off = _mismatches(seen)
     worst = int(np.abs(off).argmax())
     index = tuple(int(k) for k in np.unravel_index(places[worst], tuple(seen.claim.formula.shape)))
@@ -174,22 +189,27 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     numerical = claimed - float(off[worst])
     if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
         return False
-    step = FAR * point.scale_at(name, index)
+    step = WIDE_STEP * point.scale_at(name, index)
     wide, moved = _slopes(point, name, index, step)
     if not moved:
         return False  # a step that forward does not see bears nothing out
     # The numerical gradient of a kink is that of one side.
     at_a_kink = bool((seen.looks.kink & (seen.looks.places == index).all(axis=1)).any())
 
-    def bears_out(slopes: _Slopes) -> bool:
-        close = [abs(slope - numerical) <= NEARLY * abs(float(off[worst])) for slope in slopes]
+    def is_near(slopes: _Slopes, slope: float, part: float) -> bool:
+        close = [abs(each - slope) <= part * abs(float(off[worst])) for each in slopes]
         return any(close) if at_a_kink else close[-1]
 
-    if bears_out(wide):
-        return True
-    half, _ = _slopes(point, name, index, step / 2)
-    limits = _Slopes(2 * half.up - wide.up, 2 * half.down - wide.down, (4 * half.central - wide.central) / 3)
-    return bears_out(limits)
+    def limits(slopes: _Slopes, step: float) -> _Slopes:
+        half, _ = _slopes(point, name, index, step / 2)
+        return _Slopes(2 * half.up - slopes.up, 2 * half.down - slopes.down, (4 * half.central - slopes.central) / 3)
+
+    if not (is_near(wide, numerical, NEARLY) or is_near(limits(wide, step), numerical, NEARLY)):
+        return False
+    # Wider than the cells of a table that is read linearly, its slope is that of the function.
+    step = FAR * point.scale_at(name, index)
+    far, _ = _slopes(point, name, index, step)
+    return not (is_near(far, claimed, SOME) or is_near(limits(far, step), claimed, SOME))
 
 
 def _finding(ruling: Ruling) -> Finding | None:
