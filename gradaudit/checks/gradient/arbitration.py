@@ -206,6 +206,8 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
 
     if not (is_near(wide, numerical, NEARLY) or is_near(limits(wide, step), numerical, NEARLY)):
         return False
+    if abs(off[worst]) > NEARLY * max(abs(numerical), seen.claim.typical):
+        return True
     # Wider than the cells of a table that is read linearly, its slope is that of the function.
     step = FAR * point.scale_at(name, index)
     far, _ = _slopes(point, name, index, step)
