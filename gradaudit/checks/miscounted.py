@@ -16,7 +16,7 @@ from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, li
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.magnitude import power_of_two, scale_of
-from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE, SOME
+from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE, QUARTER
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -124,7 +124,7 @@ class _Tied:
             drawn = like(rng.random(len(self.equal)) < 1 / 2, self.equal)
             one, other = (self._off(half, self._step) for half in (self.equal & drawn, self.equal & ~drawn))
             tie = max(abs(one.up + other.up - together.up), abs(one.down + other.down - together.down))
-            if tie > max(SOME * abs(off) / self.elements, one.bound + other.bound + together.bound):
+            if tie > max(QUARTER * abs(off) / self.elements, one.bound + other.bound + together.bound):
                 return True
         return False
 

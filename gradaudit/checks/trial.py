@@ -15,7 +15,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import ATTEMPTS, FAR_ABOVE, MOST_ROUNDINGS, SAME_SLOPE, SLIGHT, STEP, WIDE_STEP
+from gradaudit.numerics.margins import ATTEMPTS, FAR_ABOVE, MOST_ROUNDINGS, NEGLIGIBLE, SAME_SLOPE, STEP, WIDE_STEP
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
@@ -23,7 +23,7 @@ from gradaudit.targets.op import OpError
 CONTRADICTED = 2 * SAME_SLOPE
 """Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
 
-CONFIRMED = SLIGHT
+CONFIRMED = NEGLIGIBLE
 """Relative difference between what the two show of an error that is no artefact of a kink, of noise, or of the step."""
 
 

@@ -67,3 +67,20 @@ def one_interrupt() -> Iterator[None]:
         for number in own:
             if signal.getsignal(number) is interrupt:  # what is left is to exit
                 signal.signal(number, signal.SIG_IGN if before[number] is leave_at_once else before[number])
+
+
+@contextmanager
+def leaving_with_mistakes() -> Iterator[None]:
+    """Audit in here: exit with 2 where specs are wrong or name no such op, and with 130 after one Ctrl-C."""
+    from gradaudit.explain.explain import UnknownNameError
+    from gradaudit.spec.errors import SpecError
+
+    try:
+        with one_interrupt():
+            yield
+    except SpecError as error:
+        leave_with_problems(error.problems)
+    except UnknownNameError as error:
+        leave(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None

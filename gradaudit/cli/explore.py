@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.completion import ops as op_names
-from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+from gradaudit.cli.ending import EXIT_UNEXPECTED, leave, leaving_with_mistakes
 from gradaudit.cli.options import A_YEAR, Dtypes, MaxRows
 
 if TYPE_CHECKING:
@@ -68,9 +68,7 @@ def explore(
     prepare()  # which imports on its own while the specs are read here
 
     from gradaudit.cli.settings import project_settings
-    from gradaudit.explain.explain import UnknownNameError
     from gradaudit.explore.hunt import Budget
-    from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
 
     project = project_settings()
@@ -80,16 +78,9 @@ def explore(
         usual_budget=project.budget,
         allow=project.allow,
     )
-    try:
-        with one_interrupt():
-            loaded, sources = _loaded(ops or [], specs, project, overrides)
-            failed = _explored(loaded, sources, project, Budget(seconds, cases), seed, write, max_rows)
-    except SpecError as error:
-        leave_with_problems(error.problems)
-    except UnknownNameError as error:
-        leave(str(error))
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with leaving_with_mistakes():
+        loaded, sources = _loaded(ops or [], specs, project, overrides)
+        failed = _explored(loaded, sources, project, Budget(seconds, cases), seed, write, max_rows)
     if failed:
         raise typer.Exit(EXIT_UNEXPECTED)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradaudit.cli.completion import ops as op_names
-from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leave, leave_with_problems, one_interrupt
+from gradaudit.cli.ending import EXIT_INTERRUPTED, EXIT_UNEXPECTED, leaving_with_mistakes
 from gradaudit.cli.options import A_YEAR, NoStore
 
 if TYPE_CHECKING:
@@ -55,13 +55,11 @@ def mutate(
     prepare()  # which imports on its own while the specs are read here
 
     from gradaudit.cli.settings import project_settings
-    from gradaudit.explain.explain import UnknownNameError
-    from gradaudit.spec.errors import SpecError
     from gradaudit.spec.expand import Overrides
     from gradaudit.spec.load import load_specs
 
     project = project_settings()
-    try:
+    with leaving_with_mistakes():
         loaded = _only(
             load_specs(
                 specs or list(project.specs),
@@ -69,14 +67,7 @@ def mutate(
             ),
             ops or [],
         )
-        with one_interrupt():
-            mutation = _mutated(loaded, project, jobs, timeout)
-    except SpecError as error:
-        leave_with_problems(error.problems)
-    except UnknownNameError as error:
-        leave(str(error))
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        mutation = _mutated(loaded, project, jobs, timeout)
     if not no_store and (store or project.folder):
         _record(mutation, loaded, project, store or project.store)
     _print(mutation, format_)

@@ -59,7 +59,7 @@ def run(
         str | None, typer.Option(metavar="N-M,...", help="Draw every case with each of these seeds, such as 0-99.")
     ] = None,
     repeat: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Call backward so often and compare bit by bit, to find races.")
+        int, typer.Option(min=0, metavar="N", help="Call backward N times and compare bit by bit, to find races.")
     ] = 0,
     method: Annotated[MethodOption | None, typer.Option(help="How to search for wrong indices.")] = None,
     table: Annotated[

@@ -11,7 +11,7 @@ from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.nodes import INTEGRALS, TIMES
-from gradaudit.numerics.path.path_test import SHARE
+from gradaudit.numerics.path.settings import SHARE
 from gradaudit.results import Result
 from gradaudit.spec.draw import generator
 

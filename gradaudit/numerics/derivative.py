@@ -13,10 +13,13 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, SOME
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, QUARTER
 
 PLACES = tuple(1 - 2**k for k in range(6))
 """Doublings of the step that are tried in search of one at which forward is finite: ever more halvings, down to 31."""
+
+MAX_DOUBLINGS = A_FEW
+"""Doublings by which the step moves at once towards its best."""
 
 CONTRACTION = 8.0
 """Truncation counts twice where it is one part in this of the slopes.
@@ -260,13 +263,13 @@ def _balancing_move(estimate: Estimate) -> int:
     if not math.isfinite(estimate.rounding) or math.isnan(estimate.truncation):
         return 0
     if math.isinf(estimate.truncation):
-        return -A_FEW
+        return -MAX_DOUBLINGS
     if estimate.rounding == 0.0:
-        return 0 if estimate.truncation == 0.0 else -A_FEW
+        return 0 if estimate.truncation == 0.0 else -MAX_DOUBLINGS
     if estimate.truncation == 0.0:
-        return A_FEW
+        return MAX_DOUBLINGS
     doublings = round((math.log2(estimate.rounding) - 1 - math.log2(estimate.truncation)) / 3)  # their ratio overflows
-    return max(-2 * A_FEW, min(A_FEW, doublings))
+    return max(-2 * MAX_DOUBLINGS, min(MAX_DOUBLINGS, doublings))
 
 
 def extrapolate(entries: list[Entry], view: View, contraction: float = CONTRACTION) -> list[Estimate]:
@@ -303,7 +306,7 @@ def _out_of_range(fine: Entry, coarse: Entry) -> bool:
     """Whether two differences have so little in common that they say nothing of what finer ones would be."""
     apart = abs(fine.value - coarse.value)
     # The slopes of a step that has been passed halve as the step doubles, whatever its steepness was.
-    return apart > SOME * max(fine.slope, coarse.slope, fine.rounding + coarse.rounding)
+    return apart > QUARTER * max(fine.slope, coarse.slope, fine.rounding + coarse.rounding)
 
 
 def _estimate(fine: Entry, coarse: Entry, factor: float, trust: float, contraction: float) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from gradaudit.numerics.margins import NEARLY, SAME_SLOPE, WORTHLESS
+from gradaudit.numerics.margins import SAME_SLOPE, SCATTER, WORTHLESS
 from gradaudit.numerics.random_signs import GRID
 
 MISS_PROBABILITY = 1e-6
@@ -20,7 +20,7 @@ FINE_RESOLUTIONS = (3e-5, SAME_SLOPE, SAME_SLOPE)
 COARSE_RESOLUTION = WORTHLESS / 2
 """Resolution that is worth testing smaller blocks apart."""
 
-UNSEEN = NEARLY
+UNSEEN = SCATTER
 """Share of the tolerance that an error may be without being seen: four rounds at the least threshold miss one above it
 once in a hundred times."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, LEAST_MOVE, MARGIN, NEAR, TWICE, WIDE_STEP
+from gradaudit.numerics.margins import CERTAIN, CONFIRMING, FAR_ABOVE, LEAST_MOVE, MARGIN, NEAR, WIDE_STEP
 from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
 from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
@@ -195,7 +195,7 @@ class Axis:
         self._number: type[float | complex] = complex if loss._base.dtype.kind == "c" else float
         self._unit = unit if self._number is complex else unit.real
         self._centre = self._number(loss._base[index])
-        self._widest = min(TWICE * float(loss._survey.scale[index]), LARGEST_STEP)
+        self._widest = min(2 * float(loss._survey.scale[index]), LARGEST_STEP)
         self._dependent = np.zeros(loss._outputs.shape, dtype=bool)
         self._known = 0
         self._noise_of_dependent = 0.0
@@ -283,7 +283,7 @@ class Axis:
         self._notice(plus, minus)
         if change > FAR_ABOVE * self._loss._noise:  # elsewhere outputs may have been rounded back to where they were
             return self._noise_of_dependent
-        if self._samples <= TWICE:
+        if self._samples <= CONFIRMING:
             return self._loss._noise
         if not self._gone_far:
             self._go_far()

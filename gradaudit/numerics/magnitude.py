@@ -20,7 +20,7 @@ from gradaudit.numerics.arrays import (
     namespace,
     on_host,
 )
-from gradaudit.numerics.margins import FAR_ABOVE, SOME
+from gradaudit.numerics.margins import FAR_ABOVE, QUARTER
 from gradaudit.numerics.quantiles import quantile
 
 
@@ -41,7 +41,7 @@ def scale_of(values: Array, otherwise: float) -> float:
         return 1.0
     some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // LARGE]))
     some = some[some > 0.0]
-    typical = quantile(some, SOME) if len(some) else rms(values)
+    typical = quantile(some, QUARTER) if len(some) else rms(values)
     return power_of_two(typical or otherwise)
 
 

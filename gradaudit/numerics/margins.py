@@ -39,7 +39,7 @@ SAME_SLOPE = 1e-3
 None is extrapolated: at steps of 2^-7 and below truncation comes to 10^-5 of a function whose scale is one.
 """
 
-SLIGHT = 0.01
+NEGLIGIBLE = 0.01
 """Part of a thing that is nothing beside it: the last coefficients of a smooth function (a kink gives 0.05 to 0.15,
 rounding to bfloat16 0.002), a jump beside the whole change, the elements that may be left out."""
 
@@ -49,21 +49,21 @@ WORTHLESS = 0.05
 Where forward changes a smaller part of its outputs than that, it stands on a stair.
 """
 
-NEARLY = 0.1
+SCATTER = 0.1
 """Part of a thing by which what was measured of it several times may differ: a jump, a change of slope, a mismatch.
 
 What is off by this part of a tolerance is not told from what is right: four rounds at the least threshold miss it once
 in a hundred times.
 """
 
-SOME = 0.25
+QUARTER = 0.25
 """Share that is neither few nor most: half of the half by which slopes differ that have nothing in common."""
 
 HALFWAY = 1.5
 """Halfway between what stays as it is where a step is doubled, and what doubles with it."""
 
-TWICE = 2
-"""Times that something must show which may be chance once, and how much more is tried at a time."""
+CONFIRMING = 2
+"""Times that something must show which may be chance once."""
 
 A_FEW = 4
 """Draws that a root mean square is taken over, and attempts that are dear: it is within a factor of two of the truth in

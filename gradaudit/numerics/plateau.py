@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, FAR_ABOVE, HALFWAY, NEARLY
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, FAR_ABOVE, HALFWAY, SCATTER
 from gradaudit.numerics.noise import GROWTH, SAME, Walk
 
 
@@ -84,4 +84,4 @@ def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
 def _is_one_jump(walks: list[Walk]) -> bool:
     """Whether walks are the same one over again: two of a single output's noise look alike now and then."""
     pairs = list(pairwise(walks))
-    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < NEARLY * wide.level for narrow, wide in pairs)
+    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < SCATTER * wide.level for narrow, wide in pairs)

@@ -13,7 +13,7 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, ONE_BY_ONE, SAMPLE, SOME, TWICE, WORTHLESS
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CONFIRMING, ONE_BY_ONE, QUARTER, SAMPLE, WORTHLESS
 from gradaudit.numerics.root_test import RootTest
 
 MAX_SETTLED = A_FEW * ONE_BY_ONE
@@ -165,7 +165,7 @@ class Search:
     def _has_culprit(self, elements: Array) -> bool:
         """Whether one of some elements, drawn at random, is wrong."""
         places = np.flatnonzero(on_host(elements))
-        for index in self._rng.choice(places, min(TWICE, len(places)), replace=False):
+        for index in self._rng.choice(places, min(CONFIRMING, len(places)), replace=False):
             if int(index) not in self.outcome.settled:
                 self._settle(int(index))
         return not self.outcome.flawless
@@ -176,7 +176,7 @@ class Search:
         if moved >= WORTHLESS:
             return False
         self._tester.tested.begin()
-        return self._tester.moves_further_away(max(SOME, moved), self._calibration.typical)
+        return self._tester.moves_further_away(max(QUARTER, moved), self._calibration.typical)
 
     def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = A_FEW) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
@@ -228,7 +228,7 @@ class Search:
         if not self._locate:
             return Culprits.UNKNOWN
         try:
-            found = self._halve(test, gauge, most=TWICE)
+            found = self._halve(test, gauge, most=CONFIRMING)
         except TooMuchError:
             return Culprits.UNKNOWN
         if not found:
@@ -253,7 +253,7 @@ class Search:
             else:  # many errors that are allowed one by one add up: nothing to be found by halving
                 fruitless += 1
                 largest = max(largest, abs(test.result) * test.unit)
-                if fruitless == TWICE:
+                if fruitless == CONFIRMING:
                     raise TooMuchError(gauge.step, largest)
             if passed == gauge.rounds:
                 break
@@ -284,7 +284,7 @@ class Search:
             pending += sorted(suspicious, key=lambda half: abs(half.result))  # the worst is looked at first
             forks += len(suspicious) == 2 and not found
             if forks >= ATTEMPTS:
-                if most == TWICE:
+                if most == CONFIRMING:
                     raise TooMuchError(gauge.step)
                 pending = pending[-1:]  # one culprit all the same: a sample may miss what is wrong in one of a hundred
             if len(self.outcome.settled) >= MAX_SETTLED:

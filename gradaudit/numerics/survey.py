@@ -19,7 +19,17 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.breaks import Breaks, find_breaks
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import A_FEW, CERTAIN, MARGIN, MOST_ROUNDINGS, NEAR, RUNG, SAME_SLOPE, SOME, WORTHLESS
+from gradaudit.numerics.margins import (
+    A_FEW,
+    CERTAIN,
+    MARGIN,
+    MOST_ROUNDINGS,
+    NEAR,
+    QUARTER,
+    RUNG,
+    SAME_SLOPE,
+    WORTHLESS,
+)
 from gradaudit.numerics.noise import IRREGULAR, SAME, Walk, read_walk
 from gradaudit.numerics.plateau import widest_plateau
 from gradaudit.spec.dtypes import spacing
@@ -124,7 +134,7 @@ class Surveyor:
     def rounded(self, stair: Stair) -> Survey:
         """Return what holds of a function that climbs such stairs, because it rounds to a coarser dtype inside."""
         noise = 2 * np.maximum(stair.relative * np.abs(self._outputs), stair.heights)
-        reach = min(SOME, math.cbrt(stair.relative)) * self._absolute
+        reach = min(QUARTER, math.cbrt(stair.relative)) * self._absolute
         return self._surveyed(noise, stair.relative, reach, np.zeros(noise.shape, dtype=bool))
 
     def survey(self, rng: np.random.Generator) -> Survey | None:
@@ -181,21 +191,21 @@ class Surveyor:
         found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
         if walk.clear or self._starts_inside() or (self._breaks is not None and self._breaks.kink.any()):
             return found  # a kink shows as clearly as any shape, though nothing is left of it in the walk
-        near = self._walk(self._relative, SOME)
+        near = self._walk(self._relative, QUARTER)
         if near is None or near.shape > SAME * near.level:
             return self._climbed(walk)
         # Nothing shows at the scale of one, nor at that of the elements, which is much smaller: either may be right.
-        return replace(found, reach=np.minimum(found.reach, SOME * self._relative), scale=self._relative)
+        return replace(found, reach=np.minimum(found.reach, QUARTER * self._relative), scale=self._relative)
 
     def _starts_inside(self) -> bool:
         """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
-        return self._largest * SOME >= self._start
+        return self._largest * QUARTER >= self._start
 
     def _confirmed(self, walk: Walk | None) -> Survey | None:
         """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
         if walk is None or not self._credible(walk) or not self._starts_inside():
             return None
-        spacing = max(RUNG * self._start, min(SOME, math.cbrt(walk.level / self._size) / 4))
+        spacing = max(RUNG * self._start, min(QUARTER, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
         if wide is not None and self._credible(wide) and wide.continues(walk) and self._goes_on_below(walk):
             return self._found(wide, self._absolute, spacing)
@@ -235,7 +245,7 @@ class Surveyor:
     def _climbed(self, nominal: Walk | None) -> Survey | None:
         """Return what ever wider walks show, from the narrowest on that can make sense."""
         rungs = [(self._relative, spacing) for spacing in self._rungs()]
-        if float(self._sizes[self._line != 0.0].max()) * SOME < self._start:
+        if float(self._sizes[self._line != 0.0].max()) * QUARTER < self._start:
             rungs.append((self._absolute, self._start))
 
         @cache
@@ -254,7 +264,7 @@ class Surveyor:
 
     def _rungs(self) -> Iterator[float]:
         spacing = max(MARGIN * self.grid, FINEST_SCALE * self._start)
-        while spacing <= SOME:
+        while spacing <= QUARTER:
             yield spacing
             spacing *= RUNG
 
@@ -265,10 +275,10 @@ class Surveyor:
         size = float(np.linalg.norm(self._outputs[changed]))
         relative = 2 * float(np.linalg.norm(height)) / size if size else math.inf if changed.any() else 0.0
         if relative > self._highest_stair:  # nothing beyond a jump says anything of the point
-            return self._surveyed(0 * height, 0.0, min(SOME, distance / 4) * self._absolute, changed)
+            return self._surveyed(0 * height, 0.0, min(QUARTER, distance / 4) * self._absolute, changed)
         # Outputs whose first stair is farther away are rounded as coarsely.
         noise = np.where(changed, 2 * height, relative * np.abs(self._outputs))
-        reach = min(SOME, max(distance, 4 * self._start)) * self._absolute
+        reach = min(QUARTER, max(distance, 4 * self._start)) * self._absolute
         return self._surveyed(noise, relative, reach, np.zeros(height.shape, dtype=bool))
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:

@@ -27,6 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "checks"))
 
 from pairs import array, audit, case_of, open_pair
+from softmax_pair import softmax, softmax_backward
 
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict
@@ -37,16 +38,6 @@ REPEATS = 40
 """Audits of a small op: the median is told."""
 
 Function = Callable[..., Any]
-
-
-def softmax(x: Any) -> Any:
-    odds = np.exp(x - x.max(-1, keepdims=True))
-    return odds / odds.sum(-1, keepdims=True)
-
-
-def softmax_backward(u: Any, x: Any) -> Any:
-    y = softmax(x)
-    return y * (u - (u * y).sum(-1, keepdims=True))
 
 
 PAIRS: dict[str, tuple[Function, Function]] = {

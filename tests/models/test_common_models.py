@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,11 @@ from gradaudit.targets import opened
 from gradaudit.targets.parameters import completed
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SOURCE = Path(__file__).with_name("common_models.py")
 STYLES = ["Mlp", "Cnn", "Residual", "Lstm", "Gru", "Transformer", "Experts", "Unet", "Checkpointed", "Autocast"]
 FAULTS = ["cut", "wrong", "missing", "cut wrong"]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def document(style: str, faults: str = "") -> dict[str, Any]:

@@ -27,13 +27,13 @@ from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import A_FEW, MOST_ROUNDINGS, NEARLY, RUNG
+from gradaudit.numerics.margins import A_FEW, MOST_ROUNDINGS, RUNG, SCATTER
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 from gradaudit.targets.op import OpError
 
-LARGER = 1 - NEARLY
+LARGER = 1 - SCATTER
 """Share of a gradient's elements that its larger ones exceed: a few absurd claims must not be taken for them."""
 
 SMALLER = tuple(0.5 / RUNG**k for k in range(A_FEW))

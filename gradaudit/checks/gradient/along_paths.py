@@ -29,9 +29,10 @@ from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import A_FEW, CERTAIN, FAR_ABOVE, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
-from gradaudit.numerics.path.path_test import SHARE, Settings, path_test
+from gradaudit.numerics.path.path_test import path_test
 from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
+from gradaudit.numerics.path.settings import SHARE, Settings
 from gradaudit.numerics.search import Judgement
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.case import Tolerance

@@ -22,13 +22,13 @@ from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import (
     A_FEW,
     CERTAIN,
+    CONFIRMING,
     FAR,
     NEAR,
-    NEARLY,
+    QUARTER,
     RUNG,
     SAME_SLOPE,
-    SOME,
-    TWICE,
+    SCATTER,
     WIDE_STEP,
     WORTHLESS,
 )
@@ -127,7 +127,7 @@ def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
             agreeing += abs(slope - claimed) <= SAME_SLOPE * abs(claimed) + noise / step
             if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
-        if agreeing < TWICE:
+        if agreeing < CONFIRMING:
             return False
     return True
 
@@ -204,14 +204,14 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
         half, _ = _slopes(point, name, index, step / 2)
         return _Slopes(2 * half.up - slopes.up, 2 * half.down - slopes.down, (4 * half.central - slopes.central) / 3)
 
-    if not (is_near(wide, numerical, NEARLY) or is_near(limits(wide, step), numerical, NEARLY)):
+    if not (is_near(wide, numerical, SCATTER) or is_near(limits(wide, step), numerical, SCATTER)):
         return False
-    if abs(off[worst]) > NEARLY * max(abs(numerical), seen.claim.typical):
+    if abs(off[worst]) > SCATTER * max(abs(numerical), seen.claim.typical):
         return True
     # Wider than the cells of a table that is read linearly, its slope is that of the function.
     step = FAR * point.scale_at(name, index)
     far, _ = _slopes(point, name, index, step)
-    return not (is_near(far, claimed, SOME) or is_near(limits(far, step), claimed, SOME))
+    return not (is_near(far, claimed, QUARTER) or is_near(limits(far, step), claimed, QUARTER))
 
 
 def _finding(ruling: Ruling) -> Finding | None:

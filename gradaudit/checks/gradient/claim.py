@@ -34,18 +34,18 @@ from gradaudit.numerics.arrays import (
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import norm, rms
-from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEARLY, SLIGHT, WORTHLESS
+from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEGLIGIBLE, SCATTER, WORTHLESS
 from gradaudit.numerics.quantiles import median
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
 
-FORMULA_SHARE = NEARLY
+FORMULA_SHARE = SCATTER
 """Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
 
 ABSURD = spacing("float64") ** -2
 """How many times the typical gradient a claim must be to be looked at by itself: in a test of many it drowns them."""
 
-LEFT_OUT = round(1 / SLIGHT)
+LEFT_OUT = round(1 / NEGLIGIBLE)
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first.
 
 As many may lie below the noise in a pass, whose resolution is told beside that magnitude.

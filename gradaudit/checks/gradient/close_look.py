@@ -12,7 +12,7 @@ from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.margins import ATTEMPTS, FAR_ABOVE, SAME_SLOPE, TWICE
+from gradaudit.numerics.margins import ATTEMPTS, CONFIRMING, FAR_ABOVE, SAME_SLOPE
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
 
@@ -75,13 +75,13 @@ class CloseLooks:
                 start = usual.step * point.scale_at(claim.name, index)
                 element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
                 # After so many wrong ones it is errors and no noise.
-                if len(self.wrong) >= TWICE or not self._may_be_noise(index, element):
+                if len(self.wrong) >= CONFIRMING or not self._may_be_noise(index, element):
                     return element
             loss.measure_noise(generator(point.subject.case, "noise"), index)
             element = look_at(loss, index, claimed, tolerance, confirm=confirm)
             # Noise that was measured at few points may be more.
             is_wrong = self._judgement(index, element) is Judgement.WRONG
-            return replace(element, bound=TWICE * element.bound) if is_wrong else element
+            return replace(element, bound=2 * element.bound) if is_wrong else element
         finally:
             loss.vicinity.verify_restored()
 

@@ -20,13 +20,13 @@ from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import ONE_BY_ONE, SAME_SLOPE, SLIGHT
+from gradaudit.numerics.margins import NEGLIGIBLE, ONE_BY_ONE, SAME_SLOPE
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 
 Array = NDArray[Any]
 
-VANISHING = SLIGHT * SAME_SLOPE
+VANISHING = NEGLIGIBLE * SAME_SLOPE
 """Where the gradient is this small beside what upstream, outputs and inputs suggest, it has cancelled."""
 
 RULE_OF_THREE = -math.log(1 - 0.95)

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.numerics.calibration import Calibrated
-from gradaudit.numerics.margins import A_FEW, ONE_BY_ONE, TWICE
+from gradaudit.numerics.margins import A_FEW, CONFIRMING, ONE_BY_ONE
 
 
 def look_around(looks: CloseLooks, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
@@ -17,7 +17,7 @@ def look_around(looks: CloseLooks, calibrated: Calibrated | None, rng: np.random
     for position in rng.choice(numbers, min(numbers, 2 * ONE_BY_ONE), replace=False):
         if len(looks.seen) < ONE_BY_ONE:
             looks.look(int(position), calibrated)
-    for index in looks.wrong[:TWICE] if len(looks.wrong) < ONE_BY_ONE else ():
+    for index in looks.wrong[:CONFIRMING] if len(looks.wrong) < ONE_BY_ONE else ():
         _look_along(looks, index, calibrated, rng)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like
-from gradaudit.numerics.margins import A_FEW, NEARLY, SOME
+from gradaudit.numerics.margins import A_FEW, QUARTER, SCATTER
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import generator, laid_out
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
@@ -22,7 +22,7 @@ from gradaudit.targets.op import OpError
 COARSER = ("bfloat16", "float16")
 """Dtypes that inputs may be rounded to, the coarsest first; TF32 has the digits of float16."""
 
-INSIDE = SOME * (1 - NEARLY)
+INSIDE = QUARTER * (1 - SCATTER)
 """Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
 
 

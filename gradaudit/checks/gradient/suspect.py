@@ -16,7 +16,7 @@ from gradaudit.checks.gradient.claim import Claim, natural_scale
 from gradaudit.checks.gradient.fold import VANISHING
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import Gauge, surely_more
-from gradaudit.numerics.margins import FAR_ABOVE, NEARLY, WIDE_STEP
+from gradaudit.numerics.margins import FAR_ABOVE, SCATTER, WIDE_STEP
 from gradaudit.numerics.root_test import RootTest, RootTester
 
 
@@ -71,7 +71,7 @@ class Suspect:
         wide, moved = line.excess(part, WIDE_STEP, watched=True), line.moved
         if not moved or 2 * moved_closer < moved:  # it stands on a stair, whose slope is no evidence
             return 0.0
-        if not all(abs(other - error) <= NEARLY * abs(error) for other in (closer, wide)):
+        if not all(abs(other - error) <= SCATTER * abs(error) for other in (closer, wide)):
             return 0.0
         relative = abs(error) / self._size(claim, part)
         return relative if relative > MARKED else 0.0

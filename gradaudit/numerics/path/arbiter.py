@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, like, on_host
-from gradaudit.numerics.margins import CERTAIN, MARGIN, NEARLY, ONE_BY_ONE, SAME_SLOPE, SLIGHT, STEP, TWICE
+from gradaudit.numerics.margins import CERTAIN, CONFIRMING, MARGIN, NEGLIGIBLE, ONE_BY_ONE, SAME_SLOPE, SCATTER, STEP
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
@@ -152,7 +152,7 @@ def _others_too(
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
         # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
         many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
-        most = max(_most(ruled.jump, path.change, _size(group)), TWICE * error) * many
+        most = max(_most(ruled.jump, path.change, _size(group)), 2 * error) * many
         if path.surely_apart > most or (_size(group) == 1 and path.apart > MARGIN * most):
             return False
     return True
@@ -167,7 +167,7 @@ def _most(jump: float, change: float, many: int = 1) -> float:
         many: how many elements move.
 
     """
-    if jump <= SLIGHT * change:
+    if jump <= NEGLIGIBLE * change:
         return MARGIN * jump
     return (COARSE_TAIL if many == 1 else COARSE_TAIL_OF_MANY) * jump
 
@@ -192,7 +192,7 @@ def _step_function(step: float, forwards: int, backwards: int) -> Ruling:
 def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backwards: int) -> Ruling:
     apart = max(path.apart for path in paths if path.elements <= max(TOGETHER))
     supported = max(path.apart / path.change for path in paths if path.elements <= max(TOGETHER))
-    staircase = ruled.jump > SLIGHT * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
+    staircase = ruled.jump > NEGLIGIBLE * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
     code = "straight-through" if staircase else "approximate-forward"
     what = f"jumps by {ruled.jump:.1e}" if ruled.by == "jump" else f"varies irregularly by {apart:.1e}"
     reason = (
@@ -221,7 +221,7 @@ def _ruled(
         if path is None:
             return None, []
         paths.append(path)
-        if len(paths) == TWICE and all(_as_foretold(path) for path in paths):
+        if len(paths) == CONFIRMING and all(_as_foretold(path) for path in paths):
             return None, paths
     apart = np.array([path.apart for path in paths])
     changes = np.array([path.change for path in paths])
@@ -244,10 +244,10 @@ def _ruled(
             for path, time in zip(paths, cycle(FAR), strict=False)
         ]
     )
-    if by_jump and bool((np.abs(again) > SLIGHT).any()):
+    if by_jump and bool((np.abs(again) > NEGLIGIBLE).any()):
         return Withdrawn("jump", jump), paths
-    both_signs = float(again.min()) < -SLIGHT
-    if by_length and float((np.abs(again) > NEARLY).mean()) >= 0.5 and both_signs:
+    both_signs = float(again.min()) < -NEGLIGIBLE
+    if by_length and float((np.abs(again) > SCATTER).mean()) >= 0.5 and both_signs:
         return Withdrawn("length", jump), paths
     return None, paths
 

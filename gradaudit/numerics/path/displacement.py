@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
-from gradaudit.numerics.margins import FAR_ABOVE, TWICE
+from gradaudit.numerics.margins import FAR_ABOVE
 from gradaudit.numerics.path.claim import Domain
 
 SHORTEST = 0.85
@@ -49,7 +49,7 @@ class Room:
         length = xp.zeros_like(base) + share * (high - low)
         if low > 0 or high < 0:
             # Log, sqrt and reciprocals stay on their side of zero.
-            length = xp.minimum(length, TWICE * share * abs(base))
+            length = xp.minimum(length, 2 * share * abs(base))
         return cls(up=SHORT_OF_WALL * (high - base), down=SHORT_OF_WALL * (base - low), length=length)
 
     def draw(self, rng: np.random.Generator, signs: Array | None = None) -> Array:

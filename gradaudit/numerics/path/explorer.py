@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, MARGIN, NEARLY, TWICE
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, MARGIN, SCATTER
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
@@ -19,10 +19,7 @@ TURN_ABOUT = ((1, 1, 1, 1), (-1, 1, -1, 1), (1, 1, -1, -1), (-1, 1, 1, -1))
 """Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
 from that of the others."""
 
-ON_COURSE = 1 / TWICE
-"""Part of its way that an element must have room for to follow the signs of the gradient instead of turning round."""
-
-COHERENT = NEARLY
+COHERENT = SCATTER
 """By how much more elements follow the claimed gradient's sign than go against it, where all of them would be too many:
 so many standard deviations of random signs, so that the sum tells of a common error even so, and a tenth of many."""
 
@@ -107,11 +104,11 @@ class Explorer:
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
         plan = self._planned(1.0 if coherent else self._least_coherence)
         for turn in range(A_FEW):
-            least = ON_COURSE if coherent else 1.0
+            least = 0.5 if coherent else 1.0  # half of its way an element may follow the signs of the gradient
             displacements = {name: self._rooms[name].displaced(*plan[name], least) for name in self.names}
             walked = walk(self._claim, displacements, self._start, self._first)
             noise, missed = (math.inf, math.inf) if walked is None else self._errors(walked)
-            fine = missed <= TWICE * noise
+            fine = missed <= 2 * noise
             if coherent and not fine and self._least_coherence < 1.0:
                 self._coherence, coherent = self._least_coherence, False
                 plan = self._planned(self._least_coherence)
@@ -135,7 +132,7 @@ class Explorer:
     def lengthen(self) -> bool:
         """Try longer paths from now on, where the quadrature had no trouble with these: noise hides less of them."""
         if self.share == self._first_share and self._coherence == 1.0:
-            self._rescale(TWICE)
+            self._rescale(2)
             return True
         return False
 
@@ -179,7 +176,7 @@ class Explorer:
         found = walked.residual(self._pool.partition, self._pool.axes, nothing)
         usual = float(np.median(on_host(found.scatter + found.missed)))
         rough = found.missed > CERTAIN**2 * usual
-        if not 0 < float((1.0 * rough).mean()) <= 1 / 2:
+        if not 0 < float((1.0 * rough).mean()) <= 0.5:
             return False
         xp = namespace(rough)
         for name in self.names:

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import count, like, on_host
-from gradaudit.numerics.margins import FAR_ABOVE, HALFWAY, ONE_BY_ONE, SLIGHT, SOME
+from gradaudit.numerics.margins import FAR_ABOVE, HALFWAY, NEGLIGIBLE, ONE_BY_ONE, QUARTER
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
@@ -23,7 +23,7 @@ Accused = Mapping[str, tuple[NDArray[np.intp], Floats]]
 PANELS = 2 * ONE_BY_ONE
 """Most pieces of a path, each with its own polynomial: quadrature is good to 1e-11 with eight, to 1e-5 with one."""
 
-SHARE = 2 * SOME
+SHARE = 2 * QUARTER
 """Length of a path, as a part of the domain's width."""
 
 ROUNDOFF = FAR_ABOVE * spacing("float64")
@@ -92,7 +92,7 @@ def walk_far(
     while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
         worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
         missed = math.hypot(*(piece.missed for piece in pieces))
-        if missed <= max(SLIGHT * float(np.abs(apart[1]).max()), ROUNDOFF * calls.squares, enough):
+        if missed <= max(NEGLIGIBLE * float(np.abs(apart[1]).max()), ROUNDOFF * calls.squares, enough):
             break
         piece = pieces[worst]
         middle = (piece.start + piece.stop) / 2

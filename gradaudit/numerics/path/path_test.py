@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
-from gradaudit.numerics.margins import MOST_IN_A_TABLE, MOST_ROUNDINGS, ONE_BY_ONE, SOME, TWICE
+from gradaudit.numerics.margins import CONFIRMING, MOST_IN_A_TABLE, QUARTER
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.explorer import Explorer
@@ -19,6 +19,7 @@ from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
 from gradaudit.numerics.path.pool import ALPHA, CommonError, Looks, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
+from gradaudit.numerics.path.settings import SECOND_SHARE, SHARE, Settings
 from gradaudit.numerics.quantiles import student_quantile
 
 MOST_PATHS = 2 * MOST_IN_A_TABLE
@@ -26,52 +27,6 @@ MOST_PATHS = 2 * MOST_IN_A_TABLE
 
 PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
-
-SHORTEST_APART = 1 / TWICE
-"""Least part of the longest displacement where nothing else tells the elements of an input apart: equal errors of two
-that go opposite ways would else cancel on every second path."""
-
-SHARE = SOME
-"""Length of the longest displacement at first, as a part of the domain's width."""
-
-SECOND_SHARE = SHARE / ONE_BY_ONE
-"""Length of the paths on which only they move, unless forward has few digits: it is a staircase on short ones."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked of a path test.
-
-    Attributes:
-        rtol: error allowed at an index, relative to the gradient there.
-        floor: likewise, relative to the input's rms gradient; both are allowed together.
-        common: relative error that all elements of a block may share: of constants that are rounded, say.
-        goal: resolution wanted at every index.
-        whole: likewise for an error that all elements of an input share.
-        together: whether to move all inputs together first, as is enough where forward has many digits.
-        calls: forwards, and backwards, for the test; what localising takes comes on top, as many again.
-
-    """
-
-    rtol: float = 1e-2
-    floor: float = 1e-3
-    common: float = 1e-3
-    goal: float = 0.05
-    whole: float = 0.05
-    together: bool = True
-    calls: int = 150
-
-    @classmethod
-    def half(cls, unit: float, calls: int = 150) -> Settings:
-        """Return what is asked where forward computes in half precision.
-
-        Args:
-            unit: unit roundoff of the dtype.
-            calls: as above.
-
-        """
-        floor, common = MOST_ROUNDINGS * unit, 2 * unit
-        return cls(rtol=2.5e-2, floor=floor, common=common, goal=0.25, whole=0.02, together=False, calls=calls)
 
 
 def path_test(
@@ -146,7 +101,8 @@ class _Test:
         pool: Pool | None = None,
     ) -> Explorer:
         one_block = pool is not None and pool.partition is None
-        shortest = SHORTEST_APART if one_block else SHORTEST
+        # Where lengths alone tell elements apart, equal errors of opposite signs would cancel on every second path.
+        shortest = 0.5 if one_block else SHORTEST
         pool = pool or Pool(None, {})
         return Explorer(self._claim, self._start, self._first, names, self._rng, moving, share, pool, shortest)
 
@@ -155,7 +111,7 @@ class _Test:
         if group not in self._groups:
             self._groups.append(group)
         for _ in range(paths):
-            if self._left < PER_PATH and group.pools[0].paths >= TWICE:
+            if self._left < PER_PATH and group.pools[0].paths >= CONFIRMING:
                 return False
             walked = group.explorer.path()
             if walked is None:
@@ -180,7 +136,7 @@ class _Test:
         for group in sorted(groups, key=self._more):
             if self._more(group) and group.explorer.lengthen():
                 self._walk_group(group, 1)
-            while 0 < (more := self._more(group)) * PER_PATH <= TWICE * self._left:
+            while 0 < (more := self._more(group)) * PER_PATH <= 2 * self._left:
                 if not self._walk_group(group, min(more, group.pools[-1].paths)):
                     break
 
@@ -217,7 +173,7 @@ class _Test:
         for name in self._names:
             undecided = self._open_at(name, self._looks())
             many = int(undecided.sum())
-            if not 0 < many <= SOME * count(undecided) or self._left < 2 * PER_PATH:
+            if not 0 < many <= QUARTER * count(undecided) or self._left < 2 * PER_PATH:
                 continue
             pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
             explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
@@ -226,7 +182,7 @@ class _Test:
     # ... what is known
 
     def _looks(self) -> list[tuple[Pool, Looks]]:
-        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= TWICE]
+        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= CONFIRMING]
         return [(pool, pool.looks(self._settings.common)) for pool in pools]
 
     def _open(self) -> set[str]:
@@ -358,7 +314,7 @@ class _Test:
             if (walked := explorer.path()) is not None:
                 for pool in pools:
                     pool.add(walked, self._allowed)
-        if pools[0].paths < TWICE:
+        if pools[0].paths < CONFIRMING:
             return looks
         innocent = [(pool, found) for pool, found in looks if pool not in shared]
         return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]

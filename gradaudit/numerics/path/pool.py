@@ -9,7 +9,7 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
 from gradaudit.numerics.gauge import MISS_PROBABILITY
-from gradaudit.numerics.margins import ATTEMPTS, SOME
+from gradaudit.numerics.margins import ATTEMPTS, QUARTER
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
@@ -18,7 +18,7 @@ from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
 ALPHA = 1e-4
 """Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""
 
-ADDED_UP = (SOME, 0.5)
+ADDED_UP = (QUARTER, 0.5)
 """Part of their root of squares that the tolerated errors of many elements add up to, and of a few: one of these may be
 off by all it may. A quarter is four standard deviations of errors that are a sixteenth of what is tolerated, as those
 of rounding are."""

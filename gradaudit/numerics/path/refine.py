@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import as_reals, count, like, on_host
-from gradaudit.numerics.margins import ONE_BY_ONE, TWICE
+from gradaudit.numerics.margins import CONFIRMING, ONE_BY_ONE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.nodes import NODES
@@ -64,7 +64,7 @@ def closes(claim: Claim, name: str, places: NDArray[np.intp], share: float, rng:
         rng: random stream for the paths.
 
     """
-    drawn = [_Path.drawn(claim, name, places, share, rng) for _ in range(TWICE)]
+    drawn = [_Path.drawn(claim, name, places, share, rng) for _ in range(CONFIRMING)]
     paths = [path for path in drawn if path is not None]
     if not paths:
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradaudit.numerics.arrays import count, like, on_host
-from gradaudit.numerics.margins import ONE_BY_ONE, SAME_SLOPE, TWICE
+from gradaudit.numerics.margins import CONFIRMING, ONE_BY_ONE, SAME_SLOPE
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, bisected
@@ -68,7 +68,7 @@ def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
             found.append(change)
             # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
             # Three steps are the first that tell a claim from its half.
-            if len(found) > TWICE or jump <= 0.49 * abs(change):
+            if len(found) > CONFIRMING or jump <= 0.49 * abs(change):
                 return None
         before = after
     return found

@@ -13,7 +13,7 @@ from operator import add
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, like, namespace
-from gradaudit.numerics.margins import SLIGHT
+from gradaudit.numerics.margins import NEGLIGIBLE
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.nodes import (
@@ -77,7 +77,7 @@ class Walked:
         """Return which elements of an input have a kink on their way, as it seems."""
         xp = namespace(self.missed[name])
         largest = xp.max(self.shares[name] ** 2, axis=0)
-        return self.missed[name] > SLIGHT**2 * xp.maximum(largest, 0.0 * largest + xp.mean(largest))
+        return self.missed[name] > NEGLIGIBLE**2 * xp.maximum(largest, 0.0 * largest + xp.mean(largest))
 
     def residual(self, partition: Partition | None, axes: dict[str, Axes], allowed: dict[str, Array]) -> Residual:
         """Return what is left of each block; of all together where there is no partition.

@@ -9,8 +9,9 @@ import pytest
 from kernels import Gradients, Kernel, layer_norm, matmul, relu, tanh
 
 from gradaudit.numerics.path.claim import Claim
-from gradaudit.numerics.path.path_test import Settings, path_test
+from gradaudit.numerics.path.path_test import path_test
 from gradaudit.numerics.path.report import PathReport
+from gradaudit.numerics.path.settings import Settings
 
 BFLOAT16 = Settings.half(2.0**-8)
 
