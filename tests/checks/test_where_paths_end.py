@@ -207,3 +207,22 @@ def test_a_backward_that_rounds_to_float32_is_linear_up_to_that() -> None:
         x = array("x", (4, 6), -20, 20)
         found = audit(lambda x: softmax(x.astype(np.float32)).astype(x.dtype), backward, x, seed=seed)
         assert "nonlinear-upstream" not in codes(found)
+
+
+class TestBuiltStairs:
+    """Zero is the slope of a function that rounds to whole numbers, in half precision too."""
+
+    @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+    @pytest.mark.parametrize("seed", [1, 2])
+    @pytest.mark.parametrize("size", [3, 12, 100])
+    def test_zeros_are_not_accused(self, size: int, seed: int, dtype: str) -> None:
+        forward = lambda x: np.floor(x.astype(np.float32)).astype(x.dtype)  # noqa: E731
+        x = array("x", (size,), -20, 20, dtype=dtype)
+        made = audit(forward, lambda u, x: np.zeros_like(x), x, dtype=dtype, seed=seed)
+        assert only(made).verdict is not Verdict.FAIL
+
+    @pytest.mark.parametrize("seed", range(2))
+    def test_zeros_for_a_slope_that_is_none_still_fail(self, seed: int) -> None:
+        x = array("x", (12,), -2, 2, dtype="bfloat16")
+        made = audit(np.tanh, lambda u, x: np.zeros_like(x), x, dtype="bfloat16", seed=seed)
+        assert only(made).verdict is Verdict.FAIL

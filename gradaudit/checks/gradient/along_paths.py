@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff
-from gradaudit.checks.gradient.arbitration import changes_within
+from gradaudit.checks.gradient.arbitration import changes_on_both_sides
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
@@ -348,8 +348,9 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     """Return why parts of a gradient that paths accuse are not wrong for sure; None where they are.
 
     A forward that jumps all along a path has a claim that is right nearly everywhere, and an integral that is not.
-    Where its noise is no rounding, differences must accuse as well. And where they do not, a path is refined at the
-    elements in question: forward may change where no node of it lies.
+    Where its noise is no rounding, or differences that could see an error show none at one of the elements, they must
+    accuse as well. And where they do not, a path is refined at the elements in question: forward may change where no
+    node of it lies.
     """
     looks = CloseLooks(claim)
     tried = culprits[:A_FEW]
@@ -358,8 +359,9 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > FAR_ABOVE * rounding
-    borne_out = all(judged in (Judgement.RIGHT, Judgement.KINK) for judged in found) and any(telling)
-    if borne_out or (jumps and Judgement.WRONG not in found):
+    right = [judged in (Judgement.RIGHT, Judgement.KINK) for judged in found]
+    refuted = any(each and tells for each, tells in zip(right, telling, strict=True))
+    if (refuted or jumps) and Judgement.WRONG not in found:
         message = (
             "along paths, forward changes by more than the integral of the analytical gradient, but central "
             "differences at the suspect elements agree with the gradient: forward jumps along the path"
@@ -376,14 +378,15 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
 def _tells(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
     """Whether differences at the worst element in question could have seen the error that paths show.
 
-    A forward that is flat there tells if it is no rounding that makes it so: such an error would show within the step.
+    A forward that is flat there tells if it is no rounding that makes it so: such an error would show on both sides,
+    and the step of a staircase lies on one.
     """
     claim, index = looks.claim, looks.index_of(culprit.worst)
     element = looks.seen[index]
     if element.numerical == 0.0:
         error = culprit.trend / float(np.linalg.norm(culprit.reach))
         step = CERTAIN * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
-        return not changes_within(claim.point, claim.name, index, step)
+        return not changes_on_both_sides(claim.point, claim.name, index, step)
     size = max(abs(claim.at(index)), abs(element.numerical))
     error = abs(culprit.error) * (1.0 if culprit.kind == "index" else size)
     return claim.tolerance_at(index).at(abs(element.numerical)) + element.bound < error

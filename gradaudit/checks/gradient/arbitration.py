@@ -140,9 +140,10 @@ class _Slopes(NamedTuple):
     central: float
 
 
-def changes_within(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> bool:
-    """Whether forward changes at all where one element is displaced by a step up or down."""
-    return _slopes(point, name, index, step)[1]
+def changes_on_both_sides(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> bool:
+    """Whether forward changes where one element is displaced by a step up, and where it is by one down."""
+    slopes, _ = _slopes(point, name, index, step)
+    return slopes.up != 0.0 and slopes.down != 0.0
 
 
 def _slopes(point: EvaluationPoint, name: str, index: tuple[int, ...], step: float) -> tuple[_Slopes, bool]:
