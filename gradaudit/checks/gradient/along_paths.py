@@ -355,12 +355,10 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     looks = CloseLooks(claim)
     tried = culprits[:A_FEW]
     found = [looks.look(culprit.worst, None) for culprit in tried]
-    telling = [_tells(looks, culprit, _unit(claim)) for culprit in tried]
+    refuted = any(_refutes(looks, culprit, _unit(claim)) for culprit in tried)
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > FAR_ABOVE * rounding
-    right = [judged in (Judgement.RIGHT, Judgement.KINK) for judged in found]
-    refuted = any(each and tells for each, tells in zip(right, telling, strict=True))
     if (refuted or jumps) and Judgement.WRONG not in found:
         message = (
             "along paths, forward changes by more than the integral of the analytical gradient, but central "
@@ -375,18 +373,18 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     return None
 
 
-def _tells(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
-    """Whether differences at the worst element in question could have seen the error that paths show.
+def _refutes(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
+    """Whether differences at the worst element in question leave no room for the error that paths show.
 
-    A forward that is flat there tells if it is no rounding that makes it so: such an error would show on both sides,
-    and the step of a staircase lies on one.
+    Where forward is flat they do if it is no rounding that makes it so: such an error would show on both sides, and the
+    step of a staircase lies on one.
     """
     claim, index = looks.claim, looks.index_of(culprit.worst)
-    element = looks.seen[index]
-    if element.numerical == 0.0:
+    element, claimed = looks.seen[index], claim.at(index)
+    if element.numerical == 0.0 or not math.isfinite(element.bound):
         error = culprit.trend / float(np.linalg.norm(culprit.reach))
         step = CERTAIN * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
-        return not changes_on_both_sides(claim.point, claim.name, index, step)
-    size = max(abs(claim.at(index)), abs(element.numerical))
-    error = abs(culprit.error) * (1.0 if culprit.kind == "index" else size)
-    return claim.tolerance_at(index).at(abs(element.numerical)) + element.bound < error
+        return abs(claimed) < error and not changes_on_both_sides(claim.point, claim.name, index, step)
+    error = abs(culprit.error) * (1.0 if culprit.kind == "index" else max(abs(claimed), abs(element.numerical)))
+    off = max(abs(claimed - element.numerical), claim.tolerance_at(index).at(abs(element.numerical)))
+    return off + element.bound < error
