@@ -94,7 +94,7 @@ REASONS = (
         "has nothing there",
     ),
     Reason(
-        ("float", "half", "cfloat"),
+        ("float", "half", "bfloat16", "cfloat"),
         ("pass",),
         "the output is in float32 or less, whose rounding is larger than what gradcheck's step of 1e-6 changes; here "
         "the steps and tolerances follow from the dtype",
@@ -140,15 +140,26 @@ REASONS = (
         "in few digits looks the same, so that a claim of zero is neither right nor wrong beyond doubt",
     ),
     Reason(
-        ("nn.functional.normalize[[]2[]]",),
+        (
+            "nn.functional.normalize[[]2[]]",
+            "corrcoef[[]2[]]",
+            "nn.functional.layer_norm[[]2[]]",
+            "nn.functional.rms_norm[[]2[]]",
+        ),
         ("inconclusive",),
-        "a number divided by its own magnitude: the output is its sign and never changes, which tells nothing of how "
-        "finely forward computes; an error of 3e-3 would have been found",
+        "a single number divided by its own magnitude or deviation, or two numbers that correlate: the output never "
+        "changes, which tells nothing of how finely forward computes, and the gradient is rounding instead of zero",
     ),
     Reason(
-        ("erfc[[]2[]]",),
+        ("erf", "erfc", "special.ndtr", "nn.functional.scaled_dot_product_attention"),
         ("inconclusive",),
-        "the gradient is 1e-10 of an output that is 2 to eleven digits: its rounding hides all but its first digits",
+        "saturated: some gradients are zero or below 1e-9 of the typical one, and forward's rounding hides them: "
+        "`below-noise`",
+    ),
+    Reason(
+        ("nn.functional.multi_head_attention_forward[[]0[]]",),
+        ("inconclusive",),
+        "the attention is saturated: the gradient of the query is at most 6e-14 beside outputs of a hundred",
     ),
     Reason(
         ("special.i1e[[]2[]]",),
