@@ -97,7 +97,8 @@ def test_cases_of_an_op_do_not_see_what_an_earlier_one_has_changed(tmp_path: Pat
 def test_a_run_ends_though_every_op_is_rude(tmp_path: Path, document, write, run) -> None:
     names = ("kills_its_parent", "exits_from_c", "closes_descriptors")
     for name in names:
-        (tmp_path / f"{name}.py").write_text(source_of(RUDE[name]))
+        waits = "\nimport time; time.sleep(1)" * (name == "kills_its_parent")  # or it answers before its own end comes
+        (tmp_path / f"{name}.py").write_text(source_of(RUDE[name] + waits))
     ops = [f"{name}_{k}" for name in names for k in range(3)]
     documents = [document(op, f"{op[:-2]}:forward", f"{op[:-2]}:backward") for op in ops]
     results = run(write(tmp_path, *documents), jobs=2, timeout=5).results
