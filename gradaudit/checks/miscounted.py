@@ -109,7 +109,7 @@ class _Tied:
         direction = Direction.of(cast(elements, "float64"))
         distance = step * self._scale
         walked = self._line.walk(direction, step, (1, -1, 2, -2)) / distance
-        rounding = MOST_ROUNDINGS * self._probe.rounding * self._line.signal() / distance
+        rounding = MOST_ROUNDINGS * self._probe.rounding * self._line.signal / distance
         near, far = walked[:2] * (1, -1), walked[2:] * (0.5, -0.5)
         up, down = 2 * near - far
         between, wider = near.mean(), far.mean()

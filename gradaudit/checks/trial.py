@@ -60,7 +60,7 @@ class Trial:
     def contradiction(self) -> float:
         """Return the relative error of a claim that a second look contradicts too, for one more forward; else 0."""
         # Two roundings of float32 are no evidence, whatever dtype forward returns: it may compute in that inside.
-        hidden = 2 * spacing("float32") * self.line.signal() / self.step
+        hidden = 2 * spacing("float32") * self.line.signal / self.step
         if not abs(self.excess) > max(self.allowed + max(self.noise, hidden), self.tolerated):  # or NaN
             return 0.0
         closer = self.line.excess_one_sided(self.direction, self.step / FAR_ABOVE)
@@ -84,18 +84,18 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     rng = generator(probe.case, f"direction {direction}")
     drawn = rng.integers(1, ATTEMPTS, line.size, np.int8)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
-    along = like(drawn, line.claims)
+    along = Direction.of(like(drawn, line.claims))
     claim = line.claim_along(along)
     step = usual_step(probe.spacing)
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
     return Trial(
         line=line,
-        direction=Direction.of(along),
+        direction=along,
         step=step,
         claim=claim,
-        excess=line.excess(Direction.of(along), step),
-        noise=MOST_ROUNDINGS * probe.spacing * line.signal() / step,
+        excess=line.excess(along, step),
+        noise=MOST_ROUNDINGS * probe.spacing * line.signal / step,
         allowed=max(SAME_SLOPE, MOST_ROUNDINGS * narrow) * claim,
         tolerated=surely_more(tolerance.rtol * claim + tolerance.atol * line.length_along(along)),
     )

@@ -87,14 +87,14 @@ class Calibration:
         self.tester = tester
         self.typical = typical
         self._line = line = tester.line
-        self._noise = ROUNDINGS * spacing * line.signal()
+        self._noise = ROUNDINGS * spacing * line.signal
         self._noise_of_changes = ROUNDINGS * spacing * typical * math.sqrt(line.size)
         self._noise_seen = False
         self._declared_coarse = spacing > COARSE
         self.calibrated: Calibrated | None = None
         self.kinked = False
         self.moved = 1.0
-        self._hasty = tester.even
+        self._fewest = tester.even
 
     def next_step(self) -> float | None:
         """Turn to the elements that were hardly moved by the steps so far; return a step for them, None for none.
@@ -131,7 +131,7 @@ class Calibration:
         most = math.inf
         unexplained, worthwhile = True, 1.0
         for _ in range(ATTEMPTS):
-            gauge = finest_gauge(step, expected, self.tester.atol, self.typical, hasty=self._hasty)
+            gauge = finest_gauge(step, expected, self.tester.atol, self.typical, fewest=self._fewest)
             test = self.tester.test(start, stop, gauge, watched=True)
             moved, bend = self._line.moved, self._line.bend
             wide = self.tester.measure(test, 2 * step)
@@ -148,7 +148,10 @@ class Calibration:
                 self._noise_seen = True
                 self._notice(moved, bend, rounding * step)
                 return self._settled(start, stop, gauge), test
-            mended, self._hasty = gauge.hasty and truncation <= test.unit, False  # by more rounds, or a smaller step
+            mended, self._fewest = (
+                gauge.has_fewest_rounds and truncation <= test.unit,
+                False,
+            )  # by more rounds, or a smaller step
             if not (self._noise_seen or mended) and unexplained:
                 unexplained = False
                 found = culprits(test, gauge)
@@ -177,13 +180,13 @@ class Calibration:
 
     def again(self, start: int, stop: int, gauge: Gauge, test: RootTest) -> tuple[Gauge, RootTest] | None:
         """Return a gauge of more rounds, and its first result, where one of the fewest is failed by little."""
-        if not gauge.hasty or not abs(test.result) <= 1.0:
+        if not gauge.has_fewest_rounds or not abs(test.result) <= 1.0:
             return None
-        self._hasty = False
-        patient = gauge.patient()
+        self._fewest = False
+        longer = gauge.with_more_rounds()
         if test.unit <= gauge.floor:  # other elements count with a lower floor
-            test = self.tester.test(start, stop, patient)
-        return patient, test
+            test = self.tester.test(start, stop, longer)
+        return longer, test
 
     def _notice(self, moved: float, bend: float, noise: float) -> None:
         """Keep what a step showed that every element was displaced by: the outputs that changed, and a kink.
@@ -202,7 +205,7 @@ class Calibration:
         """Return a gauge whose step is good as it is, and remember what it says of forward if it moves anything."""
         gauge = self.tester.with_grid(start, stop, gauge)
         if math.isfinite(gauge.grid):
-            spacing = self._noise / ROUNDINGS / (self._line.signal() or 1.0)
+            spacing = self._noise / ROUNDINGS / (self._line.signal or 1.0)
             self.calibrated = Calibrated(spacing, 2.0 ** round(math.log2(gauge.step)))
         return gauge
 
@@ -211,7 +214,7 @@ class Calibration:
 
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
-        relative = self._noise / (self._line.signal() or 1.0)
+        relative = self._noise / (self._line.signal or 1.0)
         return math.cbrt(max(relative, spacing("float64") / CERTAIN)) / 2
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
@@ -227,7 +230,7 @@ class Calibration:
             measured = float(noise[0]) if flat else math.inf
             if flat and not self._declared_coarse:
                 break
-        if not measured <= ROUNDINGS * spacing("bfloat16") * self._line.signal():
+        if not measured <= ROUNDINGS * spacing("bfloat16") * self._line.signal:
             return False  # more than that of any dtype: a function whose scale is far below the step
         assumed = self._noise
         least = assumed / ROUNDINGS / math.sqrt(12)  # the rms of rounding to nearest: an op without arithmetic has none

@@ -25,8 +25,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.displacing import Direction, Scales, displacing, spans
-from gradaudit.numerics.magnitude import norm, norm_of_product
-from gradaudit.numerics.quantiles import median
+from gradaudit.numerics.magnitude import median, norm, norm_of_product
 from gradaudit.spec.dtypes import spacing
 
 Floats = NDArray[np.float64]
@@ -51,6 +50,8 @@ class Directional:
     Attributes:
         size: real numbers in all inputs.
         claims: the claimed gradients as one vector.
+        inputs: those that are displaced.
+        signal: ``||u * f(x)||``, which forward's relative noise is multiplied with.
         evaluations: calls of forward so far.
         touched: share of forward's noise that lay in outputs which the last displacement changed, where that was
             watched; else 1.
@@ -73,33 +74,30 @@ class Directional:
         self._scales = scales
         self._bases = {name: copied(inputs[name]) for name in claimed}
         self.claims = joined(tuple(claimed.values()))
-        self._inputs = displacing(inputs, self._bases, self.claims, scales)
+        self.inputs = displacing(inputs, self._bases, self.claims, scales)
         self._upstream = upstream
         self._outputs = outputs
-        self._signal = norm_of_product(upstream, outputs)
+        self.signal = norm_of_product(upstream, outputs)
         self.size = count(self.claims)
         self.evaluations = 0
         self.touched = self.moved = 1.0
         self.bend = 0.0
         self.disturbed = False
 
-    def claim_along(self, along: Array) -> float:
-        """Return the root sum of squares of what each element claims of a displacement, in units of the scales."""
-        return math.hypot(*(norm(self.claims[part] * moved) for part, moved in self._moves(along)))
+    def claim_along(self, direction: Direction) -> float:
+        """Return the root sum of squares of what the gradient of each element claims of a direction."""
+        return math.hypot(*(norm(self.claims[places] * moved) for places, moved in self._moves(direction)))
 
-    def length_along(self, along: Array) -> float:
-        """Return the norm of a displacement, given in units of the scales."""
-        return math.hypot(*(norm(moved) for _, moved in self._moves(along)))
+    def length_along(self, direction: Direction) -> float:
+        """Return the norm of a direction, in units of the inputs."""
+        return math.hypot(*(norm(moved) for _, moved in self._moves(direction)))
 
-    def _moves(self, along: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield a displacement in units of the inputs, range by range."""
-        scale = self.by_number(self._scales)
-        for part in in_cache(along):
-            yield part, cast(along[part], "float64") * (scale if isinstance(scale, float) else scale[part])
-
-    def signal(self) -> float:
-        """Return ``||u * f(x)||``, which forward's relative noise is multiplied with."""
-        return self._signal
+    def _moves(self, direction: Direction) -> Iterator[tuple[slice, Array]]:
+        """Yield where a direction displaces the inputs and how far, in their units, range by range."""
+        scale, drawn = self.by_number(self._scales), direction.displacements
+        for part in in_cache(drawn):
+            places = slice(direction.start + part.start, direction.start + part.stop)
+            yield places, cast(drawn[part], "float64") * (scale if isinstance(scale, float) else scale[places])
 
     def by_number(self, values: Scales) -> float | Array:
         """Return what holds for each number of the one vector, given what holds for each input."""
@@ -131,10 +129,6 @@ class Directional:
         """Return the median magnitude of the elements where a mask is true, in units of their scales."""
         scaled = joined(tuple(abs(reals) / self._scales[name] for name, reals in self._reals()))
         return median(on_host(scaled[elements]))
-
-    def drawn_for(self, start: int, stop: int) -> slice:
-        """Return the range of elements that a direction for those from one to another should be drawn of."""
-        return self._inputs.drawn_for(start, stop)
 
     def excess(self, direction: Direction, step: float, *, watched: bool = False) -> float:
         """Return how much more backward claims than forward does when elements are displaced.
@@ -203,14 +197,14 @@ class Directional:
         xp = namespace(self._outputs)
         parts = [(changed[part.start], self._upstream[part], self._outputs[part]) for part in in_cache(self._outputs)]
         share = math.hypot(*(norm(xp.where(mask, upstream * outputs, 0.0)) for mask, upstream, outputs in parts))
-        return share / self._signal if self._signal and math.isfinite(share) else 1.0
+        return share / self.signal if self.signal and math.isfinite(share) else 1.0
 
     def _off(self, direction: Direction, step: float, changed: dict[int, Array] | None = None) -> float:
         """Displace elements; return what backward claims of where they really went, less what forward makes of it.
 
         Outputs that forward changed are marked in ``changed``, range by range.
         """
-        claimed, measured = self._inputs.displace(direction, step), 0.0
+        claimed, measured = self.inputs.displace(direction, step), 0.0
         self.evaluations += 1
         outputs = self._forward()
         # From the end, as inputs are displaced: what forward wrote last is still in cache.
@@ -223,4 +217,4 @@ class Directional:
 
     def _restore(self) -> None:
         """Put every input back and note whether it is what it was, bit by bit."""
-        self.disturbed |= not self._inputs.restore()
+        self.disturbed |= not self.inputs.restore()

@@ -58,6 +58,11 @@ class Direction:
         """Elements that are displaced."""
         return self.stop - self.start
 
+    @property
+    def displacements(self) -> Array:
+        """Those of the elements that are displaced, at step 1."""
+        return self.drawn[self.start - self.first : self.stop - self.first]
+
     def halves(self) -> tuple[Direction, Direction]:
         """Return the direction for the first half of its elements, and for the others."""
         middle = self.start + self.size // 2
@@ -173,7 +178,8 @@ class InPlace:
             claims = self._claims[low : max(low, min(direction.stop, span.stop))]
             # What can be written range by range is, so that each stays in cache from one operation to the next.
             for part in in_cache(claims) if _is_flat(x) else [slice(0, count(claims))] if count(claims) else []:
-                places = [_shifted(part, low - first) for first in (span.start, direction.first)]
+                firsts = (low - span.start, low - direction.first)
+                places = [slice(first + part.start, first + part.stop) for first in firsts]
                 scale = self._scales[name]
                 scale = scale if isinstance(scale, float) else scale[places[0]]
                 pieces.append(Piece(scale, x, base, claims[part], *places))
@@ -220,10 +226,6 @@ class Exchanging:
 
     def _part(self, vector: Array, name: str) -> Array:
         return vector if len(self._spans) == 1 else vector[self._spans[name]]
-
-
-def _shifted(places: slice, by: int) -> slice:
-    return slice(places.start + by, places.stop + by)
 
 
 def _write(piece: Piece, drawn: Array, step: float) -> Array:

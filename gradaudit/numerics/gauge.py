@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gradaudit.numerics.margins import SAME_SLOPE, SCATTER, WORTHLESS
-from gradaudit.numerics.random_signs import GRID
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
@@ -23,6 +24,9 @@ COARSE_RESOLUTION = WORTHLESS / 2
 UNSEEN = SCATTER
 """Share of the tolerance that an error may be without being seen: four rounds at the least threshold miss one above it
 once in a hundred times."""
+
+GRID = 0.5 / (np.iinfo(np.int16).max + 1)
+"""Mass that an interval may hold beside its share, as the random magnitudes of a root test have 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,24 @@ class Gauge:
     grid: float = 0.0
 
     @property
-    def hasty(self) -> bool:
+    def has_fewest_rounds(self) -> bool:
         """Whether it has the fewest rounds, which only a gradient passes that is off by next to nothing."""
         return self.threshold == THRESHOLDS[0]
 
-    def patient(self) -> Gauge:
+    def with_more_rounds(self) -> Gauge:
         """Return the gauge of the next threshold with the same noise."""
         return replace(self, floor=self.floor * self.threshold / THRESHOLDS[1], threshold=THRESHOLDS[1])
 
     def admitting(self, error: float, unit: float) -> Gauge:
-        """Return a more patient gauge where one with the fewest rounds leaves no room for an error; else itself.
+        """Return a gauge of more rounds where one with the fewest rounds leaves no room for an error; else itself.
 
         Not where ``unit``, the least tolerance, is the floor itself: with another, other elements count.
         """
-        return self.patient() if self.hasty and unit > self.floor and error > self.threshold * unit else self
+        return (
+            self.with_more_rounds()
+            if self.has_fewest_rounds and unit > self.floor and error > self.threshold * unit
+            else self
+        )
 
     @property
     def rounds(self) -> int:
@@ -74,7 +82,7 @@ class Gauge:
         return self.threshold + GRID + (self.grid if math.isfinite(self.grid) else 0.0)
 
 
-def finest_gauge(step: float, noise: float, atol: float, typical: float, *, hasty: bool) -> Gauge:
+def finest_gauge(step: float, noise: float, atol: float, typical: float, *, fewest: bool) -> Gauge:
     """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best.
 
     Args:
@@ -82,11 +90,11 @@ def finest_gauge(step: float, noise: float, atol: float, typical: float, *, hast
         noise: what a root test at that step is off by.
         atol: absolute tolerance.
         typical: magnitude of a typical gradient, that resolution is relative to.
-        hasty: whether it may be one of the fewest rounds.
+        fewest: whether it may be one of the fewest rounds.
 
     """
     for threshold, fine in zip(THRESHOLDS, FINE_RESOLUTIONS, strict=False):
-        if noise / threshold <= max(atol, fine * typical) and (hasty or threshold != THRESHOLDS[0]):
+        if noise / threshold <= max(atol, fine * typical) and (fewest or threshold != THRESHOLDS[0]):
             return Gauge(step, noise / threshold, threshold)
     return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
 

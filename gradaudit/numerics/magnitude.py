@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gradaudit.numerics.arrays import (
     LARGE,
@@ -21,7 +22,6 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 from gradaudit.numerics.margins import FAR_ABOVE, QUARTER
-from gradaudit.numerics.quantiles import quantile
 
 
 def power_of_two(value: float) -> float:
@@ -81,3 +81,26 @@ def norm_of_product(first: Array, second: Array) -> float:
 def norm(values: Array) -> float:
     """Return the root sum of squares of the magnitudes, without overflow."""
     return rms(values) * math.sqrt(count(values))
+
+
+def median(values: ArrayLike) -> float:
+    """Return NumPy's median of some numbers, NaN where one is NaN; see ``quantile``."""
+    flat = np.ravel(values)
+    low, high = (flat.size - 1) // 2, flat.size // 2
+    parted = np.partition(flat, (low, high, flat.size - 1))
+    return float("nan") if np.isnan(parted[-1]) else float(parted[low : high + 1].mean())
+
+
+def quantile(values: ArrayLike, share: float) -> float:
+    """Return NumPy's quantile of some numbers, whose own function imports masked arrays and takes longer."""
+    flat = np.ravel(values)
+    place = share * (flat.size - 1)
+    low = int(place)
+    parted = np.partition(flat, (low, min(low + 1, flat.size - 1), flat.size - 1))
+    if np.isnan(parted[-1]):
+        return float("nan")
+    part = parted.dtype.type(place - low)
+    if not part:
+        return float(parted[low])
+    lower, upper = parted[low], parted[low + 1]
+    return float(lower + (upper - lower) * part if part < 0.5 else upper - (upper - lower) * (1 - part))

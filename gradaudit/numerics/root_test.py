@@ -15,15 +15,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array, cast, count, elementwise, in_cache, like, namespace, written
+from gradaudit.numerics.arrays import (
+    Array,
+    cast,
+    count,
+    elementwise,
+    in_cache,
+    largest,
+    like,
+    namespace,
+    written,
+)
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
-from gradaudit.numerics.magnitude import norm, norm_of_product
+from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import FAR, LEAST_MOVE
-from gradaudit.numerics.random_signs import random_bits, signed_magnitudes
-from gradaudit.numerics.tested import Tested
 
 MAX_SPREAD = 2.0**10
 """Ratio of tolerances up to which each error is weighed by its own.
@@ -44,6 +53,94 @@ class RootTest:
     unit: float
     result: float = math.nan
     share: float = 1.0
+
+
+class Tested:
+    """The elements that directions are drawn for: not those that are settled, nor those that a step cannot displace.
+
+    Args:
+        line: the displacements.
+
+    """
+
+    def __init__(self, line: Directional) -> None:
+        self._line = line
+        self._excluded: Array | None = None
+        self._turn: Array | None = None
+        self._waiting: Array | None = None
+
+    def exclude(self, elements: int | Array) -> None:
+        """Leave an element, or those where a mask is true, out of further tests."""
+        self._excluded = written(self._none() if self._excluded is None else self._excluded, elements, True)
+
+    def is_excluded(self, elements: Array) -> bool:
+        """Whether all elements where a mask is true are left out already."""
+        return self._excluded is not None and bool((self._excluded | ~elements).all())
+
+    def begin(self) -> None:
+        """Turn to all elements that are not excluded, whatever step they need."""
+        self._turn = self._waiting = None
+
+    def turn_to(self, elements: Array) -> None:
+        """Turn to the elements where a mask is true, and to none else."""
+        self._turn, self._waiting = elements, None
+
+    @property
+    def turned(self) -> bool:
+        """Whether some elements stay where they are, though they are not excluded."""
+        return self._turn is not None
+
+    def next_turn(self) -> float | None:
+        """Turn to the elements that no step so far has moved, and to none else.
+
+        Returns:
+            Their typical magnitude; zero where they are those whose turn it was, and None where there are none.
+
+        """
+        if self._waiting is None:
+            return None
+        again = self._turn is not None and bool((self._waiting == self._turn).all())
+        self._turn, self._waiting = self._waiting, None
+        return 0.0 if again else self._line.magnitude(self._turn)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every step so far has moved all elements that it was for."""
+        return self._waiting is None
+
+    def only(self, along: Array, drawn: slice) -> Array:
+        """Return displacements of a range of elements, zero for those that are not tested."""
+        if self._excluded is not None:
+            along = written(along, self._excluded[drawn], 0.0)
+        return along if self._turn is None else written(along, ~self._turn[drawn], 0.0)
+
+    def moved(self, start: int, stop: int, lengths: Array) -> float:
+        """Let elements wait for a wider step that are lost in their own rounding when they are displaced.
+
+        Args:
+            start: the first element that is displaced.
+            stop: the one after the last.
+            lengths: the range of each one's displacement.
+
+        Returns:
+            The largest distance between neighbours of the others' dtype, in units of those ranges; infinite for none.
+
+        """
+        grid = self._line.grid()[start:stop] / lengths
+        tested = namespace(grid).ones_like(grid, dtype=namespace(grid).bool)
+        tested = tested if self._excluded is None else tested & ~self._excluded[start:stop]
+        tested = tested if self._turn is None else tested & self._turn[start:stop]
+        lost = tested & (grid * LEAST_MOVE > 1.0)
+        if lost.any():
+            waiting = self._none() if self._waiting is None else self._waiting
+            self._waiting = written(waiting, slice(start, stop), waiting[start:stop] | lost)
+            if not (tested & ~lost).any():
+                return math.inf
+        return largest(namespace(grid).where(tested & ~lost, grid, 0.0))
+
+    def _none(self) -> Array:
+        xp = namespace(self._line.claims)
+        return xp.zeros_like(self._line.claims, dtype=xp.bool)
 
 
 class RootTester:
@@ -98,14 +195,14 @@ class RootTester:
         shortest = gauge.step / MAX_SPREAD
         if self.line.coarsest * LEAST_MOVE <= shortest:
             return replace(gauge, grid=self.line.coarsest / shortest)
-        first = start - self.line.drawn_for(start, stop).start
+        first = start - self.line.inputs.drawn_for(start, stop).start
         return replace(gauge, grid=self.tested.moved(start, stop, gauge.step * self._weights[first:][: stop - start]))
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
         if self._weighed != (start, stop, floor):
             self._weighed, self._unit, self._weights = (start, stop, floor), *self._weigh(start, stop, floor)
-        drawn = self.line.drawn_for(start, stop)
+        drawn = self.line.inputs.drawn_for(start, stop)
         bits = random_bits(self._rng, stop - start)
         if len(bits) < count(self._weights):
             bits = np.pad(bits, (start - drawn.start, drawn.stop - stop))
@@ -121,7 +218,7 @@ class RootTester:
         places = (slice(start + part.start, start + part.stop) for part in in_cache(claims))
         least = min(float(_tolerances(*self._parts_of_tolerances(part), self._rtol).min()) for part in places)
         unit = max(least, floor) or float(np.finfo(np.float64).smallest_subnormal)  # any error is one then
-        parts = self._parts_of_tolerances(self.line.drawn_for(start, stop))
+        parts = self._parts_of_tolerances(self.line.inputs.drawn_for(start, stop))
         vectors, numbers = (parts[:1], parts[1:]) if isinstance(self._scales, float) else (parts, ())
         return unit, elementwise(_weights, "float32", vectors, *numbers, self._rtol, unit)
 
@@ -134,21 +231,8 @@ class RootTester:
 
     def allowed_along(self, direction: Direction) -> float:
         """Return the root sum of squares of what each element may be off by along a direction."""
-        places, drawn = _displaced(direction)
-        return norm_of_product(_tolerances(*self._parts_of_tolerances(places), self._rtol), drawn)
-
-    def claim_along(self, direction: Direction) -> float:
-        """Return the root sum of squares of the gradient of each element along a direction."""
-        places, drawn = _displaced(direction)
-        return norm_of_product(self.line.claims[places], drawn * self._scales_of(places))
-
-    def length_along(self, direction: Direction) -> float:
-        """Return the norm of a direction, in units of the inputs."""
-        places, drawn = _displaced(direction)
-        return norm(drawn * self._scales_of(places))
-
-    def _scales_of(self, places: slice) -> Any:
-        return self._scales if isinstance(self._scales, float) else self._scales[places]
+        parts = self._parts_of_tolerances(slice(direction.start, direction.stop))
+        return norm_of_product(_tolerances(*parts, self._rtol), cast(direction.displacements, "float64"))
 
     def test(self, start: int, stop: int, gauge: Gauge, *, watched: bool = False) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop``, and measure it."""
@@ -170,8 +254,8 @@ class RootTester:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
         excess = self.line.excess(test.direction, step, watched=watched)
         # Infinity is left for a forward that is not finite: sums and products of results are finite.
-        largest = math.sqrt(np.finfo(np.float64).max)
-        return max(-largest, min(largest, excess / test.unit)) if math.isfinite(excess) else excess
+        most = math.sqrt(np.finfo(np.float64).max)
+        return max(-most, min(most, excess / test.unit)) if math.isfinite(excess) else excess
 
     def measure_one_sided(self, elements: Array, side: float, step: float) -> float:
         """Return the sum of errors of some elements, by differences of forward to one side.
@@ -187,13 +271,6 @@ class RootTester:
         near = self.line.excess_one_sided(direction, step)
         far = self.line.excess_one_sided(direction, 2 * step)
         return float(2 * near - far)
-
-
-def _displaced(direction: Direction) -> tuple[slice, Array]:
-    """Return the range of elements that a direction displaces, and by how much."""
-    start, stop = direction.start, direction.stop
-    drawn = direction.drawn[start - direction.first : stop - direction.first]
-    return slice(start, stop), cast(drawn, "float64")
 
 
 def _tolerances(claims: Array, scale: Any, absolute: Any, rtol: float) -> Array:
@@ -216,3 +293,25 @@ def _along(bits: Array, weights: Array) -> Array:
     along = signed_magnitudes(bits)
     along *= weights
     return along
+
+
+def random_bits(rng: np.random.Generator, length: int) -> NDArray[np.int16]:
+    """Draw 16 bits for each element of a direction.
+
+    They come from NumPy's generator whatever framework tests them and on whatever device, so that a seed gives the same
+    directions and verdicts everywhere; two bytes an element are sent there for a root test.
+    """
+    words: NDArray[np.uint64] = np.asarray(rng.bit_generator.random_raw(-(-length // 4)))
+    return words.view(np.int16)[:length]
+
+
+def signed_magnitudes(bits: Array) -> Array:
+    """Return ``s_i a_i`` in float32: fair signs, magnitudes uniform on the middles of 2^15 parts of [1/2, 3/2].
+
+    So fine a grid adds 2^-16 at most to the mass of an interval. All are exact: they have 17 bits.
+    """
+    made = cast(bits, "float32")
+    made += 0.5
+    made *= 2.0**-15
+    made += 0.5 * namespace(made).sign(made)
+    return made

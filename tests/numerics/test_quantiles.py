@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gradaudit.numerics.quantiles import fisher_quantile, median, quantile, student_quantile
+from gradaudit.numerics.magnitude import median, quantile
+from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
 
 CHANCES = st.floats(1e-12, 0.9)
 FREEDOMS = st.floats(0.5, 1e5)

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from gradaudit.numerics.calibration import Calibration
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
-from gradaudit.numerics.random_signs import signed_magnitudes
-from gradaudit.numerics.root_test import RootTester
+from gradaudit.numerics.root_test import RootTester, signed_magnitudes
 from gradaudit.numerics.search import Judgement, Outcome, Search
 
 RTOL, ATOL = 1e-6, 1e-8

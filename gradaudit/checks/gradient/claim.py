@@ -33,9 +33,8 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import Judged, Looks, judge, taken
-from gradaudit.numerics.magnitude import norm, rms
+from gradaudit.numerics.magnitude import median, norm, rms
 from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEGLIGIBLE, SCATTER, WORTHLESS
-from gradaudit.numerics.quantiles import median
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
 

@@ -79,4 +79,4 @@ class Suspect:
     def _size(self, claim: Claim, part: Direction) -> float:
         """Return what a gradient claims along a direction; what a typical one would where that is more."""
         typical = max(claim.typical, VANISHING * natural_scale(claim.point, claim.name))
-        return max(self.tester.claim_along(part), typical * self.tester.length_along(part)) or math.inf
+        return max(self.tester.line.claim_along(part), typical * self.tester.line.length_along(part)) or math.inf
