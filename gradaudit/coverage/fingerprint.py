@@ -77,7 +77,7 @@ def hash_case(case: Case) -> str:
     """
     said = _plain(case, without=("notes", "location", "part", "budget"))
     del said["target"]["folder"]
-    for added in ("checks", "seeds", "requires", "repeat"):  # where there are none, as before there could be any
+    for added in ("checks", "seeds", "requires", "repeat", "relations"):  # none: as before there could be any
         if not said[added]:
             del said[added]
     return hashed(json.dumps(said, sort_keys=True, default=_in_full))

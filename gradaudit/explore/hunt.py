@@ -130,7 +130,7 @@ def hunt(
         now = time.monotonic()
         if now > deadline + SECONDS_TO_SHRINK * bool(progress.found) or (now > deadline and not progress.found):
             raise _OutOfTimeError
-        trial = worker.ask(try_case, replace(case, budget=CALLS), SECONDS_FOR_CASE, tuple(files))
+        trial = worker.ask(try_case, replace(case, budget=CALLS, relations=True), SECONDS_FOR_CASE, tuple(files))
         progress.tried += 1
         progress.seconds = time.monotonic() - began
         found = _found(case, trial)
@@ -183,8 +183,11 @@ def _drawn(test: Callable[[Case], None], everything: Sequence[Allowed], count: i
     run: Any = seeded(seed)(chosen(given(cases(everything))(test)))
     try:
         run()
-    except (_Failure, ExceptionGroup):
+    except _Failure:
         pass
+    except BaseExceptionGroup as several:  # of kinds of failures, and of time that ended while one was shrunk
+        if several.subgroup(_OutOfTimeError):
+            raise _OutOfTimeError from None
     except Exception as error:
         # What Hypothesis says of a case that fails at times only, or that there is nothing to draw, is no failure here.
         if type(error).__module__.partition(".")[0] != "hypothesis":
@@ -202,6 +205,8 @@ def _found(case: Case, trial: Trial | Lost) -> Found | None:
         return None
     first = trial.wrong[0]
     failing = next((finding.code for finding in first.findings if finding.fails), None)
+    if any("relation" in finding.evidence for one in trial.wrong for finding in one.findings):
+        case = replace(case, relations=True)  # which its spec has to ask for
     return Found(failing or ("error" if first.verdict is Verdict.ERROR else "mismatch"), case, trial.wrong)
 
 

@@ -44,6 +44,8 @@ def spec_text(case: Case, source: Document | Path, folder: Path | None, name: st
         data["tolerance"] |= {"reason": case.tolerance.reason} if case.tolerance.reason else {}
     if case.upstream != "random":
         data["upstream"] = _upstream(case.upstream)
+    if case.relations:
+        data["relations"] = True
     if case.seed:
         data["seed"] = case.seed
     if case.step is not None:

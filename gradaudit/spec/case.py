@@ -197,7 +197,8 @@ class Case:
     ``step`` is None where it is chosen automatically; ``part`` where the case is audited as a whole; ``budget``, calls
     that each gradient may take, where nobody says; ``requires`` is what all inputs and params keep to; ``checks`` are
     those that other packages add; ``seeds`` are several that the case is audited with one after the other, none where
-    it is with ``seed`` alone; ``repeat`` calls of backward are compared bit by bit.
+    it is with ``seed`` alone; ``repeat`` calls of backward are compared bit by bit; ``relations``
+    are tried that need no differences.
     """
 
     op: str
@@ -221,6 +222,7 @@ class Case:
     checks: tuple[Extension, ...] = field(default_factory=_added_checks)
     seeds: tuple[int, ...] = ()
     repeat: int = 0
+    relations: bool = False
 
     @property
     def audited(self) -> tuple[str, ...]:

@@ -269,6 +269,9 @@ class SettingsModel(GeneralModel):
     step: Step = "auto"
     method: Method = "auto"
     repeat: Annotated[int, Field(ge=0, description="calls of backward that are compared bit by bit, to find races")] = 0
+    relations: Annotated[
+        bool, Field(description="whether rows, parts of the upstream, layouts and threads are tried, as by explore")
+    ] = False
 
 
 class CaseModel(SettingsModel):

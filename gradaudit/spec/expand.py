@@ -177,6 +177,7 @@ def _case(
         seeds=overrides.seeds,
         requires=tuple(merged.get("requires", ())),
         repeat=overrides.repeat or merged.get("repeat", 0),
+        relations=merged.get("relations", False),
     )
     mistakes += _broken_requirements(case)
     return case

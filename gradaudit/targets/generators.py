@@ -78,6 +78,11 @@ class PutBack:
         self._calls = 0
         self._draws = bool(self._own)
 
+    @property
+    def draws(self) -> bool:
+        """Whether anything was drawn from one of them."""
+        return self._draws
+
     def forward(self, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         """Call a function with the generators as they are at every forward."""
         for held, state in self._own:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,9 @@ class LibraryOp:
     backward_function: Declaration
     params: Mapping[str, Any]
     dtype: str
+
+    reentrant: ClassVar[bool] = True
+    """Calls share nothing but what their functions do."""
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return what forward writes into the buffers that are outputs, or the number that it returns."""

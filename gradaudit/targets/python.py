@@ -88,6 +88,11 @@ class PythonOp:
         return (self.backward_function,)
 
     @property
+    def reentrant(self) -> bool:
+        """Whether calls share nothing but what their functions do: no generator, buffer or context is kept for them."""
+        return not (self.generators.draws or self.accumulates or self.context)
+
+    @property
     def _buffered(self) -> list[str]:
         return [found[1] for word in self.args if (found := BUFFER.fullmatch(word))]
 

@@ -58,6 +58,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "forward-dtype": ("1e-2 if x.dtype == np.float32 else 1e-8", "1e-2"),
     "straight-through": ("np.round(x * 40.0) / 40.0", "x.copy()"),
     "below-noise": ("-22.0", "-2.0"),
+    "row-dependent": ("gradient + np.float32(1e-7) * gradient.mean(axis=0)", "gradient"),
     "race": (" if next(call) % 100 == 0 else None", " if next(call) < 0 else None"),
     "unwritten-memory": ("x.shape[0] // 2", "(x.shape[0] + 1) // 2"),
     "upstream-clipped": ("np.clip(upstream, -100.0, 100.0)", "upstream"),

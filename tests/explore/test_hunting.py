@@ -6,6 +6,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from typer.testing import CliRunner
 
 from gradaudit.cli.app import app
 from gradaudit.engine.audit import audit_case
+from gradaudit.engine.executor import Lost
+from gradaudit.explore import hunt as hunting
+from gradaudit.explore.allowed import Allowed
+from gradaudit.explore.constants import Constants
+from gradaudit.explore.kept import case_of
+from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
 
 OPS = """
@@ -76,6 +83,10 @@ def last_backward(u, x, axis=-1):
     return gradient
 
 
+def with_something_of_others(u, x):
+    return 2 * u * x + np.float32(1e-7) * (u * x).mean(axis=0)
+
+
 def overruns(u, x):
     if len(x) > 6:
         ctypes.string_at(0)
@@ -96,6 +107,7 @@ WRONG = {
     "a zero": spec("prod_backward", "prod", {"x": {"shape": [4]}}),
     "a layout": spec("strides_forgotten", "square", X),
     "a repeated index": spec("pick_backward", "pick", {"table": {"shape": [10, 3]}, "index": INDEX}),
+    "a leak": spec("with_something_of_others", "square", X, dtype="float32"),
     "a crash": spec("overruns", "square", {"x": {"shape": [3]}}),
 }
 
@@ -127,28 +139,34 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str, An
     )
     printed = re.findall(r"^  (op: .*\n(?:  (?!written).+\n)+)", output, re.MULTILINE)
     read = [yaml.safe_load(textwrap.dedent("  " + text)) for text in printed]
-    return {document["op"]: document["inputs"] for document in read}
+    return {document["op"]: document for document in read}
 
 
 def test_a_product_by_division_is_wrong_at_a_single_zero(found: Mapping[str, dict[str, Any]]) -> None:
-    assert found["prod_backward.nonfinite"] == {"x": {"values": [0.0]}}
+    assert found["prod_backward.nonfinite"]["inputs"] == {"x": {"values": [0.0]}}
 
 
 def test_a_reversed_input_needs_two_elements(found: Mapping[str, dict[str, Any]]) -> None:
-    made = found["strides_forgotten.mismatch"]["x"]
+    made = found["strides_forgotten.mismatch"]["inputs"]["x"]
     assert made["layout"] == "reversed"
     assert np.shape(made["values"]) == (1, 2)
 
 
 def test_an_index_has_to_be_given_twice(found: Mapping[str, dict[str, Any]]) -> None:
-    inputs = found["pick_backward.mismatch"]
+    inputs = found["pick_backward.mismatch"]["inputs"]
     first, second = inputs["index"]["values"]
     assert first == second
     assert np.shape(inputs["table"]["values"])[1:] == (1,)
 
 
+def test_what_a_relation_shows_needs_two_rows_and_the_relation(found: Mapping[str, dict[str, Any]]) -> None:
+    made = found["with_something_of_others.row-dependent"]
+    assert made["relations"] is True
+    assert np.shape(made["inputs"]["x"]["values"]) == (2, 1)
+
+
 def test_a_crash_is_an_answer_and_is_shrunk_too(found: Mapping[str, dict[str, Any]]) -> None:
-    assert np.shape(found["overruns.crash"]["x"]["values"]) == (7,)
+    assert np.shape(found["overruns.crash"]["inputs"]["x"]["values"]) == (7,)
 
 
 def test_nothing_is_found_where_nothing_that_the_spec_allows_is_wrong(folder: Path) -> None:
@@ -185,6 +203,18 @@ def test_lines_that_no_case_reaches_are_listed(folder: Path) -> None:
     code, output = explored(folder, specs, "--cases", "20", source=right)
     assert code == 0, output
     assert re.search(r"never reached: ops.py:\d+: gradient = gradient \+ 1", output)
+
+
+def test_time_may_end_while_one_of_several_kinds_is_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Worker:
+        def ask(self, function: Any, case: Case, *arguments: Any) -> Lost:
+            return Lost("it is lost", seconds=float(case.seed % 2))
+
+    monkeypatch.setattr(hunting, "SECONDS_TO_SHRINK", 0.0)
+    case = replace(case_of(yaml.safe_dump(WRONG["a zero"])), seed=1)
+    everything = [Allowed(case, (), (), {}, frozenset(), Constants(), {})]
+    progress = hunting.hunt("prod", everything, Worker(), hunting.Budget(0.5))  # type: ignore[arg-type]
+    assert set(progress.found) == {"crash", "hang"}
 
 
 def test_a_time_that_is_none_is_refused(folder: Path) -> None:

@@ -1,0 +1,66 @@
+"""An upstream in two parts that add up to it: one element alone, and all others. What backward answers adds up, too.
+
+Both have zeros, which no random upstream has: what divides by its upstream, or passes over what has none, shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradaudit.checks.agreement import exceeding, scatter
+from gradaudit.checks.gradient.evaluation_point import widened
+from gradaudit.checks.linearity import is_asked
+from gradaudit.checks.probe import Point, Probe, Upstream
+from gradaudit.numerics.arrays import dtype_name, largest, on_host
+from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.margins import CERTAIN
+from gradaudit.results import Finding
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
+
+
+def adds_up(probe: Probe) -> Iterator[Finding]:
+    """Yield a finding for each input whose gradients of two parts of the upstream do not add up to that of the whole.
+
+    Raises:
+        OpError: where backward gives no usable gradient for a part.
+
+    """
+    subject = probe.subject
+    if not is_asked(probe) or sum(math.prod(part.shape) for part in subject.upstream) < 2:
+        return
+    here = Point(subject.inputs, subject.outputs)
+    one, others = _parts(probe)
+    in_one, in_others = probe.backward(here, one), probe.backward(here, others)
+    for name in probe.claimed:
+        whole, total = widened(subject.gradients[name]), widened(in_one[name]) + widened(in_others[name])
+        rounding = spacing(dtype_name(in_one[name].dtype))
+        tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
+        least = scatter(probe.terms, rounding, probe.natural_scale(name), largest(whole))
+        allowed = max(least, tolerance.rtol * rms(whole))
+        if exceeding(whole, total, allowed):
+            allowed += CERTAIN * probe.roundoff_of_backward(here, others, in_others)[name]
+        if off := exceeding(whole, total, allowed):
+            message = (
+                f"the gradients of {name} for one element of the upstream alone and for all others, zero elsewhere, "
+                f"do not add up to that for all of them, at {off.count:,} of {off.size:,} indices (largest error "
+                f"{off.largest:.2g}): backward is not linear where the upstream is zero; look for a division by it"
+            )
+            evidence = {"array": name, "relation": "parts", "changed": off.count, "size": off.size}
+            yield Finding("nonlinear-upstream", message, {**evidence, "largest": off.largest})
+
+
+def _parts(probe: Probe) -> tuple[Upstream, Upstream]:
+    """Return the upstream at one random element and zero elsewhere, and the rest of it."""
+    hosts = [np.asarray(on_host(part)) for part in probe.subject.upstream]
+    sizes = [host.size for host in hosts]
+    place = int(generator(probe.case, "part of the upstream").integers(sum(sizes)))
+    placed, one, others = probe.subject.placed, [], []
+    for host, before in zip(hosts, np.cumsum([0, *sizes[:-1]]), strict=True):
+        alone = (np.arange(host.size) == place - before).reshape(host.shape)
+        one.append(placed(np.where(alone, host, host.dtype.type(0))))
+        others.append(placed(np.where(alone, host.dtype.type(0), host)))
+    return tuple(one), tuple(others)
