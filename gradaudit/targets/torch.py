@@ -1,6 +1,6 @@
 """Ops in PyTorch: functions, ``Function.apply``, and modules, whose parameters are inputs by their names.
 
-Tensors share memory with the NumPy arrays that they are made from, on the CPU: large arrays are NumPy's there too, which
+Tensors share memory with the NumPy arrays that they are made from, on the CPU. Large arrays are NumPy's there too: that
 takes less time to begin an operation, and shares none among threads that wait for each other. On a device they are
 tensors. Every call begins with the same state of the random number generator and the same buffers, so that dropout is a
 function and a running mean does not run.

@@ -1,4 +1,4 @@
-"""Large arrays stay where the op works: on a device no evaluation copies one to NumPy or back, in memory none is copied.
+"""Large arrays stay where the op works: on a device none is copied to NumPy or back, in memory none is copied at all.
 
 What a device would do is done by tensors in the processor's memory, which the audit is not told are there.
 """
