@@ -13,6 +13,7 @@ from gradaudit.checks.layout import reversed_axes
 from gradaudit.checks.probe import Point, Probe
 from gradaudit.numerics.arrays import Array, copied, is_contiguous, is_writable, lifted
 from gradaudit.numerics.magnitude import rms
+from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.targets.op import OpError
@@ -43,15 +44,8 @@ def laid_out_otherwise(probe: Probe) -> Iterator[Finding]:
         yield Finding("layout-dependent", message, {"array": probe.claimed[0], "relation": "copies"})
         return
     for name in probe.claimed:
-        if changed := probe.change_that_matters(name, _first(probe, name), answer[name]):
+        if changed := compared.change(probe, name, compared.claim(probe, name), answer[name]):
             yield _finding(f"backward's gradient of {name}", name, changed)
-
-
-def _first(probe: Probe, name: str) -> Array:
-    """Return what backward answered when the case was opened."""
-    made = probe.subject.gradients[name]
-    assert made is not None
-    return made
 
 
 def _otherwise(array: Array) -> Array:

@@ -10,16 +10,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradaudit.checks.agreement import exceeding, scatter
-from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.linearity import is_asked
 from gradaudit.checks.probe import Point, Probe, Upstream
-from gradaudit.numerics.arrays import dtype_name, largest, on_host
-from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.arrays import on_host
+from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
-from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 
 
 def adds_up(probe: Probe) -> Iterator[Finding]:
@@ -36,14 +32,9 @@ def adds_up(probe: Probe) -> Iterator[Finding]:
     one, others = _parts(probe)
     in_one, in_others = probe.backward(here, one), probe.backward(here, others)
     for name in probe.claimed:
-        whole, total = widened(subject.gradients[name]), widened(in_one[name]) + widened(in_others[name])
-        rounding = spacing(dtype_name(in_one[name].dtype))
-        tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
-        least = scatter(probe.terms, rounding, probe.natural_scale(name), largest(whole))
-        allowed = max(least, tolerance.rtol * rms(whole))
-        if exceeding(whole, total, allowed):
-            allowed += CERTAIN * probe.roundoff_of_backward(here, others, in_others)[name]
-        if off := exceeding(whole, total, allowed):
+        whole, total = compared.claim(probe, name), in_one[name] + in_others[name]
+        rounding = lambda name=name: probe.roundoff_of_backward(here, others, in_others)[name]  # noqa: E731
+        if off := compared.change(probe, name, whole, total, rounding):
             message = (
                 f"the gradients of {name} for one element of the upstream alone and for all others, zero elsewhere, "
                 f"do not add up to that for all of them, at {off.count:,} of {off.size:,} indices (largest error "

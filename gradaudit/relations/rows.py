@@ -15,16 +15,16 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.agreement import Change, change, exceeding
+from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.linearity import LARGE_UPSTREAM
 from gradaudit.checks.probe import Point, Probe, Upstream
-from gradaudit.numerics.arrays import Array, all_finite, dtype_name, on_host, same_bits
+from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host, same_bits
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator, laid_out
-from gradaudit.spec.dtypes import largest_value, spacing
+from gradaudit.spec.dtypes import floating_info, largest_value, spacing
 from gradaudit.spec.op_targets import LibraryTarget
 from gradaudit.targets.op import OpError
 
@@ -182,11 +182,11 @@ def _called(rows: Rows, point: Point) -> Called:
 
 
 def _agreement(first: Sequence[Array], second: Sequence[Array]) -> Agreement:
-    """Return how far outputs are the same; those of few digits are either the same or not."""
+    """Return how far outputs are the same; those of a coarse dtype are either the same or not."""
     if not all(map(all_finite, [*first, *second])) or [one.shape for one in first] != [two.shape for two in second]:
         return Agreement.NONE
     pairs = list(zip(first, second, strict=True))
-    if any(one.dtype != other.dtype for one, other in pairs):
+    if any(one.dtype != other.dtype or not _has_digits(one) for one, other in pairs):
         return Agreement.NONE
     if all(same_bits(one, other) for one, other in pairs):
         return Agreement.EXACT
@@ -194,6 +194,12 @@ def _agreement(first: Sequence[Array], second: Sequence[Array]) -> Agreement:
     if coarse > spacing("float32") or any(change(one, other, 0.0, 1) for one, other in pairs):
         return Agreement.NONE
     return Agreement.ROUNDED
+
+
+def _has_digits(output: Array) -> bool:
+    """Whether an output is more than zero, or what is left of it where it underflows: that is the same whatever is."""
+    name = dtype_name(output.dtype)
+    return bool(largest(output) > float(floating_info(name).smallest_normal) / spacing(name) ** 0.5)
 
 
 def _broken(rows: Rows, called: Called) -> list[Finding]:
@@ -218,10 +224,10 @@ def _leaks(rows: Rows, apart: Agreement) -> list[Finding]:
     room = float(largest_value(probe.case.dtype)) ** 0.25
     times = min(LARGE_UPSTREAM, room) if apart is Agreement.EXACT else 1.0
     answer = probe.backward(Point(inputs, outputs), rows.upstream(rows.beside, -times))
-    compared = probe.gradient_change if apart is Agreement.EXACT else probe.change_that_matters
     found = []
     for name in filter(rows.names.__contains__, probe.claimed):
-        if seen := compared(name, _claim(probe, name)[:kept], answer[name][:kept]):
+        own, same = compared.claim(probe, name)[:kept], apart is Agreement.EXACT
+        if seen := compared.change(probe, name, own, answer[name][:kept], exact=same):
             what = f"changes in the first {kept} of {rows.count} rows with the other rows and their upstream"
             found.append(_finding(name, what, "rows", seen))
     return found
@@ -267,18 +273,9 @@ def _in_another_order(rows: Rows, called: Called, whole: Mapping[str, Array]) ->
 
 def _change(rows: Rows, point: Point, whole: Mapping[str, Array], name: str, was: Array, now: Array) -> Change:
     """Return where a gradient changes by more than it is off by itself, were it computed in a narrower dtype."""
-    seen = rows.probe.change_that_matters(name, was, now)
-    if not seen or was.shape != now.shape or was.dtype != now.dtype:
-        return seen
-    rounding = rows.probe.roundoff_of_backward(point, rows.upstream(rows.all), whole)[name]
-    return exceeding(widened(was), widened(now), seen.allowed + CERTAIN * rounding)
-
-
-def _claim(probe: Probe, name: str) -> Array:
-    """Return what backward answered when the case was opened."""
-    made = probe.subject.gradients[name]
-    assert made is not None
-    return made
+    upstream = rows.upstream(rows.all)
+    rounding = lambda: rows.probe.roundoff_of_backward(point, upstream, whole)[name]  # noqa: E731
+    return compared.change(rows.probe, name, was, now, rounding)
 
 
 def _finding(name: str, what: str, relation: str, seen: Change) -> Finding:

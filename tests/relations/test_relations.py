@@ -179,6 +179,7 @@ def first_largest_backward(u: Any, x: Any) -> Any:
     return gradient
 
 
+TINY = array("x", (2, 2), values=np.full((2, 2), 1.2e-38))
 EQUAL = array("x", (4, 3), values=np.ones((4, 3)))
 ZERO = array("x", (4, 4), values=np.zeros((4, 4)))
 SQUARE = array("w", (4, 4))
@@ -197,6 +198,7 @@ RIGHT: dict[str, tuple[Pair, tuple[Any, ...]]] = {
     "sums": ((lambda x: x.cumsum(axis=0), lambda u, x: u[::-1].cumsum(axis=0)[::-1]), (X,)),
     "mean": ((lambda x: (x * x).mean(), lambda u, x: 2 * u * x / x.size), (X,)),
     "maximum": ((first_largest, first_largest_backward), (array("x", (4, 3), gap=0.05),)),
+    "products that underflow": ((linear, linear_backward), (TINY, replace(TINY, name="w"))),
     "scalar": ((np.sin, cosine), (array("x", ()),)),
     "empty": ((np.sin, cosine), (array("x", (0, 3)),)),
 }
