@@ -12,7 +12,6 @@ import os
 import pickle
 import signal
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gradaudit.engine.executor import ExecutorError, Lost, Task
-from gradaudit.engine.pool import Workers, batches
+from gradaudit.engine.pool import batches, workers
 
 T = TypeVar("T")
 
@@ -168,9 +167,6 @@ def packed(folder: Path) -> bytes:
     return archive.getvalue()
 
 
-_here = threading.local()
-
-
 def run_batch(content: bytes, folder: str, timeout: float, upload: bytes) -> bytes:
     """Do a batch on a worker, in processes of its own; return the outcomes as a pickle.
 
@@ -182,10 +178,9 @@ def run_batch(content: bytes, folder: str, timeout: float, upload: bytes) -> byt
 
     """
     function, tasks = pickle.loads(content)
-    if not hasattr(_here, "workers"):
-        _here.workers = Workers(1, timeout)
     current = Path(_unpacked(upload) if upload else folder)
-    outcomes = dict(_here.workers.map(function, tasks, folder=current if current.is_dir() else None))
+    with workers(1, timeout) as pool:
+        outcomes = dict(pool.map(function, tasks, folder=current if current.is_dir() else None))
     return pickle.dumps([outcomes[k] for k in range(len(tasks))])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import signal
@@ -10,12 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from contextlib import suppress
 from typing import Any
 
 from gradaudit.engine.channel import Channel, GarbledError
 from gradaudit.engine.fence import Setting
+from gradaudit.engine.interrupt import held
 from gradaudit.engine.template import Clone, Ended, Work, send_command
 from gradaudit.engine.threads import one_thread_for_linear_algebra
 from gradaudit.engine.worker import READY
@@ -40,10 +41,14 @@ class Templates:
         """Whether they are this process's own, and not those of one that forked it."""
         return self._owner == os.getpid()
 
-    def close(self) -> None:
-        """Let them end; the first, whose parent this process is, is waited for unless it takes long."""
+    def let_go(self) -> None:
+        """Close the sockets: the templates end unless another process has them too."""
         for end in self._sockets.values():
             end.close()
+
+    def close(self) -> None:
+        """Let them end; the first, whose parent this process is, is waited for unless it takes long."""
+        self.let_go()
         patience = time.monotonic() + GRACE
         with suppress(ChildProcessError):
             while os.waitpid(self._process, os.WNOHANG) == (0, 0) and time.monotonic() < patience:
@@ -66,7 +71,7 @@ class Templates:
         ours, theirs = socket.socketpair()
         try:
             send_command(self._sockets[origin], Clone(modules), theirs)
-        except OSError:
+        except BaseException:
             ours.close()
             raise
         finally:
@@ -85,10 +90,15 @@ def _started() -> tuple[int, socket.socket]:
     flags = ["-" + "O" * sys.flags.optimize] * bool(sys.flags.optimize) + ["-B"] * sys.flags.dont_write_bytecode
     command = [sys.executable, *flags, "-c", program]
     null = subprocess.DEVNULL
-    with theirs, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # it ends when it is no longer needed: nobody waits for it
-        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null, cwd="/")
-        process.returncode = 0
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=null, stdout=null, stderr=null, cwd="/"
+            )
+    except BaseException:
+        ours.close()
+        raise
+    process.returncode = 0  # it ends when it is no longer needed: nobody waits for it
     return process.pid, ours
 
 
@@ -102,10 +112,18 @@ def prepare() -> None:
 
 
 def _templates_of_ours() -> Templates:
-    with _lock:
-        if not (_templates and _templates[0].ours):
-            _templates[:] = [Templates()]
+    with _lock, held():  # whoever starts it knows of it
+        while _templates and not _templates[0].ours:
+            _templates.pop().let_go()
+        if not _templates:
+            _templates.append(Templates())
         return _templates[0]
+
+
+@atexit.register
+def _let_all_go() -> None:
+    while _templates:
+        _templates.pop().let_go()
 
 
 def _cloned(modules: tuple[str, ...]) -> socket.socket:
@@ -142,10 +160,11 @@ class ForkedWorker:
     def start(self, setting: Setting) -> None:
         """Fork a worker; that the template is gone is told by ``usable``."""
         self.finish()
-        ours, theirs = socket.socketpair()
-        self._worker, self._ended = Channel(ours), None
-        with theirs, suppress(OSError):
-            send_command(self._control.socket, Work(setting), theirs)
+        with held():
+            ours, theirs = socket.socketpair()
+            self._worker, self._ended = Channel(ours), None
+            with theirs, suppress(OSError):
+                send_command(self._control.socket, Work(setting), theirs)
 
     def send(self, message: bytes) -> None:
         """Send the worker a task; that it is gone is told elsewhere."""
@@ -212,6 +231,7 @@ class ForkedWorker:
         if self._template is not None:
             with suppress(OSError):
                 os.kill(self._template, signal.SIGCONT)  # an op may have stopped it
+            self._template = None  # whose number may be another's soon
         with suppress(GarbledError):
             while self._control.open and self._control.readable(GRACE):
                 self._control.hear()

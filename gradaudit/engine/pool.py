@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -98,7 +99,9 @@ class Workers:
         self._began = began
         self._timeout = timeout
         self._place = place or default_place()
+        self._places: list[WorkerProcess] = []
         self._idle: list[WorkerProcess] = []
+        weakref.finalize(self, _end_all, self._places).atexit = False  # which are gone with this process anyway
 
     def map(
         self, function: Callable[..., T], tasks: Sequence[Task], *, folder: Path | None = None
@@ -136,7 +139,7 @@ class Workers:
                     return
         finally:
             for run in running:
-                run.worker.kill()
+                self._end(run.worker)
 
     def _setting(self, folder: Path) -> Setting:
         memory = int(machine_memory() * MEMORY_SHARE / self._count)
@@ -147,8 +150,10 @@ class Workers:
         found = next((worker for worker in self._idle if worker.modules == modules), None)
         if found is None:
             while len(self._idle) >= self._count:
-                self._idle.pop(0).kill()
-            return self._place(modules)
+                self._end(self._idle.pop(0))
+            with held():  # whoever made it knows of it
+                self._places.append(found := self._place(modules))
+            return found
         self._idle.remove(found)
         return found
 
@@ -157,12 +162,24 @@ class Workers:
         if worker.usable:
             self._idle.append(worker)
         else:
+            self._end(worker)
+
+    def _end(self, worker: WorkerProcess) -> None:
+        with held():
             worker.kill()
+            if worker in self._places:
+                self._places.remove(worker)
 
     def stop(self) -> None:
-        """End all processes."""
-        while self._idle:
-            self._idle.pop().kill()
+        """End all processes; without this call they end with this object."""
+        self._idle.clear()
+        _end_all(self._places)
+
+
+def _end_all(places: list[WorkerProcess]) -> None:
+    with held():
+        while places:
+            places.pop().kill()
 
 
 @dataclass(frozen=True)
