@@ -18,10 +18,9 @@ ROUNDED = math.sqrt(spacing("float64"))
 def tolerance_too_loose(
     case: Case, name: str, tolerance: Tolerance, errors: Callable[[], Array], numerical: Array, typical: float
 ) -> list[Finding]:
-    """Return a finding where a tolerance passes an error that this precision could have caught.
+    """Return a finding where a spec's tolerance passes an error that this precision could have caught.
 
-    Only a tolerance that the spec sets looser than its dtype's default is judged, and one whose absolute part
-    dominates the gradient.
+    Only one that is looser than its dtype's default is judged, and one whose absolute part dominates the gradient.
 
     Args:
         case: the case.
@@ -33,7 +32,7 @@ def tolerance_too_loose(
 
     """
     default = DEFAULT_TOLERANCES[case.dtype]
-    looser = case.tolerance is not None and (tolerance.rtol > default.rtol or tolerance.atol > default.atol)
+    looser = tolerance.rtol > default.rtol or tolerance.atol > default.atol
     if not count(numerical) or not (looser or tolerance.atol > WORTHLESS * typical):
         return []
     magnitude, off = cast(abs(numerical), "float64"), errors()
@@ -55,7 +54,7 @@ def tolerance_too_loose(
 def tolerance_too_tight(
     case: Case, name: str, tolerance: Tolerance, typical: float, undecided: int, visible: float
 ) -> list[Finding]:
-    """Return a finding where the spec's tolerance asks for more than can be represented, or than can be decided.
+    """Return a finding where a spec's tolerance asks for more than can be represented, or than can be decided.
 
     Args:
         case: the case.
@@ -66,8 +65,6 @@ def tolerance_too_tight(
         visible: the tolerance that would decide about all of them.
 
     """
-    if case.tolerance is None:
-        return []
     roundoff, default = spacing(case.dtype) / 2, DEFAULT_TOLERANCES[case.dtype]
     asked = f"the tolerance of {name} (rtol={tolerance.rtol:g}, atol={tolerance.atol:g})"
     if tolerance.rtol < roundoff and tolerance.atol < roundoff * typical:

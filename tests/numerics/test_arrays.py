@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from framework_arrays import ALL, WRITABLE, Make, making
 
-from gradaudit.checks.gradient.inside import narrowed, narrowest
+from gradaudit.checks.gradient.evaluation_point import narrowed, narrowest
 from gradaudit.numerics.arrays import (
     IN_CACHE,
     all_finite,

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
-from gradaudit.checks.gradient.inside import displaced
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, displaced, widened
 from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken

@@ -28,14 +28,6 @@ from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
-from gradaudit.checks.gradient.left_to_do import (
-    Audited,
-    affords_a_table,
-    is_right_where_seen,
-    passes,
-    unsuspected,
-    was_not_seen,
-)
 from gradaudit.checks.gradient.limit import limits
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
@@ -43,9 +35,9 @@ from gradaudit.checks.gradient.symmetric import finding as symmetric_input
 from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import Array
-from gradaudit.numerics.margins import MOST_IN_A_TABLE
+from gradaudit.numerics.margins import MOST_IN_A_TABLE, WORTHLESS
 from gradaudit.results import Finding, Result, Verdict
-from gradaudit.targets.calls import FOR_ROUNDING, Limit, LimitReachedError
+from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
 
 OF_FORWARD = "differences contradict the analytical gradient; not known whether forward is smooth there"
@@ -57,18 +49,14 @@ OF_ROUNDING = "differences exceed the tolerance by little; not known how much of
 OF_TRIANGLES = "single entries disagree; not known whether the gradient is right for symmetric matrices"
 """What may excuse the gradient of a symmetric input."""
 
-Told = Callable[[Mapping[str, Result]], None]
+Audited = dict[str, tuple[Result, Seen | None]]
+"""By input, its result, and what was seen of its gradient; None where forward gave nothing usable."""
+
+Tell = Callable[[Mapping[str, Result]], None]
 """Is told of results by their inputs."""
 
-Telling = Callable[[Audited], None]
-"""The same with what was seen of each."""
 
-
-def _tell_nobody(made: Audited) -> None:
-    pass
-
-
-def check_gradient(subject: Subject, tell: Told | None = None) -> tuple[list[Result], EvaluationPoint, dict[str, Seen]]:
+def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Result], EvaluationPoint, dict[str, Seen]]:
     """Audit the gradient of every differentiable input, of a part of a case those of its own.
 
     Args:
@@ -87,11 +75,13 @@ def check_gradient(subject: Subject, tell: Told | None = None) -> tuple[list[Res
     claimed: dict[str, Array] = {}
     for name in subject.case.audited:
         x, gradient = subject.inputs[name], subject.gradients.get(name)
-        broken = _advised(subject, broken_contract(name, x, gradient, answered=name in subject.gradients))
+        broken = broken_contract(name, x, gradient, answered=name in subject.gradients)
         if broken is None and gradient is not None:
             claimed[name] = gradient
-        found = [broken] if broken else flaws(name, x, gradient)
-        results[name] = replace(blank_result(subject.case, name, broken.message if broken else ""), findings=(*found,))
+        found = [_advised(subject, broken)] if broken else flaws(name, x, gradient)
+        results[name] = replace(
+            blank_result(subject.case, name, found[0].message if broken else ""), findings=(*found,)
+        )
     opening = subject.op.calls.forwards - before if claimed else 0
     seen: dict[str, Seen] = {}
 
@@ -108,9 +98,10 @@ def check_gradient(subject: Subject, tell: Told | None = None) -> tuple[list[Res
 
     with subject.op.calls.holding_back():
         audited = _witnessed(claims_of(point, claimed), tell_of)
-    with subject.op.calls.overtime():
-        audited = _with_arbiter(point, _with_last_words(audited))
-    _add(audited, _as_triangles(subject, audited))
+    if any(result.verdict is not Verdict.PASS for result, _ in audited.values()):
+        with subject.op.calls.overtime():
+            audited = _with_arbiter(point, _with_last_words(audited))
+        _add(audited, _as_triangles(subject, audited))
     for name, (result, what) in audited.items():
         results[name] = _with_flaws(results[name], result)
         seen |= {name: what} if what else {}
@@ -120,11 +111,11 @@ def check_gradient(subject: Subject, tell: Told | None = None) -> tuple[list[Res
     return list(results.values()), point, seen
 
 
-def _advised(subject: Subject, broken: Finding | None) -> Finding | None:
+def _advised(subject: Subject, broken: Finding) -> Finding:
     """Add to a broken contract what the op knows that may be why."""
     advise = getattr(subject.op, "advice", None)
-    advice = advise(subject.upstream) if broken and advise else ""
-    return replace(broken, message=f"{broken.message}\n  {advice}") if broken and advice else broken
+    advice = advise(subject.upstream) if advise else ""
+    return replace(broken, message=f"{broken.message}\n  {advice}") if advice else broken
 
 
 def _with_flaws(blank: Result, result: Result) -> Result:
@@ -186,52 +177,86 @@ def _with_last_words(made: Audited) -> Audited:
     return made
 
 
-def _witnessed(claims: list[Claim], tell: Telling) -> Audited:
+def _witnessed(claims: list[Claim], tell: Callable[[Audited], None]) -> Audited:
     """Audit gradients by differences, or along paths where differences are noise; small ones by both if need be.
 
     Differences of a forward that rounds what it is given show nothing but the stairs of that.
     """
-    if not claims or not can_be_followed(claims):
+    if not claims:
+        return {}
+    if claims[0].point.generic or not can_be_followed(claims):
         return _audited(claims, tell)
     large = sum(claim.size for claim in claims) > MOST_IN_A_TABLE
     if large or computes_in_half(claims) or rounds_what_it_is_given(claims):
-        return _judged(claims, lambda: look_along_paths(claims))
+        return _judged(claims, look_along_paths)
     made = _audited(claims)
     if any(result.verdict is not Verdict.PASS for result, _ in made.values()):
-        along = _judged(claims, lambda: look_along_paths(claims))
+        along = _judged(claims, look_along_paths)
         _add(made, {name: found for name, found in along.items() if is_overruled(*made[name], found[0].verdict)})
     return made
 
 
-def _audited(claims: list[Claim], tell: Telling = _tell_nobody) -> Audited:
+def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None) -> Audited:
     """Audit gradients by root tests of all of them; those that do not pass apart from each other, and closely."""
-    if not claims:
-        return {}
     case, calls = claims[0].point.subject.case, claims[0].point.subject.op.calls
     testable = [claim for claim in claims if claim.size and case.method != "exhaustive" and case.step is None]
     tables = [claim for claim in claims if claim not in testable]
     made: Audited = {}
     if testable:
         small = case.method == "auto" and sum(claim.size for claim in testable) <= MOST_IN_A_TABLE
-        made = _judged(testable, lambda: Searched(testable, locate=not small).seen())
+        made = _judged(testable, lambda claims: Searched(claims, locate=not small).seen())
         if small:
-            made = _apart(testable, made)
+            for claim in testable if len(testable) > 1 else ():
+                if not passes(made[claim.name]):  # the fault may be another's
+                    _add(made, _judged([claim], lambda claims: Searched(claims, locate=False).seen()))
             failing = [claim for claim in testable if not passes(made[claim.name])]
             if failing and rounds_what_it_is_given(failing):
-                _add(made, _judged(failing, lambda: look_along_paths(failing)))
+                _add(made, _judged(failing, look_along_paths))
             else:
                 tables += failing
         else:
             made = _again(testable, made)
             _add(made, _beside_kinks(testable, made))
             affordable = [claim for claim in testable if case.method == "auto" and affords_a_table(claim, made)]
-            made.update({claim.name: unsuspected(*made[claim.name]) for claim in affordable})
+            for result, seen in [made[claim.name] for claim in affordable]:
+                if seen is not None:  # every element that was looked at is right: the tests of many say no more
+                    made[seen.claim.name] = result, replace(seen, suspect=None)
             tables += affordable
     for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
-        tell(made)
+        if tell is not None:
+            tell(made)
         with calls.sharing(left):
-            _add(made, _judged([claim], lambda claim=claim: [look_everywhere(claim)]))  # type: ignore[misc]
+            _add(made, _judged([claim], lambda claims: list(map(look_everywhere, claims))))
     return {claim.name: made[claim.name] for claim in claims}
+
+
+def passes(audited: tuple[Result, Seen | None]) -> bool:
+    """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
+    result, seen = audited
+    if seen is None or result.verdict is Verdict.PASS:
+        return result.verdict is Verdict.PASS and not (seen and (seen.is_coarser_than_asked or seen.kinked))
+    if seen.claim.of_formula.asked and seen.method == "search":
+        return False
+    below_noise = any(finding.code == "below-noise" for finding in result.findings)
+    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= WORTHLESS
+
+
+def affords_a_table(claim: Claim, made: Audited) -> bool:
+    """Whether calls last to look at every index of a gradient that was right wherever it was looked at."""
+    result, seen = made[claim.name]
+    if seen is None or not is_right_where_seen(claim, made):
+        return False
+    each = max(CLOSE_LOOK, result.evaluations / len(seen.looks.places))
+    return each * claim.size <= claim.point.subject.op.calls.left
+
+
+def is_right_where_seen(claim: Claim, made: Audited) -> bool:
+    """Whether a gradient is open though it was right wherever it was looked at."""
+    result, seen = made[claim.name]
+    if seen is None or seen.cut or seen.cleared or result.verdict is not Verdict.INCONCLUSIVE:
+        return False
+    judged, _, _ = claim.judged(seen.looks)
+    return bool(judged.right.any() and judged.right.all())
 
 
 def _with_rounding(seen: Seen) -> Seen:
@@ -273,7 +298,7 @@ def _followed(made: Audited) -> Audited:
     supported = max((seen.excused.evidence["supported"] for seen in left.values() if seen.excused), default=0.0)
     unit = unit_inside(claims[0], supported)
 
-    def look() -> list[Seen]:
+    def look(claims: list[Claim]) -> list[Seen]:
         along = look_along_paths(claims, unit)
         return [replace(seen, remark=seen.remark or left[seen.claim.name].excused) for seen in along]
 
@@ -282,59 +307,47 @@ def _followed(made: Audited) -> Audited:
     }
 
 
-def _apart(claims: list[Claim], made: Audited) -> Audited:
-    """Test gradients by themselves that did not pass together: the fault may be another's."""
-    for claim in claims if len(claims) > 1 else ():
-        if not passes(made[claim.name]):
-            _add(made, _judged([claim], lambda claim=claim: Searched([claim], locate=False).seen()))  # type: ignore[misc]
-    return made
-
-
 def _again(claims: list[Claim], made: Audited) -> Audited:
     """Search gradients again whose own errors were not seen, for want of a test that suits them.
 
     They may have drowned in those of others, or in their noise. And where the formula in float64 did not pass, what
     the implementation in the case's dtype gives may be right all the same.
     """
-    unseen = [claim for claim in claims if was_not_seen(made[claim.name])]
+    unseen = [claim for claim in claims if _was_not_seen(*made[claim.name])]
     # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
     for group in [unseen] if len(unseen) < len(claims) else [[claim] for claim in unseen] if len(claims) > 1 else []:
         if group:
-            _add(made, _audited_apart(group))
+            again = _judged(group, lambda claims: Searched(claims, locate=True).seen())
+            _add(made, _again(group, again) if len(group) > 1 else again)
     for claim in claims:
         result, seen = made[claim.name]
         cleared = seen is not None and seen.cleared  # then strays alone are open: a search of the rest says no more
         if result.verdict is Verdict.INCONCLUSIVE and not cleared and claim.strays is not None:
-            given = claim.as_given()
-            _add(made, _judged([given], lambda given=given: Searched([given], locate=True).seen()))  # type: ignore[misc]
+            _add(made, _judged([claim.as_given()], lambda claims: Searched(claims, locate=True).seen()))
     return made
 
 
-def _audited_apart(claims: list[Claim]) -> Audited:
-    made = _judged(claims, lambda: Searched(claims, locate=True).seen())
-    return _again(claims, made) if len(claims) > 1 else made
+def _was_not_seen(result: Result, seen: Seen | None) -> bool:
+    """Whether an input's own errors drowned in those of the others, or in their noise."""
+    blind = seen is not None and (not seen.cleared or result.resolution > WORTHLESS)
+    return result.verdict is Verdict.INCONCLUSIVE and blind and not passes((result, seen))
 
 
 def _beside_kinks(claims: list[Claim], made: Audited) -> Audited:
     """Follow gradients to a side of the kinks at which they cannot be tested together."""
-    known = {claim.name: seen for claim in claims if (seen := made[claim.name][1]) and seen.looks.kink.any()}
-    left = [claim for claim in claims if claim.name in known and is_right_where_seen(claim, made)]
-    found: dict[str, Seen] = {}
-
-    def look() -> list[Seen]:
-        found.update(limits(left, known))
-        return [found.get(claim.name, known[claim.name]) for claim in left]
-
-    return _judged(left, look) if left else {}
+    kinked = {claim.name: seen for claim in claims if (seen := made[claim.name][1]) and seen.looks.kink.any()}
+    left = [claim for claim in claims if claim.name in kinked and is_right_where_seen(claim, made)]
+    known = {claim.name: kinked[claim.name] for claim in left}
+    return _judged(left, lambda left: list((known | limits(left, known)).values())) if left else {}
 
 
-def _judged(claims: list[Claim], look: Callable[[], list[Seen]]) -> Audited:
+def _judged(claims: list[Claim], look: Callable[[list[Claim]], list[Seen]]) -> Audited:
     """Look at some gradients and judge what was seen; the forwards that took belong to the first."""
     op, started = claims[0].point.subject.op, time.perf_counter()
     before = op.calls.forwards
     made: Audited
     try:
-        seen = [_with_strays(replace(each, flat=each.flat or each.claim.point.swallowed)) for each in look()]
+        seen = [_with_strays(each) if each.claim.split else each for each in look(claims)]
         made = {each.claim.name: (_folded(each), each) for each in seen}
     except OpError as error:
         case = claims[0].point.subject.case

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.contract import broken_contract
-from gradaudit.checks.gradient.inside import displaced, narrowed, narrowest
 from gradaudit.checks.gradient.narrowing import narrowed_to
 from gradaudit.checks.subject import Snapshot, Subject, mutations
 from gradaudit.numerics.arrays import (
@@ -23,12 +22,13 @@ from gradaudit.numerics.arrays import (
     has_complex_dtype,
     joined,
     lifted,
+    like,
     namespace,
     on_host,
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, STEP, WORTHLESS
+from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, SAMPLE, STEP, WORTHLESS
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -37,6 +37,9 @@ from gradaudit.targets.op import OpError, OpOfMany
 from gradaudit.targets.unwritten import FIRST, unwritten
 
 WIDE = ("float64", "complex128")
+
+NARROW = ("bfloat16", "float16", "float32")
+"""Dtypes that a forward which returns float64 may compute in, the coarsest first."""
 
 
 @dataclass
@@ -213,7 +216,10 @@ def find_point(subject: Subject) -> EvaluationPoint:
     A forward that returns float64 but computes in a narrower dtype inside is differenced in that.
     """
     point = _declared_point(subject)
-    return (_point_inside(point) or point) if point.generic else point
+    point = (_point_inside(point) or point) if point.generic else point
+    if not point.generic:
+        point.notes.append(f"differenced in {point.dtype}: forward does not compute in float64")
+    return point
 
 
 def _declared_point(subject: Subject) -> EvaluationPoint:
@@ -353,3 +359,32 @@ def _in_dtype(subject: Subject, array: Array, dtype: str, layout: Layout) -> Arr
     if isinstance(made, np.ndarray):
         return subject.placed(laid_out(made, layout))
     return copied(made) if made is array else made
+
+
+def narrowest(numbers: Array) -> str | None:
+    """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
+    some, finite = numbers[:SAMPLE], namespace(numbers).isfinite
+
+    def all_of(numbers: Array, name: str) -> bool:
+        return bool(((cast(cast(numbers, name), "float64") == numbers) | ~finite(numbers)).all())
+
+    if not all_of(some, NARROW[-1]) or not (finite(numbers) & (numbers != 0.0)).any():
+        return None
+    return next((name for name in NARROW if all_of(numbers, name)), None)
+
+
+def narrowed(array: Array, dtype: str) -> Array:
+    """Return a floating array in this real dtype or its complex counterpart, another as it is."""
+    name = dtype_name(array.dtype)
+    if not is_floating(name):
+        return array
+    if is_complex(name):
+        dtype = "complex128" if dtype == "float64" else "complex64"
+    return cast(array, dtype)
+
+
+def displaced(x: Array, displacement: float, rng: np.random.Generator) -> Array:
+    """Return a copy; a floating array's is displaced by this part of each element, or by half as much again or less."""
+    if not is_floating(dtype_name(x.dtype)):
+        return copied(x)
+    return cast(x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x)), dtype_name(x.dtype))

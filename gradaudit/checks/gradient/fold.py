@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import FORMULA_SHARE, LEFT_OUT, Claim, natural_scale
 from gradaudit.checks.gradient.cut import Cut, undecided
-from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
@@ -55,14 +54,19 @@ def folded(seen: Seen) -> Result:
     claim, looks = seen.claim, seen.looks
     case, tolerance = claim.point.subject.case, claim.allowance.tolerance
     judged, allowed, bounds = claim.judged(looks)
-    resolution = _resolution(seen, allowed)
+    resolution, hidden = _resolution(seen, allowed), _below_noise(seen, allowed)
     if seen.cut and not seen.left_open:
         verdict, message = _verdict_by_then(seen, seen.cut, judged)
+    elif claim.point.swallowed:
+        verdict, message = Verdict.INCONCLUSIVE, "forward's roundoff hides its inputs: it has no measurable slope"
     else:
-        verdict, message = _verdict(seen, judged, resolution, allowed)
-    for note in claim.point.notes:
-        message = added(message, note)
-    message = _with_dtype(message, claim.point)
+        verdict, message = _verdict(seen, judged, resolution, allowed, hidden)
+    message = "; ".join(filter(None, (message, *claim.point.notes)))
+    ratio = worst_ratio(judged.difference, allowed)
+    if seen.method == "search" and claim.split:
+        of_implementation = worst_ratio(abs(claim.given - claim.formula), claim.allowance.of(claim.formula))
+        ratio = float(np.fmax(ratio, of_implementation))
+    cut = [seen.cut.finding(message, len(looks.places))] if seen.cut else []
     return replace(
         blank_result(case, claim.name),
         verdict=verdict,
@@ -71,28 +75,18 @@ def folded(seen: Seen) -> Result:
         method=seen.method,
         miss_probability=seen.miss_probability,
         resolution=resolution,
-        worst_ratio=_worst_ratio(seen, judged, allowed),
+        worst_ratio=ratio,
         rtol=tolerance.rtol,
         atol=tolerance.atol,
         message=message,
         mismatches=_mismatches(replace(looks, bounds=bounds), judged, allowed),
-        findings=(*_findings(seen, judged, allowed), *_cut_findings(seen, message)),
+        findings=(*_findings(seen, judged, allowed, hidden), *cut),
     )
 
 
-def _cut_findings(seen: Seen, message: str) -> Iterator[Finding]:
-    if seen.cut:
-        yield seen.cut.finding(message, len(seen.looks.places))
-
-
-def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> tuple[Verdict, str]:
-    looks, size = seen.looks, seen.claim.size
+def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidden: Array) -> tuple[Verdict, str]:
+    claim, looks, size = seen.claim, seen.looks, seen.claim.size
     open_ones = int(judged.undecided.sum())
-    if seen.claim.point.swallowed:
-        return (
-            Verdict.INCONCLUSIVE,
-            "forward's roundoff hides its inputs: it has no measurable slope",
-        )
     if seen.left_open:
         return Verdict.INCONCLUSIVE, seen.left_open
     if judged.wrong.any() or seen.accused:
@@ -112,15 +106,16 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array) -> t
             "forward is a staircase: it is constant at the step of the tests and changes further away, so its slope is "
             "no evidence"
         )
-    hidden = _below_noise(seen, allowed)
-    if ((many := int((hidden > seen.claim.negligible).sum())) - 1) * LEFT_OUT > size:
+    if len(hidden) and ((many := int((hidden > claim.negligible).sum())) - 1) * LEFT_OUT > size:
         said = f"{many:,} of {size:,} gradients lie below forward's noise floor: indistinguishable from zero"
         return Verdict.INCONCLUSIVE, said
     if resolution > seen.worthless:
         said = f"a relative error of {resolution:.2g} could have gone unseen"
-        asked = seen.claim.of_formula.asked
+        asked = claim.of_formula.asked
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
-    return Verdict.PASS, "" if looks.kink.any() else _zero_note(seen.claim)
+    if size and not claim.given.any() and not looks.kink.any():  # as where forward does not use the input
+        return Verdict.PASS, "its gradient is zero at every index: no output depends on it here"
+    return Verdict.PASS, ""
 
 
 def _verdict_by_then(seen: Seen, cut: Cut, judged: Judged) -> tuple[Verdict, str]:
@@ -187,16 +182,6 @@ def _resolution(seen: Seen, allowed: Array) -> float:
     return float(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf).max())
 
 
-def _worst_ratio(seen: Seen, judged: Judged, allowed: Array) -> float:
-    """Return the largest ratio of a difference to its tolerance; NaN where nothing was compared."""
-    ratio = worst_ratio(judged.difference, allowed)
-    claim = seen.claim
-    if seen.method == "exhaustive" or not claim.split:
-        return ratio
-    off = worst_ratio(abs(claim.given - claim.formula), claim.allowance.of(claim.formula))
-    return float(np.fmax(ratio, off))
-
-
 def worst_ratio(difference: Array, allowed: Array) -> float:
     """Return the largest ratio of a difference to the tolerance at its index, NaN where there is none to be had."""
     xp = namespace(difference)
@@ -229,26 +214,38 @@ def _excess(mismatch: Mismatch) -> float:
     return -mismatch.difference / mismatch.tolerance
 
 
-def _findings(seen: Seen, judged: Judged, allowed: Array) -> Iterator[Finding]:
-    claim, looks = seen.claim, seen.looks
-    case, point, tolerance = claim.point.subject.case, claim.point, claim.allowance.tolerance
-    places = (looks.places[marked] for marked in (looks.kink, looks.jump, looks.outside))
-    yield from _place_findings(point.inputs[claim.name], *places, kinks=seen.kinks)
+def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iterator[Finding]:
+    claim, looks, point = seen.claim, seen.looks, seen.claim.point
+    case, tolerance = point.subject.case, claim.allowance.tolerance
+    for code, marked in (("kink", looks.kink), ("discontinuity", looks.jump), ("out-of-domain", looks.outside)):
+        if marked.any():
+            yield _place_finding(code, point.inputs[claim.name], looks.places[marked], seen.kinks)
     numerical = looks.numerical[np.isfinite(looks.numerical)]
     typical = claim.magnitude if seen.method == "search" else rms(numerical)
     scale = natural_scale(point, claim.name)
-    yield from _upstream_finding(case, claim.name, typical, scale)
+    vanishes = not typical > VANISHING * scale
+    if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
+        yield _upstream_finding(claim.name, typical, scale)
     noisy = judged.undecided & ~looks.jump & ~looks.outside & ~claim.strays_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
-    yield from _noise_finding(point, claim.name, int(noisy.sum()), visible)
-    if judged.right.all() and seen.cleared and seen.witness == "differences" and typical > VANISHING * scale:
-        whole = numerical if seen.method == "exhaustive" else claim.formula
-        table = partial(np.add, judged.difference, looks.bounds)
-        errors = table if seen.method == "exhaustive" else partial(_admitted, claim)
-        yield from tolerance_too_loose(case, claim.name, tolerance, errors, whole, rms(whole))
-    yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
-    yield from _precision_finding(claim, looks, judged, allowed)
-    yield from _below_noise_finding(seen, allowed)
+    if noisy.any():
+        yield _noise_finding(point.dtype, claim.name, int(noisy.sum()), visible)
+    if case.tolerance is not None:
+        if judged.right.all() and seen.cleared and seen.witness == "differences" and not vanishes:
+            whole = numerical if seen.method == "exhaustive" else claim.formula
+            table = partial(np.add, judged.difference, looks.bounds)
+            errors = table if seen.method == "exhaustive" else partial(_admitted, claim)
+            yield from tolerance_too_loose(case, claim.name, tolerance, errors, whole, rms(whole))
+        yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
+    if claim.split and judged.wrong.any():
+        yield from _precision_finding(claim, looks, judged, allowed)
+    if len(hidden):
+        below = float(hidden.max())
+        message = (
+            f"the gradient of {claim.name} is at most {below:.1e} at {len(hidden):,} of {claim.size:,} indices, below "
+            "forward's noise floor: nothing can be said about it"
+        )
+        yield Finding("below-noise", message, {"count": len(hidden), "below": below})
     if seen.remark:
         yield seen.remark
 
@@ -261,8 +258,6 @@ def _admitted(claim: Claim) -> Array:
 
 def _precision_finding(claim: Claim, looks: Looks, judged: Judged, allowed: Array) -> Iterator[Finding]:
     """Yield a finding where the wrong indices are right once backward computes in float64."""
-    if not claim.split or not judged.wrong.any():
-        return
     places = looks.places[judged.wrong]
     off = np.abs(taken(on_host(claim.formula), places) - looks.numerical[judged.wrong])
     if not (off + looks.bounds[judged.wrong] <= allowed[judged.wrong]).all():
@@ -293,17 +288,6 @@ def _below_noise(seen: Seen, allowed: Array) -> Array:
     return claim.below_noise(floor)[1]
 
 
-def _below_noise_finding(seen: Seen, allowed: Array) -> Iterator[Finding]:
-    """Yield a finding where gradients are so small beside the noise of forward that nothing can be said of them."""
-    if len(hidden := _below_noise(seen, allowed)):
-        below = float(hidden.max())
-        message = (
-            f"the gradient of {seen.claim.name} is at most {below:.1e} at {len(hidden):,} of {seen.claim.size:,} "
-            "indices, below forward's noise floor: nothing can be said about it"
-        )
-        yield Finding("below-noise", message, {"count": len(hidden), "below": below})
-
-
 def with_strays(seen: Seen) -> Seen:
     """Add to what a search saw where the implementation in a narrow dtype strays from the formula that it cleared."""
     claim = seen.claim
@@ -319,32 +303,14 @@ def with_strays(seen: Seen) -> Seen:
     return replace(seen, looks=seen.looks.and_of(Looks(places, given, formula, bounds, none, none, none)))
 
 
-def _with_dtype(message: str, point: EvaluationPoint) -> str:
-    """Add to a message that forward could not be differenced in float64, where that is so."""
-    if point.generic:
-        return message
-    return added(message, f"differenced in {point.dtype}: forward does not compute in float64")
-
-
-def added(message: str, said: str) -> str:
-    """Add something else that is to be said to a message."""
-    return f"{message}; {said}" if message else said
-
-
-def _zero_note(claim: Claim) -> str:
-    """Return what is said of a gradient that is rightly zero, as that of an input is which forward does not use."""
-    if not claim.size or bool(claim.given.any()):
-        return ""
-    return "its gradient is zero at every index: no output depends on it here"
-
-
-def _place_findings(x: Array, kink: Array, jump: Array, outside: Array, *, kinks: int) -> Iterator[Finding]:
-    """Yield findings for indices of an input at which forward is not smooth, given as rows of indices."""
-    for code, places in (("kink", kink), ("discontinuity", jump), ("out-of-domain", outside)):
-        if len(places):
-            n = max(kinks, len(places)) if code == "kink" else len(places)
-            message = _PLACES[code].format(n=_indices(n), where=_first(places))
-            yield Finding(code, message, {**_evidence(x, places), "count": n})
+def _place_finding(code: str, x: Array, places: Array, kinks: int) -> Finding:
+    """Return the finding that forward is not smooth at some indices of an input, given one a row; it has more kinks."""
+    n, first = len(places), tuple(int(k) for k in places[0])
+    n = max(kinks, n) if code == "kink" else n
+    # One by one: on a device the whole of x is far away.
+    values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
+    evidence = {"count": n, "index": list(first), "values": sorted(values)[:ONE_BY_ONE]}
+    return Finding(code, _PLACES[code].format(n=f"{n:,} {'index' if n == 1 else 'indices'}", where=first), evidence)
 
 
 _PLACES = {
@@ -354,38 +320,20 @@ _PLACES = {
 }
 
 
-def _indices(n: int) -> str:
-    return f"{n:,} {'index' if n == 1 else 'indices'}"
-
-
-def _first(places: Array) -> tuple[int, ...]:
-    return tuple(int(k) for k in places[0])
-
-
-def _evidence(x: Array, places: Array) -> dict[str, Any]:
-    # One by one: on a device the whole of x is far away.
-    values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
-    return {"count": len(places), "index": list(_first(places)), "values": sorted(values)[:ONE_BY_ONE]}
-
-
-def _upstream_finding(case: Case, name: str, typical: float, scale: float) -> list[Finding]:
-    """Return a finding where the spec's upstream makes the true gradient vanish, so that agreement means nothing."""
-    if (isinstance(case.upstream, str) and case.upstream == "random") or typical > VANISHING * scale:
-        return []
+def _upstream_finding(name: str, typical: float, scale: float) -> Finding:
+    """Return the finding that the spec's upstream makes the true gradient vanish, so that agreement means nothing."""
     message = (
         f"with this upstream the true gradient of {name} vanishes (rms {typical:.1e}, with another {scale:.1e}): "
         "agreement and disagreement mean nothing; use a random upstream"
     )
-    return [Finding("degenerate-upstream", message, {"rms": typical, "natural": scale})]
+    return Finding("degenerate-upstream", message, {"rms": typical, "natural": scale})
 
 
-def _noise_finding(point: EvaluationPoint, name: str, undecided: int, visible: float) -> list[Finding]:
-    """Return a finding where undecided indices are the fault of rounding in forward."""
-    if not undecided:
-        return []
+def _noise_finding(dtype: str, name: str, undecided: int, visible: float) -> Finding:
+    """Return the finding that undecided indices are the fault of rounding in forward."""
     found = f"an error above {visible:.1e}" if math.isfinite(visible) else "no error"
     message = (
-        f"forward's roundoff ({point.dtype}) exceeds the tolerance at {undecided:,} indices of {name}: mismatches "
-        f"there are within forward's rounding error; {found} would have been found"
+        f"forward's roundoff ({dtype}) exceeds the tolerance at {undecided:,} indices of {name}: mismatches there are "
+        f"within forward's rounding error; {found} would have been found"
     )
-    return [Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})]
+    return Finding("noise-dominated", message, {"undecided": undecided, "visible": visible})
