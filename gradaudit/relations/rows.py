@@ -78,8 +78,13 @@ class Rows:
 
     @property
     def beside(self) -> Index:
-        """The first rows, beside others than before."""
-        return np.where(self.all < self.kept, self.all, self.order)
+        """The first rows in their places, and again in those of the others."""
+        return self.all % self.kept
+
+    @property
+    def others(self) -> Index:
+        """The others in all places."""
+        return self.kept + self.all % (self.count - self.kept)
 
     def inputs(self, inputs: Inputs, index: Index) -> dict[str, Array]:
         """Return inputs with some of their rows."""
@@ -111,8 +116,8 @@ class Called:
     Attributes:
         point: its inputs and outputs.
         exchanged: the same with rows in another order.
-        apart: whether an output's row is the same beside other rows.
-        ordered: whether outputs are the same in another order, or have no rows and stay as they are.
+        apart: how far each row of the outputs goes along with that of the inputs, whatever rows are beside it.
+        ordered: how far outputs are the same in another order, or have no rows and stay as they are.
 
     """
 
@@ -136,7 +141,7 @@ def rows_apart(probe: Probe) -> Iterator[Finding]:
     for rows in _candidates(probe):
         with suppress(OpError):
             called = _called(rows, Point(here, outputs))
-            if called.apart or called.ordered:
+            if called.ordered:
                 found = _broken(rows, called)
                 yield from found
                 if called.apart or found:
@@ -166,19 +171,20 @@ def _candidates(probe: Probe) -> Iterator[Rows]:
 
 
 def _called(rows: Rows, point: Point) -> Called:
-    """Call forward with rows exchanged."""
-    beside = rows.inputs(point.inputs, rows.beside)
-    exchanged = rows.inputs(point.inputs, rows.order)
-    counted = rows.probe.counted
-    was, moved = counted(point.outputs), counted(rows.probe.forward(beside))
-    outputs = rows.probe.forward(exchanged)
-    now, kept = counted(outputs), rows.kept
+    """Call forward with rows exchanged: all in another order, and the first or the others of them in all places.
+
+    That outputs go along in all three says that each row is made of its own alone, if not all rows are the same. Of
+    rows that are divided by the largest element of any, one of the two halves goes along.
+    """
+    was = rows.probe.counted(point.outputs)
+    exchanged = Point(inputs := rows.inputs(point.inputs, rows.order), rows.probe.forward(inputs))
+    ordered = _agreement(rows.outputs(was, rows.order), rows.probe.counted(exchanged.outputs))
     apart = Agreement.NONE
-    if all(map(rows.has_rows, was)):
-        first = _agreement([out[:kept] for out in was], [out[:kept] for out in moved])
-        apart = min(first, _agreement([out[kept:] for out in moved], [out[kept:] for out in now]))
-    ordered = _agreement(rows.outputs(was, rows.order), now)
-    return Called(point, Point(exchanged, outputs), apart, ordered)
+    if ordered and all(map(rows.has_rows, was)) and not _agreement(was, rows.outputs(was, rows.order)):
+        halves = [(index, rows.probe.forward(rows.inputs(point.inputs, index))) for index in (rows.beside, rows.others)]
+        along = [_agreement(rows.outputs(was, index), rows.probe.counted(made)) for index, made in halves]
+        apart = min(ordered, *along)
+    return Called(point, exchanged, apart, ordered)
 
 
 def _agreement(first: Sequence[Array], second: Sequence[Array]) -> Agreement:
@@ -210,7 +216,7 @@ def _broken(rows: Rows, called: Called) -> list[Finding]:
     by_themselves = called.apart and not isinstance(rows.probe.case.target, LibraryTarget)  # whose params have sizes
     if by_themselves and (found := _first_row_alone(rows, called.point, whole)):
         return found
-    return _in_another_order(rows, called, whole) if called.ordered else []
+    return _in_another_order(rows, called, whole)
 
 
 def _leaks(rows: Rows, apart: Agreement) -> list[Finding]:
@@ -219,7 +225,7 @@ def _leaks(rows: Rows, apart: Agreement) -> list[Finding]:
     inputs = rows.inputs(probe.subject.inputs, rows.beside)
     outputs = probe.forward(inputs)
     was, now = probe.counted(probe.subject.outputs), probe.counted(outputs)
-    if _agreement([out[:kept] for out in was], [out[:kept] for out in now]) < apart:
+    if _agreement(rows.outputs(was, rows.beside), now) < apart:
         return []
     room = float(largest_value(probe.case.dtype)) ** 0.25
     times = min(LARGE_UPSTREAM, room) if apart is Agreement.EXACT else 1.0

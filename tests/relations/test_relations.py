@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,23 @@ def in_memory_order(u: Any, x: Any) -> Any:
 
 def refuses_views(u: Any, x: Any) -> Any:
     return cosine(u, np.frombuffer(x.data, x.dtype).reshape(x.shape))
+
+
+def in_place(u: Any, x: Any) -> Any:
+    np.negative(x, out=x)
+    gradient = cosine(u, x)
+    np.negative(x, out=x)
+    return gradient
+
+
+def from_the_nearest_word(u: Any, x: Any) -> Any:
+    address, skipped = x.ctypes.data, x.ctypes.data % x.itemsize
+    held = (ctypes.c_char * (x.nbytes + skipped)).from_address(address - skipped)
+    return cosine(u, np.frombuffer(held, x.dtype, x.size).reshape(x.shape)) if x.flags.c_contiguous else cosine(u, x)
+
+
+def one_stride_of_zero(u: Any, x: Any) -> Any:
+    return cosine(u, x) * (2 if 0 in x.strides else 1)
 
 
 def in_a_shared_buffer(u: Any, x: Any) -> Any:
@@ -109,6 +127,9 @@ WRONG: dict[str, tuple[Pair, dict[str, Any], str, str]] = {
     "passed over": ((np.sin, rows_without_a_first_upstream_left_out), {}, "nonlinear-upstream", "parts"),
     "memory": ((weighted_in_memory_order, in_memory_order), {}, "layout-dependent", "copies"),
     "views": ((np.sin, refuses_views), {}, "layout-dependent", "copies"),
+    "read-only": ((np.sin, in_place), {}, "layout-dependent", "copies"),
+    "not aligned": ((np.sin, from_the_nearest_word), {}, "layout-dependent", "copies"),
+    "stretched": ((np.sin, one_stride_of_zero), {}, "layout-dependent", "copies"),
     "threads": ((np.sin, in_a_shared_buffer), {}, "race", "threads"),
     "squeezed": ((shifted, one_row_squeezed), {"inputs": (X, B)}, "row-dependent", "one row"),
     "raises": ((shifted, two_rows_at_least), {"inputs": (X, B)}, "row-dependent", "one row"),
@@ -179,6 +200,24 @@ def first_largest_backward(u: Any, x: Any) -> Any:
     return gradient
 
 
+def divided_by_largest(x: Any) -> Any:
+    return x / abs(x).max()
+
+
+def divided_by_largest_backward(u: Any, x: Any) -> Any:
+    most, place = abs(x).max(), abs(x).argmax()
+    gradient = u / most
+    gradient[place] -= (u * x).sum() / most**2 * np.sign(x[place])
+    return gradient
+
+
+def same_largest_backward(u: Any, x: Any) -> Any:
+    gradient = np.zeros_like(x)
+    gradient[x.argmax()] = u.sum()
+    return gradient
+
+
+ALL = array("index", (4,), values=[0, 1, 2, 3], dtype="int64", differentiable=False)
 TINY = array("x", (2, 2), values=np.full((2, 2), 1.2e-38))
 EQUAL = array("x", (4, 3), values=np.ones((4, 3)))
 ZERO = array("x", (4, 4), values=np.zeros((4, 4)))
@@ -199,6 +238,16 @@ RIGHT: dict[str, tuple[Pair, tuple[Any, ...]]] = {
     "mean": ((lambda x: (x * x).mean(), lambda u, x: 2 * u * x / x.size), (X,)),
     "maximum": ((first_largest, first_largest_backward), (array("x", (4, 3), gap=0.05),)),
     "products that underflow": ((linear, linear_backward), (TINY, replace(TINY, name="w"))),
+    "columns that have a largest row": (
+        (lambda x: x.max(axis=0), first_largest_backward),
+        (array("x", (2, 2), gap=0.05),),
+    ),
+    "rows divided by the largest of all": (
+        (divided_by_largest, divided_by_largest_backward),
+        (array("x", (4,), gap=0.05),),
+    ),
+    "rows that are all the same": ((lambda x: x * 0 + x.max(), same_largest_backward), (array("x", (4,), gap=0.05),)),
+    "rows picked in their order": ((picked, picked_backward), (array("table", (4, 3)), ALL)),
     "scalar": ((np.sin, cosine), (array("x", ()),)),
     "empty": ((np.sin, cosine), (array("x", (0, 3)),)),
 }
