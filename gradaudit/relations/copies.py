@@ -94,8 +94,9 @@ def _changed(probe: Probe, copy: Copy) -> Iterator[Finding]:
         message = f"with the same inputs, {copy.how}, which forward takes: {error}"
         yield Finding("layout-dependent", message, {"array": probe.claimed[0], "relation": "copies"})
         return
+    asked = compared.Asked(plain, probe.subject.upstream, gradients)
     for name in probe.claimed:
-        if changed := compared.change(probe, name, gradients[name], answer[name]):
+        if changed := compared.change(probe, name, gradients[name], answer[name], asked):
             yield _finding(f"backward's gradient of {name}", name, copy.how, changed)
 
 

@@ -33,8 +33,7 @@ def adds_up(probe: Probe) -> Iterator[Finding]:
     in_one, in_others = probe.backward(here, one), probe.backward(here, others)
     for name in probe.claimed:
         whole, total = compared.claim(probe, name), in_one[name] + in_others[name]
-        rounding = lambda name=name: probe.roundoff_of_backward(here, others, in_others)[name]  # noqa: E731
-        if off := compared.change(probe, name, whole, total, rounding):
+        if off := compared.change(probe, name, whole, total, compared.Asked(here, others, in_others)):
             message = (
                 f"the gradients of {name} for one element of the upstream alone and for all others, zero elsewhere, "
                 f"do not add up to that for all of them, at {off.count:,} of {off.size:,} indices (largest error "

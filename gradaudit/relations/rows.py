@@ -7,6 +7,7 @@ backward has to. An upstream 1,024 times as large in the other rows shows what l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.linearity import LARGE_UPSTREAM
 from gradaudit.checks.probe import Point, Probe, Upstream
-from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host, same_bits
+from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, lifted, on_host, same_bits
 from gradaudit.numerics.magnitude import rms
 from gradaudit.relations import compared
 from gradaudit.results import Finding
@@ -209,14 +210,23 @@ def _has_digits(output: Array) -> bool:
 
 
 def _broken(rows: Rows, called: Called) -> list[Finding]:
-    """Return what breaks one of the relations that forward keeps to."""
-    if called.apart and (found := _leaks(rows, called.apart)):
-        return found
-    whole = rows.probe.backward(called.point, rows.upstream(rows.all))
-    by_themselves = called.apart and not isinstance(rows.probe.case.target, LibraryTarget)  # whose params have sizes
-    if by_themselves and (found := _first_row_alone(rows, called.point, whole)):
-        return found
-    return _in_another_order(rows, called, whole)
+    """Return what breaks one of the relations that forward keeps to, of inputs that it can be seen to depend on."""
+    upstream = rows.upstream(rows.all)
+    asked = compared.Asked(called.point, upstream, rows.probe.backward(called.point, upstream))
+    found = _leaks(rows, called.apart) if called.apart else []
+    if not found and called.apart and not isinstance(rows.probe.case.target, LibraryTarget):  # whose params have sizes
+        found = _first_row_alone(rows, asked)
+    found = found or _in_another_order(rows, called.exchanged, asked)
+    return [finding for finding in found if _is_heard(rows, called.point, finding.evidence["array"])]
+
+
+def _is_heard(rows: Rows, point: Point, name: str) -> bool:
+    """Whether outputs change by far more than their rounding with an input alone; else they say nothing about it."""
+    x = on_host(point.inputs[name])
+    other = x[rows.beside] if name in rows.names else (x / 2).astype(x.dtype)
+    outputs = rows.probe.forward({**point.inputs, name: rows.probe.subject.placed(other)})
+    was, now = (lifted(rows.probe.counted(made)) for made in (point.outputs, outputs))
+    return rms(now - was) > math.sqrt(rows.probe.rounding) * rms(was)
 
 
 def _leaks(rows: Rows, apart: Agreement) -> list[Finding]:
@@ -230,23 +240,25 @@ def _leaks(rows: Rows, apart: Agreement) -> list[Finding]:
     room = float(largest_value(probe.case.dtype)) ** 0.25
     times = min(LARGE_UPSTREAM, room) if apart is Agreement.EXACT else 1.0
     answer = probe.backward(Point(inputs, outputs), rows.upstream(rows.beside, -times))
+    here = Point(probe.subject.inputs, probe.subject.outputs)
+    asked = compared.Asked(here, probe.subject.upstream, {name: compared.claim(probe, name) for name in probe.claimed})
     found = []
     for name in filter(rows.names.__contains__, probe.claimed):
-        own, same = compared.claim(probe, name)[:kept], apart is Agreement.EXACT
-        if seen := compared.change(probe, name, own, answer[name][:kept], exact=same):
+        was = compared.claim(probe, name)[:kept]
+        if seen := compared.change(probe, name, was, answer[name][:kept], asked, exact=apart is Agreement.EXACT):
             what = f"changes in the first {kept} of {rows.count} rows with the other rows and their upstream"
             found.append(_finding(name, what, "rows", seen))
     return found
 
 
-def _first_row_alone(rows: Rows, point: Point, whole: Mapping[str, Array]) -> list[Finding]:
+def _first_row_alone(rows: Rows, asked: compared.Asked) -> list[Finding]:
     """Return the findings of gradients that are others for one row, and the rest of them, than for all together."""
     probe = rows.probe
     answers = []
     for index in (rows.all[:1], rows.all[1:]):
-        inputs = rows.inputs(point.inputs, index)
+        inputs = rows.inputs(asked.point.inputs, index)
         outputs = probe.forward(inputs)
-        if not _agreement(rows.outputs(probe.counted(point.outputs), index), probe.counted(outputs)):
+        if not _agreement(rows.outputs(probe.counted(asked.point.outputs), index), probe.counted(outputs)):
             return []
         try:
             answers.append(probe.backward(Point(inputs, outputs), rows.upstream(index)))
@@ -258,30 +270,23 @@ def _first_row_alone(rows: Rows, point: Point, whole: Mapping[str, Array]) -> li
     for name in probe.claimed:
         one, others = (on_host(answer[name]) for answer in answers)
         together = np.concatenate([one, others]) if name in rows.names else np.asarray(one + others)
-        if seen := _change(rows, point, whole, name, on_host(whole[name]), together):
+        if seen := compared.change(probe, name, on_host(asked.answers[name]), together, asked):
             what = f"for the first row alone and for the {rows.count - 1} others is not that for all of them"
             found.append(_finding(name, what, "one row", seen))
     return found
 
 
-def _in_another_order(rows: Rows, called: Called, whole: Mapping[str, Array]) -> list[Finding]:
+def _in_another_order(rows: Rows, exchanged: Point, asked: compared.Asked) -> list[Finding]:
     """Return the findings of gradients that are not in the order of the rows."""
     probe = rows.probe
-    answer = probe.backward(called.exchanged, rows.upstream(rows.order))
+    answer = probe.backward(exchanged, rows.upstream(rows.order))
     found = []
     for name in probe.claimed:
-        was = on_host(whole[name])
+        was = on_host(asked.answers[name])
         was = was[rows.order] if name in rows.names else was
-        if seen := _change(rows, called.point, whole, name, was, on_host(answer[name])):
+        if seen := compared.change(probe, name, was, on_host(answer[name]), asked):
             found.append(_finding(name, f"changes with the order of the {rows.count} rows", "order", seen))
     return found
-
-
-def _change(rows: Rows, point: Point, whole: Mapping[str, Array], name: str, was: Array, now: Array) -> Change:
-    """Return where a gradient changes by more than it is off by itself, were it computed in a narrower dtype."""
-    upstream = rows.upstream(rows.all)
-    rounding = lambda: rows.probe.roundoff_of_backward(point, upstream, whole)[name]  # noqa: E731
-    return compared.change(rows.probe, name, was, now, rounding)
 
 
 def _finding(name: str, what: str, relation: str, seen: Change) -> Finding:

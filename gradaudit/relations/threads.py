@@ -16,7 +16,6 @@ import numpy as np
 from gradaudit.checks.agreement import change
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array
-from gradaudit.relations import compared
 from gradaudit.relations.rows import nudged
 from gradaudit.results import Finding
 
@@ -105,5 +104,5 @@ def _switching(seconds: float) -> Iterator[None]:
 
 def _changed(probe: Probe, was: Answer, now: Answer) -> list[str]:
     """Return the inputs whose gradients are others, with an empty name for the output."""
-    names = [name for name in probe.claimed if compared.change(probe, name, was[1][name], now[1][name])]
+    names = [name for name in probe.claimed if probe.change_that_matters(name, was[1][name], now[1][name])]
     return names or [""] * any(change(*pair, 0.0, 1) for pair in zip(was[0], now[0], strict=True))

@@ -217,6 +217,17 @@ def same_largest_backward(u: Any, x: Any) -> Any:
     return gradient
 
 
+def distance(x: Any, y: Any) -> Any:
+    return ((x - y) ** 2).mean()
+
+
+def distance_backward(u: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    gradient = u * (x - y) * (2 / x.size)
+    return gradient, -gradient
+
+
+NOTHING = array("x", (2,), values=[2.3e-308, 2.3e-308])
+ZEROS = array("y", (2,), values=[0.0, 0.0])
 ALL = array("index", (4,), values=[0, 1, 2, 3], dtype="int64", differentiable=False)
 TINY = array("x", (2, 2), values=np.full((2, 2), 1.2e-38))
 EQUAL = array("x", (4, 3), values=np.ones((4, 3)))
@@ -248,6 +259,11 @@ RIGHT: dict[str, tuple[Pair, tuple[Any, ...]]] = {
     ),
     "rows that are all the same": ((lambda x: x * 0 + x.max(), same_largest_backward), (array("x", (4,), gap=0.05),)),
     "rows picked in their order": ((picked, picked_backward), (array("table", (4, 3)), ALL)),
+    "a number that does not count": (
+        (distance, distance_backward),
+        (NOTHING, ZEROS),
+    ),
+    "values far from zero": ((softmax, softmax_backward), (array("x", (2, 25), 798, 801),)),
     "scalar": ((np.sin, cosine), (array("x", ()),)),
     "empty": ((np.sin, cosine), (array("x", (0, 3)),)),
 }
