@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.models.op import ModelOp, Run
-from gradaudit.numerics.arrays import in_cache
+from gradaudit.numerics.arrays import IN_CACHE, in_cache
 from gradaudit.targets.structure import leaves
 
 Array = NDArray[Any]
@@ -48,22 +48,32 @@ class Direction:
         cls, rng: np.random.Generator, claim: Array, *, scale: float, typical: float, farthest: float
     ) -> Direction:
         """Return a random direction for a parameter with this gradient."""
-        drawn = rng.integers(0, 256, claim.size, dtype=np.uint8)
-        codes = (drawn & (LEAST - 1)) + np.uint8(LEAST)
-        np.negative(codes, out=codes, where=drawn >= 128)
-        return cls(codes.view(np.int8), scale, claim.reshape(-1), typical, farthest)
+        codes = rng.integers(0, 256, claim.size, dtype=np.uint8).view(np.int8)
+        signs = codes >> 7  # 0 or -1: what a number's bits are flipped by, and then its negative is off by
+        codes &= LEAST - 1
+        codes += LEAST
+        codes ^= signs
+        codes -= signs
+        return cls(codes, scale, claim.reshape(-1), typical, farthest)
 
-    def part(self, where: slice) -> Array:
-        """Return the displacement of some elements, in float64."""
-        d = self.codes[where] * (self.scale / (2 * LEAST - 1))
-        if self.farthest > 1.0:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                d *= np.nan_to_num(np.clip(self.typical / np.abs(self.claim[where]), 1.0, self.farthest), nan=1.0)
-        return np.asarray(d)
+    def write(self, where: slice, out: Array, spare: Array) -> None:
+        """Write the displacement of some elements to an array in float64, with another to work in."""
+        out[...] = self.codes[where]
+        out *= self.scale / (2 * LEAST - 1)
+        if self.farthest > 1.0 and self.typical > 0.0:
+            np.abs(self.claim[where], out=spare)
+            with np.errstate(divide="ignore"):
+                np.divide(self.typical, spare, out=spare)
+            out *= spare.clip(1.0, self.farthest, out=spare)
 
     def slope(self) -> float:
         """Return what the loss changes by along it, as the gradient has it."""
-        return sum(float(np.einsum("i,i", self.claim[where], self.part(where))) for where in in_cache(self.claim))
+        moved, spare, total = np.empty(IN_CACHE), np.empty(IN_CACHE), 0.0
+        for where in in_cache(self.claim):
+            d = moved[: where.stop - where.start]
+            self.write(where, d, spare[: len(d)])
+            total += float(np.einsum("i,i", self.claim[where], d))
+        return total
 
     def rounding(self, spacing: float) -> float:
         """Return by how much roundings of the gradient, relative to its elements and their rms, change that at most."""
@@ -102,6 +112,7 @@ class Displaced:
         self.arrays = {name: arrays[name] for name in names}
         self.held = {name: np.empty(each.shape) for name, each in self.arrays.items()}
         self.others = {name: each for name, each in wide.items() if name not in self.held}
+        self._spare = np.empty(IN_CACHE)
 
     def run(self, along: Mapping[str, Direction], step: float) -> Ran:
         """Run the model with its parameters displaced along directions by some step.
@@ -120,8 +131,10 @@ class Displaced:
             held[...] = x
             return
         for where in in_cache(held):
-            np.multiply(along.part(where), step, out=held[where])
-            held[where] += x[where]
+            here = held[where]
+            along.write(where, here, self._spare[: len(here)])
+            here *= step
+            here += x[where]
 
 
 def loss_in(op: ModelOp, run: Run) -> float:

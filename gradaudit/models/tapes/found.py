@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from types import FunctionType, MethodType, ModuleType
+from functools import cache
+from types import FunctionType, MethodType, ModuleType, NoneType
 from typing import Any
 
 MAX_DEPTH = 40
 """Deepest path that is followed; models are a few levels deep."""
 
-_NOT_ENTERED = (str, bytes, int, float, complex, type, ModuleType, MethodType)
+_NOT_ENTERED = (NoneType, str, bytes, int, float, complex, type, ModuleType, MethodType)
 
 
 def tensors_in(model: Any, is_tensor: Callable[[Any], bool]) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def named(given: Iterable[Any], known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _walk(model: Any, is_tensor: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
-    waiting = [("", model, 0)]
+    waiting = [] if isinstance(model, _NOT_ENTERED) else [("", model, 0)]
     entered: set[int] = set()
     while waiting:
         path, value, depth = waiting.pop()
@@ -44,8 +45,8 @@ def _walk(model: Any, is_tensor: Callable[[Any], bool]) -> Iterator[tuple[str, A
             yield path, value
         elif id(value) not in entered and depth < MAX_DEPTH:
             entered.add(id(value))
-            members = [(path + step, member, depth + 1) for step, member in _members(value)]
-            waiting += reversed([(name.lstrip("."), member, below) for name, member, below in members])
+            members = [pair for pair in _members(value) if not isinstance(pair[1], _NOT_ENTERED)]
+            waiting += [((path + step).lstrip("."), member, depth + 1) for step, member in reversed(members)]
 
 
 def _members(value: Any) -> list[tuple[str, Any]]:
@@ -55,12 +56,18 @@ def _members(value: Any) -> list[tuple[str, Any]]:
         return [(f"[{k}]", member) for k, member in enumerate(value)]
     if isinstance(value, FunctionType):
         return _enclosed(value)
-    if isinstance(value, _NOT_ENTERED) or hasattr(value, "__array__"):
+    if hasattr(value, "__array__"):
         return []
     own = list(getattr(value, "__dict__", {}).items())
-    slots = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()) if name != "__weakref__"]
-    own += [(name, getattr(value, name)) for name in slots if hasattr(value, name)]
+    own += [(name, getattr(value, name)) for name in _slots(type(value)) if hasattr(value, name)]
     return [(f".{name}", member) for name, member in own]
+
+
+@cache
+def _slots(kind: type) -> tuple[str, ...]:
+    """Return the attributes of a class's instances that are in no dict."""
+    names = (name for each in kind.__mro__ for name in getattr(each, "__slots__", ()))
+    return tuple(name for name in names if name != "__weakref__")
 
 
 def _enclosed(function: FunctionType) -> list[tuple[str, Any]]:
