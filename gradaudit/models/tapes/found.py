@@ -59,7 +59,7 @@ def _members(value: Any) -> list[tuple[str, Any]]:
     if hasattr(value, "__array__"):
         return []
     own = list(getattr(value, "__dict__", {}).items())
-    own += [(name, getattr(value, name)) for name in _slots(type(value)) if hasattr(value, name)]
+    own += [(name, getattr(value, name)) for name in _slots(value.__class__) if hasattr(value, name)]
     return [(f".{name}", member) for name, member in own]
 
 
