@@ -119,7 +119,7 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     unit = max(unit, _unit(claims[0]))
     settings = Settings.half(unit) if unit >= spacing("float16") / 2 else Settings()
     by_name = {claim.name: claim for claim in claims}
-    followed = path_claim(point, tuple(by_name))
+    followed = path_claim(point, tuple(by_name), unit)
     try:
         tolerances = {name: _tolerance(claim, settings) for name, claim in by_name.items()}
         report = path_test(followed, generator(point.subject.case, "paths"), settings, tolerances)

@@ -19,12 +19,13 @@ class Counted(tuple[Array, ...]):
     whole: tuple[Array, ...]
 
 
-def path_claim(point: EvaluationPoint, names: tuple[str, ...]) -> Claim:
+def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0) -> Claim:
     """Return the claim about some inputs; values stay in the ranges that the spec declares, if they are there.
 
     Args:
         point: where forward is called; inputs stay arrays of its framework, in its dtype.
         names: of real inputs.
+        unit: unit roundoff of what backward computes in.
 
     """
     subject = point.subject
@@ -51,7 +52,7 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...]) -> Claim:
 
     given = [part for part, kind in zip(subject.upstream, point.kinds, strict=True) if kind is not None]
     upstream = tuple(map(on_host, given) if isinstance(point.outputs, np.ndarray) else given)
-    return Claim(forward, backward, point.inputs, upstream, names, _domains(point))
+    return Claim(forward, backward, point.inputs, upstream, names, _domains(point), unit)
 
 
 def _nothing(x: Array) -> Array:

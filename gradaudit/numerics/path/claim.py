@@ -35,6 +35,7 @@ class Claim:
         upstream: one array for each output.
         differentiable: the inputs that gradients are claimed for; default: all.
         domains: lowest and highest value, by input.
+        unit: unit roundoff of what gradients are computed in.
 
     Attributes:
         forwards: calls of forward so far.
@@ -50,6 +51,7 @@ class Claim:
         upstream: tuple[Array, ...],
         differentiable: tuple[str, ...] | None = None,
         domains: Mapping[str, Domain] | None = None,
+        unit: float = 0.0,
     ) -> None:
         self._forward = forward
         self._backward = backward
@@ -58,6 +60,7 @@ class Claim:
         self.weights = copied(joined(upstream))
         self.differentiable = tuple(inputs) if differentiable is None else differentiable
         self.domains = {name: (domains or {}).get(name) for name in inputs}
+        self.unit = unit
         self.forwards = 0
         self.backwards = 0
 

@@ -211,18 +211,18 @@ class _Test:
     ) -> tuple[Array, Array]:
         """Return how large an error may be hidden at each element, and what trend there is, as an error there.
 
-        Of all pools the one that hides least tells of an element.
+        Of all pools the one that hides least tells what is hidden. A trend that any of them shows stands, as far as
+        none of the others leaves less room: a coarse block in which nothing is seen hides more than a fine one shows.
         """
         g = self._first[name]
         xp = namespace(g)
-        hidden, shown = xp.zeros_like(g) + math.inf, xp.zeros_like(g)
+        hidden, shown, room = xp.zeros_like(g) + math.inf, xp.zeros_like(g), xp.zeros_like(g) + math.inf
         for pool, found in looks:
             if name not in pool.names:
                 continue
-            here = pool.hidden(name, found, soon=soon)
-            sharper = here < hidden
-            hidden = xp.where(sharper, here, hidden)
-            shown = xp.where(sharper, pool.shown(name, found), shown)
+            here, trend = pool.hidden(name, found, soon=soon), pool.shown(name, found)
+            hidden, shown, room = xp.minimum(hidden, here), xp.maximum(shown, trend), xp.minimum(room, here + trend)
+        shown = xp.minimum(shown, room)
         return hidden, shown
 
     def _open_at(self, name: str, looks: list[tuple[Pool, Looks]]) -> Array:

@@ -32,8 +32,9 @@ class Looks:
 
     Attributes:
         seen: root mean square of the slopes, or of all low degrees where that is more.
-        bound: what noise and quadrature may feign of that.
+        bound: what noise, quadrature and the claim's own rounding may feign of that.
         error: standard error of one path's slope.
+        rounding: standard deviation of what the claim's own rounding adds to it, the same on every path.
         freedom: its degrees of freedom.
         trend: what was seen beyond noise, 0 where that is nothing.
         slack: what errors within the tolerance add up to with random signs.
@@ -46,6 +47,7 @@ class Looks:
     seen: Array
     bound: Array
     error: Array
+    rounding: Array
     freedom: float
     trend: Array
     slack: Array
@@ -117,6 +119,7 @@ class Pool:
             share=found.share**2,
             claimed=found.claimed**2,
             allowed=found.allowed,
+            rounding=found.rounding,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
         each = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
@@ -172,8 +175,13 @@ class Pool:
         noise = xp.sqrt(SLOPE_ERROR**2 * variance + sums.missed / paths)
         chance = alpha / 2 / blocks
         first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
-        bound = math.sqrt(fisher_quantile(chance, paths, freedom)) * noise
-        low_bound = math.sqrt(fisher_quantile(chance, TREND * paths, freedom)) * noise
+        noise_bound, low_noise_bound = (
+            math.sqrt(fisher_quantile(chance, many * paths, freedom)) * noise for many in (1, TREND)
+        )
+        # Rounding of a gradient that stands still is the same on every path.
+        rounding = xp.sqrt(sums.rounding / paths)
+        at_most = student_quantile(chance, MOST_FREEDOM) * rounding
+        bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in (noise_bound, low_noise_bound))
         slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(sums.allowed / paths)
         shared = xp.where(
             sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
@@ -188,13 +196,15 @@ class Pool:
             seen=seen,
             bound=bound,
             error=noise,
+            rounding=rounding,
             freedom=freedom,
             slack=slack,
             trend=xp.where(dirty, xp.sqrt(xp.clip(seen**2 - noise**2, 0.0, None)), 0.0 * seen),
             dirty=dirty,
             shared=raw & ~dirty,
-            failing=(xp.sqrt(rest / paths) > bound + slack)
-            | (low > low_bound + slack + common * xp.sqrt(sums.share / paths)),
+            # What is tolerated holds rounding as well.
+            failing=(xp.sqrt(rest / paths) > noise_bound + slack)
+            | (low > low_noise_bound + slack + common * xp.sqrt(sums.share / paths)),
         )
 
     def reach(self, name: str) -> Array:
@@ -245,8 +255,10 @@ class Pool:
             follows = self.spread(1.0 * looks.shared, name) > 0
             across = self._across[name] ** 2 / self.spread(xp.where(looks.shared, self._sums.share, 1.0), name)
             squares = xp.where(follows & (not soon), xp.clip(squares - across, 0.0, None), squares)
-        quantile = student_quantile(ALPHA / 2 / count(squares), looks.freedom)
-        return quantile * self.spread(noise, name) / xp.sqrt(squares)
+        chance = ALPHA / 2 / count(squares)
+        by_chance = student_quantile(chance, looks.freedom) * noise
+        rounding = student_quantile(chance, MOST_FREEDOM) * math.sqrt(self.paths) * looks.rounding
+        return self.spread(xp.sqrt(by_chance**2 + rounding**2), name) / xp.sqrt(squares)
 
     def shown(self, name: str, looks: Looks) -> Array:
         """Return what the trend of each element's block comes to as an error of this element; a vector, 0 without one.

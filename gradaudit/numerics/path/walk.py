@@ -41,6 +41,7 @@ class Residual:
         share: the claim's change at the point, sum of gradient times displacement.
         claimed: likewise, of their magnitudes.
         allowed: sum of the squares of what the tolerance lets each element be off by.
+        rounding: variance that the claim's own rounding adds where it stands still, and no scatter shows it.
 
     """
 
@@ -51,6 +52,7 @@ class Residual:
     share: Array
     claimed: Array
     allowed: Array
+    rounding: Array
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Walked:
             contributes, of shape (nodes, elements).
         beside: by input, gradient times the distance from the straight way, likewise.
         missed: by input, mean square of the last coefficients of each element's share.
+        rounding: by input, variance of each element's share by rounding that is the same at all nodes, as the gradient
+            stands still there.
 
     """
 
@@ -72,6 +76,7 @@ class Walked:
     changes: tuple[Array, ...]
     beside: dict[str, Array]
     missed: dict[str, Array]
+    rounding: dict[str, Array]
 
     def kinked(self, name: str) -> Array:
         """Return which elements of an input have a kink on their way, as it seems."""
@@ -100,6 +105,7 @@ class Walked:
             change = change - block_sums(self.beside[name], places)
             mine = block_sums(self.shares[name], places)
             once = [self.missed[name], abs(self.shares[name][0]), (allowed[name] * moved).reshape(shape) ** 2]
+            once.append(self.rounding[name])
             mine_once = block_sums(xp.stack(once), places)
             share = mine if share is None else share + mine
             sums = mine_once if sums is None else sums + mine_once
@@ -116,6 +122,7 @@ class Walked:
             share=share[0],
             claimed=sums[1],
             allowed=sums[2],
+            rounding=sums[3],
         )
 
 
@@ -160,7 +167,22 @@ def walk(claim: Claim, displacements: dict[str, Array], start: Values, first: di
             name: xp.mean((last @ each.reshape((NODES, -1))) ** 2, axis=0).reshape(shapes[name])
             for name, each in stacked.items()
         },
+        rounding={
+            name: _rounding(
+                first[name].reshape(shapes[name]), each, route.moved[name].reshape(shapes[name]), claim.unit
+            )
+            for name, each in stacked.items()
+        },
     )
+
+
+def _rounding(gradient: Array, shares: Array, moved: Array, unit: float) -> Array:
+    """Return the variance of what is off by up to half the distance to a neighbour, and by the same at all nodes."""
+    xp = namespace(gradient)
+    # Around zero there are no numbers to round to.
+    distance = 2 * unit * 2.0 ** xp.floor(xp.log2(abs(gradient))) * abs(moved)
+    still = xp.max(abs(shares - shares[0]), axis=0) < distance
+    return xp.where(still, distance**2 / 12, 0.0 * distance)
 
 
 def _by_output(changes: Array, claim: Claim) -> tuple[Array, ...]:

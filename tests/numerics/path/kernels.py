@@ -10,7 +10,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.numerics.arrays import dtype_name
 from gradaudit.numerics.path.claim import Claim
+from gradaudit.spec.dtypes import spacing
 
 Array = NDArray[Any]
 Gradients = dict[str, Array]
@@ -41,6 +43,7 @@ class Kernel:
             self.inputs,
             (signs.astype(outputs.dtype),),
             domains=self.domains,
+            unit=spacing(dtype_name(outputs.dtype)) / 2,
         )
 
 
@@ -121,3 +124,30 @@ def matmul(rows: int, inner: int, columns: int, dtype: Any = np.float32, seed: i
         return {"x": (u @ w.T).astype(dtype), "w": (x.T @ u).astype(dtype)}
 
     return Kernel(inputs, {"x": (-1, 1)}, forward, backward)
+
+
+def scan(rows: int, columns: int, dtype: Any = np.float32, seed: int = 0) -> Kernel:
+    """Return ``h[t] = a[t] h[t - 1] + b[t]`` along rows."""
+    rng = np.random.default_rng(seed)
+    inputs = {
+        "a": rng.uniform(0.5, 1.0, (rows, columns)).astype(dtype),
+        "b": rng.uniform(-1, 1, (rows, columns)).astype(dtype),
+    }
+
+    def states(inputs: Gradients) -> Array:
+        a, b = (inputs[name].astype(np.float32) for name in "ab")
+        made = [np.zeros(rows, np.float32)]
+        for t in range(columns):
+            made.append(a[:, t] * made[-1] + b[:, t])
+        return np.stack(made, 1)
+
+    def backward(upstream: Array, inputs: Gradients) -> Gradients:
+        a, upstream, before = inputs["a"].astype(np.float32), upstream.astype(np.float32), states(inputs)
+        later, made = np.zeros(rows, np.float32), []
+        for t in reversed(range(columns)):
+            made.append(later + upstream[:, t])
+            later = made[-1] * a[:, t]
+        of_b = np.stack(made[::-1], 1)
+        return {"a": (of_b * before[:, :-1]).astype(dtype), "b": of_b.astype(dtype)}
+
+    return Kernel(inputs, {"a": (0.5, 1), "b": (-1, 1)}, lambda inputs: states(inputs)[:, 1:].astype(dtype), backward)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernels import Gradients, Kernel, layer_norm, matmul, relu, tanh
+from kernels import Gradients, Kernel, layer_norm, matmul, relu, scan, tanh
 
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.path_test import path_test
@@ -70,6 +70,23 @@ def test_one_wrong_index_in_bfloat16_is_named() -> None:
     report = _tested(tanh((30, 40)), BFLOAT16, _at((7, 9), 0.0))
     (culprit,) = report.culprits
     assert (culprit.kind, list(culprit.places)) == ("index", [7 * 40 + 9])
+
+
+def test_an_index_that_is_off_by_three_times_the_resolution_does_not_pass() -> None:
+    """Its block shows a trend, within what all elements of it may add up to; all blocks together show none."""
+    kernel, settings = scan(63, 5, np.float16), Settings.half(2.0**-11)
+    right = _tested(kernel, settings)
+    assert right.passes
+    error = 3 * right.inputs["a"].resolution.index * right.inputs["a"].scale
+    for place in ((8, 4), (40, 1), (62, 2)):
+
+        def broken(gradients: Gradients, inputs: Gradients, place: tuple[int, int] = place) -> Gradients:
+            a = gradients["a"].copy()
+            a[place] += np.float16(error[place])
+            return {**gradients, "a": a}
+
+        (culprit,) = _tested(kernel, settings, broken).culprits
+        assert (culprit.input, list(culprit.places)) == ("a", [place[0] * 5 + place[1]])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

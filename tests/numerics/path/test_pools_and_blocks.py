@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from kernels import layer_norm, matmul, tanh
+from numpy.typing import NDArray
 from scipy import stats
 
 from gradaudit.numerics.path.claim import Claim
@@ -12,7 +14,9 @@ from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
 from gradaudit.numerics.path.partition import Partition, partition_of
 from gradaudit.numerics.path.pool import Pool, moderated
-from gradaudit.numerics.path.walk import Walked
+from gradaudit.numerics.path.walk import Walked, walk
+
+Floats = NDArray[np.float64]
 
 
 @pytest.mark.parametrize("degree", range(9))
@@ -25,6 +29,13 @@ def test_the_last_coefficients_vanish_for_what_the_quadrature_integrates_well() 
     assert np.abs(LAST @ (TIMES > 0.3)).max() > 0.05
 
 
+def _walked(shares: dict[str, Floats], changes: Floats) -> Walked:
+    """Return a path along which each element goes as far as 1, without rounding."""
+    nothing = {name: 0.0 * of_one for name, of_one in shares.items()}
+    none = {name: 0.0 * of_one[0] for name, of_one in shares.items()}
+    return Walked({name: 1.0 + each for name, each in none.items()}, shares, (changes,), nothing, none, none)
+
+
 def _noise_pool(rng: np.random.Generator, blocks: int, paths: int, spread: float) -> Pool:
     """Return a pool of paths along which forward is noise and nothing is claimed."""
     sizes = np.exp(spread * rng.normal(size=blocks))
@@ -34,7 +45,7 @@ def _noise_pool(rng: np.random.Generator, blocks: int, paths: int, spread: float
         changes -= changes[0]
         nothing = np.zeros((NODES, blocks))
         pool.add(
-            Walked({"x": np.ones(blocks)}, {"x": nothing}, (changes,), {"x": nothing}, {"x": np.zeros(blocks)}),
+            _walked({"x": nothing}, changes),
             {"x": np.zeros(blocks)},
         )
     return pool
@@ -61,13 +72,42 @@ def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
         changes = rng.normal(size=(NODES, 50))
         changes[:, 7] += trend * TIMES
         pool.add(
-            Walked({"x": np.ones(50)}, {"x": nothing}, (changes - changes[0],), {"x": nothing}, {"x": np.zeros(50)}),
+            _walked({"x": nothing}, changes - changes[0]),
             {"x": np.zeros(50)},
         )
     looks = pool.looks(0.0)
     assert looks.dirty[7]
     assert looks.dirty.sum() == 1
     assert pool.estimate("x")[7] == pytest.approx(-trend / 2, rel=0.5)  # half of the paths have it
+
+
+def test_rounding_of_a_gradient_that_stands_still_is_no_trend() -> None:
+    """It is the same at all nodes of all paths: forward, which is exact here, has no noise that would tell of it."""
+    rng = np.random.default_rng(5)
+    blocks, size = 60, 400
+    slopes = rng.normal(size=(blocks, size))
+    x = rng.uniform(-1, 1, (blocks, size))
+    rounded = slopes.astype(ml_dtypes.bfloat16).astype(np.float64)
+    for error, dirty in ((0.0, 0), (0.5, 1)):
+        wrong = rounded.copy()
+        wrong[11, 17] += error
+
+        def backward(*_: object, wrong: Floats = wrong) -> dict[str, Floats]:
+            return {"x": wrong}
+
+        claim = Claim(lambda given: ((slopes * given["x"]).sum(1),), backward, {"x": x}, (np.ones(blocks),), unit=2**-8)
+        start = claim.values(claim.inputs)
+        assert start is not None
+        first = claim.gradients(claim.inputs, start)
+        assert first is not None
+        pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,)})
+        for _ in range(3):
+            walked = walk(claim, {"x": rng.choice([-0.5, 0.5], x.size)}, start, first)
+            assert walked is not None
+            pool.add(walked, {"x": 0.02 + 0.0 * first["x"]})
+        looks = pool.looks(0.0)
+        assert looks.dirty.sum() == dirty
+        assert pool.hidden("x", looks)[: 11 * size].max() == pytest.approx(0.2, rel=0.4)
 
 
 def test_columns_of_a_running_sum_are_no_blocks_whichever_half_of_them_moves() -> None:
@@ -94,10 +134,7 @@ def test_an_error_that_all_elements_of_one_of_two_inputs_share_is_measured(block
         claimed = {name: np.ones((NODES, 1)) * rng.choice([-1.0, 1.0], blocks) for name in "xy"}
         truth = claimed["x"][0] + claimed["y"][0] / 1.02
         changes = np.outer(TIMES, truth) + 1e-4 * rng.normal(size=(NODES, blocks))
-        nothing = {name: np.zeros((NODES, blocks)) for name in "xy"}
-        ones = {name: np.ones(blocks) for name in "xy"}
-        none = {name: np.zeros(blocks) for name in "xy"}
-        pool.add(Walked(ones, claimed, (changes - changes[0],), nothing, none), none)
+        pool.add(_walked(claimed, changes - changes[0]), {name: np.zeros(blocks) for name in "xy"})
     found = pool.common_errors(pool.looks(1e-3), 1e-3)
     assert found["y"].fails
     assert found["y"].error == pytest.approx(1 - 1 / 1.02, abs=found["y"].bound)
