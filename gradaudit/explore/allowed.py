@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradaudit.explore.constants import Constants
+from gradaudit.explore.shapes import OtherShape, Takes, drawn_anew, is_redrawn, other_shapes
 from gradaudit.spec.case import Case, Input
 from gradaudit.spec.dtypes import is_floating
 from gradaudit.spec.op_targets import LibraryTarget
@@ -22,9 +23,6 @@ from gradaudit.spec.structured import SQUARE
 
 Position = tuple[str, int]
 """An axis of an input, by name and number."""
-
-Takes = Callable[[Case], bool]
-"""Whether forward takes a case."""
 
 CERTAIN = 3
 """Different sizes that two axes share, one in each case, until it is no coincidence."""
@@ -48,6 +46,7 @@ class Allowed:
         unbounded: the inputs whose range nobody wrote down.
         constants: the numbers in the op's source.
         choices: values that other params may have.
+        shapes: those that forward takes besides, though no case of the spec shows them.
 
     """
 
@@ -58,6 +57,7 @@ class Allowed:
     unbounded: frozenset[str]
     constants: Constants
     choices: Mapping[str, tuple[Any, ...]]
+    shapes: tuple[OtherShape, ...] = ()
 
 
 def allowed(
@@ -83,12 +83,13 @@ def allowed(
     found: dict[int, Allowed] = {}
     for family in families.values():
         axes, params = _sizes(family, takes)
+        shapes = other_shapes(family[0], takes)
         for case in family:
             own, own_params = _of_case(case, axes, params)
             below = {made.name: k for made in case.inputs if (k := _counts(made, case, own)) is not None}
             tied = {name for names in own_params for name in names}
             free = {name: values for name, values in choices.items() if name not in tied}
-            found[id(case)] = Allowed(case, own, own_params, below, unbounded(case), constants, free)
+            found[id(case)] = Allowed(case, own, own_params, below, unbounded(case), constants, free, shapes)
     return tuple(found[id(case)] for case in cases)
 
 
@@ -99,11 +100,6 @@ def _of_case(
     fixed = {made.name for made in case.inputs if made.values is not None and not is_redrawn(made)}
     kept = [k for k, group in enumerate(axes) if not any(name in fixed for name, _ in group)]
     return tuple(axes[k] for k in kept), tuple(params[k] for k in kept)
-
-
-def is_redrawn(made: Input) -> bool:
-    """Whether other values than the explicit ones may be drawn for an input: whole numbers as large as those."""
-    return not is_floating(made.dtype) and made.dtype != "bool"
 
 
 def _sizes(family: Sequence[Case], takes: Takes) -> tuple[list[tuple[Position, ...]], list[tuple[str, ...]]]:
@@ -187,11 +183,3 @@ def resized(case: Case, sizes: Mapping[tuple[Position, ...], int], params: Mappi
     upstream = case.upstream if not isinstance(case.upstream, (list, np.ndarray)) else "random"
     inputs = tuple(map(made_anew, case.inputs))
     return replace(case, inputs=inputs, params={**case.params, **(params or {})}, upstream=upstream)
-
-
-def drawn_anew(made: Input) -> Input:
-    """Return an input whose explicit values are whole numbers as one that draws such; others as they are."""
-    if made.values is None or not is_redrawn(made) or not np.size(made.values):
-        return made
-    ends = (float(np.min(made.values)), float(np.max(made.values)))
-    return replace(made, values=None, distribution="integers", range=ends)

@@ -32,6 +32,9 @@ SEEDS = 10
 """Seeds that a written case is tried with: its other name draws another upstream gradient."""
 
 
+NOT_SHOWN = " Its spec has no case of such a shape: if it takes none, let requires say so."
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failing case as it is reported.
@@ -135,22 +138,22 @@ class Explorer:
         """Return a failing case as the spec that shows it, by itself."""
         op, name = found.case.op, f"{found.case.op}.{found.kind}"
         for seed in (found.case.seed, *range(SEEDS)):
-            text = self._text(replace(found.case, seed=seed), name, None)
+            text = self._text(replace(found, case=replace(found.case, seed=seed)), name, None)
             again = alone(worker, case_of(text))
             if again is not None:
                 self.kept.add(op, text)
-                return self._failure(again, name)
+                return self._failure(replace(again, shown=found.shown), name)
         return replace(self._failure(found, name), again=False)
 
     def _failure(self, found: Found, name: str) -> Failure:
         results = tuple(replace(result, location="") for result in found.results)
-        return Failure(replace(found, results=results), self._text(found.case, name, self.folder), name)
+        return Failure(replace(found, results=results), self._text(found, name, self.folder), name)
 
-    def _text(self, case: Case, name: str, folder: Path | None) -> str:
+    def _text(self, found: Found, name: str, folder: Path | None) -> str:
         op, _, kind = name.rpartition(".")
-        heading = f"Found by gradaudit explore: {kind} of {op}."
+        heading = f"Found by gradaudit explore: {kind} of {op}." + ("" if found.shown else NOT_SHOWN)
         source = self.specs.documents[op] if op in self.specs.documents else self.sources[op]
-        return spec_text(case, source, folder, name, heading)
+        return spec_text(found.case, source, folder, name, heading)
 
 
 def _is_op(case: Case) -> bool:

@@ -18,7 +18,8 @@ from gradaudit.audit.conclusion import failed_audit
 from gradaudit.engine.executor import Lost
 from gradaudit.engine.single import SingleWorker
 from gradaudit.explore.allowed import Allowed
-from gradaudit.explore.strategies import cases
+from gradaudit.explore.shapes import is_refused
+from gradaudit.explore.strategies import Drawn, cases
 from gradaudit.explore.trial import Trial, try_case
 from gradaudit.explore.values import listed_of
 from gradaudit.results import Result, Verdict
@@ -56,12 +57,14 @@ class Found:
         kind: how it fails: a finding's code, ``mismatch``, ``error``, ``crash`` or ``hang``.
         case: the case.
         results: those that fail it.
+        shown: whether the spec shows inputs of such axes.
 
     """
 
     kind: str
     case: Case
     results: tuple[Result, ...]
+    shown: bool = True
 
 
 @dataclass
@@ -126,14 +129,15 @@ def hunt(
     began = time.monotonic()
     deadline = began + budget.seconds
 
-    def test(case: Case) -> None:
+    def test(drawn: Drawn) -> None:
+        case = drawn.case
         now = time.monotonic()
         if now > deadline + SECONDS_TO_SHRINK * bool(progress.found) or (now > deadline and not progress.found):
             raise _OutOfTimeError
         trial = worker.ask(try_case, replace(case, budget=CALLS, relations=True), SECONDS_FOR_CASE, tuple(files))
         progress.tried += 1
         progress.seconds = time.monotonic() - began
-        found = _found(case, trial)
+        found = _found(case, trial, shown=drawn.shown)
         if found is not None:
             best = progress.found.get(found.kind)
             if best is None or weight(case) < weight(best.case):
@@ -168,7 +172,7 @@ def _steer(progress: Progress, trial: Trial | Lost) -> None:
             progress.steps.setdefault(file, set()).update(steps)
 
 
-def _drawn(test: Callable[[Case], None], everything: Sequence[Allowed], count: int, seed: int) -> None:
+def _drawn(test: Callable[[Drawn], None], everything: Sequence[Allowed], count: int, seed: int) -> None:
     """Call a test with drawn cases, smaller and smaller ones where it fails."""
     chosen = settings(
         max_examples=count,
@@ -194,20 +198,20 @@ def _drawn(test: Callable[[Case], None], everything: Sequence[Allowed], count: i
             raise
 
 
-def _found(case: Case, trial: Trial | Lost) -> Found | None:
+def _found(case: Case, trial: Trial | Lost, *, shown: bool = True) -> Found | None:
     """Return what a trial has found; None where nothing is wrong."""
     if isinstance(trial, Lost):
         hangs = trial.seconds > 0
         if hangs and sum(math.prod(made.shape) for made in case.inputs) > SLOW:
             return None
         return Found("hang" if hangs else "crash", case, failed_audit(case, trial.cause).results)
-    if not trial.wrong:
+    if not trial.wrong or (not shown and is_refused(trial.wrong)):
         return None
     first = trial.wrong[0]
     failing = next((finding.code for finding in first.findings if finding.fails), None)
     if any("relation" in finding.evidence for one in trial.wrong for finding in one.findings):
         case = replace(case, relations=True)  # which its spec has to ask for
-    return Found(failing or ("error" if first.verdict is Verdict.ERROR else "mismatch"), case, trial.wrong)
+    return Found(failing or ("error" if first.verdict is Verdict.ERROR else "mismatch"), case, trial.wrong, shown)
 
 
 def weight(case: Case) -> tuple[int, int, int]:

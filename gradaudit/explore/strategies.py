@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from gradaudit.explore.allowed import Allowed, drawn_anew, resized
+from gradaudit.explore.allowed import Allowed, resized
 from gradaudit.explore.params import ABSENT
+from gradaudit.explore.shapes import drawn_anew
 from gradaudit.explore.values import drawn_values, listed
 from gradaudit.spec.case import Case, Input, Layout, RandomUpstream
 from gradaudit.spec.dtypes import largest_value
@@ -37,6 +38,9 @@ FAVOURED = (7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129)
 OWN = 6
 """How often a param keeps the value that the case gives it, for each other value."""
 
+SHOWN = 12
+"""How often inputs have the axes that the spec shows, for each other shape."""
+
 LAYOUTS: tuple[Layout, ...] = ("contiguous",) * 5 + ("transposed", "strided", "reversed", "channels_last")
 
 UPSTREAMS: tuple[Any, ...] = (
@@ -48,22 +52,33 @@ UPSTREAMS: tuple[Any, ...] = (
 """Upstream gradients; a number is what a random one is multiplied by."""
 
 
-def cases(everything: Sequence[Allowed]) -> st.SearchStrategy[Case]:
+@dataclass(frozen=True)
+class Drawn:
+    """A drawn case, and whether the spec shows inputs of such axes; where not, forward takes them nonetheless."""
+
+    case: Case
+    shown: bool = True
+
+
+def cases(everything: Sequence[Allowed]) -> st.SearchStrategy[Drawn]:
     """Return the strategy for cases from what a spec allows in the place of each of its own."""
 
     @st.composite
-    def drawn(draw: Draw) -> Case:
-        return _case(draw, draw(st.sampled_from(everything)))
+    def drawn(draw: Draw) -> Drawn:
+        return _drawn(draw, draw(st.sampled_from(everything)))
 
     return drawn()
 
 
-def _case(draw: Draw, within: Allowed) -> Case:
+def _drawn(draw: Draw, within: Allowed) -> Drawn:
     case = _of_drawn_sizes(draw, within)
+    case = replace(case, inputs=tuple(_of_places(made, case, within) for made in case.inputs))
+    shape = draw(st.sampled_from((None,) * SHOWN + within.shapes))
+    case = shape.of(case) if shape else case
     inputs = tuple(_drawn_input(draw, made, case, within) for made in case.inputs)
     upstream = _drawn_upstream(draw, case)
     case = replace(case, inputs=inputs, upstream=upstream, seed=draw(st.integers(0, 99)))
-    return replace(case, inputs=tuple(listed(made, case) for made in case.inputs))
+    return Drawn(replace(case, inputs=tuple(listed(made, case) for made in case.inputs)), shape is None)
 
 
 def _of_drawn_sizes(draw: Draw, within: Allowed) -> Case:
@@ -105,14 +120,19 @@ def _room(case: Case, group: tuple[tuple[str, int], ...], most: int) -> int:
     return max(room, 1)
 
 
+def _of_places(made: Input, case: Case, within: Allowed) -> Input:
+    """Return an input whose numbers stand for places along an axis with as large ones as that has."""
+    if made.name not in within.below or made.values is not None:
+        return made
+    group = within.axes[within.below[made.name]]
+    size = next(other.shape[group[0][1]] for other in case.inputs if other.name == group[0][0])
+    first = made.range[0] if made.range else 0.0
+    if any(written.name == made.name and written.values is not None for written in within.case.inputs):
+        first = min(first, 0.0)  # those that are listed say nothing of the others
+    return replace(made, range=(first, max(size - 1.0, first)))
+
+
 def _drawn_input(draw: Draw, made: Input, case: Case, within: Allowed) -> Input:
-    if made.name in within.below and made.values is None:
-        group = within.axes[within.below[made.name]]
-        size = next(other.shape[group[0][1]] for other in case.inputs if other.name == group[0][0])
-        first = made.range[0] if made.range else 0.0
-        if any(written.name == made.name and written.values is not None for written in within.case.inputs):
-            first = min(first, 0.0)  # those that are listed say nothing of the others
-        made = replace(made, range=(first, max(size - 1.0, first)))
     made = drawn_values(draw, made, case, within)
     if made.layout != "contiguous":
         return replace(made, layout=draw(st.sampled_from((made.layout, "contiguous"))))

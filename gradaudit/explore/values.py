@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gradaudit.explore.allowed import Allowed
 from gradaudit.spec.case import Case, Input
-from gradaudit.spec.draw import UndrawableError, draw_input, generator, has_room
+from gradaudit.spec.draw import UndrawableError, draw_input, generator, has_room, real_dtype
 from gradaudit.spec.dtypes import dtype_of, floating_info, is_complex, is_floating
 
 Array = NDArray[Any]
@@ -51,8 +51,10 @@ def drawn_values(draw: Any, made: Input, case: Case, within: Allowed) -> Input:
         return _one_end(draw, made)
     if not is_floating(made.dtype):
         return _whole(draw, made)
-    if made.distribution not in ("uniform", "normal") or is_complex(made.dtype) or made.range is None:
+    if made.distribution not in ("uniform", "normal") or made.range is None:
         return made
+    if is_complex(made.dtype):
+        return _equal_or_not(draw, made, _specials(made, within))
     if made.gap and not has_room(made):
         reject()
     if made.gap:
@@ -87,6 +89,13 @@ def _real(draw: Any, made: Input, case: Case, specials: Sequence[float]) -> Inpu
     return _listed(made, case, {})
 
 
+def _equal_or_not(draw: Any, made: Input, specials: Sequence[float]) -> Input:
+    """Return a complex input as it is drawn, or with all real and imaginary parts equal: no spec lists its values."""
+    value = draw(st.sampled_from(specials or (0.0,)))
+    equal = specials and draw(st.sampled_from((False, False, False, True)))
+    return replace(made, range=(value, value), distribution="uniform", avoid=None) if equal else made
+
+
 def _whole(draw: Any, made: Input) -> Input:
     """Return an input of whole numbers: as they are drawn, or all equal."""
     if made.distribution not in ("integers", "uniform") or made.range is None:
@@ -111,7 +120,7 @@ def _specials(made: Input, within: Allowed) -> list[float]:
     candidates = [0.0, 1.0, -1.0, lo, hi, *within.constants.values, -0.0, tiny, -tiny]
     if tiny < ROOM_BELOW * float(info.eps):
         candidates += [tiny / 2, -tiny / 2]
-    dtype = dtype_of(made.dtype)
+    dtype = real_dtype(dtype_of(made.dtype))
     held = [float(dtype.type(value)) for value in candidates]
     allowed = [value for value in held if lo <= value <= hi and _is_apart(made, value)]
     return list({(value, math.copysign(1.0, value)): value for value in allowed}.values())

@@ -92,7 +92,7 @@ def _changed(probe: Probe, copy: Copy) -> Iterator[Finding]:
         answer = probe.backward(other, copy.upstream)
     except OpError as error:
         message = f"with the same inputs, {copy.how}, which forward takes: {error}"
-        yield Finding("layout-dependent", message, {"array": probe.claimed[0], "relation": "copies"})
+        yield Finding("layout-dependent", message, {"array": probe.claimed[0], "relation": "copies", "raised": True})
         return
     asked = compared.Asked(plain, probe.subject.upstream, gradients)
     for name in probe.claimed:

@@ -1,6 +1,7 @@
 """An upstream in two parts that add up to it: one element alone, and all others. What backward answers adds up, too.
 
-Both have zeros, which no random upstream has: what divides by its upstream, or passes over what has none, shows.
+Both have zeros, which no random upstream has: what divides by its upstream, or passes over what has none, shows. An
+upstream of nothing but zeros, as the rows that a loss leaves out have, gets a gradient of zeros.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradaudit.checks.linearity import is_asked
+from gradaudit.checks.agreement import Change
+from gradaudit.checks.linearity import is_asked, scaled_by
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import on_host
 from gradaudit.relations import compared
@@ -30,17 +32,24 @@ def adds_up(probe: Probe) -> Iterator[Finding]:
         return
     here = Point(subject.inputs, subject.outputs)
     one, others = _parts(probe)
-    in_one, in_others = probe.backward(here, one), probe.backward(here, others)
+    in_one, in_others, in_none = (probe.backward(here, part) for part in (one, others, scaled_by(one, 0.0)))
+    asked = compared.Asked(here, others, in_others)
     for name in probe.claimed:
         whole, total = compared.claim(probe, name), in_one[name] + in_others[name]
-        if off := compared.change(probe, name, whole, total, compared.Asked(here, others, in_others)):
-            message = (
-                f"the gradients of {name} for one element of the upstream alone and for all others, zero elsewhere, "
-                f"do not add up to that for all of them, at {off.count:,} of {off.size:,} indices (largest error "
-                f"{off.largest:.2g}): backward is not linear where the upstream is zero; look for a division by it"
-            )
-            evidence = {"array": name, "relation": "parts", "changed": off.count, "size": off.size}
-            yield Finding("nonlinear-upstream", message, {**evidence, "largest": off.largest})
+        if off := compared.change(probe, name, whole, total, asked):
+            what = "for one element of the upstream alone, and for all others, do not add up to that for all"
+            yield _finding(name, f"gradients of {name} {what}", off)
+        elif off := compared.change(probe, name, whole * 0, in_none[name], asked):
+            yield _finding(name, f"gradients of {name} for an upstream of zeros are not zero", off)
+
+
+def _finding(name: str, what: str, off: Change) -> Finding:
+    message = (
+        f"the {what}, at {off.count:,} of {off.size:,} indices (largest error {off.largest:.2g}): backward is not "
+        "linear where the upstream is zero; look for a division by it, or by its largest element"
+    )
+    evidence = {"array": name, "relation": "parts", "changed": off.count, "size": off.size, "largest": off.largest}
+    return Finding("nonlinear-upstream", message, evidence)
 
 
 def _parts(probe: Probe) -> tuple[Upstream, Upstream]:

@@ -22,6 +22,7 @@ from gradaudit.checks.linearity import LARGE_UPSTREAM
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, lifted, on_host, same_bits
 from gradaudit.numerics.magnitude import rms
+from gradaudit.numerics.margins import A_FEW
 from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator, laid_out
@@ -143,10 +144,8 @@ def rows_apart(probe: Probe) -> Iterator[Finding]:
         with suppress(OpError):
             called = _called(rows, Point(here, outputs))
             if called.ordered:
-                found = _broken(rows, called)
-                yield from found
-                if called.apart or found:
-                    return
+                yield from _broken(rows, called)
+                return
 
 
 def nudged(probe: Probe) -> dict[str, Array]:
@@ -217,7 +216,16 @@ def _broken(rows: Rows, called: Called) -> list[Finding]:
     if not found and called.apart and not isinstance(rows.probe.case.target, LibraryTarget):  # whose params have sizes
         found = _first_row_alone(rows, asked)
     found = found or _in_another_order(rows, called.exchanged, asked)
-    return [finding for finding in found if _is_heard(rows, called.point, finding.evidence["array"])]
+    found = [finding for finding in found if _is_heard(rows, called.point, finding.evidence["array"])]
+    return found if found and _is_no_chance(rows, called.point) else []
+
+
+def _is_no_chance(rows: Rows, point: Point) -> bool:
+    """Whether outputs go along with the rows in more orders, too: a single one of few digits may do so once."""
+    rng, was = generator(rows.probe.case, "orders"), rows.probe.counted(point.outputs)
+    orders = [rng.permutation(rows.count) for _ in range(A_FEW)]
+    made = [rows.probe.counted(rows.probe.forward(rows.inputs(point.inputs, order))) for order in orders]
+    return all(_agreement(rows.outputs(was, order), now) for order, now in zip(orders, made, strict=True))
 
 
 def _is_heard(rows: Rows, point: Point, name: str) -> bool:
@@ -265,7 +273,9 @@ def _first_row_alone(rows: Rows, asked: compared.Asked) -> list[Finding]:
         except OpError as error:
             how_many = "one row" if len(index) == 1 else f"{len(index)} rows"
             message = f"backward answers for {rows.count} rows, and for {how_many} of them {error}"
-            return [Finding("row-dependent", message, {"array": probe.claimed[0], "relation": "one row"})]
+            return [
+                Finding("row-dependent", message, {"array": probe.claimed[0], "relation": "one row", "raised": True})
+            ]
     found = []
     for name in probe.claimed:
         one, others = (on_host(answer[name]) for answer in answers)

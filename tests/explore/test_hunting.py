@@ -87,6 +87,22 @@ def with_something_of_others(u, x):
     return 2 * u * x + np.float32(1e-7) * (u * x).mean(axis=0)
 
 
+def mean(x):
+    return (x * x).mean(axis=-1)
+
+
+def by_second_axis(u, x):
+    return 2 * u[..., None] * x / x.shape[1]
+
+
+def magnitude(z):
+    return abs(z)
+
+
+def divided_by_magnitude(u, z):
+    return u * z / abs(z)
+
+
 def overruns(u, x):
     if len(x) > 6:
         ctypes.string_at(0)
@@ -108,6 +124,8 @@ WRONG = {
     "a layout": spec("strides_forgotten", "square", X),
     "a repeated index": spec("pick_backward", "pick", {"table": {"shape": [10, 3]}, "index": INDEX}),
     "a leak": spec("with_something_of_others", "square", X, dtype="float32"),
+    "an axis more": spec("by_second_axis", "mean", X),
+    "a complex zero": spec("divided_by_magnitude", "magnitude", {"z": {"shape": [3, 4]}}, dtype="complex128"),
     "a crash": spec("overruns", "square", {"x": {"shape": [3]}}),
 }
 
@@ -163,6 +181,14 @@ def test_what_a_relation_shows_needs_two_rows_and_the_relation(found: Mapping[st
     made = found["with_something_of_others.row-dependent"]
     assert made["relations"] is True
     assert np.shape(made["inputs"]["x"]["values"]) == (2, 1)
+
+
+def test_an_axis_that_no_case_shows_is_added(found: Mapping[str, dict[str, Any]]) -> None:
+    assert np.shape(found["by_second_axis.mismatch"]["inputs"]["x"]["values"]) == (1, 2, 1)
+
+
+def test_complex_numbers_are_all_zero_too(found: Mapping[str, dict[str, Any]]) -> None:
+    assert found["divided_by_magnitude.nonfinite"]["inputs"]["z"] == {"shape": [1, 1], "range": [0.0, 0.0]}
 
 
 def test_a_crash_is_an_answer_and_is_shrunk_too(found: Mapping[str, dict[str, Any]]) -> None:

@@ -36,6 +36,11 @@ def divided_by_the_upstream(u: Any, x: Any) -> Any:
     return u * u * np.cos(x) / u
 
 
+def scaled_by_its_largest(u: Any, x: Any) -> Any:
+    largest = abs(u).max()
+    return u / largest * np.cos(x) * largest
+
+
 def rows_without_a_first_upstream_left_out(u: Any, x: Any) -> Any:
     return np.where(u[:, :1] != 0, cosine(u, x), 0)
 
@@ -124,6 +129,7 @@ WRONG: dict[str, tuple[Pair, dict[str, Any], str, str]] = {
         "rows",
     ),
     "division": ((np.sin, divided_by_the_upstream), {}, "nonlinear-upstream", "parts"),
+    "no largest": ((np.sin, scaled_by_its_largest), {}, "nonlinear-upstream", "parts"),
     "passed over": ((np.sin, rows_without_a_first_upstream_left_out), {}, "nonlinear-upstream", "parts"),
     "memory": ((weighted_in_memory_order, in_memory_order), {}, "layout-dependent", "copies"),
     "views": ((np.sin, refuses_views), {}, "layout-dependent", "copies"),
