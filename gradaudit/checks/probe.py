@@ -8,9 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from gradaudit.checks.agreement import Change, change, exceeding
-from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, is_wide, widened
-from gradaudit.checks.subject import Subject
+from gradaudit.checks.subject import Subject, broken_contract
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, largest, like
 from gradaudit.numerics.magnitude import rms
 from gradaudit.results import Result, Verdict, worst

@@ -115,7 +115,7 @@ class ModelOp:
             raise OpError("\n".join([said + hint, *places])) from None
 
     def _run(self, arrays: Mapping[str, Array], assign: Callable[[Tensor, Array], None]) -> Run:
-        self.calls.forward()
+        self.calls.count(forwards=1)
         with seeded(0), in_words("forward"), self.tape.exact(), self._casting():
             for name, tensor in self.trained.items():
                 if name in arrays:
@@ -201,7 +201,7 @@ class ModelOp:
 
     def reverse(self, run: Run) -> None:
         """Run reverse mode from a loss."""
-        self.calls.backward()
+        self.calls.count(backwards=1)
         with in_words("backward"), self.tape.exact(), self._casting():
             self.tape.backward(run.loss)
 

@@ -96,8 +96,8 @@ class Calibration:
         self.moved = 1.0
         self._fewest = tester.even
 
-    def next_step(self) -> float | None:
-        """Turn to the elements that were hardly moved by the steps so far; return a step for them, None for none.
+    def next_step(self) -> float:
+        """Turn to the elements that were hardly moved by the steps so far; return a step for them.
 
         Raises:
             TooMuchError: where none was moved enough since this was called last.
@@ -106,7 +106,7 @@ class Calibration:
         magnitude = self.tester.tested.next_turn()
         if magnitude == 0.0:
             raise TooMuchError(self._starting_step())
-        return None if magnitude is None else self._starting_step() * magnitude
+        return self._starting_step() * magnitude
 
     def calibrate(
         self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
@@ -193,7 +193,7 @@ class Calibration:
 
         Twice the step bends a smooth function four times as much, and doubles what a kink turns it by.
         """
-        if not self.tester.tested.turned:
+        if self.tester.tested.turn is None:
             self.moved = min(self.moved, moved)
             self.kinked |= abs(bend) > CERTAIN * noise and abs(self._line.bend) < 2 * HALFWAY * abs(bend)
 

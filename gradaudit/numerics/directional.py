@@ -25,7 +25,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.displacing import Direction, Scales, displacing, spans
-from gradaudit.numerics.magnitude import median, norm, norm_of_product
+from gradaudit.numerics.magnitude import norm, norm_of_product, quantile
 from gradaudit.spec.dtypes import spacing
 
 Floats = NDArray[np.float64]
@@ -113,22 +113,23 @@ class Directional:
     @cached_property
     def coarsest(self) -> float:
         """The largest distance between an element and the next number of its dtype, in units of its scale."""
-        return max(largest(self._grid(name) * abs(reals)) for name, reals in self._reals())
+        return max(map(largest, self._grids()))
 
     def grid(self) -> Array:
         """Return the distance between each element and the next number of its dtype, in units of its scale.
 
         It may be up to half as much again.
         """
-        return joined(tuple(self._grid(name) * abs(reals) for name, reals in self._reals()))
+        return joined(tuple(self._grids()))
 
-    def _grid(self, name: str) -> float | Array:
-        return spacing(dtype_name(self._bases[name].dtype)) / self._scales[name]
+    def _grids(self) -> Iterator[Array]:
+        for name, base in self._bases.items():
+            yield spacing(dtype_name(base.dtype)) / self._scales[name] * abs(as_reals(base))
 
     def magnitude(self, elements: Array) -> float:
         """Return the median magnitude of the elements where a mask is true, in units of their scales."""
         scaled = joined(tuple(abs(reals) / self._scales[name] for name, reals in self._reals()))
-        return median(on_host(scaled[elements]))
+        return quantile(on_host(scaled[elements]), 0.5)
 
     def excess(self, direction: Direction, step: float, *, watched: bool = False) -> float:
         """Return how much more backward claims than forward does when elements are displaced.
@@ -149,7 +150,7 @@ class Directional:
         try:
             ahead, behind = [self._off(direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
-            self._restore()
+            self.disturbed |= not self.inputs.restore()
         self.bend = ahead + behind
         self.touched = self.moved = 1.0
         if changed is not None:
@@ -166,7 +167,7 @@ class Directional:
         try:
             off = self._off(direction, step, changed)
         finally:
-            self._restore()
+            self.disturbed |= not self.inputs.restore()
         self.moved = 1.0 if changed is None else self._moved(changed)
         return off / step
 
@@ -178,7 +179,7 @@ class Directional:
         try:
             return np.array([self._off(direction, k * step) for k in points])
         finally:
-            self._restore()
+            self.disturbed |= not self.inputs.restore()
 
     def alike(self, index: int) -> Array:
         """Return where an input holds the same value as it does at this index."""
@@ -214,7 +215,3 @@ class Directional:
             if changed is not None:
                 changed[part.start] = changed.get(part.start, False) | (change != 0.0)
         return claimed - measured
-
-    def _restore(self) -> None:
-        """Put every input back and note whether it is what it was, bit by bit."""
-        self.disturbed |= not self.inputs.restore()

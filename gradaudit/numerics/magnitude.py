@@ -83,14 +83,6 @@ def norm(values: Array) -> float:
     return rms(values) * math.sqrt(count(values))
 
 
-def median(values: ArrayLike) -> float:
-    """Return NumPy's median of some numbers, NaN where one is NaN; see ``quantile``."""
-    flat = np.ravel(values)
-    low, high = (flat.size - 1) // 2, flat.size // 2
-    parted = np.partition(flat, (low, high, flat.size - 1))
-    return float("nan") if np.isnan(parted[-1]) else float(parted[low : high + 1].mean())
-
-
 def quantile(values: ArrayLike, share: float) -> float:
     """Return NumPy's quantile of some numbers, whose own function imports masked arrays and takes longer."""
     flat = np.ravel(values)

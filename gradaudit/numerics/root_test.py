@@ -55,19 +55,20 @@ class RootTest:
     share: float = 1.0
 
 
+@dataclass
 class Tested:
     """The elements that directions are drawn for: not those that are settled, nor those that a step cannot displace.
 
-    Args:
+    Attributes:
         line: the displacements.
+        turn: where the elements are that alone are displaced at present; None for all that are not excluded.
 
     """
 
-    def __init__(self, line: Directional) -> None:
-        self._line = line
-        self._excluded: Array | None = None
-        self._turn: Array | None = None
-        self._waiting: Array | None = None
+    line: Directional
+    turn: Array | None = None
+    _excluded: Array | None = None
+    _waiting: Array | None = None
 
     def exclude(self, elements: int | Array) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
@@ -79,29 +80,22 @@ class Tested:
 
     def begin(self) -> None:
         """Turn to all elements that are not excluded, whatever step they need."""
-        self._turn = self._waiting = None
+        self.turn = self._waiting = None
 
     def turn_to(self, elements: Array) -> None:
         """Turn to the elements where a mask is true, and to none else."""
-        self._turn, self._waiting = elements, None
+        self.turn, self._waiting = elements, None
 
-    @property
-    def turned(self) -> bool:
-        """Whether some elements stay where they are, though they are not excluded."""
-        return self._turn is not None
-
-    def next_turn(self) -> float | None:
+    def next_turn(self) -> float:
         """Turn to the elements that no step so far has moved, and to none else.
 
         Returns:
-            Their typical magnitude; zero where they are those whose turn it was, and None where there are none.
+            Their typical magnitude; zero where they are those whose turn it was.
 
         """
-        if self._waiting is None:
-            return None
-        again = self._turn is not None and bool((self._waiting == self._turn).all())
-        self._turn, self._waiting = self._waiting, None
-        return 0.0 if again else self._line.magnitude(self._turn)
+        again = self.turn is not None and bool((self._waiting == self.turn).all())
+        self.turn, self._waiting = self._waiting, None
+        return 0.0 if again else self.line.magnitude(self.turn)
 
     @property
     def complete(self) -> bool:
@@ -112,7 +106,7 @@ class Tested:
         """Return displacements of a range of elements, zero for those that are not tested."""
         if self._excluded is not None:
             along = written(along, self._excluded[drawn], 0.0)
-        return along if self._turn is None else written(along, ~self._turn[drawn], 0.0)
+        return along if self.turn is None else written(along, ~self.turn[drawn], 0.0)
 
     def moved(self, start: int, stop: int, lengths: Array) -> float:
         """Let elements wait for a wider step that are lost in their own rounding when they are displaced.
@@ -126,10 +120,10 @@ class Tested:
             The largest distance between neighbours of the others' dtype, in units of those ranges; infinite for none.
 
         """
-        grid = self._line.grid()[start:stop] / lengths
+        grid = self.line.grid()[start:stop] / lengths
         tested = namespace(grid).ones_like(grid, dtype=namespace(grid).bool)
         tested = tested if self._excluded is None else tested & ~self._excluded[start:stop]
-        tested = tested if self._turn is None else tested & self._turn[start:stop]
+        tested = tested if self.turn is None else tested & self.turn[start:stop]
         lost = tested & (grid * LEAST_MOVE > 1.0)
         if lost.any():
             waiting = self._none() if self._waiting is None else self._waiting
@@ -139,8 +133,8 @@ class Tested:
         return largest(namespace(grid).where(tested & ~lost, grid, 0.0))
 
     def _none(self) -> Array:
-        xp = namespace(self._line.claims)
-        return xp.zeros_like(self._line.claims, dtype=xp.bool)
+        xp = namespace(self.line.claims)
+        return xp.zeros_like(self.line.claims, dtype=xp.bool)
 
 
 class RootTester:
@@ -237,7 +231,7 @@ class RootTester:
     def test(self, start: int, stop: int, gauge: Gauge, *, watched: bool = False) -> RootTest:
         """Draw a root test of the elements from ``start`` to ``stop``, and measure it."""
         test = self.draw(start, stop, gauge.floor)
-        test.result = self.measure(test, gauge.step, watched=watched or self.tested.turned)
+        test.result = self.measure(test, gauge.step, watched=watched or self.tested.turn is not None)
         test.share = self.line.touched
         return test
 

@@ -14,7 +14,7 @@ from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
 from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CONFIRMING, ONE_BY_ONE, QUARTER, SAMPLE, WORTHLESS
-from gradaudit.numerics.root_test import RootTest
+from gradaudit.numerics.root_test import RootTest, RootTester
 
 MAX_SETTLED = A_FEW * ONE_BY_ONE
 """Leaves that halving may visit before it counts as much."""
@@ -68,11 +68,13 @@ class Outcome:
         return all(made in (Judgement.RIGHT, Judgement.KINK) for made in self.settled.values())
 
 
+@dataclass
 class Search:
     """A search for wrong indices.
 
-    Args:
-        calibration: chooses the steps of root tests, and measures them.
+    Attributes:
+        tester: draws and measures root tests.
+        calibration: chooses their steps.
         judge: decides about one index by itself.
         repeats: whether forward answers the same once more; asked where no test of many is to be had, as where it does
             not, no look at one says anything either.
@@ -80,43 +82,31 @@ class Search:
             enough for their own magnitude, given the floor that they were tested with; None for none.
         rng: random stream for samples.
         locate: whether to look for the indices that make a test fail, and to judge them one by one.
-
-    Attributes:
         outcome: what is known by now, should anything end the search early.
         failing: the test of the smallest part that failed and of which nothing more is known; None for none.
 
     """
 
-    def __init__(
-        self,
-        calibration: Calibration,
-        judge: Judge,
-        repeats: Callable[[], bool],
-        below_noise: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None],
-        rng: np.random.Generator,
-        *,
-        locate: bool,
-    ) -> None:
-        self._calibration = calibration
-        self._tester = calibration.tester
-        self._below_noise = below_noise
-        self._locate = locate
-        self._judge = judge
-        self._repeats = repeats
-        self._rng = rng
-        self._size = self._tester.line.size
-        self.outcome = Outcome()
-        self.failing: tuple[RootTest, Gauge] | None = None
+    tester: RootTester
+    calibration: Calibration
+    judge: Judge
+    repeats: Callable[[], bool]
+    below_noise: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None]
+    rng: np.random.Generator
+    locate: bool
+    outcome: Outcome = field(default_factory=Outcome)
+    failing: tuple[RootTest, Gauge] | None = None
 
     def run(self) -> Outcome:
         """Search all indices and return what was found."""
         try:
             self._test_everything()
             self._retest_small()
-            self.outcome.flat = self._is_flat()
-            self.outcome.kinked = self._calibration.kinked
+            if self.calibration.moved < WORTHLESS:
+                self.outcome.flat = self._is_flat()
+            self.outcome.kinked = self.calibration.kinked
         except TooMuchError as reason:
-            if not self._locate or not self._repeats():
+            if not self.locate or not self.repeats():
                 self._give_up()
                 return self.outcome
             self._survey()
@@ -128,26 +118,25 @@ class Search:
 
     def _test_everything(self) -> None:
         """Test all elements, those that a step hardly moves at a wider one."""
-        self._tester.tested.begin()
-        step = None
-        while True:
-            self._clear_block(0, self._size, step)
-            if (step := self._calibration.next_step()) is None:
-                return
+        self.tester.tested.begin()
+        self._clear_block(0, self.tester.line.size)
+        while not self.tester.tested.complete:
+            self._clear_block(0, self.tester.line.size, self.calibration.next_step())
 
     def _retest_small(self) -> None:
         """Test by themselves elements whose gradient is below the noise of the others."""
-        calibration, outcome = self._calibration, self.outcome
+        calibration, outcome = self.calibration, self.outcome
         typical, floors = calibration.typical, [(None, outcome.floor)]
         for _ in range(ATTEMPTS):
-            if (found := self._below_noise(floors)) is None or int(found[0].sum()) < SPARSE * self._size:
+            found = self.below_noise(floors)
+            if found is None or int(found[0].sum()) < SPARSE * self.tester.line.size:
                 break
             elements, calibration.typical = found
-            self._tester.tested.turn_to(elements)
+            self.tester.tested.turn_to(elements)
             whole, outcome.floor = outcome.floor, 0.0
-            locate, self._locate = self._locate, False
+            locate, self.locate = self.locate, False
             try:
-                self._clear_block(0, self._size, splits=0)
+                self._clear_block(0, self.tester.line.size, splits=0)
             except TooMuchError:
                 if self._has_culprit(elements):
                     raise
@@ -155,7 +144,7 @@ class Search:
                 break  # they stay below the noise, and the result says so
             finally:
                 outcome.floor, new = whole, outcome.floor
-                self._locate = locate
+                self.locate = locate
                 calibration.typical = typical
             if not new < whole:
                 break
@@ -165,24 +154,21 @@ class Search:
     def _has_culprit(self, elements: Array) -> bool:
         """Whether one of some elements, drawn at random, is wrong."""
         places = np.flatnonzero(on_host(elements))
-        for index in self._rng.choice(places, min(CONFIRMING, len(places)), replace=False):
+        for index in self.rng.choice(places, min(CONFIRMING, len(places)), replace=False):
             if int(index) not in self.outcome.settled:
                 self._settle(int(index))
         return not self.outcome.flawless
 
     def _is_flat(self) -> bool:
         """Whether forward stands on a stair: it changes further away, and did not at the step of the tests."""
-        moved = self._calibration.moved
-        if moved >= WORTHLESS:
-            return False
-        self._tester.tested.begin()
-        return self._tester.moves_further_away(max(QUARTER, moved), self._calibration.typical)
+        self.tester.tested.begin()
+        return self.tester.moves_further_away(max(QUARTER, self.calibration.moved), self.calibration.typical)
 
     def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = A_FEW) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
         try:
-            gauge, first = self._calibration.calibrate(start, stop, self._culprits, step)
-            step, parts = gauge.step, self._calibration.parts(start, stop, gauge) if splits else 1
+            gauge, first = self.calibration.calibrate(start, stop, self._culprits, step)
+            step, parts = gauge.step, self.calibration.parts(start, stop, gauge) if splits else 1
             if parts == 1:
                 self._clear(start, stop, gauge, first)
                 return
@@ -199,33 +185,34 @@ class Search:
         kinks = [index for index, made in self.outcome.settled.items() if made is Judgement.KINK]
         try:
             for kink in kinks:
-                self._set_aside(self._tester.line.alike(kink), reason)
+                self._set_aside(self.tester.line.alike(kink), reason)
             if kinks:
                 self._test_everything()
                 return
             floor = reason.largest / THRESHOLDS[-1]
-            if floor > WORTHLESS * self._calibration.typical:
+            if floor > WORTHLESS * self.calibration.typical:
                 raise reason
             gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
-            if not self._tester.moves_all(gauge):
+            if not self.tester.moves_all(gauge):
                 raise reason
-            self._clear(0, self._size, gauge, self._tester.test(0, self._size, gauge))
+            whole = 0, self.tester.line.size
+            self._clear(*whole, gauge, self.tester.test(*whole, gauge))
         except TooMuchError:
             self._give_up()
 
     def _set_aside(self, kinks: Array, reason: TooMuchError) -> None:
         """Exclude elements at which forward has the same kink, if the claims there are one-sided derivatives."""
-        if not self._tester.tested.is_excluded(kinks):
-            if not self._calibration.matches_one_side(kinks, reason.step):
+        if not self.tester.tested.is_excluded(kinks):
+            if not self.calibration.matches_one_side(kinks, reason.step):
                 raise reason
             self.outcome.kinks += int(kinks.sum())
-            self._tester.tested.exclude(kinks)
+            self.tester.tested.exclude(kinks)
 
     def _give_up(self) -> None:
         self.outcome.floor, self.outcome.miss_probability = math.inf, 1.0
 
     def _culprits(self, test: RootTest, gauge: Gauge) -> Culprits:
-        if not self._locate:
+        if not self.locate:
             return Culprits.UNKNOWN
         try:
             found = self._halve(test, gauge, most=CONFIRMING)
@@ -240,12 +227,12 @@ class Search:
         outcome = self.outcome
         passed, fruitless, largest, test = 0, 0, 0.0, first
         while True:
-            if abs(test.result) > gauge.threshold and (found := self._calibration.again(start, stop, gauge, test)):
+            if abs(test.result) > gauge.threshold and (found := self.calibration.again(start, stop, gauge, test)):
                 gauge, test = found
                 continue
             if abs(test.result) <= gauge.threshold:
                 passed += 1
-            elif not self._locate:
+            elif not self.locate:
                 self.failing = test, gauge
                 raise TooMuchError(gauge.step)
             elif self._halve(test, gauge):
@@ -257,7 +244,7 @@ class Search:
                     raise TooMuchError(gauge.step, largest)
             if passed == gauge.rounds:
                 break
-            test = self._tester.test(start, stop, gauge)
+            test = self.tester.test(start, stop, gauge)
         outcome.floor = max(outcome.floor, gauge.floor)
         outcome.miss_probability = max(outcome.miss_probability, gauge.miss_probability)
 
@@ -278,7 +265,7 @@ class Search:
                     found.append(self._settle(place))
                 continue
             left, right = (RootTest(half, block.unit) for half in block.direction.halves())
-            left.result = self._tester.measure(left, gauge.step)
+            left.result = self.tester.measure(left, gauge.step)
             right.result = block.result - left.result
             suspicious = [half for half in (left, right) if not abs(half.result) <= gauge.threshold]
             pending += sorted(suspicious, key=lambda half: abs(half.result))  # the worst is looked at first
@@ -295,14 +282,14 @@ class Search:
         return found
 
     def _settle(self, index: int) -> Judgement:
-        self._tester.tested.exclude(index)
-        self.outcome.settled[index] = self._judge(index, self._calibration.calibrated)
+        self.tester.tested.exclude(index)
+        self.outcome.settled[index] = self.judge(index, self.calibration.calibrated)
         return self.outcome.settled[index]
 
     def _survey(self) -> None:
         """Judge a random sample of indices one by one."""
-        outcome = self.outcome
-        for index in map(int, self._rng.choice(self._size, min(SAMPLE, self._size), replace=False)):
+        outcome, size = self.outcome, self.tester.line.size
+        for index in map(int, self.rng.choice(size, min(SAMPLE, size), replace=False)):
             if index not in outcome.settled:
                 self._settle(index)
             outcome.sample.append(index)

@@ -105,31 +105,19 @@ class Calls:
         """How many more there may be at present; infinity for any number."""
         return max(0.0, self._most - self.made)
 
-    def forward(self, points: int = 1) -> None:
-        """Count forwards that are about to be made.
+    def count(self, forwards: int = 0, backwards: int = 0) -> None:
+        """Count calls that are about to be made.
 
         Raises:
             LimitReachedError: where they are too many, or it is too late.
 
         """
-        self._refuse(points)
-        self.forwards += points
-
-    def backward(self) -> None:
-        """Count a backward that is about to be made.
-
-        Raises:
-            LimitReachedError: where it is one too many, or it is too late.
-
-        """
-        self._refuse(1)
-        self.backwards += 1
-
-    def _refuse(self, calls: int) -> None:
         if self._time is not None and time.monotonic() > self._until:
             raise LimitReachedError(self._time)
-        if self._budget is not None and self.made + calls > self._most:
+        if self._budget is not None and self.made + forwards + backwards > self._most:
             raise LimitReachedError(self._budget)
+        self.forwards += forwards
+        self.backwards += backwards
 
     @property
     def time(self) -> Limit | None:

@@ -33,7 +33,7 @@ class CountedOp:
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return all outputs for these inputs."""
-        self.calls.forward()
+        self.calls.count(forwards=1)
         return self._op.forward(inputs)
 
     def differentiable_outputs(self, outputs: tuple[Array, ...]) -> tuple[int, ...]:
@@ -44,7 +44,7 @@ class CountedOp:
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array | None]:
         """Return the vector-Jacobian product for each input that backward answers for."""
-        self.calls.backward()
+        self.calls.count(backwards=1)
         return self._op.backward(upstream, inputs, outputs)
 
 
@@ -55,7 +55,7 @@ class CountedOpOfMany(CountedOp):
         self, inputs: Mapping[str, Array], varied: str, points: Array
     ) -> Sequence[tuple[Array, ...] | None]:
         """Return all outputs at each of several points."""
-        self.calls.forward(len(points))
+        self.calls.count(forwards=len(points))
         many: OpOfMany = self._op  # type: ignore[assignment]
         return many.forward_many(inputs, varied, points)
 

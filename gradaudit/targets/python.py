@@ -133,16 +133,14 @@ class PythonOp:
     def _members(self, function: Callable[..., Any], inputs: Mapping[str, Array]) -> list[Any]:
         try:
             before = [] if self.context is None else [self.context()]
-            returned = self.generators.forward(function, *before, *self._positional(inputs), **self.params)
+            given = packed(inputs, self.packs, self.lists) if self.packs else inputs
+            returned = self.generators.forward(function, *before, *given.values(), **self.params)
         except OpError:
             raise
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
         members = list(members_of(returned).values())
         return members[:1] if self.convention == "value_and_grad" else [*members, *before]
-
-    def _positional(self, inputs: Mapping[str, Array]) -> list[Any]:
-        return list(packed(inputs, self.packs, self.lists).values())
 
     def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
         """Return what forward returned, as backward is given it: anew where it is more than arrays."""

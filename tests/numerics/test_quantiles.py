@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gradaudit.numerics.magnitude import median, quantile
+from gradaudit.numerics.magnitude import quantile
 from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
 
 CHANCES = st.floats(1e-12, 0.9)
@@ -33,9 +33,7 @@ def test_quantiles_of_numbers_are_those_of_numpy(dtype: type) -> None:
     rng = np.random.default_rng(3)
     for size in range(1, 40):
         values = (rng.standard_normal(size) * 10.0 ** rng.integers(-3, 3)).astype(dtype)
-        assert median(values) == float(np.median(values))
-        for share in (0.0, 0.25, 0.75, 1.0):
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             assert quantile(values, share) == float(np.quantile(values, share))
         values[rng.integers(size)] = np.nan
-        assert np.isnan(median(values))
         assert np.isnan(quantile(values, 0.25))

@@ -52,7 +52,8 @@ class Planted:
         return Judgement.WRONG if place in self.wrong else Judgement.RIGHT
 
     def search(self) -> Outcome:
-        return Search(self.calibration, self.judge, lambda: True, lambda floors: None, self._samples, locate=True).run()
+        ask = self.judge, lambda: True, lambda floors: None
+        return Search(self.tester, self.calibration, *ask, self._samples, locate=True).run()
 
     def found(self) -> set[int]:
         return {place for place, made in self.search().settled.items() if made is Judgement.WRONG}

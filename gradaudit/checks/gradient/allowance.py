@@ -15,6 +15,7 @@ three cost calls of backward, and are asked for only where a claim is not within
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -41,25 +42,25 @@ SMALLER = tuple(0.5 / RUNG**k for k in range(A_FEW))
 NOTHING: Mapping[str, Array] = {}
 
 
+@dataclass
 class Roundoff:
     """What rounding must cost at each index of every gradient of a case, found out by calls of backward when asked.
 
-    Args:
+    Attributes:
         point: where forward is differenced; backward is asked there.
         unit: the unit roundoff of the dtype whose rounding is meant.
         gradients: what backward gave there, by input, in double precision.
 
     """
 
-    def __init__(self, point: EvaluationPoint, unit: float, gradients: Mapping[str, Array]) -> None:
-        self._point = point
-        self._gradients = gradients
-        self.unit = unit
+    point: EvaluationPoint
+    unit: float
+    gradients: Mapping[str, Array]
 
     @cached_property
     def magnitudes(self) -> Mapping[str, Array]:
         """The uncancelled magnitude ``M`` of each gradient, by input."""
-        point, rng = self._point, generator(self._point.subject.case, "signs")
+        point, rng = self.point, generator(self.point.subject.case, "signs")
         inputs = self._inputs()
         outputs = self._outputs(inputs)
 
@@ -76,12 +77,12 @@ class Roundoff:
         a gradient that grows without end as the input shrinks, as that of a norm does, would excuse anything: what is
         saturated here has its steepest slope about zero, and it grows no more there.
         """
-        found, smaller = _larger(self._gradients[name]), [0.0]
+        found, smaller = _larger(self.gradients[name]), [0.0]
         for part in SMALLER if self.unit > spacing("float64") / 2 else ():
-            inputs = {**self._inputs(), name: self._point.placed(name, _times(self._point.inputs[name], part))}
+            inputs = {**self._inputs(), name: self.point.placed(name, _times(self.point.inputs[name], part))}
             outputs = self._outputs(inputs)
-            upstream = map(widened, self._point.subject.upstream)
-            made = self._point.claims(upstream, inputs, outputs) if outputs else NOTHING
+            upstream = map(widened, self.point.subject.upstream)
+            made = self.point.claims(upstream, inputs, outputs) if outputs else NOTHING
             smaller.append(_larger(made[name]) if name in made else 0.0)
         endless = self.unit > spacing("float32") and smaller[-1] > 2.0 * smaller[-2:][0]
         return found if endless else max(found, *smaller)
@@ -89,7 +90,7 @@ class Roundoff:
     @cached_property
     def level(self) -> Mapping[str, Array]:
         """What each gradient comes to at upstreams of one magnitude and random signs, by input: one such draw."""
-        point, rng = self._point, generator(self._point.subject.case, "level")
+        point, rng = self.point, generator(self.point.subject.case, "level")
         inputs = self._inputs()
         outputs = self._outputs(inputs)
         drawn = [like(_signs(part, rng) * rms(part), part) for part in point.subject.upstream]
@@ -103,7 +104,7 @@ class Roundoff:
 
         Of what rounding does towards zero and away from it the less: at a kink one of the two crosses it.
         """
-        rng = generator(self._point.subject.case, "rounding")
+        rng = generator(self.point.subject.case, "rounding")
         sides = [self._nudged(side * self.unit, rng) for side in (-1.0, 1.0)]
         both = {name for side in sides for name in side}
         found = {name: [side[name] for side in sides if name in side] for name in both}
@@ -111,7 +112,7 @@ class Roundoff:
 
     def _nudged(self, unit: float, rng: np.random.Generator) -> dict[str, Array]:
         """Return the rms change of each gradient where inputs and upstream are displaced by about this part of them."""
-        point = self._point
+        point = self.point
 
         def nudged() -> Mapping[str, Array]:
             inputs = {name: point.placed(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
@@ -119,42 +120,42 @@ class Roundoff:
             outputs = self._outputs(inputs)
             return point.claims(upstream, inputs, outputs) if outputs else NOTHING
 
-        return _root_mean_square(nudged, self._gradients, A_FEW // 2)
+        return _root_mean_square(nudged, self.gradients, A_FEW // 2)
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
-        return {name: self._point.placed(name, copied(x)) for name, x in self._point.inputs.items()}
+        return {name: self.point.placed(name, copied(x)) for name, x in self.point.inputs.items()}
 
     def _outputs(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         before = Snapshot.of(inputs)
         try:
-            return self._point.subject.op.forward(inputs)
+            return self.point.subject.op.forward(inputs)
         except OpError:
             return ()
         finally:
             before.restore(before.changed())  # backward is to see what forward was given
 
 
+@dataclass
 class Allowance:
     """What one gradient may be off by, at each index.
 
-    Args:
+    Attributes:
         name: the input.
         tolerance: its relative part, and an absolute part that is the same at every index.
         roundoff: what rounding must cost besides; None where the spec asks for a tolerance, which is kept literally.
 
     """
 
-    def __init__(self, name: str, tolerance: Tolerance, roundoff: Roundoff | None) -> None:
-        self.name = name
-        self.tolerance = tolerance
-        self._roundoff = roundoff
-        self._more: NDArray[Any] | None = None
+    name: str
+    tolerance: Tolerance
+    roundoff: Roundoff | None
+    _more: NDArray[Any] | None = None
 
     @property
     def asked(self) -> bool:
         """Whether the spec asks for this tolerance."""
-        return self._roundoff is None
+        return self.roundoff is None
 
     def at(self, index: tuple[int, ...]) -> Tolerance:
         """Return the tolerance at an index."""
@@ -170,15 +171,15 @@ class Allowance:
 
     def include_roundoff(self) -> bool:
         """Add what rounding must cost at each index; return whether that had been left out, so that it may matter."""
-        if self._roundoff is None or self._more is not None:
+        if self.roundoff is None or self._more is not None:
             return False
-        magnitude, inherent = self.magnitude, self._roundoff.inherent.get(self.name)
+        magnitude, inherent = (made.get(self.name) for made in (self.roundoff.magnitudes, self.roundoff.inherent))
         if magnitude is None or inherent is None:
             return False
-        larger = self._roundoff.larger(self.name)
+        larger = self.roundoff.larger(self.name)
         terms = on_host(magnitude) + larger
-        most = self._roundoff.unit**0.5 * larger  # a claim that jumps at the very point excuses nothing by that
-        more = MOST_ROUNDINGS * (self._roundoff.unit * terms + np.minimum(on_host(inherent), most))
+        most = self.roundoff.unit**0.5 * larger  # a claim that jumps at the very point excuses nothing by that
+        more = MOST_ROUNDINGS * (self.roundoff.unit * terms + np.minimum(on_host(inherent), most))
         self._more = np.where(np.isfinite(more), more, 0.0)
         return True
 
@@ -186,13 +187,8 @@ class Allowance:
         """Return how much of what is allowed at some indices is for rounding; 0 where that was not asked for."""
         return np.zeros(len(places)) if self._more is None else taken(self._more, places)
 
-    @property
-    def magnitude(self) -> Array | None:
-        """The uncancelled magnitude at each index; None where backward does not tell."""
-        return None if self._roundoff is None else self._roundoff.magnitudes.get(self.name)
 
-
-def unasked(rtol: float, dtype: str, typical: float) -> Tolerance:
+def default_tolerance(rtol: float, dtype: str, typical: float) -> Tolerance:
     """Return the tolerance to begin with: its relative part, and one rounding of a typical gradient in a dtype."""
     return Tolerance(rtol, max(spacing(dtype) / 2 * typical, least_spacing(dtype)))
 

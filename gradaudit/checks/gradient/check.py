@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from gradaudit.checks.contract import broken_contract, flaws
+import numpy as np
+
 from gradaudit.checks.gradient.along_paths import (
     can_be_followed,
     computes_in_half,
@@ -33,7 +34,7 @@ from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.symmetric import finding as symmetric_input
 from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
-from gradaudit.checks.subject import Snapshot, Subject, mutations
+from gradaudit.checks.subject import Snapshot, Subject, broken_contract, flaws, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.margins import MOST_IN_A_TABLE, WORTHLESS
 from gradaudit.results import Finding, Result, Verdict
@@ -82,7 +83,7 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
         results[name] = replace(
             blank_result(subject.case, name, found[0].message if broken else ""), findings=(*found,)
         )
-    opening = subject.op.calls.forwards - before if claimed else 0
+    opening = subject.op.calls.forwards - before
     seen: dict[str, Seen] = {}
 
     judged = {name: result for name, result in results.items() if name not in claimed}
@@ -91,7 +92,7 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
     def tell_of(made: Audited) -> None:
         for name in made.keys() - asked:
             if is_judged(point, *made[name]):
-                judged[name] = _with_flaws(results[name], made[name][0])
+                judged[name] = replace(made[name][0], findings=(*results[name].findings, *made[name][0].findings))
             asked.update({name} if name in judged or made[name][0].verdict is Verdict.FAIL else ())
         if tell is not None:
             tell(judged)
@@ -102,12 +103,12 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
         with subject.op.calls.overtime():
             audited = _with_arbiter(point, _with_last_words(audited))
         _add(audited, _as_triangles(subject, audited))
-    for name, (result, what) in audited.items():
-        results[name] = _with_flaws(results[name], result)
+    for place, (name, (result, what)) in enumerate(audited.items()):
+        spent = result.evaluations + (0 if place else opening)
+        results[name] = replace(result, evaluations=spent, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
-    point.notice(mutations("forward", given))  # it may have held on to its first inputs and changed them later
-    for name in list(claimed)[:1]:
-        results[name] = replace(results[name], evaluations=results[name].evaluations + opening)
+    if given.changed():  # it may have held on to its first inputs and changed them later
+        point.notice(mutations("forward", given))
     return list(results.values()), point, seen
 
 
@@ -116,11 +117,6 @@ def _advised(subject: Subject, broken: Finding) -> Finding:
     advise = getattr(subject.op, "advice", None)
     advice = advise(subject.upstream) if advise else ""
     return replace(broken, message=f"{broken.message}\n  {advice}") if advice else broken
-
-
-def _with_flaws(blank: Result, result: Result) -> Result:
-    """Return a result with what was noticed before anything was called."""
-    return replace(result, findings=(*blank.findings, *result.findings))
 
 
 def is_judged(point: EvaluationPoint, result: Result, seen: Seen | None) -> bool:
@@ -233,9 +229,13 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
 def passes(audited: tuple[Result, Seen | None]) -> bool:
     """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
     result, seen = audited
-    if seen is None or result.verdict is Verdict.PASS:
-        return result.verdict is Verdict.PASS and not (seen and (seen.is_coarser_than_asked or seen.kinked))
-    if seen.claim.of_formula.asked and seen.method == "search":
+    if seen is None:
+        return result.verdict is Verdict.PASS
+    asked, claim = seen.claim.of_formula, seen.claim
+    if result.verdict is Verdict.PASS:
+        coarser = asked.asked and float(np.max(seen.floor)) > claim.share * asked.tolerance.at(claim.typical)
+        return not (coarser or seen.kinked)
+    if asked.asked and seen.method == "search":
         return False
     below_noise = any(finding.code == "below-noise" for finding in result.findings)
     return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= WORTHLESS

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.allowance import Allowance, Roundoff, unasked
+from gradaudit.checks.gradient.allowance import Allowance, Roundoff, default_tolerance
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, outputs_beside
 from gradaudit.numerics.arrays import (
     LARGE,
@@ -33,7 +33,7 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import Judged, Looks, judge, taken
-from gradaudit.numerics.magnitude import median, norm, rms
+from gradaudit.numerics.magnitude import norm, quantile, rms
 from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEGLIGIBLE, SCATTER, WORTHLESS
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
@@ -76,6 +76,9 @@ class Claim:
         given: what backward gave in the case's dtype, in double precision.
         formula: what it gives in float64, else the same.
         split: whether the two are different things.
+        share: of the tolerance, what the second may be off by in root tests.
+        size: elements of the input.
+        numbers: real numbers in the input: a complex one counts as two.
         allowance: what the first may be off by.
         of_formula: what the second may be off by.
 
@@ -89,6 +92,9 @@ class Claim:
         self.given = given
         self.formula = formula
         self.split = name in point.formula
+        self.size = count(formula)
+        self.numbers = self.size * (2 if has_complex_dtype(formula) else 1)
+        self.share = FORMULA_SHARE if self.split else 1.0
         self._roundoff, self._of_dtype = of_formula, of_dtype
         self._doubtful: Array | None = None
         case = point.subject.case
@@ -97,8 +103,8 @@ class Claim:
             return
         rtol = DEFAULT_TOLERANCES[case.dtype].rtol
         if point.generic:
-            self.allowance = Allowance(name, unasked(rtol, case.dtype, self.magnitude), of_dtype)
-            finer = unasked(rtol, point.dtype, self.magnitude)
+            self.allowance = Allowance(name, default_tolerance(rtol, case.dtype, self.magnitude), of_dtype)
+            finer = default_tolerance(rtol, point.dtype, self.magnitude)
             self.of_formula = Allowance(name, finer, of_formula) if self.split else self.allowance
         else:
             native = NATIVE_TOLERANCES[point.dtype]
@@ -108,7 +114,8 @@ class Claim:
     def as_given(self) -> Claim:
         """Return the claim that what backward gave in the case's dtype is right, whatever its formula is."""
         made = self._with(self.given)
-        made.split, made.of_formula, made._doubtful = False, self.allowance, self.strays
+        made.split, made.share = False, 1.0
+        made.of_formula, made._doubtful = self.allowance, self.strays
         return made
 
     def beside(self, point: EvaluationPoint, formula: Array) -> Claim:
@@ -123,21 +130,6 @@ class Claim:
         for known in ("tested", "broken", "strays", "magnitude", "typical"):
             made.__dict__.pop(known, None)
         return made
-
-    @property
-    def size(self) -> int:
-        """Elements of the input."""
-        return count(self.formula)
-
-    @property
-    def numbers(self) -> int:
-        """Real numbers in the input: a complex one counts as two."""
-        return self.size * (2 if has_complex_dtype(self.formula) else 1)
-
-    @property
-    def share(self) -> float:
-        """Share of the tolerance that what root tests are about may be off by."""
-        return FORMULA_SHARE if self.split else 1.0
 
     @cached_property
     def magnitude(self) -> float:
@@ -198,7 +190,8 @@ class Claim:
         if self.allowance.asked or not coarser:
             return False
         self._of_dtype = Roundoff(self.point, spacing(coarser) / 2, {self.name: self.formula})
-        wider, given = unasked(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude), self.allowance.tolerance
+        given = self.allowance.tolerance
+        wider = default_tolerance(DEFAULT_TOLERANCES[coarser].rtol, coarser, self.magnitude)
         both = Tolerance(max(wider.rtol, given.rtol), max(wider.atol, given.atol))
         self.allowance = Allowance(self.name, both, self._of_dtype)
         return self.allowance.include_roundoff()
@@ -219,7 +212,13 @@ class Claim:
 
     def judged(self, looks: Looks) -> tuple[Judged, Array, Array]:
         """Judge what was seen; return that, and what each index was allowed and what its bound was taken for."""
-        allowed, bounds = self._allowed(looks), looks.bounds + self._doubt(looks.places)
+        allowed, bounds = self.of_formula.of(looks.numerical, looks.places), looks.bounds
+        if self.strays is not None or self._doubtful is not None:
+            bounds = bounds + self._doubt(looks.places)
+        if self.strays is not None:
+            strays = self.strays_among(looks.places)
+            allowed = np.where(strays, self.allowance.of(looks.numerical, looks.places), allowed)
+        allowed = self._resolvable(allowed, looks.claimed, looks.numerical, looks.bounds, looks.kink)
         return judge(looks.claimed, looks.numerical, bounds, allowed), allowed, bounds
 
     def _doubt(self, places: NDArray[np.intp]) -> NDArray[Any]:
@@ -234,13 +233,6 @@ class Claim:
         strays = taken(on_host(doubtful), places)  # also where what was given is judged whatever its formula is
         most = np.minimum(MARGIN * self.allowance.of_roundoff(places), WORTHLESS * self.magnitude)
         return np.where(strays, most, 0.0)
-
-    def _allowed(self, looks: Looks) -> Array:
-        allowed = self.of_formula.of(looks.numerical, looks.places)
-        if self.strays is not None:
-            strays = self.strays_among(looks.places)
-            allowed = np.where(strays, self.allowance.of(looks.numerical, looks.places), allowed)
-        return self._resolvable(allowed, looks.claimed, looks.numerical, looks.bounds, looks.kink)
 
     def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float, *, kink: bool) -> Judged:
         """Judge the claim at an index, given what is known of the numerical gradient there."""
@@ -348,7 +340,7 @@ def typical_magnitude(gradient: Array) -> float:
         claims = claims[namespace(claims).isfinite(claims)]
     if (size := count(claims)) <= LEFT_OUT:
         sizes = on_host(abs(claims))
-        usual = median(sizes[sizes > 0.0]) if bool((sizes > 0.0).any()) else 0.0
+        usual = quantile(sizes[sizes > 0.0], 0.5) if bool((sizes > 0.0).any()) else 0.0
         return rms(sizes[sizes <= ABSURD * usual])
     if size <= LARGE:
         some = on_host(abs(claims))

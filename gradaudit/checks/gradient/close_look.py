@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.seen import Index
-from gradaudit.numerics.arrays import LARGE, has_complex_dtype
+from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import ATTEMPTS, CONFIRMING, FAR_ABOVE, SAME_SLOPE
@@ -17,23 +17,23 @@ from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
 
 
+@dataclass
 class CloseLooks:
     """The close looks at one input within a search.
 
     Attributes:
         claim: its gradient.
+        positions: the places of its numbers in the one vector of all inputs.
         seen: what was seen, by index.
         judgements: what that means, by index.
-        positions: the places of its numbers in the one vector of all inputs.
 
     """
 
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.seen: dict[Index, Element] = {}
-        self.judgements: dict[Index, Judgement] = {}
-        self.positions = range(0)
-        self._losses: dict[float, Loss] = {}
+    claim: Claim
+    positions: range = range(0)
+    seen: dict[Index, Element] = field(default_factory=dict)
+    judgements: dict[Index, Judgement] = field(default_factory=dict)
+    _losses: dict[float, Loss] = field(default_factory=dict)
 
     def look(self, position: int, calibrated: Calibrated | None) -> Judgement:
         """Look at the element that holds the real number at a position, given what is known of forward by then."""
@@ -98,6 +98,6 @@ class CloseLooks:
             x = point.inputs[self.claim.name]
             # A large one is not compared at every call: the root tests before have seen that it is left alone.
             trusted = x.nbytes >= LARGE and not (point.findings or self.claim.point.findings)
-            forward = point.evaluate_trusting if trusted else point.evaluate
+            forward = (lambda: copied(point.evaluate_fleeting())) if trusted else point.evaluate
             self._losses = {assumed: Loss(forward, x, point.upstream, point.outputs, assumed)}
         return self._losses[assumed]

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gradaudit.checks.contract import broken_contract
 from gradaudit.checks.gradient.narrowing import narrowed_to
-from gradaudit.checks.subject import Snapshot, Subject, mutations
+from gradaudit.checks.subject import Snapshot, Subject, broken_contract, mutations
 from gradaudit.numerics.arrays import (
     Array,
     cast,
@@ -117,19 +116,16 @@ class EvaluationPoint:
         """
         before = Snapshot.of(self.inputs)
         try:
-            return self.evaluate_trusting()
+            return copied(self.evaluate_fleeting())  # while the inputs are as forward left them: it may be a view
         finally:
             if before.changed():
                 self.notice(mutations("forward", before))
 
-    def evaluate_trusting(self) -> Array:
-        """Call forward as ``evaluate`` does, without watching the inputs: that takes a copy of them."""
-        return lifted((self.evaluate_fleeting(),))  # while the inputs are as forward left them: it may be a view
-
     def evaluate_fleeting(self) -> Array:
-        """Call forward as ``evaluate_trusting`` does, for outputs that are done with before anything else happens.
+        """Call forward as ``evaluate`` does, for outputs that are done with before anything else happens.
 
-        What it returns may be a view of the inputs, or a buffer that the next call writes to.
+        The inputs are not watched, which takes a copy of them. What it returns may be a view of these, or a buffer that
+        the next call writes to.
         """
         try:
             outputs = self.subject.op.forward(self.inputs)
@@ -215,27 +211,22 @@ def find_point(subject: Subject) -> EvaluationPoint:
 
     A forward that returns float64 but computes in a narrower dtype inside is differenced in that.
     """
-    point = _declared_point(subject)
-    point = (_point_inside(point) or point) if point.generic else point
-    if not point.generic:
-        point.notes.append(f"differenced in {point.dtype}: forward does not compute in float64")
-    return point
-
-
-def _declared_point(subject: Subject) -> EvaluationPoint:
     upstream = joined(subject.upstream)
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     if all(is_wide(array) for array in arrays):
-        return EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
-    generic = _float64_point(subject, native, upstream)
-    if isinstance(generic, EvaluationPoint):
-        return generic
-    dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-    point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
-    if generic:
-        point.findings.append(generic)
-        point.swallowed = bool((outputs_beside(point, FAR) == point.outputs).all())
+        point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
+    else:
+        found = _float64_point(subject, native, upstream)
+        dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
+        own = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+        if isinstance(found, Finding):
+            own.findings.append(found)
+            own.swallowed = bool((outputs_beside(own, FAR) == own.outputs).all())
+        point = found if isinstance(found, EvaluationPoint) else own
+    point = (_point_inside(point) or point) if point.generic else point
+    if not point.generic:
+        point.notes.append(f"differenced in {point.dtype}: forward does not compute in float64")
     return point
 
 
@@ -363,14 +354,13 @@ def _in_dtype(subject: Subject, array: Array, dtype: str, layout: Layout) -> Arr
 
 def narrowest(numbers: Array) -> str | None:
     """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
-    some, finite = numbers[:SAMPLE], namespace(numbers).isfinite
-
-    def all_of(numbers: Array, name: str) -> bool:
-        return bool(((cast(cast(numbers, name), "float64") == numbers) | ~finite(numbers)).all())
-
-    if not all_of(some, NARROW[-1]) or not (finite(numbers) & (numbers != 0.0)).any():
-        return None
-    return next((name for name in NARROW if all_of(numbers, name)), None)
+    names: tuple[str, ...] = NARROW
+    for some in (numbers[:SAMPLE], numbers):  # a few tell most
+        finite = namespace(some).isfinite(some)
+        names = tuple(name for name in names if (~finite | (cast(cast(some, name), "float64") == some)).all())
+        if not names:
+            return None
+    return names[0] if (finite & (numbers != 0.0)).any() else None
 
 
 def narrowed(array: Array, dtype: str) -> Array:

@@ -79,7 +79,7 @@ def folded(seen: Seen) -> Result:
         rtol=tolerance.rtol,
         atol=tolerance.atol,
         message=message,
-        mismatches=_mismatches(replace(looks, bounds=bounds), judged, allowed),
+        mismatches=() if judged.right.all() else _mismatches(replace(looks, bounds=bounds), judged, allowed),
         findings=(*_findings(seen, judged, allowed, hidden), *cut),
     )
 
@@ -216,7 +216,7 @@ def _excess(mismatch: Mismatch) -> float:
 
 def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iterator[Finding]:
     claim, looks, point = seen.claim, seen.looks, seen.claim.point
-    case, tolerance = point.subject.case, claim.allowance.tolerance
+    case = point.subject.case
     for code, marked in (("kink", looks.kink), ("discontinuity", looks.jump), ("out-of-domain", looks.outside)):
         if marked.any():
             yield _place_finding(code, point.inputs[claim.name], looks.places[marked], seen.kinks)
@@ -226,17 +226,14 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
     vanishes = not typical > VANISHING * scale
     if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
         yield _upstream_finding(claim.name, typical, scale)
-    noisy = judged.undecided & ~looks.jump & ~looks.outside & ~claim.strays_among(looks.places)
+    noisy = judged.undecided & ~looks.jump & ~looks.outside
+    if claim.strays is not None:
+        noisy &= ~claim.strays_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
     if noisy.any():
         yield _noise_finding(point.dtype, claim.name, int(noisy.sum()), visible)
     if case.tolerance is not None:
-        if judged.right.all() and seen.cleared and seen.witness == "differences" and not vanishes:
-            whole = numerical if seen.method == "exhaustive" else claim.formula
-            table = partial(np.add, judged.difference, looks.bounds)
-            errors = table if seen.method == "exhaustive" else partial(_admitted, claim)
-            yield from tolerance_too_loose(case, claim.name, tolerance, errors, whole, rms(whole))
-        yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
+        yield from _tolerance_findings(seen, judged, typical, visible, vanishes=vanishes)
     if claim.split and judged.wrong.any():
         yield from _precision_finding(claim, looks, judged, allowed)
     if len(hidden):
@@ -248,6 +245,20 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
         yield Finding("below-noise", message, {"count": len(hidden), "below": below})
     if seen.remark:
         yield seen.remark
+
+
+def _tolerance_findings(
+    seen: Seen, judged: Judged, typical: float, visible: float, *, vanishes: bool
+) -> Iterator[Finding]:
+    """Yield findings about a tolerance that a spec asks for."""
+    claim, looks = seen.claim, seen.looks
+    case, tolerance = claim.point.subject.case, claim.allowance.tolerance
+    if judged.right.all() and seen.cleared and seen.witness == "differences" and not vanishes:
+        of_table = seen.method == "exhaustive"
+        whole = looks.numerical[np.isfinite(looks.numerical)] if of_table else claim.formula
+        errors = partial(np.add, judged.difference, looks.bounds) if of_table else partial(_admitted, claim)
+        yield from tolerance_too_loose(case, claim.name, tolerance, errors, whole, rms(whole))
+    yield from tolerance_too_tight(case, claim.name, tolerance, typical, int(judged.undecided.sum()), visible)
 
 
 def _admitted(claim: Claim) -> Array:

@@ -81,8 +81,17 @@ class Searched:
                 Seen(claim, looks_of(claim, {}), method="search") for claim in self.claims
             ]  # nothing to be off from
         rng = generator(case, "sample")
-        search = Search(calibration, self._judge, self._repeats, self._below_noise, rng, locate=self._locate)
-        found, limit = self._found(search)
+        ask = self._judge, self._repeats, self._below_noise
+        search = Search(self._tester, calibration, *ask, rng, locate=self._locate)
+        try:
+            for looks in self._looks:
+                if looks.claim.broken is not None:
+                    self._set_aside(looks, looks.claim.broken)
+            found, limit = search.run(), None
+            for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
+                look_around(looks, calibration.calibrated, generator(case, "around"))
+        except LimitReachedError as reached:
+            found, limit = replace(search.outcome, floor=math.inf, miss_probability=1.0), reached.limit
         if self._line.disturbed:
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
             self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
@@ -90,32 +99,16 @@ class Searched:
         made = [replace(self._seen(looks, found), suspect=suspect) for looks in self._looks]
         return made if limit is None else [self._cut(seen, limit) for seen in made]
 
-    def _found(self, search: Search) -> tuple[Outcome, Limit | None]:
-        """Return what a search found; with the limit where one ended it early."""
-        calibration, case = self._calibration, self._point.subject.case
-        try:
-            self._set_broken_aside()
-            found = search.run()
-            for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
-                look_around(looks, calibration.calibrated, generator(case, "around"))
-        except LimitReachedError as reached:
-            return replace(search.outcome, floor=math.inf, miss_probability=1.0), reached.limit
-        return found, None
-
     def _cut(self, seen: Seen, limit: Limit) -> Seen:
         return replace(seen, cut=Cut(limit, more_of_a_search(self._line.size, failing=seen.suspect is not None)))
 
-    def _set_broken_aside(self) -> None:
-        """Leave out of the tests what is claimed to be no number, and look at some of it."""
-        for looks in self._looks:
-            if looks.claim.broken is None:
-                continue
-            parts = looks.claim.numbers // looks.claim.size
-            broken = np.repeat(on_host(looks.claim.broken).reshape(-1), parts)
-            for place in map(int, np.flatnonzero(broken)):
-                self._tester.tested.exclude(looks.positions.start + place)
-            for place in map(int, np.flatnonzero(broken)[:ONE_BY_ONE]):
-                looks.look(place, None)
+    def _set_aside(self, looks: CloseLooks, broken: Array) -> None:
+        """Leave out of the tests what is claimed to be no number, given as a mask, and look at some of it."""
+        places = np.flatnonzero(np.repeat(on_host(broken).reshape(-1), looks.claim.numbers // looks.claim.size))
+        for place in map(int, places):
+            self._tester.tested.exclude(looks.positions.start + place)
+        for place in map(int, places[:ONE_BY_ONE]):
+            looks.look(place, None)
 
     def _judge(self, position: int, calibrated: Calibrated | None) -> Judgement:
         looks = self._looks[int(np.searchsorted(self._ends, position, side="right"))]
@@ -133,9 +126,9 @@ class Searched:
         if not self._point.generic or any(claim.of_formula.asked for claim in self.claims):
             return None
         places, magnitudes = [], []
-        for claim, looks in self._pairs():
-            scale = self._point.scales[claim.name]
-            where, sizes = claim.below_noise(_floor(looks, floors) / scale)
+        for looks in self._looks:
+            scale = self._point.scales[looks.claim.name]
+            where, sizes = looks.claim.below_noise(_floor(looks, floors) / scale)
             places.append(looks.positions.start + where)
             magnitudes.append(sizes * (scale if isinstance(scale, float) else on_host(scale)[where]))
         sizes = np.concatenate(magnitudes)
@@ -145,9 +138,6 @@ class Searched:
         group = np.zeros(self._line.size, np.bool_)
         group[np.concatenate(places)[large]] = True
         return like(group, self._line.claims), float(sizes[large].min())
-
-    def _pairs(self) -> list[tuple[Claim, CloseLooks]]:
-        return [(looks.claim, looks) for looks in self._looks]
 
     def _seen(self, looks: CloseLooks, found: Outcome) -> Seen:
         claim, scale = looks.claim, self._point.scales[looks.claim.name]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut
@@ -70,12 +69,6 @@ class Seen:
     suspect: Suspect | None = None
     positions: range = range(0)
 
-    @property
-    def is_coarser_than_asked(self) -> bool:
-        """Whether the spec asks for a tolerance that the tests of many indices could not resolve."""
-        asked = self.claim.of_formula
-        return asked.asked and float(np.max(self.floor)) > self.claim.share * asked.tolerance.at(self.claim.typical)
-
     def after(self, earlier: Seen) -> Seen:
         """Return what is known after looks that were cut off, of a gradient that was looked at otherwise before."""
         if earlier.cut and not len(self.looks.places):
@@ -97,9 +90,7 @@ def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
         claimed=claimed if is_complex else claimed.real,
         numerical=numerical if is_complex else numerical.real,
         bounds=np.array([element.bound for element in elements], np.float64),
-        **{name: _marks(elements, name) for name in ("kink", "jump", "outside")},
+        kink=np.array([element.kink for element in elements], np.bool_),
+        jump=np.array([element.jump for element in elements], np.bool_),
+        outside=np.array([element.outside for element in elements], np.bool_),
     )
-
-
-def _marks(elements: Sequence[Element], name: str) -> NDArray[np.bool_]:
-    return np.array([getattr(element, name) for element in elements], np.bool_)

@@ -132,7 +132,7 @@ class _Watch:
         value = lesson.loss(self._output(chosen), [target[chosen] for target in lesson.targets])
         if not math.isfinite(scalar(tape, value)):
             return False
-        self.calls.backward()
+        self.calls.count(backwards=1)
         with in_words("backward"):
             tape.backward(value)
         self.moments.append(moment)
@@ -179,7 +179,7 @@ class _Watch:
         )
 
     def _output(self, chosen: Any) -> Tensor:
-        self.calls.forward()
+        self.calls.count(forwards=1)
         return self.lesson.run([array[chosen] for array in self.lesson.inputs])
 
 
