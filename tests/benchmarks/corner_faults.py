@@ -52,9 +52,9 @@ class Fault:
     def text(self, *, wrong: bool) -> str:
         """Return the spec of the wrong backward, or of the right one."""
         backward = self.wrong if wrong else self.right
-        functions = {"forward": self.forward.__name__, "backward": backward.__name__}
+        functions = {"forward": self.forward, "backward": backward}
         folder = str(Path(__file__).resolve().parent)
-        target = {key: f"corner_faults:{name}" for key, name in functions.items()} | {"folder": folder}
+        target = {key: f"{made.__module__}:{made.__name__}" for key, made in functions.items()} | {"folder": folder}
         document = {"op": backward.__name__, "target": target, "inputs": dict(self.inputs), "dtype": "float64"}
         return yaml.safe_dump(document | dict(self.spec), sort_keys=False)
 

@@ -24,6 +24,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 
 from corner_faults import FAULTS, Fault
+from relation_faults import RELATION_FAULTS
 
 ROOT = Path(__file__).parents[2]
 EXPLORED = re.compile(r"^(\S+): ([\d,]+) cases? in ([\d.]+) s, ([\d,]+) refused", re.MULTILINE)
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("--also", action="append", default=[])
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
-    faults = [fault for fault in FAULTS.values() if asked.only in fault.name]
+    faults = [fault for fault in (*FAULTS.values(), *RELATION_FAULTS.values()) if asked.only in fault.name]
     with tempfile.TemporaryDirectory() as folder:
         wrong, right = Path(folder, "wrong"), Path(folder, "right")
         wrong.mkdir()

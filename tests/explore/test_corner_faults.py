@@ -14,6 +14,9 @@ from gradaudit.spec.load import load_specs
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from corner_faults import FAULTS, Fault
+from relation_faults import RELATION_FAULTS
+
+ALL = {**FAULTS, **RELATION_FAULTS}
 
 SEEN_AT_ONCE = {
     "first_of_upstream_for_all",
@@ -30,7 +33,7 @@ def verdict(fault: Fault, folder: Path, *, wrong: bool) -> Verdict:
     return worst([result.verdict for case in cases for result in audit_here(case).results])
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", ALL)
 def test_a_spec_of_plain_cases_passes_both(name: str, tmp_path: Path) -> None:
-    assert verdict(FAULTS[name], tmp_path, wrong=False) is Verdict.PASS
-    assert verdict(FAULTS[name], tmp_path, wrong=True) is (Verdict.FAIL if name in SEEN_AT_ONCE else Verdict.PASS)
+    assert verdict(ALL[name], tmp_path, wrong=False) is Verdict.PASS
+    assert verdict(ALL[name], tmp_path, wrong=True) is (Verdict.FAIL if name in SEEN_AT_ONCE else Verdict.PASS)
