@@ -61,6 +61,9 @@ def run(
     repeat: Annotated[
         int, typer.Option(min=0, metavar="N", help="Call backward N times and compare bit by bit, to find races.")
     ] = 0,
+    relations: Annotated[
+        bool, typer.Option("--relations", help="Try rows, parts of upstreams, layouts and threads, as explore does.")
+    ] = False,
     method: Annotated[MethodOption | None, typer.Option(help="How to search for wrong indices.")] = None,
     table: Annotated[
         bool, typer.Option("--table", help="Test every index of every gradient, as --method exhaustive.")

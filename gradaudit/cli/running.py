@@ -44,6 +44,7 @@ class RunOptions:
     seed: int | None = None
     seeds: str | None = None
     repeat: int = 0
+    relations: bool = False
     method: str | None = None
     table: bool = False
     budget: int | None = None
@@ -122,6 +123,7 @@ def run_audits(options: RunOptions, began: float | None = None) -> None:
         seed=seed,
         seeds=several,
         repeat=options.repeat,
+        relations=options.relations,
         method=_method(options.method, table=options.table),
         budget=options.budget,
         tolerances=project.tolerances,

@@ -24,7 +24,7 @@ REVERSE = "reverse"
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the command line sets over every spec; None leaves the specs' own, and so does an empty ``seeds``, or 0.
+    """What the command line sets over every spec; None leaves the specs' own, and so do no ``seeds``, 0 and False.
 
     ``tolerances``, by dtype, and ``usual_budget`` are the project's, for specs that name none; ``allow`` are the
     modules that specs may name, None for any.
@@ -34,6 +34,7 @@ class Overrides:
     seed: int | None = None
     seeds: tuple[int, ...] = ()
     repeat: int = 0
+    relations: bool = False
     method: Method | None = None
     budget: int | None = None
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
@@ -177,7 +178,7 @@ def _case(
         seeds=overrides.seeds,
         requires=tuple(merged.get("requires", ())),
         repeat=overrides.repeat or merged.get("repeat", 0),
-        relations=merged.get("relations", False),
+        relations=overrides.relations or merged.get("relations", False),
     )
     mistakes += _broken_requirements(case)
     return case

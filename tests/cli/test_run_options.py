@@ -73,6 +73,14 @@ def test_seed_replaces_the_specs_own(gradaudit, project) -> None:
     assert len({*drawn("--seed", "0"), *drawn("--seed", "1"), *drawn("--seed", "7")}) == 6
 
 
+def test_relations_are_tried_where_they_are_asked_for(gradaudit, project) -> None:
+    write_project(project, spec("plain", backward="divides_by_its_upstream"), spec("square"))
+    assert {result["verdict"] for result in results(gradaudit)} == {"pass"}
+    assert [result["verdict"] for result in results(gradaudit, "--relations")] == ["fail", "pass"]
+    write_project(project, spec("plain", backward="divides_by_its_upstream", relations=True))
+    assert [result["verdict"] for result in results(gradaudit)] == ["fail"]
+
+
 def test_the_method_asked_for_is_used_for_every_gradient(gradaudit, ops) -> None:
     assert {result["method"] for result in results(gradaudit, "--method", "exhaustive")} == {"exhaustive"}
 
