@@ -54,13 +54,12 @@ def second_inputs(probe: Probe) -> dict[str, Array] | None:
     made = {}
     for plan in probe.case.inputs:
         rng = generator(other, plan.name)
-        array = (
-            _nudged(on_host(probe.subject.inputs[plan.name]), plan, rng)
-            if plan.values is not None
-            else draw_input(plan, rng)
-        )
+        given = plan.values is not None
+        array = _nudged(on_host(probe.subject.inputs[plan.name]), plan, rng) if given else draw_input(plan, rng)
         dtype = dtype_of(dtype_name(probe.inputs[plan.name].dtype))
-        made[plan.name] = probe.subject.placed(laid_out(array.astype(dtype, copy=False), plan.layout))
+        if given or array.dtype != dtype:
+            array = laid_out(array.astype(dtype, copy=False), plan.layout)
+        made[plan.name] = probe.subject.placed(array)
     return None if all(same_bits(made[name], probe.inputs[name]) for name in made) else made
 
 

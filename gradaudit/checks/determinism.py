@@ -10,7 +10,7 @@ import numpy as np
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Probe
-from gradaudit.numerics.arrays import Array, count, dtype_name, largest, lifted, namespace, on_host
+from gradaudit.numerics.arrays import Array, copied, count, dtype_name, largest, lifted, namespace, on_host
 from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
@@ -26,10 +26,11 @@ def stochastic_forward(probe: Probe) -> Iterator[Finding]:
 
     def outputs(fill: Fill) -> tuple[Array, ...]:
         with unwritten(fill):
-            return probe.counted(probe.forward(subject.inputs))
+            return probe.counted(probe.answer(subject.inputs))
 
     first, again = probe.counted(subject.outputs), outputs(SECOND)
     if seen := worst_change(first, again, subject.inputs):
+        again = tuple(map(copied, again))  # the next call may write to them
         drawn = bool(worst_change(again, outputs(SECOND), subject.inputs))
         if not drawn and not worst_change(first, outputs(FIRST), subject.inputs):
             pairs = [(change(*pair, 0.0, 1), *pair) for pair in zip(first, again, strict=True)]

@@ -20,8 +20,10 @@ from gradaudit.numerics.arrays import (
     inner,
     joined,
     largest,
+    minus,
     namespace,
     on_host,
+    spare_for,
     written,
 )
 from gradaudit.numerics.displacing import Direction, Scales, displacing, spans
@@ -57,7 +59,6 @@ class Directional:
             watched; else 1.
         bend: how much less forward rises over the last displacement and its opposite than a line does.
         moved: share of the outputs themselves that changed then.
-        disturbed: whether an input was ever not bit-identical after a displacement was undone.
 
     """
 
@@ -82,7 +83,8 @@ class Directional:
         self.evaluations = 0
         self.touched = self.moved = 1.0
         self.bend = 0.0
-        self.disturbed = False
+        # Gone through from the end, as inputs are displaced: what forward wrote last is still in cache.
+        self._parts, self._spare = tuple(in_cache(outputs))[::-1], spare_for(outputs)
 
     def claim_along(self, direction: Direction) -> float:
         """Return the root sum of squares of what the gradient of each element claims of a direction."""
@@ -150,7 +152,7 @@ class Directional:
         try:
             ahead, behind = [self._off(direction, side * step, changed) for side in (1.0, -1.0)]
         finally:
-            self.disturbed |= not self.inputs.restore()
+            self.inputs.restore()
         self.bend = ahead + behind
         self.touched = self.moved = 1.0
         if changed is not None:
@@ -167,7 +169,7 @@ class Directional:
         try:
             off = self._off(direction, step, changed)
         finally:
-            self.disturbed |= not self.inputs.restore()
+            self.inputs.restore()
         self.moved = 1.0 if changed is None else self._moved(changed)
         return off / step
 
@@ -179,7 +181,7 @@ class Directional:
         try:
             return np.array([self._off(direction, k * step) for k in points])
         finally:
-            self.disturbed |= not self.inputs.restore()
+            self.inputs.restore()
 
     def alike(self, index: int) -> Array:
         """Return where an input holds the same value as it does at this index."""
@@ -208,9 +210,8 @@ class Directional:
         claimed, measured = self.inputs.displace(direction, step), 0.0
         self.evaluations += 1
         outputs = self._forward()
-        # From the end, as inputs are displaced: what forward wrote last is still in cache.
-        for part in reversed(list(in_cache(outputs))):
-            change = outputs[part] - self._outputs[part]
+        for part in self._parts:
+            change = minus(outputs[part], self._outputs[part], self._spare)
             measured += inner(self._upstream[part], change)
             if changed is not None:
                 changed[part.start] = changed.get(part.start, False) | (change != 0.0)

@@ -23,8 +23,10 @@ from gradaudit.numerics.arrays import (
     inner,
     is_contiguous,
     is_writable,
+    minus,
     namespace,
     same_bits,
+    spare_for,
 )
 
 Scales = Mapping[str, float | Array]
@@ -87,8 +89,12 @@ class Displacing(Protocol):
         """
         ...
 
-    def restore(self) -> bool:
-        """Put every input back; return whether each is what it was, bit by bit."""
+    def restore(self) -> None:
+        """Put every input back."""
+        ...
+
+    def is_restored(self) -> bool:
+        """Whether every input is what it was, bit by bit."""
         ...
 
 
@@ -141,6 +147,7 @@ class InPlace:
         self._spans = spans(bases)
         self._cut = (0, 0, 0)
         self._kept: list[Piece] = []
+        self._spare = spare_for(claims)
 
     def drawn_for(self, start: int, stop: int) -> slice:
         """Return the range of the elements themselves."""
@@ -151,20 +158,33 @@ class InPlace:
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
-            claimed += inner(piece.claims, _write(piece, direction.drawn[piece.drawn], step))
+            claimed += inner(piece.claims, self._write(piece, direction.drawn[piece.drawn], step))
         return claimed
 
-    def restore(self) -> bool:
+    def restore(self) -> None:
         """Write the bases back; forward may have kept an input and write to it meanwhile."""
-        same = True
         for name, base in self._bases.items():
-            x = self._inputs[name]
-            flat = is_contiguous(x)
-            here, was = (x.reshape(-1), base.reshape(-1)) if flat else (x, base)
-            for part in in_cache(here) if flat else (...,):
-                here[part] = was[part]
-                same &= same_bits(here[part], was[part])
-        return same
+            self._inputs[name][...] = base
+
+    def is_restored(self) -> bool:
+        """Whether the bases are what was written back: forward may have kept an input and write to it later."""
+        return all(same_bits(self._inputs[name], base) for name, base in self._bases.items())
+
+    def _write(self, piece: Piece, drawn: Array, step: float) -> Array:
+        """Move some elements of an input and return how far they really went."""
+        x, base = piece.x, piece.base[piece.inside]
+        if _is_flat(x):
+            here, spare = x.reshape(-1)[piece.inside], self._spare
+        else:
+            numbers, spare = copied(piece.base), None
+            here = numbers[piece.inside]
+        here[...] = drawn
+        here *= step * piece.scale
+        here += base
+        if not _is_flat(x):
+            x[...] = _shaped_as(x, numbers)
+            here = as_reals(x)[piece.inside]
+        return minus(here, base, spare)
 
     def _pieces(self, direction: Direction) -> list[Piece]:
         """Return the ranges of the inputs that a direction covers, kept for the next displacement."""
@@ -219,28 +239,16 @@ class Exchanging:
             self._inputs[name] = x
         return claimed
 
-    def restore(self) -> bool:
-        """Exchange all inputs for their bases, which nobody can have written to."""
+    def restore(self) -> None:
+        """Exchange all inputs for their bases."""
         self._inputs.update(self._bases)
+
+    def is_restored(self) -> bool:
+        """Whether they are what they were, as nobody can have written to them."""
         return True
 
     def _part(self, vector: Array, name: str) -> Array:
         return vector if len(self._spans) == 1 else vector[self._spans[name]]
-
-
-def _write(piece: Piece, drawn: Array, step: float) -> Array:
-    """Move some elements of an input and return how far they really went."""
-    x, base = piece.x, piece.base[piece.inside]
-    in_place = _is_flat(x)
-    numbers = x.reshape(-1) if in_place else copied(piece.base)
-    here = numbers[piece.inside]
-    here[...] = drawn
-    here *= step * piece.scale
-    here += base
-    if not in_place:
-        x[...] = _shaped_as(x, numbers)
-        here = as_reals(x)[piece.inside]
-    return here - base
 
 
 def _displaced(x: Array, drawn: Array, start: int, stop: int, step: float) -> Array:

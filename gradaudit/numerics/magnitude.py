@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradaudit.numerics.arrays import (
+    IN_CACHE,
     LARGE,
     Array,
     as_reals,
@@ -22,6 +23,9 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 from gradaudit.numerics.margins import FAR_ABOVE, QUARTER
+
+LEAST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+"""Sum of squares to which none contributes that has lost digits as a subnormal number."""
 
 
 def power_of_two(value: float) -> float:
@@ -61,11 +65,12 @@ def scales_of(values: Array, otherwise: float) -> float | Array:
 def rms(values: Array) -> float:
     """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
     size, square = count(values), 0.0
-    if size and dtype_name(values.dtype) in ("float64", "complex128"):
+    if size <= IN_CACHE and isinstance(values, np.ndarray) and values.dtype == np.float64:
+        square = float(np.vdot(values, values))
+    elif size and dtype_name(values.dtype) in ("float64", "complex128"):
         flat = as_reals(values)
         square = sum(inner(flat[part], flat[part]) for part in in_cache(flat))
-    limits = np.finfo(np.float64)
-    if limits.tiny / limits.eps < square < math.inf:  # else some squares may have been lost
+    if LEAST_SQUARE < square < math.inf:  # else some squares may have been lost
         return math.sqrt(square / size)
     scale = largest(values)
     if scale == 0.0 or not math.isfinite(scale):

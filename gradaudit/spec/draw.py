@@ -23,6 +23,9 @@ from gradaudit.spec.structured import DRAWERS
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
+AT_A_TIME = 2**13
+"""Numbers that are drawn at a time where others are there already: they need not be in memory all at once."""
+
 MAX_ROUNDS = 1_000
 """Rounds of redrawing values that a truncated normal or an avoided point excludes."""
 
@@ -62,7 +65,10 @@ def draw_input(made: Input, rng: np.random.Generator) -> Array:
         array = _representable(made, _DRAWERS[made.distribution](made, rng))
     if made.columns:
         array = _in_columns(made, array.reshape(made.shape))
-    return laid_out(array.reshape(made.shape), made.layout)
+    array = array.reshape(made.shape)
+    if made.layout == "contiguous" and made.values is None:  # else it belongs to whoever gave it
+        return np.require(array, requirements=("C", "W"))
+    return laid_out(array, made.layout)
 
 
 def _in_columns(made: Input, array: Array) -> Array:
@@ -111,11 +117,14 @@ def _random_upstream(case: Case, index: int, shape: tuple[int, ...], dtype: np.d
 
 
 def _signed_magnitudes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    magnitudes: Floats = np.asarray(rng.random(shape))
+    magnitudes: Floats = np.asarray(rng.random(math.prod(shape)))
     magnitudes += 0.5
-    signs: Floats = np.asarray(rng.random(shape))
-    signs -= 0.5
-    return np.asarray(np.copysign(magnitudes, signs, out=magnitudes))
+    for first in range(0, len(magnitudes), AT_A_TIME):
+        some = magnitudes[first : first + AT_A_TIME]
+        signs = rng.random(len(some))
+        signs -= 0.5
+        np.copysign(some, signs, out=some)
+    return magnitudes.reshape(shape)
 
 
 def _narrow(array: Array) -> Array:
