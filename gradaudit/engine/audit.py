@@ -26,6 +26,7 @@ from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.targets import opened, written_backwards
 from gradaudit.targets.calls import Calls, LimitReachedError, budget_of
 from gradaudit.targets.counted import counting
+from gradaudit.targets.generators import restored
 from gradaudit.targets.op import LostOpError, Op, OpError
 
 
@@ -41,7 +42,7 @@ def audit_case(
 
     """
     op: Any = None
-    with np.errstate(all="ignore"):  # values outside the domain are looked for, not warned about
+    with np.errstate(all="ignore"), restored():  # values outside the domain are looked for, not warned about
         try:
             with reached(case) as op:
                 op = counting(op)

@@ -19,9 +19,14 @@ BEGINS = re.compile(r"\s*(async\s+)?(def|class)\b|.*\blambda\b")
 def place_of(function: Any) -> SourceLine | None:
     """Return where a function or a class is defined; None for what is not written in Python."""
     code = code_of(function)
-    if code is None or not Path(code.co_filename).is_file():
+    return None if code is None else _place_of_code(code, Path.cwd())
+
+
+@functools.lru_cache
+def _place_of_code(code: CodeType, here: Path) -> SourceLine | None:
+    if not Path(code.co_filename).is_file():
         return None
-    return SourceLine(_seen_from_here(code.co_filename), _line_of_definition(code), code.co_qualname)
+    return SourceLine(_seen_from(here, code.co_filename), _line_of_definition(code), code.co_qualname)
 
 
 def plain_function(function: Any) -> Any:
@@ -55,6 +60,6 @@ def _line_of_definition(code: CodeType) -> int:
     return next((line for line in rest if BEGINS.match(lines[line - 1])), first)
 
 
-def _seen_from_here(file: str) -> str:
-    path, here = Path(file).resolve(), Path.cwd()
+def _seen_from(here: Path, file: str) -> str:
+    path = Path(file).resolve()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else str(path)

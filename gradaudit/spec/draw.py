@@ -48,7 +48,7 @@ def generator(case: Case, name: str) -> np.random.Generator:
     """Return the random stream that belongs to this name within this case."""
     key = "\0".join((str(case.seed), case.op, case.name, name))
     digest = hashlib.sha256(key.encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
+    return np.random.Generator(np.random.PCG64(np.frombuffer(digest, "<u4", 4)))
 
 
 def draw_input(made: Input, rng: np.random.Generator) -> Array:

@@ -65,4 +65,4 @@ def counting(op: Any) -> CountingOp:
     if isinstance(getattr(op, "calls", None), Calls):
         counts: CountingOp = op
         return counts
-    return CountedOpOfMany(op) if isinstance(op, OpOfMany) else CountedOp(op)
+    return CountedOpOfMany(op) if hasattr(op, "forward_many") else CountedOp(op)

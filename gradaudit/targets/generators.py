@@ -4,26 +4,57 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 
+class _Restoring(threading.local):
+    """Whether this thread puts the generators of Python and NumPy back later, once for all that seeds them."""
+
+    later = False
+
+
+_restoring = _Restoring()
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put the generators of Python and NumPy back in the end, whatever ``seeded`` makes of them meanwhile.
+
+    NumPy takes longer to tell its generator's state, and to be told it, than a small op takes for many calls.
+    """
+    states, before = (random.getstate(), np.random.get_state()), _restoring.later
+    _restoring.later = True
+    try:
+        yield
+    finally:
+        _restoring.later = before
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the generators of Python, NumPy, and of torch and tinygrad where they are imported.
 
-    Their states are afterwards what they were before, but for tinygrad's, which cannot be asked for.
+    Their states are afterwards what they were before, but for tinygrad's, which cannot be asked for; within
+    ``restored`` only once that ends.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+    later = _restoring.later
     with ExitStack() as stack:
+        if not later:
+            stack.enter_context(restored())
+        _restoring.later = False  # what is seeded within is put back there
+        stack.callback(setattr, _restoring, "later", later)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
         torch: Any = sys.modules.get("torch")
         if torch is not None:
             stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -31,11 +62,7 @@ def seeded(seed: int) -> Iterator[None]:
         tinygrad: Any = sys.modules.get("tinygrad")
         if tinygrad is not None:
             tinygrad.Tensor.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+        yield
 
 
 def seed_torch(torch: Any, seed: int) -> None:
@@ -98,9 +125,8 @@ class PutBack:
             return function(*args, **keywords)
         self._calls += 1
         with seeded(seed):
-            before = _globals()
             made = function(*args, **keywords)
-            self._draws |= _globals() != before
+            self._draws |= (random.random(), np.random.random_sample()) != _first_drawn(seed)
         return made
 
 
@@ -110,9 +136,10 @@ def generators_in(names: Mapping[str, Any]) -> list[Any]:
     return [value for value in list(names.values()) if isinstance(value, kinds)]
 
 
-def _globals() -> tuple[Any, ...]:
-    kind, keys, *rest = np.random.get_state()
-    return random.getstate(), kind, keys.tobytes() if isinstance(keys, np.ndarray) else keys, *rest
+@lru_cache(maxsize=PutBack.TRIED)
+def _first_drawn(seed: int) -> tuple[float, float]:
+    """Return the first numbers that Python's generator and NumPy's give after this seed; others follow later."""
+    return random.Random(seed).random(), float(np.random.RandomState(seed % 2**32).random_sample())
 
 
 def _state(held: Any) -> Any:

@@ -329,6 +329,8 @@ def open_functions(
 
 def accepted(function: Callable[..., Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return those of the params that a function's signature accepts by keyword; all where it has none."""
+    if not params:  # there is nothing to read it for
+        return params
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some compiled functions have no signature: they get everything
