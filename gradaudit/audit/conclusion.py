@@ -136,6 +136,8 @@ MOST_TOLD = 10_000
 
 def _shortened(result: Result) -> Result:
     """Return a result whose texts have an end, whatever the op put into them."""
+    if max(map(len, (result.message, *(made.message for made in result.findings)))) <= MOST_TOLD:
+        return result
     findings = tuple(replace(made, message=shortened(made.message, MOST_TOLD)) for made in result.findings)
     return replace(result, message=shortened(result.message, MOST_TOLD), findings=findings)
 

@@ -9,7 +9,6 @@ and is spared the first trial.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,10 +49,9 @@ def second_inputs(probe: Probe) -> dict[str, Array] | None:
 
     Explicit values are changed slightly where they are differentiable, and kept where they are data.
     """
-    other = replace(probe.case, seed=-1 - probe.case.seed)
     made = {}
     for plan in probe.case.inputs:
-        rng = generator(other, plan.name)
+        rng = generator(probe.case, plan.name, seed=-1 - probe.case.seed)
         given = plan.values is not None
         array = _nudged(on_host(probe.subject.inputs[plan.name]), plan, rng) if given else draw_input(plan, rng)
         dtype = dtype_of(dtype_name(probe.inputs[plan.name].dtype))

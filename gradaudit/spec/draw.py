@@ -44,9 +44,9 @@ def draw_inputs(case: Case) -> dict[str, Array]:
     return {made.name: draw_input(made, generator(case, made.name)) for made in case.inputs}
 
 
-def generator(case: Case, name: str) -> np.random.Generator:
-    """Return the random stream that belongs to this name within this case."""
-    key = "\0".join((str(case.seed), case.op, case.name, name))
+def generator(case: Case, name: str, seed: int | None = None) -> np.random.Generator:
+    """Return the random stream that belongs to this name within this case, or with another seed than the case has."""
+    key = "\0".join((str(case.seed if seed is None else seed), case.op, case.name, name))
     digest = hashlib.sha256(key.encode()).digest()
     return np.random.Generator(np.random.PCG64(np.frombuffer(digest, "<u4", 4)))
 

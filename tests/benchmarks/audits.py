@@ -2,9 +2,8 @@
 
     python tests/benchmarks/audits.py [--sizes N ...] [--frameworks numpy torch]
 
-Each row is a process of its own. Calls are counted at the op, and time spent in them is taken out: what is left is told
-in forwards of that op, in processor time. Memory is the highest resident size above that before the audit, in units of
-inputs and outputs; forward's and backward's own are in it. Prints a table in Markdown; takes about a minute.
+Calls are counted at the op, and time spent in them is taken out: what is left is told in forwards of that op. Prints a
+table in Markdown; takes about a minute.
 """
 
 from __future__ import annotations
@@ -16,9 +15,11 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,26 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "checks"))
 
+from cpu_time import Row, table
 from pairs import array, case_of, open_pair
 from softmax_pair import softmax, softmax_backward
 
 from gradaudit.engine.audit import audit_case
 from gradaudit.results import Verdict
 
-SIZES = (12, 10**6, 10**7)
+TITLE = "Audits"
 
-REPEATS = 40
-"""Audits of a small op: the median is told."""
+SIZES = (12, 10**6, 10**7)
+FRAMEWORKS = ("numpy", "torch")
+
+LARGE = 1000
+"""Elements from which on an op is large."""
+
+REPEATS, LARGE_REPEATS = 200, 3
+"""Audits of a small op, and of a large one: the least is told, as what else the machine does only adds to it."""
+
+SMALL_LIMIT, LIMIT, MEMORY_LIMIT = 600, 12, 4
+"""Microseconds of a small audit; forwards' time that a large one may take beside its calls, and memory."""
 
 Function = Callable[..., Any]
 
@@ -82,20 +93,50 @@ def opened(name: str, framework: str, case: Any) -> Any:
         return open_pair(case.target, case)
     import torch
 
+    torch.set_num_threads(1)
     from gradaudit.targets.torch import torch_op
 
     return torch_op({"tanh": torch.tanh, "softmax": lambda x: torch.softmax(x, -1)}[name])
 
 
-def measure(name: str, framework: str, size: int) -> str:
-    """Audit one row, and return its line of the table."""
-    shape = (3, 4) if size == 12 else (size // 1000, 1000)
+@dataclass(frozen=True)
+class Measured:
+    """What the audit of an op took: calls, CPU seconds, and memory in units of inputs and outputs."""
+
+    name: str
+    framework: str
+    size: int
+    forwards: int
+    backwards: int
+    total: float
+    beside: float
+    one: float
+    memory: float
+
+    def rows(self) -> list[Row]:
+        """Return its rows of the report."""
+        what = f"{self.name}, {self.framework}, {self.size:,} elements; {self.forwards} + {self.backwards} calls"
+        if self.size < LARGE:
+            peer = f"a forward of {1e6 * self.one:.0f} µs"
+            return [Row(f"{what}; microseconds", f"{SMALL_LIMIT}", peer, 1e6 * self.total, self.total / self.one)]
+        peer, ratio = f"a forward of {1e3 * self.one:.2f} ms", self.beside / self.one
+        held = f"{16e-6 * self.size:.0f} MB of inputs and outputs"
+        return [
+            Row(f"{what}; forwards' time beside its calls", f"{LIMIT}", peer, ratio, ratio),
+            Row("the same; memory, times inputs and outputs", f"{MEMORY_LIMIT}", held, self.memory, self.memory),
+        ]
+
+
+def measure(name: str, framework: str, size: int) -> Measured:
+    """Audit one op."""
+    shape = (3, 4) if size < LARGE else (size // 1000, 1000)
     op = PAIRS[name]
     case, small = (case_of(*op, array("x", each)) for each in (shape, (3, 5)))
     audit_case(small, lambda _: nullcontext(opened(name, framework, small)))  # what is made once is not the audit's
     totals, own, forwards = [], [], []
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(REPEATS if size < 1000 else 1):
+    peak = 0
+    for _ in range(REPEATS if size < LARGE else LARGE_REPEATS):
         watch = Watch()
         made = Watched(opened(name, framework, case), watch)
         started = time.process_time()
@@ -103,31 +144,44 @@ def measure(name: str, framework: str, size: int) -> str:
         totals.append(time.process_time() - started)
         own.append(sum(map(sum, watch.seconds.values())))
         forwards.append(statistics.median(watch.seconds["forward"]))
+        peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident
     (result,) = audited.results
     assert result.verdict is Verdict.PASS, result.message
-    peak = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident)
-    total, beside, one = (statistics.median(part) for part in (totals, np.subtract(totals, own), forwards))
-    memory = f"{peak / (2 * 8 * size):.1f}" if size >= 1000 else ""
+    seconds = (min(part) for part in (totals, np.subtract(totals, own), forwards))
+    return Measured(name, framework, size, result.forwards, result.backwards, *seconds, 1024 * peak / (16 * size))
+
+
+def all_measured(sizes: Sequence[int], frameworks: Sequence[str]) -> Iterator[Measured]:
+    """Measure ops, each in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    for size, framework, name in product(sizes, frameworks, PAIRS):
+        with ProcessPoolExecutor(1, spawn) as pool:
+            yield pool.submit(measure, name, framework, size).result()
+
+
+def said() -> str:
+    """Say how the section is measured."""
     return (
-        f"| {name} | {framework} | {size:,} | {result.forwards} | {result.backwards} | {1e6 * total:,.0f} | "
-        f"{1e6 * beside:,.0f} | {beside / one:.1f} | {memory} |"
+        "Whole audits of right gradients in float64, each op in a process of its own, torch's on one thread: the least "
+        f"of {REPEATS} audits of a small op, of {LARGE_REPEATS} of a large one. Time is the processor's; what calls of "
+        "the op take is taken out of what is told beside them. Memory is the highest resident size above that before "
+        "the first audit: what forward and backward hold themselves is in it."
     )
+
+
+def rows() -> list[Row]:
+    """Measure every op."""
+    return [row for made in all_measured(SIZES, FRAMEWORKS) for row in made.rows()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="What the audit of a right gradient costs.")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-    parser.add_argument("--frameworks", nargs="+", choices=("numpy", "torch"), default=("numpy", "torch"))
+    parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS)
     chosen = parser.parse_args(arguments)
-    print("| op | arrays | elements | forwards | backwards | µs in all | µs beside its calls | in forwards | memory |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|---:|")
-    spawn = multiprocessing.get_context("spawn")
-    for size in chosen.sizes:
-        for framework in chosen.frameworks:
-            for name in PAIRS:
-                with ProcessPoolExecutor(1, spawn) as pool:
-                    print(pool.submit(measure, name, framework, size).result(), flush=True)
+    measured = (row for made in all_measured(chosen.sizes, chosen.frameworks) for row in made.rows())
+    print("\n".join(table(list(measured))))
 
 
 if __name__ == "__main__":
