@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import os
@@ -37,6 +38,7 @@ def main() -> None:
     """
     began = time.perf_counter()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    atexit.register(gc.freeze)  # what is left at the end goes with the process: nobody has to look for garbage in it
     _open_standard_streams()
     for number in POLITE:
         if signal.getsignal(number) in UNASKED:  # one that is ignored stays so, as in the background of a script
