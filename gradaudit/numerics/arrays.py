@@ -195,16 +195,6 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
     return copied(joined(outputs))
 
 
-def spare_for(vector: Array) -> Array | None:
-    """Return memory for what is made of ranges of a vector one after the other; None where its framework sees to it."""
-    return np.empty(min(count(vector), IN_CACHE)) if isinstance(vector, NUMPY) else None
-
-
-def minus(first: Array, second: Array, spare: Array | None) -> Array:
-    """Return the difference of two ranges, in memory that ``spare_for`` gave."""
-    return first - second if spare is None else np.subtract(first, second, out=spare[: len(first)])
-
-
 def inner(first: Array, second: Array) -> float:
     """Return the sum of the products of two vectors, no longer than ``in_cache`` has them; no overflow is warned of.
 

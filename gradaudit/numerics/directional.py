@@ -20,10 +20,9 @@ from gradaudit.numerics.arrays import (
     inner,
     joined,
     largest,
-    minus,
     namespace,
     on_host,
-    spare_for,
+    same_bits,
     written,
 )
 from gradaudit.numerics.displacing import Direction, Scales, displacing, spans
@@ -72,6 +71,7 @@ class Directional:
         scales: Scales,
     ) -> None:
         self._forward = forward
+        self._given = inputs
         self._scales = scales
         self._bases = {name: copied(inputs[name]) for name in claimed}
         self.claims = joined(tuple(claimed.values()))
@@ -84,7 +84,7 @@ class Directional:
         self.touched = self.moved = 1.0
         self.bend = 0.0
         # Gone through from the end, as inputs are displaced: what forward wrote last is still in cache.
-        self._parts, self._spare = tuple(in_cache(outputs))[::-1], spare_for(outputs)
+        self._parts = tuple(in_cache(outputs))[::-1]
 
     def claim_along(self, direction: Direction) -> float:
         """Return the root sum of squares of what the gradient of each element claims of a direction."""
@@ -183,6 +183,10 @@ class Directional:
         finally:
             self.inputs.restore()
 
+    def is_restored(self) -> bool:
+        """Whether every input is what it was, bit by bit: forward may have kept one and written to it since."""
+        return all(same_bits(self._given[name], base) for name, base in self._bases.items())
+
     def alike(self, index: int) -> Array:
         """Return where an input holds the same value as it does at this index."""
         xp = namespace(self.claims)
@@ -211,7 +215,7 @@ class Directional:
         self.evaluations += 1
         outputs = self._forward()
         for part in self._parts:
-            change = minus(outputs[part], self._outputs[part], self._spare)
+            change = outputs[part] - self._outputs[part]
             measured += inner(self._upstream[part], change)
             if changed is not None:
                 changed[part.start] = changed.get(part.start, False) | (change != 0.0)

@@ -23,10 +23,7 @@ from gradaudit.numerics.arrays import (
     inner,
     is_contiguous,
     is_writable,
-    minus,
     namespace,
-    same_bits,
-    spare_for,
 )
 
 Scales = Mapping[str, float | Array]
@@ -93,10 +90,6 @@ class Displacing(Protocol):
         """Put every input back."""
         ...
 
-    def is_restored(self) -> bool:
-        """Whether every input is what it was, bit by bit."""
-        ...
-
 
 def displacing(
     inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Scales
@@ -147,7 +140,6 @@ class InPlace:
         self._spans = spans(bases)
         self._cut = (0, 0, 0)
         self._kept: list[Piece] = []
-        self._spare = spare_for(claims)
 
     def drawn_for(self, start: int, stop: int) -> slice:
         """Return the range of the elements themselves."""
@@ -158,33 +150,13 @@ class InPlace:
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
-            claimed += inner(piece.claims, self._write(piece, direction.drawn[piece.drawn], step))
+            claimed += inner(piece.claims, _write(piece, direction.drawn[piece.drawn], step))
         return claimed
 
     def restore(self) -> None:
-        """Write the bases back; forward may have kept an input and write to it meanwhile."""
+        """Write the bases back."""
         for name, base in self._bases.items():
             self._inputs[name][...] = base
-
-    def is_restored(self) -> bool:
-        """Whether the bases are what was written back: forward may have kept an input and write to it later."""
-        return all(same_bits(self._inputs[name], base) for name, base in self._bases.items())
-
-    def _write(self, piece: Piece, drawn: Array, step: float) -> Array:
-        """Move some elements of an input and return how far they really went."""
-        x, base = piece.x, piece.base[piece.inside]
-        if _is_flat(x):
-            here, spare = x.reshape(-1)[piece.inside], self._spare
-        else:
-            numbers, spare = copied(piece.base), None
-            here = numbers[piece.inside]
-        here[...] = drawn
-        here *= step * piece.scale
-        here += base
-        if not _is_flat(x):
-            x[...] = _shaped_as(x, numbers)
-            here = as_reals(x)[piece.inside]
-        return minus(here, base, spare)
 
     def _pieces(self, direction: Direction) -> list[Piece]:
         """Return the ranges of the inputs that a direction covers, kept for the next displacement."""
@@ -240,15 +212,26 @@ class Exchanging:
         return claimed
 
     def restore(self) -> None:
-        """Exchange all inputs for their bases."""
+        """Exchange all inputs for their bases, which nobody can have written to."""
         self._inputs.update(self._bases)
-
-    def is_restored(self) -> bool:
-        """Whether they are what they were, as nobody can have written to them."""
-        return True
 
     def _part(self, vector: Array, name: str) -> Array:
         return vector if len(self._spans) == 1 else vector[self._spans[name]]
+
+
+def _write(piece: Piece, drawn: Array, step: float) -> Array:
+    """Move some elements of an input and return how far they really went."""
+    x, base = piece.x, piece.base[piece.inside]
+    in_place = _is_flat(x)
+    numbers = x.reshape(-1) if in_place else copied(piece.base)
+    here = numbers[piece.inside]
+    here[...] = drawn
+    here *= step * piece.scale
+    here += base
+    if not in_place:
+        x[...] = _shaped_as(x, numbers)
+        here = as_reals(x)[piece.inside]
+    return here - base
 
 
 def _displaced(x: Array, drawn: Array, start: int, stop: int, step: float) -> Array:

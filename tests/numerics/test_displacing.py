@@ -49,7 +49,6 @@ def test_the_elements_of_a_range_go_where_the_direction_says_and_come_back(made:
         assert numbers(inputs).tolist() == (before + moved).tolist()
         assert claimed == pytest.approx(claims @ moved, rel=1e-14)
         line.restore()
-        assert line.is_restored()
         assert numbers(inputs).tobytes() == before.tobytes()
         assert on_host(inputs["x"]).dtype == dtype_of(name)
 

@@ -170,7 +170,7 @@ def test_inputs_are_put_back_bit_by_bit(value: float) -> None:
     line.excess_one_sided(Direction.of(np.ones(2)), 1e-5)
     line.walk(Direction.of(np.ones(1)), 1e-5, [-1, 0, 1])
     assert x.tobytes() == before
-    assert line.inputs.is_restored()
+    assert line.is_restored()
 
 
 def test_inputs_are_put_back_when_forward_raises() -> None:

@@ -92,7 +92,7 @@ class Searched:
                 look_around(looks, calibration.calibrated, generator(case, "around"))
         except LimitReachedError as reached:
             found, limit = replace(search.outcome, floor=math.inf, miss_probability=1.0), reached.limit
-        if not self._line.inputs.is_restored():
+        if not self._line.is_restored():
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
             self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
         suspect = Suspect(self._tester, *search.failing) if search.failing else None
