@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,12 +71,26 @@ def spread(of_blocks: Array, shape: Shape, axes: Axes) -> Array:
 
 
 def partition_of(claim: Claim, name: str, start: Values, room: Room, rng: np.random.Generator) -> Parted | None:
-    """Return the finest blocks of an input that do not mix; None where there are none."""
+    """Return the finest blocks of an input that do not mix; None where there are none.
+
+    Where blocks along one axis do not mix, and those along another do not either, nor do their intersections.
+    """
     shape = tuple(claim.inputs[name].shape)
-    shapes = tuple(tuple(output.shape) for output in claim.upstream)
-    for parted, _ in zip(_candidates(shape, shapes), range(ATTEMPTS), strict=False):
-        if _is_closed(claim, name, parted, start, room, rng):
-            return parted
+    outputs = tuple(tuple(output.shape) for output in claim.upstream)
+
+    def is_closed(ways: list[Axes], *, closely: bool = True) -> bool:
+        return _is_closed(claim, name, _parted(shape, ways), closely, start, room, rng)
+
+    elements: list[Axes] = [(axis,) * (1 + len(outputs)) for axis in range(len(shape))]
+    if shape and all(output == shape for output in outputs) and is_closed(elements):
+        return _parted(shape, elements)
+    ways: list[Axes] = []
+    for way in islice(_ways(shape, outputs), 2 * ATTEMPTS):
+        if all(_in_order(way, other) for other in ways) and is_closed([way], closely=False):
+            ways.append(way)
+    for tried in (ways, *([way] for way in ways)):
+        if tried and is_closed(tried):
+            return _parted(shape, tried)
     return None
 
 
@@ -88,34 +102,46 @@ def coarser(partition: Partition, axes: dict[str, Axes]) -> Iterator[tuple[Parti
             yield Partition((size,), outputs), {name: (places[k],) for name, places in axes.items()}
 
 
-def _candidates(shape: Shape, outputs: tuple[Shape, ...]) -> Iterator[Parted]:
-    """Yield what the shapes suggest: leading axes in common, trailing axes, one axis anywhere; finest first."""
-    found: list[Parted] = []
-    for many in range(1, len(shape) + 1):
-        leading = tuple(range(many))
-        if all(output[:many] == shape[:many] for output in outputs):
-            found.append(Parted(Partition(shape[:many], (leading,) * len(outputs)), leading))
-        if all(output[-many:] == shape[-many:] for output in outputs):
-            trailing = tuple(range(len(shape) - many, len(shape)))
-            of_outputs = tuple(tuple(range(len(output) - many, len(output))) for output in outputs)
-            found.append(Parted(Partition(shape[-many:], of_outputs), trailing))
+def _ways(shape: Shape, outputs: tuple[Shape, ...]) -> Iterator[Axes]:
+    """Yield an axis of the input with one of each output that is as long, by how alike their places are."""
+    found: list[Axes] = []
     for axis, size in enumerate(shape):
         places = [[place for place, length in enumerate(output) if length == size] for output in outputs]
-        alike = product(*([(place,) for place in each] for each in places))
-        found.extend(Parted(Partition((size,), of_outputs), (axis,)) for of_outputs in alike)
-    seen: set[Parted] = set()
-    for parted in sorted(found, key=lambda parted: -parted.partition.blocks):
-        if parted.partition.blocks > 1 and parted not in seen:
-            seen.add(parted)
-            yield parted
+        found.extend((axis, *each) for each in product(*places) if size > 1)
+
+    def moved(way: Axes) -> int:
+        ends = (len(output) - len(shape) for output in outputs)
+        return sum(
+            min(abs(place - way[0]), abs(place - way[0] - end)) for place, end in zip(way[1:], ends, strict=True)
+        )
+
+    yield from sorted(found, key=moved)
 
 
-def _is_closed(claim: Claim, name: str, parted: Parted, start: Values, room: Room, rng: np.random.Generator) -> bool:
+def _in_order(way: Axes, other: Axes) -> bool:
+    """Whether two axes of the input come in the same order as those of each output."""
+    return {(one > two) - (one < two) for one, two in zip(way, other, strict=True)} in ({1}, {-1})
+
+
+def _parted(shape: Shape, ways: list[Axes]) -> Parted:
+    axes, *of_outputs = zip(*sorted(ways), strict=True)
+    return Parted(Partition(tuple(shape[axis] for axis in axes), tuple(of_outputs)), axes)
+
+
+def _is_closed(
+    claim: Claim,
+    name: str,
+    parted: Parted,
+    closely: bool,
+    start: Values,
+    room: Room,
+    rng: np.random.Generator,
+) -> bool:
     """Whether outputs of blocks that stay are the same, bit by bit, when others move: one way round, and the other."""
     blocks, seen = parted.partition.blocks, False
     # Halves part every two of few blocks; of many, some of those that mix are sure to be parted.
     order = rng.permutation(blocks)
-    for digit in range((blocks - 1).bit_length() if blocks <= ATTEMPTS else 1):
+    for digit in range((blocks - 1).bit_length() if closely and blocks <= ATTEMPTS else 1):
         for moving in (order >> digit & 1 == 1, order >> digit & 1 == 0):
             changed = _changed(claim, name, parted, moving, start, room, rng)
             if changed is None or bool((changed & ~moving).any()):
