@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gradaudit.numerics.arrays import Array, all_finite, as_reals, copied, joined
+from gradaudit.numerics.arrays import Array, all_finite, as_reals, cast, copied, dtype_name, joined, namespace
 
 Domain = tuple[float, float] | None
 """Lowest and highest value of an input; None where nobody said."""
@@ -23,6 +23,22 @@ class Values:
 
     outputs: tuple[Array, ...]
     vector: Array
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Weights of the outputs times a scale.
+
+    Attributes:
+        arrays: one for each output.
+        vector: all of them over the scale, of float64.
+        scale: as above.
+
+    """
+
+    arrays: tuple[Array, ...]
+    vector: Array
+    scale: float
 
 
 class Claim:
@@ -57,7 +73,7 @@ class Claim:
         self._backward = backward
         self.inputs = dict(inputs)
         self.upstream = upstream
-        self.weights = copied(joined(upstream))
+        self.given = Upstream(upstream, copied(joined(upstream)), 1.0)
         self.differentiable = tuple(inputs) if differentiable is None else differentiable
         self.domains = {name: (domains or {}).get(name) for name in inputs}
         self.unit = unit
@@ -73,13 +89,36 @@ class Claim:
         vector = copied(joined(outputs))
         return Values(outputs, vector) if all_finite(vector) else None
 
-    def gradients(self, inputs: dict[str, Array], values: Values) -> dict[str, Array] | None:
-        """Return the claimed gradients as vectors of float64; None where one is not finite."""
+    def scaled(self, scale: float) -> Upstream:
+        """Return the upstream times a scale, rounded to as few digits as backward computes with."""
+        arrays = []
+        for array in self.upstream:
+            wide = scale * as_reals(array)
+            xp = namespace(wide)
+            quantum = 2 * self.unit * 2.0 ** xp.floor(xp.log2(xp.where(wide == 0, xp.ones_like(wide), abs(wide))))
+            rounded = xp.round(wide / quantum) * quantum if self.unit else wide
+            arrays.append(cast(rounded, dtype_name(array.dtype)).reshape(array.shape))
+        return Upstream(tuple(arrays), joined(tuple(arrays)) / scale, scale)
+
+    def gradients(
+        self, inputs: dict[str, Array], values: Values, upstream: Upstream | None = None
+    ) -> dict[str, Array] | None:
+        """Return the claimed gradients over the upstream's scale, as vectors of float64; None where one is not finite.
+
+        Args:
+            inputs: where.
+            values: what forward returned there.
+            upstream: default: as given.
+
+        """
         self.backwards += 1
-        claimed = self._backward(self.upstream, inputs, values.outputs)
+        upstream = upstream or self.given
+        claimed = self._backward(upstream.arrays, inputs, values.outputs)
         made = {name: as_reals(claimed[name]) for name in self.differentiable}
+        if upstream.scale != 1.0:
+            made = {name: gradient / upstream.scale for name, gradient in made.items()}
         return made if all(all_finite(gradient) for gradient in made.values()) else None
 
     def change(self, values: Values, since: Values) -> float:
         """Return by how much the loss changed; outputs are subtracted before they are summed."""
-        return float(self.weights @ (values.vector - since.vector))
+        return float(self.given.vector @ (values.vector - since.vector))

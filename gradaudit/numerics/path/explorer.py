@@ -8,12 +8,13 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
 from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, MARGIN, SCATTER
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
 from gradaudit.numerics.path.partition import spread
 from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.walk import Walked, walk
+from gradaudit.spec.dtypes import spacing
 
 TURN_ABOUT = ((1, 1, 1, 1), (-1, 1, -1, 1), (1, 1, -1, -1), (-1, 1, 1, -1))
 """Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
@@ -70,6 +71,7 @@ class Explorer:
         self._pool = pool
         self._shortest = shortest
         self._walks = 0
+        self._rescaled = claim.given, first
         self._coherence = 1.0
         elements = sum(count(first[name]) for name in names)
         self._least_coherence = min(1.0, max(COHERENT, MARGIN / math.sqrt(elements or 1)))
@@ -81,6 +83,7 @@ class Explorer:
         of them on every second path, unless that takes forward where the quadrature fails; else somewhat over half.
         """
         self._walks += 1
+        self._rescaled = self._upstream()
         best: tuple[float, float, Walked] | None = None
         for _ in range(ATTEMPTS):
             worth, fine, walked = self._at_this_length()
@@ -96,17 +99,30 @@ class Explorer:
         self._rescale(best[1] / self.share)
         return best[2]
 
+    def _upstream(self) -> tuple[Upstream, dict[str, Array]]:
+        """Return the upstream of a path with the gradients at the point: scaled, so that these are rounded otherwise.
+
+        What rounding adds to the change of the loss is the same on every path else, where gradients stand still.
+        """
+        if self._walks > 1 and self._claim.unit >= spacing("float16") / 2:
+            upstream = self._claim.scaled(float(self._rng.uniform(0.5, 1.0)))
+            first = self._claim.gradients(self._claim.inputs, self._start, upstream)
+            if first is not None:
+                return upstream, first
+        return self._claim.given, self._first
+
     def _at_this_length(self) -> tuple[float, bool, Walked | None]:
         """Return the best path of this length, its error relative to the length, and whether it is fine enough."""
         best: tuple[float, Walked | None] = (math.inf, None)
         fine = False
         apart = self._pool.partition is not None
+        upstream, first = self._rescaled
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
         plan = self._planned(1.0 if coherent else self._least_coherence)
         for turn in range(A_FEW):
             least = 0.5 if coherent else 1.0  # half of its way an element may follow the signs of the gradient
             displacements = {name: self._rooms[name].displaced(*plan[name], least) for name in self.names}
-            walked = walk(self._claim, displacements, self._start, self._first)
+            walked = walk(self._claim, displacements, self._start, first, upstream)
             noise, missed = (math.inf, math.inf) if walked is None else self._errors(walked)
             fine = missed <= 2 * noise
             if coherent and not fine and self._least_coherence < 1.0:

@@ -208,7 +208,7 @@ def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
     What leaps is forward's change less the claim's integral. On the flat parts of a staircase that drifts as far as it
     leaps at the steps; where forward itself changes most there is a step.
     """
-    roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
+    roundoff = ROUNDOFF * float(abs(start.vector * claim.given.vector).max())
     for between, claimed in ((path.leap_between, path.piece.claimed), (path.steepest_between, _nothing)):
         jump, length = bisected(claim, path.route, start, between, claimed)
         if jump > max(roundoff, FAR_ABOVE * abs(path.slope) * length):

@@ -34,7 +34,7 @@ class Looks:
         seen: root mean square of the slopes, or of all low degrees where that is more.
         bound: what noise, quadrature and the claim's own rounding may feign of that.
         error: standard error of one path's slope.
-        rounding: standard deviation of what the claim's own rounding adds to it, the same on every path.
+        rounding: standard deviation of what the claim's own rounding adds to it.
         freedom: its degrees of freedom.
         trend: what was seen beyond noise, 0 where that is nothing.
         slack: what errors within the tolerance add up to with random signs.
@@ -178,9 +178,8 @@ class Pool:
         noise_bound, low_noise_bound = (
             math.sqrt(fisher_quantile(chance, many * paths, freedom)) * noise for many in (1, TREND)
         )
-        # Rounding of a gradient that stands still is the same on every path.
         rounding = xp.sqrt(sums.rounding / paths)
-        at_most = student_quantile(chance, MOST_FREEDOM) * rounding
+        at_most = math.sqrt(fisher_quantile(chance, paths, MOST_FREEDOM)) * rounding
         bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in (noise_bound, low_noise_bound))
         slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(sums.allowed / paths)
         shared = xp.where(
@@ -257,7 +256,7 @@ class Pool:
             squares = xp.where(follows & (not soon), xp.clip(squares - across, 0.0, None), squares)
         chance = ALPHA / 2 / count(squares)
         by_chance = student_quantile(chance, looks.freedom) * noise
-        rounding = student_quantile(chance, MOST_FREEDOM) * math.sqrt(self.paths) * looks.rounding
+        rounding = student_quantile(chance, MOST_FREEDOM) * looks.rounding
         return self.spread(xp.sqrt(by_chance**2 + rounding**2), name) / xp.sqrt(squares)
 
     def shown(self, name: str, looks: Looks) -> Array:

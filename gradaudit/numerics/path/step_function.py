@@ -55,7 +55,7 @@ def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Genera
 
 def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
     """Return the steps of the loss along a route; None if they are not few, or if forward changes between them."""
-    roundoff = ROUNDOFF * float(abs(start.vector * claim.weights).max())
+    roundoff = ROUNDOFF * float(abs(start.vector * claim.given.vector).max())
     found: list[float] = []
     before = start
     for k in range(ONE_BY_ONE):

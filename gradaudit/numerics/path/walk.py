@@ -14,7 +14,7 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, like, namespace
 from gradaudit.numerics.margins import NEGLIGIBLE
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.nodes import (
     INTEGRALS,
@@ -126,7 +126,13 @@ class Walked:
         )
 
 
-def walk(claim: Claim, displacements: dict[str, Array], start: Values, first: dict[str, Array]) -> Walked | None:
+def walk(
+    claim: Claim,
+    displacements: dict[str, Array],
+    start: Values,
+    first: dict[str, Array],
+    upstream: Upstream | None = None,
+) -> Walked | None:
     """Walk one path of 8 forwards and 8 backwards; None where one of them is not finite.
 
     Args:
@@ -134,8 +140,10 @@ def walk(claim: Claim, displacements: dict[str, Array], start: Values, first: di
         displacements: by input, vectors of float64.
         start: forward at the point.
         first: the claimed gradients at the point.
+        upstream: that these belong to; default: as given.
 
     """
+    upstream = upstream or claim.given
     route = Route(claim.inputs, displacements)
     shares: dict[str, list[Array]] = {name: [] for name in displacements}
     beside: dict[str, list[Array]] = {name: [] for name in displacements}
@@ -146,10 +154,10 @@ def walk(claim: Claim, displacements: dict[str, Array], start: Values, first: di
         values = start if k == 0 else claim.values(inputs)
         if values is None:
             return None
-        gradients = first if k == 0 else claim.gradients(inputs, values)
+        gradients = first if k == 0 else claim.gradients(inputs, values, upstream)
         if gradients is None:
             return None
-        changes.append(claim.weights * (values.vector - start.vector))
+        changes.append(upstream.vector * (values.vector - start.vector))
         off = route.beside(inputs, time)
         for name, moved in route.moved.items():
             shares[name].append(gradients[name] * moved)
@@ -169,18 +177,22 @@ def walk(claim: Claim, displacements: dict[str, Array], start: Values, first: di
         },
         rounding={
             name: _rounding(
-                first[name].reshape(shapes[name]), each, route.moved[name].reshape(shapes[name]), claim.unit
+                first[name].reshape(shapes[name]),
+                route.moved[name].reshape(shapes[name]),
+                each,
+                claim.unit,
+                upstream.scale,
             )
             for name, each in stacked.items()
         },
     )
 
 
-def _rounding(gradient: Array, shares: Array, moved: Array, unit: float) -> Array:
+def _rounding(gradient: Array, moved: Array, shares: Array, unit: float, scale: float) -> Array:
     """Return the variance of what is off by up to half the distance to a neighbour, and by the same at all nodes."""
     xp = namespace(gradient)
     # Around zero there are no numbers to round to.
-    distance = 2 * unit * 2.0 ** xp.floor(xp.log2(abs(gradient))) * abs(moved)
+    distance = 2 * unit / scale * 2.0 ** xp.floor(xp.log2(scale * abs(gradient))) * abs(moved)
     still = xp.max(abs(shares - shares[0]), axis=0) < distance
     return xp.where(still, distance**2 / 12, 0.0 * distance)
 
