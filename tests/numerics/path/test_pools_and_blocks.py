@@ -11,10 +11,11 @@ from scipy import stats
 
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room
+from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
 from gradaudit.numerics.path.partition import Partition, partition_of
 from gradaudit.numerics.path.pool import Pool, moderated
-from gradaudit.numerics.path.walk import Walked, walk
+from gradaudit.numerics.path.walk import Walked
 
 Floats = NDArray[np.float64]
 
@@ -81,33 +82,41 @@ def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
     assert pool.estimate("x")[7] == pytest.approx(-trend / 2, rel=0.5)  # half of the paths have it
 
 
-def test_rounding_of_a_gradient_that_stands_still_is_no_trend() -> None:
-    """It is the same at all nodes of all paths: forward, which is exact here, has no noise that would tell of it."""
+def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_make_less() -> None:
+    """It is the same at all nodes of a path: forward, which is exact here, has no noise that would tell of it."""
     rng = np.random.default_rng(5)
     blocks, size = 60, 400
     slopes = rng.normal(size=(blocks, size))
-    x = rng.uniform(-1, 1, (blocks, size))
-    rounded = slopes.astype(ml_dtypes.bfloat16).astype(np.float64)
-    for error, dirty in ((0.0, 0), (0.5, 1)):
-        wrong = rounded.copy()
-        wrong[11, 17] += error
 
-        def backward(*_: object, wrong: Floats = wrong) -> dict[str, Floats]:
-            return {"x": wrong}
+    def tested(error: float, paths: int) -> tuple[int, float]:
+        """Return how many blocks have a trend, and the largest error that is hidden where none is."""
+        wrong = np.zeros((blocks, size))
+        wrong[-1, 17] = error
 
+        def backward(upstream: tuple[Floats, ...], *_: object) -> dict[str, Floats]:
+            made = (upstream[0][:, None] * slopes).astype(ml_dtypes.bfloat16).astype(np.float64)
+            return {"x": made + upstream[0][:, None] * wrong}
+
+        x = rng.uniform(-1, 1, (blocks, size))
         claim = Claim(lambda given: ((slopes * given["x"]).sum(1),), backward, {"x": x}, (np.ones(blocks),), unit=2**-8)
         start = claim.values(claim.inputs)
+        first = claim.gradients(claim.inputs, start) if start is not None else None
         assert start is not None
-        first = claim.gradients(claim.inputs, start)
         assert first is not None
         pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,)})
-        for _ in range(3):
-            walked = walk(claim, {"x": rng.choice([-0.5, 0.5], x.size)}, start, first)
+        explorer = Explorer(claim, start, first, ("x",), rng, None, 0.25, pool)
+        for _ in range(paths):
+            walked = explorer.path()
             assert walked is not None
             pool.add(walked, {"x": 0.02 + 0.0 * first["x"]})
         looks = pool.looks(0.0)
-        assert looks.dirty.sum() == dirty
-        assert pool.hidden("x", looks)[: 11 * size].max() == pytest.approx(0.2, rel=0.4)
+        return int(looks.dirty.sum()), float(pool.hidden("x", looks)[:-size].max())
+
+    assert tested(0.5, 3)[0] == 1
+    few, many = tested(0.0, 3), tested(0.0, 12)
+    assert few[0] == many[0] == 0
+    assert few[1] == pytest.approx(0.12, rel=0.4)
+    assert many[1] == pytest.approx(few[1] / 2, rel=0.25)
 
 
 def test_columns_of_a_running_sum_are_no_blocks_whichever_half_of_them_moves() -> None:
@@ -175,6 +184,30 @@ def test_blocks_are_found_where_outputs_do_not_mix() -> None:
     product = matmul(9, 5, 7).claim()
     assert [_parts(product, name) for name in "xw"] == [(9,), (7,)]
     assert _parts(tanh((6, 4)).claim(), "x") == (6, 4)
+
+
+def test_axes_that_are_no_neighbours_make_blocks_together() -> None:
+    """Values of an attention: each of a head's columns is mixed along the sequence only."""
+    rng = np.random.default_rng(0)
+    mixed = rng.uniform(0.5, 1, (5, 5))
+    claim = Claim(
+        lambda inputs: (np.einsum("st,bhtd->bhsd", mixed, inputs["v"]),),
+        lambda upstream, *_: {"v": np.einsum("st,bhsd->bhtd", mixed, upstream[0])},
+        {"v": rng.uniform(-1, 1, (2, 3, 5, 4))},
+        (np.ones((2, 3, 5, 4)),),
+    )
+    assert _parts(claim, "v") == (2, 3, 4)
+
+
+def test_the_first_of_many_axes_makes_blocks_where_no_other_does() -> None:
+    rng = np.random.default_rng(0)
+    claim = Claim(
+        lambda inputs: (inputs["x"] - inputs["x"].mean((1, 2, 3), keepdims=True),),
+        lambda upstream, *_: {"x": upstream[0] - upstream[0].mean((1, 2, 3), keepdims=True)},
+        {"x": rng.uniform(-1, 1, (4, 4, 4, 4))},
+        (np.ones((4, 4, 4, 4)),),
+    )
+    assert _parts(claim, "x") == (4,)
 
 
 def test_channels_in_the_middle_are_blocks() -> None:
