@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.models.checks.zero import NEGLIGIBLE, negligible
-from gradaudit.models.subject import FlowSubject, differentiated
+from gradaudit.models.subject import FlowSubject, reversed_at
 from gradaudit.numerics.arrays import in_cache
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.draw import generator
@@ -84,7 +84,7 @@ def agreement(subject: FlowSubject, wide: Mapping[str, Array]) -> dict[str, floa
             break
         arrays = {name: _moved(subject, name, k) if name in wide else each for name, each in subject.arrays.items()}
         one, other = (
-            differentiated(subject.op, each, subject.names).gradients for each in (arrays, subject.in_double(arrays))
+            reversed_at(subject.op, each, subject.names).gradients for each in (arrays, subject.in_double(arrays))
         )
         for name in left:
             found[name] = _joined(found[name], _beside(one[name], other[name], rtol))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gradaudit.models.agreement import agreement
 from gradaudit.models.displaced import Direction, Displaced, Ran, loss_in, outputs_of
-from gradaudit.models.subject import FlowSubject, differentiated
+from gradaudit.models.subject import FlowSubject, reversed_at
 from gradaudit.models.upstreams import Outputs, verified
 from gradaudit.numerics.magnitude import rms
 from gradaudit.spec.draw import generator
@@ -182,7 +182,7 @@ def _root(subject: FlowSubject, names: Sequence[str]) -> _Root | None:
     """
     op, wide = subject.op, subject.wide
     narrow = any(each.dtype != subject.arrays[name].dtype for name, each in wide.items())
-    twin = differentiated(op, wide, subject.names) if narrow else subject
+    twin = reversed_at(op, wide, subject.names) if narrow else subject
     base = Ran(loss_in(op, twin.base), outputs_of(op, twin.base))
     if not abs(base.loss - (native := loss_in(op, subject.base))) <= SAME * abs(native):
         return None

@@ -179,14 +179,20 @@ def examine_flow(case: Case, op: ModelOp) -> FlowSubject:
 
 
 @dataclass(frozen=True)
-class Differentiated:
-    """A run of a model, its tape as it was before reverse mode, and the gradients that this left."""
+class Reversed:
+    """A run of a model, and the gradients that reverse mode left: of its outputs, and by name."""
 
     base: Run
-    from_loss: Walk
-    makers: tuple[str, ...]
     upstreams: tuple[Array | None, ...]
     gradients: Mapping[str, Array | None]
+
+
+@dataclass(frozen=True)
+class Differentiated(Reversed):
+    """The same with its tape as it was before reverse mode."""
+
+    from_loss: Walk
+    makers: tuple[str, ...]
 
     def narrowest(self, dtype: str) -> str:
         """Return the coarsest dtype that a step computed in, where it is coarser than the case's; else nothing."""
@@ -202,22 +208,47 @@ def differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str
         OpError: where one of them raises, or the loss is not finite.
 
     """
-    base = op.run_with({}, arrays)
-    _refuse_nonfinite(op, base.loss, arrays)
-    outputs = [each for each in leaves(base.output) if op.tape.is_tensor(each)]
+    base = _finite_run(op, arrays)
     with in_words("reading the tape"):
         from_loss = walk(op.tape, base.loss)
-        nodes = [op.tape.node(each) for each in outputs]
+        nodes = [op.tape.node(each) for each in _outputs(op, base)]
         makers = tuple(node.name for node in nodes if node is not None)
-    gradients: dict[str, Array | None] = dict.fromkeys(names)
-    upstreams: tuple[Array | None, ...] = (None,) * len(outputs)
-    if from_loss.nodes:
-        op.clear(base)
-        op.tape.retain(outputs)
-        op.reverse(base)
-        gradients |= op.gradients(base)
-        upstreams = tuple(_held(op, each) for each in outputs)
-    return Differentiated(base, from_loss, makers, upstreams, gradients)
+    return Differentiated(base, *_reversed(op, base, names), from_loss, makers)
+
+
+def reversed_at(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> Reversed:
+    """Do the same without reading the tape, where it is known from another run of the model.
+
+    Raises:
+        OpError: as ``differentiated`` does.
+
+    """
+    base = _finite_run(op, arrays)
+    return Reversed(base, *_reversed(op, base, names))
+
+
+def _finite_run(op: ModelOp, arrays: Mapping[str, Array]) -> Run:
+    base = op.run_with({}, arrays)
+    _refuse_nonfinite(op, base.loss, arrays)
+    return base
+
+
+def _outputs(op: ModelOp, base: Run) -> list[Tensor]:
+    return [each for each in leaves(base.output) if op.tape.is_tensor(each)]
+
+
+def _reversed(
+    op: ModelOp, base: Run, names: Sequence[str]
+) -> tuple[tuple[Array | None, ...], Mapping[str, Array | None]]:
+    """Run reverse mode from a loss that is attached to the tape; return what it leaves with outputs and parameters."""
+    outputs, nothing = _outputs(op, base), dict.fromkeys(names)
+    with in_words("reading the tape"):
+        if op.tape.node(base.loss) is None:
+            return (None,) * len(outputs), nothing
+    op.clear(base)
+    op.tape.retain(outputs)
+    op.reverse(base)
+    return tuple(_held(op, each) for each in outputs), {**nothing, **op.gradients(base)}
 
 
 def _held(op: ModelOp, tensor: Tensor) -> Array | None:
