@@ -219,5 +219,5 @@ def _compared(result: Result, expect: Expectation, unmet: str) -> Result:
     if unmet:
         said = f"{result.message}; {unmet}" if result.message else unmet
         return replace(result, expected=False, message=said)
-    may_fail = (by_input or expect.verdict) == "fail"
-    return replace(result, expected=may_fail or result.verdict is Verdict.PASS)
+    expected = (by_input or expect.verdict) == "fail" or result.verdict is Verdict.PASS
+    return result if result.expected is expected else replace(result, expected=expected)

@@ -116,8 +116,7 @@ def _audited(case: Case, op: ModelOp) -> Audit:
         }
     results, left_out = _as_far_as_calls_last(results, stages)
     unregistered = [_unregistered(case, *found) for found in unregistered_parameters(subject)]
-    ended = [replace(result, dtype=case.dtype) for result in (*results.values(), *unregistered)]
-    ended = _timed(ended, time.perf_counter() - started)
+    ended = _timed([*results.values(), *unregistered], case.dtype, time.perf_counter() - started)
     checking = op.calls.forwards - sum(result.evaluations for result in ended)
     return Audit(concluded(case, ended, (*noticed, *numbers, *left_out)), checking)
 
@@ -374,7 +373,7 @@ def _without(result: Result, codes: Container[str]) -> Result:
     return replace(result, findings=tuple(finding for finding in result.findings if finding.code not in codes))
 
 
-def _timed(results: list[Result], seconds: float) -> list[Result]:
-    """Share what is left of the time that an audit took among its results."""
+def _timed(results: list[Result], dtype: str, seconds: float) -> list[Result]:
+    """Share what is left of the time that an audit took among its results; name the dtype that it was of."""
     rest = max(seconds - sum(result.seconds for result in results), 0.0) / max(len(results), 1)
-    return [replace(result, seconds=result.seconds + rest) for result in results]
+    return [replace(result, dtype=dtype, seconds=result.seconds + rest) for result in results]
