@@ -34,12 +34,15 @@ def right_one(name: str, seed: int) -> Result:
 
 
 def wrong_one(name: str, seed: int) -> Result:
-    """Audit a gradient that is wrong at one index."""
+    """Audit a gradient that is wrong at one index, the same for every upstream."""
     place = np.random.default_rng(seed).integers(SIZE)
+    wrong: list[int] = []
 
     def fault(gradient: Any) -> None:
-        usual = np.flatnonzero(np.abs(gradient) > 0.5)
-        gradient[usual[place % usual.size]] *= 1.05
+        if not wrong:
+            usual = np.flatnonzero(np.abs(gradient) > 0.5)
+            wrong.append(int(usual[place % usual.size]))
+        gradient[wrong] *= 1.05
 
     return audited(name, "float64", "float64", SIZE, seed, fault)
 
