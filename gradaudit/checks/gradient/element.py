@@ -115,8 +115,18 @@ class _Question(NamedTuple):
 def _real(asked: _Question) -> Element:
     element = _estimated(asked)
     if asked.step is None and asked.is_wrong(element) and (element.kink or asked.loss.is_tied(asked.where)):
-        return _at_ties(asked, element)
+        return Element(asked.claimed, 0.0, kink=True) if _is_in_hull(asked) else _at_ties(asked, element)
     return element
+
+
+def _is_in_hull(asked: _Question) -> bool:
+    """Whether the claim is a sum of subgradients of the outputs, each of which may choose its own."""
+    hull = asked.axis.hull(asked.start or asked.loss.step_at(asked.where))
+    if hull is None:
+        return False
+    low, high = hull
+    allowed = asked.tolerance.at(max(abs(low), abs(high)))
+    return low - allowed <= asked.claimed <= high + allowed
 
 
 def _estimated(asked: _Question) -> Element:
