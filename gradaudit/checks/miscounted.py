@@ -15,8 +15,9 @@ from gradaudit.checks.trial import CONFIRMED, line_at, usual_step
 from gradaudit.numerics.arrays import Array, cast, has_complex_dtype, joined, like
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
+from gradaudit.numerics.kink import hull
 from gradaudit.numerics.magnitude import power_of_two, scale_of
-from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE, QUARTER
+from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, NEAR, ONE_BY_ONE, QUARTER
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -103,7 +104,16 @@ class _Tied:
         if not off:
             return 0.0
         closer = self._off(self.equal, self._step / CERTAIN).error(allowed)
-        return off if abs(off - closer) <= CONFIRMED * abs(off) and self._depend_on_each_other(off) else 0.0
+        if abs(off - closer) > CONFIRMED * abs(off) or self._may_be_of_outputs(allowed):
+            return 0.0
+        return off if self._depend_on_each_other(off) else 0.0
+
+    def _may_be_of_outputs(self, allowed: float) -> bool:
+        """Whether each output may have a subgradient of its own, so that the claims are the sum of these."""
+        direction = Direction.of(cast(self.equal, "float64"))
+        far, near = (self._line.slopes(direction, step) for step in (self._step, NEAR * self._step))
+        low, high = (end / self._scale for end in hull(far, near))
+        return low - allowed <= self.claimed <= high + allowed
 
     def _off(self, elements: Array, step: float) -> _Off:
         direction = Direction.of(cast(elements, "float64"))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradaudit.numerics.arrays import Array, namespace
 from gradaudit.numerics.derivative import UNKNOWN, Difference, Estimate, Sampler
 from gradaudit.numerics.margins import CERTAIN, FAR, HALFWAY, NEAR
+
+Slopes = tuple[Array, Array]
 
 STEPS = (FAR, NEAR)
 """Steps at which the two sides of a point are compared, relative to the one at which central differences start.
@@ -63,6 +66,24 @@ def compare_sides(sample: Sampler, step: float) -> Sides:
         if low.bound + high.bound < below.bound + above.bound:
             below, above = low, high
     return Sides(below, above, jumps)
+
+
+def hull(far: Slopes, near: Slopes) -> tuple[float, float]:
+    """Return the least and the largest sum of one slope of each output, of those to its two sides.
+
+    At a kink of several outputs each may have any subgradient of its own, and what these sum to need not lie between
+    the slopes of the loss. An output has a kink where its two slopes do not tend to each other.
+
+    Args:
+        far: what each output adds to the loss over a step up, and over a step down, by its length.
+        near: likewise over a much smaller step.
+
+    """
+    (up, down), (near_up, near_down) = far, near
+    xp = namespace(up)
+    kinked, middle = abs(near_up - near_down) > abs(up - down) / HALFWAY, (up + down) / 2
+    least, most = xp.minimum(near_up, near_down), xp.maximum(near_up, near_down)
+    return float(xp.where(kinked, least, middle).sum()), float(xp.where(kinked, most, middle).sum())
 
 
 def _jumps(near_slope: float, far_slope: float, near: Difference) -> bool:

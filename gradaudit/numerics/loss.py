@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import CERTAIN, CONFIRMING, FAR_ABOVE, HALFWAY, LEAST_MOVE, MARGIN, NEAR, WIDE_STEP
+from gradaudit.numerics.margins import CERTAIN, CONFIRMING, FAR_ABOVE, LEAST_MOVE, MARGIN, NEAR, WIDE_STEP
 from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
 from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
@@ -229,24 +229,15 @@ class Axis:
         rounding = self._rounding(plus, minus, abs(up + down) * step) / step
         return Difference(up, down, rounding + self._hidden + loss._survey.relative * slopes / 2)
 
-    def hull(self, step: float) -> tuple[float, float] | None:
-        """Return the least and the largest sum of one slope of each output, of those to its two sides.
-
-        At a kink of several outputs each may have any subgradient of its own, and what these sum to need not lie
-        between the slopes of the loss. An output has a kink where its two slopes do not tend to each other. None where
-        forward is not finite around the point.
-        """
-        loss, sides = self._loss, []
-        for distance in (step, NEAR * step):
-            ends = (self._moved(distance), self._moved(-distance))
-            changes = [(outputs - loss._outputs) * loss._upstream for outputs in self._outputs_at(*ends)]
-            sides.append([change / (end - self._centre).real for change, end in zip(changes, ends, strict=True)])
-        (up, down), (near_up, near_down) = sides
-        kinked = abs(near_up - near_down) > abs(up - down) / HALFWAY
-        middle = (up + down) / 2
-        low = float(np.where(kinked, np.minimum(near_up, near_down), middle).sum())
-        high = float(np.where(kinked, np.maximum(near_up, near_down), middle).sum())
-        return (low, high) if math.isfinite(low + high) else None
+    def slopes(self, step: float) -> tuple[Floats, Floats]:
+        """Return what each output adds to the slope of the loss over a step up and over a step down."""
+        ends = (self._moved(step), self._moved(-step))
+        weights, outputs = self._loss._upstream, self._loss._outputs
+        up, down = (
+            (moved - outputs) * weights / abs(end - self._centre)
+            for moved, end in zip(self._outputs_at(*ends), ends, strict=True)
+        )
+        return up, -down
 
     def is_flat(self, slope: float) -> bool:
         """Whether the outputs do not change at all where such a slope would show, were they rounded as declared."""

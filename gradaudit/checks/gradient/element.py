@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_at_step, estimate_derivative
 from gradaudit.numerics.judging import judge
-from gradaudit.numerics.kink import compare_sides, suspicious
+from gradaudit.numerics.kink import compare_sides, hull, suspicious
 from gradaudit.numerics.loss import Axis, Loss
-from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, SAME_SLOPE
+from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, NEAR, SAME_SLOPE
 from gradaudit.numerics.ties import admitted_among_ties
 from gradaudit.spec.case import Tolerance
 
@@ -121,10 +121,8 @@ def _real(asked: _Question) -> Element:
 
 def _is_in_hull(asked: _Question) -> bool:
     """Whether the claim is a sum of subgradients of the outputs, each of which may choose its own."""
-    hull = asked.axis.hull(asked.start or asked.loss.step_at(asked.where))
-    if hull is None:
-        return False
-    low, high = hull
+    axis, step = asked.axis, asked.start or asked.loss.step_at(asked.where)
+    low, high = hull(axis.slopes(step), axis.slopes(NEAR * step))
     allowed = asked.tolerance.at(max(abs(low), abs(high)))
     return low - allowed <= asked.claimed <= high + allowed
 
