@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, copied, is_writable, namespace
+from gradaudit.numerics.margins import CERTAIN
 from gradaudit.results import Finding
 from gradaudit.targets.op import OpError
 
@@ -54,6 +55,9 @@ def layout_dependent(probe: Probe) -> Iterator[Finding]:
             return
         seen = {name: probe.change_that_matters(name, whole[name], answer[name]) for name in probe.claimed}
         if any(seen.values()):
+            # Sums that cancel keep what rounding did to their terms, which are added in another order here.
+            roundoff = probe.roundoff_of_backward(probe.base, plain, whole)
+            seen = {name: off for name, off in seen.items() if off.largest > CERTAIN * roundoff[name]}
             yield from (_changes(name, off) for name, off in seen.items() if off)
             return
 

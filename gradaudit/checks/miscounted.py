@@ -17,7 +17,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.kink import hull
 from gradaudit.numerics.magnitude import power_of_two, scale_of
-from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, NEAR, ONE_BY_ONE, QUARTER
+from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE, QUARTER
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -111,7 +111,7 @@ class _Tied:
     def _may_be_of_outputs(self, allowed: float) -> bool:
         """Whether each output may have a subgradient of its own, so that the claims are the sum of these."""
         direction = Direction.of(cast(self.equal, "float64"))
-        far, near = (self._line.slopes(direction, step) for step in (self._step, NEAR * self._step))
+        far, near = (self._line.slopes(direction, step) for step in (self._step, self._step / CERTAIN))
         low, high = (end / self._scale for end in hull(far, near))
         return low - allowed <= self.claimed <= high + allowed
 

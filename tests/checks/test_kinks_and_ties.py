@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pairs import array, audit, only
+from pairs import array, audit, codes, only
 
 from gradaudit.results import Verdict
 
@@ -167,3 +167,51 @@ def test_the_median_of_equal_numbers_has_no_slope_twice_its_upstream(method: str
     result = only(audit(np.median, lambda u, x: u * first, array("x", (9,), values=values), method=method))
     assert result.verdict is Verdict.FAIL
     assert [mismatch.index for mismatch in result.mismatches] == [(1,)]
+
+
+WEIGHTS = np.random.default_rng(3).uniform(-1, 1, (4, 6))
+
+
+def rectified(x: Any) -> Any:
+    """Return the ReLU of sums: all are zero for a row of zeros, and each element of the row is in all of them."""
+    return np.maximum(x @ WEIGHTS, 0)
+
+
+def rectified_backward(u: Any, x: Any) -> Any:
+    return u * (x @ WEIGHTS > 0) @ WEIGHTS.T
+
+
+def both_signs(x: Any) -> Any:
+    return np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], -1)
+
+
+def both_signs_backward(u: Any, x: Any) -> Any:
+    left, right = np.split(u, 2, -1)
+    return left * (x > 0) - right * (x < 0)
+
+
+class TestSeveralOutputsAtOneKink:
+    """Each may choose a subgradient of its own; their sum need not lie between the slopes of the loss."""
+
+    @pytest.mark.parametrize(("dtype", "verdicts"), [("float64", {"pass"}), ("float32", {"pass", "inconclusive"})])
+    @pytest.mark.parametrize(
+        ("forward", "backward"), [(rectified, rectified_backward), (both_signs, both_signs_backward)]
+    )
+    def test_any_sum_of_them_is_right(self, forward: Any, backward: Any, dtype: str, verdicts: set[str]) -> None:
+        """In float32 kinks are taken for noise at times."""
+        for seed in range(4):
+            values = np.random.default_rng(seed).normal(size=(6, 4))
+            values[::2] = 0.0
+            x = array("x", values.shape, dtype=dtype, values=values.tolist())
+            in_dtype = lambda *of, call=backward: call(*of).astype(dtype)  # noqa: E731
+            audited = audit(lambda x: forward(x).astype(dtype), in_dtype, x, dtype=dtype, seed=seed)
+            assert only(audited).verdict in verdicts
+            assert "ties-miscounted" not in codes(audited)
+
+    @pytest.mark.parametrize("slope", [-1.2, 1.2])
+    def test_what_no_output_has_is_wrong(self, slope: float) -> None:
+        """The slopes of the two outputs come to something between -1 and 1."""
+        for seed in range(4):
+            x = array("x", (6, 4), values=np.zeros((6, 4)).tolist())
+            beyond = lambda u, x: both_signs_backward(u, x) + np.split(u, 2, -1)[0] * slope  # noqa: E731
+            assert only(audit(both_signs, beyond, x, seed=seed, upstream="ones")).verdict is Verdict.FAIL

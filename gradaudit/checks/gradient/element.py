@@ -120,11 +120,16 @@ def _real(asked: _Question) -> Element:
 
 
 def _is_in_hull(asked: _Question) -> bool:
-    """Whether the claim is a sum of subgradients of the outputs, each of which may choose its own."""
+    """Whether the claim is a sum of subgradients of the outputs, each of which may choose its own.
+
+    Two steps must show the same: rounding does not, nor does a kink that is merely near.
+    """
     axis, step = asked.axis, asked.start or asked.loss.step_at(asked.where)
-    low, high = hull(axis.slopes(step), axis.slopes(NEAR * step))
+    far = axis.slopes(step)
+    (low, high), closest = (hull(far, axis.slopes(part * step)) for part in (1 / CERTAIN, NEAR))
     allowed = asked.tolerance.at(max(abs(low), abs(high)))
-    return low - allowed <= asked.claimed <= high + allowed
+    agree = max(abs(low - closest[0]), abs(high - closest[1])) <= allowed
+    return agree and low - allowed <= asked.claimed <= high + allowed
 
 
 def _estimated(asked: _Question) -> Element:

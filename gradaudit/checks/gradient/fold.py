@@ -226,7 +226,7 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
     vanishes = not typical > VANISHING * scale
     if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
         yield _upstream_finding(claim.name, typical, scale)
-    noisy = judged.undecided & ~looks.jump & ~looks.outside
+    noisy = judged.undecided & ~looks.kink & ~looks.jump & ~looks.outside
     if claim.strays is not None:
         noisy &= ~claim.strays_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
