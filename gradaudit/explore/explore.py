@@ -12,7 +12,7 @@ from gradaudit.depth.measure import measured
 from gradaudit.engine.single import SingleWorker
 from gradaudit.explore.allowed import allowed
 from gradaudit.explore.constants import constants_in
-from gradaudit.explore.hunt import SECONDS_FOR_CASE, Budget, Found, Progress, alone, hunt, weight
+from gradaudit.explore.hunt import SECONDS_FOR_CASE, Budget, Found, Progress, alone, hunt
 from gradaudit.explore.kept import Kept, case_of
 from gradaudit.explore.params import choices
 from gradaudit.explore.trial import is_taken
@@ -129,7 +129,7 @@ class Explorer:
         )
         files = sorted({function.file for function in functions}) if find_spec("coverage") else []
         progress = hunt(op, everything, worker, self.budget, seed=self.seed, files=files, told=self.told)
-        smallest_first = sorted(progress.found.values(), key=lambda found: weight(found.case))
+        smallest_first = sorted(progress.found.values(), key=lambda found: found.weight)
         failures = tuple(self._written(found, worker) for found in smallest_first)
         reached = {file: frozenset(steps) for file, steps in progress.steps.items()}
         return Explored(op, progress, failures, measured(functions, [reached], self.home) if reached else ())

@@ -60,18 +60,21 @@ class Drawn:
     shown: bool = True
 
 
-def cases(everything: Sequence[Allowed]) -> st.SearchStrategy[Drawn]:
-    """Return the strategy for cases from what a spec allows in the place of each of its own."""
+def cases(everything: Sequence[Allowed], most: int | None = None) -> st.SearchStrategy[Drawn]:
+    """Return the strategy for cases from what a spec allows in the place of each of its own.
+
+    No axis is longer than the most, where that is given.
+    """
 
     @st.composite
     def drawn(draw: Draw) -> Drawn:
-        return _drawn(draw, draw(st.sampled_from(everything)))
+        return _drawn(draw, draw(st.sampled_from(everything)), most)
 
     return drawn()
 
 
-def _drawn(draw: Draw, within: Allowed) -> Drawn:
-    case = _of_drawn_sizes(draw, within)
+def _drawn(draw: Draw, within: Allowed, longest: int | None) -> Drawn:
+    case = _of_drawn_sizes(draw, within, longest)
     case = replace(case, inputs=tuple(_of_places(made, case, within) for made in case.inputs))
     shape = draw(st.sampled_from((None,) * SHOWN + within.shapes))
     case = shape.of(case) if shape else case
@@ -81,11 +84,12 @@ def _drawn(draw: Draw, within: Allowed) -> Drawn:
     return Drawn(replace(case, inputs=tuple(listed(made, case) for made in case.inputs)), shape is None)
 
 
-def _of_drawn_sizes(draw: Draw, within: Allowed) -> Case:
+def _of_drawn_sizes(draw: Draw, within: Allowed, longest: int | None) -> Case:
     case = replace(within.case, inputs=tuple(map(drawn_anew, within.case.inputs)))
     most = draw(st.sampled_from(MOST_ELEMENTS))
     for k, (group, params) in enumerate(zip(within.axes, within.params, strict=True)):
-        size = draw(st.sampled_from(_sizes(within, empty=k == 0)))
+        sizes = _sizes(within, empty=k == 0)
+        size = draw(st.sampled_from([size for size in sizes if longest is None or size <= longest]))
         size = min(size, _room(case, group, most))
         case = resized(case, {group: size}, dict.fromkeys(params, size))
     return replace(case, params=dict(_drawn_params(draw, case, within)))

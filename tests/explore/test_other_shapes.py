@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hypothesis import find, settings
 
+from gradaudit.explore.allowed import allowed
+from gradaudit.explore.constants import Constants
 from gradaudit.explore.shapes import is_refused, other_shapes
+from gradaudit.explore.strategies import cases
 from gradaudit.explore.trial import is_taken, try_case
+from gradaudit.spec.case import Case
 from gradaudit.spec.load import load_specs
 
 OPS = """
@@ -44,6 +49,14 @@ def without_other_axes(u, x, s):
     return first, second
 
 
+def mean(x):
+    return (x * x).mean(axis=-1)
+
+
+def by_second_axis(u, x):
+    return 2 * u[..., None] * x / x.shape[1]
+
+
 def product(x, w):
     if x.ndim != 2:
         raise ValueError("two axes are expected")
@@ -57,14 +70,18 @@ def product_backward(u, x, w):
 X, S, W = {"shape": [3, 4]}, {"shape": [4]}, {"shape": [4, 2]}
 
 
-def ends(folder: Path, forward: str, backward: str, inputs: Mapping[str, Any], **keys: Any) -> dict[Any, str]:
-    """Return how each other shape of an op ends: it passes, is refused, or fails."""
+def case_in(folder: Path, forward: str, backward: str, inputs: Mapping[str, Any], **keys: Any) -> Case:
+    """Return the only case of a spec."""
     (folder / "shaped.py").write_text(OPS)
     target = {"forward": f"shaped:{forward}", "backward": f"shaped:{backward}"}
-    (folder / "shaped.yaml").write_text(
-        yaml.safe_dump({"op": backward, "target": target, "inputs": inputs, **keys}, sort_keys=False)
-    )
-    (case,) = load_specs([folder / "shaped.yaml"]).cases
+    document = {"op": backward, "target": target, "inputs": inputs, **keys}
+    (folder / "shaped.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    return load_specs([folder / "shaped.yaml"]).cases[0]
+
+
+def ends(folder: Path, forward: str, backward: str, inputs: Mapping[str, Any], **keys: Any) -> dict[Any, str]:
+    """Return how each other shape of an op ends: it passes, is refused, or fails."""
+    case = case_in(folder, forward, backward, inputs, **keys)
     found = {}
     for shape in other_shapes(case, is_taken):
         wrong = try_case(shape.of(case), 10.0).wrong
@@ -75,6 +92,18 @@ def ends(folder: Path, forward: str, backward: str, inputs: Mapping[str, Any], *
 
 def failing(found: Mapping[Any, str], how: str = "fails") -> Sequence[Any]:
     return [shape for shape, end in found.items() if end == how]
+
+
+def test_an_axis_more_shows_which_is_counted_from_the_front(tmp_path: Path) -> None:
+    assert failing(ends(tmp_path, "mean", "by_second_axis", {"x": X})) == [("x", "more", 1), ("x", "more", 2)]
+
+
+def test_axes_and_complex_numbers_are_drawn(tmp_path: Path) -> None:
+    case = case_in(tmp_path, "times", "first_columns", {"x": X, "s": S}, dtype="complex128")
+    everything = allowed([case], is_taken, Constants(), {}, lambda case: frozenset())
+    long = settings(max_examples=2_000, derandomize=True, database=None)
+    assert find(cases(everything), lambda drawn: not drawn.shown, settings=long)
+    assert find(cases(everything), lambda drawn: drawn.case.inputs[0].range == (0.0, 0.0), settings=long)
 
 
 def test_wrong_numbers_for_a_broadcast_fail(tmp_path: Path) -> None:
