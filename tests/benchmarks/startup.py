@@ -12,9 +12,9 @@ TITLE = "Start"
 
 SAID = (
     "CPU seconds of a whole process, the least of {rounds} runs in turns with the floor, "
-    "`python -c 'import numpy, yaml, ml_dtypes'`. The spec is of one op of three elements, which is right. Help is "
-    "read by a pipe. The rows that begin with `of these` are imports of a run, each in a process of its own, so that "
-    "what they share is counted in each."
+    "`python -c 'import numpy, yaml, ml_dtypes'`; modules are compiled before, as by an installer. The spec is of one "
+    "op of three elements, which is right. Help is read by a pipe. The rows that begin with `of these` are imports of "
+    "a run, each in a process of its own, so that what they share is counted in each."
 )
 
 ROUNDS = 9
