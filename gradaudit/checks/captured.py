@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.evaluation_point import widened
-from gradaudit.checks.probe import Point, Probe, at_other_inputs
+from gradaudit.checks.probe import Point, Probe
 from gradaudit.checks.trial import try_claim
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host, same_bits
 from gradaudit.numerics.margins import CERTAIN
@@ -62,10 +62,10 @@ def second_inputs(probe: Probe) -> dict[str, Array] | None:
 
 
 def forget(probe: Probe, there: Mapping[str, Array]) -> None:
-    """Call forward at other inputs last; only what backward is told nothing of, and may remember, stays as it was."""
-    told = probe.backward_inputs
-    if told is not None and told < set(probe.inputs):
-        probe.forward(at_other_inputs(probe.base, {name: there[name] for name in told if name in there}).inputs)
+    """Call forward at other inputs last; only what backward is not given, and may remember, stays as it was."""
+    given = probe.backward_inputs
+    if given is not None and given < set(probe.inputs):
+        probe.forward({**probe.base.inputs, **{name: there[name] for name in given if name in there}})
 
 
 def _nudged(array: NDArray[Any], plan: Input, rng: np.random.Generator) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -54,7 +54,8 @@ class Probe:
         self.op: Op = subject.op
         self.results = results
         self.claimed = tuple(name for name in subject.gradients if _usable(subject, name))
-        self.wide = wide = self._lifted(point)
+        lifted = point.generic and point.inputs is not subject.inputs
+        self.wide = wide = lifted and set(self.claimed) <= set(point.formula)
         self.inputs = point.inputs if wide else subject.inputs
         self.upstream = tuple(map(widened, subject.upstream)) if wide else subject.upstream
         self.outputs = point.outputs if wide else joined(self.counted(subject.outputs))
@@ -64,10 +65,6 @@ class Probe:
         self.spacing = spacing("float64" if wide or not native else max(native, key=spacing))
         self.rounding = spacing(point.dtype)
         self._scales: dict[str, float] = {}
-
-    def _lifted(self, point: EvaluationPoint) -> bool:
-        lifted = point.generic and point.inputs is not self.subject.inputs
-        return lifted and set(self.claimed) <= set(point.formula)
 
     @cached_property
     def base(self) -> Point:
@@ -98,16 +95,7 @@ class Probe:
 
         """
         # What is no array stays None.
-        return tuple(out if out is None else copied(out) for out in self.answer(inputs))
-
-    def answer(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
-        """Return all outputs of forward, which may be views of its inputs, or buffers that the next call writes to.
-
-        Raises:
-            OpError: where forward gives nothing usable.
-
-        """
-        return self.op.forward(inputs)
+        return tuple(out if out is None else copied(out) for out in self.op.forward(inputs))
 
     def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:
         """Return the outputs that upstream gradients belong to.
@@ -213,8 +201,3 @@ def _usable(subject: Subject, name: str) -> bool:
     gradient = subject.gradients[name]
     wanted = any(made.name == name and made.differentiable for made in subject.case.inputs)
     return wanted and broken_contract(name, subject.inputs[name], gradient, answered=True) is None
-
-
-def at_other_inputs(point: Point, inputs: Mapping[str, Array]) -> Point:
-    """Return a point with some of its inputs exchanged."""
-    return replace(point, inputs={**point.inputs, **inputs})

@@ -112,19 +112,18 @@ def examine(case: Case, op: Op) -> Subject:
     findings = mutations("forward", before)
     counted = op.differentiable_outputs(outputs)
     for k in counted:
-        _refuse_nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
-    upstream = tuple(placed(_upstream(case, k, outputs[k])) for k in counted)
-    before = before.and_of({**_upstream_names(upstream), **_output_names(outputs)})
+        if not all_finite(outputs[k]):
+            broken = _nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
+            raise OpError(broken.message, broken)
+    dtypes = {k: dtype_of(dtype_name(outputs[k].dtype)) for k in counted}
+    upstream = tuple(placed(draw_upstream(case, k, tuple(outputs[k].shape), dtype)) for k, dtype in dtypes.items())
+    before = before.and_of({**_named("upstream", upstream), **_named("output", outputs)})
     with unwritten(FIRST):
         gradients = op.backward(upstream, inputs, outputs)
     # Gradients may be views of what backward was given: copies outlast the restoring of it.
     gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
     findings += mutations("backward", before)
     return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), placed)
-
-
-def _upstream(case: Case, k: int, output: Array) -> NDArray[Any]:
-    return draw_upstream(case, k, tuple(output.shape), dtype_of(dtype_name(output.dtype)))
 
 
 def _placing(case: Case, op: Op) -> Callable[[NDArray[Any]], Array]:
@@ -134,14 +133,10 @@ def _placing(case: Case, op: Op) -> Callable[[NDArray[Any]], Array]:
     return native if native and largest >= getattr(op, "large", LARGE) else lambda array: array
 
 
-def _upstream_names(upstream: tuple[Array, ...]) -> dict[str, Array]:
-    """Return upstream gradients by the names that findings call them."""
-    return {f"upstream[{k}]" if len(upstream) > 1 else "upstream": u for k, u in enumerate(upstream)}
-
-
-def _output_names(outputs: tuple[Array | None, ...]) -> dict[str, Array]:
-    named = {f"output[{k}]" if len(outputs) > 1 else "output": out for k, out in enumerate(outputs)}
-    return {name: out for name, out in named.items() if out is not None}
+def _named(what: str, arrays: tuple[Array | None, ...]) -> dict[str, Array]:
+    """Return upstream gradients or outputs by the names that findings call them."""
+    named = {f"{what}[{k}]" if len(arrays) > 1 else what: array for k, array in enumerate(arrays)}
+    return {name: array for name, array in named.items() if array is not None}
 
 
 def mutations(culprit: str, before: Snapshot) -> list[Finding]:
@@ -159,15 +154,14 @@ def mutations(culprit: str, before: Snapshot) -> list[Finding]:
     return findings
 
 
-def _refuse_nonfinite(name: str, array: Array) -> None:
-    if not all_finite(array):
-        broken = places(~namespace(array).isfinite(array))
-        where = tuple(int(k) for k in broken[0])
-        message = (
-            f"{name} is {array[where].item()} at index {where}; {len(broken)} of {count(array)} elements are not finite"
-        )
-        finding = Finding("nonfinite", message, {"index": list(where), "count": len(broken)})
-        raise OpError(message, finding)
+def _nonfinite(what: str, array: Array) -> Finding:
+    """Return the finding that some elements of an array are not finite."""
+    broken = places(~namespace(array).isfinite(array))
+    where = tuple(int(k) for k in broken[0])
+    message = (
+        f"{what} is {array[where].item()} at index {where}; {len(broken)} of {count(array)} elements are not finite"
+    )
+    return Finding("nonfinite", message, {"index": list(where), "count": len(broken)})
 
 
 def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bool) -> Finding | None:
@@ -207,11 +201,5 @@ def flaws(name: str, x: Array, gradient: Array) -> list[Finding]:
         evidence = {"expected": dtype_name(x.dtype), "found": dtype_name(gradient.dtype)}
         found.append(Finding("dtype-mismatch", message, evidence))
     if not all_finite(gradient):
-        broken = places(~namespace(gradient).isfinite(gradient))
-        where = tuple(int(k) for k in broken[0])
-        message = (
-            f"the gradient of {name} is {gradient[where].item()} at index {where}; {len(broken)} of {count(gradient)} "
-            "elements are not finite"
-        )
-        found.append(Finding("nonfinite", message, {"index": list(where), "count": len(broken)}))
+        found.append(_nonfinite(f"the gradient of {name}", gradient))
     return found

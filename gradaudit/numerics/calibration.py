@@ -16,7 +16,7 @@ from typing import NamedTuple
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
 from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, HALFWAY, MARGIN
-from gradaudit.numerics.noise import NOISE_POINTS, SAME, noise_along_line
+from gradaudit.numerics.noise import NOISE_POINTS, SAME, read_walk
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, ROUNDINGS
 from gradaudit.spec.dtypes import spacing
@@ -224,11 +224,11 @@ class Calibration:
         measured = math.inf
         for shrink in NOISE_STEPS:
             values = self._line.walk(test.direction, step / shrink, range(-middle, middle + 1))
-            noise, flat = noise_along_line(values[:, None])
-            if not noise[0] * SAME < measured:
+            walk = read_walk(values[:, None])
+            if not walk.level * SAME < measured:
                 break
-            measured = float(noise[0]) if flat else math.inf
-            if flat and not self._declared_coarse:
+            measured = walk.level if walk.flat else math.inf
+            if walk.flat and not self._declared_coarse:
                 break
         if not measured <= ROUNDINGS * spacing("bfloat16") * self._line.signal:
             return False  # more than that of any dtype: a function whose scale is far below the step

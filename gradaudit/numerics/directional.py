@@ -53,7 +53,6 @@ class Directional:
         claims: the claimed gradients as one vector.
         inputs: those that are displaced.
         signal: ``||u * f(x)||``, which forward's relative noise is multiplied with.
-        evaluations: calls of forward so far.
         touched: share of forward's noise that lay in outputs which the last displacement changed, where that was
             watched; else 1.
         bend: how much less forward rises over the last displacement and its opposite than a line does.
@@ -80,7 +79,6 @@ class Directional:
         self._outputs = outputs
         self.signal = norm_of_product(upstream, outputs)
         self.size = count(self.claims)
-        self.evaluations = 0
         self.touched = self.moved = 1.0
         self.bend = 0.0
         # Gone through from the end, as inputs are displaced: what forward wrote last is still in cache.
@@ -224,7 +222,6 @@ class Directional:
         Outputs that forward changed are marked in ``changed``, range by range.
         """
         claimed, measured = self.inputs.displace(direction, step), 0.0
-        self.evaluations += 1
         outputs = self._forward()
         for part in self._parts:
             change = outputs[part] - self._outputs[part]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Protocol
 
 from gradaudit.numerics.arrays import (
     Array,
@@ -69,31 +68,9 @@ class Direction:
         return Direction(*first), Direction(*stop)
 
 
-class Displacing(Protocol):
-    """Inputs that can be displaced."""
-
-    def drawn_for(self, start: int, stop: int) -> slice:
-        """Return the range of elements that a direction for some of them should be drawn of."""
-        ...
-
-    def displace(self, direction: Direction, step: float) -> float:
-        """Displace the inputs; return what is claimed of where they really went, after rounding to their dtypes.
-
-        Args:
-            direction: drawn for what ``drawn_for`` says, or for all elements.
-            step: what to multiply it with.
-
-        """
-        ...
-
-    def restore(self) -> None:
-        """Put every input back."""
-        ...
-
-
 def displacing(
     inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Scales
-) -> Displacing:
+) -> InPlace | Exchanging:
     """Return what displaces some inputs.
 
     Args:
@@ -142,11 +119,17 @@ class InPlace:
         self._kept: list[Piece] = []
 
     def drawn_for(self, start: int, stop: int) -> slice:
-        """Return the range of the elements themselves."""
+        """Return the range of elements that a direction for some of them should be drawn of: these themselves."""
         return slice(start, stop)
 
     def displace(self, direction: Direction, step: float) -> float:
-        """Write to the elements that the direction is for."""
+        """Displace the inputs; return what is claimed of where they really went, after rounding to their dtypes.
+
+        Args:
+            direction: drawn for what ``drawn_for`` says, or for all elements.
+            step: what to multiply it with.
+
+        """
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
@@ -197,11 +180,11 @@ class Exchanging:
         self._claims = {name: self._part(claims, name) for name in bases}
 
     def drawn_for(self, start: int, stop: int) -> slice:
-        """Return the range of all elements."""
+        """Return the range of all elements, which keeps shapes."""
         return slice(0, self._size)
 
     def displace(self, direction: Direction, step: float) -> float:
-        """Exchange all inputs; those that the direction is not for, for the same."""
+        """Displace the inputs as ``InPlace`` does: exchange all, those that the direction is not for, for the same."""
         claimed = 0.0
         for name, base in self._bases.items():
             first = self._spans[name].start

@@ -75,11 +75,6 @@ class Loss:
         self._surveyor = Surveyor(self._displaced, sizes, outputs, spacing, grid)
         self.assume_noise()
 
-    @property
-    def evaluations(self) -> int:
-        """Calls of forward so far: a point is one, however many were evaluated at a time."""
-        return self.vicinity.evaluations
-
     def measure_noise(self, rng: np.random.Generator, index: Index | None = None) -> None:
         """Find out how noisy each output really is, and at what scale, from values along a line.
 

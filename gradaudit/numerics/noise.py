@@ -123,12 +123,6 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
     )
 
 
-def noise_along_line(values: Floats) -> tuple[Floats, bool]:
-    """Return the noise of each output at equally spaced points, and whether it is nothing but noise."""
-    walk = read_walk(values)
-    return walk.noise, walk.flat
-
-
 @cache
 def _polynomials(points: tuple[float, ...]) -> Floats:
     """Return the values of the orthonormal polynomials at the points, in row k those of degree k."""

@@ -42,7 +42,6 @@ class Vicinity:
         together: the same for several contents of ``x``; None where forward takes one point at a time.
 
     Attributes:
-        evaluations: points that forward was evaluated at so far.
         disturbed: whether ``x`` was ever not bit-identical after a displacement was undone.
         at_odds: whether forward answered otherwise for several points than for each alone.
 
@@ -58,7 +57,6 @@ class Vicinity:
         self._together = together if self._most > 1 else None
         self._trusted = 0
         self._look: _Look | None = None
-        self.evaluations = 0
         self.disturbed = False
         self.at_odds = False
 
@@ -109,7 +107,6 @@ class Vicinity:
         points = np.repeat(self.base[np.newaxis], len(places), axis=0)
         for k, (index, value) in enumerate(places):
             points[(k, *index)] = value
-        self.evaluations += len(places)
         outputs = self._together(points)
         if len(places) <= self._trusted or self._confirmed(places, outputs):
             self._trusted = max(self._trusted, len(places))
@@ -137,7 +134,6 @@ class Vicinity:
                 self.verify_restored()
 
     def _at(self, index: Index, value: Any) -> Floats:
-        self.evaluations += 1
         try:
             self._x[index] = value
             return self._forward()

@@ -78,12 +78,20 @@ class SmoothFunction:
     gradient: NDArray[np.longdouble]
     evaluate: Callable[[Array], Array]
 
-    def loss(self) -> Loss:
-        """Return it as the audit sees it: nothing is known of a float64 function that computes in float32."""
+    def loss(self, called: Callable[[], None] = lambda: None) -> Loss:
+        """Return it as the audit sees it: nothing is known of a float64 function that computes in float32.
+
+        Something is called before each evaluation beside the point.
+        """
+
+        def forward() -> Floats:
+            called()
+            return lifted((self.evaluate(x),))
+
         x = self.x.copy()
         outputs = lifted((self.evaluate(x),))
         assumed = spacing("float64" if self.dtype == "float32 inside" else self.dtype)
-        return Loss(lambda: lifted((self.evaluate(x),)), x, self.upstream, outputs, assumed)
+        return Loss(forward, x, self.upstream, outputs, assumed)
 
 
 def draw_function(dtype: str, rng: np.random.Generator) -> SmoothFunction:
@@ -169,9 +177,9 @@ def measure(
         How good the bounds are at the end, and where a right claim was settled first; the evaluations it took.
 
     """
-    made, first = [], []
+    made, first, calls = [], [], list[None]()
     with np.errstate(all="ignore"):
-        loss = function.loss()
+        loss = function.loss(lambda: calls.append(None))
         loss.measure_noise(rng)
         for i, truth in enumerate(function.gradient):
             claimed = float(truth)
@@ -186,7 +194,7 @@ def measure(
             last = estimate_derivative(cache(loss.along_element((i,))), loss.step_at((i,)), settled)
             made.append(_measured(last, truth))
             first.append(_measured(settling[0] if settling else last, truth))
-    return made, first, loss.evaluations
+    return made, first, len(calls)
 
 
 def _measured(estimate: Estimate, truth: np.longdouble) -> Measured:

@@ -119,7 +119,7 @@ def test_elements_outside_the_range_stay_where_they_are(made: tuple[LinearMap, n
     for there in seen:
         moved = np.flatnonzero(there != before)
         assert set(moved.tolist()) == set(range(start, start + count))
-    assert line.evaluations == len(seen) == 2
+    assert len(seen) == 2
 
 
 def test_a_displacement_that_rounds_to_nothing_claims_nothing() -> None:

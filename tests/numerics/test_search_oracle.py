@@ -32,8 +32,9 @@ class Planted:
         for place, error in errors.items():
             claims[place] += error * (ATOL + RTOL * abs(claims[place]))
         self.looks: list[int] = []
+        self.evaluations = 0
         scales = {"x": 1.0}
-        self.line = Directional(self.forward, {"x": self.x}, {"x": claims}, np.ones(size), self.forward(), scales)
+        self.line = Directional(self.forward, {"x": self.x}, {"x": claims}, np.ones(size), self.slopes * self.x, scales)
         self.tester = RootTester(
             self.line,
             rtol=RTOL,
@@ -45,6 +46,7 @@ class Planted:
         self._samples = np.random.default_rng([seed, 2])
 
     def forward(self) -> Any:
+        self.evaluations += 1
         return self.slopes * self.x
 
     def judge(self, place: int, _: Any) -> Judgement:
@@ -65,7 +67,7 @@ def test_a_right_gradient_is_left_alone(size: int) -> None:
     outcome = planted.search()
     assert (outcome.settled, outcome.sample, outcome.kinks) == ({}, [], 0)
     assert outcome.miss_probability <= 1e-6
-    assert planted.line.evaluations <= 10
+    assert planted.evaluations <= 10
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1000])
@@ -76,7 +78,7 @@ def test_a_single_wrong_index_is_always_found_and_nothing_else_is_looked_at(size
         outcome = planted.search()
         assert set(outcome.settled) == {place}, seed
         assert outcome.miss_probability <= 1e-6
-        assert planted.line.evaluations <= 12 + 2 * math.ceil(math.log2(size)) + 2
+        assert planted.evaluations <= 12 + 2 * math.ceil(math.log2(size)) + 2
 
 
 @settings(deadline=None, max_examples=300, derandomize=True)
@@ -104,7 +106,7 @@ def test_much_that_is_wrong_is_sampled_and_never_passes(share: float, error: flo
         planted = Planted(size, dict.fromkeys(map(int, places), error), seed)
         outcome = planted.search()
         assert Judgement.WRONG in outcome.settled.values(), seed
-        assert planted.line.evaluations <= (200 if share >= 0.5 else 1_000)
+        assert planted.evaluations <= (200 if share >= 0.5 else 1_000)
         assert len(planted.looks) == len(set(planted.looks)) <= 120
         if outcome.sample:
             seen = np.mean([outcome.settled[place] is Judgement.WRONG for place in outcome.sample])

@@ -43,9 +43,10 @@ def test_nothing_else_is_moved_and_all_is_put_back(shape: Any, index: Any, dtype
 
 
 def test_an_element_that_no_output_depends_on_takes_few_forwards() -> None:
-    loss, _, _ = watched(lambda x: np.exp(x[:10]), (123,), (SIZE,))
+    calls: list[Any] = []
+    loss, _, _ = watched(lambda x: (calls.append(x), np.exp(x[:10]))[1], (123,), (SIZE,))
     loss.measure_noise(np.random.default_rng(1), (123,))
-    assert loss.evaluations <= FEW
+    assert len(calls) <= 1 + FEW  # the first is at the point
     assert not loss.blind
 
 

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, displaced, widened
-from gradaudit.checks.subject import Snapshot
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
@@ -31,15 +30,12 @@ from gradaudit.numerics.margins import A_FEW, MOST_ROUNDINGS, RUNG, SCATTER
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
-from gradaudit.targets.op import OpError
 
 LARGER = 1 - SCATTER
 """Share of a gradient's elements that its larger ones exceed: a few absurd claims must not be taken for them."""
 
 SMALLER = tuple(0.5 / RUNG**k for k in range(A_FEW))
 """Parts of an input at which an op that is saturated here is not."""
-
-NOTHING: Mapping[str, Array] = {}
 
 
 @dataclass
@@ -62,11 +58,11 @@ class Roundoff:
         """The uncancelled magnitude ``M`` of each gradient, by input."""
         point, rng = self.point, generator(self.point.subject.case, "signs")
         inputs = self._inputs()
-        outputs = self._outputs(inputs)
+        outputs = self.point.outputs_at(inputs)
 
         def drawn() -> Mapping[str, Array]:
             signed = [_signed(part, rng) for part in point.subject.upstream]
-            return point.claims(signed, inputs, outputs) if outputs else NOTHING
+            return point.claims(signed, inputs, outputs)
 
         return _root_mean_square(drawn, {}, A_FEW)
 
@@ -80,9 +76,9 @@ class Roundoff:
         found, smaller = _larger(self.gradients[name]), [0.0]
         for part in SMALLER if self.unit > spacing("float64") / 2 else ():
             inputs = {**self._inputs(), name: self.point.placed(name, _times(self.point.inputs[name], part))}
-            outputs = self._outputs(inputs)
+            outputs = self.point.outputs_at(inputs)
             upstream = map(widened, self.point.subject.upstream)
-            made = self.point.claims(upstream, inputs, outputs) if outputs else NOTHING
+            made = self.point.claims(upstream, inputs, outputs)
             smaller.append(_larger(made[name]) if name in made else 0.0)
         endless = self.unit > spacing("float32") and smaller[-1] > 2.0 * smaller[-2:][0]
         return found if endless else max(found, *smaller)
@@ -92,10 +88,10 @@ class Roundoff:
         """What each gradient comes to at upstreams of one magnitude and random signs, by input: one such draw."""
         point, rng = self.point, generator(self.point.subject.case, "level")
         inputs = self._inputs()
-        outputs = self._outputs(inputs)
+        outputs = self.point.outputs_at(inputs)
         drawn = [like(_signs(part, rng) * rms(part), part) for part in point.subject.upstream]
         even = [cast(part, dtype_name(given.dtype)) for part, given in zip(drawn, point.subject.upstream, strict=True)]
-        made = point.claims(even, inputs, outputs) if outputs else NOTHING
+        made = point.claims(even, inputs, outputs)
         return {name: abs(gradient) for name, gradient in made.items()}
 
     @cached_property
@@ -117,23 +113,14 @@ class Roundoff:
         def nudged() -> Mapping[str, Array]:
             inputs = {name: point.placed(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
             upstream = [displaced(widened(part), unit, rng) for part in point.subject.upstream]
-            outputs = self._outputs(inputs)
-            return point.claims(upstream, inputs, outputs) if outputs else NOTHING
+            outputs = self.point.outputs_at(inputs)
+            return point.claims(upstream, inputs, outputs)
 
         return _root_mean_square(nudged, self.gradients, A_FEW // 2)
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
         return {name: self.point.placed(name, copied(x)) for name, x in self.point.inputs.items()}
-
-    def _outputs(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
-        before = Snapshot.of(inputs)
-        try:
-            return self.point.subject.op.forward(inputs)
-        except OpError:
-            return ()
-        finally:
-            before.restore(before.changed())  # backward is to see what forward was given
 
 
 @dataclass

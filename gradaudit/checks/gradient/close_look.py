@@ -12,7 +12,7 @@ from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.margins import ATTEMPTS, CONFIRMING, FAR_ABOVE, SAME_SLOPE
+from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CONFIRMING, FAR_ABOVE, ONE_BY_ONE, SAME_SLOPE
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
 
@@ -51,6 +51,26 @@ class CloseLooks:
         formula = self.claim.formula
         place = position // 2 if has_complex_dtype(formula) else position
         return tuple(int(k) for k in np.unravel_index(place, tuple(formula.shape)))
+
+    def look_around(self, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
+        """Look at more indices where any is wrong, so that one sees what the mistake looks like.
+
+        An input that is small has hardly any index in a sample of all inputs.
+        """
+        numbers = self.claim.numbers
+        for position in rng.choice(numbers, min(numbers, 2 * ONE_BY_ONE), replace=False) if self.wrong else ():
+            if len(self.seen) < ONE_BY_ONE:
+                self.look(int(position), calibrated)
+        for index in self.wrong[:CONFIRMING] if len(self.wrong) < ONE_BY_ONE else ():
+            self._look_beside(index, calibrated, rng)
+
+    def _look_beside(self, index: Index, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
+        """Look along each axis: whether a row or a column is wrong a random sample hardly shows."""
+        shape = tuple(self.claim.formula.shape)
+        for axis, size in enumerate(shape):
+            for other in rng.choice(size, min(size, A_FEW), replace=False):
+                place = np.ravel_multi_index((*index[:axis], int(other), *index[axis + 1 :]), shape)
+                self.look(self.claim.numbers // self.claim.size * int(place), calibrated)
 
     @property
     def wrong(self) -> list[Index]:

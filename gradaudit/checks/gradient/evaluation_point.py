@@ -159,6 +159,16 @@ class EvaluationPoint:
         made = next(made for made in self.subject.case.inputs if made.name == name)
         return laid_out(array, made.layout) if isinstance(array, np.ndarray) else array
 
+    def outputs_at(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        """Return all outputs of forward at other inputs, which it may not keep changed; none where it raises."""
+        before = Snapshot.of(inputs)
+        try:
+            return self.subject.op.forward(inputs)
+        except OpError:
+            return ()
+        finally:
+            before.restore(before.changed())  # backward is to see what forward was given
+
     def claims(
         self,
         upstream: Iterable[Array],
@@ -169,8 +179,11 @@ class EvaluationPoint:
     ) -> dict[str, Array]:
         """Return what backward gives in this point's dtype, in double precision, as far as it can be used.
 
-        With ``any_dtype`` also what it gives in another real dtype: float64 for inputs in float32.
+        That is nothing where forward gave no outputs. With ``any_dtype`` also what it gives in another real dtype:
+        float64 for inputs in float32.
         """
+        if not outputs:
+            return {}
         try:
             gradients = self.subject.op.backward(
                 tuple(narrowed(part, self.dtype) for part in upstream), inputs, outputs

@@ -13,7 +13,6 @@ from gradaudit.checks.agreement import alike, reordering
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut, more_of_a_search
-from gradaudit.checks.gradient.look_around import look_around
 from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.checks.gradient.suspect import Suspect
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
@@ -89,7 +88,7 @@ class Searched:
                     self._set_aside(looks, looks.claim.broken)
             found, limit = search.run(), None
             for looks in self._looks if self._locate and found.miss_probability == 1.0 else ():
-                look_around(looks, calibration.calibrated, generator(case, "around"))
+                looks.look_around(calibration.calibrated, generator(case, "around"))
         except LimitReachedError as reached:
             found, limit = replace(search.outcome, floor=math.inf, miss_probability=1.0), reached.limit
         if not self._line.is_restored():
