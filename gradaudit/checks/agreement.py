@@ -20,7 +20,7 @@ from gradaudit.numerics.arrays import (
     namespace,
     same_bits,
 )
-from gradaudit.numerics.margins import CERTAIN, MARGIN, NEGLIGIBLE
+from gradaudit.numerics.margins import NEGLIGIBLE, SAFETY, SIGNIFICANT
 from gradaudit.spec.dtypes import is_floating, spacing
 
 
@@ -62,12 +62,12 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
 
 def scatter(terms: int, rounding: float, scale: float, size: float) -> float:
     """Return how much sums, ``size`` the largest, change by when terms as large as a scale are reordered."""
-    return max(min(NEGLIGIBLE, max(CERTAIN, MARGIN * terms) * rounding) * scale, reordering(terms, rounding) * size)
+    return max(min(NEGLIGIBLE, max(SIGNIFICANT, SAFETY * terms) * rounding) * scale, reordering(terms, rounding) * size)
 
 
 def reordering(terms: int, rounding: float) -> float:
     """Return how much of itself a sum may change by when its terms are added in another order, given one rounding."""
-    return min(NEGLIGIBLE, max(CERTAIN, math.sqrt(terms)) * rounding)
+    return min(NEGLIGIBLE, max(SIGNIFICANT, math.sqrt(terms)) * rounding)
 
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gradaudit.checks.probe import Probe
 from gradaudit.checks.trial import try_claim
 from gradaudit.numerics.arrays import Array, all_finite, count, dtype_name, namespace
-from gradaudit.numerics.margins import A_FEW
+from gradaudit.numerics.margins import SMALL_SAMPLE
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import is_floating
 
@@ -16,7 +16,7 @@ def broadcast_not_reduced(probe: Probe) -> Iterator[Finding]:
     """Yield a finding for each gradient that lacks nothing but the sum over its input's broadcast axes."""
     gradients = {name: gradient for name, gradient in probe.subject.gradients.items() if gradient is not None}
     stretched = [name for name, made in gradients.items() if count(made) > count(probe.inputs[name]) > 0]
-    for name in stretched[:A_FEW]:
+    for name in stretched[:SMALL_SAMPLE]:
         gradient = gradients[name]
         reduced = _reduced(gradient, probe.inputs[name].shape)
         if reduced is not None and try_claim(probe, probe.base, {name: reduced}, f"broadcast {name}").borne_out:

@@ -18,14 +18,14 @@ from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe
 from gradaudit.checks.trial import try_claim
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host, same_bits
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import SIGNIFICANT
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
 from gradaudit.spec.draw import draw_input, generator, laid_out
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.op import OpError
 
-NUDGE = 1 / CERTAIN
+NUDGE = 1 / SIGNIFICANT
 """Relative change of values that a spec gives explicitly, where there is nothing to draw anew."""
 
 
@@ -121,7 +121,7 @@ def _stale_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
         return None
     rounding = probe.roundoff_of_backward(second, probe.upstream, answer)
     relative = max((rounding[name] / (largest(widened(answer[name])) or 1.0) for name in probe.claimed), default=0.0)
-    if error <= CERTAIN * relative:
+    if error <= SIGNIFICANT * relative:
         return None
     same = not any(probe.gradient_change(name, here[name], answer[name]) for name in probe.claimed)
     # Kinks at the second point can cancel along one direction so that they look like an error, but not along two.

@@ -11,7 +11,7 @@ from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, copied, count, dtype_name, largest, lifted, namespace, on_host
-from gradaudit.numerics.margins import CERTAIN, SAME_SLOPE
+from gradaudit.numerics.margins import SIGNIFICANT, SLOPE_RTOL
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.unwritten import FIRST, SECOND, Fill, unwritten
@@ -99,8 +99,8 @@ def _adds_up(second: Array, third: Array, fourth: Array) -> bool:
     """Whether each answer is the one before plus the same again."""
     increment = widened(third) - widened(second)
     added, whole = (largest(widened(each)) for each in (increment, fourth))
-    rounding = CERTAIN * spacing(dtype_name(third.dtype)) * whole
-    alike = not exceeding(increment, widened(fourth) - widened(third), SAME_SLOPE * added + rounding)
+    rounding = SIGNIFICANT * spacing(dtype_name(third.dtype)) * whole
+    alike = not exceeding(increment, widened(fourth) - widened(third), SLOPE_RTOL * added + rounding)
     return alike and added > rounding
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, copied, is_writable, namespace
-from gradaudit.numerics.margins import CERTAIN
+from gradaudit.numerics.margins import SIGNIFICANT
 from gradaudit.results import Finding
 from gradaudit.targets.op import OpError
 
@@ -57,7 +57,7 @@ def layout_dependent(probe: Probe) -> Iterator[Finding]:
         if any(seen.values()):
             # Sums that cancel keep what rounding did to their terms, which are added in another order here.
             roundoff = probe.roundoff_of_backward(probe.base, plain, whole)
-            seen = {name: off for name, off in seen.items() if off.largest > CERTAIN * roundoff[name]}
+            seen = {name: off for name, off in seen.items() if off.largest > SIGNIFICANT * roundoff[name]}
             yield from (_changes(name, off) for name, off in seen.items() if off)
             return
 

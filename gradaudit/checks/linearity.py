@@ -19,7 +19,7 @@ from gradaudit.checks.agreement import Change, alike, exceeding
 from gradaudit.checks.gradient.evaluation_point import narrowest, widened
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, as_reals, cast, dtype_name, largest, like, namespace
-from gradaudit.numerics.margins import CERTAIN, MARGIN
+from gradaudit.numerics.margins import SAFETY, SIGNIFICANT
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value, spacing
@@ -98,7 +98,7 @@ def _fault(
     allowed = rounding + negligible + _slack(probe, answers)
     if not exceeding(answers.expected, answers.w, allowed):
         return None
-    off = exceeding(answers.expected, answers.w, allowed + CERTAIN * measured()[name])
+    off = exceeding(answers.expected, answers.w, allowed + SIGNIFICANT * measured()[name])
     return _nonlinear(name, off, answers) if off else None
 
 
@@ -133,7 +133,7 @@ def _slack(probe: Probe, answers: Answers) -> float:
     """Return what the tolerance admits; backward may compute in a narrower dtype than it is asked in."""
     tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
     wide = probe.spacing <= np.finfo(np.float64).eps
-    return MARGIN * (tolerance.rtol * answers.largest + (0.0 if wide else tolerance.atol))
+    return SAFETY * (tolerance.rtol * answers.largest + (0.0 if wide else tolerance.atol))
 
 
 def _ignores(answers: Answers, rounding: float) -> bool:

@@ -17,7 +17,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.kink import hull
 from gradaudit.numerics.magnitude import power_of_two, scale_of
-from gradaudit.numerics.margins import CERTAIN, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE, QUARTER
+from gradaudit.numerics.margins import SIGNIFICANT, SAFETY, MAX_ROUNDINGS, MAX_LISTED, QUARTER
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 
@@ -93,7 +93,7 @@ class _Tied:
         self._scale = scale
         others = abs(numbers[~self.equal] - value) / scale
         usual = usual_step(probe.rounding)
-        self._step = min(usual, power_of_two(float(others.min()) / MARGIN) if len(others) else usual)
+        self._step = min(usual, power_of_two(float(others.min()) / SAFETY) if len(others) else usual)
 
     def error(self, allowed: float) -> float:
         """Return by how much the claims are off together, as two steps show it; 0 where they are right.
@@ -103,7 +103,7 @@ class _Tied:
         off = self._off(self.equal, self._step).error(allowed)
         if not off:
             return 0.0
-        closer = self._off(self.equal, self._step / CERTAIN).error(allowed)
+        closer = self._off(self.equal, self._step / SIGNIFICANT).error(allowed)
         if abs(off - closer) > CONFIRMED * abs(off) or self._may_be_of_outputs(allowed):
             return 0.0
         return off if self._depend_on_each_other(off) else 0.0
@@ -111,7 +111,7 @@ class _Tied:
     def _may_be_of_outputs(self, allowed: float) -> bool:
         """Whether each output may have a subgradient of its own, so that the claims are the sum of these."""
         direction = Direction.of(cast(self.equal, "float64"))
-        far, near = (self._line.slopes(direction, step) for step in (self._step, self._step / CERTAIN))
+        far, near = (self._line.slopes(direction, step) for step in (self._step, self._step / SIGNIFICANT))
         low, high = (end / self._scale for end in hull(far, near))
         return low - allowed <= self.claimed <= high + allowed
 
@@ -119,7 +119,7 @@ class _Tied:
         direction = Direction.of(cast(elements, "float64"))
         distance = step * self._scale
         walked = self._line.walk(direction, step, (1, -1, 2, -2)) / distance
-        rounding = MOST_ROUNDINGS * self._probe.rounding * self._line.signal / distance
+        rounding = MAX_ROUNDINGS * self._probe.rounding * self._line.signal / distance
         near, far = walked[:2] * (1, -1), walked[2:] * (0.5, -0.5)
         up, down = 2 * near - far
         between, wider = near.mean(), far.mean()
@@ -130,7 +130,7 @@ class _Tied:
         """Whether forward changes more, or less, when all elements move than by what each half of them does."""
         rng = generator(self._probe.case, "ties")
         together = self._off(self.equal, self._step)
-        for _ in range(ONE_BY_ONE):
+        for _ in range(MAX_LISTED):
             drawn = like(rng.random(len(self.equal)) < 1 / 2, self.equal)
             one, other = (self._off(half, self._step) for half in (self.equal & drawn, self.equal & ~drawn))
             tie = max(abs(one.up + other.up - together.up), abs(one.down + other.down - together.down))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from gradaudit.numerics.arrays import Array, cast, count
-from gradaudit.numerics.margins import MARGIN, WORTHLESS
+from gradaudit.numerics.margins import MAX_UNSEEN, SAFETY
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case, Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
@@ -33,14 +33,14 @@ def tolerance_too_loose(
     """
     default = DEFAULT_TOLERANCES[case.dtype]
     looser = tolerance.rtol > default.rtol or tolerance.atol > default.atol
-    if not count(numerical) or not (looser or tolerance.atol > WORTHLESS * typical):
+    if not count(numerical) or not (looser or tolerance.atol > MAX_UNSEEN * typical):
         return []
     magnitude, off = cast(abs(numerical), "float64"), errors()
     share = float((off / (tolerance.atol + tolerance.rtol * magnitude)).max())
     rtol = max(rounded_up(share * tolerance.rtol), min(default.rtol, tolerance.rtol))
-    least = spacing(case.dtype) * typical if tolerance.atol > WORTHLESS * typical else default.atol
+    least = spacing(case.dtype) * typical if tolerance.atol > MAX_UNSEEN * typical else default.atol
     atol = min(max(rounded_up(float((off - rtol * magnitude).max())), rounded_up(least)), tolerance.atol)
-    if tolerance.rtol <= MARGIN * rtol and tolerance.atol <= MARGIN * atol:
+    if tolerance.rtol <= SAFETY * rtol and tolerance.atol <= SAFETY * atol:
         return []
     admitted = tolerance.at(typical) / typical if typical else math.inf
     message = (

@@ -15,12 +15,12 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import ATTEMPTS, FAR_ABOVE, MOST_ROUNDINGS, NEGLIGIBLE, SAME_SLOPE, STEP, WIDE_STEP
+from gradaudit.numerics.margins import HEADROOM, MAX_ATTEMPTS, MAX_ROUNDINGS, NEGLIGIBLE, SLOPE_RTOL, STEP, WIDE_STEP
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, spacing
 from gradaudit.targets.op import OpError
 
-CONTRADICTED = 2 * SAME_SLOPE
+CONTRADICTED = 2 * SLOPE_RTOL
 """Least relative error of one that contradicts a claim: cancellation at another point comes to half of it."""
 
 CONFIRMED = NEGLIGIBLE
@@ -63,7 +63,7 @@ class Trial:
         hidden = 2 * spacing("float32") * self.line.signal / self.step
         if not abs(self.excess) > max(self.allowed + max(self.noise, hidden), self.tolerated):  # or NaN
             return 0.0
-        closer = self.line.excess_one_sided(self.direction, self.step / FAR_ABOVE)
+        closer = self.line.excess_one_sided(self.direction, self.step / HEADROOM)
         if not abs(self.excess - closer) <= CONFIRMED * abs(self.excess):
             return 0.0
         error = abs(self.excess) / (self.claim or abs(self.excess))
@@ -82,7 +82,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     """
     line = line_at(probe, point, gradients)
     rng = generator(probe.case, f"direction {direction}")
-    drawn = rng.integers(1, ATTEMPTS, line.size, np.int8)  # a byte for each element
+    drawn = rng.integers(1, MAX_ATTEMPTS, line.size, np.int8)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = Direction.of(like(drawn, line.claims))
     claim = line.claim_along(along)
@@ -95,8 +95,8 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         step=step,
         claim=claim,
         excess=line.excess(along, step),
-        noise=MOST_ROUNDINGS * probe.spacing * line.signal / step,
-        allowed=max(SAME_SLOPE, MOST_ROUNDINGS * narrow) * claim,
+        noise=MAX_ROUNDINGS * probe.spacing * line.signal / step,
+        allowed=max(SLOPE_RTOL, MAX_ROUNDINGS * narrow) * claim,
         tolerated=surely_more(tolerance.rtol * claim + tolerance.atol * line.length_along(along)),
     )
 

@@ -35,7 +35,7 @@ from gradaudit.models.root import missed, root_test
 from gradaudit.models.subject import FlowSubject, examine_flow
 from gradaudit.models.words import tape_in_words
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import MOST_IN_A_TABLE
+from gradaudit.numerics.margins import MAX_TABLE
 from gradaudit.results import LIMIT_REACHED, Finding, Result, Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
@@ -182,7 +182,7 @@ def _audited_numbers(subject: FlowSubject, names: Sequence[str]) -> tuple[dict[s
     findings: list[Finding] = []
     if left:
         size = sum(_size(subject.case, name) for name in left)
-        calls = SEARCHING * min(len(left), MOST_SEARCHED) if size > MOST_IN_A_TABLE else DEFAULT_BUDGET
+        calls = SEARCHING * min(len(left), MOST_SEARCHED) if size > MAX_TABLE else DEFAULT_BUDGET
         _limit(subject, calls)
         try:
             searched, findings = _searched(subject, left, {name: zero[name] for name in left if name in zero})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.margins import A_FEW, CERTAIN, SCATTER
+from gradaudit.numerics.margins import SIGNIFICANT, SMALL_SAMPLE, SPREAD
 
 Floats = NDArray[np.float64]
 
@@ -59,19 +59,19 @@ def find_breaks(
         rounding: what each output may be off by.
 
     """
-    up, down = (_jump([change(side * 2 * k * tiny) for k in range(1, 1 + A_FEW)], rounding) for side in (1, -1))
+    up, down = (_jump([change(side * 2 * k * tiny) for k in range(1, 1 + SMALL_SAMPLE)], rounding) for side in (1, -1))
 
     def sides(at: float) -> tuple[Floats, Floats]:
         return change(at * line) - up, change(-at * line) - down
 
     (above, below), (far_above, far_below) = sides(step), sides(2 * step)
     near, far = (above + below) / 2, (far_above + far_below) / 2
-    kinked = (np.abs(far - 2 * near) < SCATTER * np.abs(far)) & (np.abs(near) > CERTAIN * rounding)
+    kinked = (np.abs(far - 2 * near) < SPREAD * np.abs(far)) & (np.abs(near) > SIGNIFICANT * rounding)
     turn = (far_above - far_below - 2 * (above - below)) / (4 * step**2)
     return Breaks(up, down, kink=np.where(kinked, (4 * near - far) / (2 * step), 0.0), turn=np.where(kinked, turn, 0.0))
 
 
 def _jump(changes: list[Floats], rounding: Floats) -> Floats:
     jump: Floats = np.mean(changes, axis=0)
-    steady = np.abs(changes - jump).max(axis=0) < SCATTER * np.abs(jump)
-    return np.where(steady & (np.abs(jump) > CERTAIN * rounding), jump, 0.0)
+    steady = np.abs(changes - jump).max(axis=0) < SPREAD * np.abs(jump)
+    return np.where(steady & (np.abs(jump) > SIGNIFICANT * rounding), jump, 0.0)

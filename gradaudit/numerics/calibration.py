@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, HALFWAY, MARGIN
-from gradaudit.numerics.noise import NOISE_POINTS, SAME, read_walk
+from gradaudit.numerics.margins import HALFWAY, MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE
+from gradaudit.numerics.noise import NOISE_POINTS, SAME_NOISE, read_walk
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, ROUNDINGS
 from gradaudit.spec.dtypes import spacing
@@ -24,14 +24,14 @@ from gradaudit.spec.dtypes import spacing
 KNOWN_STEP_NOISE = HALFWAY
 """The same at a step to which truncation was measured to be half of rounding."""
 
-NOISE_STEPS = tuple(MARGIN * CERTAIN**k for k in range(A_FEW))
+NOISE_STEPS = tuple(SAFETY * SIGNIFICANT**k for k in range(SMALL_SAMPLE))
 """Parts of the step at which noise is measured, one after the other, as long as it is none.
 
 In a dtype that is coarse by declaration also as long as it falls: kinks inside the step do. Elsewhere rounding to a
 coarser dtype inside forward falls too, once its stairs go out of view.
 """
 
-SHRINK = MARGIN * CERTAIN
+SHRINK = SAFETY * SIGNIFICANT
 """Factor on a step that left the domain of forward, or that has kinks inside."""
 
 
@@ -125,28 +125,28 @@ class Calibration:
             TooMuchError: where no step is good.
 
         """
-        margin = KNOWN_STEP_NOISE if step else MARGIN
+        margin = KNOWN_STEP_NOISE if step else SAFETY
         step = step or self._starting_step()
         expected = margin * self._noise * math.sqrt((stop - start) / self._line.size) / step
         most = math.inf
         unexplained, worthwhile = True, 1.0
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             gauge = finest_gauge(step, expected, self.tester.atol, self.typical, fewest=self._fewest)
             test = self.tester.test(start, stop, gauge, watched=True)
             moved, bend = self._line.moved, self._line.bend
             wide = self.tester.measure(test, 2 * step)
             if not math.isfinite(test.result + wide):
                 step /= SHRINK
-                expected = MARGIN * self._noise / step
+                expected = SAFETY * self._noise / step
                 continue
-            truncation = MARGIN * abs(wide - test.result) * test.unit / 3
+            truncation = SAFETY * abs(wide - test.result) * test.unit / 3
             rounding = self._rounding(test, step)
             gauge = gauge.admitting(truncation + rounding, test.unit)
             allowed = gauge.threshold * test.unit
             useful = gauge.floor <= max(self.tester.atol, COARSE_RESOLUTION * self.typical)
             if truncation + rounding <= allowed and useful:
                 self._noise_seen = True
-                self._notice(moved, bend, rounding * step)
+                self._record(moved, bend, rounding * step)
                 return self._settled(start, stop, gauge), test
             mended, self._fewest = (
                 gauge.has_fewest_rounds and truncation <= test.unit,
@@ -159,18 +159,18 @@ class Calibration:
                     continue
                 if found is Culprits.RIGHT:  # kinks inside the step: a smaller one meets fewer
                     step /= SHRINK
-                    expected = MARGIN * rounding * SHRINK
+                    expected = SAFETY * rounding * SHRINK
                     continue
             if not (self._noise_seen or mended) and self._measure_noise(test, step):
                 step = self._starting_step()
-                expected = MARGIN * self._noise / step
+                expected = SAFETY * self._noise / step
                 continue
             rounding = self._rounding(test, step)  # as measured by now
             move = min(_balancing_move(truncation, rounding), most / step)
             predicted = KNOWN_STEP_NOISE * (rounding / move + truncation * move**2)
             accurate = move == 1.0 and truncation + rounding <= allowed
             if accurate and not predicted < expected / worthwhile:
-                self._notice(moved, bend, rounding * step)
+                self._record(moved, bend, rounding * step)
                 return self.tester.with_grid(start, stop, gauge), test
             worthwhile = math.inf if accurate else worthwhile  # once: the next may be noisier again
             if move < 1.0:  # along another direction a step that was too large may not seem so
@@ -188,14 +188,14 @@ class Calibration:
             test = self.tester.test(start, stop, longer)
         return longer, test
 
-    def _notice(self, moved: float, bend: float, noise: float) -> None:
-        """Keep what a step showed that every element was displaced by: the outputs that changed, and a kink.
+    def _record(self, moved: float, bend: float, noise: float) -> None:
+        """Record what a step showed that every element was displaced by: the outputs that changed, and a kink.
 
         Twice the step bends a smooth function four times as much, and doubles what a kink turns it by.
         """
         if self.tester.tested.turn is None:
             self.moved = min(self.moved, moved)
-            self.kinked |= abs(bend) > CERTAIN * noise and abs(self._line.bend) < 2 * HALFWAY * abs(bend)
+            self.kinked |= abs(bend) > SIGNIFICANT * noise and abs(self._line.bend) < 2 * HALFWAY * abs(bend)
 
     def _rounding(self, test: RootTest, step: float) -> float:
         """Return what the rounding of outputs, and of their changes, may come to in a root test."""
@@ -215,7 +215,7 @@ class Calibration:
         Rounding is known beforehand and truncation is not: too small a step costs resolution, too large a second try.
         """
         relative = self._noise / (self._line.signal or 1.0)
-        return math.cbrt(max(relative, spacing("float64") / CERTAIN)) / 2
+        return math.cbrt(max(relative, spacing("float64") / SIGNIFICANT)) / 2
 
     def _measure_noise(self, test: RootTest, step: float) -> bool:
         """Measure forward's noise along a direction; return whether it is far from what was taken for granted."""
@@ -225,7 +225,7 @@ class Calibration:
         for shrink in NOISE_STEPS:
             values = self._line.walk(test.direction, step / shrink, range(-middle, middle + 1))
             walk = read_walk(values[:, None])
-            if not walk.level * SAME < measured:
+            if not walk.level * SAME_NOISE < measured:
                 break
             measured = walk.level if walk.flat else math.inf
             if walk.flat and not self._declared_coarse:
@@ -234,8 +234,8 @@ class Calibration:
             return False  # more than that of any dtype: a function whose scale is far below the step
         assumed = self._noise
         least = assumed / ROUNDINGS / math.sqrt(12)  # the rms of rounding to nearest: an op without arithmetic has none
-        self._noise = max(least, MARGIN * measured / (test.share or 1.0))
-        return not least < self._noise <= MARGIN * assumed
+        self._noise = max(least, SAFETY * measured / (test.share or 1.0))
+        return not least < self._noise <= SAFETY * assumed
 
     def parts(self, start: int, stop: int, gauge: Gauge) -> int:
         """Return into how many parts the noise of a block asks to cut it, so that each has a useful resolution.

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, QUARTER
+from gradaudit.numerics.margins import MAX_ATTEMPTS, QUARTER, SMALL_SAMPLE
 
 PLACES = tuple(1 - 2**k for k in range(6))
 """Doublings of the step that are tried in search of one at which forward is finite: ever more halvings, down to 31."""
 
-MAX_DOUBLINGS = A_FEW
+MAX_DOUBLINGS = SMALL_SAMPLE
 """Doublings by which the step moves at once towards its best."""
 
 CONTRACTION = 8.0
@@ -211,7 +211,7 @@ def _estimates(differences: _Differences) -> Iterator[Estimate]:
 def _around(differences: _Differences, place: int, entries: list[Entry], view: View) -> Iterator[Estimate]:
     """Yield ever better estimates, as long as wider steps do not lose sight of the function."""
     pairs: dict[int, Estimate] = {}
-    for _ in range(A_FEW):
+    for _ in range(SMALL_SAMPLE):
         if len(entries) < 2:
             break
         estimate = extrapolate(entries, view)[-1]
@@ -226,7 +226,7 @@ def _around(differences: _Differences, place: int, entries: list[Entry], view: V
         entries = differences.run(place, 2, view)
     best = _most_credible(list(pairs.values()))
     start = next(place for place, made in pairs.items() if made is best)
-    for length in range(3, ATTEMPTS + 1):
+    for length in range(3, MAX_ATTEMPTS + 1):
         entries = differences.run(start, length, view)
         if len(entries) < length:
             return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradaudit.numerics.margins import SAME_SLOPE, SCATTER, WORTHLESS
+from gradaudit.numerics.margins import MAX_UNSEEN, SLOPE_RTOL, SPREAD
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
@@ -15,13 +15,13 @@ MISS_PROBABILITY = 1e-6
 THRESHOLDS = (9.8e-4, 0.03, 0.0999, 0.25)
 """Thresholds of the root test, in units of the tolerance; they need 2, 4, 6 and 10 rounds."""
 
-FINE_RESOLUTIONS = (3e-5, SAME_SLOPE, SAME_SLOPE)
+FINE_RESOLUTIONS = (3e-5, SLOPE_RTOL, SLOPE_RTOL)
 """Resolution, relative to the typical gradient, up to which each of them but the last is preferred to more rounds."""
 
-COARSE_RESOLUTION = WORTHLESS / 2
+COARSE_RESOLUTION = MAX_UNSEEN / 2
 """Resolution that is worth testing smaller blocks apart."""
 
-UNSEEN = SCATTER
+UNSEEN = SPREAD
 """Share of the tolerance that an error may be without being seen: four rounds at the least threshold miss one above it
 once in a hundred times."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gradaudit.numerics.arrays import Array, namespace
 from gradaudit.numerics.derivative import UNKNOWN, Difference, Estimate, Sampler
-from gradaudit.numerics.margins import CERTAIN, FAR, HALFWAY, NEAR
+from gradaudit.numerics.margins import FAR, HALFWAY, NEAR, SIGNIFICANT
 
 Slopes = tuple[Array, Array]
 
@@ -88,4 +88,4 @@ def hull(far: Slopes, near: Slopes) -> tuple[float, float]:
 
 def _jumps(near_slope: float, far_slope: float, near: Difference) -> bool:
     """Whether half of the step keeps most of the change: slopes then grow as the step falls."""
-    return abs(near_slope) > HALFWAY * abs(far_slope) and abs(near_slope) > CERTAIN * near.rounding
+    return abs(near_slope) > HALFWAY * abs(far_slope) and abs(near_slope) > SIGNIFICANT * near.rounding

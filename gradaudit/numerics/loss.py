@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import CERTAIN, CONFIRMING, FAR_ABOVE, LEAST_MOVE, MARGIN, NEAR, WIDE_STEP
+from gradaudit.numerics.margins import CONFIRMATIONS, HEADROOM, MIN_MOVE, NEAR, SAFETY, SIGNIFICANT, WIDE_STEP
 from gradaudit.numerics.survey import HIGHEST_STAIR, Stair, Survey, Surveyor
 from gradaudit.numerics.vicinity import Floats, Index, Together, Vicinity
 
@@ -33,7 +33,7 @@ LARGEST_STEP = float(_FLOAT64.max) / 2
 """No step is larger than this, whatever the element: twice as much has an end."""
 
 
-UNEVEN = 1 / (2 * MARGIN)
+STEP_ROUNDING = 1 / (2 * SAFETY)
 """Part of a step by which rounding of the element may change it: half a spacing of the narrowest step."""
 
 
@@ -161,7 +161,7 @@ class Loss:
         moved[index] = step * unit
         ends = [(self._base + displacement + side * moved).astype(self._base.dtype)[index] for side in (1.0, -1.0)]
         distance = abs(complex(ends[0]) - complex(ends[1]))
-        if abs(distance - 2 * step) > UNEVEN * step:
+        if abs(distance - 2 * step) > STEP_ROUNDING * step:
             return math.nan, math.inf
         change, below = self._displaced(displacement + moved, displacement - moved)
         change -= below
@@ -206,7 +206,7 @@ class Axis:
             return None
         higher, lower = self._moved(step), self._moved(-step)
         above, below = abs(higher - self._centre), abs(self._centre - lower)
-        uneven = UNEVEN * step
+        uneven = STEP_ROUNDING * step
         if abs(above - step) > uneven < abs(below - step):
             return None
         plus, minus = self._outputs_at(higher, lower)
@@ -236,8 +236,8 @@ class Axis:
 
     def is_flat(self, slope: float) -> bool:
         """Whether the outputs do not change at all where such a slope would show, were they rounded as declared."""
-        visible = FAR_ABOVE * self._loss.declared_noise / abs(slope) if slope else 0.0
-        reach = max(visible, LEAST_MOVE * self._loss._surveyor.grid * abs(self._centre))
+        visible = HEADROOM * self._loss.declared_noise / abs(slope) if slope else 0.0
+        reach = max(visible, MIN_MOVE * self._loss._surveyor.grid * abs(self._centre))
         if not LEAST_STEP < visible <= reach <= self._widest:
             return False
         return all(
@@ -250,16 +250,16 @@ class Axis:
         One that oscillates has any slope, and none that is meant, at steps that are wider than its waves. So close to
         the point that they would show, its outputs change by more than the slopes at that step explain.
         """
-        if not CERTAIN * abs(slope) < abs(claimed) < math.inf:
+        if not SIGNIFICANT * abs(slope) < abs(claimed) < math.inf:
             return False
         wide = self(step)
-        if wide is None or abs(claimed) <= CERTAIN * max(abs(wide.up), abs(wide.down)):
+        if wide is None or abs(claimed) <= SIGNIFICANT * max(abs(wide.up), abs(wide.down)):
             return False
         loss = self._loss
         change = NEAR * loss.declared_noise / loss._surveyor.grid
-        close = max(power_of_two(change / abs(claimed)), LEAST_MOVE * loss._surveyor.grid * abs(self._centre))
+        close = max(power_of_two(change / abs(claimed)), MIN_MOVE * loss._surveyor.grid * abs(self._centre))
         near = self(close) if close < step else None
-        return near is not None and abs(near.central - wide.central) * close > change / CERTAIN
+        return near is not None and abs(near.central - wide.central) * close > change / SIGNIFICANT
 
     def stair(self, slope: float) -> Stair | None:
         """Return the stair that the outputs climb beside the point, None where they change as with such a slope.
@@ -268,8 +268,8 @@ class Axis:
         what it was taken for, its slope between two stairs would be zero beyond doubt.
         """
         magnitude = abs(self._centre)
-        visible = FAR_ABOVE * self._loss._noise / slope if slope else 0.0
-        nearest = reach = max(visible, FAR_ABOVE * self._loss._surveyor.grid * magnitude)
+        visible = HEADROOM * self._loss._noise / slope if slope else 0.0
+        nearest = reach = max(visible, HEADROOM * self._loss._surveyor.grid * magnitude)
         while LEAST_STEP < reach <= self._widest:
             for outputs in self._outputs_at(self._moved(reach), self._moved(-reach)):
                 heights = np.abs(outputs - self._loss._outputs)
@@ -285,16 +285,16 @@ class Axis:
     def _rounding(self, plus: Floats, minus: Floats, change: float) -> float:
         """Return what the rounding of the outputs that depend on the element may add up to."""
         self._samples += 1
-        self._notice(plus, minus)
-        if change > FAR_ABOVE * self._loss._noise:  # elsewhere outputs may have been rounded back to where they were
+        self._mark_dependent(plus, minus)
+        if change > HEADROOM * self._loss._noise:  # elsewhere outputs may have been rounded back to where they were
             return self._noise_of_dependent
-        if self._samples <= CONFIRMING:
+        if self._samples <= CONFIRMATIONS:
             return self._loss._noise
         if not self._gone_far:
             self._go_far()
         return self._noise_of_dependent if self._dependent.any() else self._loss.noise_of(~self._loss._survey.moved)
 
-    def _notice(self, *changes: Array) -> None:
+    def _mark_dependent(self, *changes: Array) -> None:
         """Take outputs that change for dependent on the element."""
         for change in changes:
             np.logical_or(self._dependent, change, out=self._dependent)
@@ -311,7 +311,7 @@ class Axis:
         magnitude = max(float(self._loss._survey.scale[self._index]), abs(self._centre))
         for far in FAR:
             for outputs in self._outputs_at(self._moved(far * magnitude), self._moved(-far * magnitude)):
-                self._notice(outputs != self._loss._outputs)
+                self._mark_dependent(outputs != self._loss._outputs)
         self._hidden = self._loss.noise_of(~self._dependent) / (FAR[-1] * magnitude)
 
     def _moved(self, displacement: float) -> float | complex:

@@ -22,7 +22,7 @@ from gradaudit.numerics.arrays import (
     namespace,
     on_host,
 )
-from gradaudit.numerics.margins import FAR_ABOVE, QUARTER
+from gradaudit.numerics.margins import HEADROOM, QUARTER
 
 LEAST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 """Sum of squares to which none contributes that has lost digits as a subnormal number."""
@@ -55,7 +55,7 @@ def scales_of(values: Array, otherwise: float) -> float | Array:
     One for all; where some are far larger than others a vector, with the magnitude of each that is above the others'.
     """
     scale = scale_of(values, otherwise)
-    if not count(values) or not largest(values) > FAR_ABOVE * scale:
+    if not count(values) or not largest(values) > HEADROOM * scale:
         return scale
     xp = namespace(values)
     own = xp.exp2(xp.round(xp.log2(cast(xp.clip(abs(values), scale, None), "float64")))).reshape(-1)

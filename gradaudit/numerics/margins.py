@@ -7,33 +7,33 @@ from __future__ import annotations
 
 import math
 
-CERTAIN = 8.0
+SIGNIFICANT = 8.0
 """How many times measured noise, or the rounding of a result, a thing must be that is taken for something else.
 
 Normal noise exceeds eight standard deviations once in 10^15 times, noise of any law once in 64 at most (Chebyshev).
 """
 
-FAR_ABOVE = CERTAIN**2
+HEADROOM = SIGNIFICANT**2
 """How many times the rounding of outputs a change is that would be seen through any rounding inside of forward."""
 
-MOST_ROUNDINGS = 16.0
+MAX_ROUNDINGS = 16.0
 """Roundings that a right result may be off by: the C of the tolerance.
 
 Of 2,154 right gradients in float32, float16 and bfloat16 the errors, in unit roundoffs of their uncancelled magnitude,
 have a median of 0.25, and 99% are below 3.8: this leaves four times as much.
 """
 
-LEAST_MOVE = MOST_ROUNDINGS
+MIN_MOVE = MAX_ROUNDINGS
 """Distances between neighbours of its dtype that an element must be displaced by: rounding takes a 32nd of it then."""
 
-MARGIN = 4.0
+SAFETY = 4.0
 """How many times an estimate the truth may be that it was made for: a deviation told from few numbers, the rounding of
 sums in another order (NumPy's were seen to differ by nearly one rounding a term), the truncation along another line.
 
 Of a geometric series with a ratio of 3/4 or less the sum is no more than so many times its first term.
 """
 
-SAME_SLOPE = 1e-3
+SLOPE_RTOL = 1e-3
 """Part of a slope by which two differences that mean the same may differ; a kink or a term left out spoils more.
 
 None is extrapolated: at steps of 2^-7 and below truncation comes to 10^-5 of a function whose scale is one.
@@ -43,13 +43,13 @@ NEGLIGIBLE = 0.01
 """Part of a thing that is nothing beside it: the last coefficients of a smooth function (a kink gives 0.05 to 0.15,
 rounding to bfloat16 0.002), a jump beside the whole change, the elements that may be left out."""
 
-WORTHLESS = 0.05
+MAX_UNSEEN = 0.05
 """Relative error that a pass must have been able to see, at an index: with a larger one unseen it is no pass.
 
 Where forward changes a smaller part of its outputs than that, it stands on a stair.
 """
 
-SCATTER = 0.1
+SPREAD = 0.1
 """Part of a thing by which what was measured of it several times may differ: a jump, a change of slope, a mismatch.
 
 What is off by this part of a tolerance is not told from what is right: four rounds at the least threshold miss it once
@@ -62,23 +62,23 @@ QUARTER = 0.25
 HALFWAY = 1.5
 """Halfway between what stays as it is where a step is doubled, and what doubles with it."""
 
-CONFIRMING = 2
+CONFIRMATIONS = 2
 """Times that something must show which may be chance once."""
 
-A_FEW = 4
+SMALL_SAMPLE = 4
 """Draws that a root mean square is taken over, and attempts that are dear: it is within a factor of two of the truth in
 19 of 20 cases."""
 
-ATTEMPTS = 8
+MAX_ATTEMPTS = 8
 """Most steps, lengths or parts that are tried one after the other: doublings, a factor of 256 in all."""
 
-ONE_BY_ONE = 16
+MAX_LISTED = 16
 """Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""
 
 SAMPLE = 48
 """Indices that are drawn at random where much is wrong: a fault of one in sixteen shows in 95 of 100 samples."""
 
-MOST_IN_A_TABLE = 512
+MAX_TABLE = 512
 """Elements up to which a gradient that does not pass a root test is looked at index by index.
 
 A full table is worth more than speed there; beyond, the wrong indices are searched for.
@@ -94,11 +94,11 @@ few elements cross a kink.
 WIDE_STEP = math.sqrt(STEP)
 """Likewise where forward computes in a narrower dtype, or is to be seen from afar: 2^-7."""
 
-FAR = CERTAIN * WIDE_STEP
+FAR = SIGNIFICANT * WIDE_STEP
 """Displacement, in units of the inputs, at which any forward changes that depends on them: also one of a few digits."""
 
-NEAR = 1.0 / FAR_ABOVE**2
+NEAR = 1.0 / HEADROOM**2
 """How much closer to the point, 2^-12, most of what is merely near it is left behind."""
 
-RUNG = 4.0
+WIDENING = 4.0
 """How much wider each walk is than the one before it, in search of the right one: noise grows by two at a kink."""

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.margins import CERTAIN, RUNG, SAMPLE
+from gradaudit.numerics.margins import SAMPLE, SIGNIFICANT, WIDENING
 
 Floats = NDArray[np.float64]
 
@@ -30,19 +30,19 @@ SHAPE = slice(1, 3)
 NOISE = slice(4, NOISE_POINTS)
 """Degrees that are taken for noise: on such a line a smooth function has died out there."""
 
-SAME = 3.0
+SAME_NOISE = 3.0
 """Noise that differs less than this between two spacings is the same; at a kink it would grow with the spacing.
 
 With 4 the bounds of 5 of 600 derivatives in hidden float32 do not hold, with 3 those of 3.
 """
 
-GROWTH = math.sqrt(RUNG)
+GROWTH = math.sqrt(WIDENING)
 """Least growth of the shape of a smooth function from one spacing to one four times as wide."""
 
-ALIKE = 0.8
+LEAST_COSINE = 0.8
 """Least cosine of what is taken for noise in two walks where it is the same thing."""
 
-CHANCE = 47.0
+LEAST_T_SQUARED = 47.0
 """Square of Student's t that it must exceed too: noise of one output comes that close once in 400."""
 
 
@@ -70,7 +70,7 @@ class Walk:
     @property
     def clear(self) -> bool:
         """Whether there is a shape beyond doubt."""
-        return self.shape > 0.0 and self.shape >= CERTAIN * self.level
+        return self.shape > 0.0 and self.shape >= SIGNIFICANT * self.level
 
     @property
     def constant(self) -> bool:
@@ -79,7 +79,7 @@ class Walk:
 
     def same_noise_as(self, other: Walk) -> bool:
         """Whether the noise here is no more than at another spacing."""
-        return self.level <= SAME * other.level
+        return self.level <= SAME_NOISE * other.level
 
     def continues(self, narrower: Walk) -> bool:
         """Whether this could be a narrower walk with its shape grown and its noise the same."""
@@ -90,7 +90,7 @@ class Walk:
         """Whether this is another walk over again: not noise, but a step that looks alike at any spacing."""
         sizes = float(np.linalg.norm(self.pattern) * np.linalg.norm(other.pattern))
         cosine = abs(float(np.vdot(self.pattern, other.pattern))) / sizes if sizes else 0.0
-        return cosine > ALIKE and cosine**2 * (self.pattern.size - 1) > CHANCE * (1.0 - cosine**2)
+        return cosine > LEAST_COSINE and cosine**2 * (self.pattern.size - 1) > LEAST_T_SQUARED * (1.0 - cosine**2)
 
 
 def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
@@ -118,7 +118,7 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
         moved=np.array((values != 0.0).any(axis=0)),
         level=math.sqrt(by_degree[NOISE].mean()),
         shape=math.sqrt(by_degree[SHAPE].mean()),
-        flat=bool(by_degree[4:6].mean() <= CERTAIN**2 * by_degree[6:].mean()),
+        flat=bool(by_degree[4:6].mean() <= SIGNIFICANT**2 * by_degree[6:].mean()),
         pattern=pattern,
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, FAR_ABOVE, HALFWAY, SCATTER
-from gradaudit.numerics.noise import GROWTH, SAME, Walk
+from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_ATTEMPTS, SMALL_SAMPLE, SPREAD
+from gradaudit.numerics.noise import GROWTH, SAME_NOISE, Walk
 
 
 def widest_plateau(
@@ -29,7 +29,7 @@ def widest_plateau(
     while (walk := walk_at(k)) is not None:
         if widest is None and k > 0 and not may_be_rounding(walk):
             break
-        if widest is None or (walk.level <= SAME * level and (walk.clear or not walk.repeats(widest))):
+        if widest is None or (walk.level <= SAME_NOISE * level and (walk.clear or not walk.repeats(widest))):
             if widest is not None and widest.clear and walk.shape < GROWTH * widest.shape:
                 break
             level = max(level, walk.level)
@@ -50,7 +50,7 @@ def _steady(walk_at: Callable[[int], Walk | None], k: int) -> bool:
     walks = [walk for walk in map(walk_at, range(k, k + 3)) if walk is not None]
     levels = [walk.level for walk in walks]
     alike = any(wide.repeats(narrow) for narrow, wide in pairwise(walks))
-    return len(levels) == 3 and max(levels) <= SAME * min(levels) and not alike
+    return len(levels) == 3 and max(levels) <= SAME_NOISE * min(levels) and not alike
 
 
 def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | None:
@@ -61,9 +61,9 @@ def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | 
     """
     before = walk_at(k - 1)
     while before is not None and (walk := walk_at(k)) is not None:
-        if walk.level > SAME * before.level and not walk.flat:  # shape came into view
+        if walk.level > SAME_NOISE * before.level and not walk.flat:  # shape came into view
             return None
-        if walk.level > FAR_ABOVE * before.level and _goes_on(walk_at, k):
+        if walk.level > HEADROOM * before.level and _goes_on(walk_at, k):
             return k, walk
         before, k = walk, k + 1
     return None
@@ -71,10 +71,10 @@ def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | 
 
 def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
     """Whether most of the next walks show about the same noise, and not the same jump beside the point."""
-    walks = [walk for walk in map(walk_at, range(k, k + ATTEMPTS)) if walk is not None]
+    walks = [walk for walk in map(walk_at, range(k, k + MAX_ATTEMPTS)) if walk is not None]
     typical = median(walk.level for walk in walks)
-    same = sum(typical <= SAME * walk.level <= SAME**2 * typical for walk in walks)
-    if len(walks) < A_FEW or HALFWAY * same < len(walks) or _is_one_jump(walks[-A_FEW:]):
+    same = sum(typical <= SAME_NOISE * walk.level <= SAME_NOISE**2 * typical for walk in walks)
+    if len(walks) < SMALL_SAMPLE or HALFWAY * same < len(walks) or _is_one_jump(walks[-SMALL_SAMPLE:]):
         return False
     return any(
         wide.level <= narrow.level for narrow, wide in pairwise(walks)
@@ -84,4 +84,4 @@ def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
 def _is_one_jump(walks: list[Walk]) -> bool:
     """Whether walks are the same one over again: two of a single output's noise look alike now and then."""
     pairs = list(pairwise(walks))
-    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < SCATTER * wide.level for narrow, wide in pairs)
+    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < SPREAD * wide.level for narrow, wide in pairs)

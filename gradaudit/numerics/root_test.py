@@ -32,7 +32,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import FAR, LEAST_MOVE
+from gradaudit.numerics.margins import FAR, MIN_MOVE
 
 MAX_SPREAD = 2.0**10
 """Ratio of tolerances up to which each error is weighed by its own.
@@ -124,7 +124,7 @@ class Tested:
         tested = namespace(grid).ones_like(grid, dtype=namespace(grid).bool)
         tested = tested if self._excluded is None else tested & ~self._excluded[start:stop]
         tested = tested if self.turn is None else tested & self.turn[start:stop]
-        lost = tested & (grid * LEAST_MOVE > 1.0)
+        lost = tested & (grid * MIN_MOVE > 1.0)
         if lost.any():
             waiting = self._none() if self._waiting is None else self._waiting
             self._waiting = written(waiting, slice(start, stop), waiting[start:stop] | lost)
@@ -187,7 +187,7 @@ class RootTester:
     def with_grid(self, start: int, stop: int, gauge: Gauge) -> Gauge:
         """Return a gauge, by which a block was drawn last, for those elements that its step moves by enough."""
         shortest = gauge.step / MAX_SPREAD
-        if self.line.coarsest * LEAST_MOVE <= shortest:
+        if self.line.coarsest * MIN_MOVE <= shortest:
             return replace(gauge, grid=self.line.coarsest / shortest)
         first = start - self.line.inputs.drawn_for(start, stop).start
         return replace(gauge, grid=self.tested.moved(start, stop, gauge.step * self._weights[first:][: stop - start]))

@@ -13,10 +13,18 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CONFIRMING, ONE_BY_ONE, QUARTER, SAMPLE, WORTHLESS
+from gradaudit.numerics.margins import (
+    CONFIRMATIONS,
+    MAX_ATTEMPTS,
+    MAX_LISTED,
+    MAX_UNSEEN,
+    QUARTER,
+    SAMPLE,
+    SMALL_SAMPLE,
+)
 from gradaudit.numerics.root_test import RootTest, RootTester
 
-MAX_SETTLED = A_FEW * ONE_BY_ONE
+MAX_SETTLED = SMALL_SAMPLE * MAX_LISTED
 """Leaves that halving may visit before it counts as much."""
 
 SPARSE = 1e-4
@@ -102,7 +110,7 @@ class Search:
         try:
             self._test_everything()
             self._retest_small()
-            if self.calibration.moved < WORTHLESS:
+            if self.calibration.moved < MAX_UNSEEN:
                 self.outcome.flat = self._is_flat()
             self.outcome.kinked = self.calibration.kinked
         except TooMuchError as reason:
@@ -127,7 +135,7 @@ class Search:
         """Test by themselves elements whose gradient is below the noise of the others."""
         calibration, outcome = self.calibration, self.outcome
         typical, floors = calibration.typical, [(None, outcome.floor)]
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             found = self.below_noise(floors)
             if found is None or int(found[0].sum()) < SPARSE * self.tester.line.size:
                 break
@@ -154,7 +162,7 @@ class Search:
     def _has_culprit(self, elements: Array) -> bool:
         """Whether one of some elements, drawn at random, is wrong."""
         places = np.flatnonzero(on_host(elements))
-        for index in self.rng.choice(places, min(CONFIRMING, len(places)), replace=False):
+        for index in self.rng.choice(places, min(CONFIRMATIONS, len(places)), replace=False):
             if int(index) not in self.outcome.settled:
                 self._settle(int(index))
         return not self.outcome.flawless
@@ -164,7 +172,7 @@ class Search:
         self.tester.tested.begin()
         return self.tester.moves_further_away(max(QUARTER, self.calibration.moved), self.calibration.typical)
 
-    def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = A_FEW) -> None:
+    def _clear_block(self, start: int, stop: int, step: float | None = None, splits: int = SMALL_SAMPLE) -> None:
         """Test a block, or the parts of one that is too noisy as a whole, with a gauge for each."""
         try:
             gauge, first = self.calibration.calibrate(start, stop, self._culprits, step)
@@ -173,7 +181,7 @@ class Search:
                 self._clear(start, stop, gauge, first)
                 return
         except TooMuchError:
-            if not splits or splits == A_FEW or not self.outcome.flawless:
+            if not splits or splits == SMALL_SAMPLE or not self.outcome.flawless:
                 raise
             parts = 2
         edges = np.linspace(start, stop, parts + 1).astype(int)
@@ -190,7 +198,7 @@ class Search:
                 self._test_everything()
                 return
             floor = reason.largest / THRESHOLDS[-1]
-            if floor > WORTHLESS * self.calibration.typical:
+            if floor > MAX_UNSEEN * self.calibration.typical:
                 raise reason
             gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
             if not self.tester.moves_all(gauge):
@@ -215,7 +223,7 @@ class Search:
         if not self.locate:
             return Culprits.UNKNOWN
         try:
-            found = self._halve(test, gauge, most=CONFIRMING)
+            found = self._halve(test, gauge, most=CONFIRMATIONS)
         except TooMuchError:
             return Culprits.UNKNOWN
         if not found:
@@ -240,7 +248,7 @@ class Search:
             else:  # many errors that are allowed one by one add up: nothing to be found by halving
                 fruitless += 1
                 largest = max(largest, abs(test.result) * test.unit)
-                if fruitless == CONFIRMING:
+                if fruitless == CONFIRMATIONS:
                     raise TooMuchError(gauge.step, largest)
             if passed == gauge.rounds:
                 break
@@ -270,13 +278,13 @@ class Search:
             suspicious = [half for half in (left, right) if not abs(half.result) <= gauge.threshold]
             pending += sorted(suspicious, key=lambda half: abs(half.result))  # the worst is looked at first
             forks += len(suspicious) == 2 and not found
-            if forks >= ATTEMPTS:
-                if most == CONFIRMING:
+            if forks >= MAX_ATTEMPTS:
+                if most == CONFIRMATIONS:
                     raise TooMuchError(gauge.step)
                 pending = pending[-1:]  # one culprit all the same: a sample may miss what is wrong in one of a hundred
             if len(self.outcome.settled) >= MAX_SETTLED:
                 raise TooMuchError(gauge.step, abs(test.result) * test.unit)
-        if forks >= ATTEMPTS:
+        if forks >= MAX_ATTEMPTS:
             raise TooMuchError(gauge.step, abs(test.result) * test.unit)
         self.failing = None
         return found

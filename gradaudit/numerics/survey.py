@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from gradaudit.numerics.breaks import Breaks, find_breaks
 from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import (
-    A_FEW,
-    CERTAIN,
-    MARGIN,
-    MOST_ROUNDINGS,
+    MAX_ROUNDINGS,
+    MAX_UNSEEN,
     NEAR,
     QUARTER,
-    RUNG,
-    SAME_SLOPE,
-    WORTHLESS,
+    SAFETY,
+    SIGNIFICANT,
+    SLOPE_RTOL,
+    SMALL_SAMPLE,
+    WIDENING,
 )
-from gradaudit.numerics.noise import IRREGULAR, SAME, Walk, read_walk
+from gradaudit.numerics.noise import IRREGULAR, SAME_NOISE, Walk, read_walk
 from gradaudit.numerics.plateau import widest_plateau
 from gradaudit.spec.dtypes import spacing
 
@@ -40,7 +40,7 @@ Floats = NDArray[np.float64]
 ROUNDINGS = 2.0
 """Rounding of one output, in units of the dtype's spacing, that is taken for granted before anything is measured."""
 
-HIGHEST_STAIR = spacing("float32") / SAME_SLOPE
+HIGHEST_STAIR = spacing("float32") / SLOPE_RTOL
 """Height of a stair, relative to the outputs, up to which it may be due to a coarser dtype inside forward.
 
 It is 1,000 times that of float32, as much as ill-conditioned arguments lose. Rounding to integers makes stairs too.
@@ -52,7 +52,7 @@ FINEST_SCALE = 1e-6
 STAIRS = 1 / NEAR
 """How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
 
-COARSE = spacing("float32") / CERTAIN
+COARSE = spacing("float32") / SIGNIFICANT
 """Spacing of numbers above which a dtype is taken at its word: no coarser one hides inside."""
 
 
@@ -112,7 +112,7 @@ class Surveyor:
         self._others: tuple[int, int] | None = None
         self.grid = grid
         self._breaks: Breaks | None = None
-        self._start = max(math.cbrt(self._expected) / 4, MARGIN * grid)
+        self._start = max(math.cbrt(self._expected) / 4, SAFETY * grid)
 
     def of_element(self, index: tuple[int, ...], outputs_at: Callable[..., list[Floats]]) -> Surveyor:
         """Return the surveyor of a line that runs along one element, for whose displacement outputs are given.
@@ -171,7 +171,7 @@ class Surveyor:
 
     def _is_noisy(self, walk: Walk | None) -> bool:
         """Whether a walk shows more than the rounding that is taken for granted."""
-        return walk is not None and walk.level > MARGIN * self._expected * self._size
+        return walk is not None and walk.level > SAFETY * self._expected * self._size
 
     def _find_breaks(self, values: Floats) -> Breaks:
         """Return the jumps and kinks at the point itself without which values along the line are far less noisy."""
@@ -179,11 +179,11 @@ class Surveyor:
             lambda displacement: self._outputs_at(displacement)[0] - self._outputs,
             tiny=self.grid * self._relative * self._line,
             line=self._absolute * self._line,
-            step=self._start / RUNG,
+            step=self._start / WIDENING,
             rounding=self._expected * np.abs(self._outputs),
         )
         less = read_walk(values - found.along(self._start * np.array(IRREGULAR)), IRREGULAR)
-        return found.only(less.noise < read_walk(values, IRREGULAR).noise / RUNG)
+        return found.only(less.noise < read_walk(values, IRREGULAR).noise / WIDENING)
 
     def _expected_noise(self, walk: Walk) -> Survey | None:
         """Return what follows from a walk that shows no more noise than expected."""
@@ -192,7 +192,7 @@ class Surveyor:
         if walk.clear or self._starts_inside() or (self._breaks is not None and self._breaks.kink.any()):
             return found  # a kink shows as clearly as any shape, though nothing is left of it in the walk
         near = self._walk(self._relative, QUARTER)
-        if near is None or near.shape > SAME * near.level:
+        if near is None or near.shape > SAME_NOISE * near.level:
             return self._climbed(walk)
         # Nothing shows at the scale of one, nor at that of the elements, which is much smaller: either may be right.
         return replace(found, reach=np.minimum(found.reach, QUARTER * self._relative), scale=self._relative)
@@ -205,27 +205,27 @@ class Surveyor:
         """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
         if walk is None or not self._credible(walk) or not self._starts_inside():
             return None
-        spacing = max(RUNG * self._start, min(QUARTER, math.cbrt(walk.level / self._size) / 4))
+        spacing = max(WIDENING * self._start, min(QUARTER, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
         if wide is not None and self._credible(wide) and wide.continues(walk) and self._goes_on_below(walk):
             return self._found(wide, self._absolute, spacing)
         if wide is not None and wide.flat:  # stairs may be coming into view
             return None
         spacing = self._start
-        for _ in range(A_FEW):
-            narrow = self._walk(self._absolute, spacing / RUNG)
+        for _ in range(SMALL_SAMPLE):
+            narrow = self._walk(self._absolute, spacing / WIDENING)
             if narrow is None or not self._credible(narrow):
                 return None
             if walk.continues(narrow):
                 return self._found(walk, self._absolute, spacing)
             if walk.flat:  # not shape but stairs went out of view
                 return None
-            walk, spacing = narrow, spacing / RUNG
+            walk, spacing = narrow, spacing / WIDENING
         return None
 
     def _goes_on_below(self, walk: Walk) -> bool:
         """Whether noise is the same at a much narrower spacing, or gone, as between the stairs of a staircase."""
-        narrow = self._walk(self._absolute, self._start / RUNG**3)
+        narrow = self._walk(self._absolute, self._start / WIDENING**3)
         if narrow is None or narrow.repeats(walk):
             return False
         return self._may_be_rounding(walk) if narrow.constant else walk.same_noise_as(narrow)
@@ -236,11 +236,11 @@ class Surveyor:
 
     @property
     def _highest_stair(self) -> float:
-        return max(HIGHEST_STAIR, MOST_ROUNDINGS * self._expected)
+        return max(HIGHEST_STAIR, MAX_ROUNDINGS * self._expected)
 
     def _credible(self, walk: Walk) -> bool:
         """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""
-        return walk.clear and walk.level <= min(math.cbrt(self._expected), WORTHLESS) * self._size
+        return walk.clear and walk.level <= min(math.cbrt(self._expected), MAX_UNSEEN) * self._size
 
     def _climbed(self, nominal: Walk | None) -> Survey | None:
         """Return what ever wider walks show, from the narrowest on that can make sense."""
@@ -263,10 +263,10 @@ class Surveyor:
         return self._found(walk, *rungs[best])
 
     def _rungs(self) -> Iterator[float]:
-        spacing = max(MARGIN * self.grid, FINEST_SCALE * self._start)
+        spacing = max(SAFETY * self.grid, FINEST_SCALE * self._start)
         while spacing <= QUARTER:
             yield spacing
-            spacing *= RUNG
+            spacing *= WIDENING
 
     def _staircase(self) -> Survey:
         """Return what the first stair tells of a function that seems constant: its height is the rounding."""
@@ -328,8 +328,8 @@ class Surveyor:
         return values if np.isfinite(values).all() else None
 
     def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
-        relative = MARGIN * walk.level / self._size if self._size else 0.0
-        noise = MARGIN * np.where(walk.moved, walk.noise, self._typical_noise(walk) * np.abs(self._outputs))
+        relative = SAFETY * walk.level / self._size if self._size else 0.0
+        noise = SAFETY * np.where(walk.moved, walk.noise, self._typical_noise(walk) * np.abs(self._outputs))
         return self._surveyed(noise, relative, 4 * spacing * scale, walk.moved)
 
     def _typical_noise(self, walk: Walk) -> float:

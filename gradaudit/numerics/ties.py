@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import power_of_two
-from gradaudit.numerics.margins import ATTEMPTS, CERTAIN, MARGIN, NEAR, SAME_SLOPE, SAMPLE
+from gradaudit.numerics.margins import MAX_ATTEMPTS, NEAR, SAFETY, SAMPLE, SIGNIFICANT, SLOPE_RTOL
 from gradaudit.numerics.vicinity import Floats
 
-APART = 1 / CERTAIN
+APART = 1 / SIGNIFICANT
 """How far the others move, in units of the step."""
 
 WITHIN = APART / 2
@@ -51,7 +51,7 @@ def admitted_among_ties(
         slopes = [side, *(slope for slope, _ in found)]
         low, high = min(slopes), max(slopes)
         allowed = max(allowed, rtol * max(map(abs, slopes)))
-        margin = allowed + SAME_SLOPE * max(map(abs, slopes))
+        margin = allowed + SLOPE_RTOL * max(map(abs, slopes))
         if high - low <= margin:  # the others do not matter, or not as they have been moved: there is one derivative
             continue
         (lowest, below), (highest, above) = (nearby.limit(most(found, key=_slope)[1]) for most in (min, max))
@@ -71,8 +71,8 @@ class _Nearby:
         self._loss = loss
         self._index = index
         self._unit = unit
-        step = CERTAIN * loss.step_at(index)
-        clear = min(step, loss.gap_beside(index) / MARGIN)
+        step = SIGNIFICANT * loss.step_at(index)
+        clear = min(step, loss.gap_beside(index) / SAFETY)
         self._step = max(NEAR * step, power_of_two(clear))
 
     def slope(self, signs: Floats) -> float:
@@ -100,7 +100,7 @@ def _ways(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[Floats]:
     by_position = np.sign(places - places[index]).astype(np.float64)
     yield by_position
     yield -by_position
-    for share in rng.random(ATTEMPTS):
+    for share in rng.random(MAX_ATTEMPTS):
         signs = np.where(rng.random(shape) < share, -1.0, 1.0)
         signs[index] = 0.0
         yield signs

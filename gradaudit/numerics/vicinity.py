@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import LARGE, bits_of, has_bits
-from gradaudit.numerics.margins import MOST_IN_A_TABLE, ONE_BY_ONE
+from gradaudit.numerics.margins import MAX_LISTED, MAX_TABLE
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ Together = Callable[[Array], list[Floats]]
 
 Made = TypeVar("Made")
 
-HELD = ONE_BY_ONE * LARGE
+MAX_HELD = MAX_LISTED * LARGE
 """Numbers that the inputs and the outputs of so many points may come to; looks in progress hold a few times as many."""
 
 
@@ -53,7 +53,7 @@ class Vicinity:
         self.base = x.copy()
         self._is_small = x.nbytes < LARGE
         self._bits = bits_of(x) if self._is_small else self.base
-        self._most = min(MOST_IN_A_TABLE, HELD // max(x.size, size, 1))
+        self._most = min(MAX_TABLE, MAX_HELD // max(x.size, size, 1))
         self._together = together if self._most > 1 else None
         self._trusted = 0
         self._look: _Look | None = None

@@ -10,7 +10,7 @@ from gradaudit.checks.agreement import Change, exceeding, reordering
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like
-from gradaudit.numerics.margins import A_FEW, CERTAIN
+from gradaudit.numerics.margins import SMALL_SAMPLE, SIGNIFICANT
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 
@@ -52,17 +52,17 @@ def change(probe: Probe, name: str, was: Array, now: Array, asked: Asked, *, exa
     if not seen or was.shape != now.shape or was.dtype != now.dtype:
         return seen
     dtype = dtype_name(was.dtype)
-    around_zero = least_spacing(dtype) * max(CERTAIN, math.sqrt(probe.terms)) if is_floating(dtype) else 0.0
+    around_zero = least_spacing(dtype) * max(SIGNIFICANT, math.sqrt(probe.terms)) if is_floating(dtype) else 0.0
     cancelling = reordering(probe.terms, spacing(dtype)) * _magnitude(probe, name, asked)
     coarse = 0.0 if exact else probe.roundoff_of_backward(asked.point, asked.upstream, asked.answers)[name]
-    return exceeding(widened(was), widened(now), max(seen.allowed, around_zero, cancelling) + CERTAIN * coarse)
+    return exceeding(widened(was), widened(now), max(seen.allowed, around_zero, cancelling) + SIGNIFICANT * coarse)
 
 
 def _magnitude(probe: Probe, name: str, asked: Asked) -> float:
     """Return what a gradient comes to where its terms do not cancel: the largest for upstreams of random signs."""
     rng = generator(probe.case, "signs")
     found = 0.0
-    for _ in range(A_FEW):
+    for _ in range(SMALL_SAMPLE):
         signs = [rng.choice((-1.0, 1.0), tuple(part.shape)) for part in asked.upstream]
         signed = (
             cast(part * like(sign, part), dtype_name(part.dtype))

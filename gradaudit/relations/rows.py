@@ -22,7 +22,7 @@ from gradaudit.checks.linearity import LARGE_UPSTREAM
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, lifted, on_host, same_bits
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import A_FEW
+from gradaudit.numerics.margins import SMALL_SAMPLE
 from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator, laid_out
@@ -223,7 +223,7 @@ def _broken(rows: Rows, called: Called) -> list[Finding]:
 def _is_no_chance(rows: Rows, point: Point) -> bool:
     """Whether outputs go along with the rows in more orders, too: a single one of few digits may do so once."""
     rng, was = generator(rows.probe.case, "orders"), rows.probe.counted(point.outputs)
-    orders = [rng.permutation(rows.count) for _ in range(A_FEW)]
+    orders = [rng.permutation(rows.count) for _ in range(SMALL_SAMPLE)]
     made = [rows.probe.counted(rows.probe.forward(rows.inputs(point.inputs, order))) for order in orders]
     return all(_agreement(rows.outputs(was, order), now) for order, now in zip(orders, made, strict=True))
 

@@ -44,12 +44,12 @@ def test_a_constant_changes_wherever_it_is_held() -> None:
     """In its module, in what is computed from it, and where it is imported by name."""
     from gradaudit.numerics import loss, margins
 
-    (margin,) = (made for made in constants(ROOT, ("numerics",)) if made.name == "MARGIN")
-    before, derived = margins.MARGIN, loss.UNEVEN
+    (margin,) = (made for made in constants(ROOT, ("numerics",)) if made.name == "SAFETY")
+    before, derived = margins.SAFETY, loss.STEP_ROUNDING
     readings = Readings(ROOT)
     try:
         change(ROOT, readings, margin, 2.0)
-        assert (2 * before, 2 * before, derived / 2) == (margins.MARGIN, loss.MARGIN, loss.UNEVEN)
+        assert (2 * before, 2 * before, derived / 2) == (margins.SAFETY, loss.SAFETY, loss.STEP_ROUNDING)
     finally:
         change(ROOT, readings, margin, 0.5)
-    assert (before, before, derived) == (margins.MARGIN, loss.MARGIN, loss.UNEVEN)
+    assert (before, before, derived) == (margins.SAFETY, loss.SAFETY, loss.STEP_ROUNDING)

@@ -26,15 +26,15 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, displace
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import A_FEW, MOST_ROUNDINGS, RUNG, SCATTER
+from gradaudit.numerics.margins import MAX_ROUNDINGS, SMALL_SAMPLE, SPREAD, WIDENING
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 
-LARGER = 1 - SCATTER
+UPPER_QUANTILE = 1 - SPREAD
 """Share of a gradient's elements that its larger ones exceed: a few absurd claims must not be taken for them."""
 
-SMALLER = tuple(0.5 / RUNG**k for k in range(A_FEW))
+SHRUNK_INPUTS = tuple(0.5 / WIDENING**k for k in range(SMALL_SAMPLE))
 """Parts of an input at which an op that is saturated here is not."""
 
 
@@ -64,7 +64,7 @@ class Roundoff:
             signed = [_signed(part, rng) for part in point.subject.upstream]
             return point.claims(signed, inputs, outputs)
 
-        return _root_mean_square(drawn, {}, A_FEW)
+        return _root_mean_square(drawn, {}, SMALL_SAMPLE)
 
     def larger(self, name: str) -> float:
         """Return what the larger elements ``S`` of a gradient are, here or where the input is smaller.
@@ -74,7 +74,7 @@ class Roundoff:
         saturated here has its steepest slope about zero, and it grows no more there.
         """
         found, smaller = _larger(self.gradients[name]), [0.0]
-        for part in SMALLER if self.unit > spacing("float64") / 2 else ():
+        for part in SHRUNK_INPUTS if self.unit > spacing("float64") / 2 else ():
             inputs = {**self._inputs(), name: self.point.placed(name, _times(self.point.inputs[name], part))}
             outputs = self.point.outputs_at(inputs)
             upstream = map(widened, self.point.subject.upstream)
@@ -116,7 +116,7 @@ class Roundoff:
             outputs = self.point.outputs_at(inputs)
             return point.claims(upstream, inputs, outputs)
 
-        return _root_mean_square(nudged, self.gradients, A_FEW // 2)
+        return _root_mean_square(nudged, self.gradients, SMALL_SAMPLE // 2)
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
@@ -166,7 +166,7 @@ class Allowance:
         larger = self.roundoff.larger(self.name)
         terms = on_host(magnitude) + larger
         most = self.roundoff.unit**0.5 * larger  # a claim that jumps at the very point excuses nothing by that
-        more = MOST_ROUNDINGS * (self.roundoff.unit * terms + np.minimum(on_host(inherent), most))
+        more = MAX_ROUNDINGS * (self.roundoff.unit * terms + np.minimum(on_host(inherent), most))
         self._more = np.where(np.isfinite(more), more, 0.0)
         return True
 
@@ -196,7 +196,7 @@ def _times(x: Array, part: float) -> Array:
 def _larger(gradient: Array) -> float:
     """Return what a tenth of the elements exceed."""
     sizes = on_host(abs(_finite(gradient))).reshape(-1)
-    return float(np.quantile(sizes, LARGER, method="lower")) if sizes.size else 0.0
+    return float(np.quantile(sizes, UPPER_QUANTILE, method="lower")) if sizes.size else 0.0
 
 
 def _finite(values: Array) -> Array:

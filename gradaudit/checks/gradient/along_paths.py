@@ -26,7 +26,7 @@ from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_d
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Looks, judge, taken
 from gradaudit.numerics.magnitude import norm_of_product, rms
-from gradaudit.numerics.margins import A_FEW, CERTAIN, FAR_ABOVE, MARGIN, MOST_ROUNDINGS, ONE_BY_ONE
+from gradaudit.numerics.margins import HEADROOM, MAX_LISTED, MAX_ROUNDINGS, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import path_test
@@ -59,7 +59,7 @@ def can_be_followed(claims: Sequence[Claim]) -> bool:
     """Whether differences of this forward are noise, and its gradients can be followed along paths instead."""
     point = claims[0].point
     case = point.subject.case
-    plain = case.method != "exhaustive" and case.step is None and not point.swallowed
+    plain = case.method != "exhaustive" and case.step is None and not point.absorbed
     return plain and not point.generic and not any(has_complex_dtype(claim.formula) for claim in claims)
 
 
@@ -85,7 +85,7 @@ def is_noise(result: Result, seen: Seen) -> bool:
     claim = seen.claim
     plain = seen.witness == "differences" and not claim.allowance.asked and not has_complex_dtype(claim.formula)
     plain = plain and claim.point.subject.case.step is None
-    if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.point.swallowed:
+    if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.point.absorbed:
         return False
     if seen.excused is not None:
         return seen.excused.code == "approximate-forward" and seen.excused.evidence["by"] in STAIRS
@@ -146,7 +146,7 @@ def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
     if not len(places):
         return seen
     looks = CloseLooks(seen.claim)
-    found = [looks.look(int(place), None) for place in places[:A_FEW]]
+    found = [looks.look(int(place), None) for place in places[:SMALL_SAMPLE]]
     first = looks.index_of(int(places[0]))
     unlike = f"at {len(places):,} of {seen.claim.size:,} indices, the worst {first}, backward returns another gradient "
     unlike += "at the point than on both sides of it"
@@ -224,7 +224,7 @@ def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats)
         most = float(allowed[culprit.places[0]])
         if not judge(float(claimed[0]), float(claimed[0]) - culprit.error, culprit.bound, most).wrong:
             return False
-    usual = surely_more(float(np.linalg.norm(rounding[culprit.places] / MOST_ROUNDINGS * culprit.reach)))
+    usual = surely_more(float(np.linalg.norm(rounding[culprit.places] / MAX_ROUNDINGS * culprit.reach)))
     if culprit.trend < _rounding_of_an_output(claim.point):
         return False
     return max(culprit.trend, float(np.linalg.norm(claimed * culprit.reach))) > usual
@@ -246,7 +246,7 @@ def unit_inside(claim: Claim, supported: float) -> float:
 
     """
     units = sorted(spacing(name) / 2 for name in ("float32", "float16", "bfloat16"))
-    return next((unit for unit in units if supported <= MARGIN * unit), units[-1])
+    return next((unit for unit in units if supported <= SAFETY * unit), units[-1])
 
 
 def _is_about(name: str, report: PathReport) -> bool:
@@ -263,7 +263,7 @@ def _blank(claim: Claim, floor: float, settings: Settings) -> Seen:
         miss_probability=0.0,
         floor=floor,
         witness="path",
-        worthless=settings.goal,
+        max_unseen=settings.goal,
     )
 
 
@@ -293,7 +293,7 @@ def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Loo
     if len(found.axes) == claim.formula.ndim:
         estimate, bound = found.estimate.reshape(-1), found.bound.reshape(-1)
         for culprit in culprits:
-            worst = np.argsort(-np.abs(estimate[culprit.places]), kind="stable")[:ONE_BY_ONE]
+            worst = np.argsort(-np.abs(estimate[culprit.places]), kind="stable")[:MAX_LISTED]
             for k in map(int, culprit.places[worst]):
                 known.setdefault(k, (float(estimate[k]), float(bound[k])))
     if not known:
@@ -314,7 +314,7 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
     """Return what is said of parts of a gradient that are wrong: where they are, how many, and by how much."""
     shape = tuple(claim.formula.shape)
     said = []
-    for culprit in culprits[:A_FEW]:
+    for culprit in culprits[:SMALL_SAMPLE]:
         first = tuple(int(k) for k in np.unravel_index(int(culprit.places[0]), shape)) if shape else ()
         if culprit.kind == "index":
             said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
@@ -324,7 +324,7 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -
             last = tuple(int(k) for k in np.unravel_index(int(culprit.places[-1]), shape))
             many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}"
             said.append(f"{many}, are off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
-    more = f"; {len(culprits) - A_FEW} more parts" if len(culprits) > A_FEW else ""
+    more = f"; {len(culprits) - SMALL_SAMPLE} more parts" if len(culprits) > SMALL_SAMPLE else ""
     return f"along paths: {'; '.join(said)}{more}"
 
 
@@ -353,12 +353,12 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     node of it lies.
     """
     looks = CloseLooks(claim)
-    tried = culprits[:A_FEW]
+    tried = culprits[:SMALL_SAMPLE]
     found = [looks.look(culprit.worst, None) for culprit in tried]
     refuted = any(_refutes(looks, culprit, _unit(claim)) for culprit in tried)
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
-    jumps = report.noise > FAR_ABOVE * rounding
+    jumps = report.noise > HEADROOM * rounding
     if (refuted or jumps) and Judgement.WRONG not in found:
         message = (
             "along paths, forward changes by more than the integral of the analytical gradient, but central "
@@ -383,7 +383,7 @@ def _refutes(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
     element, claimed = looks.seen[index], claim.at(index)
     if element.numerical == 0.0 or not math.isfinite(element.bound):
         error = culprit.trend / float(np.linalg.norm(culprit.reach))
-        step = CERTAIN * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
+        step = SIGNIFICANT * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
         return abs(claimed) < error and not changes_on_both_sides(claim.point, claim.name, index, step)
     error = abs(culprit.error) * (1.0 if culprit.kind == "index" else max(abs(claimed), abs(element.numerical)))
     off = max(abs(claimed - element.numerical), claim.tolerance_at(index).at(abs(element.numerical)))

@@ -20,17 +20,17 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import (
-    A_FEW,
-    CERTAIN,
-    CONFIRMING,
+    CONFIRMATIONS,
     FAR,
+    MAX_UNSEEN,
     NEAR,
     QUARTER,
-    RUNG,
-    SAME_SLOPE,
-    SCATTER,
+    SIGNIFICANT,
+    SLOPE_RTOL,
+    SMALL_SAMPLE,
+    SPREAD,
     WIDE_STEP,
-    WORTHLESS,
+    WIDENING,
 )
 from gradaudit.numerics.path.arbiter import Ruling, arbitrate
 from gradaudit.numerics.survey import ROUNDINGS
@@ -40,10 +40,10 @@ from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
 
-CLOSE = tuple(NEAR**2 * RUNG**k for k in range(3))
+CLOSE_STEPS = tuple(NEAR**2 * WIDENING**k for k in range(3))
 """Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
 
-MARKED = 2 * SAME_SLOPE
+APPROXIMATION_ERROR = 2 * SLOPE_RTOL
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
 
 Positions = NDArray[np.intp]
@@ -96,38 +96,38 @@ def _mismatches(seen: Seen) -> tuple[Positions, Floats]:
     claim, looks = seen.claim, seen.looks
     judged, _, _ = claim.judged(looks)
     rows = np.flatnonzero(judged.wrong & np.isfinite(looks.claimed))
-    rows = rows[~claim.strays_among(looks.places[rows])]
+    rows = rows[~claim.inaccurate_among(looks.places[rows])]
     shape = tuple(claim.formula.shape)
     places = np.ravel_multi_index(tuple(looks.places[rows].T), shape) if shape else np.zeros(len(rows), np.intp)
     return np.asarray(places, np.intp), np.real(looks.claimed[rows] - looks.numerical[rows])
 
 
-def is_marked(seen: Seen) -> bool:
+def exceeds_approximation(seen: Seen) -> bool:
     """Whether a mismatch is more than what a smooth forward that is only approximate explains."""
     places, off = _mismatches(seen)
     rows = [tuple(int(k) for k in np.unravel_index(place, tuple(seen.claim.formula.shape))) for place in places]
     numerical = np.array([abs(seen.claim.at(index) - error) for index, error in zip(rows, off, strict=True)])
-    return bool((np.abs(off) > MARKED * np.maximum(numerical, seen.claim.typical)).any())
+    return bool((np.abs(off) > APPROXIMATION_ERROR * np.maximum(numerical, seen.claim.typical)).any())
 
 
 def _is_right_close_by(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
     places, off = _mismatches(seen)
     noise = ROUNDINGS * point.spacing * norm_of_product(point.upstream, point.outputs)
-    for place in places[np.argsort(-np.abs(off))][:A_FEW]:
+    for place in places[np.argsort(-np.abs(off))][:SMALL_SAMPLE]:
         index = tuple(int(k) for k in np.unravel_index(place, tuple(seen.claim.formula.shape)))
         claimed = complex(seen.claim.at(index)).real
-        steps = [part * point.scale_at(name, index) for part in CLOSE]
-        resolving = [step for step in steps if noise / step <= WORTHLESS * abs(claimed)]
-        if abs(off[list(places).index(place)]) <= CERTAIN * SAME_SLOPE * abs(claimed):
+        steps = [part * point.scale_at(name, index) for part in CLOSE_STEPS]
+        resolving = [step for step in steps if noise / step <= MAX_UNSEEN * abs(claimed)]
+        if abs(off[list(places).index(place)]) <= SIGNIFICANT * SLOPE_RTOL * abs(claimed):
             return False  # they would not tell it from the numerical gradient
         agreeing = 0
         for step in resolving:
             slope = _slopes(point, name, index, step)[0].central
-            agreeing += abs(slope - claimed) <= SAME_SLOPE * abs(claimed) + noise / step
+            agreeing += abs(slope - claimed) <= SLOPE_RTOL * abs(claimed) + noise / step
             if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
-        if agreeing < CONFIRMING:
+        if agreeing < CONFIRMATIONS:
             return False
     return True
 
@@ -188,7 +188,7 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
     index = tuple(int(k) for k in np.unravel_index(places[worst], tuple(seen.claim.formula.shape)))
     claimed = complex(seen.claim.at(index)).real
     numerical = claimed - float(off[worst])
-    if abs(off[worst]) <= MARKED * max(abs(numerical), seen.claim.typical):
+    if abs(off[worst]) <= APPROXIMATION_ERROR * max(abs(numerical), seen.claim.typical):
         return False
     step = WIDE_STEP * point.scale_at(name, index)
     wide, moved = _slopes(point, name, index, step)
@@ -205,9 +205,9 @@ def _is_borne_out(point: EvaluationPoint, name: str, seen: Seen) -> bool:
         half, _ = _slopes(point, name, index, step / 2)
         return _Slopes(2 * half.up - slopes.up, 2 * half.down - slopes.down, (4 * half.central - slopes.central) / 3)
 
-    if not (is_near(wide, numerical, SCATTER) or is_near(limits(wide, step), numerical, SCATTER)):
+    if not (is_near(wide, numerical, SPREAD) or is_near(limits(wide, step), numerical, SPREAD)):
         return False
-    if abs(off[worst]) > SCATTER * max(abs(numerical), seen.claim.typical):
+    if abs(off[worst]) > SPREAD * max(abs(numerical), seen.claim.typical):
         return True
     # Wider than the cells of a table that is read linearly, its slope is that of the function.
     step = FAR * point.scale_at(name, index)
@@ -219,7 +219,7 @@ def _finding(ruling: Ruling) -> Finding | None:
     evidence: dict[str, Any] = {"error": ruling.forward_error, "supported": ruling.supported, "jump": ruling.jump}
     if ruling.withdrawn and ruling.code:
         return Finding(ruling.code, ruling.reason, {"by": ruling.by, **evidence})
-    if not ruling.supported <= SAME_SLOPE:
+    if not ruling.supported <= SLOPE_RTOL:
         return None
     message = (
         f"along long paths, the integral of the analytical gradient equals forward's change to {ruling.supported:.1e}: "

@@ -23,12 +23,12 @@ from gradaudit.checks.gradient.along_paths import (
     rounds_what_it_is_given,
     unit_inside,
 )
-from gradaudit.checks.gradient.arbitration import arbitrated, is_marked, stands
+from gradaudit.checks.gradient.arbitration import arbitrated, exceeds_approximation, stands
 from gradaudit.checks.gradient.claim import Claim, claims_of
 from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.exhaustive import look_everywhere
-from gradaudit.checks.gradient.fold import blank_result, folded, with_strays
+from gradaudit.checks.gradient.fold import blank_result, folded, with_inaccurate
 from gradaudit.checks.gradient.limit import limits
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen
@@ -36,7 +36,7 @@ from gradaudit.checks.gradient.symmetric import finding as symmetric_input
 from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, flaws, mutations
 from gradaudit.numerics.arrays import Array
-from gradaudit.numerics.margins import MOST_IN_A_TABLE, WORTHLESS
+from gradaudit.numerics.margins import MAX_TABLE, MAX_UNSEEN
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
@@ -101,14 +101,14 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
         audited = _witnessed(claims_of(point, claimed), tell_of)
     if any(result.verdict is not Verdict.PASS for result, _ in audited.values()):
         with subject.op.calls.overtime():
-            audited = _with_arbiter(point, _with_last_words(audited))
+            audited = _with_arbiter(point, _with_reserved_calls(audited))
         _add(audited, _as_triangles(subject, audited))
     for place, (name, (result, what)) in enumerate(audited.items()):
         spent = result.evaluations + (0 if place else opening)
         results[name] = replace(result, evaluations=spent, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
     if given.changed():  # it may have held on to its first inputs and changed them later
-        point.notice(mutations("forward", given))
+        point.add_findings(mutations("forward", given))
     return list(results.values()), point, seen
 
 
@@ -156,7 +156,7 @@ def _undecided(seen: Seen, limit: Limit, why: str) -> Seen:
     return replace(seen, left_open=f"{why}: {undecided(limit, more)}", cut=Cut(limit, more))
 
 
-def _with_last_words(made: Audited) -> Audited:
+def _with_reserved_calls(made: Audited) -> Audited:
     """Find out with the calls that were held back what can be said of gradients that were not looked at to the end."""
     for name, (result, seen) in made.items():
         if seen is None or not seen.cut:
@@ -182,7 +182,7 @@ def _witnessed(claims: list[Claim], tell: Callable[[Audited], None]) -> Audited:
         return {}
     if claims[0].point.generic or not can_be_followed(claims):
         return _audited(claims, tell)
-    large = sum(claim.size for claim in claims) > MOST_IN_A_TABLE
+    large = sum(claim.size for claim in claims) > MAX_TABLE
     if large or computes_in_half(claims) or rounds_what_it_is_given(claims):
         return _judged(claims, look_along_paths)
     made = _audited(claims)
@@ -199,7 +199,7 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
     tables = [claim for claim in claims if claim not in testable]
     made: Audited = {}
     if testable:
-        small = case.method == "auto" and sum(claim.size for claim in testable) <= MOST_IN_A_TABLE
+        small = case.method == "auto" and sum(claim.size for claim in testable) <= MAX_TABLE
         made = _judged(testable, lambda claims: Searched(claims, locate=not small).seen())
         if small:
             for claim in testable if len(testable) > 1 else ():
@@ -238,7 +238,7 @@ def passes(audited: tuple[Result, Seen | None]) -> bool:
     if asked.asked and seen.method == "search":
         return False
     below_noise = any(finding.code == "below-noise" for finding in result.findings)
-    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= WORTHLESS
+    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= MAX_UNSEEN
 
 
 def affords_a_table(claim: Claim, made: Audited) -> bool:
@@ -262,12 +262,12 @@ def is_right_where_seen(claim: Claim, made: Audited) -> bool:
 def _with_rounding(seen: Seen) -> Seen:
     """Allow for what rounding must cost; where that cannot be found out, only what is too much for it is wrong."""
     hurried = seen.cut is not None and seen.cut.limit.kind == "time"
-    if is_marked(seen) and (hurried or seen.claim.point.subject.op.calls.left < FOR_ROUNDING):
+    if exceeds_approximation(seen) and (hurried or seen.claim.point.subject.op.calls.left < FOR_ROUNDING):
         return seen
     try:
         seen.claim.include_roundoff()
     except LimitReachedError as reached:
-        return seen if is_marked(seen) else _undecided(seen, reached.limit, OF_ROUNDING)
+        return seen if exceeds_approximation(seen) else _undecided(seen, reached.limit, OF_ROUNDING)
     return seen
 
 
@@ -322,14 +322,14 @@ def _again(claims: list[Claim], made: Audited) -> Audited:
     for claim in claims:
         result, seen = made[claim.name]
         cleared = seen is not None and seen.cleared  # then strays alone are open: a search of the rest says no more
-        if result.verdict is Verdict.INCONCLUSIVE and not cleared and claim.strays is not None:
+        if result.verdict is Verdict.INCONCLUSIVE and not cleared and claim.inaccurate is not None:
             _add(made, _judged([claim.as_given()], lambda claims: Searched(claims, locate=True).seen()))
     return made
 
 
 def _was_not_seen(result: Result, seen: Seen | None) -> bool:
     """Whether an input's own errors drowned in those of the others, or in their noise."""
-    blind = seen is not None and (not seen.cleared or result.resolution > WORTHLESS)
+    blind = seen is not None and (not seen.cleared or result.resolution > MAX_UNSEEN)
     return result.verdict is Verdict.INCONCLUSIVE and blind and not passes((result, seen))
 
 
@@ -347,7 +347,7 @@ def _judged(claims: list[Claim], look: Callable[[list[Claim]], list[Seen]]) -> A
     before = op.calls.forwards
     made: Audited
     try:
-        seen = [_with_strays(each) if each.claim.split else each for each in look(claims)]
+        seen = [_with_inaccurate(each) if each.claim.split else each for each in look(claims)]
         made = {each.claim.name: (_folded(each), each) for each in seen}
     except OpError as error:
         case = claims[0].point.subject.case
@@ -359,10 +359,10 @@ def _judged(claims: list[Claim], look: Callable[[list[Claim]], list[Seen]]) -> A
     return made
 
 
-def _with_strays(seen: Seen) -> Seen:
+def _with_inaccurate(seen: Seen) -> Seen:
     """Add where the implementation strays from its formula, as far as calls last."""
     try:
-        return with_strays(seen)
+        return with_inaccurate(seen)
     except LimitReachedError as reached:
         return replace(seen, cleared=False, miss_probability=1.0, cut=seen.cut or Cut(reached.limit, ""))
 

@@ -34,17 +34,17 @@ from gradaudit.numerics.arrays import (
 from gradaudit.numerics.gauge import COARSE_RESOLUTION
 from gradaudit.numerics.judging import Judged, Looks, judge, taken
 from gradaudit.numerics.magnitude import norm, quantile, rms
-from gradaudit.numerics.margins import FAR, MARGIN, MOST_ROUNDINGS, NEGLIGIBLE, SCATTER, WORTHLESS
+from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, NEGLIGIBLE, SAFETY, SPREAD
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, least_spacing, spacing
 
-FORMULA_SHARE = SCATTER
+FORMULA_SHARE = SPREAD
 """Share of the tolerance that the formula may be off by, where the implementation takes the rest."""
 
-ABSURD = spacing("float64") ** -2
+OUTLIER_RATIO = spacing("float64") ** -2
 """How many times the typical gradient a claim must be to be looked at by itself: in a test of many it drowns them."""
 
-LEFT_OUT = round(1 / NEGLIGIBLE)
+TRIMMED_ONE_IN = round(1 / NEGLIGIBLE)
 """One element in so many is left out of a gradient's typical magnitude, the largest ones first.
 
 As many may lie below the noise in a pass, whose resolution is told beside that magnitude.
@@ -96,7 +96,7 @@ class Claim:
         self.numbers = self.size * (2 if has_complex_dtype(formula) else 1)
         self.share = FORMULA_SHARE if self.split else 1.0
         self._roundoff, self._of_dtype = of_formula, of_dtype
-        self._doubtful: Array | None = None
+        self._uncertain: Array | None = None
         case = point.subject.case
         if case.tolerance is not None:
             self.allowance = self.of_formula = Allowance(name, case.tolerance, None)
@@ -115,7 +115,7 @@ class Claim:
         """Return the claim that what backward gave in the case's dtype is right, whatever its formula is."""
         made = self._with(self.given)
         made.split, made.share = False, 1.0
-        made.of_formula, made._doubtful = self.allowance, self.strays
+        made.of_formula, made._uncertain = self.allowance, self.inaccurate
         return made
 
     def beside(self, point: EvaluationPoint, formula: Array) -> Claim:
@@ -127,7 +127,7 @@ class Claim:
     def _with(self, formula: Array) -> Claim:
         made = copy(self)
         made.formula = formula
-        for known in ("tested", "broken", "strays", "magnitude", "typical"):
+        for known in ("tested", "broken", "inaccurate", "magnitude", "typical"):
             made.__dict__.pop(known, None)
         return made
 
@@ -160,7 +160,7 @@ class Claim:
         xp = namespace(self.formula)
         broken = ~(xp.isfinite(self.formula) & xp.isfinite(self.given))
         if 0.0 < self.magnitude < math.inf:
-            broken = broken | (abs(self.formula) > ABSURD * self.magnitude)
+            broken = broken | (abs(self.formula) > OUTLIER_RATIO * self.magnitude)
         return broken if bool(broken.any()) else None
 
     @cached_property
@@ -169,7 +169,7 @@ class Claim:
         return self.formula if self.broken is None else namespace(self.formula).where(self.broken, 0.0, self.formula)
 
     @cached_property
-    def strays(self) -> Array | None:
+    def inaccurate(self) -> Array | None:
         """Where the implementation is off from its formula by more than rounding must cost; None for nowhere.
 
         There it is judged by what it gave.
@@ -177,12 +177,12 @@ class Claim:
         if not self.split:
             return None
         off = abs(self.given - self.formula)
-        strays = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
-        if bool(strays.any()) and self.allowance.include_roundoff():
-            strays = ~(off <= self.allowance.of(self.formula))
-        if bool(strays.any()) and self._allow_for_narrowing():
-            strays = ~(off <= self.allowance.of(self.formula))
-        return strays if bool(strays.any()) else None
+        inaccurate = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
+        if bool(inaccurate.any()) and self.allowance.include_roundoff():
+            inaccurate = ~(off <= self.allowance.of(self.formula))
+        if bool(inaccurate.any()) and self._allow_for_narrowing():
+            inaccurate = ~(off <= self.allowance.of(self.formula))
+        return inaccurate if bool(inaccurate.any()) else None
 
     def _allow_for_narrowing(self) -> bool:
         """Allow for the rounding of the coarser dtype that the op rounds its inputs to; return whether there is one."""
@@ -198,12 +198,12 @@ class Claim:
 
     def at(self, index: tuple[int, ...]) -> complex:
         """Return what is judged at an index: the formula, or what backward gave where that strays from it."""
-        judged = self.given if not self.split or self._strays_at(index) else self.formula
+        judged = self.given if not self.split or self._is_inaccurate_at(index) else self.formula
         return complex(judged[index]) if has_complex_dtype(judged) else float(judged[index])
 
     def tolerance_at(self, index: tuple[int, ...]) -> Tolerance:
         """Return what that may be off by."""
-        return (self.allowance if self._strays_at(index) else self.of_formula).at(index)
+        return (self.allowance if self._is_inaccurate_at(index) else self.of_formula).at(index)
 
     def include_roundoff(self) -> bool:
         """Allow for rounding at each index; return whether that had been left out, so that it may matter."""
@@ -213,31 +213,31 @@ class Claim:
     def judged(self, looks: Looks) -> tuple[Judged, Array, Array]:
         """Judge what was seen; return that, and what each index was allowed and what its bound was taken for."""
         allowed, bounds = self.of_formula.of(looks.numerical, looks.places), looks.bounds
-        if self.strays is not None or self._doubtful is not None:
-            bounds = bounds + self._doubt(looks.places)
-        if self.strays is not None:
-            strays = self.strays_among(looks.places)
-            allowed = np.where(strays, self.allowance.of(looks.numerical, looks.places), allowed)
+        if self.inaccurate is not None or self._uncertain is not None:
+            bounds = bounds + self._uncertainty(looks.places)
+        if self.inaccurate is not None:
+            inaccurate = self.inaccurate_among(looks.places)
+            allowed = np.where(inaccurate, self.allowance.of(looks.numerical, looks.places), allowed)
         allowed = self._resolvable(allowed, looks.claimed, looks.numerical, looks.bounds, looks.kink)
         return judge(looks.claimed, looks.numerical, bounds, allowed), allowed, bounds
 
-    def _doubt(self, places: NDArray[np.intp]) -> NDArray[Any]:
+    def _uncertainty(self, places: NDArray[np.intp]) -> NDArray[Any]:
         """Return how sure it is, where an implementation strays from its formula, that rounding need not cost so much.
 
         How the terms of a formula cancel inside is not known, and what is not known accuses nobody. It is no excuse
         for what would matter beside the typical gradient.
         """
-        doubtful = self.strays if self._doubtful is None else self._doubtful
+        doubtful = self.inaccurate if self._uncertain is None else self._uncertain
         if doubtful is None or self.allowance.asked or not len(places):
             return np.zeros(len(places))
-        strays = taken(on_host(doubtful), places)  # also where what was given is judged whatever its formula is
-        most = np.minimum(MARGIN * self.allowance.of_roundoff(places), WORTHLESS * self.magnitude)
-        return np.where(strays, most, 0.0)
+        inaccurate = taken(on_host(doubtful), places)  # also where what was given is judged whatever its formula is
+        most = np.minimum(SAFETY * self.allowance.of_roundoff(places), MAX_UNSEEN * self.magnitude)
+        return np.where(inaccurate, most, 0.0)
 
     def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float, *, kink: bool) -> Judged:
         """Judge the claim at an index, given what is known of the numerical gradient there."""
         allowed = self.tolerance_at(index).at(abs(numerical))
-        bound += float(self._doubt(np.array([index], np.intp).reshape(1, len(index)))[0])
+        bound += float(self._uncertainty(np.array([index], np.intp).reshape(1, len(index)))[0])
         claimed = self.at(index)
         return judge(claimed, numerical, bound, self._resolvable(allowed, claimed, numerical, bound, kink))
 
@@ -286,22 +286,22 @@ class Claim:
     @cached_property
     def noise_level(self) -> float:
         """The magnitude below which the rounding of forward, or of the rest of the gradient, leaves no digit."""
-        return MOST_ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.point, self.name))
+        return MAX_ROUNDINGS * self._roundoff.unit * max(self.magnitude, natural_scale(self.point, self.name))
 
     @property
     def negligible(self) -> float:
         """The same for the rounding of the case's dtype: nobody who works in it means what is smaller."""
         return self.noise_level * self._of_dtype.unit / self._roundoff.unit
 
-    def strays_among(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def inaccurate_among(self, places: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Return at which of some indices the implementation strays from its formula."""
-        if self.strays is None or not len(places):
+        if self.inaccurate is None or not len(places):
             return np.zeros(len(places), np.bool_)
-        strays: NDArray[np.bool_] = taken(on_host(self.strays), places)
-        return strays
+        inaccurate: NDArray[np.bool_] = taken(on_host(self.inaccurate), places)
+        return inaccurate
 
-    def _strays_at(self, index: tuple[int, ...]) -> bool:
-        return self.strays is not None and bool(self.strays[index])
+    def _is_inaccurate_at(self, index: tuple[int, ...]) -> bool:
+        return self.inaccurate is not None and bool(self.inaccurate[index])
 
 
 def _as_numbers_of(x: Array, gradient: Array) -> Array:
@@ -328,7 +328,7 @@ def _scale_of_changes(point: EvaluationPoint, name: str) -> float:
     Other than the natural scale it knows of no constant that is added to the outputs.
     """
     change = rms(outputs_beside(point, FAR, name) - point.outputs)
-    if not MOST_ROUNDINGS * point.spacing * rms(point.outputs) < change < math.inf:
+    if not MAX_ROUNDINGS * point.spacing * rms(point.outputs) < change < math.inf:
         return 0.0
     return rms(point.upstream) * change / (FAR * rms(point.inputs[name]))
 
@@ -338,16 +338,16 @@ def typical_magnitude(gradient: Array) -> float:
     claims = gradient.reshape(-1)
     if not all_finite(claims):
         claims = claims[namespace(claims).isfinite(claims)]
-    if (size := count(claims)) <= LEFT_OUT:
+    if (size := count(claims)) <= TRIMMED_ONE_IN:
         sizes = on_host(abs(claims))
         usual = quantile(sizes[sizes > 0.0], 0.5) if bool((sizes > 0.0).any()) else 0.0
-        return rms(sizes[sizes <= ABSURD * usual])
+        return rms(sizes[sizes <= OUTLIER_RATIO * usual])
     if size <= LARGE:
         some = on_host(abs(claims))
-        return rms(np.partition(some, -(size // LEFT_OUT))[: -(size // LEFT_OUT)])
+        return rms(np.partition(some, -(size // TRIMMED_ONE_IN))[: -(size // TRIMMED_ONE_IN)])
     drawn = np.random.default_rng(0).integers(0, size, LARGE)
     some = on_host(abs(claims[like(drawn, claims)]))
-    largest = float(np.partition(some, -(LARGE // LEFT_OUT))[-(LARGE // LEFT_OUT)])
+    largest = float(np.partition(some, -(LARGE // TRIMMED_ONE_IN))[-(LARGE // TRIMMED_ONE_IN)])
     norms, kept = [], 0
     for part in in_cache(claims):
         magnitudes = abs(claims[part])

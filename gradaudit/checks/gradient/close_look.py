@@ -12,7 +12,7 @@ from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CONFIRMING, FAR_ABOVE, ONE_BY_ONE, SAME_SLOPE
+from gradaudit.numerics.margins import CONFIRMATIONS, HEADROOM, MAX_ATTEMPTS, MAX_LISTED, SLOPE_RTOL, SMALL_SAMPLE
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
 
@@ -58,17 +58,17 @@ class CloseLooks:
         An input that is small has hardly any index in a sample of all inputs.
         """
         numbers = self.claim.numbers
-        for position in rng.choice(numbers, min(numbers, 2 * ONE_BY_ONE), replace=False) if self.wrong else ():
-            if len(self.seen) < ONE_BY_ONE:
+        for position in rng.choice(numbers, min(numbers, 2 * MAX_LISTED), replace=False) if self.wrong else ():
+            if len(self.seen) < MAX_LISTED:
                 self.look(int(position), calibrated)
-        for index in self.wrong[:CONFIRMING] if len(self.wrong) < ONE_BY_ONE else ():
+        for index in self.wrong[:CONFIRMATIONS] if len(self.wrong) < MAX_LISTED else ():
             self._look_beside(index, calibrated, rng)
 
     def _look_beside(self, index: Index, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
         """Look along each axis: whether a row or a column is wrong a random sample hardly shows."""
         shape = tuple(self.claim.formula.shape)
         for axis, size in enumerate(shape):
-            for other in rng.choice(size, min(size, A_FEW), replace=False):
+            for other in rng.choice(size, min(size, SMALL_SAMPLE), replace=False):
                 place = np.ravel_multi_index((*index[:axis], int(other), *index[axis + 1 :]), shape)
                 self.look(self.claim.numbers // self.claim.size * int(place), calibrated)
 
@@ -86,16 +86,16 @@ class CloseLooks:
     def _element(self, index: Index, calibrated: Calibrated | None) -> Element:
         """Look at an element with the noise that is known of, or with its own where that cannot be trusted."""
         claim, point = self.claim, self.claim.point
-        usual = calibrated if calibrated and calibrated.spacing <= FAR_ABOVE * point.spacing else None
+        usual = calibrated if calibrated and calibrated.spacing <= HEADROOM * point.spacing else None
         loss = self._loss(usual.spacing if usual else point.spacing)
-        tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < ATTEMPTS
+        tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < MAX_ATTEMPTS
         try:
             if usual is not None:
                 loss.assume_noise()
                 start = usual.step * point.scale_at(claim.name, index)
                 element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
                 # After so many wrong ones it is errors and no noise.
-                if len(self.wrong) >= CONFIRMING or not self._may_be_noise(index, element):
+                if len(self.wrong) >= CONFIRMATIONS or not self._may_be_noise(index, element):
                     return element
             loss.measure_noise(generator(point.subject.case, "noise"), index)
             element = look_at(loss, index, claimed, tolerance, confirm=confirm)
@@ -109,7 +109,7 @@ class CloseLooks:
         """Whether what contradicts a claim may be more noise than was taken for granted."""
         if self._judgement(index, element) is not Judgement.WRONG:
             return False
-        return element.doubtful or abs(self.claim.at(index) - element.numerical) <= SAME_SLOPE * abs(element.numerical)
+        return element.doubtful or abs(self.claim.at(index) - element.numerical) <= SLOPE_RTOL * abs(element.numerical)
 
     def _loss(self, assumed: float) -> Loss:
         """Return the loss along single elements for an assumed rounding, the one that there is where it is the same."""

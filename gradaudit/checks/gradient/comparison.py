@@ -11,10 +11,10 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import taken
-from gradaudit.numerics.margins import ATTEMPTS, MOST_IN_A_TABLE
+from gradaudit.numerics.margins import MAX_ATTEMPTS, MAX_TABLE
 from gradaudit.numerics.vicinity import Floats
 
-LISTED = ATTEMPTS * MOST_IN_A_TABLE
+LISTED = MAX_ATTEMPTS * MAX_TABLE
 """Places that a comparison holds at most of those where the gradient is known."""
 
 
@@ -61,7 +61,7 @@ def _background(known: list[tuple[int, ...]], shape: tuple[int, ...]) -> list[tu
     """Return random indices: some anywhere, some that differ from a known one along one axis only."""
     rng = np.random.default_rng(0)
     anywhere = (
-        np.stack([rng.integers(0, size, MOST_IN_A_TABLE) for size in shape], axis=1) if shape else np.empty((0, 0), int)
+        np.stack([rng.integers(0, size, MAX_TABLE) for size in shape], axis=1) if shape else np.empty((0, 0), int)
     )
     found = {tuple(int(k) for k in row) for row in anywhere}
     for index in known:

@@ -14,14 +14,14 @@ from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_a
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.kink import compare_sides, hull, suspicious
 from gradaudit.numerics.loss import Axis, Loss
-from gradaudit.numerics.margins import CERTAIN, FAR_ABOVE, NEAR, SAME_SLOPE
+from gradaudit.numerics.margins import SIGNIFICANT, HEADROOM, NEAR, SLOPE_RTOL
 from gradaudit.numerics.ties import admitted_among_ties
 from gradaudit.spec.case import Tolerance
 
 Array = NDArray[Any]
 
 
-NEARBY = ((FAR_ABOVE, 0.5), (CERTAIN, 1.0), (2.0, math.inf))
+NEARBY = ((HEADROOM, 0.5), (SIGNIFICANT, 1.0), (2.0, math.inf))
 """Parts of the first step at which an estimate is confirmed before a claim is called wrong.
 
 With each, how far from the claim a difference may lie, in units of how far from the estimate, to speak for the claim.
@@ -126,7 +126,7 @@ def _is_in_hull(asked: _Question) -> bool:
     """
     axis, step = asked.axis, asked.start or asked.loss.step_at(asked.where)
     far = axis.slopes(step)
-    (low, high), closest = (hull(far, axis.slopes(part * step)) for part in (1 / CERTAIN, NEAR))
+    (low, high), closest = (hull(far, axis.slopes(part * step)) for part in (1 / SIGNIFICANT, NEAR))
     allowed = asked.tolerance.at(max(abs(low), abs(high)))
     agree = max(abs(low - closest[0]), abs(high - closest[1])) <= allowed
     return agree and low - allowed <= asked.claimed <= high + allowed
@@ -180,7 +180,7 @@ def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, t
         near = axis(step / part)
         if near is None:
             return True
-        doubt = near.rounding + SAME_SLOPE * abs(slope)
+        doubt = near.rounding + SLOPE_RTOL * abs(slope)
         if abs(near.central - slope) > element.bound + doubt or slope == 0.0:
             return False
         if abs(near.central - claimed) > doubt + tolerance.at(abs(slope)):

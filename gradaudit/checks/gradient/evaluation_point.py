@@ -27,7 +27,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import FAR, MOST_ROUNDINGS, SAMPLE, STEP, WORTHLESS
+from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -54,7 +54,7 @@ class EvaluationPoint:
         kinds: dtypes and shapes of the counted outputs there, as their framework has them.
         formula: what backward returns there, for the inputs whose gradient is usable, in double precision; empty where
             it is not generic, or where the case is in that dtype itself.
-        swallowed: whether forward does not change with its inputs in this dtype, as it does in float64.
+        absorbed: whether forward does not change with its inputs in this dtype, as it does in float64.
         findings: what was noticed while forward was called here.
         notes: what is to be said beside every verdict.
 
@@ -67,7 +67,7 @@ class EvaluationPoint:
     dtype: str
     kinds: Kinds
     formula: Mapping[str, Array] = field(default_factory=dict)
-    swallowed: bool = False
+    absorbed: bool = False
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -119,7 +119,7 @@ class EvaluationPoint:
             return copied(self.evaluate_fleeting())  # while the inputs are as forward left them: it may be a view
         finally:
             if before.changed():
-                self.notice(mutations("forward", before))
+                self.add_findings(mutations("forward", before))
 
     def evaluate_fleeting(self) -> Array:
         """Call forward as ``evaluate`` does, for outputs that are done with before anything else happens.
@@ -198,7 +198,7 @@ class EvaluationPoint:
             and (gradient.dtype == inputs[name].dtype or (any_dtype and not has_complex_dtype(gradient)))
         }
 
-    def notice(self, findings: list[Finding]) -> None:
+    def add_findings(self, findings: list[Finding]) -> None:
         """Keep findings about the case, one of each kind."""
         known = {finding.code for finding in self.findings}
         self.findings += [finding for finding in findings if finding.code not in known]
@@ -235,7 +235,7 @@ def find_point(subject: Subject) -> EvaluationPoint:
         own = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
         if isinstance(found, Finding):
             own.findings.append(found)
-            own.swallowed = bool((outputs_beside(own, FAR) == own.outputs).all())
+            own.absorbed = bool((outputs_beside(own, FAR) == own.outputs).all())
         point = found if isinstance(found, EvaluationPoint) else own
     point = (_point_inside(point) or point) if point.generic else point
     if not point.generic:
@@ -267,10 +267,10 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
             f"{off:.2g}; it is differenced in {dtype}"
         )
         return Finding("forward-dtype", message, {"difference": off})
-    point.notice(mutations("forward", before))
+    point.add_findings(mutations("forward", before))
     with unwritten(FIRST):
         point.formula = point.claims(subject.upstream, wide, outputs)
-    point.notice(mutations("backward", before))
+    point.add_findings(mutations("backward", before))
     return point
 
 
@@ -287,7 +287,7 @@ def _difference(point: EvaluationPoint, native: Array) -> float:
     if off <= math.sqrt(unit):
         return 0.0
     change = rms(outputs_beside(point, unit) - point.outputs) / (size or 1.0)
-    return 0.0 if off <= MOST_ROUNDINGS * change else off
+    return 0.0 if off <= MAX_ROUNDINGS * change else off
 
 
 def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
@@ -300,7 +300,7 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     near, far = (outputs_beside(point, displacement) for displacement in (STEP, 2 * STEP))
     moving = (near != point.outputs) & (near != far)
     changed = namespace(near).where(moving, near, 0.0)
-    dtype = narrowest(changed) if int(moving.sum()) > WORTHLESS * count(moving) else None
+    dtype = narrowest(changed) if int(moving.sum()) > MAX_UNSEEN * count(moving) else None
     if dtype is None:
         return None
     subject = point.subject

@@ -52,14 +52,14 @@ def look_everywhere(claim: Claim) -> Seen:
     except LimitReachedError as reached:
         cut = Cut(reached.limit, more_of_a_table(len(seen), claim.size, calls.made - before))
     finally:
-        _notice(claim.point, claim.name, loss)
+        _record(claim.point, claim.name, loss)
     seen = {index: seen[index] for index in np.ndindex(x.shape) if index in seen}  # whichever was answered first
     looks = looks_of(claim, seen)
     made = Seen(claim, looks, kinks=int(looks.kink.sum()))
     return replace(made, cleared=len(seen) == claim.size, miss_probability=1.0, cut=cut) if cut else made
 
 
-def _notice(point: EvaluationPoint, name: str, loss: Loss) -> None:
+def _record(point: EvaluationPoint, name: str, loss: Loss) -> None:
     """Keep what was noticed of forward while one input was displaced."""
     loss.vicinity.verify_restored()
     if loss.vicinity.at_odds:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.claim import FORMULA_SHARE, LEFT_OUT, Claim, natural_scale
+from gradaudit.checks.gradient.claim import FORMULA_SHARE, TRIMMED_ONE_IN, Claim, natural_scale
 from gradaudit.checks.gradient.cut import Cut, undecided
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
@@ -19,13 +19,13 @@ from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import NEGLIGIBLE, ONE_BY_ONE, SAME_SLOPE
+from gradaudit.numerics.margins import NEGLIGIBLE, MAX_LISTED, SLOPE_RTOL
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 
 Array = NDArray[Any]
 
-VANISHING = NEGLIGIBLE * SAME_SLOPE
+VANISHING = NEGLIGIBLE * SLOPE_RTOL
 """Where the gradient is this small beside what upstream, outputs and inputs suggest, it has cancelled."""
 
 RULE_OF_THREE = -math.log(1 - 0.95)
@@ -57,7 +57,7 @@ def folded(seen: Seen) -> Result:
     resolution, hidden = _resolution(seen, allowed), _below_noise(seen, allowed)
     if seen.cut and not seen.left_open:
         verdict, message = _verdict_by_then(seen, seen.cut, judged)
-    elif claim.point.swallowed:
+    elif claim.point.absorbed:
         verdict, message = Verdict.INCONCLUSIVE, "forward's roundoff hides its inputs: it has no measurable slope"
     else:
         verdict, message = _verdict(seen, judged, resolution, allowed, hidden)
@@ -106,10 +106,10 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidd
             "forward is a staircase: it is constant at the step of the tests and changes further away, so its slope is "
             "no evidence"
         )
-    if len(hidden) and ((many := int((hidden > claim.negligible).sum())) - 1) * LEFT_OUT > size:
+    if len(hidden) and ((many := int((hidden > claim.negligible).sum())) - 1) * TRIMMED_ONE_IN > size:
         said = f"{many:,} of {size:,} gradients lie below forward's noise floor: indistinguishable from zero"
         return Verdict.INCONCLUSIVE, said
-    if resolution > seen.worthless:
+    if resolution > seen.max_unseen:
         said = f"a relative error of {resolution:.2g} could have gone unseen"
         asked = claim.of_formula.asked
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
@@ -227,8 +227,8 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
     if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
         yield _upstream_finding(claim.name, typical, scale)
     noisy = judged.undecided & ~looks.kink & ~looks.jump & ~looks.outside
-    if claim.strays is not None:
-        noisy &= ~claim.strays_among(looks.places)
+    if claim.inaccurate is not None:
+        noisy &= ~claim.inaccurate_among(looks.places)
     visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
     if noisy.any():
         yield _noise_finding(point.dtype, claim.name, int(noisy.sum()), visible)
@@ -299,14 +299,14 @@ def _below_noise(seen: Seen, allowed: Array) -> Array:
     return claim.below_noise(floor)[1]
 
 
-def with_strays(seen: Seen) -> Seen:
+def with_inaccurate(seen: Seen) -> Seen:
     """Add to what a search saw where the implementation in a narrow dtype strays from the formula that it cleared."""
     claim = seen.claim
-    if not seen.cleared or claim.strays is None:
+    if not seen.cleared or claim.inaccurate is None:
         return seen
     known = {tuple(place) for place in seen.looks.places.tolist()}
-    strays = on_host(claim.strays) & np.isfinite(on_host(claim.formula))
-    places = np.argwhere(strays)
+    inaccurate = on_host(claim.inaccurate) & np.isfinite(on_host(claim.formula))
+    places = np.argwhere(inaccurate)
     places = places[[tuple(place) not in known for place in places.tolist()]] if known else places
     formula, given = (taken(on_host(array), places) for array in (claim.formula, claim.given))
     none = np.zeros(len(places), np.bool_)
@@ -320,7 +320,7 @@ def _place_finding(code: str, x: Array, places: Array, kinks: int) -> Finding:
     n = max(kinks, n) if code == "kink" else n
     # One by one: on a device the whole of x is far away.
     values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
-    evidence = {"count": n, "index": list(first), "values": sorted(values)[:ONE_BY_ONE]}
+    evidence = {"count": n, "index": list(first), "values": sorted(values)[:MAX_LISTED]}
     return Finding(code, _PLACES[code].format(n=f"{n:,} {'index' if n == 1 else 'indices'}", where=first), evidence)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like
-from gradaudit.numerics.margins import A_FEW, ONE_BY_ONE, QUARTER, SCATTER
+from gradaudit.numerics.margins import MAX_LISTED, QUARTER, SMALL_SAMPLE, SPREAD
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import generator, laid_out
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
@@ -22,7 +22,7 @@ from gradaudit.targets.op import OpError
 COARSER = ("bfloat16", "float16")
 """Dtypes that inputs may be rounded to, the coarsest first; TF32 has the digits of float16."""
 
-INSIDE = QUARTER * (1 - SCATTER)
+INSIDE = QUARTER * (1 - SPREAD)
 """Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
 
 
@@ -57,7 +57,7 @@ def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
     forward = backward = True
     elements = max(1, sum(map(count, (*subject.inputs.values(), *subject.upstream))))
     # Stairs that the function has built are met by chance; the fewer elements, the more numbers it takes to meet one.
-    for base in range(max(A_FEW, ONE_BY_ONE // elements)):
+    for base in range(max(SMALL_SAMPLE, MAX_LISTED // elements)):
         here = _answers(subject, dtype, base, 0.0)
         for side in (INSIDE, -INSIDE):
             there = _answers(subject, dtype, base, side) if here is not None else None

@@ -18,14 +18,14 @@ from gradaudit.checks.gradient.suspect import Suspect
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.margins import CERTAIN, MARGIN, ONE_BY_ONE
+from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT
 from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import Limit, LimitReachedError
 
-GROUPED = MARGIN * CERTAIN
+GROUP_RATIO = SAFETY * SIGNIFICANT
 """How much larger than the least of a group its gradients may be: beyond, noise would hide the least in it."""
 
 
@@ -106,7 +106,7 @@ class Searched:
         places = np.flatnonzero(np.repeat(on_host(broken).reshape(-1), looks.claim.numbers // looks.claim.size))
         for place in map(int, places):
             self._tester.tested.exclude(looks.positions.start + place)
-        for place in map(int, places[:ONE_BY_ONE]):
+        for place in map(int, places[:MAX_LISTED]):
             looks.look(place, None)
 
     def _judge(self, position: int, calibrated: Calibrated | None) -> Judgement:
@@ -133,7 +133,7 @@ class Searched:
         sizes = np.concatenate(magnitudes)
         if not len(sizes):
             return None
-        large = sizes >= sizes.max() / GROUPED
+        large = sizes >= sizes.max() / GROUP_RATIO
         group = np.zeros(self._line.size, np.bool_)
         group[np.concatenate(places)[large]] = True
         return like(group, self._line.claims), float(sizes[large].min())

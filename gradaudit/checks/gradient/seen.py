@@ -13,7 +13,7 @@ from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.element import Element
 from gradaudit.numerics.arrays import has_complex_dtype
 from gradaudit.numerics.judging import Looks
-from gradaudit.numerics.margins import WORTHLESS
+from gradaudit.numerics.margins import MAX_UNSEEN
 from gradaudit.results import Finding
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Seen:
         witness: ``differences``, or ``path`` where the claim was followed along paths.
         accused: what fails for sure, though not all of its indices are known one by one.
         left_open: why nothing can be said, where that is so.
-        worthless: relative error that a pass must have been able to see at an index.
+        max_unseen: relative error that a pass must have been able to see at an index.
         kinked: whether forward turns at the point itself, so that the tests of many say nothing of each side.
         flat: whether forward did not change at all at the steps of the tests, though it does further away.
         cut: what ended the looks before their time; None where they came to their end.
@@ -64,7 +64,7 @@ class Seen:
     witness: Literal["differences", "path"] = "differences"
     accused: str = ""
     left_open: str = ""
-    worthless: float = WORTHLESS
+    max_unseen: float = MAX_UNSEEN
     cut: Cut | None = None
     suspect: Suspect | None = None
     positions: range = range(0)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradaudit.checks.gradient.arbitration import MARKED
+from gradaudit.checks.gradient.arbitration import APPROXIMATION_ERROR
 from gradaudit.checks.gradient.claim import Claim, natural_scale
 from gradaudit.checks.gradient.fold import VANISHING
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import Gauge, surely_more
-from gradaudit.numerics.margins import FAR_ABOVE, SCATTER, WIDE_STEP
+from gradaudit.numerics.margins import HEADROOM, SPREAD, WIDE_STEP
 from gradaudit.numerics.root_test import RootTest, RootTester
 
 
@@ -67,14 +67,14 @@ class Suspect:
         error = self.test.result * self.test.unit if is_known else line.excess(part, self.gauge.step)
         if not abs(error) > max(self.gauge.threshold * self.test.unit, surely_more(self.tester.allowed_along(part))):
             return 0.0
-        closer, moved_closer = line.excess_one_sided(part, self.gauge.step / FAR_ABOVE, watched=True), line.moved
+        closer, moved_closer = line.excess_one_sided(part, self.gauge.step / HEADROOM, watched=True), line.moved
         wide, moved = line.excess(part, WIDE_STEP, watched=True), line.moved
         if not moved or 2 * moved_closer < moved:  # it stands on a stair, whose slope is no evidence
             return 0.0
-        if not all(abs(other - error) <= SCATTER * abs(error) for other in (closer, wide)):
+        if not all(abs(other - error) <= SPREAD * abs(error) for other in (closer, wide)):
             return 0.0
         relative = abs(error) / self._size(claim, part)
-        return relative if relative > MARKED else 0.0
+        return relative if relative > APPROXIMATION_ERROR else 0.0
 
     def _size(self, claim: Claim, part: Direction) -> float:
         """Return what a gradient claims along a direction; what a typical one would where that is more."""

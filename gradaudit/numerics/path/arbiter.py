@@ -23,7 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, like, on_host
-from gradaudit.numerics.margins import CERTAIN, CONFIRMING, MARGIN, NEGLIGIBLE, ONE_BY_ONE, SAME_SLOPE, SCATTER, STEP
+from gradaudit.numerics.margins import (
+    CONFIRMATIONS,
+    MAX_LISTED,
+    NEGLIGIBLE,
+    SAFETY,
+    SIGNIFICANT,
+    SLOPE_RTOL,
+    SPREAD,
+    STEP,
+)
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
@@ -34,7 +43,7 @@ from gradaudit.numerics.path.step_function import is_flat, step_of
 Differences = Callable[[dict[str, Array], str, NDArray[np.intp]], Floats]
 """Takes all inputs, the name of one and positions in it; returns central differences of the loss there."""
 
-TOGETHER = (1, ONE_BY_ONE)
+TOGETHER = (1, MAX_LISTED)
 """Accused elements that are moved at once: the worst alone, then the worst of them."""
 
 COARSE_TAIL = 1.2
@@ -55,7 +64,7 @@ as many paths: six mismatches of random signs have the same sign once in 32 time
 
 PATHS = len(FAR)
 
-CENTRAL_STEP = STEP / CERTAIN
+CENTRAL_STEP = STEP / SIGNIFICANT
 """Of central differences, where the caller has none of its own, relative to the input's rms."""
 
 
@@ -153,7 +162,7 @@ def _others_too(
         # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
         many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
         most = max(_most(ruled.jump, path.change, _size(group)), 2 * error) * many
-        if path.surely_apart > most or (_size(group) == 1 and path.apart > MARGIN * most):
+        if path.surely_apart > most or (_size(group) == 1 and path.apart > SAFETY * most):
             return False
     return True
 
@@ -168,7 +177,7 @@ def _most(jump: float, change: float, many: int = 1) -> float:
 
     """
     if jump <= NEGLIGIBLE * change:
-        return MARGIN * jump
+        return SAFETY * jump
     return (COARSE_TAIL if many == 1 else COARSE_TAIL_OF_MANY) * jump
 
 
@@ -221,13 +230,13 @@ def _ruled(
         if path is None:
             return None, []
         paths.append(path)
-        if len(paths) == CONFIRMING and all(_as_foretold(path) for path in paths):
+        if len(paths) == CONFIRMATIONS and all(_as_foretold(path) for path in paths):
             return None, paths
     apart = np.array([path.apart for path in paths])
     changes = np.array([path.change for path in paths])
     foretold = np.array([path.foretold for path in paths])
     # Where the error of forward is known, the quadrature may miss the first part of it.
-    by_length = bool((apart <= FAR_BELOW * foretold).all() and (apart <= SAME_SLOPE * changes).all())
+    by_length = bool((apart <= FAR_BELOW * foretold).all() and (apart <= SLOPE_RTOL * changes).all())
     jump = max(jump_of(claim, path, start) for path in paths)
     by_jump = (
         jump > 0.0
@@ -247,14 +256,14 @@ def _ruled(
     if by_jump and bool((np.abs(again) > NEGLIGIBLE).any()):
         return Withdrawn("jump", jump), paths
     both_signs = float(again.min()) < -NEGLIGIBLE
-    if by_length and float((np.abs(again) > SCATTER).mean()) >= 0.5 and both_signs:
+    if by_length and float((np.abs(again) > SPREAD).mean()) >= 0.5 and both_signs:
         return Withdrawn("length", jump), paths
     return None, paths
 
 
 def _as_foretold(path: LongPath) -> bool:
     """Whether the accused mismatch is there all along, and no jump is in sight that would excuse it."""
-    return path.apart > FAR_BELOW * path.foretold and path.apart > MARGIN * path.leap
+    return path.apart > FAR_BELOW * path.foretold and path.apart > SAFETY * path.leap
 
 
 def _worst(accused: Accused, many: int) -> Accused:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
-from gradaudit.numerics.margins import FAR_ABOVE
+from gradaudit.numerics.margins import HEADROOM
 from gradaudit.numerics.path.claim import Domain
 
 SHORTEST = 0.85
 """Displacements are drawn between this part of the longest and the longest."""
 
-SHORT_OF_WALL = 1 - 1 / FAR_ABOVE
+SHORT_OF_WALL = 1 - 1 / HEADROOM
 """Part of the way to a wall that elements go at most: rounding must not take them through it."""
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
-from gradaudit.numerics.margins import A_FEW, ATTEMPTS, CERTAIN, MARGIN, SCATTER
+from gradaudit.numerics.margins import SMALL_SAMPLE, MAX_ATTEMPTS, SIGNIFICANT, SAFETY, SPREAD
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
@@ -20,11 +20,11 @@ TURN_ABOUT = ((1, 1, 1, 1), (-1, 1, -1, 1), (1, 1, -1, -1), (-1, 1, 1, -1))
 """Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
 from that of the others."""
 
-COHERENT = SCATTER
+COHERENT = SPREAD
 """By how much more elements follow the claimed gradient's sign than go against it, where all of them would be too many:
 so many standard deviations of random signs, so that the sum tells of a common error even so, and a tenth of many."""
 
-AN_EIGHTH = 1 / CERTAIN
+AN_EIGHTH = 1 / SIGNIFICANT
 """Of the way to a kink, as far as is known, an element may go again."""
 
 
@@ -74,7 +74,7 @@ class Explorer:
         self._rescaled = claim.given, first
         self._coherence = 1.0
         elements = sum(count(first[name]) for name in names)
-        self._least_coherence = min(1.0, max(COHERENT, MARGIN / math.sqrt(elements or 1)))
+        self._least_coherence = min(1.0, max(COHERENT, SAFETY / math.sqrt(elements or 1)))
 
     def path(self) -> Walked | None:
         """Walk a path with a fresh displacement, anew while that makes it better; None where none can be walked.
@@ -85,7 +85,7 @@ class Explorer:
         self._walks += 1
         self._rescaled = self._upstream()
         best: tuple[float, float, Walked] | None = None
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             worth, fine, walked = self._at_this_length()
             if walked is not None and (best is None or worth < best[0]):
                 best = worth, self.share, walked
@@ -119,7 +119,7 @@ class Explorer:
         upstream, first = self._rescaled
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
         plan = self._planned(1.0 if coherent else self._least_coherence)
-        for turn in range(A_FEW):
+        for turn in range(SMALL_SAMPLE):
             least = 0.5 if coherent else 1.0  # half of its way an element may follow the signs of the gradient
             displacements = {name: self._rooms[name].displaced(*plan[name], least) for name in self.names}
             walked = walk(self._claim, displacements, self._start, first, upstream)
@@ -134,7 +134,7 @@ class Explorer:
             worth = math.hypot(noise, missed) / self.share
             if worth < best[0]:
                 best = worth, walked
-            if (fine and not apart) or turn == A_FEW - 1 or not self._turn(walked):
+            if (fine and not apart) or turn == SMALL_SAMPLE - 1 or not self._turn(walked):
                 break
         return best[0], fine, best[1]
 
@@ -191,7 +191,7 @@ class Explorer:
         nothing = {name: 0.0 * self._first[name] for name in self.names}
         found = walked.residual(self._pool.partition, self._pool.axes, nothing)
         usual = float(np.median(on_host(found.scatter + found.missed)))
-        rough = found.missed > CERTAIN**2 * usual
+        rough = found.missed > SIGNIFICANT**2 * usual
         if not 0 < float((1.0 * rough).mean()) <= 0.5:
             return False
         xp = namespace(rough)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, count, like, on_host
-from gradaudit.numerics.margins import A_FEW, ONE_BY_ONE
+from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.pool import Looks, Pool
@@ -90,7 +90,7 @@ class Search:
                 return self._named_one_by_one(name, pool, looks, places, confirmed)
             if failing.size == 1:
                 return self._named(self._halved(name, places, size, confirmed))
-            worst = [block for block in np.argsort(-worth) if failing[block]][:A_FEW]
+            worst = [block for block in np.argsort(-worth) if failing[block]][:SMALL_SAMPLE]
             found = []
             for block in worst:
                 mine = np.flatnonzero(blocks == block)
@@ -106,7 +106,7 @@ class Search:
         self, name: str, pool: Pool, looks: Looks, places: Places, confirmed: Confirmed
     ) -> list[Culprit]:
         """Return few elements that fail by themselves one by one, and many as a block if most do on fresh paths."""
-        if places.size > ONE_BY_ONE:
+        if places.size > MAX_LISTED:
             fresh = Pool(pool.partition, {name: pool.axes[name]})
             if self._walked(name, places, count(self._allowed[name]), PATHS, fresh) is None:
                 return []
@@ -163,9 +163,9 @@ class Search:
         """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""
         seen, whole = float(confirmed[1].seen[0]), places
         # Those whose displacements the trend follows best are looked at first: they must show half of it.
-        if places.size > ONE_BY_ONE:
+        if places.size > MAX_LISTED:
             alike = on_host(confirmed[0].alike(name))[places]
-            likely = np.sort(places[np.argsort(-alike)[:ONE_BY_ONE]])
+            likely = np.sort(places[np.argsort(-alike)[:MAX_LISTED]])
             if self._shows(name, likely, size, seen / 2):
                 places = likely
         while places.size > 1 and self._claim.forwards < self._until:

@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import count, like, on_host
-from gradaudit.numerics.margins import FAR_ABOVE, HALFWAY, NEGLIGIBLE, ONE_BY_ONE, QUARTER
+from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_LISTED, NEGLIGIBLE, QUARTER
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
@@ -20,13 +20,13 @@ from gradaudit.spec.dtypes import spacing
 Accused = Mapping[str, tuple[NDArray[np.intp], Floats]]
 """By input: positions of accused elements in C order, and what is claimed there less the central difference."""
 
-PANELS = 2 * ONE_BY_ONE
+PANELS = 2 * MAX_LISTED
 """Most pieces of a path, each with its own polynomial: quadrature is good to 1e-11 with eight, to 1e-5 with one."""
 
 SHARE = 2 * QUARTER
 """Length of a path, as a part of the domain's width."""
 
-ROUNDOFF = FAR_ABOVE * spacing("float64")
+ROUNDOFF = HEADROOM * spacing("float64")
 """Of sums in float64, relative to their largest term."""
 
 
@@ -211,7 +211,7 @@ def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
     roundoff = ROUNDOFF * float(abs(start.vector * claim.given.vector).max())
     for between, claimed in ((path.leap_between, path.piece.claimed), (path.steepest_between, _nothing)):
         jump, length = bisected(claim, path.route, start, between, claimed)
-        if jump > max(roundoff, FAR_ABOVE * abs(path.slope) * length):
+        if jump > max(roundoff, HEADROOM * abs(path.slope) * length):
             return jump
     return 0.0
 

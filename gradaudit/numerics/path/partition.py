@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, like, namespace
-from gradaudit.numerics.margins import ATTEMPTS
+from gradaudit.numerics.margins import MAX_ATTEMPTS
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 
@@ -85,7 +85,7 @@ def partition_of(claim: Claim, name: str, start: Values, room: Room, rng: np.ran
     if shape and all(output == shape for output in outputs) and is_closed(elements):
         return _parted(shape, elements)
     ways: list[Axes] = []
-    for way in islice(_ways(shape, outputs), 2 * ATTEMPTS):
+    for way in islice(_ways(shape, outputs), 2 * MAX_ATTEMPTS):
         if all(_in_order(way, other) for other in ways) and is_closed([way], closely=False):
             ways.append(way)
     for tried in (ways, *([way] for way in ways)):
@@ -141,7 +141,7 @@ def _is_closed(
     blocks, seen = parted.partition.blocks, False
     # Halves part every two of few blocks; of many, some of those that mix are sure to be parted.
     order = rng.permutation(blocks)
-    for digit in range((blocks - 1).bit_length() if closely and blocks <= ATTEMPTS else 1):
+    for digit in range((blocks - 1).bit_length() if closely and blocks <= MAX_ATTEMPTS else 1):
         for moving in (order >> digit & 1 == 1, order >> digit & 1 == 0):
             changed = _changed(claim, name, parted, moving, start, room, rng)
             if changed is None or bool((changed & ~moving).any()):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
-from gradaudit.numerics.margins import CONFIRMING, MOST_IN_A_TABLE, QUARTER
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_TABLE, QUARTER
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.explorer import Explorer
@@ -22,7 +22,7 @@ from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 from gradaudit.numerics.path.settings import SECOND_SHARE, SHARE, Settings
 from gradaudit.numerics.quantiles import student_quantile
 
-MOST_PATHS = 2 * MOST_IN_A_TABLE
+MOST_PATHS = 2 * MAX_TABLE
 """Paths that anyone is told to walk at most."""
 
 PER_PATH = NODES - 1
@@ -111,7 +111,7 @@ class _Test:
         if group not in self._groups:
             self._groups.append(group)
         for _ in range(paths):
-            if self._left < PER_PATH and group.pools[0].paths >= CONFIRMING:
+            if self._left < PER_PATH and group.pools[0].paths >= CONFIRMATIONS:
                 return False
             walked = group.explorer.path()
             if walked is None:
@@ -182,7 +182,7 @@ class _Test:
     # ... what is known
 
     def _looks(self) -> list[tuple[Pool, Looks]]:
-        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= CONFIRMING]
+        pools = [pool for group in self._groups for pool in group.pools if pool.paths >= CONFIRMATIONS]
         return [(pool, pool.looks(self._settings.common)) for pool in pools]
 
     def _open(self) -> set[str]:
@@ -314,7 +314,7 @@ class _Test:
             if (walked := explorer.path()) is not None:
                 for pool in pools:
                     pool.add(walked, self._allowed)
-        if pools[0].paths < CONFIRMING:
+        if pools[0].paths < CONFIRMATIONS:
             return looks
         innocent = [(pool, found) for pool, found in looks if pool not in shared]
         return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]

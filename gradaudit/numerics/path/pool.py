@@ -9,7 +9,7 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
 from gradaudit.numerics.gauge import MISS_PROBABILITY
-from gradaudit.numerics.margins import ATTEMPTS, QUARTER
+from gradaudit.numerics.margins import MAX_ATTEMPTS, QUARTER
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
@@ -344,7 +344,7 @@ def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
     from scipy import special  # as in gradaudit.numerics.quantiles
 
     host = on_host(variances[variances > 0])
-    if host.size < ATTEMPTS:
+    if host.size < MAX_ATTEMPTS:
         return variances, freedom
     logs = np.log(host) - special.digamma(freedom / 2) + math.log(freedom / 2)
     excess = float(logs.var(ddof=1)) - float(special.polygamma(1, freedom / 2))

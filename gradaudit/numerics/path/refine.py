@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import as_reals, count, like, on_host
-from gradaudit.numerics.margins import CONFIRMING, ONE_BY_ONE
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.nodes import NODES
 
-SPLITS = 2 * ONE_BY_ONE
+SPLITS = 2 * MAX_LISTED
 """Bisections of a path, each of two forwards and two backwards: a place of a 10,000th of its length takes 14."""
 
 
@@ -64,7 +64,7 @@ def closes(claim: Claim, name: str, places: NDArray[np.intp], share: float, rng:
         rng: random stream for the paths.
 
     """
-    drawn = [_Path.drawn(claim, name, places, share, rng) for _ in range(CONFIRMING)]
+    drawn = [_Path.drawn(claim, name, places, share, rng) for _ in range(CONFIRMATIONS)]
     paths = [path for path in drawn if path is not None]
     if not paths:
         return False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradaudit.numerics.margins import MOST_ROUNDINGS, ONE_BY_ONE, QUARTER
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, QUARTER
 
 SHARE = QUARTER
 """Length of the longest displacement at first, as a part of the domain's width."""
 
-SECOND_SHARE = SHARE / ONE_BY_ONE
+SECOND_SHARE = SHARE / MAX_LISTED
 """Length of the paths on which only they move, unless forward has few digits: it is a staircase on short ones."""
 
 
@@ -45,5 +45,5 @@ class Settings:
             calls: as above.
 
         """
-        floor, common = MOST_ROUNDINGS * unit, 2 * unit
+        floor, common = MAX_ROUNDINGS * unit, 2 * unit
         return cls(rtol=2.5e-2, floor=floor, common=common, goal=0.25, whole=0.02, together=False, calls=calls)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradaudit.numerics.arrays import count, like, on_host
-from gradaudit.numerics.margins import CONFIRMING, ONE_BY_ONE, SAME_SLOPE
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, SLOPE_RTOL
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, bisected
@@ -21,7 +21,7 @@ def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
     if gradients is None:
         return False
     return all(
-        bool((np.abs(on_host(gradients[name])[places] - off) <= SAME_SLOPE * np.abs(off)).all())
+        bool((np.abs(on_host(gradients[name])[places] - off) <= SLOPE_RTOL * np.abs(off)).all())
         for name, (places, off) in accused.items()
     )
 
@@ -58,17 +58,17 @@ def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
     roundoff = ROUNDOFF * float(abs(start.vector * claim.given.vector).max())
     found: list[float] = []
     before = start
-    for k in range(ONE_BY_ONE):
-        after = claim.values(route.at((k + 1) / ONE_BY_ONE))
+    for k in range(MAX_LISTED):
+        after = claim.values(route.at((k + 1) / MAX_LISTED))
         if after is None:
             return None
         change = claim.change(after, before)
         if abs(change) > roundoff:
-            jump, _ = bisected(claim, route, start, (k / ONE_BY_ONE, (k + 1) / ONE_BY_ONE))
+            jump, _ = bisected(claim, route, start, (k / MAX_LISTED, (k + 1) / MAX_LISTED))
             found.append(change)
             # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
             # Three steps are the first that tell a claim from its half.
-            if len(found) > CONFIRMING or jump <= 0.49 * abs(change):
+            if len(found) > CONFIRMATIONS or jump <= 0.49 * abs(change):
                 return None
         before = after
     return found
