@@ -93,7 +93,7 @@ def _fault(
     negligible, rounding = coarse * probe.natural_scale(name), coarse * answers.largest
     if answers.largest <= negligible:
         return None
-    if _ignores(answers, rounding):
+    if alike(answers.u, answers.v, rounding) and alike(answers.u, answers.w, rounding):
         return _ignored(name, answers)
     allowed = rounding + negligible + _slack(probe, answers)
     if not exceeding(answers.expected, answers.w, allowed):
@@ -134,10 +134,6 @@ def _slack(probe: Probe, answers: Answers) -> float:
     tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
     wide = probe.spacing <= np.finfo(np.float64).eps
     return SAFETY * (tolerance.rtol * answers.largest + (0.0 if wide else tolerance.atol))
-
-
-def _ignores(answers: Answers, rounding: float) -> bool:
-    return alike(answers.u, answers.v, rounding) and alike(answers.u, answers.w, rounding)
 
 
 def _ignored(name: str, answers: Answers) -> Finding:

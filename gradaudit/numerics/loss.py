@@ -87,15 +87,14 @@ class Loss:
             self._use(self._surveyor.survey(rng))
             return
         axis = self._surveyor.of_element(index, partial(self._displaced_at, index))
-        found = axis.survey(rng)
-        self._use(found and replace(found, reach=self._everywhere(found.reach), scale=self._everywhere(found.scale)))
+        if found := axis.survey(rng):
+            reach, scale = (np.broadcast_to(each, self.shape) for each in (found.reach, found.scale))
+            found = replace(found, reach=reach, scale=scale)
+        self._use(found)
 
     def assume_noise(self) -> None:
         """Take it again that the outputs are rounded to what forward computes in, and no more."""
         self._use(self._surveyor.assumed())
-
-    def _everywhere(self, number: Floats) -> Floats:
-        return np.broadcast_to(number, self.shape)
 
     def _use(self, survey: Survey | None) -> None:
         self.blind = survey is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def admitted_among_ties(
         margin = allowed + SLOPE_RTOL * max(map(abs, slopes))
         if high - low <= margin:  # the others do not matter, or not as they have been moved: there is one derivative
             continue
-        (lowest, below), (highest, above) = (nearby.limit(most(found, key=_slope)[1]) for most in (min, max))
+        (lowest, below), (highest, above) = (nearby.limit(most(found, key=itemgetter(0))[1]) for most in (min, max))
         if min(side, lowest + below) - allowed <= claimed <= max(side, highest - above) + allowed:
             return True
     if high - low <= margin:
@@ -88,10 +89,6 @@ class _Nearby:
     def _difference(self, signs: Floats, times: float) -> tuple[float, float]:
         step = times * self._step
         return self._loss.slope_beside(APART * step * signs, self._index, self._unit, WITHIN * step)
-
-
-def _slope(found: tuple[float, Floats]) -> float:
-    return found[0]
 
 
 def _ways(shape: tuple[int, ...], index: tuple[int, ...]) -> Iterator[Floats]:

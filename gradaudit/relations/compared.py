@@ -10,7 +10,7 @@ from gradaudit.checks.agreement import Change, exceeding, reordering
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like
-from gradaudit.numerics.margins import SMALL_SAMPLE, SIGNIFICANT
+from gradaudit.numerics.margins import SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.gradient import check_gradient
-from gradaudit.checks.gradient.check import MOST_IN_A_TABLE
+from gradaudit.checks.gradient.check import MAX_TABLE
 from gradaudit.checks.subject import examine
 from gradaudit.ops.activation import gelu, gelu_backward, softmax, softmax_backward
 from gradaudit.ops.conv import conv2d, conv2d_backward
@@ -286,8 +286,8 @@ CHECKERS = (
         "gradaudit",
         "gradaudit",
         gradaudit,
-        lambda n: 14 if n > MOST_IN_A_TABLE else 6 * n,
-        lambda n: 20 + 2 * math.log2(n) if n > MOST_IN_A_TABLE else 6 * n,
+        lambda n: 14 if n > MAX_TABLE else 6 * n,
+        lambda n: 20 + 2 * math.log2(n) if n > MAX_TABLE else 6 * n,
     ),
     Checker("torch slow", "torch", lambda counted: torch_gradcheck(counted, fast=False), lambda n: 2 * n + 4),
     Checker("torch fast", "torch", lambda counted: torch_gradcheck(counted, fast=True), lambda n: 10),
@@ -760,7 +760,7 @@ def report(
     yield "## Growth"
     yield ""
     yield "gradaudit on right gradients: forwards called, in the time of so many forwards. Up to"
-    yield f"{MOST_IN_A_TABLE} elements every index is looked at by itself; above that a search tests all together."
+    yield f"{MAX_TABLE} elements every index is looked at by itself; above that a search tests all together."
     yield ""
     yield from growth(cells)
     yield ""

@@ -23,7 +23,7 @@ from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
-from gradaudit.targets.calls import Limit, LimitReachedError
+from gradaudit.targets.calls import LimitReachedError
 
 GROUP_RATIO = SAFETY * SIGNIFICANT
 """How much larger than the least of a group its gradients may be: beyond, noise would hide the least in it."""
@@ -96,10 +96,10 @@ class Searched:
             self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
         suspect = Suspect(self._tester, *search.failing) if search.failing else None
         made = [replace(self._seen(looks, found), suspect=suspect) for looks in self._looks]
-        return made if limit is None else [self._cut(seen, limit) for seen in made]
-
-    def _cut(self, seen: Seen, limit: Limit) -> Seen:
-        return replace(seen, cut=Cut(limit, more_of_a_search(self._line.size, failing=seen.suspect is not None)))
+        if limit is None:
+            return made
+        more = more_of_a_search(self._line.size, failing=suspect is not None)
+        return [replace(seen, cut=Cut(limit, more)) for seen in made]
 
     def _set_aside(self, looks: CloseLooks, broken: Array) -> None:
         """Leave out of the tests what is claimed to be no number, given as a mask, and look at some of it."""
