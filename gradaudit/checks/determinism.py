@@ -26,7 +26,7 @@ def stochastic_forward(probe: Probe) -> Iterator[Finding]:
 
     def outputs(fill: Fill) -> tuple[Array, ...]:
         with unwritten(fill):
-            return probe.counted(probe.answer(subject.inputs))
+            return probe.counted(probe.op.forward(subject.inputs))
 
     first, again = probe.counted(subject.outputs), outputs(SECOND)
     if seen := worst_change(first, again, subject.inputs):

@@ -17,7 +17,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.kink import hull
 from gradaudit.numerics.magnitude import power_of_two, scale_of
-from gradaudit.numerics.margins import SIGNIFICANT, SAFETY, MAX_ROUNDINGS, MAX_LISTED, QUARTER
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, QUARTER, SAFETY, SIGNIFICANT
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
 

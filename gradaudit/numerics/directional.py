@@ -191,7 +191,6 @@ class Directional:
         try:
             for side in (step, -step):
                 self.inputs.displace(direction, side)
-                self.evaluations += 1
                 changes.append((self._forward() - self._outputs) * self._upstream / side)
         finally:
             self.inputs.restore()

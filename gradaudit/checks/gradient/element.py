@@ -14,7 +14,7 @@ from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_a
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.kink import compare_sides, hull, suspicious
 from gradaudit.numerics.loss import Axis, Loss
-from gradaudit.numerics.margins import SIGNIFICANT, HEADROOM, NEAR, SLOPE_RTOL
+from gradaudit.numerics.margins import HEADROOM, NEAR, SIGNIFICANT, SLOPE_RTOL
 from gradaudit.numerics.ties import admitted_among_ties
 from gradaudit.spec.case import Tolerance
 

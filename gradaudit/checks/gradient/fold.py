@@ -19,7 +19,7 @@ from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import NEGLIGIBLE, MAX_LISTED, SLOPE_RTOL
+from gradaudit.numerics.margins import MAX_LISTED, NEGLIGIBLE, SLOPE_RTOL
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 

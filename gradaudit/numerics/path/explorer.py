@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
-from gradaudit.numerics.margins import SMALL_SAMPLE, MAX_ATTEMPTS, SIGNIFICANT, SAFETY, SPREAD
+from gradaudit.numerics.margins import MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE, SPREAD
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
