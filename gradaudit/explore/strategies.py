@@ -110,7 +110,7 @@ def _sizes(within: Allowed, *, empty: bool) -> list[int]:
     blocks = {size + k for size in within.constants.sizes for k in (-1, 0, 1)}
     often = {*FAVOURED, *written, *blocks}
     sizes = [size for size in sorted({*range(1, LARGEST), *often, *LARGE}) if size]
-    return [size for size in sizes for _ in range(24 if size <= SMALL else 6 if size in often else 1)] + [0] * 6 * empty
+    return [size for size in sizes for _ in range(24 if size <= SMALL else 6 if size in often else 1)] + [0] * 24 * empty
 
 
 def _room(case: Case, group: tuple[tuple[str, int], ...], most: int) -> int:
