@@ -30,8 +30,8 @@ from gradaudit.spec.case import Case, RandomUpstream
 SECONDS_FOR_CASE = 10.0
 """Seconds that the audit of a drawn case may take; its worker is ended a little later."""
 
-CALLS = 400
-"""Calls that a gradient of a drawn case may take: few take more, and those are ten times as slow."""
+CALLS = 1_000
+"""Calls that a gradient of a drawn case may take: one that is zero, of an output that stands still, takes 600."""
 
 ROUND = 400
 """Cases that are drawn before what has failed by then is shrunk."""

@@ -29,6 +29,9 @@ MOST_ELEMENTS = (1024,) * 4 + (4096,) * 2 + (16_385,)
 SMALL, LARGEST = 5, 130
 """Sizes up to the one are drawn most often, and up to the other at all, but for those that the source names."""
 
+MOST_OFTEN = 24
+"""How often those, and none, are drawn for each that is unlikely."""
+
 LARGE = (255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 4095, 4096, 4097, 8193, 16_385)
 """Sizes beyond those, around which larger blocks end."""
 
@@ -110,7 +113,8 @@ def _sizes(within: Allowed, *, empty: bool) -> list[int]:
     blocks = {size + k for size in within.constants.sizes for k in (-1, 0, 1)}
     often = {*FAVOURED, *written, *blocks}
     sizes = [size for size in sorted({*range(1, LARGEST), *often, *LARGE}) if size]
-    return [size for size in sizes for _ in range(24 if size <= SMALL else 6 if size in often else 1)] + [0] * 24 * empty
+    drawn = [size for size in sizes for _ in range(MOST_OFTEN if size <= SMALL else 6 if size in often else 1)]
+    return drawn + [0] * MOST_OFTEN * empty
 
 
 def _room(case: Case, group: tuple[tuple[str, int], ...], most: int) -> int:
