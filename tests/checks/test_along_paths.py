@@ -159,3 +159,39 @@ def test_a_staircase_on_the_way_does_not_make_a_right_claim_wrong() -> None:
     x = np.random.default_rng(0).uniform(-2, 2, (30, 30)).astype(np.float32)
     (result,) = gradaudit.check(gradaudit.op(_only(np.float32, forward), backward), {"x": x}).results
     assert result.verdict is not Verdict.FAIL
+
+
+def _largest_of_row(x: Array, w: Array) -> tuple[Array, Array, Array]:
+    """Return the probability of each row's likeliest expert, its place, and all probabilities."""
+    odds = x.astype(np.float32) @ w.astype(np.float32)
+    odds = np.exp(odds - odds.max(1, keepdims=True))
+    odds /= odds.sum(1, keepdims=True)
+    place = odds.argmax(1)
+    return odds[np.arange(len(x)), place], place, odds
+
+
+EXPERTS = np.random.default_rng(9).normal(size=(4, 8)).astype(np.float32)
+
+
+def _routed(x: Array, w: Array) -> Array:
+    chance, place, _ = _largest_of_row(x, w)
+    return (chance[:, None] * EXPERTS[place]).astype(x.dtype)
+
+
+def _routed_backward(upstream: Array, x: Array, w: Array) -> tuple[Array, Array]:
+    chance, place, odds = _largest_of_row(x, w)
+    of_chance = (upstream.astype(np.float32) * EXPERTS[place]).sum(1)
+    scores = -odds * chance[:, None]
+    scores[np.arange(len(x)), place] += chance
+    scores *= of_chance[:, None]
+    return (scores @ w.astype(np.float32).T).astype(x.dtype), (x.astype(np.float32).T @ scores).astype(w.dtype)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_hard_decision_on_the_way_does_not_make_a_right_claim_wrong(seed: int) -> None:
+    """Rows are routed to one of four experts: on a long path many change theirs, and outputs jump."""
+    rng = np.random.default_rng(seed)
+    x, w = (rng.normal(size=shape).astype(ml_dtypes.bfloat16) for shape in ((24, 8), (8, 4)))
+    op = gradaudit.op(_only(ml_dtypes.bfloat16, _routed), _routed_backward)
+    audited = gradaudit.check(op, {"x": x, "w": w}, seed=seed)
+    assert Verdict.FAIL not in {result.verdict for result in audited.results}

@@ -29,6 +29,7 @@ from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import HEADROOM, MAX_LISTED, MAX_ROUNDINGS, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
+from gradaudit.numerics.path.jumps import jumped
 from gradaudit.numerics.path.path_test import path_test
 from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
@@ -368,9 +369,21 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     if Judgement.WRONG in found:
         return None
     rng = generator(point.subject.case, "refined")
+    if all(_may_be_jumps(claim, culprit, followed, report.noise, rng) for culprit in tried):
+        message = (
+            "along paths, forward changes by more than the integral of the analytical gradient, and outputs that jump "
+            "between two points close by change by as much: a path says nothing about a gradient between two jumps"
+        )
+        return Open(message, Finding("discontinuity", message, {"count": len(tried)}))
     if all(closes(followed, claim.name, culprit.places, SHARE, rng) for culprit in tried):
         return Open("forward changes in so small a part of its paths that they say nothing about the gradient")
     return None
+
+
+def _may_be_jumps(claim: Claim, culprit: Culprit, followed: PathClaim, noise: float, rng: np.random.Generator) -> bool:
+    """Whether outputs that jump on the way may change by what is not accounted for, and by far more than noise does."""
+    jumps = jumped(followed, claim.name, culprit.places, SHARE, _unit(claim), rng)
+    return culprit.trend <= CERTAIN * jumps and jumps > CERTAIN * noise
 
 
 def _refutes(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
