@@ -57,7 +57,7 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
     name, kind = dtype_name(first.dtype), "complex128" if has_complex_dtype(first) else "float64"
     was, now = cast(first, kind), cast(second, kind)
     rounding = spacing(name) if is_floating(name) else 0.0
-    return exceeding(was, now, scatter(terms, rounding, scale, max(_largest(was), _largest(now))))
+    return exceeding(was, now, scatter(terms, rounding, scale, max(largest(known(was)), largest(known(now)))))
 
 
 def scatter(terms: int, rounding: float, scale: float, size: float) -> float:
@@ -96,6 +96,7 @@ def _gaps(was: Array, now: Array) -> Iterator[Array]:
         yield gap
 
 
-def _largest(values: Array) -> float:
+def known(values: Array) -> Array:
+    """Return values with nothing where they are not finite, as where NaN stands for what was not measured."""
     xp = namespace(values)
-    return largest(values if all_finite(values) else xp.where(xp.isfinite(values), values, 0.0))
+    return values if all_finite(values) else xp.where(xp.isfinite(values), values, 0.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gradaudit.checks.agreement import Change, change, exceeding
+from gradaudit.checks.agreement import Change, change, exceeding, known
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, is_wide, widened
 from gradaudit.checks.subject import Subject, broken_contract
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, largest, like
@@ -173,7 +173,7 @@ class Probe:
     def natural_scale(self, name: str) -> float:
         """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
         if name not in self._scales:
-            size = rms(joined((self.subject.inputs[name],)))
+            size = rms(known(joined((self.subject.inputs[name],))))
             self._scales[name] = self._loss_scale / (size or 1.0)
         return self._scales[name]
 
@@ -185,7 +185,7 @@ class Probe:
     @cached_property
     def _loss_scale(self) -> float:
         outputs = self.subject.outputs
-        return rms(joined(self.subject.upstream)) * rms(joined(tuple(outputs[k] for k in self.subject.counted)))
+        return rms(joined(self.subject.upstream)) * rms(known(joined(tuple(outputs[k] for k in self.subject.counted))))
 
 
 def _numbers(gradient: Array) -> Array:

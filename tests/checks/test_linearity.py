@@ -140,3 +140,20 @@ def test_an_upstream_that_backward_refuses_says_nothing() -> None:
 
     audited = audit(np.sin, picky)
     assert (only(audited).verdict, codes(audited)) == (Verdict.PASS, set())
+
+
+def test_a_number_that_is_missing_does_not_make_a_gradient_nonlinear() -> None:
+    """NaN stands for what was not measured: forward leaves it out, and its gradient is zero."""
+
+    def mean_of_known(x: Any) -> Any:
+        return np.nanmean(x, 1)
+
+    def backward(u: Any, x: Any) -> Any:
+        known = ~np.isnan(x)
+        return np.where(known, (u / known.sum(1))[:, None], 0)
+
+    values = np.random.default_rng(0).normal(size=(6, 8))
+    values[[0, 2, 3], [1, 5, 0]] = np.nan
+    found = audit(mean_of_known, backward, array("x", (6, 8), values=values.tolist()))
+    assert codes(found) == {"out-of-domain"}
+    assert only(found).verdict is Verdict.INCONCLUSIVE

@@ -383,7 +383,7 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
 def _may_be_jumps(claim: Claim, culprit: Culprit, followed: PathClaim, noise: float, rng: np.random.Generator) -> bool:
     """Whether outputs that jump on the way may change by what is not accounted for, and by far more than noise does."""
     jumps = jumped(followed, claim.name, culprit.places, SHARE, _unit(claim), rng)
-    return culprit.trend <= CERTAIN * jumps and jumps > CERTAIN * noise
+    return culprit.trend <= SIGNIFICANT * jumps and jumps > SIGNIFICANT * noise
 
 
 def _refutes(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, as_reals, count, like
-from gradaudit.numerics.margins import A_FEW, CERTAIN, MARGIN, ONE_BY_ONE
+from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room, Route
 
-STEPS = 2 * ONE_BY_ONE
+STEPS = 2 * MAX_LISTED
 """Parts of a path: two jumps of one output seldom lie in neighbouring ones."""
 
 
@@ -41,7 +41,7 @@ def jumped(
     room = Room.of(claim.inputs[name], claim.domains[name], share)
     base = as_reals(claim.inputs[name])
     sums = []
-    for _ in range(A_FEW):
+    for _ in range(SMALL_SAMPLE):
         signs = np.zeros(count(base))
         signs[places] = rng.choice((-1.0, 1.0), len(places))
         sums.append(_along(claim, Route(claim.inputs, {name: room.draw(rng, like(signs, base))}), unit))
@@ -68,14 +68,14 @@ class _Step:
 
     @classmethod
     def between(cls, before: Array, after: Array, unit: float) -> _Step:
-        return cls(after - before, CERTAIN * unit * (abs(before) + abs(after)))
+        return cls(after - before, SIGNIFICANT * unit * (abs(before) + abs(after)))
 
     def jumps(self, *beside: _Step) -> Array:
         """Return the change where it is a jump, zero elsewhere."""
         size = abs(self.change)
         jumping = size > self.rounding
         for step in beside:
-            jumping = jumping & (size > MARGIN * abs(step.change))
+            jumping = jumping & (size > SAFETY * abs(step.change))
         return self.change * jumping
 
 

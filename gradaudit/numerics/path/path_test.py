@@ -199,12 +199,19 @@ class _Test:
     def _is_whole_open(self, name: str, looks: list[tuple[Pool, Looks]]) -> bool:
         """Return whether an error that all elements share, and that matters, may be hidden."""
         found = self._common_error(name, looks)
-        return found is not None and found.is_hidden(self._settings.whole)
+        return found is not None and max(found.hides(self._settings.whole), self._tolerated(found)) > 1.0
+
+    def _tolerated(self, found: CommonError) -> float:
+        """Return how many times the goal a common error is that is tolerated, where forward has many digits.
+
+        It is little then, unless the claimed changes cancelled on every path.
+        """
+        return found.resolution / self._settings.goal if self._settings.together else 0.0
 
     def _common_error(self, name: str, looks: list[tuple[Pool, Looks]]) -> CommonError | None:
         """Return the error that all elements of an input share, as the pool says that knows it best; None for none."""
         each = [pool.common_errors(found, self._settings.common) for pool, found in looks if name in pool.names]
-        return min((made[name] for made in each if made), key=lambda made: made.bound + made.allowed, default=None)
+        return min((made[name] for made in each if made), key=lambda made: made.resolution, default=None)
 
     def _bound_and_trend(
         self, name: str, looks: list[tuple[Pool, Looks]], *, soon: bool = False
@@ -253,7 +260,7 @@ class _Test:
             for soon in (False, True)
         )
         common = self._common_error(name, pools)
-        now = max(now, common.bound / common.room(self._settings.whole) if common else 0.0)
+        now = max(now, common.hides(self._settings.whole), self._tolerated(common)) if common else now
         paths, elements = pools[-1][0].paths, count(self._first[name])
         prior = pools[-1][1].freedom - SCATTER_FREEDOM * paths
         if not math.isfinite(now):
@@ -344,6 +351,8 @@ class _Test:
             for pool, found in mine
             if count(found.bound) == 1
         )
+        common = self._common_error(name, looks)
+        unseen = common.resolution if common else whole
         blocks = whole
         if finest.partition is not None:
             claimed = finest.claimed()
@@ -362,7 +371,7 @@ class _Test:
             dirty=shaped(finest.spread(seen.dirty, name)),
             failing=shaped(finest.spread(seen.failing, name)),
             axes=finest.axes[name] if finest.partition is not None else (),
-            resolution=Resolution(float(relative.max()), float(np.median(relative)), blocks, whole),
+            resolution=Resolution(max(float(relative.max()), unseen), float(np.median(relative)), blocks, whole),
             undecided=int(self._open_at(name, looks).sum()),
         )
 

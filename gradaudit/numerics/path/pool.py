@@ -65,21 +65,25 @@ class CommonError:
     allowed: float
 
     @property
+    def resolution(self) -> float:
+        """The smallest error of this kind that would surely have been seen."""
+        return self.bound + self.allowed
+
+    @property
     def fails(self) -> bool:
         """Whether it is surely more than is allowed."""
-        return abs(self.error) > self.bound + self.allowed
+        return abs(self.error) > self.resolution
 
     def is_compatible(self, other: CommonError) -> bool:
         """Whether both may be the same error."""
-        return abs(self.error - other.error) <= self.bound + self.allowed + other.bound + other.allowed
+        return abs(self.error - other.error) <= self.resolution + other.resolution
 
-    def room(self, goal: float) -> float:
-        """Return what noise may feign so that an error of this size is seen, or one half above what is tolerated."""
-        return max(goal - self.allowed, self.allowed / 2)
+    def hides(self, goal: float) -> float:
+        """Return how many times as large noise may be as it takes to see an error of this size.
 
-    def is_hidden(self, goal: float) -> bool:
-        """Whether noise may hide an error of this size."""
-        return self.bound > self.room(goal)
+        Or one half above what is tolerated.
+        """
+        return self.bound / max(goal - self.allowed, self.allowed / 2)
 
 
 class Pool:

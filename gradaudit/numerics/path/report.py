@@ -16,7 +16,8 @@ class Resolution:
     """The smallest errors that would surely have been seen, relative to what matters; infinite where nothing would.
 
     Attributes:
-        index: at a single element, relative to the larger of its gradient and the input's rms gradient: the worst.
+        index: at a single element, relative to the larger of its gradient and the input's rms gradient: the worst; no
+            less than an error that all elements may share with what is tolerated.
         typical: likewise, the median.
         blocks: a relative error that all elements of a block share: the worst block.
         whole: one that all elements of the input share.
