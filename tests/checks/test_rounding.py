@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes
 
+import gradaudit
 from gradaudit.audit.conclusion import Audit
 from gradaudit.results import Verdict
 from gradaudit.spec.case import Tolerance
@@ -169,3 +170,16 @@ def test_one_index_that_strays_from_its_formula_costs_no_search_of_the_others() 
     assert (first.verdict, second.verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
     assert len(first.mismatches) == 1
     assert sum(result.evaluations for result in found.results) < 30
+
+
+@pytest.mark.parametrize(("x", "height"), [(0.8, 5e-5), (2.6, 1e-4)])
+def test_a_stair_that_forward_climbs_beside_the_point_is_its_rounding(x: float, height: float) -> None:
+    """Else many differences would be taken before the claim is as likely as the slope between two stairs."""
+
+    def forward(x: Any) -> Any:
+        return np.round(np.sin(x) / height) * height
+
+    op = gradaudit.op(forward, lambda u, x: u * np.cos(x))
+    (result,) = gradaudit.check(op, {"x": np.array([x])}, method="exhaustive").results
+    assert result.verdict is Verdict.PASS
+    assert result.forwards <= 300

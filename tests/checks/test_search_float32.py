@@ -168,3 +168,28 @@ class TestPrecisionLadder:
         )
         assert only(audit_of_wrong).verdict is Verdict.FAIL
         assert "precision-loss" not in codes(audit_of_wrong)
+
+
+class TestFloat32InPart:
+    """Forwards whose outputs are no numbers of float32, though all but a trifle of them is rounded to it."""
+
+    def audited(self, fault: float = 1.0) -> Result:
+        def forward(x: Any) -> Any:
+            return (np.float32(10) + x.astype(np.float32) ** 2).astype(np.float64) + 1e-9 * x
+
+        def backward(u: Any, x: Any) -> Any:
+            gradient = u * (2 * x + 1e-9)
+            gradient[7] *= fault
+            return gradient
+
+        return only(audit(forward, backward, array("x", (2_000,), 0.5, 1.5)))
+
+    def test_blocks_that_are_too_noisy_together_pass_apart(self) -> None:
+        result = self.audited()
+        assert result.verdict is Verdict.PASS
+        assert result.evaluations < result.size / 2
+
+    def test_an_error_in_one_of_them_is_found(self) -> None:
+        result = self.audited(fault=1.2)
+        assert result.verdict is Verdict.FAIL
+        assert [found.index for found in result.mismatches] == [(7,)]
