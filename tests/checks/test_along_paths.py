@@ -147,6 +147,33 @@ def test_a_cast_inside_is_followed_after_differences_saw_its_steps() -> None:
     assert wrong.results[0].verdict is not Verdict.PASS
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_kernel_that_casts_what_it_is_given_is_decided_in_few_calls(seed: int) -> None:
+    """It returns float64 for that, and stands still where inputs are displaced by as little as suits float64."""
+
+    def cast(x: Array) -> Array:
+        return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+    def forward(a: Array, b: Array) -> Array:
+        return (cast(a) * np.tanh(cast(a)) * cast(b)).astype(a.dtype)
+
+    def audited(factor: float) -> Any:
+        def backward(upstream: Array, a: Array, b: Array) -> tuple[Array, Array]:
+            u, wide, t = cast(upstream), cast(a), np.tanh(cast(a))
+            return cast(factor * u * cast(b) * (t + wide * (1 - t**2))).astype(a.dtype), cast(u * wide * t).astype(
+                a.dtype
+            )
+
+        return gradaudit.check(gradaudit.op(forward, backward), {"a": a, "b": b}).results
+
+    rng = np.random.default_rng(seed)
+    a, b = (cast(rng.uniform(-2, 2, (40, 50))) for _ in "ab")
+    right = audited(1.0)
+    assert all(result.verdict is Verdict.PASS for result in right)
+    assert all(result.forwards <= 150 and result.backwards <= 150 for result in right)
+    assert [result.verdict for result in audited(1.02)] == [Verdict.FAIL, Verdict.PASS]
+
+
 def test_a_staircase_on_the_way_does_not_make_a_right_claim_wrong() -> None:
     """Forward jumps four times in every unit: differences at the accused elements do not bear the accusation out."""
 

@@ -207,6 +207,7 @@ def _seen(
             _blank(claim, floor, settings),
             looks=_looks(claim, culprits, found),
             accused=_accusation(claim, culprits, found),
+            in_sum=any(culprit.kind != "index" for culprit in culprits),
         )
     others = [culprit.input for culprit in report.culprits]
     if found.undecided or (report.unexplained and not others and _is_about(claim.name, report)):

@@ -27,7 +27,7 @@ from gradaudit.numerics.arrays import (
     written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP
+from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP, WIDE_STEP
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -297,10 +297,15 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     """
     if narrowest(point.outputs) is None:
         return None
-    near, far = (outputs_beside(point, displacement) for displacement in (STEP, 2 * STEP))
-    moving = (near != point.outputs) & (near != far)
-    changed = namespace(near).where(moving, near, 0.0)
-    dtype = narrowest(changed) if int(moving.sum()) > MAX_UNSEEN * count(moving) else None
+    dtype = None
+    for step in (STEP, WIDE_STEP):
+        near, far = (outputs_beside(point, displacement) for displacement in (step, 2 * step))
+        moving = (near != point.outputs) & (near != far)
+        if int(moving.sum()) > MAX_UNSEEN * count(moving):
+            # Where it stands still before, that is to be for the rounding of its inputs: there are other stairs.
+            rounds = step == STEP or point.narrowed is not None
+            dtype = narrowest(namespace(near).where(moving, near, 0.0)) if rounds else None
+            break
     if dtype is None:
         return None
     subject = point.subject

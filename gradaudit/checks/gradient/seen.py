@@ -39,6 +39,7 @@ class Seen:
         remark: what was noticed of forward on the way.
         witness: ``differences``, or ``path`` where the claim was followed along paths.
         accused: what fails for sure, though not all of its indices are known one by one.
+        in_sum: whether that is a sum over many indices, each of which may be within its tolerance.
         left_open: why nothing can be said, where that is so.
         max_unseen: relative error that a pass must have been able to see at an index.
         kinked: whether forward turns at the point itself, so that the tests of many say nothing of each side.
@@ -63,6 +64,7 @@ class Seen:
     remark: Finding | None = None
     witness: Literal["differences", "path"] = "differences"
     accused: str = ""
+    in_sum: bool = False
     left_open: str = ""
     max_unseen: float = MAX_UNSEEN
     cut: Cut | None = None

@@ -12,7 +12,7 @@ from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
 from gradaudit.numerics.path.partition import spread
-from gradaudit.numerics.path.pool import Pool
+from gradaudit.numerics.path.pool import Pool, roughest
 from gradaudit.numerics.path.walk import Walked, walk
 from gradaudit.spec.dtypes import spacing
 
@@ -145,6 +145,12 @@ class Explorer:
         scatter, missed = (float(np.median(on_host(each))) for each in (found.scatter, found.missed))
         return SLOPE_ERROR * math.sqrt(scatter), math.sqrt(missed)
 
+    def learn(self, other: Explorer) -> None:
+        """Take over how far each element can go, as far as another knows that has moved them."""
+        known = {name: room for name, room in other._rooms.items() if name in self._rooms}
+        self._rooms |= known
+        self.share = other.share if known else self.share
+
     def lengthen(self) -> bool:
         """Try longer paths from now on, where the quadrature had no trouble with these: noise hides less of them."""
         if self.share == self._first_share and self._coherence == 1.0:
@@ -190,9 +196,8 @@ class Explorer:
             return False
         nothing = {name: 0.0 * self._first[name] for name in self.names}
         found = walked.residual(self._pool.partition, self._pool.axes, nothing)
-        usual = float(np.median(on_host(found.scatter + found.missed)))
-        rough = found.missed > SIGNIFICANT**2 * usual
-        if not 0 < float((1.0 * rough).mean()) <= 0.5:
+        rough = roughest(found)
+        if not bool(rough.any()):
             return False
         xp = namespace(rough)
         for name in self.names:

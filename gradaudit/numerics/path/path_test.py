@@ -177,6 +177,9 @@ class _Test:
                 continue
             pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
             explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
+            if not self._settings.together:
+                for group in [group for group in self._groups if name in group.explorer.names]:
+                    explorer.learn(group.explorer)
             self._walk_group(_Group(explorer, pools), PATHS)
 
     # ... what is known
@@ -199,7 +202,9 @@ class _Test:
     def _is_whole_open(self, name: str, looks: list[tuple[Pool, Looks]]) -> bool:
         """Return whether an error that all elements share, and that matters, may be hidden."""
         found = self._common_error(name, looks)
-        return found is not None and max(found.hides(self._settings.whole), self._tolerated(found)) > 1.0
+        if found is None:
+            return False
+        return not (found.hides(self._settings.whole) <= 1.0 and self._tolerated(found) <= 1.0)
 
     def _tolerated(self, found: CommonError) -> float:
         """Return how many times the goal a common error is that is tolerated, where forward has many digits.
@@ -238,7 +243,8 @@ class _Test:
         Without a trend it is one above the goal; a trend is one above the tolerance, if it were all this element's.
         """
         hidden, shown = self._bound_and_trend(name, looks)
-        return (hidden > self._settings.goal * self._scale(name)) | (shown > self._allowed[name])
+        is_known = hidden <= self._settings.goal * self._scale(name)
+        return ~(is_known & (shown <= self._allowed[name]))  # what is no number is not known
 
     def _allowance(self, name: str) -> Array:
         if name in self._tolerances:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, namespace, on_host
 from gradaudit.numerics.gauge import MISS_PROBABILITY
-from gradaudit.numerics.margins import MAX_ATTEMPTS, QUARTER
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_ATTEMPTS, QUARTER, SIGNIFICANT
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
@@ -103,6 +103,7 @@ class Pool:
         self.axes = axes
         self.paths = 0
         self._sums: Residual | None = None
+        self._kept: Array = 0.0
         self._product: Array | None = None
         self._shares: Array | None = None
         self._followed: Array | None = None
@@ -112,8 +113,20 @@ class Pool:
         self._across: dict[str, Array] = {}
 
     def add(self, walked: Walked, allowed: dict[str, Array]) -> None:
-        """Take in one path."""
+        """Take in one path.
+
+        Some of many blocks, of which its quadrature misses far more than of most, are taken as if they had not moved:
+        one element with a kink on its way must not spoil what is known of others.
+        """
         found = walked.residual(self.partition, self.axes, allowed)
+        blocks = count(found.slope)
+        spoiled = blocks > MAX_ATTEMPTS and any(count(moved) > blocks for moved in walked.moved.values())
+        rough = roughest(found) & spoiled
+        xp = namespace(found.slope)
+        kept = xp.where(rough, xp.zeros_like(found.slope), xp.ones_like(found.slope))
+        self._kept = self._kept + kept
+        each = (getattr(found, field) for field in Residual.__dataclass_fields__)
+        found = Residual(*(xp.where(rough, 0.0 * kept, numbers) for numbers in each))
         self.paths += 1
         squared = Residual(
             slope=found.slope**2,
@@ -126,8 +139,8 @@ class Pool:
             rounding=found.rounding,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
-        each = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
-        mine = namespace(found.slope).stack(each)
+        shares = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
+        mine = xp.stack([xp.where(rough, 0.0 * kept, share) for share in shares])
         pairs, followed = mine[:, None] * mine, mine * found.slope
         self._shares = pairs if self._shares is None else self._shares + pairs
         self._followed = followed if self._followed is None else self._followed + followed
@@ -135,6 +148,7 @@ class Pool:
         self._product = product if self._product is None else self._product + product
         for name, moved in walked.moved.items():
             self._shapes[name] = tuple(walked.shares[name].shape[1:])
+            moved = self.spread(kept, name) * moved
             for sums, new in (
                 (self._along, self.spread(found.slope, name) * moved),
                 (self._across, self.spread(found.share, name) * moved),
@@ -177,6 +191,8 @@ class Pool:
         blocks = count(sums.slope)
         variance, freedom = moderated(sums.scatter / paths, SCATTER_FREEDOM * paths)
         noise = xp.sqrt(SLOPE_ERROR**2 * variance + sums.missed / paths)
+        # One path has too few degrees of freedom.
+        noise = noise * xp.where(self._kept < min(CONFIRMATIONS, paths), SIGNIFICANT, 1.0)
         chance = alpha / 2 / blocks
         first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
         noise_bound, low_noise_bound = (
@@ -324,6 +340,13 @@ class Pool:
         slopes, product, shares = (float(each.sum()) for each in (sums.slope, self._product, sums.share))
         truth = slopes + 2 * product + shares  # of its square: what is left is the truth less the claim
         return -(product + slopes) / truth if truth else math.nan
+
+
+def roughest(found: Residual) -> Array:
+    """Return of which blocks the quadrature misses far more than of most, as where one has a kink on its way."""
+    usual = float(np.median(on_host(found.scatter + found.missed)))
+    rough = found.missed > SIGNIFICANT**2 * usual
+    return rough & (float((1.0 * rough).mean()) <= 0.5)
 
 
 def _added_up(many: int) -> float:

@@ -34,7 +34,9 @@ def _walked(shares: dict[str, Floats], changes: Floats) -> Walked:
     """Return a path along which each element goes as far as 1, without rounding."""
     nothing = {name: 0.0 * of_one for name, of_one in shares.items()}
     none = {name: 0.0 * of_one[0] for name, of_one in shares.items()}
-    return Walked({name: 1.0 + each for name, each in none.items()}, shares, (changes,), nothing, none, none)
+    return Walked(
+        {name: 1.0 + each.reshape(-1) for name, each in none.items()}, shares, (changes,), nothing, none, none
+    )
 
 
 def _noise_pool(rng: np.random.Generator, blocks: int, paths: int, spread: float) -> Pool:
@@ -62,6 +64,25 @@ def test_noise_stays_within_the_bounds(spread: float) -> None:
         for _ in range(10)
     )
     assert beyond <= 1  # of 90, at a chance of 1e-4 each
+
+
+def test_a_block_with_a_kink_on_one_of_its_paths_is_told_by_the_others() -> None:
+    rng = np.random.default_rng(4)
+    hidden = []
+    for kinks in (0, 1, 4):
+        pool = Pool(Partition((40,), ((0,),)), {"x": (0,)})
+        for path in range(4):
+            shares = np.ones((NODES, 40, 2)) + 1e-5 * rng.normal(size=(NODES, 40, 2))
+            if path < kinks:
+                shares[4:, 7] = 0.0
+            changes = np.outer(TIMES, np.full(40, 2.0)) + 1e-5 * rng.normal(size=(NODES, 40))
+            pool.add(_walked({"x": shares}, changes - changes[0]), {"x": np.zeros(80)})
+        looks = pool.looks(0.0)
+        assert not looks.dirty.any()
+        with np.errstate(divide="ignore", invalid="ignore"):  # of what has not moved nothing is known
+            hidden.append(float(pool.hidden("x", looks)[14]))
+    assert hidden[1] == pytest.approx(hidden[0], rel=0.5)
+    assert hidden[2] == np.inf
 
 
 def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
