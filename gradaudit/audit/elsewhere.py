@@ -17,6 +17,7 @@ from gradaudit.checks.subject import Subject
 from gradaudit.diagnosis.cause import NothingToldError, SpentError
 from gradaudit.diagnosis.evidence import Claim
 from gradaudit.numerics.arrays import dtype_name, on_host
+from gradaudit.numerics.margins import MAX_ROUNDINGS, STEP, WIDE_STEP
 from gradaudit.spec.case import Case, Input
 from gradaudit.spec.double_precision import in_double_precision
 from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream
@@ -43,12 +44,6 @@ SHAPES = 2
 TRIED = 3
 """Shapes of each kind that forward may refuse."""
 
-STEP = 2.0**-14
-"""Step of a central difference in double precision, in units of an element or of the typical one."""
-
-STEP_IN_NARROW = 2.0**-7
-"""Likewise where forward computes in a narrower dtype."""
-
 CLOSER = 2.0**-5
 """How much smaller a step is that has to show the same error."""
 
@@ -57,9 +52,6 @@ SAME = 0.05
 
 CLOSE = 1e-5
 """Difference up to which a gradient is that of forward along a displacement, relative to the sizes of its parts."""
-
-ROUNDINGS = 16.0
-"""Roundings of the outputs that a difference may be off by."""
 
 ERRORS = (OpError, LostOpError, UndrawableError, MemoryError)
 
@@ -345,7 +337,7 @@ class Measured:
         self._there = there
         self._mask = mask
         self._along = along
-        self._step = STEP if there.rounding <= spacing("float64") else STEP_IN_NARROW
+        self._step = STEP if there.rounding <= spacing("float64") else WIDE_STEP
 
     @cached_property
     def _change(self) -> Change:
@@ -396,4 +388,4 @@ class Measured:
         """Return what rounding of the outputs may make of the change of the loss."""
         pairs = zip(upstream, self._there.claim.outputs, strict=True)
         signal = np.sqrt(sum(float(np.square(np.abs(u * out)).sum()) for u, out in pairs))
-        return float(ROUNDINGS * self._there.rounding * signal / self._step)
+        return float(MAX_ROUNDINGS * self._there.rounding * signal / self._step)

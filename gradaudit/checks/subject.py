@@ -24,7 +24,7 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
-from gradaudit.spec.draw import draw_inputs, draw_upstream
+from gradaudit.spec.draw import draw_inputs, draw_upstream, laid_out
 from gradaudit.spec.dtypes import dtype_of
 from gradaudit.targets.counted import CountingOp, counting
 from gradaudit.targets.op import Op, OpError
@@ -89,6 +89,11 @@ class Subject:
     gradients: Mapping[str, Array | None]
     findings: tuple[Finding, ...]
     placed: Callable[[NDArray[Any]], Array] = np.asarray
+
+    def in_layout(self, name: str, array: Array) -> Array:
+        """Return an array in the memory layout that the input of this name has."""
+        layout = next(made.layout for made in self.case.inputs if made.name == name)
+        return laid_out(array, layout) if isinstance(array, np.ndarray) else array
 
 
 def examine(case: Case, op: Op) -> Subject:

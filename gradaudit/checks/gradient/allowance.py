@@ -75,7 +75,7 @@ class Roundoff:
         """
         found, smaller = _larger(self.gradients[name]), [0.0]
         for part in SHRUNK_INPUTS if self.unit > spacing("float64") / 2 else ():
-            inputs = {**self._inputs(), name: self.point.placed(name, _times(self.point.inputs[name], part))}
+            inputs = {**self._inputs(), name: self.point.subject.in_layout(name, _times(self.point.inputs[name], part))}
             outputs = self.point.outputs_at(inputs)
             upstream = map(widened, self.point.subject.upstream)
             made = self.point.claims(upstream, inputs, outputs)
@@ -111,7 +111,7 @@ class Roundoff:
         point = self.point
 
         def nudged() -> Mapping[str, Array]:
-            inputs = {name: point.placed(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
+            inputs = {name: point.subject.in_layout(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
             upstream = [displaced(widened(part), unit, rng) for part in point.subject.upstream]
             outputs = self.point.outputs_at(inputs)
             return point.claims(upstream, inputs, outputs)
@@ -120,7 +120,7 @@ class Roundoff:
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
-        return {name: self.point.placed(name, copied(x)) for name, x in self.point.inputs.items()}
+        return {name: self.point.subject.in_layout(name, copied(x)) for name, x in self.point.inputs.items()}
 
 
 @dataclass

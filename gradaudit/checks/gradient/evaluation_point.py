@@ -154,11 +154,6 @@ class EvaluationPoint:
             formula={name: on_host(gradient) for name, gradient in self.formula.items()},
         )
 
-    def placed(self, name: str, array: Array) -> Array:
-        """Return an array in the memory layout that the input of this name has."""
-        made = next(made for made in self.subject.case.inputs if made.name == name)
-        return laid_out(array, made.layout) if isinstance(array, np.ndarray) else array
-
     def outputs_at(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Return all outputs of forward at other inputs, which it may not keep changed; none where it raises."""
         before = Snapshot.of(inputs)

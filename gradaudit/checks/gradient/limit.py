@@ -96,7 +96,7 @@ def _moved(claims: Sequence[Claim], sides: Sides, distance: float) -> list[Claim
     for name, side in sides.items():
         x, scale = inputs[name], point.scales[name]
         by = distance * side * (scale if isinstance(scale, float) else scale.reshape(tuple(x.shape)))
-        inputs[name] = point.placed(name, cast(x + by, dtype_name(x.dtype)))
+        inputs[name] = point.subject.in_layout(name, cast(x + by, dtype_name(x.dtype)))
     before = Snapshot.of(inputs)
     gradients = point.claims(point.subject.upstream, inputs, point.outputs_at(inputs))
     before.restore(before.changed())

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like
 from gradaudit.numerics.margins import MAX_LISTED, QUARTER, SMALL_SAMPLE, SPREAD
-from gradaudit.spec.case import Layout
-from gradaudit.spec.draw import generator, laid_out
+from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
@@ -99,8 +96,7 @@ def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers
         rounded = cast(cast(array * (1.0 + base * parts), dtype), name)
         return cast(rounded * (1.0 + size * parts), name)
 
-    layouts = {made.name: made.layout for made in subject.case.inputs}
-    inputs = {name: _placed(near(x), layouts[name]) for name, x in subject.inputs.items()}
+    inputs = {name: subject.in_layout(name, near(x)) for name, x in subject.inputs.items()}
     before = Snapshot.of(inputs)
     try:
         outputs = subject.op.forward(inputs)
@@ -119,7 +115,3 @@ def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers
 def _changed(one: Array, other: Array) -> int:
     """Return how many numbers of one vector are others in the other: all where their lengths differ."""
     return int((one != other).sum()) if one.shape == other.shape else count(one)
-
-
-def _placed(array: Array, layout: Layout) -> Array:
-    return laid_out(array, layout) if isinstance(array, np.ndarray) else array

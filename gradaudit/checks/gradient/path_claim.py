@@ -33,7 +33,7 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
 
     def forward(inputs: dict[str, Array]) -> Counted | None:
         try:
-            outputs = subject.op.forward({name: point.placed(name, copied(x)) for name, x in inputs.items()})
+            outputs = subject.op.forward({name: subject.in_layout(name, copied(x)) for name, x in inputs.items()})
         except OpError:
             return None
         found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
@@ -46,7 +46,7 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
     def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
         whole = outputs.whole if isinstance(outputs, Counted) else outputs
         made = point.claims(
-            upstream, {name: point.placed(name, copied(x)) for name, x in inputs.items()}, whole, any_dtype=True
+            upstream, {name: subject.in_layout(name, copied(x)) for name, x in inputs.items()}, whole, any_dtype=True
         )
         return {name: made[name] if name in made else _nothing(point.inputs[name]) for name in names}
 
