@@ -115,7 +115,7 @@ class Explorer:
             if found is None:
                 self.kept.drop(op, text)
             else:
-                failures.append(self._failure(found, case.op))
+                failures.append(replace(self._failure(found, case.op), text=text))
         return Explored(op, progress, tuple(failures), known=True) if failures else None
 
     def _hunted(self, op: str, cases: Sequence[Case], worker: SingleWorker) -> Explored:
@@ -138,11 +138,12 @@ class Explorer:
         """Return a failing case as the spec that shows it, by itself."""
         op, name = found.case.op, f"{found.case.op}.{found.kind}"
         for seed in (found.case.seed, *range(SEEDS)):
-            text = self._text(replace(found, case=replace(found.case, seed=seed)), name, None)
+            tried = replace(found, case=replace(found.case, seed=seed))
+            text = self._text(tried, name, None)
             again = alone(worker, case_of(text))
             if again is not None:
                 self.kept.add(op, text)
-                return self._failure(replace(again, shown=found.shown), name)
+                return self._failure(replace(tried, kind=again.kind, results=again.results), name)
         return replace(self._failure(found, name), again=False)
 
     def _failure(self, found: Found, name: str) -> Failure:

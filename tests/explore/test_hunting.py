@@ -110,6 +110,12 @@ WRONG = {
     "a layout": spec("strides_forgotten", "square", X),
     "a repeated index": spec("pick_backward", "pick", {"table": {"shape": [10, 3]}, "index": INDEX}),
     "a leak": spec("with_something_of_others", "square", X, dtype="float32"),
+    "a case's own target": spec(
+        "square_backward",
+        "square",
+        {"x": {"shape": [2]}},
+        cases=[{"name": "default"}, {"name": "own", "target": {"backward": "ops:prod_backward"}}],
+    ),
     "a crash": spec("overruns", "square", {"x": {"shape": [3]}}),
 }
 
@@ -166,6 +172,11 @@ def test_what_a_relation_shows_needs_two_rows_and_the_relation(found: Mapping[st
     made = found["with_something_of_others.row-dependent"]
     assert made["relations"] is True
     assert np.shape(made["inputs"]["x"]["values"]) == (2, 1)
+
+
+def test_the_target_is_that_of_the_case(found: Mapping[str, dict[str, Any]]) -> None:
+    (made,) = (document for op, document in found.items() if op.startswith("square_backward."))
+    assert made["target"]["backward"] == "ops:prod_backward"
 
 
 def test_a_crash_is_an_answer_and_is_shrunk_too(found: Mapping[str, dict[str, Any]]) -> None:

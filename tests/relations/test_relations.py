@@ -182,6 +182,11 @@ def batch_norm(x: Any) -> Any:
     return (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
 
 
+def otherwise_for_views(x: Any) -> Any:
+    mean = x.mean(axis=0) if x.flags.c_contiguous else sum(x[::-1] / len(x))
+    return (x - mean) / np.sqrt(x.var(axis=0) + 1e-5)
+
+
 def batch_norm_backward(u: Any, x: Any) -> Any:
     deviation = np.sqrt(x.var(axis=0) + 1e-5)
     normal = (x - x.mean(axis=0)) / deviation
@@ -245,6 +250,7 @@ INDEX = array("index", (4,), values=[0, 3, 3, 1], dtype="int64", differentiable=
 RIGHT: dict[str, tuple[Pair, tuple[Any, ...]]] = {
     "softmax": ((softmax, softmax_backward), (X,)),
     "batch norm": ((batch_norm, batch_norm_backward), (X,)),
+    "batch norm that sums a view otherwise": ((otherwise_for_views, batch_norm_backward), (X,)),
     "batch norm of one value": ((batch_norm, batch_norm_backward), (EQUAL,)),
     "linear": ((linear, linear_backward), (X, array("w", (5, 4)))),
     "square": ((linear, linear_backward), (array("x", (4, 4)), SQUARE)),
