@@ -122,6 +122,30 @@ def test_a_block_whose_first_element_is_right_is_not_acquitted_for_that() -> Non
     assert _audited(np.float32, (40, 20), _last_columns)["x"].verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_row_in_which_single_elements_are_right_is_not_acquitted_for_these(seed: int) -> None:
+    """The mean of a layer norm's gradient is taken across rows: it cancels, and is next to right at some elements."""
+
+    def parts(x: Array) -> tuple[Array, Array]:
+        centred = x.astype(np.float32) - x.astype(np.float32).mean(1, keepdims=True)
+        scale = 1 / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+        return centred * scale, scale
+
+    def forward(x: Array, w: Array) -> Array:
+        return (parts(x)[0] * w.astype(np.float32)).astype(np.float16)
+
+    def backward(upstream: Array, x: Array, w: Array) -> tuple[Array, Array]:
+        h, scale = parts(x)
+        g = upstream.astype(np.float32) * w.astype(np.float32)
+        dx = scale * (g - g.mean(0, keepdims=True) - h * (g * h).mean(1, keepdims=True))
+        return dx.astype(np.float16), (upstream.astype(np.float32) * h).sum(0).astype(np.float16)
+
+    rng = np.random.default_rng(seed)
+    x, w = rng.uniform(-2, 2, (64, 256)).astype(np.float16), rng.uniform(0.5, 1.5, 256).astype(np.float16)
+    results = gradaudit.check(gradaudit.op(forward, backward), {"x": x, "w": w}).results
+    assert [result.verdict for result in results] == [Verdict.FAIL, Verdict.PASS]
+
+
 def test_a_forward_that_moves_by_less_than_a_rounding_of_its_outputs_accuses_nobody() -> None:
     """A norm of two columns is saturated: its outputs stand still, and its gradient is no more than rounding."""
     x = np.array([[1.328, 0.375], [-1.984, 0.103], [-1.953, 1.680]]).astype(ml_dtypes.bfloat16)

@@ -357,7 +357,9 @@ def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, follo
     looks = CloseLooks(claim)
     tried = culprits[:SMALL_SAMPLE]
     found = [looks.look(culprit.worst, None) for culprit in tried]
-    refuted = any(_refutes(looks, culprit, _unit(claim)) for culprit in tried)
+    refuted = any(
+        all(_refutes(looks, culprit, place, _unit(claim)) for place in _answering_for(culprit)) for culprit in tried
+    )
     point = claim.point
     rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
     jumps = report.noise > HEADROOM * rounding
@@ -387,18 +389,29 @@ def _may_be_jumps(claim: Claim, culprit: Culprit, followed: PathClaim, noise: fl
     return culprit.trend <= SIGNIFICANT * jumps and jumps > SIGNIFICANT * noise
 
 
-def _refutes(looks: CloseLooks, culprit: Culprit, unit: float) -> bool:
-    """Whether differences at the worst element in question leave no room for the error that paths show.
+def _answering_for(culprit: Culprit) -> list[int]:
+    """Return the worst element of a culprit, and some others of many: what is wrong in sum is not wrong at each."""
+    size = culprit.places.size
+    return [culprit.worst, *map(int, culprit.places[:: -(-size // SMALL_SAMPLE)] if size > 1 else ())]
+
+
+def _refutes(looks: CloseLooks, culprit: Culprit, place: int, unit: float) -> bool:
+    """Whether differences at an element in question leave no room for the error that paths show.
 
     Where forward is flat they do if it is no rounding that makes it so: such an error would show on both sides, and the
     step of a staircase lies on one.
     """
-    claim, index = looks.claim, looks.index_of(culprit.worst)
+    claim, index = looks.claim, looks.index_of(place)
+    if index not in looks.seen:
+        looks.look(place, None)
     element, claimed = looks.seen[index], claim.at(index)
     if element.numerical == 0.0 or not math.isfinite(element.bound):
         error = culprit.trend / float(np.linalg.norm(culprit.reach))
         step = SIGNIFICANT * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
         return abs(claimed) < error and not changes_on_both_sides(claim.point, claim.name, index, step)
-    error = abs(culprit.error) * (1.0 if culprit.kind == "index" else max(abs(claimed), abs(element.numerical)))
+    error = abs(culprit.error)
+    if culprit.kind != "index":  # where what is right cancels in sum, no element need be off by as much of itself
+        usual = culprit.trend / float(np.linalg.norm(culprit.reach))
+        error = min(error * max(abs(claimed), abs(element.numerical)), usual)
     off = max(abs(claimed - element.numerical), claim.tolerance_at(index).at(abs(element.numerical)))
     return off + element.bound < error
