@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from pairs import array, audit, codes, only
@@ -225,3 +226,27 @@ class TestSymmetricInputs:
         values = np.eye(4) + 0.5
         a = array("a", (4, 4), values=values)
         assert only(audit(lambda a: a @ weight, lambda u, a: (u @ weight.T).T, a)).verdict is Verdict.FAIL
+
+
+def test_scores_that_are_rounded_on_the_way_are_no_wrong_gradient() -> None:
+    """The logits of a cross entropy are kept in bfloat16, also where float64 is asked: forward is a staircase."""
+
+    def scores(x: Any, w: Any) -> Any:
+        return (x @ w.T).astype(ml_dtypes.bfloat16).astype(np.float64)
+
+    def loss(x: Any, w: Any, t: Any) -> Any:
+        z = scores(x, w)
+        return (np.log(np.exp(z).sum(1)) - z[np.arange(len(t)), t]).mean()
+
+    def backward(u: Any, x: Any, w: Any, t: Any) -> Any:
+        p = np.exp(scores(x, w))
+        p /= p.sum(1, keepdims=True)
+        p[np.arange(len(t)), t] -= 1
+        return u * (p @ w) / len(t), u * (p.T @ x) / len(t)
+
+    rng = np.random.default_rng(0)
+    x, w, t = rng.normal(size=(32, 24)), 0.3 * rng.normal(size=(60, 24)), rng.integers(0, 60, 32)
+    for factor, never in ((1.0, Verdict.FAIL), (1.5, Verdict.PASS)):
+        scaled = lambda *given, factor=factor: tuple(factor * each for each in backward(*given))  # noqa: E731
+        audited = gradaudit.check(gradaudit.op(loss, scaled, returns=["x", "w"]), {"x": x, "w": w, "t": t})
+        assert never not in {result.verdict for result in audited.results}
