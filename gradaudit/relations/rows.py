@@ -272,7 +272,7 @@ def _first_row_alone(rows: Rows, asked: compared.Asked) -> list[Finding]:
             answers.append(probe.backward(Point(inputs, outputs), rows.upstream(index)))
         except OpError as error:
             how_many = "one row" if len(index) == 1 else f"{len(index)} rows"
-            message = f"backward answers for {rows.count} rows, and for {how_many} of them {error}"
+            message = f"backward takes {rows.count} rows, and with {how_many} of them it {error}"
             return [
                 Finding("row-dependent", message, {"array": probe.claimed[0], "relation": "one row", "raised": True})
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,3 +94,14 @@ def test_the_rule_of_jax_that_is_called_inside() -> None:
         (result,) = gradaudit.check(gradaudit.jax_op(function), {"x": X}).results
         assert result.source is not None
         assert result.source.line == line_of(pull)
+
+
+def test_the_same_function_in_two_files_is_in_each(tmp_path: Path) -> None:
+    places = []
+    for name in ("one.py", "other.py"):
+        file = tmp_path / name
+        file.write_text("def backward(u, x):\n    return 2 * u * x\n")
+        names: dict[str, Any] = {}
+        exec(compile(file.read_text(), file, "exec"), names)
+        places.append(place_of(names["backward"]))
+    assert [place and Path(place.file).name for place in places] == ["one.py", "other.py"]
