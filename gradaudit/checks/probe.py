@@ -40,6 +40,7 @@ class Probe:
         results: what the audit of the gradient found.
 
     Attributes:
+        point: as above.
         wide: whether the point is another than the subject's: its inputs lifted to float64.
         claimed: names of the inputs whose gradient can be compared at all.
         outputs: the counted outputs of the first forward at this point, as ``lifted`` returns them.
@@ -50,6 +51,7 @@ class Probe:
 
     def __init__(self, subject: Subject, point: EvaluationPoint, results: list[Result]) -> None:
         self.subject = subject
+        self.point = point
         self.case = subject.case
         self.op: Op = subject.op
         self.results = results

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gradaudit.checks.agreement import Change, exceeding, reordering
+from gradaudit.checks.gradient.allowance import Roundoff
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, cast, dtype_name, largest, like
@@ -53,9 +54,16 @@ def change(probe: Probe, name: str, was: Array, now: Array, asked: Asked, *, exa
         return seen
     dtype = dtype_name(was.dtype)
     around_zero = least_spacing(dtype) * max(SIGNIFICANT, math.sqrt(probe.terms)) if is_floating(dtype) else 0.0
-    cancelling = reordering(probe.terms, spacing(dtype)) * _magnitude(probe, name, asked)
+    terms = max(_magnitude(probe, name, asked), _unsaturated(probe, name))
+    cancelling = reordering(probe.terms, spacing(dtype)) * terms
     coarse = 0.0 if exact else probe.roundoff_of_backward(asked.point, asked.upstream, asked.answers)[name]
     return exceeding(widened(was), widened(now), max(seen.allowed, around_zero, cancelling) + SIGNIFICANT * coarse)
+
+
+def _unsaturated(probe: Probe, name: str) -> float:
+    """Return how large a gradient is where its op is not saturated: what cancels here is as large as there."""
+    unit = spacing(dtype_name(probe.subject.inputs[name].dtype)) / 2
+    return Roundoff(probe.point, unit, {name: widened(claim(probe, name))}).larger(name)
 
 
 def _magnitude(probe: Probe, name: str, asked: Asked) -> float:

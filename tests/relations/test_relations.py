@@ -299,6 +299,15 @@ def test_right_rows_that_round_to_half_inside_break_none() -> None:
         assert result.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
 
 
+@pytest.mark.parametrize("seed", [3, 8])
+def test_rows_that_are_saturated_break_none(seed: int) -> None:
+    """All that is left of their gradient is the rounding of terms that cancel."""
+    values = [[317.0, 287.0, 224.0, 782.0], [531.0, 486.0, 532.0, 549.0], [458.0, 15.0, 503.0, 468.0]]
+    keys = {"inputs": (array("x", (3, 4), values=values, dtype="float32"),), "dtype": "float32", "seed": seed}
+    (result,) = ends((softmax, softmax_backward), keys, relations=True)
+    assert result.findings == () or {finding.code for finding in result.findings} == {"below-noise"}
+
+
 def test_what_draws_numbers_is_not_called_from_threads() -> None:
     def drawing(x: Any) -> Any:
         np.random.random()
