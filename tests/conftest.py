@@ -21,13 +21,14 @@ hypothesis.settings.load_profile("unhurried")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Spare the garbage collector what thousands of tests and the frameworks are made of, which stays to the end."""
+    """Look for no garbage while thousands of tests and the frameworks come, which stay to the end.
+
+    They are not frozen: Hypothesis asks the collector who holds its random numbers.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
-        gc.collect()
-        gc.freeze()
         gc.enable()
 
 
