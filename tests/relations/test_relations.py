@@ -18,6 +18,7 @@ from gradaudit.results import Result, Verdict
 sys.path.insert(0, str(Path(__file__).parents[1] / "checks"))
 
 from pairs import array, audit_of, case_of
+from softmax_pair import softmax, softmax_backward
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -156,16 +157,6 @@ def test_a_fault_is_found_by_its_relation_alone(name: str) -> None:
     assert all(one.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE) for one in ends(pair, settings, relations=False))
     found = [finding for one in ends(pair, settings, relations=True) for finding in one.findings if finding.fails]
     assert {(finding.code, finding.evidence["relation"]) for finding in found} == {(code, relation)}
-
-
-def softmax(x: Any) -> Any:
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def softmax_backward(u: Any, x: Any) -> Any:
-    p = softmax(x)
-    return p * (u - (p * u).sum(axis=-1, keepdims=True))
 
 
 def picked(table: Any, index: Any) -> Any:
