@@ -183,3 +183,42 @@ def test_a_stair_that_forward_climbs_beside_the_point_is_its_rounding(x: float, 
     (result,) = gradaudit.check(op, {"x": np.array([x])}, method="exhaustive").results
     assert result.verdict is Verdict.PASS
     assert result.forwards <= 300
+
+
+def attention(q: Any, k: Any, v: Any) -> Any:
+    return softmax_of(q, k) @ v
+
+
+def softmax_of(q: Any, k: Any) -> Any:
+    scores = q @ k.T
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def attention_backward(u: Any, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
+    p = softmax_of(q, k)
+    of_p = u @ v.T
+    of_scores = p * (of_p - (of_p * p).sum(-1, keepdims=True))
+    return of_scores @ k, of_scores.T @ q, p.T @ u
+
+
+def attention_with_some_of_its_queries(u: Any, q: Any, k: Any, v: Any) -> tuple[Any, ...]:
+    of_q, of_k, of_v = attention_backward(u, q, k, v)
+    return of_q + q.dtype.type(1e-4) * q, of_k, of_v
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_gradient_whose_terms_cancel_because_inputs_are_equal_has_the_rounding_of_its_terms(dtype: str) -> None:
+    """Where all keys are one, every query is as good as any other: its gradient is rounding alone."""
+    keys = np.ones((6, 4)).tolist()
+    inputs = (
+        array("q", (5, 4), dtype=dtype),
+        array("k", (6, 4), dtype=dtype, values=keys),
+        array("v", (6, 3), dtype=dtype),
+    )
+    for seed in range(3):
+        right = audit(attention, attention_backward, *inputs, dtype=dtype, seed=seed)
+        assert verdict(right) is not Verdict.FAIL
+        assert {found.verdict for found in right.results if found.input != "q"} == {Verdict.PASS}
+    wrong = audit(attention, attention_with_some_of_its_queries, *inputs, dtype=dtype)
+    assert {found.input: found.verdict for found in wrong.results}["q"] is Verdict.FAIL

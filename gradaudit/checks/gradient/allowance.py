@@ -8,8 +8,9 @@ For a dtype with unit roundoff u, and ``a`` the numerical gradient at an index,
 which the terms of a sum add up when they do not cancel. ``D`` is the inherent error: the rms change of the gradient
 where inputs and upstream are rounded, which no algorithm that is given rounded inputs can avoid (N. J. Higham,
 Accuracy and Stability of Numerical Algorithms, 2002, section 1.6). ``S`` is what the larger elements of the gradient
-are, here or at smaller inputs, where the op is not saturated: ``1 - y^2`` at ``y = 1`` has the rounding of the one. All
-three cost calls of backward, and are asked for only where a claim is not within the rest.
+are, here or at smaller inputs, where the op is not saturated: ``1 - y^2`` at ``y = 1`` has the rounding of the one.
+Where ``D`` is more than the gradient itself, its terms cancel because inputs are equal: ``S`` is then what they come to
+where inputs are not. All three cost calls of backward, and are asked for only where a claim is not within the rest.
 """
 
 from __future__ import annotations
@@ -56,8 +57,17 @@ class Roundoff:
     @cached_property
     def magnitudes(self) -> Mapping[str, Array]:
         """The uncancelled magnitude ``M`` of each gradient, by input."""
+        return self._uncancelled(self._inputs())
+
+    @cached_property
+    def _generic(self) -> Mapping[str, Array]:
+        """The uncancelled magnitude where equal inputs are equal no more: of each element some part is left."""
+        rng = generator(self.point.subject.case, "generic")
+        shrunk = {name: displaced(_times(x, -0.5), -2.0, rng) for name, x in self.point.inputs.items()}
+        return self._uncancelled({name: self.point.subject.in_layout(name, x) for name, x in shrunk.items()})
+
+    def _uncancelled(self, inputs: dict[str, Array]) -> Mapping[str, Array]:
         point, rng = self.point, generator(self.point.subject.case, "signs")
-        inputs = self._inputs()
         outputs = self.point.outputs_at(inputs)
 
         def drawn() -> Mapping[str, Array]:
@@ -82,6 +92,14 @@ class Roundoff:
             smaller.append(_larger(made[name]) if name in made else 0.0)
         endless = self.unit > spacing("float32") and smaller[-1] > 2.0 * smaller[-2:][0]
         return found if endless else max(found, *smaller)
+
+    def generic(self, name: str) -> float:
+        """Return what the larger elements of a gradient are where no two elements of an input are equal.
+
+        Where all keys of an attention are equal, the gradient of its queries is a sum whose terms cancel, whatever the
+        upstream. Here they do not.
+        """
+        return _larger(self._generic[name]) if name in self._generic else 0.0
 
     @cached_property
     def level(self) -> Mapping[str, Array]:
@@ -108,15 +126,14 @@ class Roundoff:
 
     def _nudged(self, unit: float, rng: np.random.Generator) -> dict[str, Array]:
         """Return the rms change of each gradient where inputs and upstream are displaced by about this part of them."""
+        return _root_mean_square(lambda: self._claims_off(unit, rng), self.gradients, SMALL_SAMPLE // 2)
+
+    def _claims_off(self, part: float, rng: np.random.Generator) -> Mapping[str, Array]:
+        """Return what backward gives where inputs and upstream are displaced by about this part of them."""
         point = self.point
-
-        def nudged() -> Mapping[str, Array]:
-            inputs = {name: point.subject.in_layout(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
-            upstream = [displaced(widened(part), unit, rng) for part in point.subject.upstream]
-            outputs = self.point.outputs_at(inputs)
-            return point.claims(upstream, inputs, outputs)
-
-        return _root_mean_square(nudged, self.gradients, SMALL_SAMPLE // 2)
+        inputs = {name: point.subject.in_layout(name, displaced(x, part, rng)) for name, x in point.inputs.items()}
+        upstream = [displaced(widened(given), part, rng) for given in point.subject.upstream]
+        return point.claims(upstream, inputs, point.outputs_at(inputs))
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
@@ -163,10 +180,11 @@ class Allowance:
         magnitude, inherent = (made.get(self.name) for made in (self.roundoff.magnitudes, self.roundoff.inherent))
         if magnitude is None or inherent is None:
             return False
-        larger = self.roundoff.larger(self.name)
-        terms = on_host(magnitude) + larger
+        larger, error = self.roundoff.larger(self.name), on_host(inherent)
+        if _larger(error) > self.roundoff.unit**0.5 * larger:
+            larger = max(larger, self.roundoff.generic(self.name))
         most = self.roundoff.unit**0.5 * larger  # a claim that jumps at the very point excuses nothing by that
-        more = MAX_ROUNDINGS * (self.roundoff.unit * terms + np.minimum(on_host(inherent), most))
+        more = MAX_ROUNDINGS * (self.roundoff.unit * (on_host(magnitude) + larger) + np.minimum(error, most))
         self._more = np.where(np.isfinite(more), more, 0.0)
         return True
 
