@@ -12,6 +12,7 @@ from gradaudit.checks.captured import captured_state
 from gradaudit.checks.determinism import stochastic_backward, stochastic_forward
 from gradaudit.checks.gradient.cut import unmade
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
+from gradaudit.checks.in_training import asked_as_in_training
 from gradaudit.checks.layout import layout_dependent
 from gradaudit.checks.linearity import upstream_dependence
 from gradaudit.checks.miscounted import ties_miscounted
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     layout_dependent,
     captured_state,
     broadcast_not_reduced,
+    asked_as_in_training,
     missing_gradient,
     ties_miscounted,
 )

@@ -170,6 +170,15 @@ class FrameworkOp:
         made: Callable[[], Differentiable] | None = getattr(self.function, "anew", None)
         return replace(self, function=made()) if made else None
 
+    def in_training(self, inputs: Mapping[str, Array]) -> AskedInTraining | None:
+        """Return the op as training asks it; None where no backward of its own is called, or where that cannot be."""
+        again: Callable[[], Differentiable | None] | None = getattr(self.function, "again", None)
+        own: Callable[..., Sequence[Callable[..., Any]]] | None = getattr(self.function, "written_backwards", None)
+        second, wanted = again() if again else None, self._wanted(inputs)
+        if second is None or own is None or not own(inputs, wanted):
+            return None
+        return AskedInTraining(self, replace(self, function=second), wanted)
+
     def uncompiled(self) -> FrameworkOp:
         """Return the op with nothing compiled, so that the functions that it calls may change between calls."""
         made: Callable[[], Differentiable] | None = getattr(self.function, "uncompiled", None)
@@ -189,6 +198,30 @@ class FrameworkOp:
 
     def _wanted(self, inputs: Mapping[str, Array]) -> frozenset[str]:
         return frozenset([name for name, x in inputs.items() if _is_floating(x) and name not in self.constants])
+
+
+@dataclass(frozen=True)
+class AskedInTraining:
+    """An op, asked as a framework asks it in training.
+
+    Attributes:
+        op: the op.
+        again: the op whose gradients are those of a second backward over one graph.
+        wanted: the inputs whose gradients are asked for.
+
+    """
+
+    op: FrameworkOp
+    again: FrameworkOp
+    wanted: frozenset[str]
+
+    def for_input(self, name: str) -> FrameworkOp:
+        """Return the op where no other input needs a gradient."""
+        return replace(self.op, constants=self.op.constants | (self.wanted - {name}))
+
+    def of_output(self, k: int) -> FrameworkOp:
+        """Return the op where no other output has an upstream."""
+        return replace(self.op, counted=(k,))
 
 
 def _is_floating(array: Array) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from itertools import count
 from typing import Any
@@ -130,6 +130,10 @@ class TorchFunction:
                     found[owner.backward] = None
                 waiting += [following for following, _ in node.next_functions]
         return list(found)
+
+    def again(self) -> TorchFunction | None:
+        """Return the function with the gradients of a second backward over one graph; None in other modes."""
+        return replace(self, pull=PULLS["again"]) if self.pull is PULLS["reverse"] else None
 
     def _called(self, tensors: Mapping[str, Tensor]) -> list[Any]:
         """Call the function, and leave the generator in another state each time: backward must not depend on it."""

@@ -23,6 +23,13 @@ def _reverse(call: Call, tensors: Mapping[str, Tensor], upstream: Mapping[int, T
     return _vjp(call(tensors), tensors, upstream)
 
 
+def _again(call: Call, tensors: Mapping[str, Tensor], upstream: Mapping[int, Tensor]) -> dict[str, Tensor]:
+    """Pull back twice over one graph, and return the gradients of the second."""
+    outputs = call(tensors)
+    _vjp(outputs, tensors, upstream, retain_graph=True)
+    return _vjp(outputs, tensors, upstream)
+
+
 def _vjp(
     outputs: list[Any], tensors: Mapping[str, Tensor], upstream: Mapping[int, Tensor], **how: bool
 ) -> dict[str, Tensor]:
@@ -82,7 +89,7 @@ def _slope(
         return sum((u.conj() * pushed[k]).real.sum() for k, u in upstream.items() if pushed[k] is not None)
 
 
-PULLS: Mapping[str, Pull] = {"reverse": _reverse, "forward": _forward, "batched": _batched}
+PULLS: Mapping[str, Pull] = {"reverse": _reverse, "again": _again, "forward": _forward, "batched": _batched}
 
 
 def backward_of(call: Call) -> Call:

@@ -170,6 +170,49 @@ class WrongNeed(torch.autograd.Function):
         )
 
 
+class OverwritesWhatItSaved(Softmax):
+    """Right the first time; the second backward over one graph finds something else saved."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = torch.softmax(x, -1)
+        ctx.made = y.clone()
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        y = ctx.made
+        inner = (upstream * y).sum(-1, keepdim=True)
+        return y.mul_(upstream - inner)
+
+
+class ProductAndSum(torch.autograd.Function):
+    """Right: it answers for each input that needs a gradient, and for each output that has an upstream."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, w: Any) -> Any:
+        ctx.save_for_backward(x, w)
+        return x * w, x + w
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        x, w = ctx.saved_tensors
+        product, total = upstream
+        return (
+            product * w + total if ctx.needs_input_grad[0] else None,
+            product * x + total if ctx.needs_input_grad[1] else None,
+        )
+
+
+class UnusedOutputTakenForOnes(ProductAndSum):
+    """The sum counts for half where the product is not used."""
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> Any:
+        product, total = upstream
+        return ProductAndSum.backward(ctx, product, total if product.any() else total / 2)
+
+
 class Viewed(torch.autograd.Function):
     """It takes its upstream for contiguous, and is told that it is not."""
 
@@ -230,6 +273,9 @@ FAULTS = [
     (Pointed, (X,), "layout-dependent"),
     (LossWithoutUpstream, (X,), "upstream-ignored"),
     (WrongNeed, (X, array("w", 3, 4, lo=0.5, differentiable=False)), "missing-gradient"),
+    (WrongNeed, (X, array("w", 3, 4, lo=0.5)), "missing-gradient"),
+    (OverwritesWhatItSaved, (X,), "stochastic-backward"),
+    (UnusedOutputTakenForOnes, (X, array("w", 3, 4, lo=0.5)), "nonlinear-upstream"),
 ]
 
 
@@ -238,6 +284,10 @@ class TestFunctions:
         for function in (Softmax, SavedOutsideTheGraph, SoftmaxIntoEmpty):
             made = audit(torch_op, function.apply, X)
             assert (verdict(made), codes(made)) == (Verdict.PASS, set())
+
+    def test_each_input_and_each_output_may_be_asked_about_alone(self) -> None:
+        made = audit(torch_op, ProductAndSum.apply, X, array("w", 3, 4, lo=0.5))
+        assert (verdict(made), codes(made)) == (Verdict.PASS, set())
 
     @pytest.mark.parametrize(("function", "inputs", "code"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
     def test_faults_are_found_and_named(self, function: Any, inputs: Any, code: str) -> None:
