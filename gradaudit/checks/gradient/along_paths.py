@@ -9,33 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff
-from gradaudit.checks.gradient.arbitration import changes_on_both_sides
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
+from gradaudit.checks.gradient.excuse import STANDS, Answer, excuse_along_paths
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Looks, judge, taken
-from gradaudit.numerics.magnitude import norm_of_product, rms
-from gradaudit.numerics.margins import HEADROOM, MAX_LISTED, MAX_ROUNDINGS, SAFETY, SIGNIFICANT, SMALL_SAMPLE
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
-from gradaudit.numerics.path.jumps import jumped
 from gradaudit.numerics.path.path_test import path_test
-from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
-from gradaudit.numerics.path.settings import SHARE, Settings
+from gradaudit.numerics.path.settings import Settings
 from gradaudit.numerics.search import Judgement
-from gradaudit.results import Finding, Result, Verdict
+from gradaudit.results import Result, Verdict
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, spacing
@@ -43,17 +39,7 @@ from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 
 Floats = NDArray[np.float64]
 
-STAIRS = ("jump", "rounding")
-"""What excuses a gradient because forward has stairs."""
-
 NOWHERE = np.zeros(0, np.intp)
-
-
-class Open(NamedTuple):
-    """Why a gradient is left open, with what is to be told of forward."""
-
-    why: str
-    finding: Finding | None = None
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -66,7 +52,7 @@ def can_be_followed(claims: Sequence[Claim]) -> bool:
 
 def computes_in_half(claims: Sequence[Claim]) -> bool:
     """Whether forward is known to compute in half precision, so that differences show little else than rounding."""
-    return _unit(claims[0]) >= spacing("float16") / 2
+    return claims[0].unit >= spacing("float16") / 2
 
 
 def rounds_what_it_is_given(claims: Sequence[Claim]) -> bool:
@@ -89,7 +75,7 @@ def is_noise(result: Result, seen: Seen) -> bool:
     if result.verdict is not Verdict.INCONCLUSIVE or not plain or claim.point.absorbed:
         return False
     if seen.excused is not None:
-        return seen.excused.code == "approximate-forward" and seen.excused.evidence["by"] in STAIRS
+        return seen.excused.on_stairs
     return seen.flat or any(finding.code == "noise-dominated" for finding in result.findings)
 
 
@@ -117,7 +103,7 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
 
     """
     point = claims[0].point
-    unit = max(unit, _unit(claims[0]))
+    unit = max(unit, claims[0].unit)
     settings = Settings.half(unit) if unit >= spacing("float16") / 2 else Settings()
     by_name = {claim.name: claim for claim in claims}
     followed = path_claim(point, tuple(by_name), unit)
@@ -132,7 +118,7 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
         return [_with_the_point(each, unlike.get(each.claim.name, NOWHERE)) for each in seen]
     except LimitReachedError as reached:
         cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_PATH_TEST * settings.calls} calls")
-        return [replace(_open(claim, "", math.inf, None), cut=cut) for claim in claims]
+        return [replace(_open(claim, "", math.inf), cut=cut) for claim in claims]
 
 
 def _resolved(claim: Claim, allowed: Array, settings: Settings) -> Array:
@@ -153,14 +139,7 @@ def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
     unlike += "at the point than on both sides of it"
     if Judgement.WRONG in found:
         return replace(seen, looks=looks_of(seen.claim, looks.seen), accused=f"{unlike}, and differences contradict it")
-    return _open(seen.claim, unlike, 0.0, None) if Judgement.UNDECIDED in found else seen
-
-
-def _unit(claim: Claim) -> float:
-    """Return the unit roundoff of the coarsest dtype that forward or backward is known to compute in."""
-    point = claim.point
-    inside = spacing(point.narrowed) if point.narrowed else 0.0
-    return max(point.spacing, spacing(point.subject.case.dtype), inside) / 2
+    return _open(seen.claim, unlike, 0.0) if Judgement.UNDECIDED in found else seen
 
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:
@@ -186,7 +165,7 @@ def _seen(
 ) -> Seen:
     found = report.inputs.get(claim.name)
     if found is None:
-        return _open(claim, "; ".join(report.unexplained), math.inf, None)
+        return _open(claim, "; ".join(report.unexplained), math.inf)
     floor = found.resolution.index * claim.typical
     culprits = [culprit for culprit in report.culprits if culprit.input == claim.name]
     if culprits and not claim.allowance.asked:
@@ -198,11 +177,11 @@ def _seen(
         ]
         if not culprits:
             why = "each element that paths suspect is within its tolerance, or no more than rounding"
-            return _open(claim, why, floor, None)
+            return _open(claim, why, floor)
     if culprits:
-        excuse = _excuse(claim, culprits, report, followed)
-        if excuse is not None:
-            return _open(claim, excuse.why, floor, excuse.finding)
+        answer = excuse_along_paths(claim, followed, culprits, report.noise)
+        if answer is not STANDS:
+            return _open(claim, answer.why, floor, answer)
         return replace(
             _blank(claim, floor, settings),
             looks=_looks(claim, culprits, found),
@@ -211,7 +190,7 @@ def _seen(
         )
     others = [culprit.input for culprit in report.culprits]
     if found.undecided or (report.unexplained and not others and _is_about(claim.name, report)):
-        return _open(claim, _what_is_open(found, report, settings), floor, None)
+        return _open(claim, _what_is_open(found, report, settings), floor)
     return _blank(claim, floor, settings)
 
 
@@ -269,7 +248,7 @@ def _blank(claim: Claim, floor: float, settings: Settings) -> Seen:
     )
 
 
-def _open(claim: Claim, why: str, floor: float, remark: Finding | None) -> Seen:
+def _open(claim: Claim, why: str, floor: float, answer: Answer = STANDS) -> Seen:
     return Seen(
         claim,
         _no_looks(claim),
@@ -279,7 +258,7 @@ def _open(claim: Claim, why: str, floor: float, remark: Finding | None) -> Seen:
         floor=floor,
         witness="path",
         left_open=why,
-        remark=remark,
+        remark=answer.finding,
     )
 
 
@@ -344,74 +323,3 @@ def _what_is_open(found: InputReport, report: PathReport, settings: Settings) ->
     if needed is None or needed <= report.paths[found.name]:
         return f"{said}; more paths would not decide it; a reference in float64 would"
     return f"{said}; {needed} paths would decide it"
-
-
-def _excuse(claim: Claim, culprits: Sequence[Culprit], report: PathReport, followed: PathClaim) -> Open | None:
-    """Return why parts of a gradient that paths accuse are not wrong for sure; None where they are.
-
-    A forward that jumps all along a path has a claim that is right nearly everywhere, and an integral that is not.
-    Where its noise is no rounding, or differences that could see an error show none at one of the elements, they must
-    accuse as well. And where they do not, a path is refined at the elements in question: forward may change where no
-    node of it lies.
-    """
-    looks = CloseLooks(claim)
-    tried = culprits[:SMALL_SAMPLE]
-    found = [looks.look(culprit.worst, None) for culprit in tried]
-    refuted = any(
-        all(_refutes(looks, culprit, place, _unit(claim)) for place in _answering_for(culprit)) for culprit in tried
-    )
-    point = claim.point
-    rounding = _unit(claim) * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
-    jumps = report.noise > HEADROOM * rounding
-    if (refuted or jumps) and Judgement.WRONG not in found:
-        message = (
-            "along paths, forward changes by more than the integral of the analytical gradient, but central "
-            "differences at the suspect elements agree with the gradient: forward jumps along the path"
-        )
-        return Open(message, Finding("discontinuity", message, {"count": len(tried)}))
-    if Judgement.WRONG in found:
-        return None
-    rng = generator(point.subject.case, "refined")
-    if all(_may_be_jumps(claim, culprit, followed, report.noise, rng) for culprit in tried):
-        message = (
-            "along paths, forward changes by more than the integral of the analytical gradient, and outputs that jump "
-            "between two points close by change by as much: a path says nothing about a gradient between two jumps"
-        )
-        return Open(message, Finding("discontinuity", message, {"count": len(tried)}))
-    if all(closes(followed, claim.name, culprit.places, SHARE, rng) for culprit in tried):
-        return Open("forward changes in so small a part of its paths that they say nothing about the gradient")
-    return None
-
-
-def _may_be_jumps(claim: Claim, culprit: Culprit, followed: PathClaim, noise: float, rng: np.random.Generator) -> bool:
-    """Whether outputs that jump on the way may change by what is not accounted for, and by far more than noise does."""
-    jumps = jumped(followed, claim.name, culprit.places, SHARE, _unit(claim), rng)
-    return culprit.trend <= SIGNIFICANT * jumps and jumps > SIGNIFICANT * noise
-
-
-def _answering_for(culprit: Culprit) -> list[int]:
-    """Return the worst element of a culprit, and some others of many: what is wrong in sum is not wrong at each."""
-    size = culprit.places.size
-    return [culprit.worst, *map(int, culprit.places[:: -(-size // SMALL_SAMPLE)] if size > 1 else ())]
-
-
-def _refutes(looks: CloseLooks, culprit: Culprit, place: int, unit: float) -> bool:
-    """Whether differences at an element in question leave no room for the error that paths show.
-
-    Where forward is flat they do if it is no rounding that makes it so: such an error would show on both sides, and the
-    step of a staircase lies on one.
-    """
-    claim, index = looks.claim, looks.index_of(place)
-    if index not in looks.seen:
-        looks.look(place, None)
-    element, claimed = looks.seen[index], claim.at(index)
-    if element.numerical == 0.0 or not math.isfinite(element.bound):
-        error = culprit.trend / float(np.linalg.norm(culprit.reach))
-        step = SIGNIFICANT * unit * rms(claim.point.upstream) * rms(claim.point.outputs) / error
-        return abs(claimed) < error and not changes_on_both_sides(claim.point, claim.name, index, step)
-    error = abs(culprit.error)
-    if culprit.kind != "index":  # where what is right cancels in sum, no element need be off by as much of itself
-        usual = culprit.trend / float(np.linalg.norm(culprit.reach))
-        error = min(error * max(abs(claimed), abs(element.numerical)), usual)
-    off = max(abs(claimed - element.numerical), claim.tolerance_at(index).at(abs(element.numerical)))
-    return off + element.bound < error

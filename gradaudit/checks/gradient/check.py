@@ -23,10 +23,10 @@ from gradaudit.checks.gradient.along_paths import (
     rounds_what_it_is_given,
     unit_inside,
 )
-from gradaudit.checks.gradient.arbitration import arbitrated, exceeds_approximation, stands
 from gradaudit.checks.gradient.claim import Claim, claims_of
 from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
+from gradaudit.checks.gradient.excuse import exceeds_approximation, excused, stands
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_inaccurate
 from gradaudit.checks.gradient.limit import limits
@@ -125,7 +125,7 @@ def is_judged(point: EvaluationPoint, result: Result, seen: Seen | None) -> bool
         return result.verdict is Verdict.PASS and passes((result, seen))
     if seen.method != "exhaustive" or is_meant_symmetric(point.subject, result.input):
         return False
-    return stands(point, result.input, seen)
+    return stands(seen)
 
 
 def _as_triangles(subject: Subject, made: Audited) -> Audited:
@@ -277,7 +277,7 @@ def _with_arbiter(point: EvaluationPoint, made: Audited) -> Audited:
     results = {name: result for name, (result, _) in made.items()}
     known = {name: seen for name, (_, seen) in made.items() if seen is not None}
     try:
-        ruled = arbitrated(point, results, known)
+        ruled = excused(results, known)
     except LimitReachedError as reached:
         accused = [name for name, seen in known.items() if results[name].verdict is Verdict.FAIL and not seen.accused]
         ruled = {name: _undecided(known[name], reached.limit, OF_FORWARD) for name in accused}
@@ -295,12 +295,12 @@ def _followed(made: Audited) -> Audited:
     claims = [seen.claim for seen in left.values()]
     if not claims:
         return {}
-    supported = max((seen.excused.evidence["supported"] for seen in left.values() if seen.excused), default=0.0)
+    supported = max((seen.excused.supported for seen in left.values() if seen.excused), default=0.0)
     unit = unit_inside(claims[0], supported)
 
     def look(claims: list[Claim]) -> list[Seen]:
         along = look_along_paths(claims, unit)
-        return [replace(seen, remark=seen.remark or left[seen.claim.name].excused) for seen in along]
+        return [replace(seen, remark=seen.remark or left[seen.claim.name].remark) for seen in along]
 
     return {
         name: found for name, found in _judged(claims, look).items() if found[0].verdict is not Verdict.INCONCLUSIVE

@@ -283,6 +283,12 @@ class Claim:
         still = own < (floor[places] if isinstance(floor, np.ndarray) else floor)
         return places[still], own[still]
 
+    @property
+    def unit(self) -> float:
+        """Unit roundoff of the coarsest dtype that forward or backward is known to compute in."""
+        inside = spacing(self.point.narrowed) if self.point.narrowed else 0.0
+        return max(self.point.spacing, spacing(self.point.subject.case.dtype), inside) / 2
+
     @cached_property
     def noise_level(self) -> float:
         """The magnitude below which the rounding of forward, or of the rest of the gradient, leaves no digit."""

@@ -91,7 +91,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidd
         return Verdict.INCONCLUSIVE, seen.left_open
     if judged.wrong.any() or seen.accused:
         said = seen.accused or _extent(seen, judged)
-        return (Verdict.INCONCLUSIVE, seen.excused.message) if seen.excused else (Verdict.FAIL, said)
+        return (Verdict.INCONCLUSIVE, seen.excused.why) if seen.excused else (Verdict.FAIL, said)
     if not seen.cleared:
         looked = f"none of {len(looks.places)} indices tested is wrong, but the others cannot be tested together"
         return Verdict.INCONCLUSIVE, looked
@@ -122,7 +122,7 @@ def _verdict_by_then(seen: Seen, cut: Cut, judged: Judged) -> tuple[Verdict, str
     """Return what is known where calls or time ran out."""
     wrong, looked, size = int(judged.wrong.sum()), len(judged.wrong), seen.claim.size
     if seen.excused and (wrong or seen.accused):
-        return Verdict.INCONCLUSIVE, seen.excused.message
+        return Verdict.INCONCLUSIVE, seen.excused.why
     if wrong:
         if looked == size:
             return (

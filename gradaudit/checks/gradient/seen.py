@@ -17,6 +17,7 @@ from gradaudit.numerics.margins import MAX_UNSEEN
 from gradaudit.results import Finding
 
 if TYPE_CHECKING:
+    from gradaudit.checks.gradient.excuse import Answer
     from gradaudit.checks.gradient.suspect import Suspect
 
 Index = tuple[int, ...]
@@ -35,7 +36,7 @@ class Seen:
         floor: absolute error below which a wrong one may be among those; one for all, or one for each number.
         sampled: rows of ``looks`` that were drawn at random.
         kinks: indices, looked at or not, at which the op is not differentiable and the claim is one-sided.
-        excused: why what is wrong is no accusation: forward breaks the gradient theorem where it was differenced.
+        excused: why what is wrong is no accusation; None where it is, or where nobody asked.
         remark: what was noticed of forward on the way.
         witness: ``differences``, or ``path`` where the claim was followed along paths.
         accused: what fails for sure, though not all of its indices are known one by one.
@@ -60,7 +61,7 @@ class Seen:
     kinks: int = 0
     flat: bool = False
     kinked: bool = False
-    excused: Finding | None = None
+    excused: Answer | None = None
     remark: Finding | None = None
     witness: Literal["differences", "path"] = "differences"
     accused: str = ""

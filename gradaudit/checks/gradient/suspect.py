@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradaudit.checks.gradient.arbitration import APPROXIMATION_ERROR
 from gradaudit.checks.gradient.claim import Claim, natural_scale
+from gradaudit.checks.gradient.excuse import APPROXIMATION_ERROR
 from gradaudit.checks.gradient.fold import VANISHING
 from gradaudit.numerics.displacing import Direction
 from gradaudit.numerics.gauge import Gauge, surely_more

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +87,8 @@ class Ruling:
     """
 
     withdrawn: bool
-    code: str | None
-    by: str | None
+    code: str
+    by: Literal["step", "jump", "length"] | None
     jump: float
     forward_error: float
     supported: float
@@ -187,7 +188,7 @@ def _standing(seen: list[LongPath], forwards: int, backwards: int) -> Ruling:
     reason = "along long paths, the gradient's integral differs from forward's change by more than forward's own error"
     if not seen:
         reason = "forward could not be evaluated along any path"
-    return Ruling(False, None, None, 0.0, apart, relative, reason, forwards, backwards)
+    return Ruling(False, "", None, 0.0, apart, relative, reason, forwards, backwards)
 
 
 def _step_function(step: float, forwards: int, backwards: int) -> Ruling:
@@ -215,7 +216,7 @@ def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backward
 class Withdrawn:
     """What shows that forward breaks the theorem: ``jump`` or ``length``, and the largest jump found."""
 
-    by: str
+    by: Literal["jump", "length"]
     jump: float
 
 

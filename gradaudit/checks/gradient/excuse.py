@@ -1,0 +1,399 @@
+"""Whether a mismatch may be forward's own doing: asked of every accusation before it is made.
+
+A wrong claim contradicts forward at every scale at which forward can be read: close to the point, over a wide step,
+along a long path. A forward that jumps, rounds or only approximates contradicts a right claim at some of them. So what
+differences accuse is held against closer and wider ones and against long paths, and what paths accuse against
+differences and finer paths. The rules are asked in turn; the first that has an answer gives it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradaudit.checks.gradient.claim import Claim
+from gradaudit.checks.gradient.close_look import CloseLooks
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
+from gradaudit.checks.gradient.path_claim import path_claim
+from gradaudit.checks.gradient.seen import Index, Seen
+from gradaudit.numerics.arrays import as_reals, has_complex_dtype
+from gradaudit.numerics.loss import Axis
+from gradaudit.numerics.magnitude import norm_of_product, rms
+from gradaudit.numerics.margins import (
+    CONFIRMATIONS,
+    FAR,
+    HEADROOM,
+    MAX_UNSEEN,
+    NEAR,
+    QUARTER,
+    SAFETY,
+    SIGNIFICANT,
+    SLOPE_RTOL,
+    SMALL_SAMPLE,
+    SPREAD,
+    WIDE_STEP,
+    WIDENING,
+)
+from gradaudit.numerics.path.arbiter import arbitrate
+from gradaudit.numerics.path.claim import Claim as PathClaim
+from gradaudit.numerics.path.jumps import jumped
+from gradaudit.numerics.path.refine import closes
+from gradaudit.numerics.path.report import Culprit
+from gradaudit.numerics.path.settings import SHARE
+from gradaudit.numerics.search import Judgement
+from gradaudit.numerics.survey import ROUNDINGS
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.spec.draw import generator
+from gradaudit.spec.dtypes import spacing
+from gradaudit.targets.calls import LimitReachedError
+from gradaudit.targets.op import OpError
+
+CLOSE_STEPS = tuple(NEAR**2 * WIDENING**k for k in range(3))
+"""Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
+
+APPROXIMATION_ERROR = 2 * SLOPE_RTOL
+"""Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether forward explains a mismatch.
+
+    Attributes:
+        by: what of forward does: a jump, rounding, steps and no more, error that shows at no length of a path, or a
+            change in a place so short that no path shows it; None where nothing does, so that the accusation stands.
+        why: a sentence for users.
+        finding: what is to be told of forward, whether or not it explains the mismatch.
+        supported: the relative error of forward along long paths, where these say it.
+
+    """
+
+    by: Literal["jump", "rounding", "step", "length", "short"] | None = None
+    why: str = ""
+    finding: Finding | None = None
+    supported: float = 0.0
+
+    @property
+    def on_stairs(self) -> bool:
+        """Whether rounding inside of forward may be all that explains it: paths that are long enough tell."""
+        is_approximate = self.finding is not None and self.finding.code == "approximate-forward"
+        return is_approximate and self.by in ("jump", "rounding")
+
+    @classmethod
+    def jump(cls, why: str, count: int) -> Answer:
+        """Return that forward jumps, which accuses nobody at so many indices."""
+        return cls("jump", why, Finding("discontinuity", why, {"count": count}))
+
+    @classmethod
+    def rounding(cls, why: str, supported: float) -> Answer:
+        """Return that forward rounds, so that a right claim fits it to no more than this relative error."""
+        evidence = {"by": "rounding", "supported": supported}
+        return cls("rounding", why, Finding("approximate-forward", why, evidence), supported)
+
+
+STANDS = Answer()
+
+
+def _answer(rules: Iterable[Callable[[Any], Answer | None]], asked: Any) -> Answer:
+    """Return the answer of the first rule that has one."""
+    return next((answer for rule in rules if (answer := rule(asked)) is not None), STANDS)
+
+
+class Accused(NamedTuple):
+    """The wrong indices of a gradient: positions in C order, what is claimed, and that less the numerical gradient."""
+
+    seen: Seen
+    looks: CloseLooks
+    places: NDArray[np.intp]
+    claimed: NDArray[np.number]
+    off: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, seen: Seen) -> Accused:
+        """Return what is wrong, but for where only the implementation in a narrow dtype strays from its formula.
+
+        That is no question to forward.
+        """
+        claim, looks = seen.claim, seen.looks
+        judged, _, _ = claim.judged(looks)
+        rows = np.flatnonzero(judged.wrong & np.isfinite(looks.claimed))
+        rows = rows[~claim.inaccurate_among(looks.places[rows])]
+        shape = tuple(claim.formula.shape)
+        places = np.ravel_multi_index(tuple(looks.places[rows].T), shape) if shape else np.zeros(len(rows), np.intp)
+        off = np.real(looks.claimed[rows] - looks.numerical[rows])
+        return cls(seen, CloseLooks(claim), np.asarray(places, np.intp), looks.claimed[rows], off)
+
+    def worst(self, many: int) -> list[tuple[Index, float, float]]:
+        """Return the indices that are furthest off, what is claimed there, and how far off it is."""
+        rows, shape = np.argsort(-np.abs(self.off), kind="stable")[:many], tuple(self.seen.claim.formula.shape)
+        indices = [tuple(int(k) for k in np.unravel_index(self.places[row], shape)) for row in rows]
+        return [
+            (index, float(self.claimed[row].real), float(self.off[row]))
+            for index, row in zip(indices, rows, strict=True)
+        ]
+
+
+def excused(results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
+    """Return what was seen of the gradients about which forward has something to say, with that.
+
+    Args:
+        results: by input, what was made of it so far.
+        seen: by input, what was seen.
+
+    """
+    failing = [seen[name] for name, result in results.items() if result.verdict is Verdict.FAIL and name in seen]
+    # What is wrong in sum was held against forward's own noise: what this is at single indices excuses none of it.
+    accused = [made for what in failing if not what.in_sum and len((made := Accused.of(what)).places)]
+    if not accused or any(has_complex_dtype(each.seen.claim.formula) for each in accused):
+        return {}
+    answer = _answer((_jumps_nearby, _is_seen_from_afar, _rounds_inputs, _fits_long_paths), accused)
+    excuse, told = answer if answer.by else None, answer.finding
+    return {each.seen.claim.name: replace(each.seen, excused=excuse, remark=told) for each in accused}
+
+
+def stands(seen: Seen) -> bool:
+    """Whether what is wrong with a gradient needs no arbiter: forward at large says the same, or has no say in it."""
+    accused = Accused.of(seen)
+    if has_complex_dtype(seen.claim.formula) or not len(accused.places):
+        return True
+    try:
+        return _is_borne_out(accused)
+    except (OpError, LimitReachedError):
+        return False
+
+
+def exceeds_approximation(seen: Seen) -> bool:
+    """Whether a mismatch is more than what a smooth forward that is only approximate explains."""
+    accused = Accused.of(seen)
+    matters = np.maximum(np.abs(accused.claimed - accused.off), seen.claim.typical)
+    return bool((np.abs(accused.off) > APPROXIMATION_ERROR * matters).any())
+
+
+def _jumps_nearby(accused: Sequence[Accused]) -> Answer | None:
+    if not all(map(_is_right_close_by, accused)):
+        return None
+    message = (
+        "forward jumps near the point: differences with steps too small to reach the jump agree with the analytical "
+        "gradient, wider ones do not"
+    )
+    return Answer.jump(message, sum(len(each.places) for each in accused))
+
+
+def _is_seen_from_afar(accused: Sequence[Accused]) -> Answer | None:
+    return STANDS if any(map(_is_borne_out, accused)) else None
+
+
+def _rounds_inputs(accused: Sequence[Accused]) -> Answer | None:
+    narrowed = accused[0].seen.claim.point.narrowed
+    if narrowed is None or any(each.seen.witness == "path" for each in accused):
+        return None
+    message = f"forward rounds what it is given to {narrowed}: differences show its stairs"
+    return Answer.rounding(message, spacing(narrowed) / 2)
+
+
+def _fits_long_paths(accused: Sequence[Accused]) -> Answer | None:
+    """Withdraw what long paths do not bear out; say how well they fit the claims where that is well."""
+    point = accused[0].seen.claim.point
+    by_name = {each.seen.claim.name: (each.places, each.off) for each in accused}
+    ruling = arbitrate(path_claim(point.on_host, tuple(by_name)), by_name, generator(point.subject.case, "arbiter"))
+    supported = ruling.supported
+    evidence = {"error": ruling.forward_error, "supported": supported, "jump": ruling.jump}
+    if ruling.by is not None:
+        finding = Finding(ruling.code, ruling.reason, {"by": ruling.by, **evidence})
+        return Answer(ruling.by, ruling.reason, finding, supported)
+    said = f"along long paths, the integral of the analytical gradient equals forward's change to {supported:.1e}"
+    if supported <= SAFETY * spacing("bfloat16") / 2 and all(
+        np.abs(each.off).max() > SPREAD * each.seen.claim.typical and _stands_still(each) for each in accused
+    ):
+        message = f"{said}, and near the point it does not: forward rounds to few digits on the way"
+        return Answer.rounding(message, supported)
+    if supported <= SLOPE_RTOL:
+        message = (
+            f"{said}: either backward's formula is slightly wrong, or forward only approximates the function (an "
+            "iteration, a series or a step size that is too coarse); the audit cannot distinguish the two"
+        )
+        return Answer(finding=Finding("approximate-forward", message, evidence))
+    return None
+
+
+def _stands_still(accused: Accused) -> bool:
+    """Whether forward does not change where elements that seem wrong move so far that what is claimed would show."""
+    claims = np.abs(accused.claimed)
+    if np.median(np.abs(np.abs(accused.off) - claims)) > QUARTER * np.median(claims):
+        return False  # most differences are no smaller than what is claimed
+    claim = accused.seen.claim
+    noise = HEADROOM * _noise(claim.point)
+    return all(
+        claimed and not _changes_on_both_sides(accused.looks, index, noise / abs(claimed))
+        for index, claimed, _ in accused.worst(CONFIRMATIONS)
+    )
+
+
+def _noise(point: EvaluationPoint) -> float:
+    return ROUNDINGS * point.spacing * norm_of_product(point.upstream, point.outputs)
+
+
+def _is_right_close_by(accused: Accused) -> bool:
+    """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
+    claim = accused.seen.claim
+    noise = _noise(claim.point)
+    for index, claimed, off in accused.worst(SMALL_SAMPLE):
+        steps = [part * claim.point.scale_at(claim.name, index) for part in CLOSE_STEPS]
+        resolving = [step for step in steps if noise / step <= MAX_UNSEEN * abs(claimed)]
+        if abs(off) <= SIGNIFICANT * SLOPE_RTOL * abs(claimed):
+            return False  # they would not tell it from the numerical gradient
+        agreeing = 0
+        for step in resolving:
+            near = accused.looks.axis(index)(step)
+            agreeing += near is not None and abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + noise / step
+            if not agreeing and step != resolving[0]:
+                return False  # the closest two tell
+        if agreeing < CONFIRMATIONS:
+            return False
+    return True
+
+
+def _is_borne_out(accused: Accused) -> bool:
+    """Whether the slope over a wide step says what the numerical gradient does at the index that is furthest off.
+
+    And one over a far wider step must not say what is claimed there.
+    """
+    claim, looks = accused.seen.claim, accused.seen.looks
+    ((index, claimed, off),) = accused.worst(1)
+    numerical = claimed - off
+    matters = max(abs(numerical), claim.typical)
+    if abs(off) <= APPROXIMATION_ERROR * matters:
+        return False
+    # The numerical gradient of a kink is that of one side.
+    at_a_kink = bool((looks.kink & (looks.places == index).all(axis=1)).any())
+
+    def shows(part: float, slope: float, most: float) -> bool:
+        step = part * claim.point.scale_at(claim.name, index)
+        return any(abs(each - slope) <= most for each in _slopes(accused.looks.axis(index), step, one_sided=at_a_kink))
+
+    if not shows(WIDE_STEP, numerical, SPREAD * abs(off)):
+        return False
+    if abs(off) > SPREAD * matters and not _stands_still(accused):
+        return True
+    # Wider than the cells of a table that is read linearly, or than stairs, its slope is that of the function.
+    return not shows(FAR, claimed, QUARTER * abs(off))
+
+
+def _slopes(axis: Axis, step: float, *, one_sided: bool) -> Iterator[float]:
+    """Yield the slope of forward over a step, and as extrapolated from half of it; with those to each side, if asked.
+
+    Forward that does not see the step has none.
+    """
+    wide = axis(step)
+    if wide is None or wide.up == wide.down == 0.0:
+        return
+    yield from (wide.central, *((wide.up, wide.down) if one_sided else ()))
+    if (half := axis(step / 2)) is not None:
+        yield (4 * half.central - wide.central) / 3
+        yield from (2 * half.up - wide.up, 2 * half.down - wide.down) if one_sided else ()
+
+
+def _changes_on_both_sides(looks: CloseLooks, index: Index, step: float) -> bool:
+    """Whether forward changes where one element is displaced by a step up, and where it is by one down."""
+    slopes = looks.axis(index)(step)
+    return slopes is None or (slopes.up != 0.0 and slopes.down != 0.0)
+
+
+class Suspected(NamedTuple):
+    """Parts of a gradient that paths accuse, the scatter of the loss along these, and what differences see of them."""
+
+    claim: Claim
+    followed: PathClaim
+    culprits: Sequence[Culprit]
+    noise: float
+    looks: CloseLooks
+    rng: np.random.Generator
+
+
+def excuse_along_paths(claim: Claim, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
+    """Return whether forward explains what paths accuse.
+
+    Args:
+        claim: the gradient.
+        followed: the same as paths followed it.
+        culprits: its parts that are accused.
+        noise: scatter of the loss along a path.
+
+    """
+    rng = generator(claim.point.subject.case, "refined")
+    accused = Suspected(claim, followed, culprits[:SMALL_SAMPLE], noise, CloseLooks(claim), rng)
+    return _answer((_is_seen_by_differences, _jumps_all_along, _jumps_between_nodes, _is_steep_between_nodes), accused)
+
+
+def _is_seen_by_differences(accused: Suspected) -> Answer | None:
+    found = [accused.looks.look(culprit.worst, None) for culprit in accused.culprits]
+    return STANDS if Judgement.WRONG in found else None
+
+
+def _jumps_all_along(accused: Suspected) -> Answer | None:
+    """Find that forward's noise is no rounding, or that differences refute what paths say.
+
+    The claim of a forward that jumps all along a path is right nearly everywhere, and its integral is not.
+    """
+    point = accused.claim.point
+    rounding = accused.claim.unit * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
+    if not (accused.noise > HEADROOM * rounding or any(_is_refuted(accused, each) for each in accused.culprits)):
+        return None
+    message = (
+        "along paths, forward changes by more than the integral of the analytical gradient, but central differences "
+        "at the suspect elements agree with the gradient: forward jumps along the path"
+    )
+    return Answer.jump(message, len(accused.culprits))
+
+
+def _jumps_between_nodes(accused: Suspected) -> Answer | None:
+    """Find that outputs which jump may change by what is not accounted for, and by far more than noise does."""
+    for each in accused.culprits:
+        jumps = jumped(accused.followed, accused.claim.name, each.places, SHARE, accused.claim.unit, accused.rng)
+        if not (each.trend <= SIGNIFICANT * jumps and jumps > SIGNIFICANT * accused.noise):
+            return None
+    message = (
+        "along paths, forward changes by more than the integral of the analytical gradient, and outputs that jump "
+        "between two points close by change by as much: a path says nothing about a gradient between two jumps"
+    )
+    return Answer.jump(message, len(accused.culprits))
+
+
+def _is_steep_between_nodes(accused: Suspected) -> Answer | None:
+    """Refine paths at the elements in question: forward may change where no node of a path lies."""
+    parts = (each.places for each in accused.culprits)
+    if not all(closes(accused.followed, accused.claim.name, places, SHARE, accused.rng) for places in parts):
+        return None
+    return Answer("short", "forward changes in so small a part of its paths that they say nothing about the gradient")
+
+
+def _is_refuted(accused: Suspected, culprit: Culprit) -> bool:
+    """Whether differences leave no room for an error, at its worst element and at others: a sum is not each."""
+    size = culprit.places.size
+    others = culprit.places[:: -(-size // SMALL_SAMPLE)] if size > 1 else ()
+    return all(_is_refuted_at(accused, culprit, int(place)) for place in (culprit.worst, *others))
+
+
+def _is_refuted_at(accused: Suspected, culprit: Culprit, place: int) -> bool:
+    """Whether differences at an element leave no room for the error that paths show.
+
+    Where forward is flat they do if it is no rounding that makes it so: such an error would show on both sides, and the
+    step of a staircase lies on one.
+    """
+    claim, index = accused.claim, accused.looks.index_of(place)
+    accused.looks.look(place, None)
+    element, claimed = accused.looks.seen[index], claim.at(index)
+    usual = culprit.trend / float(np.linalg.norm(culprit.reach))
+    if element.numerical == 0.0 or not math.isfinite(element.bound):
+        step = SIGNIFICANT * claim.unit * rms(claim.point.upstream) * rms(claim.point.outputs) / usual
+        return abs(claimed) < usual and not _changes_on_both_sides(accused.looks, index, step)
+    error = abs(culprit.error)
+    if culprit.kind != "index":  # where what is right cancels in sum, no element need be off by as much of itself
+        error = min(error * max(abs(claimed), abs(element.numerical)), usual)
+    off = max(abs(claimed - element.numerical), claim.tolerance_at(index).at(abs(element.numerical)))
+    return off + element.bound < error
