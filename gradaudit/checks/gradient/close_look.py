@@ -11,7 +11,8 @@ from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.seen import Index
 from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
-from gradaudit.numerics.loss import Axis, Loss
+from gradaudit.numerics.derivative import Difference
+from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import CONFIRMATIONS, HEADROOM, MAX_ATTEMPTS, MAX_LISTED, SLOPE_RTOL, SMALL_SAMPLE
 from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
@@ -52,9 +53,9 @@ class CloseLooks:
         place = position // 2 if has_complex_dtype(formula) else position
         return tuple(int(k) for k in np.unravel_index(place, tuple(formula.shape)))
 
-    def axis(self, index: Index) -> Axis:
-        """Return the sampler of differences at an index."""
-        return self._loss(self.claim.point.spacing).along_element(index)
+    def difference(self, index: Index, step: float) -> Difference | None:
+        """Return the slopes at an index over a step up and a step down; None where rounding leaves too little of it."""
+        return self._loss(self.claim.point.spacing).along_element(index)(step)
 
     def look_around(self, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
         """Look at more indices where any is wrong, so that one sees what the mistake looks like.

@@ -22,7 +22,6 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen
 from gradaudit.numerics.arrays import as_reals, has_complex_dtype
-from gradaudit.numerics.loss import Axis
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
@@ -249,7 +248,7 @@ def _is_right_close_by(accused: Accused) -> bool:
             return False  # they would not tell it from the numerical gradient
         agreeing = 0
         for step in resolving:
-            near = accused.looks.axis(index)(step)
+            near = accused.looks.difference(index, step)
             agreeing += near is not None and abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + noise / step
             if not agreeing and step != resolving[0]:
                 return False  # the closest two tell
@@ -274,7 +273,7 @@ def _is_borne_out(accused: Accused) -> bool:
 
     def shows(part: float, slope: float, most: float) -> bool:
         step = part * claim.point.scale_at(claim.name, index)
-        return any(abs(each - slope) <= most for each in _slopes(accused.looks.axis(index), step, one_sided=at_a_kink))
+        return any(abs(each - slope) <= most for each in _slopes(accused.looks, index, step, one_sided=at_a_kink))
 
     if not shows(WIDE_STEP, numerical, SPREAD * abs(off)):
         return False
@@ -284,23 +283,23 @@ def _is_borne_out(accused: Accused) -> bool:
     return not shows(FAR, claimed, QUARTER * abs(off))
 
 
-def _slopes(axis: Axis, step: float, *, one_sided: bool) -> Iterator[float]:
+def _slopes(looks: CloseLooks, index: Index, step: float, *, one_sided: bool) -> Iterator[float]:
     """Yield the slope of forward over a step, and as extrapolated from half of it; with those to each side, if asked.
 
     Forward that does not see the step has none.
     """
-    wide = axis(step)
+    wide = looks.difference(index, step)
     if wide is None or wide.up == wide.down == 0.0:
         return
     yield from (wide.central, *((wide.up, wide.down) if one_sided else ()))
-    if (half := axis(step / 2)) is not None:
+    if (half := looks.difference(index, step / 2)) is not None:
         yield (4 * half.central - wide.central) / 3
         yield from (2 * half.up - wide.up, 2 * half.down - wide.down) if one_sided else ()
 
 
 def _changes_on_both_sides(looks: CloseLooks, index: Index, step: float) -> bool:
     """Whether forward changes where one element is displaced by a step up, and where it is by one down."""
-    slopes = looks.axis(index)(step)
+    slopes = looks.difference(index, step)
     return slopes is None or (slopes.up != 0.0 and slopes.down != 0.0)
 
 
