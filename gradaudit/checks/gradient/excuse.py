@@ -299,7 +299,7 @@ def _slopes(looks: CloseLooks, index: Index, step: float, *, one_sided: bool) ->
 
 def _changes_on_both_sides(looks: CloseLooks, index: Index, step: float) -> bool:
     """Whether forward changes where one element is displaced by a step up, and where it is by one down."""
-    slopes = looks.difference(index, step)
+    slopes = looks.difference(index, step) if step else None  # outputs that are zero have no rounding
     return slopes is None or (slopes.up != 0.0 and slopes.down != 0.0)
 
 
