@@ -9,6 +9,6 @@ def schema() -> None:
     """Print the JSON Schema of a spec, with which editors complete and check YAML."""
     import json
 
-    from gradaudit.spec.kinds import json_schema
+    from gradaudit.spec.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

@@ -8,18 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from gradaudit.extensions import CHECKS, extensions, is_below
 from gradaudit.source.modules import Definition, Modules
 from gradaudit.spec.case import Case, Target
 from gradaudit.spec.errors import Problem
 from gradaudit.spec.op_targets import ExtensionTarget, LibraryTarget, ProcessTarget
+from gradaudit.spec.reading import is_function_name
 from gradaudit.spec.source import Document, KeyPath
-from gradaudit.spec.strict import FunctionName
-
-_FUNCTION = TypeAdapter(FunctionName)
-"""What a spec may name a function by: what loading takes for one is looked at here, to the letter."""
 
 OUTSIDE = {ProcessTarget: "starts a process", LibraryTarget: "loads a library"}
 """What targets do that no list of modules can vouch for."""
@@ -126,7 +121,7 @@ def _listed(allow: Sequence[str]) -> str:
 
 
 def _functions(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and _names_function(value):
+    if isinstance(value, str) and is_function_name(value):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
@@ -134,14 +129,6 @@ def _functions(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _functions(item)
-
-
-def _names_function(text: str) -> bool:
-    try:
-        _FUNCTION.validate_python(text)
-    except ValidationError:
-        return False
-    return True
 
 
 def _path_to(name: str, data: Any, path: KeyPath = ()) -> KeyPath:

@@ -1,26 +1,29 @@
-"""The spec format as pydantic models: what may stand in a YAML document, and the JSON Schema that editors read."""
-
-from __future__ import annotations
+"""The spec format of ops: what may stand in a YAML document."""
 
 import sys
 from typing import Annotated, Any, Literal
-
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
 
 from gradaudit.extensions import CHECKS, extensions
 from gradaudit.results import FINDING_CODES
 from gradaudit.spec.case import Distribution, Layout, Method
 from gradaudit.spec.dtypes import FloatingName, InputDtypeName
 from gradaudit.spec.errors import nearest
+from gradaudit.spec.hints import meant_shape
 from gradaudit.spec.op_targets import Mode
-from gradaudit.spec.strict import MAX_AXES, CaseName, Finite, Name, NonNegative, Positive, Size, Strict
+from gradaudit.spec.reading import validated
+from gradaudit.spec.strict import (
+    MAX_AXES,
+    After,
+    Before,
+    CaseName,
+    Field,
+    Finite,
+    Name,
+    NonNegative,
+    Positive,
+    Size,
+    Strict,
+)
 from gradaudit.spec.target_document import TargetModel
 
 MAX_SEED = 2**63 - 1
@@ -42,8 +45,8 @@ def _known_finding(code: str) -> str:
 
 FindingCode = Annotated[
     str,
-    AfterValidator(_known_finding),
-    Field(json_schema_extra=lambda schema: schema.update(enum=[*_known_findings()])),
+    After(_known_finding),
+    Field(words=_known_findings),
 ]
 
 
@@ -92,6 +95,21 @@ class UpstreamModel(Strict):
     ] = "contiguous"
 
 
+def _is_ordered(limits: list[float]) -> None:
+    lo, hi = limits
+    if lo > hi:
+        raise ValueError(f"found lo {lo:g} above hi {hi:g}; expected [lo, hi]")
+
+
+def _are_ordered(columns: list[list[float]]) -> None:
+    for lo, hi in columns:
+        if lo > hi:
+            raise ValueError(f"found lo {lo:g} above hi {hi:g}; expected [lo, hi] for each element")
+
+
+Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
+
+
 class InputModel(Strict):
     """How one input is made: drawn (shape, range, distribution) or given (values)."""
 
@@ -99,11 +117,13 @@ class InputModel(Strict):
         list[Size] | None, Field(max_length=MAX_AXES, description="sizes of the axes; [] for a scalar")
     ] = None
     range: Annotated[
-        list[Finite] | None,
-        Field(min_length=2, max_length=2, description="[lo, hi], both included; default [-1, 1] for floating inputs"),
+        Pair | None,
+        After(_is_ordered),
+        Field(description="[lo, hi], both included; default [-1, 1] for floating inputs"),
     ] = None
     ranges: Annotated[
-        list[Annotated[list[Finite], Field(min_length=2, max_length=2)]] | None,
+        list[Pair] | None,
+        After(_are_ordered),
         Field(min_length=1, description="[[lo, hi], ...], one for each element of the last axis, in place of range"),
     ] = None
     below: Annotated[
@@ -128,34 +148,23 @@ class InputModel(Strict):
     gap: Annotated[Positive | None, Field(description="least distance between any two elements: no ties")] = None
     values: Annotated[
         Any,
-        BeforeValidator(_values, json_schema_input_type=Nested | FileModel | None),
+        Before(_values, Nested | FileModel | None),
         Field(description="explicit values, nested as the shape is; or {file: acts.npz, name: x}: real activations"),
     ] = None
     layout: Annotated[Layout, Field(description="how the array lies in memory")] = "contiguous"
 
-    @field_validator("range")
     @classmethod
-    def _range_is_ordered(cls, value: list[float] | None) -> list[float] | None:
-        if value is not None and value[0] > value[1]:
-            raise ValueError(f"found lo {value[0]:g} above hi {value[1]:g}; expected [lo, hi]")
-        return value
-
-    @field_validator("ranges")
-    @classmethod
-    def _ranges_are_ordered(cls, value: list[list[float]] | None) -> list[list[float]] | None:
-        for lo, hi in value or ():
-            if lo > hi:
-                raise ValueError(f"found lo {lo:g} above hi {hi:g}; expected [lo, hi] for each element")
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_by_its_distribution(cls, given: Any) -> Any:
+    def arranged(cls, written: dict[str, Any]) -> dict[str, Any]:
         """Read ``distribution: {bernoulli: {p: 0.3}}``."""
-        held = given.get("distribution") if isinstance(given, dict) else None
+        held = written.get("distribution")
         if isinstance(held, dict) and len(held) == 1 and isinstance(inner := next(iter(held.values())), dict):
-            return {**given, "distribution": next(iter(held)), **inner}
-        return given
+            return {**written, "distribution": next(iter(held)), **inner}
+        return written
+
+    @classmethod
+    def meant(cls, found: Any) -> str:
+        """Return ``"; did you mean {shape: [3, 4]}?"`` for a list of whole numbers."""
+        return meant_shape(found)
 
 
 class ToleranceModel(Strict):
@@ -170,7 +179,7 @@ def _upstream(value: Any) -> Any:
     if value in ("random", "ones", "none") if isinstance(value, str) else _is_nested_numbers(value):
         return value
     if isinstance(value, dict) and value:
-        return UpstreamModel.model_validate(value)
+        return validated(UpstreamModel, value)
     raise ValueError("expected 'random', 'ones', 'none', or nested lists of numbers")
 
 
@@ -201,12 +210,12 @@ Inputs = Annotated[dict[Name, InputModel], Field(description="name -> how it is 
 Params = Annotated[dict[str, Any], Field(description="keyword arguments of forward, and of backward")]
 Dtypes = Annotated[
     list[FloatingName],
-    BeforeValidator(_as_list, json_schema_input_type=FloatingName | list[FloatingName]),
+    Before(_as_list, FloatingName | list[FloatingName]),
     Field(min_length=1, description="dtype of the floating inputs; a list makes a case of each"),
 ]
 Upstream = Annotated[
     Any,
-    BeforeValidator(_upstream, json_schema_input_type=Literal["random", "ones", "none"] | UpstreamModel | Nested),
+    Before(_upstream, Literal["random", "ones", "none"] | UpstreamModel | Nested),
     Field(
         description="random (default), ones, none (backward of a scalar that takes none), nested values, or "
         "{scale: 256, layout: expanded}"
@@ -214,7 +223,7 @@ Upstream = Annotated[
 ]
 Step = Annotated[
     Any,
-    BeforeValidator(_step, json_schema_input_type=Literal["auto"] | Positive),
+    Before(_step, Literal["auto"] | Positive),
     Field(description="auto (default) or a fixed finite-difference step"),
 ]
 Modes = Annotated[
@@ -227,14 +236,19 @@ Modes = Annotated[
 ]
 Requires = Annotated[
     list[str],
-    BeforeValidator(_as_list, json_schema_input_type=str | list[str]),
+    Before(_as_list, str | list[str]),
     Field(description="what params and inputs keep to, such as k <= x.shape[1]; explore draws nothing else"),
 ]
 Budget = Annotated[
     int | None,
     Field(ge=1, description="calls of forward and backward together that the audit of each gradient may take"),
 ]
-OpName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$"), Field(description="unique over all specs loaded")]
+OpName = Annotated[
+    str,
+    Field(
+        pattern=r"^[\w.-]+$", named="a name of letters, digits and . - _", description="unique over all specs loaded"
+    ),
+]
 Module = Annotated[Name | None, Field(description="default: the folder's name")]
 
 
@@ -247,7 +261,7 @@ class GeneralModel(Strict):
     budget: Budget = None
     expect: Annotated[
         Any,
-        BeforeValidator(_expect, json_schema_input_type=Expected | dict[Name, Expected]),
+        Before(_expect, Expected | dict[Name, Expected]),
         Field(
             description="fail documents a known wrong gradient: it passes when it is caught. By input, {x: fail}, the "
             "others are expected to pass"

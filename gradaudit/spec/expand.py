@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ def expand(
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()
-    given = _given(document, () if document.cases else VALIDATED)
+    given = document.given(without=("cases", *(() if document.cases else VALIDATED)))  # of cases there may be thousands
     for i, override in enumerate(document.cases or [None]):
         prefix: KeyPath = () if override is None else ("cases", i)
         if override is not None:
@@ -97,7 +97,7 @@ def _may_follow(path: KeyPath, lacking: AbstractSet[KeyPath], kind: Kind) -> boo
         part == ("dtype",)
         or path[: len(part)] == part[: len(path)]
         or (part[0] == "inputs" and path[0] in ("target", "expect"))
-        or (part[0] not in kind.case.model_fields and path in (("inputs",), ("target",)))
+        or (part[0] not in kind.case.declared and path in (("inputs",), ("target",)))
         for part in lacking
     )
 
@@ -107,13 +107,13 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _merge(document: Strict, given: Mapping[str, Any], override: Strict | None) -> dict[str, Any]:
-    merged = {name: getattr(document, name) for name in type(document).model_fields}
+    merged = {name: getattr(document, name) for name in document.declared}
     whole = () if override is not None else VALIDATED
     merged |= {name: given.get(name, {}) for name, value in merged.items() if name not in whole and _is_mapping(value)}
     merged |= {"name": "default"}
     if override is None:
         return merged
-    changed = _given(override)
+    changed = override.given()
     for part in ("inputs", "targets"):
         for name, changes in changed.get(part, {}).items():
             base = merged[part].get(name, {})
@@ -129,10 +129,6 @@ def _is_mapping(value: Any) -> bool:
 
 VALIDATED = ("inputs", "target")
 """What a document without cases is made of as it is: nothing in it has to be validated once more."""
-
-
-def _given(model: Strict, without: Collection[str] = ()) -> dict[str, Any]:
-    return model.model_dump(exclude_unset=True, exclude={"cases", *without})  # of cases there may be thousands
 
 
 def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,9 @@
 """Specs of the kind ``flow``: a model, a batch and a loss, of which is asked whether gradients flow and are right."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
-
-from pydantic import Field
 
 from gradaudit.spec.case import Input, Method
 from gradaudit.spec.document import InputModel, Inputs, Module, OpName, Step, ToleranceModel
@@ -15,23 +11,22 @@ from gradaudit.spec.inputs import expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
 from gradaudit.spec.model_targets import FlowTarget
-from gradaudit.spec.strict import CaseName, Name
+from gradaudit.spec.reading import validated
+from gradaudit.spec.strict import CaseName, Field, Name
 
 
 class FlowSettings(ModelSettings):
     """What may stand both in a flow document and in each of its cases, where it overrides the document's."""
 
-    inputs: Inputs = Field(default_factory=dict)
+    inputs: Inputs = {}
     targets: Annotated[
         dict[Name, InputModel], Field(description="what the loss takes after the output, made as inputs are")
-    ] = Field(default_factory=dict)
+    ] = {}
     backward: Annotated[Name | None, Field(description="the name expected of the step that made the output")] = None
     stopped: Annotated[
         list[Name], Field(description="parameters and inputs whose gradients are stopped on purpose; * stands for any")
-    ] = Field(default_factory=list)
-    unused: Annotated[list[Name], Field(description="parameters that a batch may not use; * stands for any")] = Field(
-        default_factory=list
-    )
+    ] = []
+    unused: Annotated[list[Name], Field(description="parameters that a batch may not use; * stands for any")] = []
     tolerance: ToleranceModel = ToleranceModel()
     step: Step = "auto"
     method: Method = "search"
@@ -49,7 +44,7 @@ class FlowDocument(FlowSettings):
     kind: Literal["flow"]
     op: OpName
     module: Module = None
-    cases: Annotated[list[FlowCase], Field(description="default: one, named default")] = Field(default_factory=list)
+    cases: Annotated[list[FlowCase], Field(description="default: one, named default")] = []
 
 
 def flow_parts(
@@ -57,7 +52,7 @@ def flow_parts(
 ) -> tuple[FlowTarget | None, tuple[Input, ...]]:
     """Return the target and the inputs of a merged case, targets among them; None where a mistake prevents it."""
     made = [
-        expanded_input(name, InputModel.model_validate(own), dtype, mistakes, part=part)
+        expanded_input(name, validated(InputModel, own), dtype, mistakes, part=part)
         for part in ("inputs", "targets")
         for name, own in merged[part].items()
     ]

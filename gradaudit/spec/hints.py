@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gradaudit.spec.source import KeyPath
-
 SEPARATED = re.compile(r"\(?\s*(-?[\d.e+-]+(?:\s*[,x ]\s*-?[\d.e+-]+)*)\s*,?\s*\)?")
 """Numbers as people write a shape or a range outside YAML."""
 
@@ -26,16 +24,10 @@ def meant_function(found: Any) -> str:
     return f"; did you mean '{':'.join(found.rsplit('.', 1))}'?" if dotted else ""
 
 
-def meant_mapping(path: KeyPath, found: Any) -> str:
-    """Return ``"; did you mean {shape: [3, 4]}?"`` for a list of numbers that stands for an input, or an empty string.
-
-    Args:
-        path: where it stands.
-        found: what stands there.
-
-    """
+def meant_shape(found: Any) -> str:
+    """Return ``"; did you mean {shape: [3, 4]}?"`` for a list of whole numbers, or an empty string."""
     numbers = isinstance(found, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in found)
-    return f"; did you mean {{shape: {found}}}?" if numbers and len(path) > 1 and path[-2] == "inputs" else ""
+    return f"; did you mean {{shape: {found}}}?" if numbers else ""
 
 
 def torn(mapping: Any) -> dict[str, str]:

@@ -104,7 +104,7 @@ def _loaded(path: KeyPath, model: InputModel, folder: Path) -> InputModel:
     if array.dtype.kind in "OUSMmV":
         raise InvalidCaseError((*path, "values"), f"found an array of {array.dtype}, expected numbers")
     dtype = model.dtype or (array.dtype.name if array.dtype.kind in "iub" else None)
-    return model.model_copy(update={"values": array, "dtype": dtype})
+    return model.but(values=array, dtype=dtype)
 
 
 def _columns(

@@ -43,7 +43,7 @@ KINDS = (DEFAULT, "flow", "learning")
 
 @cache
 def kind_named(name: str) -> Kind:
-    """Return one of ``KINDS``; pydantic's classes of models are built where a spec is about one."""
+    """Return one of ``KINDS``; what only specs of models need is imported for those."""
     match name:
         case "flow":
             from gradaudit.spec.flow_document import FlowCase, FlowDocument, flow_parts
@@ -55,16 +55,3 @@ def kind_named(name: str) -> Kind:
             return Kind(LearningDocument, LearningCase, learning_parts)
         case _:
             return Kind(DocumentModel, CaseModel, op_parts)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of one spec document, of whichever kind."""
-    from pydantic.json_schema import models_json_schema
-
-    kinds = {name: kind_named(name) for name in KINDS}
-    references, shared = models_json_schema([(kind.document, "validation") for kind in kinds.values()])
-    schema: dict[str, Any] = references[kinds.pop(DEFAULT).document, "validation"]
-    for name, kind in kinds.items():
-        asked = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
-        schema = {"if": asked, "then": references[kind.document, "validation"], "else": schema}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, **shared}

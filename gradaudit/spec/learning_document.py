@@ -1,18 +1,15 @@
-"""Learning specs as pydantic models: a model, its data, an optimiser, and what training them should reach."""
-
-from __future__ import annotations
+"""The spec format of learning: a model, its data, an optimiser, and what training them should reach."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field
 
 from gradaudit.spec.case import Input
 from gradaudit.spec.document import Module, OpName, ToleranceModel
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.model_document import ModelSettings, model_keys
 from gradaudit.spec.model_targets import Attainment, LearningTarget, Optimiser
-from gradaudit.spec.strict import CaseName, FunctionName, NonNegative, Positive, Size, Strict
+from gradaudit.spec.reading import validated
+from gradaudit.spec.strict import Before, CaseName, Field, FunctionName, NonNegative, Positive, Size, Strict
 
 RATES = {"sgd": 0.1, "adam": 0.01}
 """The rate of each optimiser of our own where the spec names none: small models learn in seconds with these."""
@@ -32,7 +29,7 @@ class OptimiserModel(Strict):
         FunctionName | None,
         Field(description="called with a list of the parameters' tensors; what it returns has a method step()"),
     ] = None
-    params: Annotated[dict[str, Any], Field(description="keyword arguments of call")] = Field(default_factory=dict)
+    params: Annotated[dict[str, Any], Field(description="keyword arguments of call")] = {}
 
 
 class ExpectedModel(Strict):
@@ -51,7 +48,7 @@ class LearningSettings(ModelSettings):
 
     optimiser: Annotated[
         OptimiserModel,
-        BeforeValidator(_as_call, json_schema_input_type=FunctionName | Literal["sgd", "adam"] | OptimiserModel),
+        Before(_as_call, FunctionName | Literal["sgd", "adam"] | OptimiserModel),
         Field(description="sgd (default), adam, or module:function"),
     ] = OptimiserModel()
     epochs: Annotated[int, Field(ge=1, description="how many passes over the data")] = 10
@@ -74,7 +71,7 @@ class LearningDocument(LearningSettings):
     kind: Literal["learning"]
     op: OpName
     module: Module = None
-    cases: Annotated[list[LearningCase], Field(description="default: one, named default")] = Field(default_factory=list)
+    cases: Annotated[list[LearningCase], Field(description="default: one, named default")] = []
 
 
 def learning_parts(
@@ -83,11 +80,11 @@ def learning_parts(
     """Return the target of a merged case, and no inputs; None where a mistake prevents it."""
     if merged["data"] is None:
         mistakes.append(InvalidCaseError(("data",), "expected 'data: module:function', found none", key=True))
-    expected = ExpectedModel.model_validate(merged["expected"])
+    expected = validated(ExpectedModel, merged["expected"])
     if expected.accuracy is not None and merged["accuracy"] is None:
         message = "expected 'accuracy: module:function' to measure it with, found none"
         mistakes.append(InvalidCaseError(("expected", "accuracy"), message, key=True))
-    optimiser = mistakes.noting(_optimiser, OptimiserModel.model_validate(merged["optimiser"]))
+    optimiser = mistakes.noting(_optimiser, validated(OptimiserModel, merged["optimiser"]))
     keys = model_keys(merged, folder, mistakes)
     if mistakes or optimiser is None:
         return None, ()
@@ -98,7 +95,7 @@ def learning_parts(
             optimiser=optimiser,
             epochs=merged["epochs"],
             accuracy=merged["accuracy"],
-            expected=Attainment(**expected.model_dump()),
+            expected=Attainment(**expected.given()),
         ),
         (),
     )

@@ -9,20 +9,16 @@ from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args, get_origin
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from gradaudit.spec.case import Case, Location
 from gradaudit.spec.errors import Problem, SpecError, nearest
 from gradaudit.spec.expand import Overrides, expand
-from gradaudit.spec.hints import meant_function, meant_list, meant_mapping, torn
 from gradaudit.spec.kinds import DEFAULT, KINDS, Kind, kind_named
 from gradaudit.spec.project import DEFAULT_SPECS
+from gradaudit.spec.reading import NotAsDeclaredError, shown, validated
 from gradaudit.spec.select import SelectionError, Selector
 from gradaudit.spec.source import Document, KeyPath, read_documents
-from gradaudit.spec.strict import PLACE, Strict
+from gradaudit.spec.strict import Strict
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -57,7 +53,7 @@ def load_specs(paths: Sequence[Path], overrides: Overrides | None = None) -> Spe
         for source in sources:
             source.folder = folder
             if not isinstance(source.data, dict):
-                problems.append(Problem(source.locate(()), f"expected a spec with keys, found {_shown(source.data)}"))
+                problems.append(Problem(source.locate(()), f"expected a spec with keys, found {shown(source.data)}"))
                 continue
             op = source.data.get("op")
             if isinstance(op, str) and (first := documents.setdefault(op, source)) is not source:
@@ -147,7 +143,7 @@ def _kind(source: Document, problems: list[Problem]) -> Kind | None:
     name = source.data.get("kind", DEFAULT)
     if isinstance(name, str) and name in KINDS:
         return kind_named(name)
-    message = f"kind: found {_shown(name)}, expected {' or '.join(KINDS)}{nearest(str(name), KINDS)}"
+    message = f"kind: found {shown(name)}, expected {' or '.join(KINDS)}{nearest(str(name), KINDS)}"
     problems.append(Problem(source.locate(("kind",)), message))
     return None
 
@@ -155,11 +151,15 @@ def _kind(source: Document, problems: list[Problem]) -> Kind | None:
 def _validated(source: Document, kind: Kind, problems: list[Problem]) -> tuple[Strict | None, set[KeyPath]]:
     """Return the model, and which parts were left out of it because they are wrong; None where too little is left."""
     try:
-        return kind.document.model_validate(source.data), set()
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-    problems.extend(_problem(source, kind, detail) for detail in details if not _is_rest(source, detail))
-    wrong_parts = {_part(_path(detail)) for detail in details}
+        return validated(kind.document, source.data), set()
+    except NotAsDeclaredError as error:
+        wrong = error.wrong
+    problems.extend(
+        Problem(source.locate(one.path, key=one.key), f"{_dotted(one.path)}: {one.message}")
+        for one in wrong
+        if one.message
+    )
+    wrong_parts = {_part(one.path) for one in wrong}
     if ("cases",) in wrong_parts:
         return None, wrong_parts
     left = copy.deepcopy(source.data)
@@ -169,8 +169,8 @@ def _validated(source: Document, kind: Kind, problems: list[Problem]) -> tuple[S
             holder = holder[parent]
         holder.pop(name, None)
     try:
-        return kind.document.model_validate(left), wrong_parts
-    except ValidationError:
+        return validated(kind.document, left), wrong_parts
+    except NotAsDeclaredError:
         return None, wrong_parts
 
 
@@ -180,120 +180,5 @@ def _part(path: KeyPath) -> KeyPath:
     return case + own[: 2 if own[0] == "inputs" else 1]
 
 
-def _path(detail: ErrorDetails) -> KeyPath:
-    return tuple(part for part in detail["loc"] if part != "[key]")
-
-
-def _is_rest(source: Document, detail: ErrorDetails) -> bool:
-    """Whether an unknown key is none: the end of a value in parentheses, which is told of where it begins."""
-    path = _path(detail)
-    return detail["type"] == "extra_forbidden" and str(path[-1]) in torn(_at(source.data, path[:-1]))
-
-
-def _at(data: Any, path: KeyPath) -> Any:
-    """Return what stands at a path of a document, as far as that leads."""
-    for part in path:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
-
-
-def _problem(source: Document, kind: Kind, detail: ErrorDetails) -> Problem:
-    path = _path(detail)
-    found = detail["input"]
-    context: dict[str, Any] = detail.get("ctx", {})
-    match detail["type"]:
-        case "extra_forbidden":
-            known = known_keys(kind.document, path[:-1])
-            hint = nearest(str(path[-1]), known) or f"; expected one of {', '.join(known)}"
-            return Problem(source.locate(path, key=True), f"{_dotted(path)}: unknown key '{path[-1]}'{hint}")
-        case "missing":
-            return Problem(source.locate(path[:-1]), f"{_dotted(path)}: this key is required, found none")
-        case "literal_error":
-            known = [word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(",")]
-            message = f"found {_shown(found)}, expected {context['expected']}{nearest(str(found), known)}"
-        case "value_error":
-            message = str(context["error"])
-            if not message.startswith("found"):
-                message += f", found {_shown(found)}"
-        case "string_pattern_mismatch":
-            wanted = _PATTERNS.get(context["pattern"], context["pattern"])
-            message = f"found {_shown(found)}, expected {wanted}"
-            message += meant_function(found) if wanted == FUNCTION else ""
-        case "list_type":
-            found = torn(_at(source.data, path[:-1])).get(str(path[-1]), found)
-            message = f"expected a list, found {_shown(found)}{meant_list(found)}"
-        case "model_type":
-            message = f"expected a mapping, found {_shown(found)}{meant_mapping(path, found)}"
-        case _:
-            message = f"{_expectation(detail)}, found {_shown(found)}"
-    return Problem(source.locate(path, key="[key]" in detail["loc"]), f"{_dotted(path)}: {message}")
-
-
-FUNCTION = "module:function"
-
-_PATTERNS = {
-    r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$": FUNCTION,
-    r"^[\w.+=-]+$": "a name of letters, digits and . + = - _",
-    r"^[\w.-]+$": "a name of letters, digits and . - _",
-    PLACE: "a place in a layer, such as W, params['W'] or weight.data",
-}
-
-
-_TYPES = {
-    "bool_type": "true or false",
-    "dict_type": "a mapping",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "list_type": "a list",
-    "string_type": "a string",
-}
-"""What pydantic's errors of the wrong type say to someone who writes YAML."""
-
-
-def _expectation(detail: ErrorDetails) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind in _TYPES:
-        return f"expected {_TYPES[kind]}"
-    if kind in ("too_short", "too_long"):
-        bound = f"at least {context['min_length']}" if kind == "too_short" else f"at most {context['max_length']}"
-        return f"expected a list of {bound}"
-    message = detail["msg"]
-    if message.startswith("Input should be "):
-        return message.replace("Input should be ", "expected ").replace("expected greater", "expected a number greater")
-    return message[0].lower() + message[1:]
-
-
 def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return "nothing" if value is None else str(value).lower()
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """Return the keys that may stand at this path of a document of a model; none where no model says."""
-    parts = iter(path)
-    for part in parts:
-        field = model.model_fields.get(str(part))
-        nested = [kind for kind in _named_in(field.annotation) if issubclass(kind, BaseModel)] if field else []
-        if not field or not nested:
-            return []
-        model = nested[0]
-        if get_origin(field.annotation) in (dict, list):
-            next(parts, None)  # an input's name, or the place of a case
-    return list(model.model_fields)
-
-
-def _named_in(annotation: Any) -> Iterator[type]:
-    """Yield the classes that an annotation is made of."""
-    if isinstance(annotation, type) and get_origin(annotation) is None:
-        yield annotation
-    for part in get_args(annotation):
-        yield from _named_in(part)

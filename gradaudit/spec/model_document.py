@@ -1,17 +1,13 @@
 """What specs of models have in common, whatever is asked of them: the model, its tape, its data and its loss."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-
 from gradaudit.spec.document import GeneralModel
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
-from gradaudit.spec.strict import FunctionName, Name, Strict
+from gradaudit.spec.strict import Before, Field, FunctionName, Name, Strict
 from gradaudit.spec.tape import Clearing, TapeDescription, TapePreset, Targets
 
 ALIKE: Mapping[str, TapeDescription] = {
@@ -69,7 +65,7 @@ class ModelSettings(GeneralModel):
     model: Annotated[FunctionName | None, Field(description="makes the model, called with params")] = None
     tape: Annotated[
         TapeModel,
-        BeforeValidator(_as_preset, json_schema_input_type=TapePreset | TapeModel),
+        Before(_as_preset, TapePreset | TapeModel),
         Field(description="gradaudit (default), torch, tinygrad, or a description"),
     ] = TapeModel(preset="gradaudit")
     data: Annotated[

@@ -13,6 +13,7 @@ from gradaudit.spec.errors import nearest
 from gradaudit.spec.inputs import check_upstream, expanded_input
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.op_targets import WITH_MODULES, FrameworkTarget, PythonTarget
+from gradaudit.spec.reading import validated
 from gradaudit.spec.requires import RequirementError, check_requirement
 from gradaudit.spec.target import expanded_target
 from gradaudit.spec.target_document import TargetModel
@@ -22,10 +23,10 @@ def op_parts(
     merged: Mapping[str, Any], dtype: str, mode: Any, folder: Path, mistakes: Mistakes
 ) -> tuple[Target | None, tuple[Input, ...]]:
     """Return the target and the inputs of a merged case; None where a mistake prevents it."""
-    given = {name: InputModel.model_validate(own) for name, own in merged["inputs"].items()}
+    given = {name: validated(InputModel, own) for name, own in merged["inputs"].items()}
     made = [expanded_input(name, model, dtype, mistakes, folder=folder) for name, model in given.items()]
     inputs = tuple(entry for entry in made if entry is not None)
-    model = TargetModel.model_validate(merged["target"])
+    model = validated(TargetModel, merged["target"])
     upstream = merged["upstream"] != "none"
     target = expanded_target(
         model, mode, inputs, tuple(given), folder, mistakes, params=tuple(merged["params"]), upstream=upstream

@@ -193,7 +193,7 @@ def _layer(model: TargetModel, around: Around) -> Target | None:
 def _closure(model: TargetModel, around: Around) -> Target | None:
     if (closure := model.closure) is None:
         return None
-    said = {key: getattr(closure, key) for key in type(closure).model_fields}
+    said = {key: getattr(closure, key) for key in closure.declared}
     return ClosureTarget(
         **said,
         accumulates=model.accumulates,

@@ -1,12 +1,8 @@
 """What may stand at ``target`` in a spec: a model for each way to reach an op."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
-
-from gradaudit.spec.strict import FunctionName, Name, Place, Positive, Size, Strict
+from gradaudit.spec.strict import Before, Field, FunctionName, Name, Place, Positive, Size, Strict
 
 
 def _as_call(value: Any) -> Any:
@@ -125,7 +121,7 @@ class ProcessModel(Strict):
 
 GradientFunction = Annotated[
     GradientFunctionModel | None,
-    BeforeValidator(_as_call, json_schema_input_type=FunctionName | GradientFunctionModel),
+    Before(_as_call, FunctionName | GradientFunctionModel),
 ]
 
 
@@ -133,9 +129,7 @@ class TargetModel(Strict):
     """How the op's implementation is reached: forward and backward, or one of the other kinds."""
 
     forward: FunctionName | None = None
-    backward: Annotated[
-        BackwardModel | None, BeforeValidator(_as_call, json_schema_input_type=FunctionName | BackwardModel)
-    ] = None
+    backward: Annotated[BackwardModel | None, Before(_as_call, FunctionName | BackwardModel)] = None
     jacobian: GradientFunction = None
     derivative: GradientFunction = None
     value_and_grad: GradientFunction = None
@@ -150,9 +144,7 @@ class TargetModel(Strict):
     accumulates: Annotated[
         bool, Field(description="whether backward adds to the gradients that lie in its buffers already")
     ] = False
-    layer: Annotated[
-        LayerModel | None, BeforeValidator(_as_layer, json_schema_input_type=FunctionName | LayerModel)
-    ] = None
+    layer: Annotated[LayerModel | None, Before(_as_layer, FunctionName | LayerModel)] = None
     closure: ClosureModel | None = None
     extension: Annotated[
         dict[Name, Any] | None,

@@ -48,6 +48,7 @@ HEAVY = {
     "multiprocessing",
     "numpy.ma",
     "pebble",
+    "pydantic",
     "rich.markdown",
     "rich.progress",
     "scipy",
@@ -55,7 +56,7 @@ HEAVY = {
 }
 """What neither help nor the audit of a right op has any use for."""
 
-IN_HELP = {"gradaudit.checks", "gradaudit.numerics", "gradaudit.spec", "gradaudit.store", "numpy", "pydantic", "yaml"}
+IN_HELP = {"gradaudit.checks", "gradaudit.numerics", "gradaudit.spec", "gradaudit.store", "numpy", "yaml"}
 
 
 def imported(code: str, folder: Path, *arguments: str) -> set[str]:

@@ -17,6 +17,7 @@ from gradaudit.spec.document import DocumentModel
 from gradaudit.spec.draw import UndrawableError, draw_input
 from gradaudit.spec.dtypes import FLOATING_NAMES, dtype_of, is_complex, largest_value, smallest_value, spacing
 from gradaudit.spec.expand import Overrides, expand
+from gradaudit.spec.reading import validated
 from gradaudit.spec.source import Document
 
 REAL_NAMES = tuple(name for name in FLOATING_NAMES if not is_complex(name))
@@ -45,7 +46,7 @@ def accepted(given: dict[str, Any], dtype: str) -> Input | None:
         "dtype": dtype,
     }
     source = Document(Path("spec.yaml"), data, values={(): (1, 1)})
-    cases, problems = expand(source, DocumentModel.model_validate(data), Overrides())
+    cases, problems = expand(source, validated(DocumentModel, data), Overrides())
     return None if problems else cases[0].inputs[1]
 
 

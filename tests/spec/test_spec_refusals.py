@@ -38,6 +38,7 @@ UNKNOWN_KEYS = {
         "cases.1.inputs.x.shap",
         "shape",
     ),
+    "upstream": (spec(rest="upstream: {scale: 2, ▸layot: expanded}"), "upstream.layot", "layout"),
     "case avoid": (
         spec(rest="cases: [{name: a, inputs: {x: {avoid: {▸point: [0.0]}}}}]"),
         "cases.0.inputs.x.avoid.point",
@@ -182,6 +183,16 @@ WRONG_VALUES = {
         "did you mean 'expanded'?",
     ),
     "upstream a mapping": (spec(rest="upstream: ▸{}"), "found {}", "expected 'random', 'ones', 'none', or nested"),
+    "buffers a number": (
+        spec(head="op: a\ntarget: {library: {path: a, header: h, forward: f, backward: g, outputs: {y: ▸3}}}\n"),
+        "target.library.outputs.y: ",
+        "expected a list or a string, found 3",
+    ),
+    "a buffer's size a list": (
+        spec(head="op: a\ntarget: {library: {path: a, header: h, forward: f, backward: g, outputs: {y: [n, ▸[]]}}}\n"),
+        "target.library.outputs.y.1: ",
+        "expected a whole number or a string, found []",
+    ),
     "step zero": (spec(rest="step: ▸0"), "found 0", "expected 'auto' or a positive number"),
     "step true": (spec(rest="step: ▸true"), "found true", "expected 'auto' or a positive number"),
     "step NaN": (spec(rest="step: ▸.nan"), "found nan", "expected 'auto' or a positive number"),

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from gradaudit.spec.errors import SpecError
-from gradaudit.spec.kinds import json_schema
 from gradaudit.spec.load import load_specs
+from gradaudit.spec.schema import json_schema
 from gradaudit.spec.source import read_documents
 
 SHIPPED = sorted((Path(__file__).parents[2] / "specs").rglob("*.yaml"))
