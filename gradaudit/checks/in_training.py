@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.determinism import extent
-from gradaudit.checks.probe import Probe
+from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, copied
 from gradaudit.numerics.margins import MAX_LISTED
 from gradaudit.results import Finding
@@ -62,7 +63,7 @@ def _of_one_output(probe: Probe, op: Any) -> Iterator[Finding]:
         yield _finding("nonlinear-upstream", name, seen, f"{what}: {why}")
 
 
-def _answer(probe: Probe, op: Op, upstream: tuple[Array, ...] | None = None) -> dict[str, Array]:
+def _answer(probe: Probe, op: Op, upstream: Upstream | None = None) -> dict[str, Array]:
     subject = probe.subject
     subject.op.calls.count(backwards=1)
     made = op.backward(subject.upstream if upstream is None else upstream, subject.inputs, subject.outputs)
@@ -70,9 +71,10 @@ def _answer(probe: Probe, op: Op, upstream: tuple[Array, ...] | None = None) -> 
 
 
 def _changes(probe: Probe, answer: Mapping[str, Array]) -> Iterator[tuple[str, Change]]:
+    subject = probe.subject
+    here = compared.Asked(Point(subject.inputs, subject.outputs), subject.upstream, subject.gradients)
     for name, now in answer.items():
-        was = probe.subject.gradients[name]
-        if was is not None and (seen := probe.change_that_matters(name, was, now)):
+        if seen := compared.change(probe, name, compared.claim(probe, name), now, here):
             yield name, seen
 
 

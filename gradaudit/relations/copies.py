@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.determinism import worst_change
 from gradaudit.checks.layout import reversed_axes, stretched
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, all_finite, copied, is_contiguous, is_writable, lifted
 from gradaudit.numerics.magnitude import rms
-from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES
 from gradaudit.targets.op import OpError

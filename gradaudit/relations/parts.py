@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.linearity import is_asked, scaled_by
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import on_host
-from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 

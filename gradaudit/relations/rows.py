@@ -16,6 +16,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change, change
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.linearity import LARGE_UPSTREAM
@@ -23,7 +24,6 @@ from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, lifted, on_host, same_bits
 from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import SMALL_SAMPLE
-from gradaudit.relations import compared
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator, laid_out
 from gradaudit.spec.dtypes import floating_info, largest_value, spacing

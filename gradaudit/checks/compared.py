@@ -1,4 +1,4 @@
-"""Gradients that a relation says are the same: where they differ by more than rounding makes them."""
+"""Gradients that should be the same, asked for in two ways: where they differ by more than rounding makes them."""
 
 from __future__ import annotations
 
