@@ -15,9 +15,7 @@ A claim that is wrong by a factor, a term or a region does none of these where f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Literal
 
 import numpy as np
@@ -41,9 +39,6 @@ from gradaudit.numerics.path.nodes import Floats
 from gradaudit.numerics.path.pool import ALPHA
 from gradaudit.numerics.path.step_function import is_flat, step_of
 
-Differences = Callable[[dict[str, Array], str, NDArray[np.intp]], Floats]
-"""Takes all inputs, the name of one and positions in it; returns central differences of the loss there."""
-
 TOGETHER = (1, MAX_LISTED)
 """Accused elements that are moved at once: the worst alone, then the worst of them."""
 
@@ -63,10 +58,8 @@ FAR = (1.0, 0.55, 0.8, 0.35, 0.65, 0.9)
 """Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated. There are
 as many paths: six mismatches of random signs have the same sign once in 32 times."""
 
-PATHS = len(FAR)
-
 CENTRAL_STEP = STEP / SIGNIFICANT
-"""Of central differences, where the caller has none of its own, relative to the input's rms."""
+"""Of central differences, relative to the input's rms."""
 
 
 @dataclass(frozen=True)
@@ -74,69 +67,49 @@ class Ruling:
     """What became of an accusation.
 
     Attributes:
-        withdrawn: whether forward is shown to break the gradient theorem where it was differenced.
-        code: ``approximate-forward`` or ``straight-through`` where withdrawn.
-        by: ``step``, ``jump`` or ``length`` where withdrawn.
-        jump: the largest jump of ``<upstream, forward>`` that was found; 0 where there is none.
+        reason: a sentence for users.
         forward_error: the largest difference between forward's change and the claim's integral, in units of the loss.
         supported: that, relative to forward's change: a relative tolerance below it asks for more than forward is.
-        reason: a sentence for users.
-        forwards: calls made.
-        backwards: likewise.
+        by: what shows that forward breaks the gradient theorem where it was differenced; None where nothing does.
+        code: ``approximate-forward`` or ``straight-through`` then.
+        jump: the largest jump of ``<upstream, forward>`` that was found; 0 where there is none.
 
     """
 
-    withdrawn: bool
-    code: str
-    by: Literal["step", "jump", "length"] | None
-    jump: float
+    reason: str
     forward_error: float
     supported: float
-    reason: str
-    forwards: int
-    backwards: int
+    by: Literal["step", "jump", "length"] | None = None
+    code: str = ""
+    jump: float = 0.0
 
 
-def arbitrate(
-    claim: Claim,
-    accused: Accused,
-    rng: np.random.Generator,
-    differences: Differences | None = None,
-    paths: int = PATHS,
-) -> Ruling:
+def arbitrate(claim: Claim, accused: Accused, rng: np.random.Generator) -> Ruling:
     """Say whether an accusation by central differences stands.
 
     It is withdrawn as a whole or not at all: where one accused element is shown to owe its mismatch to forward, the
-    others are looked at one by one, up to 16, and together beyond.
+    others are looked at one by one, up to 16, and together beyond. Where the claim is wrong two paths settle it, of 9
+    to 130 forwards and backwards each. To withdraw takes about 500 of each.
 
     Args:
         claim: forward and backward at the accused point.
         accused: by input, positions of accused elements in C order and, for each, what is claimed less the central
             difference, in float64.
         rng: random stream for the paths.
-        differences: central differences at other inputs, as the accusation was made; default: with a step of our own.
-        paths: how many paths. Where the claim is wrong two settle it, of 9 to 130 forwards and backwards each. To
-            withdraw takes about 500 of each.
 
     """
-    at = claim.forwards, claim.backwards
-    measured = differences or _central(claim)
     start = claim.values(claim.inputs)
-    ruled = None
-    seen: list[LongPath] = []
-    if start is not None and is_flat(claim, accused, start):
-        step = step_of(claim, _worst(accused, max(TOGETHER)), start, rng)
-        if step:
-            return _step_function(step, claim.forwards - at[0], claim.backwards - at[1])
-    if start is not None:
-        for many in TOGETHER:
-            ruled, seen = _ruled(claim, _worst(accused, many), start, rng, measured, paths)
-            if ruled is not None or _size(accused) <= many:
-                break
-        if ruled is not None and not _others_too(claim, accused, start, rng, ruled, seen):
-            ruled = None
-    calls = claim.forwards - at[0], claim.backwards - at[1]
-    return _withdrawal(ruled, seen, *calls) if ruled is not None else _standing(seen, *calls)
+    if start is None:
+        return _standing([])
+    if is_flat(claim, accused, start) and (step := step_of(claim, _worst(accused, max(TOGETHER)), start, rng)):
+        return _step_function(step)
+    for many in TOGETHER:
+        ruled, seen = _ruled(claim, _worst(accused, many), start, rng)
+        if ruled is not None or _size(accused) <= many:
+            break
+    if ruled is None or not _others_too(claim, accused, start, rng, ruled, seen):
+        return _standing(seen)
+    return _withdrawal(ruled, seen)
 
 
 def _size(accused: Accused) -> int:
@@ -182,26 +155,24 @@ def _most(jump: float, change: float, many: int = 1) -> float:
     return (COARSE_TAIL if many == 1 else COARSE_TAIL_OF_MANY) * jump
 
 
-def _standing(seen: list[LongPath], forwards: int, backwards: int) -> Ruling:
+def _standing(seen: list[LongPath]) -> Ruling:
     apart = max((path.apart for path in seen), default=math.nan)
     relative = max((path.apart / path.change for path in seen if path.change), default=math.inf)
     reason = "along long paths, the gradient's integral differs from forward's change by more than forward's own error"
-    if not seen:
-        reason = "forward could not be evaluated along any path"
-    return Ruling(False, "", None, 0.0, apart, relative, reason, forwards, backwards)
+    return Ruling(reason if seen else "forward could not be evaluated along any path", apart, relative)
 
 
-def _step_function(step: float, forwards: int, backwards: int) -> Ruling:
+def _step_function(step: float) -> Ruling:
     reason = (
         f"forward is constant except for steps of up to {step:.1e} in the loss, so its derivative is zero or undefined;"
         " backward is the derivative of another function: name that function in `surrogate:`"
     )
-    return Ruling(True, "straight-through", "step", step, step, math.inf, reason, forwards, backwards)
+    return Ruling(reason, step, math.inf, "step", "straight-through", step)
 
 
-def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backwards: int) -> Ruling:
-    apart = max(path.apart for path in paths if path.elements <= max(TOGETHER))
-    supported = max(path.apart / path.change for path in paths if path.elements <= max(TOGETHER))
+def _withdrawal(ruled: Withdrawn, paths: list[LongPath]) -> Ruling:
+    few = [path for path in paths if path.elements <= max(TOGETHER)]
+    apart, supported = max(path.apart for path in few), max(path.apart / path.change for path in few)
     staircase = ruled.jump > NEGLIGIBLE * float(np.median([path.change / math.sqrt(path.elements) for path in paths]))
     code = "straight-through" if staircase else "approximate-forward"
     what = f"jumps by {ruled.jump:.1e}" if ruled.by == "jump" else f"varies irregularly by {apart:.1e}"
@@ -209,7 +180,7 @@ def _withdrawal(ruled: Withdrawn, paths: list[LongPath], forwards: int, backward
         f"forward {what} in the loss, so it only approximates a smooth function; along {len(paths)} long paths the"
         f" integral of the analytical gradient equals forward's change to {supported:.1e}"
     )
-    return Ruling(True, code, ruled.by, ruled.jump, apart, supported, reason, forwards, backwards)
+    return Ruling(reason, apart, supported, ruled.by, code, ruled.jump)
 
 
 @dataclass(frozen=True)
@@ -221,12 +192,12 @@ class Withdrawn:
 
 
 def _ruled(
-    claim: Claim, accused: Accused, start: Values, rng: np.random.Generator, differences: Differences, number: int
+    claim: Claim, accused: Accused, start: Values, rng: np.random.Generator
 ) -> tuple[Withdrawn | None, list[LongPath]]:
     """Return what an accusation is withdrawn by, None where it stands; and the paths that were walked."""
     paths: list[LongPath] = []
     several = _size(accused) > 1
-    for k in range(number):
+    for k in range(len(FAR)):
         path = walk_far(claim, accused, start, rng, aligned=several and k % 2 == 1)
         if path is None:
             return None, []
@@ -248,12 +219,8 @@ def _ruled(
     )
     if not by_jump and not by_length:
         return None, paths
-    again = np.array(
-        [
-            _recurrence(claim, path.route.at(time), accused, differences)
-            for path, time in zip(paths, cycle(FAR), strict=False)
-        ]
-    )
+    pairs = zip(paths, FAR, strict=True)
+    again = np.array([_recurrence(claim, path.route.at(time), accused) for path, time in pairs])
     if by_jump and bool((np.abs(again) > NEGLIGIBLE).any()):
         return Withdrawn("jump", jump), paths
     both_signs = float(again.min()) < -NEGLIGIBLE
@@ -275,7 +242,7 @@ def _worst(accused: Accused, many: int) -> Accused:
     return {name: (accused[name][0][k], accused[name][1][k]) for name, k in kept.items() if k.size}
 
 
-def _recurrence(claim: Claim, inputs: dict[str, Array], accused: Accused, differences: Differences) -> float:
+def _recurrence(claim: Claim, inputs: dict[str, Array], accused: Accused) -> float:
     """Return the size of the mismatch at a far point, relative to the accused one; negative where it changed sign."""
     values = claim.values(inputs)
     gradients = claim.gradients(inputs, values) if values is not None else None
@@ -283,29 +250,25 @@ def _recurrence(claim: Claim, inputs: dict[str, Array], accused: Accused, differ
         return 0.0
     squares, accused_squares, product = 0.0, 0.0, 0.0
     for name, (places, off) in accused.items():
-        far = on_host(gradients[name])[places] - differences(inputs, name, places)
+        far = on_host(gradients[name])[places] - _differences(claim, inputs, name, places)
         squares += float((far**2).sum())
         accused_squares += float((off**2).sum())
         product += float((far * off).sum())
     return math.copysign(math.sqrt(squares / accused_squares), product)
 
 
-def _central(claim: Claim) -> Differences:
+def _differences(claim: Claim, inputs: dict[str, Array], name: str, places: NDArray[np.intp]) -> Floats:
     """Return central differences with one step; enough to see whether a mismatch is there at another point too."""
-
-    def differences(inputs: dict[str, Array], name: str, places: NDArray[np.intp]) -> Floats:
-        x = inputs[name]
-        host = np.asarray(on_host(x), dtype=np.float64).reshape(-1)
-        step = CENTRAL_STEP * float(np.sqrt((host**2).mean())) or CENTRAL_STEP
-        found = np.zeros(len(places))
-        for k, place in enumerate(places):
-            moving = np.zeros(host.size)
-            moving[place] = step
-            sides = [Route(inputs, {name: like(side * moving, x)}) for side in (1.0, -1.0)]
-            above, below = (claim.values(side.at(1.0)) for side in sides)
-            apart = float(on_host(sides[0].moved[name] - sides[1].moved[name])[place])
-            known = above is not None and below is not None and apart != 0.0
-            found[k] = claim.change(above, below) / apart if known else np.nan  # type: ignore[arg-type]
-        return found
-
-    return differences
+    x = inputs[name]
+    host = np.asarray(on_host(x), dtype=np.float64).reshape(-1)
+    step = CENTRAL_STEP * float(np.sqrt((host**2).mean())) or CENTRAL_STEP
+    found = np.full(len(places), np.nan)
+    for k, place in enumerate(places):
+        moving = np.zeros(host.size)
+        moving[place] = step
+        sides = [Route(inputs, {name: like(side * moving, x)}) for side in (1.0, -1.0)]
+        above, below = (claim.values(side.at(1.0)) for side in sides)
+        apart = float(on_host(sides[0].moved[name] - sides[1].moved[name])[place])
+        if above is not None and below is not None and apart:
+            found[k] = claim.change(above, below) / apart
+    return found

@@ -8,9 +8,8 @@ changes by as much beside.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,10 +51,11 @@ def _along(claim: Claim, route: Route, unit: float) -> float:
     """Return what outputs that jump on the way add to the loss; nothing of what lies beyond forward's domain."""
     values = (claim.values(route.at(k / STEPS)) for k in range(STEPS + 1))
     steps = (_Step.between(*nodes, unit) for nodes in pairwise(made.vector for made in values if made is not None))
+    pairs = pairwise(chain((None,), steps, (None,)))
     return sum(
         float(claim.given.vector @ here.jumps(*beside))
-        for before, here, after in _in_threes(steps)
-        if (beside := [step for step in (before, after) if step is not None])
+        for (before, here), (_, after) in pairwise(pairs)
+        if here is not None and (beside := [step for step in (before, after) if step is not None])
     )
 
 
@@ -77,15 +77,3 @@ class _Step:
         for step in beside:
             jumping = jumping & (size > SAFETY * abs(step.change))
         return self.change * jumping
-
-
-def _in_threes(steps: Iterable[_Step]) -> Iterator[tuple[_Step | None, _Step, _Step | None]]:
-    """Yield each step with those before and after it, None at the ends."""
-    before: _Step | None = None
-    here: _Step | None = None
-    for after in steps:
-        if here is not None:
-            yield before, here, after
-        before, here = here, after
-    if here is not None:
-        yield before, here, None

@@ -347,10 +347,8 @@ class _Test:
         shape = tuple(self._claim.inputs[name].shape)
         mine = [(pool, found) for pool, found in looks if name in pool.names]
         finest, seen = max(mine, key=lambda each: count(each[1].bound))
-        scale = self._scale(name)
         bound, shown = self._bound_and_trend(name, looks)
-        largest = bound + shown
-        relative = on_host(namespace(bound).maximum(largest, self._allowed[name]) / scale)
+        relative = namespace(bound).maximum(bound + shown, self._allowed[name]) / self._scale(name)
         g = abs(self._first[name])
         whole = min(
             float(found.bound[0]) / (float((g * pool.reach(name)).sum()) or math.nan)
@@ -372,20 +370,14 @@ class _Test:
             name=name,
             estimate=shaped(finest.estimate(name)),
             bound=shaped(bound),
-            scale=shaped(scale),
-            largest=shaped(largest),
-            dirty=shaped(finest.spread(seen.dirty, name)),
-            failing=shaped(finest.spread(seen.failing, name)),
             axes=finest.axes[name] if finest.partition is not None else (),
-            resolution=Resolution(max(float(relative.max()), unseen), float(np.median(relative)), blocks, whole),
+            resolution=Resolution(max(float(relative.max()), unseen), blocks, whole),
             undecided=int(self._open_at(name, looks).sum()),
         )
 
     def _empty(self, why: str) -> PathReport:
-        claim = self._claim
-        return PathReport(
-            {}, (), (why,), {}, {}, math.nan, claim.forwards - self._before[0], claim.backwards - self._before[1]
-        )
+        calls = self._claim.forwards - self._before[0], self._claim.backwards - self._before[1]
+        return PathReport({}, (), (why,), {}, {}, math.nan, *calls)
 
 
 def _width(paths: int, prior: float, elements: int) -> float:

@@ -18,14 +18,12 @@ class Resolution:
     Attributes:
         index: at a single element, relative to the larger of its gradient and the input's rms gradient: the worst; no
             less than an error that all elements may share with what is tolerated.
-        typical: likewise, the median.
         blocks: a relative error that all elements of a block share: the worst block.
         whole: one that all elements of the input share.
 
     """
 
     index: float
-    typical: float
     blocks: float
     whole: float
 
@@ -65,10 +63,6 @@ class InputReport:
         estimate: what is claimed less the truth, if no other element of the same block is wrong.
         bound: how large an error forward's noise, quadrature and rounding may hide at each element; infinite where no
             path moved the element.
-        scale: the larger of the claimed gradient's magnitude and its rms: what errors are relative to.
-        largest: the largest error that could be at each element: what was seen and the bound of that.
-        dirty: where there is a trend that noise does not explain.
-        failing: where it exceeds the tolerance, too.
         axes: those that tell the input's blocks apart; empty for one block.
         resolution: at three levels.
         undecided: elements where an error above the goal could be.
@@ -78,10 +72,6 @@ class InputReport:
     name: str
     estimate: Floats
     bound: Floats
-    scale: Floats
-    largest: Floats
-    dirty: NDArray[np.bool_]
-    failing: NDArray[np.bool_]
     axes: tuple[int, ...]
     resolution: Resolution
     undecided: int
@@ -113,11 +103,6 @@ class PathReport:
     noise: float
     forwards: int
     backwards: int
-
-    @property
-    def fails(self) -> bool:
-        """Whether a culprit was named."""
-        return bool(self.culprits)
 
     @property
     def passes(self) -> bool:
