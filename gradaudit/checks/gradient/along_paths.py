@@ -17,13 +17,14 @@ from gradaudit.checks.gradient.allowance import Allowance, Roundoff
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
+from gradaudit.checks.gradient.element import Element
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.excuse import STANDS, Answer, excuse_along_paths
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
-from gradaudit.numerics.judging import Looks, judge, taken
+from gradaudit.numerics.judging import Looks, judge
 from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
@@ -172,9 +173,8 @@ def _seen(
         of_rounding = Allowance(claim.name, Tolerance(0.0, 0.0), roundoff)
         of_rounding.include_roundoff()
         rounding = np.abs(on_host(as_reals(of_rounding.of(claim.formula))))
-        culprits = [
-            culprit for culprit in culprits if _is_wrong(claim, culprit, on_host(allowed).reshape(-1), rounding)
-        ]
+        most = on_host(allowed).reshape(-1)
+        culprits = [culprit for culprit in culprits if _is_wrong(claim, culprit, most, rounding)]
         if not culprits:
             why = "each element that paths suspect is within its tolerance, or no more than rounding"
             return _open(claim, why, floor)
@@ -183,15 +183,15 @@ def _seen(
         if answer is not STANDS:
             return _open(claim, answer.why, floor, answer)
         return replace(
-            _blank(claim, floor, settings),
+            _blank(claim, floor, settings.goal),
             looks=_looks(claim, culprits, found),
-            accused=_accusation(claim, culprits, found),
+            accused=_accusation(claim, culprits),
             in_sum=any(culprit.kind != "index" for culprit in culprits),
         )
-    others = [culprit.input for culprit in report.culprits]
-    if found.undecided or (report.unexplained and not others and _is_about(claim.name, report)):
+    about = any(said.startswith(f"{claim.name}:") or f"{claim.name}," in said for said in report.unexplained)
+    if found.undecided or (about and not report.culprits):
         return _open(claim, _what_is_open(found, report, settings), floor)
-    return _blank(claim, floor, settings)
+    return _blank(claim, floor, settings.goal)
 
 
 def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats) -> bool:
@@ -218,54 +218,20 @@ def _rounding_of_an_output(point: EvaluationPoint) -> float:
     return max(units, default=0.0) * float(np.median(parts[parts > 0])) if parts.any() else 0.0
 
 
-def unit_inside(claim: Claim, supported: float) -> float:
-    """Return the unit roundoff that a forward seems to compute with inside, given how well a right claim can fit it.
-
-    Args:
-        claim: about that forward.
-        supported: relative error of forward along long paths.
-
-    """
+def unit_inside(supported: float) -> float:
+    """Return the unit roundoff that a forward seems to compute with, given its relative error along long paths."""
     units = sorted(spacing(name) / 2 for name in ("float32", "float16", "bfloat16"))
     return next((unit for unit in units if supported <= SAFETY * unit), units[-1])
 
 
-def _is_about(name: str, report: PathReport) -> bool:
-    return any(said.startswith(f"{name}:") or f"{name}," in said for said in report.unexplained)
-
-
-def _blank(claim: Claim, floor: float, settings: Settings) -> Seen:
+def _blank(claim: Claim, floor: float, goal: float) -> Seen:
     """Return a claim of which nothing is wrong, as far as paths can tell."""
-    return Seen(
-        claim,
-        _no_looks(claim),
-        method="search",
-        cleared=True,
-        miss_probability=0.0,
-        floor=floor,
-        witness="path",
-        max_unseen=settings.goal,
-    )
+    return Seen(claim, looks_of(claim, {}), method="search", floor=floor, witness="path", max_unseen=goal)
 
 
 def _open(claim: Claim, why: str, floor: float, answer: Answer = STANDS) -> Seen:
-    return Seen(
-        claim,
-        _no_looks(claim),
-        method="search",
-        cleared=False,
-        miss_probability=1.0,
-        floor=floor,
-        witness="path",
-        left_open=why,
-        remark=answer.finding,
-    )
-
-
-def _no_looks(claim: Claim) -> Looks:
-    none = np.zeros(0)
-    marks = np.zeros(0, np.bool_)
-    return Looks(np.zeros((0, claim.formula.ndim), np.intp), none, none, none, marks, marks, marks)
+    made = Seen(claim, looks_of(claim, {}), method="search", cleared=False, miss_probability=1.0, witness="path")
+    return replace(made, floor=floor, left_open=why, remark=answer.finding)
 
 
 def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Looks:
@@ -277,34 +243,23 @@ def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Loo
             worst = np.argsort(-np.abs(estimate[culprit.places]), kind="stable")[:MAX_LISTED]
             for k in map(int, culprit.places[worst]):
                 known.setdefault(k, (float(estimate[k]), float(bound[k])))
-    if not known:
-        return _no_looks(claim)
-    places = _places(claim, np.array(list(known)))
-    claimed = taken(on_host(claim.formula), places).astype(np.float64)
-    errors, bounds = np.array(list(known.values())).T
-    marks = np.zeros(len(known), np.bool_)
-    return Looks(places, claimed, claimed - errors, bounds, marks, marks, marks)
+    claimed = on_host(as_reals(claim.formula))
+    return looks_of(
+        claim, {claim.index_of(k): Element(float(claimed[k]) - error, b) for k, (error, b) in known.items()}
+    )
 
 
-def _places(claim: Claim, positions: NDArray[np.intp]) -> NDArray[np.intp]:
-    shape = tuple(claim.formula.shape)
-    return np.stack(np.unravel_index(positions, shape), axis=1) if shape else np.zeros((len(positions), 0), np.intp)
-
-
-def _accusation(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> str:
+def _accusation(claim: Claim, culprits: Sequence[Culprit]) -> str:
     """Return what is said of parts of a gradient that are wrong: where they are, how many, and by how much."""
-    shape = tuple(claim.formula.shape)
     said = []
     for culprit in culprits[:SMALL_SAMPLE]:
-        first = tuple(int(k) for k in np.unravel_index(int(culprit.places[0]), shape)) if shape else ()
+        first, last = (claim.index_of(int(culprit.places[k])) for k in (0, -1))
+        many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}, are"
         if culprit.kind == "index":
             said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
-        elif culprit.kind == "input":
-            said.append(f"the whole gradient is off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
-        else:
-            last = tuple(int(k) for k in np.unravel_index(int(culprit.places[-1]), shape))
-            many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}"
-            said.append(f"{many}, are off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
+            continue
+        who = "the whole gradient is" if culprit.kind == "input" else many
+        said.append(f"{who} off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
     more = f"; {len(culprits) - SMALL_SAMPLE} more parts" if len(culprits) > SMALL_SAMPLE else ""
     return f"along paths: {'; '.join(said)}{more}"
 

@@ -296,7 +296,7 @@ def _followed(made: Audited) -> Audited:
     if not claims:
         return {}
     supported = max((seen.excused.supported for seen in left.values() if seen.excused), default=0.0)
-    unit = unit_inside(claims[0], supported)
+    unit = unit_inside(supported)
 
     def look(claims: list[Claim]) -> list[Seen]:
         along = look_along_paths(claims, unit)

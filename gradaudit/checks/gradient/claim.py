@@ -196,6 +196,10 @@ class Claim:
         self.allowance = Allowance(self.name, both, self._of_dtype)
         return self.allowance.include_roundoff()
 
+    def index_of(self, place: int) -> tuple[int, ...]:
+        """Return the index of an element, given its place in C order."""
+        return tuple(int(k) for k in np.unravel_index(place, tuple(self.formula.shape)))
+
     def at(self, index: tuple[int, ...]) -> complex:
         """Return what is judged at an index: the formula, or what backward gave where that strays from it."""
         judged = self.given if not self.split or self._is_inaccurate_at(index) else self.formula

@@ -49,9 +49,7 @@ class CloseLooks:
 
     def index_of(self, position: int) -> Index:
         """Return the index of the element that holds a real number of the input."""
-        formula = self.claim.formula
-        place = position // 2 if has_complex_dtype(formula) else position
-        return tuple(int(k) for k in np.unravel_index(place, tuple(formula.shape)))
+        return self.claim.index_of(position // 2 if has_complex_dtype(self.claim.formula) else position)
 
     def difference(self, index: Index, step: float) -> Difference | None:
         """Return the slopes at an index over a step up and a step down; None where rounding leaves too little of it."""

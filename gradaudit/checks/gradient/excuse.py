@@ -43,7 +43,6 @@ from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.jumps import jumped
 from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit
-from gradaudit.numerics.path.settings import SHARE
 from gradaudit.numerics.search import Judgement
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
@@ -129,12 +128,9 @@ class Accused(NamedTuple):
 
     def worst(self, many: int) -> list[tuple[Index, float, float]]:
         """Return the indices that are furthest off, what is claimed there, and how far off it is."""
-        rows, shape = np.argsort(-np.abs(self.off), kind="stable")[:many], tuple(self.seen.claim.formula.shape)
-        indices = [tuple(int(k) for k in np.unravel_index(self.places[row], shape)) for row in rows]
-        return [
-            (index, float(self.claimed[row].real), float(self.off[row]))
-            for index, row in zip(indices, rows, strict=True)
-        ]
+        rows = np.argsort(-np.abs(self.off), kind="stable")[:many]
+        indices = map(self.seen.claim.index_of, map(int, self.places[rows]))
+        return [*zip(indices, self.claimed[rows].real.tolist(), self.off[rows].tolist(), strict=True)]
 
 
 def excused(results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
@@ -353,7 +349,7 @@ def _jumps_all_along(accused: Suspected) -> Answer | None:
 def _jumps_between_nodes(accused: Suspected) -> Answer | None:
     """Find that outputs which jump may change by what is not accounted for, and by far more than noise does."""
     for each in accused.culprits:
-        jumps = jumped(accused.followed, accused.claim.name, each.places, SHARE, accused.claim.unit, accused.rng)
+        jumps = jumped(accused.followed, accused.claim.name, each.places, accused.rng)
         if not (each.trend <= SIGNIFICANT * jumps and jumps > SIGNIFICANT * accused.noise):
             return None
     message = (
@@ -366,7 +362,7 @@ def _jumps_between_nodes(accused: Suspected) -> Answer | None:
 def _is_steep_between_nodes(accused: Suspected) -> Answer | None:
     """Refine paths at the elements in question: forward may change where no node of a path lies."""
     parts = (each.places for each in accused.culprits)
-    if not all(closes(accused.followed, accused.claim.name, places, SHARE, accused.rng) for places in parts):
+    if not all(closes(accused.followed, accused.claim.name, places, accused.rng) for places in parts):
         return None
     return Answer("short", "forward changes in so small a part of its paths that they say nothing about the gradient")
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from gradaudit.checks.gradient.claim import Claim, natural_scale
 from gradaudit.checks.gradient.excuse import APPROXIMATION_ERROR
 from gradaudit.checks.gradient.fold import VANISHING
@@ -50,8 +48,7 @@ class Suspect:
         if not error:
             return ""
         if part.size == 1:
-            place = (part.start - positions.start) // (claim.numbers // claim.size)
-            index = tuple(int(k) for k in np.unravel_index(place, tuple(claim.formula.shape)))
+            index = claim.index_of((part.start - positions.start) // (claim.numbers // claim.size))
             return f"index {index} is off by a relative error of {error:.2g}; not tested more closely"
         some = "its elements" if part.size == len(positions) else f"{part.size:,} of its elements"
         return f"along a random direction of {some} the gradient is off by a relative error of {error:.2g}; not located"

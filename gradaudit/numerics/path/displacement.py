@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
 from gradaudit.numerics.margins import HEADROOM
-from gradaudit.numerics.path.claim import Domain
+from gradaudit.numerics.path.claim import Claim, Domain
 
 SHORTEST = 0.85
 """Displacements are drawn between this part of the longest and the longest."""
@@ -101,6 +103,27 @@ def _box(x: Array, domain: Domain) -> tuple[float, float]:
     if low < high:
         return low, high
     return (low - abs(low) / 2, low + abs(low) / 2) if low else (-1.0, 1.0)
+
+
+def drawn_for(
+    claim: Claim, moving: Mapping[str, tuple[NDArray[np.intp], Any]], share: float, rng: np.random.Generator
+) -> Route:
+    """Return a way along which some elements move, each so far as is drawn for it.
+
+    Args:
+        claim: forward and backward at the point.
+        moving: by input, positions of these elements, and which way each is to move; None for a random one.
+        share: length of the longest displacement, as a part of the domain's width.
+        rng: random stream.
+
+    """
+    displacements = {}
+    for name, (places, ways) in moving.items():
+        x = claim.inputs[name]
+        signs = np.zeros(count(x))
+        signs[places] = rng.choice((-1.0, 1.0), len(places)) if ways is None else ways
+        displacements[name] = Room.of(x, claim.domains[name], share).draw(rng, like(signs, x))
+    return Route(claim.inputs, displacements)
 
 
 class Route:

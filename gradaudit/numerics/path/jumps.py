@@ -7,50 +7,34 @@ changes by as much beside.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from itertools import chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array, as_reals, count, like
+from gradaudit.numerics.arrays import Array
+from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim
-from gradaudit.numerics.path.displacement import Room, Route
+from gradaudit.numerics.path.displacement import Route, drawn_for
+from gradaudit.numerics.path.settings import SHARE
 
 STEPS = 2 * MAX_LISTED
 """Parts of a path: two jumps of one output seldom lie in neighbouring ones."""
 
 
-def jumped(
-    claim: Claim, name: str, places: NDArray[np.intp], share: float, unit: float, rng: np.random.Generator
-) -> float:
-    """Return what jumps add to the loss along paths on which some elements move alone, a root mean square.
-
-    Args:
-        claim: forward; backward is not called.
-        name: of the input.
-        places: positions of the elements in it.
-        share: length of the longest displacement, as a part of the domain's width.
-        unit: unit roundoff of what forward computes in.
-        rng: random stream for the paths.
-
-    """
-    room = Room.of(claim.inputs[name], claim.domains[name], share)
-    base = as_reals(claim.inputs[name])
-    sums = []
-    for _ in range(SMALL_SAMPLE):
-        signs = np.zeros(count(base))
-        signs[places] = rng.choice((-1.0, 1.0), len(places))
-        sums.append(_along(claim, Route(claim.inputs, {name: room.draw(rng, like(signs, base))}), unit))
-    return math.sqrt(sum(each * each for each in sums) / len(sums))
+def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> float:
+    """Return what jumps add to the loss along paths on which some elements of an input move alone: their rms."""
+    drawn = (drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(SMALL_SAMPLE))
+    return rms(np.array([_along(claim, route) for route in drawn]))
 
 
-def _along(claim: Claim, route: Route, unit: float) -> float:
+def _along(claim: Claim, route: Route) -> float:
     """Return what outputs that jump on the way add to the loss; nothing of what lies beyond forward's domain."""
     values = (claim.values(route.at(k / STEPS)) for k in range(STEPS + 1))
-    steps = (_Step.between(*nodes, unit) for nodes in pairwise(made.vector for made in values if made is not None))
+    nodes = pairwise(made.vector for made in values if made is not None)
+    steps = (_Step(after - before, SIGNIFICANT * claim.unit * (abs(before) + abs(after))) for before, after in nodes)
     pairs = pairwise(chain((None,), steps, (None,)))
     return sum(
         float(claim.given.vector @ here.jumps(*beside))
@@ -59,16 +43,11 @@ def _along(claim: Claim, route: Route, unit: float) -> float:
     )
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """By how much each output changes between two nodes, and what of that may be rounding."""
 
     change: Array
     rounding: Array
-
-    @classmethod
-    def between(cls, before: Array, after: Array, unit: float) -> _Step:
-        return cls(after - before, SIGNIFICANT * unit * (abs(before) + abs(after)))
 
     def jumps(self, *beside: _Step) -> Array:
         """Return the change where it is a jump, zero elsewhere."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import count, like, on_host
+from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_LISTED, NEGLIGIBLE, QUARTER
 from gradaudit.numerics.path.claim import Claim, Values
-from gradaudit.numerics.path.displacement import Room, Route
+from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
 from gradaudit.spec.dtypes import spacing
 
@@ -78,15 +78,8 @@ def walk_far(
     Displacements have random signs, or those of the mismatches, which then add up; these are half as long, as the
     domain's walls turn long ones round.
     """
-    displacements = {}
-    for name, (places, off) in accused.items():
-        x = claim.inputs[name]
-        moving = np.zeros(count(x))
-        moving[places] = np.sign(off) if aligned else rng.choice((-1.0, 1.0), len(places))
-        displacements[name] = Room.of(x, claim.domains[name], SHARE / 2 if aligned else SHARE).draw(
-            rng, like(moving, x)
-        )
-    route = Route(claim.inputs, displacements)
+    ways = {name: (places, np.sign(off) if aligned else None) for name, (places, off) in accused.items()}
+    route = drawn_for(claim, ways, SHARE / 2 if aligned else SHARE, rng)
     calls = _Calls(claim, route, start)
     pieces = [calls.piece(0.0, 1.0)]
     while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:

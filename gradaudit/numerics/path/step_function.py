@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradaudit.numerics.arrays import count, like, on_host
+from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, SLOPE_RTOL
 from gradaudit.numerics.path.claim import Claim, Values
-from gradaudit.numerics.path.displacement import Room, Route
+from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, bisected
 
 
@@ -40,12 +40,8 @@ def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Genera
     """
     largest = 0.0
     for name, (places, claimed) in accused.items():
-        x = claim.inputs[name]
-        room = Room.of(x, claim.domains[name], SHARE)
         for place, slope in zip(places, claimed, strict=True):
-            moving = np.zeros(count(x))
-            moving[place] = rng.choice((-1.0, 1.0))
-            route = Route(claim.inputs, {name: room.draw(rng, like(moving, x))})
+            route = drawn_for(claim, {name: (np.array([place]), None)}, SHARE, rng)
             steps = _steps(claim, route, start)
             if steps is None or sum(steps) * slope * float(route.moved[name][place]) < 0.0:
                 return 0.0
