@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,15 @@ class Change:
 
     def __bool__(self) -> bool:
         return self.count > 0
+
+    def __str__(self) -> str:
+        """Say how many elements changed, and by how much."""
+        return f"{self.count:,} of {self.size:,} elements, by up to {self.largest:.2g}"
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """The same for a finding."""
+        return {"changed": self.count, "size": self.size, "largest": self.largest}
 
 
 def change(first: Array, second: Array, scale: float, terms: int) -> Change:

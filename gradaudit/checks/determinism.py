@@ -37,24 +37,21 @@ def stochastic_forward(probe: Probe) -> Iterator[Finding]:
             forgotten, one, other = max(pairs, key=lambda pair: pair[0].count)
             yield _unwritten("forward", "output", one, other, forgotten)
         else:
-            yield _stochastic_forward(seen, drawn=drawn)
+            yield _forward_differs(seen, drawn=drawn)
     elif probe.wide and (
         seen := worst_change([probe.outputs], [lifted(probe.counted(probe.base.outputs))], subject.inputs)
     ):
-        yield _stochastic_forward(seen, drawn=True)  # few outputs may be drawn alike once
+        yield _forward_differs(seen, drawn=True)  # few outputs may be drawn alike once
 
 
-def _stochastic_forward(seen: Change, *, drawn: bool) -> Finding:
-    message = f"forward returns different outputs for the same inputs, at {extent(seen)}: "
+def _forward_differs(seen: Change, *, drawn: bool) -> Finding:
+    why = "its outputs depend on earlier calls; they must depend on its inputs alone"
     if drawn:
-        message += (
+        why = (
             "it draws new random numbers at each call, so the numerical gradient is meaningless; draw the mask or "
             "noise once and make it an input"
         )
-    else:
-        message += "its outputs depend on earlier calls; they must depend on its inputs alone"
-    evidence = {"changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": drawn}
-    return Finding("stochastic-forward", message, evidence)
+    return stochastic("forward", "outputs for the same inputs", seen, why, drawn=drawn)
 
 
 def stochastic_backward(probe: Probe) -> Iterator[Finding]:
@@ -80,7 +77,10 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
         elif _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, widened(fourth[name]) - widened(second[name]))
         else:
-            yield _stochastic_backward(name, seen[name], drawn=drawn)
+            why = "it draws new random numbers instead of using forward's"
+            why = why if drawn else "its result depends on earlier calls"
+            what = f"gradients of {name} for the same arguments"
+            yield stochastic("backward", what, seen[name], why, drawn=drawn, array=name)
 
 
 def _unwritten(by: str, of: str, was: Array, now: Array, seen: Change) -> Finding:
@@ -116,13 +116,10 @@ def _accumulated(name: str, first: Array, added: Array) -> Finding:
     return Finding("accumulated", message, {"array": name, "ratio": ratio, "changed": int((first != 0).sum())})
 
 
-def _stochastic_backward(name: str, seen: Change, *, drawn: bool) -> Finding:
-    message = f"backward returns different gradients of {name} for the same arguments, at {extent(seen)}: "
-    message += (
-        "it draws new random numbers instead of using forward's" if drawn else "its result depends on earlier calls"
-    )
-    evidence = {"array": name, "changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": drawn}
-    return Finding("stochastic-backward", message, evidence)
+def stochastic(which: str, what: str, seen: Change, why: str, *, drawn: bool, **about: str) -> Finding:
+    """Return the finding that forward, or backward, returns something else than before."""
+    message = f"{which} returns different {what}, at {seen}: {why}"
+    return Finding(f"stochastic-{which}", message, {**about, **seen.evidence, "drawn_anew": drawn})
 
 
 def worst_change(first: Sequence[Array], second: Sequence[Array], inputs: Any) -> Change:
@@ -130,8 +127,3 @@ def worst_change(first: Sequence[Array], second: Sequence[Array], inputs: Any) -
     terms = max((count(array) for array in inputs.values()), default=1)
     made = [change(one, other, 0.0, terms) for one, other in zip(first, second, strict=True)]
     return max(made, key=lambda each: each.count)
-
-
-def extent(seen: Change) -> str:
-    """Say how many elements changed, and by how much."""
-    return f"{seen.count:,} of {seen.size:,} elements, by up to {seen.largest:.2g}"

@@ -12,7 +12,6 @@ from typing import Any
 
 from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change
-from gradaudit.checks.determinism import extent
 from gradaudit.checks.probe import Point, Probe, Upstream
 from gradaudit.numerics.arrays import Array, copied
 from gradaudit.numerics.margins import MAX_LISTED
@@ -36,7 +35,7 @@ def asked_as_in_training(probe: Probe) -> Iterator[Finding]:
 def _a_second_time(probe: Probe, op: Any) -> Iterator[Finding]:
     answer = _answer(probe, op.again)
     for name, seen in _changes(probe, answer):
-        what = f"a second backward over the same graph returns another gradient of {name}, at {extent(seen)}"
+        what = f"a second backward over the same graph returns another gradient of {name}, at {seen}"
         why = "the first wrote into what forward saved; leave saved tensors as they are"
         yield _finding("stochastic-backward", name, seen, f"{what}: {why}")
 
@@ -45,7 +44,7 @@ def _for_one_input(probe: Probe, op: Any) -> Iterator[Finding]:
     for name in probe.claimed[:MAX_LISTED] if len(probe.claimed) > 1 else ():
         answer = _answer(probe, op.for_input(name))
         for _, seen in _changes(probe, {name: answer[name]}):
-            what = f"backward returns another gradient of {name} where no other input needs one, at {extent(seen)}"
+            what = f"backward returns another gradient of {name} where no other input needs one, at {seen}"
             why = f"look at ctx.needs_input_grad[{list(probe.subject.inputs).index(name)}], and what is computed by it"
             yield _finding("missing-gradient", name, seen, f"{what}: {why}")
 
@@ -58,7 +57,7 @@ def _of_one_output(probe: Probe, op: Any) -> Iterator[Finding]:
         alone = _answer(probe, op.of_output(k), (part,))
         total = {name: alone[name] + total[name] if name in total else copied(alone[name]) for name in alone}
     for name, seen in _changes(probe, total):
-        what = f"gradients of {name} for each output alone do not add up to that for all, at {extent(seen)}"
+        what = f"gradients of {name} for each output alone do not add up to that for all, at {seen}"
         why = "look at what backward does where an output gets no upstream"
         yield _finding("nonlinear-upstream", name, seen, f"{what}: {why}")
 
@@ -79,4 +78,4 @@ def _changes(probe: Probe, answer: Mapping[str, Array]) -> Iterator[tuple[str, C
 
 
 def _finding(code: str, name: str, seen: Change, message: str) -> Finding:
-    return Finding(code, message, {"array": name, "changed": seen.count, "size": seen.size, "largest": seen.largest})
+    return Finding(code, message, {"array": name, **seen.evidence})

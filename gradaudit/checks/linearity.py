@@ -25,8 +25,8 @@ from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, largest_value, spacing
 from gradaudit.targets.op import OpError
 
-LARGE_UPSTREAM = 2.0**10
-"""How many times as large an upstream is tried: what a loss scale of mixed precision comes to."""
+LARGE_UPSTREAM = 1 / spacing("float16")
+"""How many times as large an upstream is tried: a loss scale of mixed precision makes up for float16's digits."""
 
 OF_V, OF_W = (-1.0, -0.25), (-0.5, 0.25)
 """What ``v`` and ``w`` are times ``u``, at one half of the elements and at the other."""
@@ -161,8 +161,7 @@ def _nonlinear(name: str, off: Change, answers: Answers) -> Finding:
         f"{place['expected']:.4g} and is {place['found']:.4g} where the error is largest, and is wrong at "
         f"{off.count:,} of {off.size:,} indices; look for a constant added, a clip, or an upstream used twice"
     )
-    evidence = {"array": name, "changed": off.count, "size": off.size, "largest": off.largest, **place}
-    return Finding("nonlinear-upstream", message, evidence)
+    return Finding("nonlinear-upstream", message, {"array": name, **off.evidence, **place})
 
 
 def _example(answers: Answers) -> dict[str, float]:

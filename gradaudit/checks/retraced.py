@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gradaudit.checks.agreement import Change
-from gradaudit.checks.determinism import extent, worst_change
+from gradaudit.checks.determinism import stochastic, worst_change
 from gradaudit.checks.probe import Probe
 from gradaudit.results import Finding
 from gradaudit.targets.op import Op
+
+DRAWN = (
+    "random draws are constants of a trace, and backward has a trace of its own; draw the mask or noise once and make "
+    "it an input"
+)
+"""What makes it another."""
 
 
 def retraced(probe: Probe) -> Iterator[Finding]:
@@ -23,19 +28,11 @@ def retraced(probe: Probe) -> Iterator[Finding]:
         return
     outputs = op.forward(subject.inputs)
     if seen := worst_change(probe.counted(subject.outputs), probe.counted(outputs), subject.inputs):
-        yield _finding("forward", "outputs", seen)
+        yield stochastic("forward", "outputs when JAX traces it again", seen, DRAWN, drawn=True)
         return
     again = op.backward(subject.upstream, subject.inputs, subject.outputs)
     for name in probe.claimed:
         first, second = subject.gradients[name], again.get(name)
         if first is not None and second is not None and (seen := probe.gradient_change(name, first, second)):
-            yield _finding("backward", f"gradients of {name}", seen, array=name)
-
-
-def _finding(which: str, what: str, seen: Change, **about: str) -> Finding:
-    message = (
-        f"{which} returns different {what} when JAX traces it again, at {extent(seen)}: random draws are constants of "
-        "a trace, and backward has a trace of its own; draw the mask or noise once and make it an input"
-    )
-    evidence = {"changed": seen.count, "size": seen.size, "largest": seen.largest, "drawn_anew": True, **about}
-    return Finding(f"stochastic-{which}", message, evidence)
+            what = f"gradients of {name} when JAX traces it again"
+            yield stochastic("backward", what, seen, DRAWN, drawn=True, array=name)

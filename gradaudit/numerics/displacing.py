@@ -166,11 +166,7 @@ class Exchanging:
     """Inputs of which displaced ones are made anew each time, all of the same shapes so that they are compiled once."""
 
     def __init__(
-        self,
-        inputs: MutableMapping[str, Array],
-        bases: Mapping[str, Array],
-        claims: Array,
-        scales: Scales,
+        self, inputs: MutableMapping[str, Array], bases: Mapping[str, Array], claims: Array, scales: Scales
     ) -> None:
         self._inputs = inputs
         self._bases = bases

@@ -75,8 +75,11 @@ MAX_ATTEMPTS = 8
 MAX_LISTED = 16
 """Indices that are looked at, or told, one by one: more of them would say no more, and cost a look each."""
 
-SAMPLE = 48
-"""Indices that are drawn at random where much is wrong: a fault of one in sixteen shows in 95 of 100 samples."""
+RULE_OF_THREE = -math.log(MAX_UNSEEN)
+"""A share of more than this over the size of a random sample shows in it with a probability of 95%."""
+
+SAMPLE = math.ceil(RULE_OF_THREE * MAX_LISTED)
+"""Indices, 48, that are drawn at random where much is wrong: a fault of one in sixteen shows in 95 of 100 samples."""
 
 MAX_TABLE = 512
 """Elements up to which a gradient that does not pass a root test is looked at index by index.

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.margins import SAMPLE, SIGNIFICANT, WIDENING
+from gradaudit.numerics.margins import HEADROOM, SAMPLE, SIGNIFICANT, WIDENING
 
 Floats = NDArray[np.float64]
 
@@ -41,9 +41,6 @@ GROWTH = math.sqrt(WIDENING)
 
 LEAST_COSINE = 0.8
 """Least cosine of what is taken for noise in two walks where it is the same thing."""
-
-LEAST_T_SQUARED = 47.0
-"""Square of Student's t that it must exceed too: noise of one output comes that close once in 400."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,8 @@ class Walk:
         """Whether this is another walk over again: not noise, but a step that looks alike at any spacing."""
         sizes = float(np.linalg.norm(self.pattern) * np.linalg.norm(other.pattern))
         cosine = abs(float(np.vdot(self.pattern, other.pattern))) / sizes if sizes else 0.0
-        return cosine > LEAST_COSINE and cosine**2 * (self.pattern.size - 1) > LEAST_T_SQUARED * (1.0 - cosine**2)
+        # Student's t tells it from noise: that of one output comes so close once in 750 times.
+        return cosine > LEAST_COSINE and cosine**2 * (self.pattern.size - 1) > HEADROOM * (1.0 - cosine**2)
 
 
 def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:

@@ -17,28 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import (
-    Array,
-    cast,
-    count,
-    elementwise,
-    in_cache,
-    largest,
-    like,
-    namespace,
-    written,
-)
+from gradaudit.numerics.arrays import Array, cast, count, elementwise, in_cache, largest, like, namespace, written
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import FAR, MIN_MOVE
+from gradaudit.numerics.margins import FAR, HEADROOM, MIN_MOVE
 
-MAX_SPREAD = 2.0**10
-"""Ratio of tolerances up to which each error is weighed by its own.
-
-Beyond it the displacement of an element would be lost in the rounding of the element.
-"""
+MAX_SPREAD = HEADROOM * MIN_MOVE
+"""Ratio of tolerances up to which each error is weighed by its own: an element that moves so little is still displaced
+by enough where others go as far as steps in any dtype do."""
 
 
 @dataclass
@@ -155,13 +143,7 @@ class RootTester:
     """
 
     def __init__(
-        self,
-        line: Directional,
-        *,
-        rtol: float,
-        atol: Mapping[str, float],
-        scales: Scales,
-        rng: np.random.Generator,
+        self, line: Directional, *, rtol: float, atol: Mapping[str, float], scales: Scales, rng: np.random.Generator
     ) -> None:
         self.line = line
         self._rtol = rtol

@@ -18,6 +18,7 @@ from gradaudit.numerics.margins import (
     MAX_ATTEMPTS,
     MAX_LISTED,
     MAX_UNSEEN,
+    NEGLIGIBLE,
     QUARTER,
     SAMPLE,
     SMALL_SAMPLE,
@@ -26,9 +27,6 @@ from gradaudit.numerics.root_test import RootTest, RootTester
 
 MAX_SETTLED = SMALL_SAMPLE * MAX_LISTED
 """Leaves that halving may visit before it counts as much."""
-
-SPARSE = 1e-4
-"""Share of the elements below which such a group is told of and not tested: in a million there are always some."""
 
 
 class Judgement(Enum):
@@ -137,8 +135,8 @@ class Search:
         typical, floors = calibration.typical, [(None, outcome.floor)]
         for _ in range(MAX_ATTEMPTS):
             found = self.below_noise(floors)
-            if found is None or int(found[0].sum()) < SPARSE * self.tester.line.size:
-                break
+            if found is None or int(found[0].sum()) < NEGLIGIBLE**2 * self.tester.line.size:
+                break  # so few are told of and not tested: in a million there are always some
             elements, calibration.typical = found
             self.tester.tested.turn_to(elements)
             whole, outcome.floor = outcome.floor, 0.0

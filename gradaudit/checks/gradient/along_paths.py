@@ -157,12 +157,7 @@ def _tolerance(claim: Claim, settings: Settings) -> Array:
 
 
 def _seen(
-    claim: Claim,
-    report: PathReport,
-    settings: Settings,
-    allowed: Array,
-    roundoff: Roundoff,
-    followed: PathClaim,
+    claim: Claim, report: PathReport, settings: Settings, allowed: Array, roundoff: Roundoff, followed: PathClaim
 ) -> Seen:
     found = report.inputs.get(claim.name)
     if found is None:

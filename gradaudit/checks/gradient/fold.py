@@ -19,7 +19,7 @@ from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import MAX_LISTED, NEGLIGIBLE, SLOPE_RTOL
+from gradaudit.numerics.margins import MAX_LISTED, NEGLIGIBLE, RULE_OF_THREE, SLOPE_RTOL
 from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
 from gradaudit.spec.case import Case
 
@@ -27,9 +27,6 @@ Array = NDArray[Any]
 
 VANISHING = NEGLIGIBLE * SLOPE_RTOL
 """Where the gradient is this small beside what upstream, outputs and inputs suggest, it has cancelled."""
-
-RULE_OF_THREE = -math.log(1 - 0.95)
-"""A share of more than this over the size of a random sample shows in it with a probability of 95%."""
 
 
 def blank_result(case: Case, name: str, message: str = "") -> Result:
@@ -125,10 +122,7 @@ def _verdict_by_then(seen: Seen, cut: Cut, judged: Judged) -> tuple[Verdict, str
         return Verdict.INCONCLUSIVE, seen.excused.why
     if wrong:
         if looked == size:
-            return (
-                Verdict.FAIL,
-                f"{wrong:,} of {size:,} indices wrong; not all of them were confirmed in {cut.limit}",
-            )
+            return (Verdict.FAIL, f"{wrong:,} of {size:,} indices wrong; not all of them were confirmed in {cut.limit}")
         said = f"{wrong:,} of {looked:,} indices tested are wrong, of {size:,}"
         return Verdict.FAIL, _with_more(f"{said}; the others were not all tested in {cut.limit}", cut.more)
     if seen.accused:

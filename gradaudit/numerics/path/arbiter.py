@@ -35,14 +35,14 @@ from gradaudit.numerics.margins import (
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
-from gradaudit.numerics.path.nodes import Floats
+from gradaudit.numerics.path.nodes import TIMES, TREND, Floats
 from gradaudit.numerics.path.pool import ALPHA
 from gradaudit.numerics.path.step_function import is_flat, step_of
 
 TOGETHER = (1, MAX_LISTED)
 """Accused elements that are moved at once: the worst alone, then the worst of them."""
 
-COARSE_TAIL = 1.2
+COARSE_TAIL = 1 + 2 * SPREAD
 """Jumps that a staircase's error may come to, and part of what the accusation foretells that it may be: steps make up
 for flat parts, so that nothing remains but the step itself. A jump that stands alone is no staircase."""
 
@@ -50,11 +50,11 @@ COARSE_TAIL_OF_MANY = math.sqrt(math.log(2 / ALPHA) / 2)
 """Likewise where many move, relative to the root of the sum of their squares. Each is off by one of two values that lie
 a step apart, and by none on average: Hoeffding's bound holds but once in 10,000."""
 
-FAR_BELOW = 0.2
+FAR_BELOW = 2 * SPREAD
 """Without a jump: largest difference along paths, relative to what the accusation foretells; half of it, twice as much
 and what forward's own error leaves of a right claim lie far apart."""
 
-FAR = (1.0, 0.55, 0.8, 0.35, 0.65, 0.9)
+FAR = tuple(TIMES[: TREND - 1 : -1])
 """Times at which paths are looked at for the accused mismatch, in turn: at an end an input may be saturated. There are
 as many paths: six mismatches of random signs have the same sign once in 32 times."""
 

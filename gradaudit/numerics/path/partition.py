@@ -129,13 +129,7 @@ def _parted(shape: Shape, ways: list[Axes]) -> Parted:
 
 
 def _is_closed(
-    claim: Claim,
-    name: str,
-    parted: Parted,
-    closely: bool,
-    start: Values,
-    room: Room,
-    rng: np.random.Generator,
+    claim: Claim, name: str, parted: Parted, closely: bool, start: Values, room: Room, rng: np.random.Generator
 ) -> bool:
     """Whether outputs of blocks that stay are the same, bit by bit, when others move: one way round, and the other."""
     blocks, seen = parted.partition.blocks, False

@@ -16,16 +16,7 @@ from gradaudit.numerics.arrays import Array, like, namespace
 from gradaudit.numerics.margins import NEGLIGIBLE
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
-from gradaudit.numerics.path.nodes import (
-    INTEGRALS,
-    LAST,
-    NODES,
-    SCATTER_FREEDOM,
-    SLOPE_ERROR,
-    TIMES,
-    TREND,
-    TRENDS,
-)
+from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TREND, TRENDS
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums
 
 
