@@ -68,11 +68,6 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
     A check that the op gives no usable answer to says nothing: that it raises at a second point, or refuses another
     upstream, is no fault at the first. Where calls or time run out, a finding says which were not made.
 
-    Args:
-        subject: the op, fed and called once.
-        point: where its forward was differenced.
-        results: what the audit of the gradient found.
-
     Raises:
         BrokenCheckError: where a check that another package adds is not what it should be.
 

@@ -170,15 +170,7 @@ def _nonfinite(what: str, array: Array) -> Finding:
 
 
 def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bool) -> Finding | None:
-    """Return what makes it impossible to compare a gradient, None where nothing does.
-
-    Args:
-        name: the input's name.
-        x: the input.
-        gradient: what backward returned for it.
-        answered: whether backward returns anything for this input at all.
-
-    """
+    """Return what makes it impossible to compare a gradient that backward answered, or did not; None for nothing."""
     if gradient is None:
         said = "backward returned None for it" if answered else "backward's returns do not name it"
         return Finding("missing-gradient", f"{name} is differentiable, but {said}")
@@ -192,14 +184,7 @@ def broken_contract(name: str, x: Array, gradient: Array | None, *, answered: bo
 
 
 def flaws(name: str, x: Array, gradient: Array) -> list[Finding]:
-    """Return what is wrong with a gradient that can be compared all the same: its dtype, or numbers that are none.
-
-    Args:
-        name: the input's name.
-        x: the input.
-        gradient: what backward returned for it, of its shape.
-
-    """
+    """Return what is wrong with a gradient that can be compared all the same: its dtype, or numbers that are none."""
     found = []
     if gradient.dtype != x.dtype:
         message = f"the gradient of {name} is {dtype_name(gradient.dtype)}, the input is {dtype_name(x.dtype)}"

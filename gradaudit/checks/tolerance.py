@@ -20,16 +20,8 @@ def tolerance_too_loose(
 ) -> list[Finding]:
     """Return a finding where a spec's tolerance passes an error that this precision could have caught.
 
-    Only one that is looser than its dtype's default is judged, and one whose absolute part dominates the gradient.
-
-    Args:
-        case: the case.
-        name: the input's name.
-        tolerance: the one in force, which every index keeps.
-        errors: returns what each index is off by at most, bounds included.
-        numerical: the gradient.
-        typical: its rms.
-
+    Only one that is looser than its dtype's default is judged, and one whose absolute part dominates the gradient, of
+    this rms. What each index is off by at most holds its bound.
     """
     default = DEFAULT_TOLERANCES[case.dtype]
     looser = tolerance.rtol > default.rtol or tolerance.atol > default.atol
@@ -56,14 +48,7 @@ def tolerance_too_tight(
 ) -> list[Finding]:
     """Return a finding where a spec's tolerance asks for more than can be represented, or than can be decided.
 
-    Args:
-        case: the case.
-        name: the input's name.
-        tolerance: the one in force.
-        typical: rms of the gradient.
-        undecided: indices whose error bound straddles the tolerance.
-        visible: the tolerance that would decide about all of them.
-
+    ``visible`` is what would decide about all that are undecided.
     """
     roundoff, default = spacing(case.dtype) / 2, DEFAULT_TOLERANCES[case.dtype]
     asked = f"the tolerance of {name} (rtol={tolerance.rtol:g}, atol={tolerance.atol:g})"

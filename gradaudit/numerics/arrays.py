@@ -111,15 +111,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def elementwise(function: Callable[..., Array], name: str, vectors: tuple[Array, ...], *numbers: float) -> Array:
-    """Return what a function of elements gives for vectors of one length, range by range where they are written to.
-
-    Args:
-        function: of a module: takes ranges of the vectors, and the numbers.
-        name: the dtype of what is returned.
-        vectors: of one framework.
-        numbers: what the function takes besides.
-
-    """
+    """Return what a module's function of ranges of vectors, and of numbers, gives for the whole, in a dtype."""
     if not is_writable(vectors[0]):
         return cast(compiled(function)(*vectors, *numbers), name)
     xp = namespace(vectors[0])

@@ -17,11 +17,6 @@ def widest_plateau(
 
     Noise is what stays the same as the spacing grows. It may set in, flat, where the stairs of a staircase come into
     view; where it goes on growing, or is not flat, it is the shape of the function.
-
-    Args:
-        walk_at: the walks, in order; None beyond the last.
-        may_be_rounding: whether noise that sets in where there was none is believed.
-
     """
     best, level = 0, 0.0
     widest: Walk | None = None

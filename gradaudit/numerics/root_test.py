@@ -99,11 +99,6 @@ class Tested:
     def moved(self, start: int, stop: int, lengths: Array) -> float:
         """Let elements wait for a wider step that are lost in their own rounding when they are displaced.
 
-        Args:
-            start: the first element that is displaced.
-            stop: the one after the last.
-            lengths: the range of each one's displacement.
-
         Returns:
             The largest distance between neighbours of the others' dtype, in units of those ranges; infinite for none.
 

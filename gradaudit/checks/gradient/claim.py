@@ -260,10 +260,8 @@ class Claim:
     def below_noise(self, floor: Any) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Return the numbers of the gradient that are too small to be told from zero, and their magnitudes.
 
-        What rounding must cost it anyway is not meant, nor what is zero and was tested for that.
-
-        Args:
-            floor: the least error that was resolved, for all numbers or for each.
+        That is below the least error that was resolved, for all numbers or for each. What rounding must cost it anyway
+        is not meant, nor what is zero and was tested for that.
 
         Returns:
             Positions in the one vector of the gradient's real numbers, and the magnitudes there.

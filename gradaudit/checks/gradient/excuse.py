@@ -134,13 +134,7 @@ class Accused(NamedTuple):
 
 
 def excused(results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str, Seen]:
-    """Return what was seen of the gradients about which forward has something to say, with that.
-
-    Args:
-        results: by input, what was made of it so far.
-        seen: by input, what was seen.
-
-    """
+    """Return what was seen of the gradients about which forward has something to say, with that."""
     failing = [seen[name] for name, result in results.items() if result.verdict is Verdict.FAIL and name in seen]
     # What is wrong in sum was held against forward's own noise: what this is at single indices excuses none of it.
     accused = [made for what in failing if not what.in_sum and len((made := Accused.of(what)).places)]
@@ -311,15 +305,7 @@ class Suspected(NamedTuple):
 
 
 def excuse_along_paths(claim: Claim, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
-    """Return whether forward explains what paths accuse.
-
-    Args:
-        claim: the gradient.
-        followed: the same as paths followed it.
-        culprits: its parts that are accused.
-        noise: scatter of the loss along a path.
-
-    """
+    """Return whether forward explains what paths accuse, along which the loss scatters by so much noise."""
     rng = generator(claim.point.subject.case, "refined")
     accused = Suspected(claim, followed, culprits[:SMALL_SAMPLE], noise, CloseLooks(claim), rng)
     return _answer((_is_seen_by_differences, _jumps_all_along, _jumps_between_nodes, _is_steep_between_nodes), accused)

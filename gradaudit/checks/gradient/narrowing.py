@@ -77,15 +77,7 @@ def _has_narrow_stairs(here: Array, further: Array, far: Array) -> bool:
 
 
 def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers | None:
-    """Return the answers at displaced arguments; None for none.
-
-    Args:
-        subject: the op and its arguments.
-        dtype: what these are rounded to.
-        base: by how many of its spacings they are displaced before.
-        size: and after that, relative to each.
-
-    """
+    """Return the answers at arguments that were displaced by ``base`` spacings of a dtype, rounded, and by ``size``."""
     rng = generator(subject.case, f"nudge {dtype}")
 
     def near(array: Array) -> Array:

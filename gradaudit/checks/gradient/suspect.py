@@ -36,12 +36,7 @@ class Suspect:
     def accusation(self, claim: Claim, positions: range) -> str:
         """Say what is wrong with a gradient, and that it was not located; nothing where that is not certain.
 
-        It takes up to five forwards.
-
-        Args:
-            claim: the gradient.
-            positions: its places in the one vector of all gradients that were tested together.
-
+        It takes up to five forwards. Its positions are those in the one vector of all that were tested together.
         """
         part = self._part(positions)
         error = self._error_in(claim, part) if part.size > 0 else 0.0

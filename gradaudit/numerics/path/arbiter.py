@@ -142,14 +142,7 @@ def _others_too(
 
 
 def _most(jump: float, change: float, many: int = 1) -> float:
-    """Return how far forward's error may take a path from the claim, for each of the elements that move.
-
-    Args:
-        jump: by how much forward jumps, in units of the loss.
-        change: by how much it changes along the path.
-        many: how many elements move.
-
-    """
+    """Return how far an error of forward that jumps, and changes along a path, may take this from the claim."""
     if jump <= NEGLIGIBLE * change:
         return SAFETY * jump
     return (COARSE_TAIL if many == 1 else COARSE_TAIL_OF_MANY) * jump

@@ -22,13 +22,7 @@ from gradaudit.numerics.path.displacement import Route
 def unlike_beside(claim: Claim, allowed: Mapping[str, Array], rng: np.random.Generator) -> dict[str, NDArray[np.intp]]:
     """Return where claims at the point lie outside those beside it, the farthest first, by input.
 
-    It takes three forwards and as many backwards.
-
-    Args:
-        claim: forward and backward at the point.
-        allowed: by input, how far outside each element may lie, vectors.
-        rng: random stream for the sides.
-
+    Outside by more than is allowed, vectors too. It takes three forwards and as many backwards.
     """
     signs = {name: rng.choice((-1.0, 1.0), count(claim.inputs[name])) for name in allowed}
     scales = {name: rms(claim.inputs[name]) or 1.0 for name in allowed}

@@ -222,13 +222,6 @@ def bisected(
 ) -> tuple[float, float]:
     """Return how much more forward changes than is claimed where it does so most, by bisection.
 
-    Args:
-        claim: forward.
-        route: where the inputs go.
-        start: what forward returned at the route's start.
-        between: two times.
-        claimed: takes a time and returns the change that is claimed since the start; default: none.
-
     Returns:
         The size of the change over the smallest interval that bisection comes to, and the length of that in time.
 

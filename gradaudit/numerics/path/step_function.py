@@ -30,13 +30,6 @@ def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Genera
     """Return the largest step of the loss along paths of single accused elements.
 
     0 where forward does more than step, or steps the other way than is claimed.
-
-    Args:
-        claim: forward at the accused point.
-        accused: elements that are moved, one after the other.
-        start: what forward returned at the point.
-        rng: random stream of the paths.
-
     """
     largest = 0.0
     for name, (places, claimed) in accused.items():
