@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, copied, is_writable, namespace
-from gradaudit.numerics.margins import SIGNIFICANT
 from gradaudit.results import Finding
 from gradaudit.targets.op import OpError
 
@@ -53,12 +53,10 @@ def layout_dependent(probe: Probe) -> Iterator[Finding]:
             probe.backward(probe.base, plain)  # which raises where it is not for the layout
             yield Finding("layout-dependent", f"with an upstream that is not contiguous in memory {error}")
             return
-        seen = {name: probe.change_that_matters(name, whole[name], answer[name]) for name in probe.claimed}
-        if any(seen.values()):
-            # Sums that cancel keep what rounding did to their terms, which are added in another order here.
-            roundoff = probe.roundoff_of_backward(probe.base, plain, whole)
-            seen = {name: off for name, off in seen.items() if off.largest > SIGNIFICANT * roundoff[name]}
-            yield from (_changes(name, off) for name, off in seen.items() if off)
+        asked = compared.Asked(probe.base, plain, whole)
+        found = {name: compared.change(probe, name, whole[name], answer[name], asked) for name in probe.claimed}
+        if any(found.values()):
+            yield from (_changes(name, seen) for name, seen in found.items() if seen)
             return
 
 
@@ -67,7 +65,7 @@ def _changes(name: str, seen: Change) -> Finding:
         f"backward's gradient of {name} changes if the same upstream is not contiguous in memory, at "
         f"{seen.count:,} of {seen.size:,} indices: backward ignores strides"
     )
-    return Finding("layout-dependent", message, {"array": name, "changed": seen.count, "size": seen.size})
+    return Finding("layout-dependent", message, {"array": name, **seen.evidence})
 
 
 def _laid_out(upstream: Upstream, layout: Callable[[Array], Array]) -> Upstream:
