@@ -71,14 +71,9 @@ class Trial:
 
 
 def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direction: str) -> Trial:
-    """Compare a claimed gradient with forward for two forwards.
+    """Compare claimed gradients with forward along the direction of a name, for two forwards.
 
-    Args:
-        probe: the op.
-        point: where the gradient is claimed; its inputs are displaced and restored bit by bit.
-        gradients: the claims, by input, of the inputs' shapes.
-        direction: a name for the direction; another name is another direction.
-
+    The inputs of the point are displaced and restored bit by bit.
     """
     line = line_at(probe, point, gradients)
     rng = generator(probe.case, f"direction {direction}")
@@ -112,12 +107,7 @@ def usual_step(rounding: float) -> float:
 def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array], scale: float | None = None) -> Directional:
     """Return claims about a point and what forward does there, for displacements of the inputs they are about.
 
-    Args:
-        probe: the op.
-        point: where the gradients are claimed.
-        gradients: the claims, by input.
-        scale: what all displacements are measured in; None for each input's own scale.
-
+    These are measured in a scale, or each in its input's own.
     """
     outputs = joined(probe.counted(point.outputs))
 

@@ -123,17 +123,13 @@ def _verdict_by_then(seen: Seen, cut: Cut, judged: Judged) -> tuple[Verdict, str
     if wrong:
         if looked == size:
             return (Verdict.FAIL, f"{wrong:,} of {size:,} indices wrong; not all of them were confirmed in {cut.limit}")
-        said = f"{wrong:,} of {looked:,} indices tested are wrong, of {size:,}"
-        return Verdict.FAIL, _with_more(f"{said}; the others were not all tested in {cut.limit}", cut.more)
-    if seen.accused:
-        return Verdict.FAIL, _with_more(f"{seen.accused} in {cut.limit}", cut.more)
+        said = f"{wrong:,} of {looked:,} indices tested are wrong, of {size:,}; the others were not all tested"
+    if wrong or seen.accused:
+        more = f": {cut.more}" if cut.more else ""
+        return Verdict.FAIL, f"{said if wrong else seen.accused} in {cut.limit}{more}"
     said = f"none of {looked:,} indices tested is wrong; " if looked else ""
     said += "a root test fails, but not by enough to call the gradient wrong; " if seen.suspect else ""
     return Verdict.INCONCLUSIVE, said + undecided(cut.limit, cut.more)
-
-
-def _with_more(said: str, more: str) -> str:
-    return f"{said}: {more}" if more else said
 
 
 def _extent(seen: Seen, judged: Judged) -> str:
@@ -199,13 +195,11 @@ def _mismatches(looks: Looks, judged: Judged, allowed: Array) -> tuple[Mismatch,
         )
         for row in rows
     ]
-    return tuple(sorted(made, key=_excess)[:MAX_MISMATCHES])
 
+    def excess(of: Mismatch) -> float:
+        return math.inf if math.isnan(of.difference) or not of.tolerance else of.difference / of.tolerance
 
-def _excess(mismatch: Mismatch) -> float:
-    if math.isnan(mismatch.difference) or mismatch.tolerance == 0.0:
-        return -math.inf
-    return -mismatch.difference / mismatch.tolerance
+    return tuple(sorted(made, key=excess, reverse=True)[:MAX_MISMATCHES])
 
 
 def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iterator[Finding]:
