@@ -74,6 +74,15 @@ class TestHalfPrecisionInside:
             wrong = audit(forward, lambda u, x, backward=backward: 1.5 * backward(u, x), x, seed=seed, dtype=dtype)
             assert only(wrong).verdict is Verdict.FAIL
 
+    @pytest.mark.parametrize("factor", [1.0, 1.1])
+    def test_a_whole_table_is_excused_by_the_stairs_at_once(self, factor: float) -> None:
+        """Thousands of calls along long paths would say the same: what differences show are stairs."""
+        slope = lambda u, x: u * factor * 2 * rounded(x)  # noqa: E731
+        x = array("x", (6,), -2, 2, dtype="float32")
+        found = audit(lambda x: rounded(x) ** 2, slope, x, dtype="float32", method="exhaustive")
+        assert only(found).verdict is (Verdict.PASS if factor == 1.0 else Verdict.FAIL)
+        assert only(found).backwards <= 300
+
     @pytest.mark.parametrize("seed", range(2))
     def test_zeros_fail_whole_and_in_a_row(self, seed: int) -> None:
         def row_lost(u: Any, x: Any) -> Any:
