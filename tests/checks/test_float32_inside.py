@@ -126,4 +126,4 @@ def test_a_sawtooth_that_cancellation_makes_of_a_function_does_not_speak_against
         only(audit(forward, lambda u, x: 2 * u * x, array("x", (2, 3, 5)), method=method, seed=seed)).verdict
         for seed in range(4)
     ]
-    assert ended.count(Verdict.FAIL) <= (0 if method == "exhaustive" else 1), ended
+    assert Verdict.FAIL not in ended
