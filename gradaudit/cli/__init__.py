@@ -27,8 +27,8 @@ UNASKED = (signal.default_int_handler, signal.SIG_DFL)
 """What is done about them where nobody has asked for anything else."""
 
 
-OBJECTS_BETWEEN_COLLECTIONS = 50_000
-"""How many objects Python makes before it looks for garbage: a start makes many that stay."""
+OBJECTS_BETWEEN_COLLECTIONS = 200_000
+"""How many objects Python makes before it looks for garbage: those of a start stay, and are fewer."""
 
 
 def main() -> None:

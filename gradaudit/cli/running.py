@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -175,6 +176,7 @@ def run_audits(options: RunOptions, began: float | None = None) -> None:
                 loaded, recording, emit, resume=options.resume, stale=options.stale, depth=options.depth
             )
             cluster = elsewhere(options.dask, options.timeout or DEFAULT_TIMEOUT, options.jobs, upload=options.upload)
+            gc.freeze()  # what has been imported and loaded stays: the collector need not go through it again and again
             try:
                 run_specs(
                     loaded,

@@ -48,7 +48,7 @@ def promising(evidence: Evidence, predicted: Array) -> bool:
     """Whether a prediction, given at the probes alone, holds at most of them: cheap where there is much to try."""
     probes = evidence.probes
     met = np.abs(predicted - evidence.numerical[probes]) <= evidence.slack[probes]
-    return bool(met.mean() >= PROBED) if len(probes) else False
+    return bool(len(probes)) and int(np.count_nonzero(met)) >= PROBED * len(probes)
 
 
 def extent(evidence: Evidence, share: float) -> str:

@@ -179,7 +179,7 @@ def _upstream(value: Any) -> Any:
     if value in ("random", "ones", "none") if isinstance(value, str) else _is_nested_numbers(value):
         return value
     if isinstance(value, dict) and value:
-        return validated(UpstreamModel, value)
+        return validated(UpstreamModel, value).given()
     raise ValueError("expected 'random', 'ones', 'none', or nested lists of numbers")
 
 

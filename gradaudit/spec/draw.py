@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -193,18 +193,26 @@ def rounded_gap(made: Input) -> float:
 
 def _segments(made: Input) -> list[tuple[float, float]]:
     """Return the parts of the range outside the avoided points in which the dtype has any number, in order."""
-    lo, hi = made.range or (-1.0, 1.0)
+    held = _outside(made.dtype, made.range or (-1.0, 1.0), made.avoid or Avoid((), 0.0))
+    # With a gap, elements must not move at the ends of a segment: they are drawn between numbers of the dtype.
+    return [inner if made.gap else outer for outer, inner in held]
+
+
+@lru_cache(maxsize=256)
+def _outside(
+    dtype: str, limits: tuple[float, float], avoid: Avoid
+) -> tuple[tuple[tuple[float, float], tuple[float, float]], ...]:
+    """Return each part of a range outside avoided points that has numbers of a dtype, and between which of them."""
+    lo, hi = limits
     segments = []
-    avoid = made.avoid or Avoid((), 0.0)
     for point in sorted(avoid.points):
         if lo <= (end := min(hi, point - avoid.margin)):
             segments.append((lo, end))
         lo = max(lo, point + avoid.margin)
     if lo <= hi:
         segments.append((lo, hi))
-    held = {segment: _held(made.dtype, *segment) for segment in sorted(set(segments))}
-    # With a gap, elements must not move at the ends of a segment: they are drawn between numbers of the dtype.
-    return [inner if made.gap else outer for outer, inner in held.items() if inner[0] <= inner[1]]
+    held = ((segment, _held(dtype, *segment)) for segment in sorted(set(segments)))
+    return tuple((outer, inner) for outer, inner in held if inner[0] <= inner[1])
 
 
 @cache

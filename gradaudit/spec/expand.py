@@ -16,7 +16,7 @@ from gradaudit.spec.inputs import DRAWING_KEYS
 from gradaudit.spec.kinds import Kind, kind_named
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import Document, KeyPath
-from gradaudit.spec.strict import Strict
+from gradaudit.spec.strict import Strict, plain
 
 REVERSE = "reverse"
 """The mode that goes without saying."""
@@ -58,7 +58,6 @@ def expand(
     cases: list[Case] = []
     problems: list[Problem] = []
     seen: set[str] = set()
-    given = document.given(without=("cases", *(() if document.cases else VALIDATED)))  # of cases there may be thousands
     for i, override in enumerate(document.cases or [None]):
         prefix: KeyPath = () if override is None else ("cases", i)
         if override is not None:
@@ -66,7 +65,7 @@ def expand(
                 where = source.locate((*prefix, "name"))
                 problems.append(Problem(where, f"two cases of op '{document.op}' are named '{override.name}'"))
             seen.add(override.name)
-        merged = _merge(document, given, override)
+        merged = _merge(document, override)
         lacking = {path[2:] if path[:2] == prefix else path for path in wrong_parts}
         dtypes, modes = (
             dict.fromkeys(overrides.dtypes or merged["dtype"]),
@@ -106,35 +105,29 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _merge(document: Strict, given: Mapping[str, Any], override: Strict | None) -> dict[str, Any]:
-    merged = {name: getattr(document, name) for name in document.declared}
-    whole = () if override is not None else VALIDATED
-    merged |= {name: given.get(name, {}) for name, value in merged.items() if name not in whole and _is_mapping(value)}
-    merged |= {"name": "default"}
+def _merge(document: Strict, override: Strict | None) -> dict[str, Any]:
+    """Return what a case says of each key, with the document's own where it says nothing.
+
+    What it says something of is plain data, to be validated once more; all else is as it was read.
+    """
+    merged = {**document.unsaid, **vars(document), "name": "default"}
     if override is None:
         return merged
     changed = override.given()
     for part in ("inputs", "targets"):
         for name, changes in changed.get(part, {}).items():
-            base = merged[part].get(name, {})
+            base = plain(merged[part].get(name, {}))
             replaced = DRAWING_KEYS if "values" in changes else ("values",) if "shape" in changes else ()
             merged[part] = merged[part] | {name: {k: v for k, v in base.items() if k not in replaced}}
     return _deep_merge(merged, changed)
-
-
-def _is_mapping(value: Any) -> bool:
-    """Whether this is a part that cases override key by key: a model, or named models."""
-    return isinstance(value, Strict) or (isinstance(value, dict) and all(isinstance(v, Strict) for v in value.values()))
-
-
-VALIDATED = ("inputs", "target")
-"""What a document without cases is made of as it is: nothing in it has to be validated once more."""
 
 
 def _deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
+        if isinstance(below, Strict):
+            below = below.given()
         both = isinstance(value, Mapping) and isinstance(below, Mapping)
         merged[key] = _deep_merge(below, value) if both and below is not None else value
     return merged
@@ -162,7 +155,7 @@ def _case(
         target=target,
         inputs=inputs,
         params=merged["params"],
-        tolerance=_tolerance(merged.get("tolerance", {}), dtype, overrides.tolerances.get(dtype)),
+        tolerance=_tolerance(plain(merged.get("tolerance", {})), dtype, overrides.tolerances.get(dtype)),
         upstream=_upstream(merged.get("upstream", "ones")),
         step=None if merged.get("step", "auto") == "auto" else float(merged["step"]),
         method=overrides.method or merged.get("method", "search"),

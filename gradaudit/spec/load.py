@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from operator import attrgetter
 from pathlib import Path
 
 from gradaudit.spec.case import Case, Location
@@ -79,7 +78,7 @@ def is_source(path: Path) -> bool:
     """Whether a path is a source file, or a folder of sources without specs, rather than specs."""
     if path.is_file():
         return path.suffix not in SUFFIXES
-    return path.is_dir() and not any(map(_has_spec, _walk(path)))
+    return path.is_dir() and not any(_has_spec(folder / name) for folder, name in _walk(path))
 
 
 def _has_spec(file: Path) -> bool:
@@ -102,31 +101,37 @@ def selected(specs: Specs, selector: Selector) -> Specs:
 
 def _spec_files(paths: Sequence[Path], problems: list[Problem]) -> Iterator[tuple[Path, Path]]:
     """Yield every file once, with the folder that it is really in."""
-    seen: set[str] = set()
-    real_folder = cache(os.path.realpath)
+    seen: set[tuple[Path, str]] = set()
+    real_folder = cache(lambda folder: Path(os.path.realpath(folder)))
     for path in paths:
         here = Location(path, 1, 1)
         if os.path.isdir(path):
-            files = sorted(_walk(path), key=attrgetter("parts"))
+            files = _walk(path)
             if not files:
                 problems.append(Problem(here, "holds no specs: expected .yaml or .yml files in this folder or below"))
         elif os.path.isfile(path) or os.path.exists(path):
-            files = [path]
+            files = [(path.parent, path.name)]
         else:
             problems.append(Problem(here, f"does not exist{_nearest_path(path)}"))
             continue
-        for file in files:
-            linked = os.path.islink(file)
-            real = os.path.realpath(file) if linked else os.path.join(real_folder(file.parent), file.name)
-            if real not in seen:
-                seen.add(real)
-                yield file, Path(os.path.dirname(real))
+        for parent, name in files:
+            file, place = parent / name, (real_folder(parent), name)
+            if os.path.islink(file):
+                real = Path(os.path.realpath(file))
+                place = real.parent, real.name
+            if place not in seen:
+                seen.add(place)
+                yield file, place[0]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path) -> list[tuple[Path, str]]:
+    """Return the folder and the name of every spec file, in the order of all parts of their paths."""
+    found = []
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in names if name.endswith(SUFFIXES) and not name.startswith("."))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = Path(parent)
+        found += [(here, name) for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
+    return sorted(found, key=lambda entry: (*entry[0].parts, entry[1]))
 
 
 NOTHING_NAMED = ": give files or folders with --specs, or name them in pyproject.toml"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from gradaudit.spec.document import GeneralModel
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
-from gradaudit.spec.strict import Before, Field, FunctionName, Name, Strict
+from gradaudit.spec.strict import Before, Field, FunctionName, Name, Strict, plain
 from gradaudit.spec.tape import Clearing, TapeDescription, TapePreset, Targets
 
 ALIKE: Mapping[str, TapeDescription] = {
@@ -87,7 +87,7 @@ def model_keys(merged: Mapping[str, Any], folder: Path, mistakes: Mistakes) -> d
     for key in ("model", "loss"):
         if merged[key] is None:
             mistakes.append(InvalidCaseError((key,), f"expected '{key}: module:function', found none", key=True))
-    tape = mistakes.noting(_tape, merged["tape"])
+    tape = mistakes.noting(_tape, plain(merged["tape"]))
     return {
         "model": merged["model"],
         "loss": merged["loss"],

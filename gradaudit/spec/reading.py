@@ -97,14 +97,15 @@ def _reader(kind: Any) -> Read:
 
 def _part(part: type[Strict]) -> Read:
     kinds: dict[str, Read] = {}
+    required = [key for key in part.declared if key not in part.unsaid]
 
     def read(data: Any, wrong: list[Wrong]) -> Any:
         if isinstance(data, part):
             return data
         if not isinstance(data, dict):
             return _refuse("a mapping", data, wrong, part.meant(data))
-        if not kinds:  # a part that no spec has costs nothing
-            kinds.update({key: _reader(kind) for key, kind in part.declared.items()})
+        # A part that no spec has costs nothing.
+        kinds.update(() if kinds else {key: _reader(kind) for key, kind in part.declared.items()})
         given = {}
         for key, value in part.arranged(data).items():
             if (read_value := kinds.get(key)) is None:
@@ -117,11 +118,8 @@ def _part(part: type[Strict]) -> Read:
                     del wrong[before:]
                     read_value(whole, wrong)
                 _below(key, wrong, before)
-        wrong += [
-            Wrong((key,), "this key is required, found none")
-            for key in kinds
-            if key not in given and not hasattr(part, key)
-        ]
+        missing = [key for key in required if key not in given]
+        wrong += [Wrong((key,), "this key is required, found none") for key in missing]
         return part(**given)
 
     return read

@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from gradaudit.spec.kinds import DEFAULT, KINDS, kind_named
-from gradaudit.spec.strict import Before, Field, Strict
+from gradaudit.spec.strict import Before, Field, Strict, plain
 
 Schema = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _part(part: type[Strict], parts: dict[str, Schema]) -> Schema:
         parts[name] = {}  # which it may be made of itself
         properties = {}
         for key, kind in part.declared.items():
-            default = {"default": _plain(getattr(part, key))} if hasattr(part, key) else {}
+            default = {"default": plain(getattr(part, key))} if key in part.unsaid else {}
             properties[key] = _schema(kind, parts) | default
         parts[name] = {
             "type": "object",
@@ -64,13 +64,9 @@ def _part(part: type[Strict], parts: dict[str, Schema]) -> Schema:
             "description": inspect.getdoc(part),
             "additionalProperties": False,
             "properties": properties,
-            "required": [key for key in properties if not hasattr(part, key)],
+            "required": [key for key in properties if key not in part.unsaid],
         }
     return {"$ref": f"#/$defs/{name}"}
-
-
-def _plain(value: Any) -> Any:
-    return value.given() if isinstance(value, Strict) else value
 
 
 def _annotated(kind: Any, said: tuple[Any, ...], parts: dict[str, Schema]) -> Schema:

@@ -70,13 +70,18 @@ class Strict:
 
     Attributes:
         declared: the type of each key; those of the classes that this one extends come first.
+        unsaid: what each key is where nothing is said of it, a part of its own being empty then; without those that
+            are required.
 
     """
 
     declared: ClassVar[Mapping[str, Any]] = {}
+    unsaid: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         cls.declared = {**cls.declared, **cls.__annotations__}
+        defaults = {key: getattr(cls, key) for key in cls.declared if hasattr(cls, key)}
+        cls.unsaid = {key: {} if isinstance(default, Strict) else default for key, default in defaults.items()}
 
     def __init__(self, **given: Any) -> None:
         self.__dict__.update(given)
@@ -94,20 +99,21 @@ class Strict:
         """Return ``"; did you mean ...?"`` for what stands where a mapping should, or an empty string."""
         return ""
 
-    def given(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return what was given as plain data, without some keys."""
-        return {key: _plain(value) for key, value in self.__dict__.items() if key not in without}
+    def given(self) -> dict[str, Any]:
+        """Return what was given, as plain data."""
+        return {key: plain(value) for key, value in self.__dict__.items()}
 
     def but(self, **changes: Any) -> Self:
         """Return the same with some keys changed."""
         return type(self)(**self.__dict__ | changes)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return what a part, or a mapping of parts, was given as plain data; anything else as it is."""
     if isinstance(value, Strict):
         return value.given()
     if isinstance(value, dict):
-        return {key: _plain(below) for key, below in value.items()}
+        return {key: plain(below) for key, below in value.items()}
     return value
 
 

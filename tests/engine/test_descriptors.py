@@ -46,6 +46,15 @@ def open_now() -> dict[str, str]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _nothing_older_is_collected() -> Iterator[None]:
+    """Let the collector go through what a test makes, and not each time through all that was there before it."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _templates_are_there() -> None:
     """Let the templates begin, which stay from run to run."""
