@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,11 @@ from gradaudit.targets.op import LostOpError, Op, OpError
 
 
 def audit_case(
-    case: Case, reached: Callable[[Case], AbstractContextManager[Op]] = opened, *, seconds: float | None = None
+    case: Case,
+    reached: Callable[[Case], AbstractContextManager[Op]] = opened,
+    *,
+    seconds: float | None = None,
+    explained: bool = True,
 ) -> Audit:
     """Audit one case in this process; whatever its op does short of killing the process becomes a verdict.
 
@@ -39,6 +44,7 @@ def audit_case(
         case: the case.
         reached: opens its op, with params bound, for as long as the audit lasts.
         seconds: time after which no call of the op begins but those for what is told at the end; None for any.
+        explained: whether likely causes of wrong gradients are looked for, which takes longer than to find these.
 
     """
     op: Any = None
@@ -48,7 +54,7 @@ def audit_case(
                 op = counting(op)
                 if seconds is not None:
                     op.calls.limit_time(seconds)
-                audit = AUDITS.get(type(case.target), audit_op)(case, op)
+                audit = AUDITS.get(type(case.target), partial(audit_op, explained=explained))(case, op)
         except LimitReachedError as reached_limit:
             audit = undecided_audit(case, reached_limit.limit)
         except (OpError, LostOpError, UndrawableError, MemoryError, BrokenCheckError) as error:
@@ -64,15 +70,18 @@ def _counted(results: tuple[Result, ...], calls: Calls) -> tuple[Result, ...]:
     return tuple(replace(result, forwards=calls.forwards, backwards=calls.backwards) for result in results)
 
 
-def audit_op(case: Case, op: Op) -> Audit:
-    """Audit the gradient of every differentiable input of an op, or of a part's own, and run every check."""
+def audit_op(case: Case, op: Op, *, explained: bool = True) -> Audit:
+    """Audit the gradient of every differentiable input of an op, or of a part's own, and run every check.
+
+    Likely causes of what is wrong are looked for where it is to be ``explained``.
+    """
     subject = examine(case, op)
     subject.op.calls.limit_number(budget_of(case), len(subject.case.audited))
     results, point, seen = check_gradient(subject, _told_by_then(subject))
     findings: Sequence[Finding] = run_checks(subject, point, results)
     if case.relations:
         findings = [*findings, *broken_relations(subject, point, results, findings)]
-    if any(result.verdict is Verdict.FAIL for result in results):
+    if explained and any(result.verdict is Verdict.FAIL for result in results):
         from gradaudit.audit.likely_causes import unexplained, with_likely_causes  # which right ops do without
 
         with suppress(LimitReachedError):

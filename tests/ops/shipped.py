@@ -49,6 +49,6 @@ class Spoilt:
         return gradients | {self.input: self.fault(gradients[self.input])}
 
 
-def audit_changed(case: Case, change: Callable[[PythonOp], Op]) -> Audit:
+def audit_changed(case: Case, change: Callable[[PythonOp], Op], *, explained: bool = True) -> Audit:
     """Audit a case with its op changed once it is opened."""
-    return audit_case(case, lambda case: nullcontext(change(open_python(case.target, case))))
+    return audit_case(case, lambda case: nullcontext(change(open_python(case.target, case))), explained=explained)

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import gradaudit
@@ -38,7 +39,13 @@ def messages(file: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def read_by_users() -> Iterator[tuple[str, str]]:
+@cache
+def read_by_users() -> tuple[tuple[str, str], ...]:
+    """Return what users read, each text with the place where it stands."""
+    return tuple(texts())
+
+
+def texts() -> Iterator[tuple[str, str]]:
     yield "README.md", re.sub(r"^\|.*\|$", "", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     for name in guide_names():
         yield f"guide {name}", guide(name).text.partition("\n## Say this, not that\n")[0]
@@ -68,9 +75,9 @@ def test_nothing_that_a_user_reads_uses_a_word_that_is_ruled_out() -> None:
 
 
 def test_the_search_sees_messages_help_and_guides() -> None:
-    texts = dict(read_by_users())
-    assert "Exits with 0" in texts["help of run"]
-    assert any("backward ignores strides" in text for text in texts.values())
+    said = dict(read_by_users())
+    assert "Exits with 0" in said["help of run"]
+    assert any("backward ignores strides" in text for text in said.values())
     assert banned().search("a claim that the arbiter bears out")
 
 
