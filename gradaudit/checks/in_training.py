@@ -45,7 +45,7 @@ def _for_one_input(probe: Probe, op: Any) -> Iterator[Finding]:
         answer = _answer(probe, op.for_input(name))
         for _, seen in _changes(probe, {name: answer[name]}):
             what = f"backward returns another gradient of {name} where no other input needs one, at {seen}"
-            why = f"look at ctx.needs_input_grad[{list(probe.subject.inputs).index(name)}], and what is computed by it"
+            why = f"check ctx.needs_input_grad[{list(probe.subject.inputs).index(name)}], and what is computed by it"
             yield _finding("missing-gradient", name, seen, f"{what}: {why}")
 
 
@@ -58,7 +58,7 @@ def _of_one_output(probe: Probe, op: Any) -> Iterator[Finding]:
         total = {name: alone[name] + total[name] if name in total else copied(alone[name]) for name in alone}
     for name, seen in _changes(probe, total):
         what = f"gradients of {name} for each output alone do not add up to that for all, at {seen}"
-        why = "look at what backward does where an output gets no upstream"
+        why = "check what backward does where an output gets no upstream"
         yield _finding("nonlinear-upstream", name, seen, f"{what}: {why}")
 
 
