@@ -26,7 +26,7 @@ def shared(loaded: Specs, text: str | None, recording: Recording | None, emit: H
     """
     if text is None:
         return loaded
-    from gradaudit.engine.pool import batches
+    from gradaudit.engine.batches import batches
     from gradaudit.engine.run import task_of
     from gradaudit.engine.shards import NoShardError, costs_of, parse_shard, shares
     from gradaudit.targets.frameworks import missing_framework

@@ -19,8 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gradaudit.engine.batches import batches
 from gradaudit.engine.executor import ExecutorError, Lost, Task
-from gradaudit.engine.pool import batches, workers
+from gradaudit.engine.pool import workers
 
 T = TypeVar("T")
 

@@ -11,10 +11,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gradaudit.engine.batch_run import SECONDS_TO_BEGIN
 from gradaudit.engine.executor import Lost
 from gradaudit.engine.exits import describe_exit
 from gradaudit.engine.fence import Setting
-from gradaudit.engine.pool import MAX_STILLBORN, MEMORY_SHARE, SECONDS_TO_BEGIN, default_place, machine_memory
+from gradaudit.engine.pool import MAX_STILLBORN, MEMORY_SHARE, default_place, machine_memory
 from gradaudit.engine.worker import READY
 
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from typing import Any
 import yaml
 from isolation_cost import cpu_seconds
 
+from gradaudit.engine.batches import TASKS_OF_A_PROCESS
 from gradaudit.engine.dask import LOCAL, dask_executor
-from gradaudit.engine.pool import TASKS_OF_A_PROCESS
 from gradaudit.engine.shards import shares
 
 Batch = list[float]
