@@ -55,6 +55,14 @@ class CloseLooks:
         """Return the slopes at an index over a step up and a step down; None where rounding leaves too little of it."""
         return self._loss(self.claim.point.spacing).along_element(index)(step)
 
+    def is_blind(self) -> bool:
+        """Whether forward is noise at any scale along a line of all elements, so that a table would say nothing."""
+        loss = self._loss(self.claim.point.spacing)
+        loss.measure_noise(generator(self.claim.point.subject.case, "noise"))
+        blind = loss.blind
+        loss.assume_noise()
+        return blind
+
     def look_around(self, calibrated: Calibrated | None, rng: np.random.Generator) -> None:
         """Look at more indices where any is wrong, so that one sees what the mistake looks like.
 

@@ -63,15 +63,16 @@ class Answer:
     """Whether forward explains a mismatch.
 
     Attributes:
-        by: what of forward does: a jump, rounding, steps and no more, error that shows at no length of a path, or a
-            change in a place so short that no path shows it; None where nothing does, so that the accusation stands.
+        by: what of forward does: a jump, rounding, noise without a slope, steps and no more, error that shows at no
+            length of a path, or a change in a place so short that no path shows it; None where nothing does, so that
+            the accusation stands.
         why: a sentence for users.
         finding: what is to be told of forward, whether or not it explains the mismatch.
         supported: the relative error of forward along long paths, where these say it.
 
     """
 
-    by: Literal["jump", "rounding", "step", "length", "short"] | None = None
+    by: Literal["jump", "rounding", "noise", "step", "length", "short"] | None = None
     why: str = ""
     finding: Finding | None = None
     supported: float = 0.0
@@ -80,7 +81,7 @@ class Answer:
     def on_stairs(self) -> bool:
         """Whether rounding inside of forward may be all that explains it: paths that are long enough tell."""
         is_approximate = self.finding is not None and self.finding.code == "approximate-forward"
-        return is_approximate and self.by in ("jump", "rounding")
+        return self.by == "noise" or (is_approximate and self.by in ("jump", "rounding"))
 
     @classmethod
     def jump(cls, why: str, count: int) -> Answer:
@@ -140,7 +141,7 @@ def excused(results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str
     accused = [made for what in failing if not what.in_sum and len((made := Accused.of(what)).places)]
     if not accused or any(has_complex_dtype(each.seen.claim.formula) for each in accused):
         return {}
-    answer = _answer((_jumps_nearby, _is_seen_from_afar, _rounds_inputs, _fits_long_paths), accused)
+    answer = _answer((_jumps_nearby, _is_seen_from_afar, _rounds_inputs, _has_no_slope, _fits_long_paths), accused)
     excuse, told = answer if answer.by else None, answer.finding
     return {each.seen.claim.name: replace(each.seen, excused=excuse, remark=told) for each in accused}
 
@@ -183,6 +184,13 @@ def _rounds_inputs(accused: Sequence[Accused]) -> Answer | None:
         return None
     message = f"forward rounds what it is given to {narrowed}: differences show its stairs"
     return Answer.rounding(message, spacing(narrowed) / 2)
+
+
+def _has_no_slope(accused: Sequence[Accused]) -> Answer | None:
+    """Find that along lines of all elements forward is noise at every scale: then one that looks smooth is a tooth."""
+    if not all(each.looks.is_blind() for each in accused):
+        return None
+    return Answer("noise", "forward's roundoff exceeds its changes at every scale: it has no measurable slope")
 
 
 def _fits_long_paths(accused: Sequence[Accused]) -> Answer | None:
