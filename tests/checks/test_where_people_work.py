@@ -10,7 +10,8 @@ import pytest
 from pairs import array, audit, codes, only
 
 import gradaudit
-from gradaudit.results import Verdict
+from gradaudit.audit.conclusion import Audit
+from gradaudit.results import Verdict, worst
 
 f32 = np.float32
 
@@ -97,6 +98,10 @@ def test_a_product_in_float32_that_is_returned_in_float64_is_decided() -> None:
         assert gradaudit.check(op, inputs).results[0].verdict is wanted
 
 
+def worst_of(audited: Audit) -> Verdict:
+    return worst([result.verdict for result in audited.results])
+
+
 class TestTables:
     """Between two places of a table that is read linearly the slope is the chord's, over many the function's."""
 
@@ -132,6 +137,36 @@ class TestStaircases:
             assert only(audit(stairs, lambda u, x: u.copy(), x, seed=seed)).verdict is not Verdict.FAIL
             wrong = only(audit(stairs, lambda u, x: 1.3 * u, x, seed=seed)).verdict
             assert wrong is Verdict.FAIL or (step > 0.5 and wrong is Verdict.INCONCLUSIVE)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_one_element_may_move_many_staircases(self, seed: int) -> None:
+        """An activation that is rounded inside of a network, and a step size that is learned."""
+        rng = np.random.default_rng(seed)
+        first, second = rng.normal(size=(8, 24)), rng.normal(size=(24, 5))
+
+        def network(x: Any) -> Any:
+            return (np.round(8 * np.tanh(x @ first)) / 8) @ second
+
+        def its_backward(u: Any, x: Any, factor: float = 1.0) -> Any:
+            return factor * ((u @ second.T) * (1 - np.tanh(x @ first) ** 2)) @ first.T
+
+        def quantised(x: Any, step: Any) -> Any:
+            return np.round(np.clip(x / step, -32, 31)) * step
+
+        def its_gradients(u: Any, x: Any, step: Any, inside: bool = True) -> Any:
+            v = x / step
+            linear = (v > -32) & (v < 31) | (not inside)
+            return u * linear, np.array((u * (np.round(np.clip(v, -32, 31)) - v * linear)).sum())
+
+        x = array("x", (6, 8))
+        assert only(audit(network, its_backward, x, seed=seed)).verdict is Verdict.INCONCLUSIVE
+        wrong = audit(network, lambda u, x: its_backward(u, x, 1.5), x, seed=seed)
+        assert only(wrong).verdict is Verdict.FAIL
+
+        inputs = array("x", (20, 30), -2, 2), array("step", (), 0.04, 0.06)
+        assert worst_of(audit(quantised, its_gradients, *inputs, seed=seed)) is Verdict.INCONCLUSIVE
+        unmasked = audit(quantised, lambda *given: its_gradients(*given, inside=False), *inputs, seed=seed)
+        assert worst_of(unmasked) is Verdict.FAIL
 
     @pytest.mark.parametrize(
         ("forward", "surrogate"),

@@ -5,7 +5,8 @@ that are evidence of nothing. An accusation that rests on them is withdrawn wher
 
 - *Step*: forward is constant but for one or two steps. Whatever is claimed is another function's derivative.
 - *Jump*: forward jumps, found by bisection, as no function with a derivative can, and along paths through half of the
-  domain the change of forward and the integral of the claim stay within a few such jumps of each other.
+  domain the change of forward and the integral of the claim stay within a few such jumps of each other; or they stay
+  as close at the end as on the way, as where one element moves many staircases.
 - *Length*: along such paths they differ by far less than the accusation foretells and by next to nothing of what
   forward changes by, while the local mismatch is there at other points too, now with one sign and now with the other.
 
@@ -26,9 +27,11 @@ from gradaudit.numerics.margins import (
     CONFIRMATIONS,
     MAX_LISTED,
     NEGLIGIBLE,
+    QUARTER,
     SAFETY,
     SIGNIFICANT,
     SLOPE_RTOL,
+    SMALL_SAMPLE,
     SPREAD,
     STEP,
 )
@@ -105,7 +108,7 @@ def arbitrate(claim: Claim, accused: Accused, rng: np.random.Generator) -> Rulin
         return _step_function(step)
     for many in TOGETHER:
         ruled, seen = _ruled(claim, _worst(accused, many), start, rng)
-        if ruled is not None or _size(accused) <= many:
+        if ruled is not None or _size(accused) <= many or (seen and not _stays(seen) and _is_by_a_factor(seen)):
             break
     if ruled is None or not _others_too(claim, accused, start, rng, ruled, seen):
         return _standing(seen)
@@ -124,21 +127,36 @@ def _others_too(
     alone = [
         {name: (places[k : k + 1], off[k : k + 1])} for name, (places, off) in each.items() for k in range(len(places))
     ]
+    alone.sort(key=_largest, reverse=True)
     error = max(path.apart for path in seen)
     groups = [each, *alone[1:]] if len(alone) > 1 else []  # what is off by a common factor shows where many move
     if _size(accused) > max(TOGETHER):
         groups.append(dict(accused))
-    for group in groups:
-        path = walk_far(claim, group, start, rng, aligned=True, enough=FAR_BELOW * error)
+    return all(_is_near(claim, group, start, rng, ruled, error) for group in groups)
+
+
+def _is_near(
+    claim: Claim, group: Accused, start: Values, rng: np.random.Generator, ruled: Withdrawn, error: float
+) -> bool:
+    """Whether some elements' paths stay as close to the claim as the error of one that is withdrawn lets them.
+
+    Or where forward jumps, no further away at their ends than on their way.
+    """
+    paths: list[LongPath] = []
+    size, strays = _size(group), False
+    # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
+    many = size if ruled.by == "length" else math.sqrt(size)
+    for k in range(SMALL_SAMPLE):
+        path = walk_far(claim, group, start, rng, aligned=k % 2 == 0, enough=FAR_BELOW * error)
         if path is None:
             return False
+        paths.append(path)
         # What the quadrature misses is not held against an element, nor against many at once, which it cannot follow.
-        # Steps and roundings add up as random numbers do; what wavers smoothly may do so in step.
-        many = _size(group) if ruled.by == "length" else math.sqrt(_size(group))
-        most = max(_most(ruled.jump, path.change, _size(group)), 2 * error) * many
-        if path.surely_apart > most or (_size(group) == 1 and path.apart > SAFETY * most):
-            return False
-    return True
+        most = max(_most(ruled.jump, path.change, size), 2 * error) * many
+        strays |= path.surely_apart > most or (size == 1 and path.apart > SAFETY * most)
+        if ruled.by == "length" or (size == 1 and not strays):
+            return not strays
+    return _stays(paths) or not (strays or _is_by_a_factor(paths))
 
 
 def _most(jump: float, change: float, many: int = 1) -> float:
@@ -203,10 +221,10 @@ def _ruled(
     # Where the error of forward is known, the quadrature may miss the first part of it.
     by_length = bool((apart <= FAR_BELOW * foretold).all() and (apart <= SLOPE_RTOL * changes).all())
     jump = max(jump_of(claim, path, start) for path in paths)
+    within = bool((apart <= _most(jump, float(np.median(changes)))).all()) and float(np.median(apart / changes)) <= 0.5
     by_jump = (
         jump > 0.0
-        and bool((apart <= _most(jump, float(np.median(changes)))).all())
-        and float(np.median(apart / changes)) <= 0.5  # the claim foretells most of it
+        and (within or (_stays(paths) and not _is_by_a_factor(paths)))  # the claim foretells most of it
         and bool((apart <= COARSE_TAIL * foretold).all())
         and float(np.median([path.claimed for path in paths])) > 0.0
     )
@@ -222,6 +240,23 @@ def _ruled(
     return None, paths
 
 
+def _stays(paths: list[LongPath]) -> bool:
+    """Whether what forward and claim are apart by stays as large however far a path leads.
+
+    So do the errors of many staircases, as of a layer whose activations are rounded. Over a way four times as long
+    the square of an error that grows is 16 times as large, that of a random walk four times; between that and one
+    lies two.
+    """
+    near, far = np.sum([path.wander for path in paths], axis=0)
+    return bool(far <= 2.0 * near)
+
+
+def _is_by_a_factor(paths: list[LongPath]) -> bool:
+    """Whether what forward and claim are apart by goes with the claim: by a quarter of it, or more."""
+    with_difference, with_itself = np.sum([path.in_common for path in paths], axis=0)
+    return bool(abs(with_difference) > QUARTER * with_itself)
+
+
 def _as_foretold(path: LongPath) -> bool:
     """Whether the accused mismatch is there all along, and no jump is in sight that would excuse it."""
     return path.apart > FAR_BELOW * path.foretold and path.apart > SAFETY * path.leap
@@ -233,6 +268,10 @@ def _worst(accused: Accused, many: int) -> Accused:
     least = sizes[-min(many, sizes.size)]
     kept = {name: np.flatnonzero(np.abs(found) >= least)[:many] for name, (_, found) in accused.items()}
     return {name: (accused[name][0][k], accused[name][1][k]) for name, k in kept.items() if k.size}
+
+
+def _largest(accused: Accused) -> float:
+    return max(float(np.abs(off).max()) for _, off in accused.values())
 
 
 def _recurrence(claim: Claim, inputs: dict[str, Array], accused: Accused) -> float:

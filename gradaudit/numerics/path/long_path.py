@@ -26,6 +26,9 @@ PANELS = 2 * MAX_LISTED
 SHARE = 2 * QUARTER
 """Length of a path, as a part of the domain's width."""
 
+LAGS = (0.125, 0.5)
+"""Parts of a path, one four times the other."""
+
 ROUNDOFF = HEADROOM * spacing("float64")
 """Of sums in float64, relative to their largest term."""
 
@@ -41,6 +44,8 @@ class LongPath:
         change: what forward changes by along the way, by three measures the largest.
         claimed: magnitude of the claim's integral.
         foretold: how far apart they would be if the accused mismatch were an error all along.
+        wander: mean square of what their difference changes by over each of ``LAGS``.
+        in_common: mean products of the claim's integral with their difference, and with itself.
         leap: the largest change of their difference between neighbouring nodes.
         leap_between: the times of these.
         steepest_between: the times of the neighbouring nodes between which forward itself changes most.
@@ -56,6 +61,8 @@ class LongPath:
     change: float
     claimed: float
     foretold: float
+    wander: Floats
+    in_common: Floats
     leap: float
     leap_between: tuple[float, float]
     steepest_between: tuple[float, float]
@@ -108,6 +115,8 @@ def walk_far(
         change=max(abs(integral), abs(integral + differences[-1]), calls.squares),
         claimed=abs(integral),
         foretold=foretold,
+        wander=np.array([_mean_square(times, differences, lag) for lag in LAGS]),
+        in_common=np.array([(claimed * differences).mean(), (claimed * claimed).mean()]),
         leap=float(leaps[k]),
         leap_between=(float(times[k]), float(times[k + 1])),
         steepest_between=(float(times[steepest]), float(times[steepest + 1])),
@@ -115,6 +124,13 @@ def walk_far(
         piece=next(piece for piece in pieces if times[k + 1] <= piece.stop),
         route=route,
     )
+
+
+def _mean_square(times: Floats, values: Floats, lag: float) -> float:
+    """Return the mean square of what values change by over a lag."""
+    first = np.flatnonzero(times + lag <= times[-1])
+    later = np.searchsorted(times, times[first] + lag)
+    return float(((values[later] - values[first]) ** 2).mean())
 
 
 @dataclass(frozen=True)
