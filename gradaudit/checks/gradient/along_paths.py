@@ -175,7 +175,7 @@ def _seen(
             return _open(claim, why, floor)
     if culprits:
         answer = excuse_along_paths(claim, followed, culprits, report.noise)
-        if answer is not STANDS:
+        if answer.by:
             return _open(claim, answer.why, floor, answer)
         return replace(
             _blank(claim, floor, settings.goal),
