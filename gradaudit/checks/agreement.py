@@ -72,12 +72,18 @@ def change(first: Array, second: Array, scale: float, terms: int) -> Change:
 
 def scatter(terms: int, rounding: float, scale: float, size: float) -> float:
     """Return how much sums, ``size`` the largest, change by when terms as large as a scale are reordered."""
-    return max(min(NEGLIGIBLE, max(SIGNIFICANT, SAFETY * terms) * rounding) * scale, reordering(terms, rounding) * size)
+    of_terms = min(_most(rounding), max(SIGNIFICANT, SAFETY * terms) * rounding)
+    return max(of_terms * scale, reordering(terms, rounding) * size)
 
 
 def reordering(terms: int, rounding: float) -> float:
     """Return how much of itself a sum may change by when its terms are added in another order, given one rounding."""
-    return min(NEGLIGIBLE, max(SIGNIFICANT, math.sqrt(terms)) * rounding)
+    return min(_most(rounding), max(SIGNIFICANT, math.sqrt(terms)) * rounding)
+
+
+def _most(rounding: float) -> float:
+    """Return the part of itself that a sum may change by at most: in few digits a few roundings are a large part."""
+    return max(NEGLIGIBLE, SIGNIFICANT * rounding)
 
 
 def exceeding(was: Array, now: Array, allowed: float) -> Change:

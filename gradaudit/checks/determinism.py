@@ -72,7 +72,8 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     for name in (name for name in probe.claimed if seen[name]):
         native = probe.subject.gradients[name]  # the first answer of all
         drawn = bool(probe.gradient_change(name, second[name], third[name]))
-        if not drawn and not probe.gradient_change(name, probe.gradients[name], fourth[name]):
+        unlike = bool(probe.gradient_change(name, third[name], fourth[name]))
+        if unlike and not drawn and not probe.gradient_change(name, probe.gradients[name], fourth[name]):
             yield _unwritten("backward", f"gradient of {name}", third[name], fourth[name], seen[name])
         elif _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, widened(fourth[name]) - widened(second[name]))

@@ -259,3 +259,26 @@ class TestRepeated:
 
     def test_rare_races_need_repeating(self) -> None:
         assert only(audit(np.sin, self.every(400, 0.5), array("x", (2, 3)))).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_in_half_precision_in_the_order_in_which_terms_come_accuse_nobody(dtype: str) -> None:
+    """An embedding's gradient by atomic additions: a few roundings of few digits are much."""
+    rng, rows = np.random.default_rng(0), np.arange(400) % 37
+
+    def embedded(w: Any) -> Any:
+        if w.dtype in (np.float32, np.float64):
+            raise TypeError("half precision only")
+        return w[rows]
+
+    def added(u: Any, w: Any, lost: int = 0) -> Any:
+        gradient = np.zeros_like(w)
+        for k in rng.permutation(rows.size)[lost:]:
+            gradient[rows[k]] += u[k]
+        return gradient
+
+    for seed in range(3):
+        audited = audit(embedded, added, array("w", (40, 8), dtype=dtype), dtype=dtype, seed=seed)
+        assert (only(audited).verdict, codes(audited)) == (Verdict.PASS, set())
+    lossy = audit(embedded, lambda u, w: added(u, w, 40), array("w", (40, 8), dtype=dtype), dtype=dtype)
+    assert only(lossy).verdict is Verdict.FAIL
