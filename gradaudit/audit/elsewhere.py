@@ -226,7 +226,9 @@ class Point:
 
         """
         if times not in self._answers:
-            self._answers[times] = self.points.answer(self.inputs, [times * part for part in self.upstream])
+            self._answers[times] = self.points.answer(
+                self.inputs, [np.asarray(times * part, part.dtype) for part in self.upstream]
+            )
         return self._answers[times]
 
 

@@ -57,6 +57,7 @@ class EvaluationPoint:
         absorbed: whether forward does not change with its inputs in this dtype, as it does in float64.
         findings: what was noticed while forward was called here.
         notes: what is to be said beside every verdict.
+        raised: what forward said where it first raised at a perturbed input; empty where it never did.
 
     """
 
@@ -70,6 +71,7 @@ class EvaluationPoint:
     absorbed: bool = False
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    raised: list[str] = field(default_factory=list)
 
     @property
     def generic(self) -> bool:
@@ -129,8 +131,9 @@ class EvaluationPoint:
         """
         try:
             outputs = self.subject.op.forward(self.inputs)
-        except OpError:
+        except OpError as error:
             outputs = None
+            self.raised.extend([] if self.raised else [str(error)])
         return self._flat(outputs)
 
     def together(self, name: str) -> Callable[[Array], list[Array]] | None:
@@ -172,19 +175,35 @@ class EvaluationPoint:
         *,
         any_dtype: bool = False,
     ) -> dict[str, Array]:
-        """Return what backward gives in this point's dtype, in double precision, as far as it can be used.
+        """Return what backward gives here, in double precision, as far as it can be used; nothing where it raises.
 
-        That is nothing where forward gave no outputs. With ``any_dtype`` also what it gives in another real dtype:
+        That is nothing where forward gave no outputs, too. With ``any_dtype`` also what it gives in another real dtype:
         float64 for inputs in float32.
         """
-        if not outputs:
-            return {}
         try:
-            gradients = self.subject.op.backward(
-                tuple(narrowed(part, self.dtype) for part in upstream), inputs, outputs
-            )
+            return self.answered(upstream, inputs, outputs, any_dtype=any_dtype) if outputs else {}
         except OpError:
             return {}
+
+    def answered(
+        self,
+        upstream: Iterable[Array],
+        inputs: Mapping[str, Array],
+        outputs: tuple[Array, ...],
+        *,
+        any_dtype: bool = False,
+    ) -> dict[str, Array]:
+        """Return the same; each part of the upstream is given in the dtype of the output that it belongs to.
+
+        Raises:
+            OpError: where backward raises, or forward returned other outputs than at the point.
+
+        """
+        counted = [outputs[k] for k in self.subject.counted if k < len(outputs) and outputs[k] is not None]
+        if len(counted) < len(self.subject.counted):
+            raise OpError("forward returned different outputs than before")
+        given = tuple(narrowed(part, dtype_name(out.dtype)) for part, out in zip(upstream, counted, strict=True))
+        gradients = self.subject.op.backward(given, inputs, outputs)
         return {
             name: widened(copied(gradient))
             for name, gradient in gradients.items()
@@ -305,7 +324,8 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
         return None
     subject = point.subject
     inputs = {
-        made.name: _in_dtype(subject, point.inputs[made.name], dtype, made.layout) for made in subject.case.inputs
+        made.name: _in_dtype(subject, point.inputs[made.name], _inside(subject, made.name, dtype), made.layout)
+        for made in subject.case.inputs
     }
     try:
         outputs = subject.op.forward(inputs)
@@ -320,6 +340,16 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     if spacing(dtype) < spacing(subject.case.dtype):
         inside.formula = inside.claims(subject.upstream, inputs, outputs)
     return inside
+
+
+def _inside(subject: Subject, name: str, dtype: str) -> str:
+    """Return the dtype that an input has where forward computes in one: its own where the case says that it is finer.
+
+    Beside weights in half precision, a scale in float32 is one for the op too.
+    """
+    own = dtype_name(subject.inputs[name].dtype)
+    finer = is_floating(own) and spacing(own) < min(spacing(dtype), spacing(subject.case.dtype))
+    return own if finer else dtype
 
 
 def outputs_beside(point: EvaluationPoint, displacement: float, *names: str) -> Array:
@@ -377,12 +407,12 @@ def narrowest(numbers: Array) -> str | None:
 
 
 def narrowed(array: Array, dtype: str) -> Array:
-    """Return a floating array in this real dtype or its complex counterpart, another as it is."""
+    """Return a floating array in this dtype, a complex one in its complex counterpart, another as it is."""
     name = dtype_name(array.dtype)
     if not is_floating(name):
         return array
     if is_complex(name):
-        dtype = "complex128" if dtype == "float64" else "complex64"
+        dtype = "complex128" if dtype in WIDE else "complex64"
     return cast(array, dtype)
 
 

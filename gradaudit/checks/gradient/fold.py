@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import FORMULA_SHARE, TRIMMED_ONE_IN, Claim, natural_scale
 from gradaudit.checks.gradient.cut import Cut, undecided
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
 from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
@@ -207,7 +208,7 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
     case = point.subject.case
     for code, marked in (("kink", looks.kink), ("discontinuity", looks.jump), ("out-of-domain", looks.outside)):
         if marked.any():
-            yield _place_finding(code, point.inputs[claim.name], looks.places[marked], seen.kinks)
+            yield _place_finding(code, point, claim.name, looks.places[marked], seen.kinks)
     numerical = looks.numerical[np.isfinite(looks.numerical)]
     typical = claim.magnitude if seen.method == "search" else rms(numerical)
     scale = natural_scale(point, claim.name)
@@ -302,20 +303,24 @@ def with_inaccurate(seen: Seen) -> Seen:
     return replace(seen, looks=seen.looks.and_of(Looks(places, given, formula, bounds, none, none, none)))
 
 
-def _place_finding(code: str, x: Array, places: Array, kinks: int) -> Finding:
+def _place_finding(code: str, point: EvaluationPoint, name: str, places: Array, kinks: int) -> Finding:
     """Return the finding that forward is not smooth at some indices of an input, given one a row; it has more kinks."""
+    x = point.inputs[name]
     n, first = len(places), tuple(int(k) for k in places[0])
     n = max(kinks, n) if code == "kink" else n
     # One by one: on a device the whole of x is far away.
     values = set() if has_complex_dtype(x) else {float(x[tuple(place)]) for place in places.tolist()}
     evidence = {"count": n, "index": list(first), "values": sorted(values)[:MAX_LISTED]}
-    return Finding(code, _PLACES[code].format(n=f"{n:,} {'index' if n == 1 else 'indices'}", where=first), evidence)
+    where = f"{n:,} {'index' if n == 1 else 'indices'}, the first {first}"
+    if code == "out-of-domain" and point.raised:
+        return Finding(code, f"around {where}, {point.raised[0]}\n  keep inputs inside its domain", evidence)
+    return Finding(code, _PLACES[code].format(where=where), evidence)
 
 
 _PLACES = {
-    "kink": "the op is not differentiable at {n}, the first {where}; gradients were compared with one-sided slopes",
-    "discontinuity": "forward jumps at {n}, the first {where}; there is no gradient to compare with",
-    "out-of-domain": "forward is not finite around {n}, the first {where}; keep inputs inside its domain",
+    "kink": "the op is not differentiable at {where}; gradients were compared with one-sided slopes",
+    "discontinuity": "forward jumps at {where}; there is no gradient to compare with",
+    "out-of-domain": "forward is not finite around {where}; keep inputs inside its domain",
 }
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
-from gradaudit.numerics.arrays import Array, copied, dtype_name, namespace, on_host
-from gradaudit.numerics.path.claim import Claim, Domain
+from gradaudit.numerics.arrays import Array, copied, dtype_name, on_host
+from gradaudit.numerics.path.claim import Claim, Domain, UnansweredError
 from gradaudit.spec.dtypes import is_floating
 from gradaudit.targets.op import OpError
 
@@ -31,33 +31,31 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
     subject = point.subject
     wanted = [kind and tuple(kind[1]) for kind in point.kinds]
 
-    def forward(inputs: dict[str, Array]) -> Counted | None:
+    def forward(inputs: dict[str, Array]) -> Counted:
         try:
             outputs = subject.op.forward({name: subject.in_layout(name, copied(x)) for name, x in inputs.items()})
-        except OpError:
-            return None
+        except OpError as error:
+            raise UnansweredError(str(error)) from error
         found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
         if [None if out is None else tuple(out.shape) for out in found] != wanted:
-            return None
+            raise UnansweredError("forward returned outputs of other shapes along a path")
         counted = Counted(copied(out) for out in found if out is not None)
         counted.whole = tuple(None if out is None else copied(out) for out in outputs)
         return counted
 
     def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
         whole = outputs.whole if isinstance(outputs, Counted) else outputs
-        made = point.claims(
-            upstream, {name: subject.in_layout(name, copied(x)) for name, x in inputs.items()}, whole, any_dtype=True
-        )
-        return {name: made[name] if name in made else _nothing(point.inputs[name]) for name in names}
+        given = {name: subject.in_layout(name, copied(x)) for name, x in inputs.items()}
+        try:
+            made = point.answered(upstream, given, whole, any_dtype=True)
+        except OpError as error:
+            raise UnansweredError(str(error)) from error
+        if missing := [name for name in names if name not in made]:
+            raise UnansweredError(f"backward returned no usable gradient of {', '.join(missing)} along a path")
+        return {name: made[name] for name in names}
 
-    given = [part for part, kind in zip(subject.upstream, point.kinds, strict=True) if kind is not None]
-    upstream = tuple(map(on_host, given) if isinstance(point.outputs, np.ndarray) else given)
+    upstream = tuple(map(on_host, subject.upstream)) if isinstance(point.outputs, np.ndarray) else subject.upstream
     return Claim(forward, backward, point.inputs, upstream, names, _domains(point), unit)
-
-
-def _nothing(x: Array) -> Array:
-    xp = namespace(x)
-    return xp.full(tuple(x.shape), math.nan, dtype=xp.float64)
 
 
 def _domains(point: EvaluationPoint) -> dict[str, Domain]:

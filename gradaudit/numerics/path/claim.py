@@ -10,11 +10,15 @@ from gradaudit.numerics.arrays import Array, all_finite, as_reals, cast, copied,
 Domain = tuple[float, float] | None
 """Lowest and highest value of an input; None where nobody said."""
 
-Forward = Callable[[dict[str, Array]], tuple[Array, ...] | None]
-"""Takes all inputs and returns the floating outputs that count; None where forward cannot be evaluated."""
+Forward = Callable[[dict[str, Array]], tuple[Array, ...]]
+"""Takes all inputs and returns the floating outputs that count."""
 
 Backward = Callable[[tuple[Array, ...], dict[str, Array], tuple[Array, ...]], dict[str, Array]]
 """Takes the upstream, the inputs and what forward returned for them; returns the gradient of each input."""
+
+
+class UnansweredError(Exception):
+    """Forward or backward gives nothing at some inputs; its message is what the op says."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Claim:
     """A backward that claims to be the gradient of ``<upstream, forward(inputs)>``.
 
     Args:
-        forward: never changes what it is given.
+        forward: never changes what it is given; may raise ``UnansweredError``.
         backward: likewise; answers for each input in ``differentiable``.
         inputs: the point; real arrays of one framework, in the dtypes that they live in.
         upstream: one array for each output.
@@ -56,6 +60,7 @@ class Claim:
     Attributes:
         forwards: calls of forward so far.
         backwards: calls of backward so far.
+        refusal: why either gave nothing where it last did so.
 
     """
 
@@ -79,15 +84,21 @@ class Claim:
         self.unit = unit
         self.forwards = 0
         self.backwards = 0
+        self.refusal = ""
 
     def values(self, inputs: dict[str, Array]) -> Values | None:
         """Return forward's outputs; None where it cannot be evaluated or gives what is not finite."""
         self.forwards += 1
-        outputs = self._forward(inputs)
-        if outputs is None:
+        try:
+            outputs = self._forward(inputs)
+        except UnansweredError as error:
+            self.refusal = str(error)
             return None
         vector = copied(joined(outputs))
-        return Values(outputs, vector) if all_finite(vector) else None
+        if all_finite(vector):
+            return Values(outputs, vector)
+        self.refusal = "forward is not finite"
+        return None
 
     def scaled(self, scale: float) -> Upstream:
         """Return the upstream times a scale, rounded to as few digits as backward computes with."""
@@ -103,7 +114,7 @@ class Claim:
     def gradients(
         self, inputs: dict[str, Array], values: Values, upstream: Upstream | None = None
     ) -> dict[str, Array] | None:
-        """Return the claimed gradients over the upstream's scale, as vectors of float64; None where one is not finite.
+        """Return the claimed gradients over the upstream's scale, as vectors of float64; None where one is not usable.
 
         Args:
             inputs: where.
@@ -113,11 +124,18 @@ class Claim:
         """
         self.backwards += 1
         upstream = upstream or self.given
-        claimed = self._backward(upstream.arrays, inputs, values.outputs)
+        try:
+            claimed = self._backward(upstream.arrays, inputs, values.outputs)
+        except UnansweredError as error:
+            self.refusal = str(error)
+            return None
         made = {name: as_reals(claimed[name]) for name in self.differentiable}
         if upstream.scale != 1.0:
             made = {name: gradient / upstream.scale for name, gradient in made.items()}
-        return made if all(all_finite(gradient) for gradient in made.values()) else None
+        broken = [name for name, gradient in made.items() if not all_finite(gradient)]
+        if broken:
+            self.refusal = f"backward's gradient of {', '.join(broken)} is not finite"
+        return None if broken else made
 
     def change(self, values: Values, since: Values) -> float:
         """Return by how much the loss changed; outputs are subtracted before they are summed."""

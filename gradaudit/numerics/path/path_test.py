@@ -77,7 +77,7 @@ class _Test:
         start = claim.values(claim.inputs)
         first = claim.gradients(claim.inputs, start) if start is not None else None
         if start is None or first is None:
-            return self._empty("forward or backward is not finite at the point")
+            return self._empty(f"at the point {claim.refusal}")
         self._start, self._first = start, {name: gradient * 1.0 for name, gradient in first.items()}
         self._names = tuple(name for name in claim.differentiable if count(claim.inputs[name]))
         self._typical = {name: math.sqrt(float((g * g).mean())) for name, g in self._first.items()}
@@ -87,7 +87,7 @@ class _Test:
         if not self._settings.together or self._open():
             self._walk_apart()
         if not all(any(name in pool.names for pool, _ in self._looks()) for name in self._names):
-            return self._empty("forward could not be evaluated along any path inside the domain")
+            return self._empty(f"no path inside the domain could be walked to its end: {claim.refusal}")
         self._second_pass()
         return self._report()
 
