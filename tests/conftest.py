@@ -32,6 +32,18 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let JAX keep what it compiles from run to run: for every shape of every operation that takes longer than a test.
+
+    What cannot be read back, as where another process writes it, is compiled anew.
+    """
+    jax, cache = sys.modules.get("jax"), getattr(session.config, "cache", None)
+    if jax is not None and cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("jax")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what runs record that belong to no project out of the user's cache; let processes compile modules once."""
