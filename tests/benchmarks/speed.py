@@ -45,7 +45,7 @@ def main() -> None:
     asked = parser.parse_args().sections or SECTIONS
     known = written_before(REPORT.read_text()) if REPORT.exists() else {}
     known |= {name: section(name) for name in asked}
-    made = ", ".join(f"{name} {version(name)}" for name in ("gradaudit", "numpy", "pydantic", "rich"))
+    made = ", ".join(f"{name} {version(name)}" for name in ("gradaudit", "numpy", "rich"))
     head = (
         "# Speed\n\nWritten by `python tests/benchmarks/speed.py`; do not edit.\n\n"
         f"{made}, Python {platform.python_version()}, {os.cpu_count()} cores."

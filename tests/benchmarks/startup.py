@@ -26,7 +26,6 @@ COMMANDS = {
     "`gradaudit --help`": (["-m", "gradaudit", "--help"], "0.12"),
     "`gradaudit run tiny.yaml -j 0`": (["-m", "gradaudit", "run", "tiny.yaml", "-j", "0", "--no-store"], "0.25"),
     "the same, recorded": (["-m", "gradaudit", "run", "tiny.yaml", "-j", "0"], "0.25"),
-    "of these: `import numpy, yaml, pydantic.main`": (["-c", "import numpy, yaml, pydantic.main"], "-"),
     "of these: `import gradaudit.spec.load`": (["-c", "import gradaudit.spec.load"], "-"),
     "of these: `import gradaudit.engine.audit`": (["-c", "import gradaudit.engine.audit"], "-"),
     "of these: `import rich.console, rich.table`": (["-c", "import rich.console, rich.table"], "-"),

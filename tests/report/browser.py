@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -145,23 +146,27 @@ class Browser:
         return [address for address in self.requests if not address.startswith(OWN)]
 
 
+AS_THREE_AND_FOUR = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 5) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""A program that starts Chromium, which listens and speaks there; JAX, where it is imported, forks nothing itself."""
+
+
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Start Chromium, and end it."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
-
-        def as_three_and_four() -> None:  # where Chromium listens and speaks
-            kept = os.dup(theirs_in), os.dup(theirs_out)
-            os.dup2(kept[0], 3)
-            os.dup2(kept[1], 4)
-
+        ends = str(theirs_in), str(theirs_out)
         flags = [*FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
         process = subprocess.Popen(
-            [str(path_of_browser()), *flags, "about:blank"],
-            preexec_fn=as_three_and_four,
-            close_fds=False,
+            [sys.executable, "-c", AS_THREE_AND_FOUR, *ends, str(path_of_browser()), *flags, "about:blank"],
+            pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
