@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
-from gradaudit.numerics.gauge import COARSE_RESOLUTION, THRESHOLDS, Gauge, finest_gauge
+from gradaudit.numerics.gauge import AFTER_FEWEST, COARSE_RESOLUTION, FEWEST, THRESHOLDS, Gauge, finest_gauge
 from gradaudit.numerics.margins import HALFWAY, MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.noise import NOISE_POINTS, SAME_NOISE, read_walk
 from gradaudit.numerics.root_test import RootTest, RootTester
@@ -94,7 +95,6 @@ class Calibration:
         self.calibrated: Calibrated | None = None
         self.kinked = False
         self.moved = 1.0
-        self._fewest = tester.even
 
     def next_step(self) -> float:
         """Turn to the elements that were hardly moved by the steps so far; return a step for them.
@@ -131,7 +131,7 @@ class Calibration:
         most = math.inf
         unexplained, worthwhile = True, 1.0
         for _ in range(MAX_ATTEMPTS):
-            gauge = finest_gauge(step, expected, self.tester.atol, self.typical, fewest=self._fewest)
+            gauge = finest_gauge(step, expected, self.tester.atol, self.typical, fewest=self.tester.even)
             test = self.tester.test(start, stop, gauge, watched=True)
             moved, bend = self._line.moved, self._line.bend
             wide = self.tester.measure(test, 2 * step)
@@ -141,18 +141,14 @@ class Calibration:
                 continue
             truncation = SAFETY * abs(wide - test.result) * test.unit / 3
             rounding = self._rounding(test, step)
-            gauge = gauge.admitting(truncation + rounding, test.unit)
             allowed = gauge.threshold * test.unit
             useful = gauge.floor <= max(self.tester.atol, COARSE_RESOLUTION * self.typical)
             if truncation + rounding <= allowed and useful:
                 self._noise_seen = True
                 self._record(moved, bend, rounding * step)
+                gauge = self._doubled(gauge, test, wide, 4 * truncation + rounding / 2)
                 return self._settled(start, stop, gauge), test
-            mended, self._fewest = (
-                gauge.has_fewest_rounds and truncation <= test.unit,
-                False,
-            )  # by more rounds, or a smaller step
-            if not (self._noise_seen or mended) and unexplained:
+            if not self._noise_seen and unexplained:
                 unexplained = False
                 found = culprits(test, gauge)
                 if found is Culprits.FLAWED:  # without those, the step may turn out to be good
@@ -161,7 +157,7 @@ class Calibration:
                     step /= SHRINK
                     expected = SAFETY * rounding * SHRINK
                     continue
-            if not (self._noise_seen or mended) and self._measure_noise(test, step):
+            if not self._noise_seen and self._measure_noise(test, step):
                 step = self._starting_step()
                 expected = SAFETY * self._noise / step
                 continue
@@ -178,16 +174,6 @@ class Calibration:
             step, expected = step * move, predicted
         raise TooMuchError(step)
 
-    def again(self, start: int, stop: int, gauge: Gauge, test: RootTest) -> tuple[Gauge, RootTest] | None:
-        """Return a gauge of more rounds, and its first result, where one of the fewest is failed by little."""
-        if not gauge.has_fewest_rounds or not abs(test.result) <= 1.0:
-            return None
-        self._fewest = False
-        longer = gauge.with_more_rounds()
-        if test.unit <= gauge.floor:  # other elements count with a lower floor
-            test = self.tester.test(start, stop, longer)
-        return longer, test
-
     def _record(self, moved: float, bend: float, noise: float) -> None:
         """Record what a step showed that every element was displaced by: the outputs that changed, and a kink.
 
@@ -200,6 +186,17 @@ class Calibration:
     def _rounding(self, test: RootTest, step: float) -> float:
         """Return what the rounding of outputs, and of their changes, may come to in a root test."""
         return self._noise * test.share / step + self._noise_of_changes
+
+    def _doubled(self, gauge: Gauge, test: RootTest, wide: float, error: float) -> Gauge:
+        """Return the gauge of twice a good step, which noise weighs half at, with the fewest rounds if a test has none.
+
+        Itself where truncation is too much there. The choice is made by what the error may be, and not by the results:
+        they would be two chances to pass.
+        """
+        if error > AFTER_FEWEST * test.unit:
+            return gauge
+        test.result, gauge = wide, replace(gauge, step=2 * gauge.step)
+        return gauge.with_fewest_rounds() if self.tester.even and abs(wide) <= FEWEST else gauge
 
     def _settled(self, start: int, stop: int, gauge: Gauge) -> Gauge:
         """Return a gauge whose step is good as it is, and remember what it says of forward if it moves anything."""

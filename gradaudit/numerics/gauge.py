@@ -12,11 +12,14 @@ from gradaudit.numerics.margins import MAX_UNSEEN, SLOPE_RTOL, SPREAD
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
 
-THRESHOLDS = (9.8e-4, 0.03, 0.0999, 0.25)
-"""Thresholds of the root test, in units of the tolerance; they need 2, 4, 6 and 10 rounds."""
+THRESHOLDS = (9.6e-4, 0.0148, 0.03, 0.0999, 0.25)
+"""Thresholds of the root test, in units of the tolerance; they need 2, 4, 4, 6 and 10 rounds.
 
-FINE_RESOLUTIONS = (3e-5, SLOPE_RTOL, SLOPE_RTOL)
-"""Resolution, relative to the typical gradient, up to which each of them but the last is preferred to more rounds."""
+The least is for results to choose. Where one of them does not keep it after all the second follows: together they miss
+no more than ``MISS_PROBABILITY``.
+"""
+
+FEWEST, AFTER_FEWEST = THRESHOLDS[:2]
 
 COARSE_RESOLUTION = MAX_UNSEEN / 2
 """Resolution that is worth testing smaller blocks apart."""
@@ -38,6 +41,7 @@ class Gauge:
         floor: least tolerance; smaller ones drown in the noise of the block.
         threshold: largest result of a root test that passes, in units of the least tolerance.
         grid: largest distance between neighbours of an element's dtype, in units of the range that it is displaced in.
+        before: bound on the chance that fewer rounds, which were tried before, missed a wrong index.
 
     """
 
@@ -45,36 +49,30 @@ class Gauge:
     floor: float
     threshold: float
     grid: float = 0.0
+    before: float = 0.0
 
-    @property
-    def has_fewest_rounds(self) -> bool:
-        """Whether it has the fewest rounds, which only a gradient passes that is off by next to nothing."""
-        return self.threshold == THRESHOLDS[0]
+    def with_fewest_rounds(self) -> Gauge:
+        """Return the gauge of the least threshold, which most right gradients keep: noise is less than it may be."""
+        return replace(self, threshold=FEWEST) if self.threshold == THRESHOLDS[2] else self
 
     def with_more_rounds(self) -> Gauge:
-        """Return the gauge of the next threshold with the same noise."""
-        return replace(self, floor=self.floor * self.threshold / THRESHOLDS[1], threshold=THRESHOLDS[1])
+        """Return the gauge to go on with where a test does not keep the least threshold; itself where it has another.
 
-    def admitting(self, error: float, unit: float) -> Gauge:
-        """Return a gauge of more rounds where one with the fewest rounds leaves no room for an error; else itself.
-
-        Not where ``unit``, the least tolerance, is the floor itself: with another, other elements count.
+        The tests so far are as good for it.
         """
-        return (
-            self.with_more_rounds()
-            if self.has_fewest_rounds and unit > self.floor and error > self.threshold * unit
-            else self
-        )
+        if self.threshold != FEWEST:
+            return self
+        return replace(self, threshold=AFTER_FEWEST, before=self.miss_probability)
 
     @property
     def rounds(self) -> int:
         """Rounds after which a wrong index is missed with probability ``MISS_PROBABILITY`` at most."""
-        return math.ceil(math.log(MISS_PROBABILITY) / math.log(self._missed))
+        return math.ceil(math.log(MISS_PROBABILITY - self.before) / math.log(self._missed))
 
     @property
     def miss_probability(self) -> float:
         """Bound on the chance that all rounds miss a wrong index."""
-        return self._missed**self.rounds
+        return self._missed**self.rounds + self.before
 
     @property
     def _missed(self) -> float:
@@ -82,20 +80,28 @@ class Gauge:
         return self.threshold + GRID + (self.grid if math.isfinite(self.grid) else 0.0)
 
 
+FINE_RESOLUTION = 3e-5
+"""Resolution, relative to the typical gradient, up to which fewer rounds are preferred to a finer one."""
+
+
 def finest_gauge(step: float, noise: float, atol: float, typical: float, *, fewest: bool) -> Gauge:
     """Return the gauge with the fewest rounds whose resolution is fine, else the one with the best.
+
+    One with fewer still is for results to choose. Its floor is the same, and as much coarser as noise asks for then, as
+    long as that is fine.
 
     Args:
         step: the step along each direction.
         noise: what a root test at that step is off by.
         atol: absolute tolerance.
         typical: magnitude of a typical gradient, that resolution is relative to.
-        fewest: whether it may be one of the fewest rounds.
+        fewest: whether the fewest rounds may be chosen.
 
     """
-    for threshold, fine in zip(THRESHOLDS, FINE_RESOLUTIONS, strict=False):
-        if noise / threshold <= max(atol, fine * typical) and (fewest or threshold != THRESHOLDS[0]):
-            return Gauge(step, noise / threshold, threshold)
+    for threshold in THRESHOLDS[2:-1]:
+        if noise / threshold <= max(atol, SLOPE_RTOL * typical):
+            for_fewest = fewest and noise / FEWEST <= max(atol, FINE_RESOLUTION * typical)
+            return Gauge(step, noise / (FEWEST if for_fewest else threshold), threshold)
     return Gauge(step, noise / THRESHOLDS[-1], THRESHOLDS[-1])
 
 

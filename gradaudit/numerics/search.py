@@ -233,15 +233,14 @@ class Search:
         outcome = self.outcome
         passed, fruitless, largest, test = 0, 0, 0.0, first
         while True:
-            if abs(test.result) > gauge.threshold and (found := self.calibration.again(start, stop, gauge, test)):
-                gauge, test = found
-                continue
-            if abs(test.result) <= gauge.threshold:
+            longer = gauge.with_more_rounds()
+            if abs(test.result) <= longer.threshold:
+                gauge = gauge if abs(test.result) <= gauge.threshold else longer
                 passed += 1
             elif not self.locate:
-                self.failing = test, gauge
+                self.failing = test, longer
                 raise TooMuchError(gauge.step)
-            elif self._halve(test, gauge):
+            elif self._halve(test, longer):
                 passed = fruitless = 0
             else:  # many errors that are allowed one by one add up: nothing to be found by halving
                 fruitless += 1
