@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,8 +111,10 @@ class Probe:
             raise OpError("forward returned different outputs than before")
         return tuple(outputs[k] for k in self.subject.counted)
 
-    def backward(self, point: Point, upstream: Upstream) -> dict[str, Array]:
-        """Return copies of the claimed gradients; where backward is told no input, its own forward is called first.
+    def backward(self, point: Point, upstream: Upstream, *, fleeting: bool = False) -> dict[str, Array]:
+        """Return the claimed gradients; where backward is told no input, its own forward is called first.
+
+        Copies, unless they are fleeting: done with before the op is called again.
 
         Raises:
             OpError: where backward gives no usable gradient there.
@@ -119,22 +122,22 @@ class Probe:
         """
         if self.backward_inputs == frozenset():
             self.forward(point.inputs)
-        return self.backward_only(point, upstream)
+        return self.backward_only(point, upstream, fleeting=fleeting)
 
-    def backward_only(self, point: Point, upstream: Upstream) -> dict[str, Array]:
-        """Return copies of the claimed gradients, whatever forward was called with last.
+    def backward_only(self, point: Point, upstream: Upstream, *, fleeting: bool = False) -> dict[str, Array]:
+        """Return the claimed gradients as ``backward`` does, whatever forward was called with last.
 
         Raises:
             OpError: where backward gives no usable gradient there.
 
         """
         made = self.op.backward(upstream, point.inputs, point.outputs)
-        gradients = {name: made.get(name) for name in self.claimed}
-        copies = {name: _numbers(copied(gradient)) for name, gradient in gradients.items() if gradient is not None}
+        given = {name: gradient for name in self.claimed if (gradient := made.get(name)) is not None}
+        gradients = {name: _numbers(gradient if fleeting else copied(gradient)) for name, gradient in given.items()}
         for name in self.claimed:
-            if name not in copies or copies[name].shape != point.inputs[name].shape:
+            if name not in gradients or gradients[name].shape != point.inputs[name].shape:
                 raise OpError(f"backward returned no gradient of {name} in its second call")
-        return copies
+        return gradients
 
     def roundoff_of_backward(self, point: Point, upstream: Upstream, answer: Mapping[str, Array]) -> dict[str, float]:
         """Return how far rounding takes each answer of backward: measured, as it may compute in a coarser dtype.
@@ -175,8 +178,7 @@ class Probe:
     def natural_scale(self, name: str) -> float:
         """Return the magnitude that a gradient has where nothing cancels: upstream times outputs over inputs."""
         if name not in self._scales:
-            size = rms(known(joined((self.subject.inputs[name],))))
-            self._scales[name] = self._loss_scale / (size or 1.0)
+            self._scales[name] = self._loss_scale / (_size(self.subject.inputs[name]) or 1.0)
         return self._scales[name]
 
     @cached_property
@@ -187,7 +189,16 @@ class Probe:
     @cached_property
     def _loss_scale(self) -> float:
         outputs = self.subject.outputs
-        return rms(joined(self.subject.upstream)) * rms(known(joined(tuple(outputs[k] for k in self.subject.counted))))
+        same = self.point.inputs is self.subject.inputs
+        size = self.point.size if same else _size(*(outputs[k] for k in self.subject.counted))
+        return rms(joined(self.subject.upstream)) * size
+
+
+def _size(*arrays: Array) -> float:
+    """Return the rms of what is finite in some arrays."""
+    numbers = joined(arrays)
+    size = rms(numbers)
+    return size if math.isfinite(size) else rms(known(numbers))
 
 
 def _numbers(gradient: Array) -> Array:

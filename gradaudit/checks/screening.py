@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from operator import add
 
 import numpy as np
 
@@ -19,10 +18,10 @@ from gradaudit.checks.agreement import scatter
 from gradaudit.checks.captured import comparable, forget, second_inputs
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import narrow_view, reversed_axes, stretched
-from gradaudit.checks.linearity import OF_V, is_asked, large, other, scaled_by
+from gradaudit.checks.linearity import OF_V, is_asked, large, other
 from gradaudit.checks.probe import Point, Probe
 from gradaudit.checks.trial import try_claim
-from gradaudit.numerics.arrays import Array, dtype_name, in_cache, largest
+from gradaudit.numerics.arrays import Array, cast, dtype_name, in_cache, largest
 from gradaudit.results import Verdict
 from gradaudit.spec.draw import UndrawableError
 from gradaudit.spec.dtypes import spacing
@@ -52,9 +51,16 @@ def _is_clear(probe: Probe) -> bool:
     del there
     t = stretched(probe.upstream) or narrow_view(other(probe, *OF_V))
     in_t = probe.backward_only(probe.base, t)
-    w = reversed_axes(scaled_by(tuple(map(add, probe.upstream, t)), large(probe)))
-    in_w = probe.backward(probe.base, w)
+    w = reversed_axes(tuple(_sum(u, more, large(probe)) for u, more in zip(probe.upstream, t, strict=True)))
+    in_w = probe.backward(probe.base, w, fleeting=True)
     return all(_adds_up(probe, name, in_t, in_w) for name in probe.claimed)
+
+
+def _sum(one: Array, other: Array, times: float) -> Array:
+    """Return so many times the sum of two parts of upstreams."""
+    made = one + other
+    made *= times
+    return cast(made, dtype_name(one.dtype))
 
 
 def _is_right_there(probe: Probe, there: dict[str, Array]) -> bool:
@@ -75,10 +81,11 @@ def _adds_up(probe: Probe, name: str, in_t: Mapping[str, Array], in_w: Mapping[s
     if not u.dtype == t.dtype == w.dtype:
         return False
     u, t, w = (made.reshape(-1) for made in (u, t, w))
-    furthest = size = 0.0
+    furthest, size, times = 0.0, 0.0, large(probe)
     for part in in_cache(w):
-        off = widened(w[part]) / large(probe)
+        off = widened(w[part]) / times
         size = float(np.maximum(size, largest(off)))
-        off = off - widened(t[part]) - widened(u[part])
+        off -= widened(t[part])
+        off -= widened(u[part])
         furthest = float(np.maximum(furthest, largest(off)))
     return furthest <= scatter(probe.terms, spacing(dtype_name(w.dtype)), probe.natural_scale(name), size)

@@ -80,7 +80,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
     drawn = rng.integers(1, MAX_ATTEMPTS, line.size, np.int8)  # a byte for each element
     drawn *= rng.integers(0, 1, line.size, np.int8, endpoint=True) * 2 - 1
     along = Direction.of(like(drawn, line.claims))
-    claim = line.claim_along(along)
+    claim, length = line.sizes_along(along)
     step = usual_step(probe.spacing)
     narrow = max(spacing(dtype_name(gradient.dtype)) for gradient in gradients.values())
     tolerance = probe.case.tolerance or DEFAULT_TOLERANCES[probe.case.dtype]
@@ -92,7 +92,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         excess=line.excess(along, step),
         noise=MAX_ROUNDINGS * probe.spacing * line.signal / step,
         allowed=max(SLOPE_RTOL, MAX_ROUNDINGS * narrow) * claim,
-        tolerated=surely_more(tolerance.rtol * claim + tolerance.atol * line.length_along(along)),
+        tolerated=surely_more(tolerance.rtol * claim + tolerance.atol * length),
     )
 
 

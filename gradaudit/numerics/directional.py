@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,20 +85,16 @@ class Directional:
         # Gone through from the end, as inputs are displaced: what forward wrote last is still in cache.
         self._parts = tuple(in_cache(outputs))[::-1]
 
-    def claim_along(self, direction: Direction) -> float:
-        """Return the root sum of squares of what the gradient of each element claims of a direction."""
-        return math.hypot(*(norm(self.claims[places] * moved) for places, moved in self._moves(direction)))
-
-    def length_along(self, direction: Direction) -> float:
-        """Return the norm of a direction, in units of the inputs."""
-        return math.hypot(*(norm(moved) for _, moved in self._moves(direction)))
-
-    def _moves(self, direction: Direction) -> Iterator[tuple[slice, Array]]:
-        """Yield where a direction displaces the inputs and how far, in their units, range by range."""
+    def sizes_along(self, direction: Direction) -> tuple[float, float]:
+        """Return what the gradient of each element claims of a direction, and its length, as root sums of squares."""
         scale, drawn = self.by_number(self._scales), direction.displacements
+        claimed, lengths = [], []
         for part in in_cache(drawn):
             places = slice(direction.start + part.start, direction.start + part.stop)
-            yield places, cast(drawn[part], "float64") * (scale if isinstance(scale, float) else scale[places])
+            moved = cast(drawn[part], "float64") * (scale if isinstance(scale, float) else scale[places])
+            lengths.append(norm(moved))
+            claimed.append(norm(self.claims[places] * moved))
+        return math.hypot(*claimed), math.hypot(*lengths)
 
     def by_number(self, values: Scales) -> float | Array:
         """Return what holds for each number of the one vector, given what holds for each input."""
@@ -113,18 +110,20 @@ class Directional:
     @cached_property
     def coarsest(self) -> float:
         """The largest distance between an element and the next number of its dtype, in units of its scale."""
-        return max(map(largest, self._grids()))
+        both = self._grids()
+        return max(largest(x) * grid if isinstance(grid, float) else largest(x * grid) for x, grid in both)
 
     def grid(self) -> Array:
         """Return the distance between each element and the next number of its dtype, in units of its scale.
 
         It may be up to half as much again.
         """
-        return joined(tuple(self._grids()))
+        return joined(tuple(abs(base) * grid for base, grid in self._grids()))
 
-    def _grids(self) -> Iterator[Array]:
+    def _grids(self) -> Iterator[tuple[Array, Any]]:
+        """Yield the numbers of each input, and what the distance is where they are one."""
         for name, base in self._bases.items():
-            yield spacing(dtype_name(base.dtype)) / self._scales[name] * abs(as_reals(base))
+            yield as_reals(base), spacing(dtype_name(base.dtype)) / self._scales[name]
 
     def magnitude(self, elements: Array) -> float:
         """Return the median magnitude of the elements where a mask is true, in units of their scales."""
@@ -154,8 +153,8 @@ class Directional:
         self.bend = ahead + behind
         self.touched = self.moved = 1.0
         if changed is not None:
-            self.touched = self._share(changed)
             self.moved = self._moved(changed)
+            self.touched = 1.0 if self.moved == 1.0 else self._share(changed)
         return (ahead - behind) / (2 * step)
 
     def excess_one_sided(self, direction: Direction, step: float, *, watched: bool = False) -> float:

@@ -233,7 +233,8 @@ def _uniform(made: Input, rng: np.random.Generator) -> Floats:
     segments = _segments(made)
     gap = rounded_gap(made)
     slack = room(made) - gap * max(count - 1, 0)
-    position = rng.random(count) * slack
+    position = rng.random(count)
+    position *= slack
     if made.gap:
         position = (np.sort(position) + gap * np.arange(count))[_shuffled(count, rng)]
     if len(segments) == 1:

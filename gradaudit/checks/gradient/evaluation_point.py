@@ -84,15 +84,19 @@ class EvaluationPoint:
 
         That is the spacing of the dtype, or where outputs are subnormal more.
         """
-        size = rms(self.outputs)
+        size = self.size
         return max(spacing(self.dtype), least_spacing(self.dtype) / size) if size else spacing(self.dtype)
+
+    @cached_property
+    def size(self) -> float:
+        """The rms of the outputs."""
+        return rms(self.outputs)
 
     @cached_property
     def scales(self) -> dict[str, float | Array]:
         """What displacements of each input are measured in: a power of two for all of its numbers, or for each."""
-        otherwise = rms(self.outputs)
         floating = {name: x for name, x in self.inputs.items() if is_floating(dtype_name(x.dtype))}
-        return {name: scales_of(x, otherwise) for name, x in floating.items()}
+        return {name: scales_of(x, self.size) for name, x in floating.items()}
 
     def scale_at(self, name: str, index: tuple[int, ...]) -> float:
         """Return what displacements of one element are measured in."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.claim import FORMULA_SHARE, TRIMMED_ONE_IN, Claim, natural_scale
+from gradaudit.checks.gradient.claim import FORMULA_SHARE, TRIMMED_ONE_IN, Claim
 from gradaudit.checks.gradient.cut import Cut, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
@@ -211,7 +211,7 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
             yield _place_finding(code, point, claim.name, looks.places[marked], seen.kinks)
     numerical = looks.numerical[np.isfinite(looks.numerical)]
     typical = claim.magnitude if seen.method == "search" else rms(numerical)
-    scale = natural_scale(point, claim.name)
+    scale = claim.natural_scale
     vanishes = not typical > VANISHING * scale
     if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
         yield _upstream_finding(claim.name, typical, scale)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from gradaudit.checks.gradient.claim import Claim, natural_scale
+from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.excuse import APPROXIMATION_ERROR
 from gradaudit.checks.gradient.fold import VANISHING
 from gradaudit.numerics.displacing import Direction
@@ -70,5 +70,6 @@ class Suspect:
 
     def _size(self, claim: Claim, part: Direction) -> float:
         """Return what a gradient claims along a direction; what a typical one would where that is more."""
-        typical = max(claim.typical, VANISHING * natural_scale(claim.point, claim.name))
-        return max(self.tester.line.claim_along(part), typical * self.tester.line.length_along(part)) or math.inf
+        typical = max(claim.typical, VANISHING * claim.natural_scale)
+        claimed, length = self.tester.line.sizes_along(part)
+        return max(claimed, typical * length) or math.inf
