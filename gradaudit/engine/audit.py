@@ -17,7 +17,6 @@ from gradaudit.checks.registry import BrokenCheckError, run_checks
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.by_then import is_heard, tell
 from gradaudit.numerics.arrays import Array
-from gradaudit.relations.registry import broken_relations
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.source.place import place_of
 from gradaudit.spec.case import Case, Part
@@ -80,6 +79,8 @@ def audit_op(case: Case, op: Op, *, explained: bool = True) -> Audit:
     results, point, seen = check_gradient(subject, _told_by_then(subject))
     findings: Sequence[Finding] = run_checks(subject, point, results)
     if case.relations:
+        from gradaudit.relations.registry import broken_relations  # which few runs ask for
+
         findings = [*findings, *broken_relations(subject, point, results, findings)]
     if explained and any(result.verdict is Verdict.FAIL for result in results):
         from gradaudit.audit.likely_causes import unexplained, with_likely_causes  # which right ops do without

@@ -10,7 +10,6 @@ from typing import get_args
 from gradaudit.extensions import TARGETS, extensions
 from gradaudit.spec.case import Input, Target
 from gradaudit.spec.errors import nearest
-from gradaudit.spec.library_target import library_target
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.op_targets import (
     ClosureTarget,
@@ -205,6 +204,8 @@ def _closure(model: TargetModel, around: Around) -> Target | None:
 def _library(model: TargetModel, around: Around) -> Target | None:
     if model.library is None:
         return None
+    from gradaudit.spec.library_target import library_target  # which reads C
+
     return library_target(
         model.library,
         around.names,

@@ -17,7 +17,7 @@ SAID = (
     "a run, each in a process of its own, so that what they share is counted in each."
 )
 
-ROUNDS = 9
+ROUNDS = 20
 
 FLOOR = ["-c", "import numpy, yaml, ml_dtypes"]
 

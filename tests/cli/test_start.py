@@ -42,6 +42,7 @@ HEAVY = {
     "gradaudit.models",
     "gradaudit.mutation",
     "gradaudit.record",
+    "gradaudit.relations",
     "gradaudit.repair",
     "jinja2",
     "matplotlib",
