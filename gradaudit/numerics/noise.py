@@ -39,9 +39,6 @@ With 4 the bounds of 5 of 600 derivatives in hidden float32 do not hold, with 3 
 GROWTH = math.sqrt(WIDENING)
 """Least growth of the shape of a smooth function from one spacing to one four times as wide."""
 
-LEAST_COSINE = 0.8
-"""Least cosine of what is taken for noise in two walks where it is the same thing."""
-
 
 @dataclass(frozen=True)
 class Walk:
@@ -74,21 +71,17 @@ class Walk:
         """Whether all values were equal."""
         return self.shape == self.level == 0.0
 
-    def same_noise_as(self, other: Walk) -> bool:
-        """Whether the noise here is no more than at another spacing."""
-        return self.level <= SAME_NOISE * other.level
-
     def continues(self, narrower: Walk) -> bool:
         """Whether this could be a narrower walk with its shape grown and its noise the same."""
-        same = self.same_noise_as(narrower) and narrower.same_noise_as(self) and not self.repeats(narrower)
-        return same and self.shape >= GROWTH * narrower.shape
+        least, most = sorted((self.level, narrower.level))
+        return most <= SAME_NOISE * least and not self.repeats(narrower) and self.shape >= GROWTH * narrower.shape
 
     def repeats(self, other: Walk) -> bool:
         """Whether this is another walk over again: not noise, but a step that looks alike at any spacing."""
         sizes = float(np.linalg.norm(self.pattern) * np.linalg.norm(other.pattern))
         cosine = abs(float(np.vdot(self.pattern, other.pattern))) / sizes if sizes else 0.0
         # Student's t tells it from noise: that of one output comes so close once in 750 times.
-        return cosine > LEAST_COSINE and cosine**2 * (self.pattern.size - 1) > HEADROOM * (1.0 - cosine**2)
+        return cosine**2 * (self.pattern.size - 1) > HEADROOM * (1.0 - cosine**2)
 
 
 def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:

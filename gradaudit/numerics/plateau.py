@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
 
-from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_ATTEMPTS, SMALL_SAMPLE, SPREAD
+from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_ATTEMPTS, SMALL_SAMPLE
 from gradaudit.numerics.noise import GROWTH, SAME_NOISE, Walk
 
 
@@ -65,18 +65,12 @@ def _onset(walk_at: Callable[[int], Walk | None], k: int) -> tuple[int, Walk] | 
 
 
 def _goes_on(walk_at: Callable[[int], Walk | None], k: int) -> bool:
-    """Whether most of the next walks show about the same noise, and not the same jump beside the point."""
+    """Whether most of the next walks show about the same noise."""
     walks = [walk for walk in map(walk_at, range(k, k + MAX_ATTEMPTS)) if walk is not None]
     typical = median(walk.level for walk in walks)
     same = sum(typical <= SAME_NOISE * walk.level <= SAME_NOISE**2 * typical for walk in walks)
-    if len(walks) < SMALL_SAMPLE or HALFWAY * same < len(walks) or _is_one_jump(walks[-SMALL_SAMPLE:]):
+    if len(walks) < SMALL_SAMPLE or HALFWAY * same < len(walks):
         return False
     return any(
         wide.level <= narrow.level for narrow, wide in pairwise(walks)
     )  # the shape of a function goes on growing
-
-
-def _is_one_jump(walks: list[Walk]) -> bool:
-    """Whether walks are the same one over again: two of a single output's noise look alike now and then."""
-    pairs = list(pairwise(walks))
-    return all(wide.repeats(narrow) and abs(wide.level - narrow.level) < SPREAD * wide.level for narrow, wide in pairs)

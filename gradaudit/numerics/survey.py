@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -30,7 +30,7 @@ from gradaudit.numerics.margins import (
     SMALL_SAMPLE,
     WIDENING,
 )
-from gradaudit.numerics.noise import IRREGULAR, SAME_NOISE, Walk, read_walk
+from gradaudit.numerics.noise import IRREGULAR, Walk, read_walk
 from gradaudit.numerics.plateau import widest_plateau
 from gradaudit.spec.dtypes import spacing
 
@@ -188,14 +188,7 @@ class Surveyor:
     def _expected_noise(self, walk: Walk) -> Survey | None:
         """Return what follows from a walk that shows no more noise than expected."""
         stairs = walk.constant and self._breaks is None
-        found = self._staircase() if stairs else self._found(walk, self._absolute, self._start)
-        if walk.clear or self._starts_inside() or (self._breaks is not None and self._breaks.kink.any()):
-            return found  # a kink shows as clearly as any shape, though nothing is left of it in the walk
-        near = self._walk(self._relative, QUARTER)
-        if near is None or near.shape > SAME_NOISE * near.level:
-            return self._climbed(walk)
-        # Nothing shows at the scale of one, nor at that of the elements, which is much smaller: either may be right.
-        return replace(found, reach=np.minimum(found.reach, QUARTER * self._relative), scale=self._relative)
+        return self._staircase() if stairs else self._found(walk, self._absolute, self._start)
 
     def _starts_inside(self) -> bool:
         """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
@@ -207,7 +200,7 @@ class Surveyor:
             return None
         spacing = max(WIDENING * self._start, min(QUARTER, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
-        if wide is not None and self._credible(wide) and wide.continues(walk) and self._goes_on_below(walk):
+        if wide is not None and self._credible(wide) and wide.continues(walk):
             return self._found(wide, self._absolute, spacing)
         if wide is not None and wide.flat:  # stairs may be coming into view
             return None
@@ -222,13 +215,6 @@ class Surveyor:
                 return None
             walk, spacing = narrow, spacing / WIDENING
         return None
-
-    def _goes_on_below(self, walk: Walk) -> bool:
-        """Whether noise is the same at a much narrower spacing, or gone, as between the stairs of a staircase."""
-        narrow = self._walk(self._absolute, self._start / WIDENING**3)
-        if narrow is None or narrow.repeats(walk):
-            return False
-        return self._may_be_rounding(walk) if narrow.constant else walk.same_noise_as(narrow)
 
     def _may_be_rounding(self, walk: Walk) -> bool:
         """Whether noise that sets in where there was none can be that of stairs; a function may have higher ones."""
