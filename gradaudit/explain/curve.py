@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,15 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_poi
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.explain.path_curve import PathCurve, follow_path
 from gradaudit.numerics.arrays import count, on_host
-from gradaudit.numerics.derivative import Difference, Estimate, Sampler, estimate_at_step, estimate_derivative
+from gradaudit.numerics.axes import Axes, Axis
+from gradaudit.numerics.derivative import (
+    Difference,
+    Differences,
+    Estimate,
+    Sampler,
+    estimate_at_steps,
+    estimate_derivatives,
+)
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.magnitude import power_of_two
@@ -114,11 +121,12 @@ def _traced(subject: Subject, point: EvaluationPoint, result: Result) -> StepCur
     loss = Loss(point.evaluate, point.inputs[result.input], point.upstream, point.outputs, point.spacing)
     loss.measure_noise(generator(subject.case, "noise"), index if result.method == "search" else None)
     part = _part(claimed[index], result.mismatches[:1])
-    sample = cache(loss.along_element(index, 1j if part == "imaginary" else 1.0))
+    axes = loss.along(loss.place_of(index), 1j if part == "imaginary" else 1.0)
+    sample = Axis(axes, 0)
     number = complex(claimed[index])
     value = number.imag if part == "imaginary" else number.real
     start = subject.case.step or loss.step_at(index)
-    chosen, best = _estimates(sample, value, start, result, fixed=subject.case.step is not None)
+    chosen, best = _estimates(axes, value, start, result, fixed=subject.case.step is not None)
     if not math.isfinite(best.value):
         raise UntraceableError(f"forward is not finite, or jumps, around index {index}")
     return StepCurve(
@@ -155,18 +163,18 @@ def _part(claimed: complex, worst: tuple[Mismatch, ...]) -> Literal["real", "ima
     return "imaginary" if abs(complex(off).imag) > abs(complex(off).real) else "real"
 
 
-def _estimates(
-    sample: Sampler, claimed: float, start: float, result: Result, *, fixed: bool
-) -> tuple[Estimate, Estimate]:
+def _estimates(axes: Axes, claimed: float, start: float, result: Result, *, fixed: bool) -> tuple[Estimate, Estimate]:
     """Return the estimate that the audit decides by, and the best that can be had."""
+    differences, one = (Differences(axes, np.array([step])) for step in (power_of_two(start), start))
+    every = np.ones(1, np.bool_)
 
-    def settled(made: Estimate) -> bool:
-        allowed = result.atol + result.rtol * abs(made.value)
-        judged = judge(claimed, made.value, made.bound, allowed)
-        return bool(judged.right or judged.wrong)
+    def settled(made: Estimate) -> Any:
+        judged = judge(claimed, made.value, made.bound, result.atol + result.rtol * abs(made.value))
+        return judged.right | judged.wrong
 
-    best = estimate_derivative(sample, power_of_two(start), lambda _: False)
-    chosen = estimate_at_step(sample, start) if fixed else estimate_derivative(sample, start, settled)
+    best = estimate_derivatives(differences, lambda _: ~every, every)
+    chosen = estimate_at_steps(one) if fixed else estimate_derivatives(one, settled, every)
+    chosen, best = chosen.at(0), best.at(0)
     return chosen if math.isfinite(chosen.step) else best, best
 
 
@@ -191,7 +199,7 @@ def _points(sample: Sampler, truth: float, steps: list[float]) -> tuple[Point, .
         raise UntraceableError("no step gives a finite difference on both sides")
 
     def total(entry: tuple[float, Difference]) -> float:
-        return abs(entry[1].central - truth) + entry[1].rounding
+        return float(abs(entry[1].central - truth) + entry[1].rounding)
 
     best = min(seen, key=total)[0]
     return tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gradaudit.numerics.arrays import Array, namespace
 from gradaudit.numerics.derivative import UNKNOWN, Difference, Estimate, Sampler
@@ -31,7 +32,7 @@ class Sides:
     @property
     def differ(self) -> bool:
         """Whether no single derivative can be both."""
-        return abs(self.below.value - self.above.value) > 2 * (self.below.bound + self.above.bound)
+        return bool(abs(self.below.value - self.above.value) > 2 * (self.below.bound + self.above.bound))
 
     def admit(self, claimed: float, allowed: float) -> bool:
         """Whether a claim lies between the two, in Clarke's subdifferential, give or take what is allowed.
@@ -39,16 +40,13 @@ class Sides:
         So does rounding excuse it, but not truncation: a claim beyond them by less than that is undecided.
         """
         low, high = sorted((self.below, self.above), key=lambda side: side.value)
-        return low.value - low.rounding - allowed <= claimed <= high.value + high.rounding + allowed
+        return bool(low.value - low.rounding - allowed <= claimed <= high.value + high.rounding + allowed)
 
 
-def suspicious(sample: Sampler, step: float) -> bool:
-    """Whether differences at a step and at twice that step may straddle a kink or a jump."""
-    near, far = sample(step), sample(2 * step)
-    if near is None or far is None:
-        return False
-    bent = abs(near.bend) > 2 * near.rounding and abs(far.bend) < HALFWAY * abs(near.bend)
-    return bent or _jumps(near.central, far.central, near)  # a jump up on both sides bends nothing
+def suspicious(near: Difference, far: Difference) -> Any:
+    """Whether differences at steps and at twice those steps may straddle kinks or jumps; arrays of rows."""
+    bent = (abs(near.bend) > 2 * near.rounding) & (abs(far.bend) < HALFWAY * abs(near.bend))
+    return bent | _jumps(near.central, far.central, near)  # a jump up on both sides bends nothing
 
 
 def compare_sides(sample: Sampler, step: float) -> Sides:
@@ -86,6 +84,6 @@ def hull(far: Slopes, near: Slopes) -> tuple[float, float]:
     return float(xp.where(kinked, least, middle).sum()), float(xp.where(kinked, most, middle).sum())
 
 
-def _jumps(near_slope: float, far_slope: float, near: Difference) -> bool:
+def _jumps(near_slope: Any, far_slope: Any, near: Difference) -> Any:
     """Whether half of the step keeps most of the change: slopes then grow as the step falls."""
-    return abs(near_slope) > HALFWAY * abs(far_slope) and abs(near_slope) > SIGNIFICANT * near.rounding
+    return (abs(near_slope) > HALFWAY * abs(far_slope)) & (abs(near_slope) > SIGNIFICANT * near.rounding)

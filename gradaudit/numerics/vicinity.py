@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +15,11 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Index = tuple[int, ...]
 
-Place = tuple[Index, Any]
-"""What lies at an index of the input instead of what it holds; with the empty index, what the whole input is."""
+Places = NDArray[np.intp] | None
+"""The elements that hold another value at each of several points, in C order; None where whole inputs do."""
 
 Together = Callable[[Array], list[Floats]]
 """Forward for several contents of the input, stacked along a first axis; the outputs of each, as for one."""
-
-Made = TypeVar("Made")
 
 MAX_HELD = MAX_LISTED * LARGE
 """Numbers that the inputs and the outputs of so many points may come to; looks in progress hold a few times as many."""
@@ -42,6 +38,9 @@ class Vicinity:
         together: the same for several contents of ``x``; None where forward takes one point at a time.
 
     Attributes:
+        base: what ``x`` holds, in C order.
+        most: points that are evaluated before what is asked of them is looked at.
+        ended: what ended an evaluation before its time; None for nothing.
         disturbed: whether ``x`` was ever not bit-identical after a displacement was undone.
         at_odds: whether forward answered otherwise for several points than for each alone.
 
@@ -50,75 +49,59 @@ class Vicinity:
     def __init__(self, forward: Callable[[], Floats], x: Array, size: int, together: Together | None = None) -> None:
         self._forward = forward
         self._x = x
+        self._size = size
         self.base = x.copy()
         self._is_small = x.nbytes < LARGE
         self._bits = bits_of(x) if self._is_small else self.base
-        self._most = min(MAX_TABLE, MAX_HELD // max(x.size, size, 1))
-        self._together = together if self._most > 1 else None
+        self.most = max(1, min(MAX_TABLE, MAX_HELD // max(x.size, size, 1)))
+        self._together = together if self.most > 1 else None
         self._trusted = 0
-        self._look: _Look | None = None
+        self.ended: Exception | None = None
         self.disturbed = False
         self.at_odds = False
 
-    def outputs_at(self, *places: Place) -> list[Floats]:
+    def outputs_at(self, *contents: Array) -> list[Floats]:
         """Return forward's outputs at displaced inputs; arrays that may be changed."""
-        return self._evaluated(places) if self._look is None else self._look.outputs_at(places)
+        return self._evaluated(None, contents, whole=True)
 
-    def side_by_side(self, look: Callable[[Index], Made], indices: Iterable[Index]) -> Iterator[tuple[Index, Made]]:
-        """Yield what a look at each index returns, not always in their order.
+    def outputs_along(self, places: NDArray[np.intp], values: Any, *, whole: bool = True) -> Floats:
+        """Return forward's outputs where one element at a time holds another value: one a row.
 
-        Where forward takes several points at a time, so many looks are under way that what they ask for makes up one
-        call. A look that asks for outputs is put off until all of these are there, and then begins again: it has to
-        ask for the same as before.
+        Args:
+            places: of the elements, in C order.
+            values: what each holds.
+            whole: whether all are needed; else those that there are where calls run out, or anything else, after that.
+
         """
-        if self._together is None:
-            yield from ((index, look(index)) for index in indices)
-            return
-        pending = deque(map(_Look, indices))
-        put_off: list[_Look] = []
-        while pending:
-            current = pending.popleft()
-            try:
-                made = self._begun_again(current, look)
-            except _PutOffError:
-                put_off.append(current)
-            else:
-                yield current.index, made
-            if not pending or sum(len(one.wanted) for one in put_off) >= self._most:
-                self._answer(put_off)
-                pending.extendleft(reversed(put_off))
-                put_off = []
+        parts = [slice(first, first + self.most) for first in range(0, len(places), self.most)]
+        made: list[Floats] = []
+        for part in parts:
+            made += self._evaluated(places[part], values[part], whole=whole)
+            if self.ended:
+                break
+        return np.array(made).reshape(len(made), self._size)
 
-    def _begun_again(self, current: _Look, look: Callable[[Index], Made]) -> Made:
-        self._look, current.turn = current, 0
-        try:
-            return look(current.index)
-        finally:
-            self._look = None
-
-    def _answer(self, looks: list[_Look]) -> None:
-        outputs = iter(self._evaluated([place for look in looks for place in look.wanted]))
-        for look in looks:
-            look.answers.append([next(outputs) for _ in look.wanted])
-
-    def _evaluated(self, places: Sequence[Place]) -> list[Floats]:
-        if self._together is None or len(places) < 2:
-            return self._one_by_one(places)
-        points = np.repeat(self.base[np.newaxis], len(places), axis=0)
-        for k, (index, value) in enumerate(places):
-            points[(k, *index)] = value
+    def _evaluated(self, places: Places, values: Sequence[Any], *, whole: bool) -> list[Floats]:
+        if self._together is None or len(values) < 2:
+            return self._one_by_one(places, values, whole=whole)
+        points = np.repeat(self.base[np.newaxis], len(values), axis=0)
+        if places is None:
+            points[...] = values
+        else:
+            points.reshape(len(values), -1)[np.arange(len(values)), places] = values
         outputs = self._together(points)
-        if len(places) <= self._trusted or self._confirmed(places, outputs):
-            self._trusted = max(self._trusted, len(places))
+        if len(values) <= self._trusted or self._confirmed(places, values, outputs):
+            self._trusted = max(self._trusted, len(values))
             return outputs
         self._together, self.at_odds = None, True
-        return self._one_by_one(places)
+        return self._one_by_one(places, values, whole=whole)
 
-    def _confirmed(self, places: Sequence[Place], outputs: list[Floats]) -> bool:
+    def _confirmed(self, places: Places, values: Sequence[Any], outputs: list[Floats]) -> bool:
         """Whether forward answers for the first and the last of several points as it did for all together."""
-        first, last = self._one_by_one([places[0], places[-1]])
-        pairs = ((first, outputs[0]), (last, outputs[-1]))
-        return all(np.array_equal(alone, together, equal_nan=True) for alone, together in pairs)
+        ends = None if places is None else places[[0, -1]]
+        alone = self._one_by_one(ends, [values[0], values[-1]], whole=True)
+        pairs = zip(alone, (outputs[0], outputs[-1]), strict=True)
+        return all(np.array_equal(one, together, equal_nan=True) for one, together in pairs)
 
     def verify_restored(self) -> None:
         """Make sure that ``x`` is what it was, bit by bit; nobody else does for single elements of a large one."""
@@ -126,45 +109,23 @@ class Vicinity:
             self.disturbed = True
             self._x[...] = self.base
 
-    def _one_by_one(self, places: Iterable[Place]) -> list[Floats]:
+    def _one_by_one(self, places: Places, values: Sequence[Any], *, whole: bool) -> list[Floats]:
+        made: list[Floats] = []
         try:
-            return [self._at(index, value) for index, value in places]
+            for k, value in enumerate(values):
+                made.append(self._at(... if places is None else np.unravel_index(places[k], self._x.shape), value))
+        except Exception as ended:
+            if whole or not made:
+                raise
+            self.ended = ended
         finally:
             if self._is_small:
                 self.verify_restored()
+        return made
 
-    def _at(self, index: Index, value: Any) -> Floats:
+    def _at(self, index: Any, value: Any) -> Floats:
         try:
             self._x[index] = value
             return self._forward()
         finally:
             self._x[index] = self.base[index]
-
-
-@dataclass
-class _Look:
-    """A look under way.
-
-    Attributes:
-        index: where.
-        answers: the outputs that it has been given, in the order in which it asked.
-        turn: how often it has asked since it began again.
-        wanted: what it asked for when it was put off.
-
-    """
-
-    index: Index
-    answers: list[list[Floats]] = field(default_factory=list)
-    turn: int = 0
-    wanted: tuple[Place, ...] = ()
-
-    def outputs_at(self, places: tuple[Place, ...]) -> list[Floats]:
-        if self.turn == len(self.answers):
-            self.wanted = places
-            raise _PutOffError
-        self.turn += 1
-        return [outputs.copy() for outputs in self.answers[self.turn - 1]]
-
-
-class _PutOffError(Exception):
-    """A look asks for outputs that are not there yet."""

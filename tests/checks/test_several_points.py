@@ -140,7 +140,7 @@ def records(op: Many, name: str) -> set[int]:
 def test_a_right_gradient_takes_three_calls_and_a_wrong_one_a_few_more() -> None:
     right, wrong = array("x", (8, 8)), array("x", (8, 8), 0.1, 1.4)
     calls = audited(case_of(np.sin, lambda u, x: u * np.cos(x), right, method="exhaustive"))[1].calls
-    assert [many for _, many in calls] == [9, 128, 128]  # a survey, and two differences at each index
+    assert [many for _, many in calls] == [9, 16, 240]  # a survey, and two differences at each of few indices and more
     found, op = audited(case_of(np.sin, lambda u, x: 1.01 * u * np.cos(x), wrong, method="exhaustive"))
     assert only(found).wrong == 64
     assert len(op.calls) <= 8
@@ -161,7 +161,7 @@ def test_a_right_gradient_takes_three_calls_and_a_wrong_one_a_few_more() -> None
 def test_an_op_that_answers_otherwise_for_several_is_asked_for_one_at_a_time(change: Any) -> None:
     case = replace(CASES["smooth"], method="exhaustive")
     found, op = audited(case, change)
-    assert len(op.calls) <= 2
+    assert len(op.calls) <= 3
     message = "called for one point at a time: outputs of forward for several points at once differ from those for each"
     assert only(found).message == message
     (expected,) = alone(case).results

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import lifted
-from gradaudit.numerics.derivative import Estimate, estimate_derivative
+from gradaudit.numerics.derivative import Differences, Estimate, estimate_derivatives
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.loss import Floats, Loss
 from gradaudit.spec.dtypes import DEFAULT_TOLERANCES, NATIVE_TOLERANCES, dtype_of, floating_info, spacing
@@ -181,19 +180,22 @@ def measure(
     with np.errstate(all="ignore"):
         loss = function.loss(lambda: calls.append(None))
         loss.measure_noise(rng)
+        truths = function.gradient.astype(np.float64)
+        places = np.arange(len(truths))
+        first_settled: dict[int, Estimate] = {}
+
+        def settled(estimate: Estimate) -> NDArray[np.bool_]:
+            judged = judge(truths, estimate.value, estimate.bound, rtol_of(function.dtype) * abs(estimate.value))
+            decided = np.asarray(judged.right | judged.wrong)
+            for i in decided.nonzero()[0]:
+                first_settled.setdefault(int(i), estimate.at(i))
+            return decided & audited
+
+        differences = Differences(loss.along(places), loss.steps_at(places))
+        last = estimate_derivatives(differences, settled, np.ones(places.shape, bool))
         for i, truth in enumerate(function.gradient):
-            claimed = float(truth)
-            settling: list[Estimate] = []
-
-            def settled(estimate: Estimate, claimed: float = claimed, settling: list[Estimate] = settling) -> bool:
-                judged = judge(claimed, estimate.value, estimate.bound, rtol_of(function.dtype) * abs(estimate.value))
-                if judged.right or judged.wrong:
-                    settling.append(estimate)
-                return audited and bool(settling)
-
-            last = estimate_derivative(cache(loss.along_element((i,))), loss.step_at((i,)), settled)
-            made.append(_measured(last, truth))
-            first.append(_measured(settling[0] if settling else last, truth))
+            made.append(_measured(last.at(i), truth))
+            first.append(_measured(first_settled.get(i, last.at(i)), truth))
     return made, first, len(calls)
 
 

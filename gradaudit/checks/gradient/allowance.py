@@ -188,6 +188,10 @@ class Allowance:
         self._more = np.where(np.isfinite(more), more, 0.0)
         return True
 
+    def parts(self, places: NDArray[np.intp]) -> tuple[float, NDArray[Any]]:
+        """Return the relative part, and the absolute part at some indices."""
+        return self.tolerance.rtol, self.tolerance.atol + self.of_roundoff(places)
+
     def of_roundoff(self, places: NDArray[np.intp]) -> NDArray[Any]:
         """Return how much of what is allowed at some indices is for rounding; 0 where that was not asked for."""
         return np.zeros(len(places)) if self._more is None else taken(self._more, places)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, default_tolerance
+from gradaudit.checks.gradient.element import Asked, Elements
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, outputs_beside
 from gradaudit.numerics.arrays import (
     LARGE,
@@ -220,9 +221,23 @@ class Claim:
         judged = self.given if not self.split or self._is_inaccurate_at(index) else self.formula
         return complex(judged[index]) if has_complex_dtype(judged) else float(judged[index])
 
-    def tolerance_at(self, index: tuple[int, ...]) -> Tolerance:
-        """Return what that may be off by."""
-        return (self.allowance if self._is_inaccurate_at(index) else self.of_formula).at(index)
+    def asked_at(self, places: NDArray[np.intp]) -> Asked:
+        """Return what is judged at some indices, one a row, and what that may be off by."""
+        shape, given, strays = (
+            tuple(self.formula.shape),
+            taken(on_host(self.given), places),
+            self.inaccurate_among(places),
+        )
+        claimed = np.where(strays, given, taken(on_host(self.formula), places)) if self.split else given
+        (rtol, atol), wider = self.of_formula.parts(places), self.allowance.parts(places)
+        shape = tuple(self.formula.shape)
+        flat = np.ravel_multi_index(tuple(places.T), shape) if shape else np.zeros(len(places), np.intp)
+        return Asked(np.asarray(flat), claimed, np.where(strays, wider[0], rtol), np.where(strays, wider[1], atol))
+
+    def looks(self, places: NDArray[np.intp], found: Elements) -> Looks:
+        """Return what was found at some indices, beside what is claimed there."""
+        claimed = self.asked_at(places).claimed
+        return Looks(places, claimed, found.numerical, found.bound, found.kink, found.jump, found.outside)
 
     def include_roundoff(self) -> bool:
         """Allow for rounding at each index; return whether that had been left out, so that it may matter."""
@@ -252,13 +267,6 @@ class Claim:
         inaccurate = taken(on_host(doubtful), places)  # also where what was given is judged whatever its formula is
         most = np.minimum(SAFETY * self.allowance.of_roundoff(places), MAX_UNSEEN * self.magnitude)
         return np.where(inaccurate, most, 0.0)
-
-    def judged_at(self, index: tuple[int, ...], numerical: complex, bound: float, *, kink: bool) -> Judged:
-        """Judge the claim at an index, given what is known of the numerical gradient there."""
-        allowed = self.tolerance_at(index).at(abs(numerical))
-        bound += float(self._uncertainty(np.array([index], np.intp).reshape(1, len(index)))[0])
-        claimed = self.at(index)
-        return judge(claimed, numerical, bound, self._resolvable(allowed, claimed, numerical, bound, kink))
 
     def _resolvable(self, allowed: Any, claimed: Any, numerical: Any, bound: Any, kink: Any) -> Any:
         """Return tolerances that nobody asked for, raised to what differences can tell over the noise of forward.

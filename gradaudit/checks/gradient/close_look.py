@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
-from gradaudit.checks.gradient.seen import Index
+from gradaudit.checks.gradient.seen import Index, looks_of
 from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.derivative import Difference
@@ -89,30 +89,36 @@ class CloseLooks:
         return [index for index, made in self.judgements.items() if made is Judgement.WRONG]
 
     def _judgement(self, index: Index, element: Element) -> Judgement:
-        made = self.claim.judged_at(index, element.numerical, element.bound, kink=element.kink)
-        if made.right:
+        made, _, _ = self.claim.judged(looks_of(self.claim, {index: element}))
+        if made.right[0]:
             return Judgement.KINK if element.kink else Judgement.RIGHT
-        return Judgement.WRONG if made.wrong else Judgement.UNDECIDED
+        return Judgement.WRONG if made.wrong[0] else Judgement.UNDECIDED
 
     def _element(self, index: Index, calibrated: Calibrated | None) -> Element:
         """Look at an element with the noise that is known of, or with its own where that cannot be trusted."""
         claim, point = self.claim, self.claim.point
         usual = calibrated if calibrated and calibrated.spacing <= HEADROOM * point.spacing else None
         loss = self._loss(usual.spacing if usual else point.spacing)
-        tolerance, claimed, confirm = claim.tolerance_at(index), claim.at(index), len(self.wrong) < MAX_ATTEMPTS
+        asked, confirm = claim.asked_at(np.array([index], np.intp).reshape(1, -1)), len(self.wrong) < MAX_ATTEMPTS
+
+        def looked(start: float | None = None) -> Element:
+            found, ended = look_at(loss, asked, start=start, confirm=confirm)
+            if ended:
+                raise ended
+            return found.element(0)
+
         try:
             if usual is not None:
                 loss.assume_noise()
-                start = usual.step * point.scale_at(claim.name, index)
-                element = look_at(loss, index, claimed, tolerance, start=start, confirm=confirm)
+                element = looked(usual.step * point.scale_at(claim.name, index))
                 # After so many wrong ones it is errors and no noise.
                 if len(self.wrong) >= CONFIRMATIONS or not self._may_be_noise(index, element):
                     return element
             loss.measure_noise(generator(point.subject.case, "noise"), index)
-            element = look_at(loss, index, claimed, tolerance, confirm=confirm)
+            element = looked()
             # Noise that was measured at few points may be more.
             is_wrong = self._judgement(index, element) is Judgement.WRONG
-            return replace(element, bound=2 * element.bound) if is_wrong else element
+            return element._replace(bound=2 * element.bound) if is_wrong else element
         finally:
             loss.vicinity.verify_restored()
 

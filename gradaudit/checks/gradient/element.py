@@ -1,35 +1,46 @@
-"""A close look at one index: its derivative, or where it has none, what lies on its two sides."""
+"""Close looks at single indices: their derivatives, or where there are none, what lies on their two sides.
+
+Many indices are looked at together, a row each: of every difference that is taken all rows take theirs before the next.
+What comes up at few of them, such as a kink, is looked into at one after the other.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.derivative import UNKNOWN, Estimate, Sampler, estimate_at_step, estimate_derivative
-from gradaudit.numerics.judging import judge
+from gradaudit.numerics.axes import Axis
+from gradaudit.numerics.derivative import (
+    UNKNOWN,
+    Differences,
+    Estimate,
+    Floats,
+    Mask,
+    Rows,
+    estimate_at_steps,
+    estimate_derivatives,
+)
+from gradaudit.numerics.judging import Judged, judge
 from gradaudit.numerics.kink import compare_sides, hull, suspicious
-from gradaudit.numerics.loss import Axis, Loss
-from gradaudit.numerics.margins import HEADROOM, NEAR, SIGNIFICANT, SLOPE_RTOL
+from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.margins import NEAR, SIGNIFICANT, SLOPE_RTOL
 from gradaudit.numerics.ties import admitted_among_ties
-from gradaudit.spec.case import Tolerance
 
 Array = NDArray[Any]
 
 
-NEARBY = ((HEADROOM, 0.5), (SIGNIFICANT, 1.0), (2.0, math.inf))
-"""Parts of the first step at which an estimate is confirmed before a claim is called wrong.
+NEARBY = ((-6, 0.5), (-3, 1.0), (-1, math.inf))
+"""Doublings of the first step at which an estimate is confirmed before a claim is called wrong.
 
 With each, how far from the claim a difference may lie, in units of how far from the estimate, to speak for the claim.
 """
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """What is known of the true gradient at an index.
 
     Attributes:
@@ -50,191 +61,332 @@ class Element:
     doubtful: bool = False
 
 
+@dataclass(frozen=True)
+class Elements:
+    """The same at many indices: arrays of shape (n,), written to as it becomes known.
+
+    Attributes:
+        known: where all that was asked is.
+
+    """
+
+    numerical: Array
+    bound: Floats
+    kink: Mask
+    jump: Mask
+    outside: Mask
+    doubtful: Mask
+    known: Mask
+
+    @classmethod
+    def unknown(cls, size: int, dtype: Any = np.float64) -> Elements:
+        """Return what is known of so many indices before any is looked at."""
+        return cls(np.full(size, np.nan, dtype), np.full(size, np.inf), *np.zeros((5, size), np.bool_))
+
+    @classmethod
+    def of(cls, elements: list[Element], dtype: Any) -> Elements:
+        """Return what is known of some indices as arrays."""
+        made = cls.unknown(len(elements), dtype)
+        for k, element in enumerate(elements):
+            made[k] = element
+        return made
+
+    def __getitem__(self, rows: Any) -> Elements:
+        """Return what is known of some of them."""
+        return Elements(*(getattr(self, part.name)[rows] for part in fields(self)))
+
+    def __setitem__(self, rows: Any, found: Element | Elements) -> None:
+        """Write what was found out about some of them."""
+        for part in fields(self)[:-1]:
+            getattr(self, part.name)[rows] = getattr(found, part.name)
+        self.known[rows] = found.known if isinstance(found, Elements) else True
+
+    def of_complex(self) -> Elements:
+        """Return what is known of complex numbers, whose real and imaginary parts these are in turns."""
+        real, imaginary = self[::2], self[1::2]
+        return Elements(
+            self.numerical.view(np.complex128),
+            np.hypot(real.bound, imaginary.bound),
+            real.kink | imaginary.kink,
+            real.jump | imaginary.jump,
+            real.outside | imaginary.outside,
+            real.doubtful | imaginary.doubtful,
+            real.known & imaginary.known,
+        )
+
+    def element(self, row: int) -> Element:
+        """Return what is known of one."""
+        return Element(*(getattr(self, part.name)[row].item() for part in fields(self)[:-1]))
+
+
+class Asked(NamedTuple):
+    """What is to be found out: whether claims are right.
+
+    Attributes:
+        places: the elements of the input, in C order: shape (n,), as all others.
+        claimed: the analytical gradient there.
+        rtol: relative part of what difference is allowed.
+        atol: absolute part.
+
+    """
+
+    places: Rows
+    claimed: Array
+    rtol: Floats
+    atol: Floats
+
+    def allowed(self, magnitudes: Any) -> Floats:
+        """Return the differences allowed where the numerical gradient has these magnitudes."""
+        allowed: Floats = self.atol + self.rtol * magnitudes
+        return allowed
+
+    def judged(self, numerical: Array, bound: Floats) -> Judged:
+        """Judge the claims."""
+        return judge(self.claimed, numerical, bound, self.allowed(abs(numerical)))
+
+    def of(self, row: int) -> Asked:
+        """Return one of them."""
+        one = slice(row, row + 1)
+        return Asked(self.places[one], self.claimed[one], self.rtol[one], self.atol[one])
+
+
 def look_at(
     loss: Loss,
-    index: tuple[int, ...],
-    claimed: complex,
-    tolerance: Tolerance,
+    asked: Asked,
     step: float | None = None,
     start: float | None = None,
     *,
     confirm: bool = True,
-) -> Element:
-    """Estimate the derivative at an index as well as it takes to decide about the claim.
+) -> tuple[Elements, Exception | None]:
+    """Estimate derivatives as well as it takes to decide about claims.
 
-    Where the claim is not right by then, the two sides of the point are compared: at a kink any value between the
+    Where a claim is not right by then, the two sides of the point are compared: at a kink any value between the
     one-sided derivatives is right.
 
     Args:
         loss: the op as a function of the input.
-        index: where to look.
-        claimed: the analytical gradient there.
-        tolerance: what difference is allowed.
+        asked: the claims.
         step: a fixed step, None to choose one.
         start: the power of two to start choosing from, None for what the survey of forward suggests.
         confirm: whether a claim is called wrong only after a look much closer to the point.
 
+    Returns:
+        What was found out, and what brought that to an end before its time; None for nothing.
+
     """
-    question = _Question(loss, index, 1.0, float(claimed.real), tolerance, step, start, confirm)
-    if not np.iscomplexobj(claimed):
-        return _real(question)
-    real, imaginary = _real(question), _real(question._replace(unit=1j, claimed=float(claimed.imag)))
-    return Element(
-        numerical=complex(real.numerical.real, imaginary.numerical.real),
-        bound=math.hypot(real.bound, imaginary.bound),
-        kink=real.kink or imaginary.kink,
-        jump=real.jump or imaginary.jump,
-        outside=real.outside or imaginary.outside,
-        doubtful=real.doubtful or imaginary.doubtful,
-    )
+    if not np.iscomplexobj(asked.claimed):
+        return _Looks(loss, asked, np.ones(len(asked.places)), step, start, confirm).made()
+    reals = np.ascontiguousarray(asked.claimed).view(np.float64)
+    parts = Asked(np.repeat(asked.places, 2), reals, np.repeat(asked.rtol, 2), np.repeat(asked.atol, 2))
+    units = np.tile((1.0, 1j), len(asked.places))
+    made, ended = _Looks(loss, parts, units, step, start, confirm).made()
+    return made.of_complex(), ended
 
 
-class _Question(NamedTuple):
-    """What is asked about one real number of the gradient, along the axis of a unit; the rest is as for ``look_at``."""
+class _Looks:
+    """Looks at some real numbers of the gradient, along the axes of units; the rest is as for ``look_at``."""
 
-    loss: Loss
-    where: tuple[int, ...]
-    unit: complex
-    claimed: float
-    tolerance: Tolerance
-    step: float | None
-    start: float | None
-    confirm: bool
+    def __init__(
+        self, loss: Loss, asked: Asked, units: Array, step: float | None, start: float | None, confirm: bool
+    ) -> None:
+        self._loss = loss
+        self._asked = asked
+        self._units = units.astype(np.complex128)
+        self._fixed = step is not None
+        self._confirm = confirm
+        first = step or start
+        self._first = np.full(units.shape, first) if first else loss.steps_at(asked.places)
+        self._axes = loss.along(asked.places, self._units)
+        self._differences = Differences(self._axes, self._first)
+        self._seen = Elements.unknown(len(units))
 
-    @property
-    def axis(self) -> Axis:
-        """The loss along the element, as it is differenced now."""
-        return self.loss.along_element(self.where, self.unit)
+    def made(self) -> tuple[Elements, Exception | None]:
+        """Return what was found out, and what brought that to an end before its time."""
+        try:
+            self._look()
+            return self._seen, self._axes.ended
+        except Exception as ended:
+            return self._seen, ended
+        finally:
+            self._loss.vicinity.ended = None
 
-    def is_wrong(self, element: Element) -> bool:
-        """Whether what is known of the true gradient contradicts the claim."""
-        allowed = self.tolerance.at(abs(element.numerical))
-        return bool(judge(self.claimed, element.numerical, element.bound, allowed).wrong)
-
-
-def _real(asked: _Question) -> Element:
-    element = _estimated(asked)
-    if asked.step is None and asked.is_wrong(element) and (element.kink or asked.loss.is_tied(asked.where)):
-        return Element(asked.claimed, 0.0, kink=True) if _is_in_hull(asked) else _at_ties(asked, element)
-    return element
-
-
-def _is_in_hull(asked: _Question) -> bool:
-    """Whether the claim is a sum of subgradients of the outputs, each of which may choose its own.
-
-    Two steps must show the same: rounding does not, nor does a kink that is merely near.
-    """
-    axis, step = asked.axis, asked.start or asked.loss.step_at(asked.where)
-    far = axis.slopes(step)
-    (low, high), closest = (hull(far, axis.slopes(part * step)) for part in (1 / SIGNIFICANT, NEAR))
-    allowed = asked.tolerance.at(max(abs(low), abs(high)))
-    agree = max(abs(low - closest[0]), abs(high - closest[1])) <= allowed
-    return agree and low - allowed <= asked.claimed <= high + allowed
-
-
-def _estimated(asked: _Question) -> Element:
-    loss, claimed, tolerance, axis = asked.loss, asked.claimed, asked.tolerance, asked.axis
-    first = asked.step or asked.start or loss.step_at(asked.where)
-    element = _along(axis, claimed, tolerance, first, fixed=asked.step is not None)
-    if asked.step is not None or not asked.is_wrong(element):
-        return element
-    if abs(claimed) <= tolerance.at(0.0) and axis.is_flat(element.numerical.real):
+    def _look(self) -> None:
+        """Find out what there is to be, each row's as soon as it can be had."""
+        found, left = self._estimated()
+        wrong = left & self._wrong(found)
+        self._keep(found, left & ~wrong)
+        if self._fixed:
+            self._keep(found, wrong)
+            return
         # A staircase seen from afar has a slope, and none where one stands: rounding to integers is one, float32 too.
-        return Element(element.numerical, math.inf)
-    if axis.may_be_as_steep(claimed, element.numerical.real, first):
-        return Element(element.numerical, math.inf)
-    if not asked.confirm or _is_seen_nearby(axis, first, claimed, element, tolerance):
-        return element
-    if stair := axis.stair(max(abs(claimed), abs(element.numerical))):
-        with loss.climbing(stair):
-            return _along(asked.axis, claimed, tolerance, loss.step_at(asked.where), fixed=False)
-    if element.kink or element.jump:
-        return element
-    return replace(_beside(cache(axis), first, claimed, tolerance, UNKNOWN), doubtful=True)
+        for unseen in (self._are_flat(found, wrong), self._may_be_as_steep(found, wrong)):
+            found.bound[unseen] = np.inf
+            self._keep(found, unseen)
+            wrong = wrong & ~unseen
+        if self._confirm:
+            seen = self._are_seen_nearby(found, wrong)
+            wrong = wrong & ~self._axes.missing
+            for row in (wrong & ~seen).nonzero()[0].tolist():
+                found[row] = self._closer(row, found.element(row))
+        for row in (wrong & self._wrong(found)).nonzero()[0].tolist():
+            if found.kink[row] or self._loss.is_tied(self._asked.places[row]):
+                found[row] = self._in_hull_or_at_ties(row, found.element(row))
+        self._keep(found, wrong)
 
+    def _keep(self, found: Elements, rows: Mask) -> None:
+        found.known[rows] = True
+        self._seen[rows] = found[rows]
 
-def _at_ties(asked: _Question, kink: Element) -> Element:
-    """Look for other derivatives near a kink, or among ties, whose two sides do not admit the claim."""
-    side = kink.numerical.real
-    allowed = asked.tolerance.at(abs(side))
-    admitted = admitted_among_ties(
-        asked.loss, asked.where, asked.unit, asked.claimed, asked.tolerance.rtol, allowed, side
-    )
-    if admitted:
-        return Element(asked.claimed, 0.0, kink=True)
-    return kink if admitted is False else Element(side, math.inf, kink=True)
+    def _wrong(self, found: Elements) -> Mask:
+        """Whether what is known of the true gradients contradicts the claims."""
+        return np.asarray(self._asked.judged(found.numerical, found.bound).wrong)
 
+    def _estimated(self) -> tuple[Elements, Mask]:
+        """Estimate the derivatives, from differences at fixed steps or from there on.
 
-def _is_seen_nearby(axis: Axis, step: float, claimed: float, element: Element, tolerance: Tolerance) -> bool:
-    """Whether differences closer to the point bear an estimate out: what spoils it may lie inside the step.
+        Returns:
+            What was found, and for which rows it is not known to be right; those that are, are kept.
 
-    The closest that can tell the claim from the estimate decides. Where rounding lets none of them, the estimate
-    stands, unless the closer ones lie by the claim: a forward with kinks everywhere seems noisier than it is, and
-    one whose second derivative is infinite at the point converges more slowly than extrapolation takes for granted.
-    """
-    if element.kink:
-        return False
-    slope = element.numerical.real
-    by_the_claim = True
-    for part, share in NEARBY:
-        near = axis(step / part)
-        if near is None:
-            return True
-        doubt = near.rounding + SLOPE_RTOL * abs(slope)
-        if abs(near.central - slope) > element.bound + doubt or slope == 0.0:
-            return False
-        if abs(near.central - claimed) > doubt + tolerance.at(abs(slope)):
-            return True
-        by_the_claim = by_the_claim and abs(near.central - claimed) <= share * abs(near.central - slope)
-    return not by_the_claim
+        """
+        left = np.ones(len(self._first), bool)
+        self._differences.take_pairs(left)
+        left = left & ~self._axes.missing
+        near, far = (self._differences.at(place, ~left & False) for place in (0, 1))
+        doubtful = suspicious(near, far)
+        if self._fixed:
+            estimate = estimate_at_steps(self._differences)
+        else:
+            left = left & ~self._keep_kinks(near.up, near.down, left & doubtful)
+            estimate = estimate_derivatives(self._differences, self._settled, left)
+        left = left & ~self._axes.missing
+        found = Elements.unknown(len(self._first))
+        found.numerical[:], found.bound[:] = estimate.value, estimate.bound
+        right = left & self._asked.judged(estimate.value, estimate.bound).right
+        self._keep(found, right)
+        left = left & ~right
+        found.outside[:] = self._axes.outside & np.isinf(estimate.bound)
+        for row in (left & doubtful).nonzero()[0].tolist():
+            found[row] = self._beside(row, estimate.at(row))
+        return found, left
 
+    def _settled(self, made: Estimate) -> Mask:
+        judged = self._asked.judged(made.value, made.bound)
+        return np.asarray(judged.right | judged.wrong)
 
-def _along(axis: Axis, claimed: float, tolerance: Tolerance, step: float, *, fixed: bool) -> Element:
-    """Estimate the derivative along an axis, from differences at a fixed step or from there on."""
+    def _keep_kinks(self, up: Floats, down: Floats, rows: Mask) -> Mask:
+        """Keep kinks at the very points whose two sides admit the claims, and return where they are.
 
-    def settled(made: Estimate) -> bool:
-        judged = judge(claimed, made.value, made.bound, tolerance.at(abs(made.value)))
-        return bool(judged.right or judged.wrong)
+        Central differences see no end of a kink, at whatever step: the two sides tell at once.
+        """
+        low, high = np.minimum(up, down), np.maximum(up, down)
+        allowed, claimed = self._asked.allowed(np.maximum(abs(low), abs(high))), self._asked.claimed
+        kept = np.zeros(rows.shape, bool)
+        for row in (rows & (low - allowed <= claimed) & (claimed <= high + allowed)).nonzero()[0].tolist():
+            sides = self._beside(row, UNKNOWN)
+            if sides.kink and sides.bound == 0.0:
+                self._seen[row] = sides
+                kept[row] = True
+        return kept
 
-    sample = cache(axis)
-    if not fixed and (kink := _kink_between(sample, step, claimed, tolerance)):
-        return kink
-    estimate = estimate_at_step(sample, step) if fixed else estimate_derivative(sample, step, settled)
-    if judge(claimed, estimate.value, estimate.bound, tolerance.at(abs(estimate.value))).right:
-        return Element(estimate.value, estimate.bound)
-    if not suspicious(sample, step):
-        return Element(estimate.value, estimate.bound, outside=axis.outside and math.isinf(estimate.bound))
-    return _beside(sample, step, claimed, tolerance, estimate)
+    def _beside(self, row: int, central: Estimate) -> Element:
+        """Look at the two sides of a point whose central difference does not bear out the claim."""
+        claimed, asked = float(self._asked.claimed[row]), self._asked.of(row)
+        sides = compare_sides(Axis(self._axes, row), float(self._first[row]))
+        if sides.jumps:
+            return Element(float(central.value), math.inf, jump=True)
+        if sides.differ:
+            largest = max(abs(sides.below.value), abs(sides.above.value))
+            if sides.admit(claimed, float(asked.allowed(largest)[0])):
+                return Element(claimed, 0.0, kink=True)
+            nearest = min((sides.below, sides.above), key=lambda side: abs(side.value - claimed))
+            return Element(nearest.value, nearest.bound, kink=True)
+        # No kink at the point itself, but one beside it may have spoilt the wider central difference.
+        narrow = Estimate((sides.below.value + sides.above.value) / 2, max(sides.below.bound, sides.above.bound), 0.0)
+        best = central if narrow.agrees_with(central) and central.bound <= narrow.bound else narrow
+        return Element(float(best.value), float(best.bound))
 
+    def _are_flat(self, found: Elements, rows: Mask) -> Mask:
+        """Whether the outputs do not change so close to the point, where nothing is claimed."""
+        flat = rows & (abs(self._asked.claimed) <= self._asked.allowed(0.0))
+        where = flat.nonzero()[0]
+        flat[where] = self._axes.are_flat(where, found.numerical[where])
+        return flat
 
-def _kink_between(sample: Sampler, step: float, claimed: float, tolerance: Tolerance) -> Element | None:
-    """Return a kink at the very point whose two sides admit the claim; None where the slopes show none.
+    def _may_be_as_steep(self, found: Elements, rows: Mask) -> Mask:
+        """Whether a function whose slope seems to be far less than claimed may have waves that are as steep.
 
-    Central differences see no end of a kink, at whatever step: the two sides tell at once.
-    """
-    near = sample(step)
-    if near is None or not suspicious(sample, step):
-        return None
-    low, high = sorted((near.down, near.up))
-    allowed = tolerance.at(max(abs(low), abs(high)))
-    if not low - allowed <= claimed <= high + allowed:
-        return None
-    sides = _beside(sample, step, claimed, tolerance, UNKNOWN)
-    return sides if sides.kink and sides.bound == 0.0 else None
+        One that oscillates has any slope, and none that is meant, at steps that are wider than its waves. So close to
+        the point that they would show, its outputs change by more than the slopes at that step explain.
+        """
+        size, wide = abs(self._asked.claimed), self._differences.at(0, rows & False)
+        steep = rows & (SIGNIFICANT * abs(found.numerical) < size) & np.isfinite(size) & ~np.isnan(wide.rounding)
+        steep &= ~(size <= SIGNIFICANT * np.fmax(abs(wide.up), abs(wide.down)))
+        change = NEAR * self._loss.declared_noise / self._loss.grid
+        where = steep.nonzero()[0]
+        close = self._axes.close_steps(where, change / size[where])
+        steep[where] = close < self._first[where]
+        where, close = where[steep[where]], close[steep[where]]
+        near = self._axes(where, close[:, None])
+        steep[where] = abs(near.central[:, 0] - wide.central[where]) * close > change / SIGNIFICANT
+        return np.asarray(steep)
 
+    def _are_seen_nearby(self, found: Elements, rows: Mask) -> Mask:
+        """Whether differences closer to the point bear estimates out: what spoils one may lie inside the step.
 
-def _beside(sample: Sampler, step: float, claimed: float, tolerance: Tolerance, central: Estimate) -> Element:
-    """Look at the two sides of a point whose central difference does not bear out the claim."""
-    sides = compare_sides(sample, step)
-    if sides.jumps:
-        return Element(central.value, math.inf, jump=True)
-    if sides.differ:
-        largest = max(abs(sides.below.value), abs(sides.above.value))
-        if sides.admit(claimed, tolerance.at(largest)):
+        The closest that can tell the claim from the estimate decides. Where rounding lets none of them, the estimate
+        stands, unless the closer ones lie by the claim: a forward with kinks everywhere seems noisier than it is, and
+        one whose second derivative is infinite at the point converges more slowly than extrapolation takes for granted.
+        """
+        slope, claimed = found.numerical, self._asked.claimed
+        going, seen, by_the_claim = rows & ~found.kink, rows & False, rows
+        for place, share in NEARBY:
+            if not going.any():
+                break
+            near = self._differences.at(place, going)
+            doubt = near.rounding + SLOPE_RTOL * abs(slope)
+            off, from_claim = abs(near.central - slope), abs(near.central - claimed)
+            seen = seen | (going & np.isnan(near.rounding))
+            going = going & ~np.isnan(near.rounding) & ~(off > found.bound + doubt) & (slope != 0.0)
+            seen = seen | (going & (from_claim > doubt + self._asked.allowed(abs(slope))))
+            going = going & ~seen
+            by_the_claim = by_the_claim & (from_claim <= share * off)
+        return seen | (going & ~by_the_claim)
+
+    def _closer(self, row: int, element: Element) -> Element:
+        """Look again at a point where nothing close to it bears out what contradicts the claim."""
+        stair = self._axes.stair(row, max(abs(self._asked.claimed[row]), abs(element.numerical)))
+        if stair:
+            with self._loss.climbing(stair):
+                again = _Looks(self._loss, self._asked.of(row), self._units[row : row + 1], None, None, False)
+                found, left = again._estimated()
+                if again._axes.missing[0] and again._axes.ended:
+                    raise again._axes.ended
+                return (found if left[0] else again._seen).element(0)
+        if element.kink or element.jump:
+            return element
+        return self._beside(row, UNKNOWN)._replace(doubtful=True)
+
+    def _in_hull_or_at_ties(self, row: int, kink: Element) -> Element:
+        """Look for other derivatives near a kink, or among ties, whose two sides do not admit the claim."""
+        claimed, side, asked = float(self._asked.claimed[row]), kink.numerical.real, self._asked.of(row)
+        if self._is_in_hull(row):
             return Element(claimed, 0.0, kink=True)
-        nearest = min((sides.below, sides.above), key=lambda side: abs(side.value - claimed))
-        return Element(nearest.value, nearest.bound, kink=True)
-    # No kink at the point itself, but one beside it may have spoilt the wider central difference.
-    narrow = Estimate((sides.below.value + sides.above.value) / 2, max(sides.below.bound, sides.above.bound), 0.0)
-    best = central if narrow.agrees_with(central) and central.bound <= narrow.bound else narrow
-    return Element(best.value, best.bound)
+        index = tuple(int(k) for k in np.unravel_index(self._asked.places[row], self._loss.shape))
+        rtol, allowed = float(asked.rtol[0]), float(asked.allowed(abs(side))[0])
+        unit = 1j if self._units[row].imag else 1.0
+        admitted = admitted_among_ties(self._loss, index, unit, claimed, rtol, allowed, side)
+        if admitted:
+            return Element(claimed, 0.0, kink=True)
+        return kink if admitted is False else Element(side, math.inf, kink=True)
+
+    def _is_in_hull(self, row: int) -> bool:
+        """Whether the claim is a sum of subgradients of the outputs, each of which may choose its own.
+
+        Two steps must show the same: rounding does not, nor does a kink that is merely near.
+        """
+        claimed, rows, step = self._asked.claimed[row], np.array([row]), self._first[row : row + 1]
+        far = self._axes.slopes(rows, step)
+        (low, high), closest = (hull(far, self._axes.slopes(rows, part * step)) for part in (1 / SIGNIFICANT, NEAR))
+        allowed = float(self._asked.of(row).allowed(max(abs(low), abs(high)))[0])
+        agree = max(abs(low - closest[0]), abs(high - closest[1])) <= allowed
+        return bool(agree and low - allowed <= claimed <= high + allowed)

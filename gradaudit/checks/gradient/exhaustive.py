@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut, more_of_a_table
-from gradaudit.checks.gradient.element import Element, look_at
+from gradaudit.checks.gradient.element import Elements, look_at
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
-from gradaudit.checks.gradient.seen import Index, Seen, looks_of
+from gradaudit.checks.gradient.seen import Seen
+from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.loss import Loss
+from gradaudit.numerics.margins import SMALL_SAMPLE
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
-from gradaudit.targets.calls import LimitReachedError
+from gradaudit.targets.calls import AN_INDEX, Calls, LimitReachedError
 
 AT_ODDS = "called for one point at a time: outputs of forward for several points at once differ from those for each"
 """What is said of an op that claims to evaluate several points at once and does it otherwise."""
@@ -33,30 +37,40 @@ def look_everywhere(claim: Claim) -> Seen:
     case, x = point.subject.case, point.inputs[claim.name]
     loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, point.together(claim.name))
     calls, before = point.subject.op.calls, point.subject.op.calls.made
-    seen: dict[Index, Element] = {}
+    places = np.argwhere(np.ones(x.shape, np.bool_))
+    found = Elements.unknown(len(places), on_host(claim.formula).dtype)
+
+    def look(rows: NDArray[np.intp]) -> None:
+        made, ended = look_at(loss, claim.asked_at(places[rows]), case.step)
+        found[rows] = made
+        if ended:
+            raise ended
+
     cut = None
-
-    def look(index: Index) -> Element:
-        return look_at(loss, index, claim.at(index), claim.tolerance_at(index), case.step)
-
     try:
         loss.measure_noise(generator(case, "noise"))
-        seen.update(loss.vicinity.side_by_side(look, np.ndindex(x.shape)))
-        doubtful = [
-            index
-            for index, made in seen.items()
-            if not claim.judged_at(index, made.numerical, made.bound, kink=made.kink).right
-        ]
-        if doubtful and claim.include_roundoff():
-            seen.update(loss.vicinity.side_by_side(look, doubtful))
+        for rows in _blocks(len(places), loss.vicinity.most // AN_INDEX, calls):
+            look(rows)
+            doubtful = rows[~claim.judged(claim.looks(places[rows], found[rows]))[0].right]
+            if len(doubtful) and claim.include_roundoff():
+                look(doubtful)
     except LimitReachedError as reached:
-        cut = Cut(reached.limit, more_of_a_table(len(seen), claim.size, calls.made - before))
+        cut = Cut(reached.limit, more_of_a_table(int(found.known.sum()), claim.size, calls.made - before))
     finally:
         _record(claim.point, claim.name, loss)
-    seen = {index: seen[index] for index in np.ndindex(x.shape) if index in seen}  # whichever was answered first
-    looks = looks_of(claim, seen)
+    looks = claim.looks(places[found.known], found[found.known])
     made = Seen(claim, looks, kinks=int(looks.kink.sum()))
-    return replace(made, cleared=len(seen) == claim.size, miss_probability=1.0, cut=cut) if cut else made
+    return replace(made, cleared=bool(found.known.all()), miss_probability=1.0, cut=cut) if cut else made
+
+
+def _blocks(size: int, most: int, calls: Calls) -> Iterator[NDArray[np.intp]]:
+    """Yield the rows of a table that are looked at together: few at first, so that something is known soon."""
+    start, stop = 0, SMALL_SAMPLE
+    while start < size:
+        affordable = int(min(calls.left, AN_INDEX * size)) // AN_INDEX
+        stop = min(size, start + max(1, min(stop - start, most, affordable)))
+        yield np.arange(start, stop)
+        start, stop = stop, stop + most
 
 
 def _record(point: EvaluationPoint, name: str, loss: Loss) -> None:

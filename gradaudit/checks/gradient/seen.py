@@ -10,8 +10,8 @@ import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut
-from gradaudit.checks.gradient.element import Element
-from gradaudit.numerics.arrays import has_complex_dtype
+from gradaudit.checks.gradient.element import Element, Elements
+from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.judging import Looks
 from gradaudit.numerics.margins import MAX_UNSEEN
 from gradaudit.results import Finding
@@ -84,16 +84,5 @@ class Seen:
 
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
     """Return what was seen of a claim at single indices as arrays."""
-    elements = list(seen.values())
-    is_complex = has_complex_dtype(claim.formula)
-    numerical = np.array([element.numerical for element in elements], np.complex128)
-    claimed = np.array([claim.at(index) for index in seen], np.complex128)
-    return Looks(
-        places=np.array(list(seen), np.intp).reshape(len(seen), claim.formula.ndim),
-        claimed=claimed if is_complex else claimed.real,
-        numerical=numerical if is_complex else numerical.real,
-        bounds=np.array([element.bound for element in elements], np.float64),
-        kink=np.array([element.kink for element in elements], np.bool_),
-        jump=np.array([element.jump for element in elements], np.bool_),
-        outside=np.array([element.outside for element in elements], np.bool_),
-    )
+    places = np.array(list(seen), np.intp).reshape(len(seen), claim.formula.ndim)
+    return claim.looks(places, Elements.of(list(seen.values()), on_host(claim.formula).dtype))
