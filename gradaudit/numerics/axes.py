@@ -103,9 +103,8 @@ class Axes:
         if whole < len(row):
             self.missing[rows[row[whole:]]] = True
         for each in range(taken.shape[1]):
-            these = (column[:whole] == each).nonzero()[0]
-            if len(these):
-                yield row[these], column[these], made[these]
+            these = slice(each, whole, taken.shape[1]) if taken.all() else (column[:whole] == each).nonzero()[0]
+            yield row[these], column[these], made[these]
 
     @property
     def ended(self) -> Exception | None:
@@ -157,7 +156,7 @@ class Axes:
         """Return what the rounding of the outputs that depend on each element may add up to."""
         loss = self._loss
         self._samples[rows] += 1
-        self._mark_dependent(rows, (changes != 0.0).any(axis=1))
+        self._mark_dependent(rows, (changes[:, 0] != 0.0) | (changes[:, 1] != 0.0))
         seen = change > HEADROOM * loss.noise  # elsewhere outputs may have been rounded back to where they were
         early = ~seen & (self._samples[rows] <= CONFIRMATIONS)
         far = ~(seen | early)

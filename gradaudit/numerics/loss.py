@@ -107,7 +107,7 @@ class Loss:
 
     def noise_of(self, outputs: NDArray[np.bool_]) -> Any:
         """Return what the rounding of the marked outputs may add up to in the loss: one number, or one a row."""
-        return self._unit * np.sqrt(np.where(outputs, self._weights_squared, 0.0).sum(axis=-1))
+        return self._unit * np.sqrt(np.einsum("...k,k->...", outputs, self._weights_squared))
 
     @property
     def grid(self) -> float:
@@ -150,9 +150,7 @@ class Loss:
             whole: whether all are needed; else some pairs, where no more can be had.
 
         """
-        made = self.vicinity.outputs_along(places, values, whole=whole)
-        made -= self.outputs
-        return made
+        return self.vicinity.changes_along(self.outputs, places, values, whole=whole)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -192,4 +190,4 @@ class Loss:
 
     def _displaced_at(self, index: Index, *displacements: Floats) -> list[Floats]:
         places = self.place_of(index).repeat(len(displacements))
-        return list(self.vicinity.outputs_along(places, self._base[index] + np.array(displacements)))
+        return self.vicinity.outputs_along(places, self._base[index] + np.array(displacements))

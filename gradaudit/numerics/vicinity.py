@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import LARGE, bits_of, has_bits
-from gradaudit.numerics.margins import MAX_LISTED, MAX_TABLE
+from gradaudit.numerics.margins import MAX_TABLE
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -21,8 +22,8 @@ Places = NDArray[np.intp] | None
 Together = Callable[[Array], list[Floats]]
 """Forward for several contents of the input, stacked along a first axis; the outputs of each, as for one."""
 
-MAX_HELD = MAX_LISTED * LARGE
-"""Numbers that the inputs and the outputs of so many points may come to; looks in progress hold a few times as many."""
+MAX_HELD = 4 * LARGE
+"""Numbers that the inputs, or the outputs, of so many points may come to: what is computed of them stays in cache."""
 
 
 class Vicinity:
@@ -56,32 +57,43 @@ class Vicinity:
         self.most = max(1, min(MAX_TABLE, MAX_HELD // max(x.size, size, 1)))
         self._together = together if self.most > 1 else None
         self._trusted = 0
+        self._room = np.empty((0, size))
         self.ended: Exception | None = None
         self.disturbed = False
         self.at_odds = False
 
     def outputs_at(self, *contents: Array) -> list[Floats]:
         """Return forward's outputs at displaced inputs; arrays that may be changed."""
-        return self._evaluated(None, contents, whole=True)
+        return list(self._evaluated(None, contents, whole=True))
 
-    def outputs_along(self, places: NDArray[np.intp], values: Any, *, whole: bool = True) -> Floats:
-        """Return forward's outputs where one element at a time holds another value: one a row.
+    def outputs_along(self, places: NDArray[np.intp], values: Any) -> list[Floats]:
+        """Return forward's outputs where one element at a time, given by its place in C order, holds another value."""
+        return list(self._evaluated(places, values, whole=True))
+
+    def changes_along(self, outputs: Floats, places: NDArray[np.intp], values: Any, *, whole: bool = True) -> Floats:
+        """Return how forward's outputs change where one element at a time holds another value: one a row.
 
         Args:
+            outputs: those at the point itself.
             places: of the elements, in C order.
             values: what each holds.
-            whole: whether all are needed; else those that there are where calls run out, or anything else, after that.
+            whole: whether all are needed; else those that there are where calls run out, or anything else, after that,
+                in memory that is used again.
 
         """
-        parts = [slice(first, first + self.most) for first in range(0, len(places), self.most)]
-        made: list[Floats] = []
-        for part in parts:
-            made += self._evaluated(places[part], values[part], whole=whole)
+        if len(places) > len(self._room):
+            self._room = np.empty((len(places), self._size))
+        made, known = np.empty((len(places), self._size)) if whole else self._room, 0
+        for first in range(0, len(places), self.most):
+            part = slice(first, first + self.most)
+            for there in self._evaluated(places[part], values[part], whole=whole):
+                np.subtract(there, outputs, out=made[known])
+                known += 1
             if self.ended:
                 break
-        return np.array(made).reshape(len(made), self._size)
+        return made[:known]
 
-    def _evaluated(self, places: Places, values: Sequence[Any], *, whole: bool) -> list[Floats]:
+    def _evaluated(self, places: Places, values: Sequence[Any], *, whole: bool) -> Iterable[Floats]:
         if self._together is None or len(values) < 2:
             return self._one_by_one(places, values, whole=whole)
         points = np.repeat(self.base[np.newaxis], len(values), axis=0)
@@ -109,19 +121,22 @@ class Vicinity:
             self.disturbed = True
             self._x[...] = self.base
 
-    def _one_by_one(self, places: Places, values: Sequence[Any], *, whole: bool) -> list[Floats]:
-        made: list[Floats] = []
+    def _one_by_one(self, places: Places, values: Sequence[Any], *, whole: bool) -> Iterator[Floats]:
+        indices = repeat(...) if places is None else zip(*np.unravel_index(places, self._x.shape), strict=True)
+        indices = indices if self._x.ndim else repeat(...)
+        begun = False
         try:
-            for k, value in enumerate(values):
-                made.append(self._at(... if places is None else np.unravel_index(places[k], self._x.shape), value))
+            for index, value in zip(indices, values, strict=False):
+                made = self._at(index, value)
+                yield made
+                begun = True
         except Exception as ended:
-            if whole or not made:
+            if whole or not begun:
                 raise
             self.ended = ended
         finally:
             if self._is_small:
                 self.verify_restored()
-        return made
 
     def _at(self, index: Any, value: Any) -> Floats:
         try:

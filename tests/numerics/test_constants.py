@@ -42,14 +42,14 @@ def test_numbers_are_scaled_and_stay_what_they_are() -> None:
 
 def test_a_constant_changes_wherever_it_is_held() -> None:
     """In its module, in what is computed from it, and where it is imported by name."""
-    from gradaudit.numerics import loss, margins
+    from gradaudit.numerics import axes, margins
 
     (margin,) = (made for made in constants(ROOT, ("numerics",)) if made.name == "SAFETY")
-    before, derived = margins.SAFETY, loss.STEP_ROUNDING
+    before, derived = margins.SAFETY, axes.STEP_ROUNDING
     readings = Readings(ROOT)
     try:
         change(ROOT, readings, margin, 2.0)
-        assert (2 * before, 2 * before, derived / 2) == (margins.SAFETY, loss.SAFETY, loss.STEP_ROUNDING)
+        assert (2 * before, 2 * before, derived / 2) == (margins.SAFETY, axes.SAFETY, axes.STEP_ROUNDING)
     finally:
         change(ROOT, readings, margin, 0.5)
-    assert (before, before, derived) == (margins.SAFETY, loss.SAFETY, loss.STEP_ROUNDING)
+    assert (before, before, derived) == (margins.SAFETY, axes.SAFETY, axes.STEP_ROUNDING)

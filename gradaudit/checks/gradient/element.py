@@ -27,14 +27,14 @@ from gradaudit.numerics.derivative import (
 from gradaudit.numerics.judging import Judged, judge
 from gradaudit.numerics.kink import compare_sides, hull, suspicious
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.margins import NEAR, SIGNIFICANT, SLOPE_RTOL
+from gradaudit.numerics.margins import HEADROOM, NEAR, SIGNIFICANT, SLOPE_RTOL
 from gradaudit.numerics.ties import admitted_among_ties
 
 Array = NDArray[Any]
 
 
-NEARBY = ((-6, 0.5), (-3, 1.0), (-1, math.inf))
-"""Doublings of the first step at which an estimate is confirmed before a claim is called wrong.
+NEARBY = ((HEADROOM, 0.5), (SIGNIFICANT, 1.0), (2.0, math.inf))
+"""Parts of the first step at which an estimate is confirmed before a claim is called wrong.
 
 With each, how far from the claim a difference may lie, in units of how far from the estimate, to speak for the claim.
 """
@@ -213,9 +213,11 @@ class _Looks:
     def _look(self) -> None:
         """Find out what there is to be, each row's as soon as it can be had."""
         found, left = self._estimated()
+        if not left.any():
+            return
         wrong = left & self._wrong(found)
         self._keep(found, left & ~wrong)
-        if self._fixed:
+        if self._fixed or not wrong.any():
             self._keep(found, wrong)
             return
         # A staircase seen from afar has a slope, and none where one stands: rounding to integers is one, float32 too.
@@ -261,17 +263,21 @@ class _Looks:
         left = left & ~self._axes.missing
         found = Elements.unknown(len(self._first))
         found.numerical[:], found.bound[:] = estimate.value, estimate.bound
-        right = left & self._asked.judged(estimate.value, estimate.bound).right
-        self._keep(found, right)
-        left = left & ~right
+        left = left & ~self._keep_right(estimate)
         found.outside[:] = self._axes.outside & np.isinf(estimate.bound)
         for row in (left & doubtful).nonzero()[0].tolist():
             found[row] = self._beside(row, estimate.at(row))
         return found, left
 
     def _settled(self, made: Estimate) -> Mask:
-        judged = self._asked.judged(made.value, made.bound)
-        return np.asarray(judged.right | judged.wrong)
+        return np.asarray(self._keep_right(made) | self._asked.judged(made.value, made.bound).wrong)
+
+    def _keep_right(self, made: Estimate) -> Mask:
+        """Keep the estimates that bear out the claims, and return which these are."""
+        right = np.asarray(self._asked.judged(made.value, made.bound).right & ~self._axes.missing)
+        self._seen.numerical[right], self._seen.bound[right] = made.value[right], made.bound[right]
+        self._seen.known[right] = True
+        return right
 
     def _keep_kinks(self, up: Floats, down: Floats, rows: Mask) -> Mask:
         """Keep kinks at the very points whose two sides admit the claims, and return where they are.
@@ -339,10 +345,10 @@ class _Looks:
         """
         slope, claimed = found.numerical, self._asked.claimed
         going, seen, by_the_claim = rows & ~found.kink, rows & False, rows
-        for place, share in NEARBY:
+        for part, share in NEARBY:
             if not going.any():
                 break
-            near = self._differences.at(place, going)
+            near = self._differences.at(-round(math.log2(part)), going)
             doubt = near.rounding + SLOPE_RTOL * abs(slope)
             off, from_claim = abs(near.central - slope), abs(near.central - claimed)
             seen = seen | (going & np.isnan(near.rounding))
