@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import LARGE, bits_of, has_bits
-from gradaudit.numerics.margins import MAX_TABLE
+from gradaudit.numerics.margins import MAX_TABLE, SMALL_SAMPLE
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -22,7 +22,7 @@ Places = NDArray[np.intp] | None
 Together = Callable[[Array], list[Floats]]
 """Forward for several contents of the input, stacked along a first axis; the outputs of each, as for one."""
 
-MAX_HELD = 4 * LARGE
+MAX_HELD = SMALL_SAMPLE * LARGE
 """Numbers that the inputs, or the outputs, of so many points may come to: what is computed of them stays in cache."""
 
 
@@ -122,8 +122,9 @@ class Vicinity:
             self._x[...] = self.base
 
     def _one_by_one(self, places: Places, values: Sequence[Any], *, whole: bool) -> Iterator[Floats]:
-        indices = repeat(...) if places is None else zip(*np.unravel_index(places, self._x.shape), strict=True)
-        indices = indices if self._x.ndim else repeat(...)
+        indices: Any = repeat(...)
+        if places is not None and self._x.ndim:
+            indices = zip(*np.unravel_index(places, self._x.shape), strict=True)
         begun = False
         try:
             for index, value in zip(indices, values, strict=False):
