@@ -384,5 +384,6 @@ def _is_refuted_at(accused: Suspected, culprit: Culprit, place: int) -> bool:
     error = abs(culprit.error)
     if culprit.kind != "index":  # where what is right cancels in sum, no element need be off by as much of itself
         error = min(error * max(abs(claimed), abs(element.numerical)), usual)
-    off = max(abs(claimed - element.numerical), claim.tolerance_at(index).at(abs(element.numerical)))
+    allowed = claim.asked_at(np.array([index], np.intp).reshape(1, -1)).allowed(abs(element.numerical))
+    off = max(abs(claimed - element.numerical), float(allowed[0]))
     return off + element.bound < error
