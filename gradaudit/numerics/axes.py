@@ -68,13 +68,13 @@ class Axes:
         loss, centres = self._loss, self._centres[rows]
         ends = np.stack([self._moved(rows, steps), self._moved(rows, -steps)], axis=-1)
         lengths = np.abs(ends - centres[..., None])
-        even = abs(lengths - steps[..., None]) <= STEP_ROUNDING * steps[..., None]
-        taken = even.any(axis=-1) & (steps <= self._widest[rows]) & (not loss.blind)
+        uneven = abs(lengths - steps[..., None]) > STEP_ROUNDING * steps[..., None]
+        taken = ~(uneven.all(axis=-1) | (steps > self._widest[rows]) | loss.blind)
         made = Difference(*np.full((3, *steps.shape), np.nan))
         for row, column, changes in self._changes(rows, taken, ends):
             here = row, column
             length, step = lengths[here], steps[here]
-            slopes = np.where(even[here], loss.slopes_of(changes) / length, np.nan) * (1.0, -1.0)
+            slopes = np.where(uneven[here], np.nan, loss.slopes_of(changes) / length) * (1.0, -1.0)
             up, down = slopes.T
             size = abs(slopes)
             lost = ~np.isfinite(size.sum(axis=-1))  # beyond the edge of the domain on one side, or on both

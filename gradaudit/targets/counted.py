@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gradaudit.targets.calls import Calls
-from gradaudit.targets.op import Array, Op, OpOfMany
+from gradaudit.targets.op import Array, Op, OpOfMany, StackableOp
 
 
 class CountingOp(Op, Protocol):
@@ -46,6 +46,12 @@ class CountedOp:
         """Return the vector-Jacobian product for each input that backward answers for."""
         self.calls.count(backwards=1)
         return self._op.backward(upstream, inputs, outputs)
+
+    def forward_stacked(self, inputs: Mapping[str, Array], varied: str, points: Array) -> tuple[Array | None, ...]:
+        """Return all outputs at several points, stacked, as an op that is ``stackable`` does; each point counts."""
+        self.calls.count(forwards=len(points))
+        stackable: StackableOp = self._op  # type: ignore[assignment]
+        return stackable.forward_stacked(inputs, varied, points)
 
 
 class CountedOpOfMany(CountedOp):

@@ -141,6 +141,19 @@ class FrameworkOp:
             )
         return outputs
 
+    @property
+    def stackable(self) -> bool:
+        """Whether forward may be tried at several points in one call."""
+        return hasattr(self.function, "stacked")
+
+    def forward_stacked(self, inputs: Mapping[str, Array], varied: str, points: Array) -> tuple[Array | None, ...]:
+        """Return the outputs at points along a first axis, as the framework maps functions; none where it cannot."""
+        stacked: Callable[..., tuple[Array | None, ...]] = getattr(self.function, "stacked")  # noqa: B009
+        try:
+            return stacked(inputs, varied, points, self._wanted(inputs))
+        except (Exception, SystemExit):
+            return ()
+
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs that are no constants."""
         if self.counted is not None:

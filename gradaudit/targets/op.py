@@ -89,6 +89,28 @@ class OpOfMany(Op, Protocol):
         ...
 
 
+class StackableOp(Op, Protocol):
+    """An op whose forward may take several points in one call, stacked along a first axis: it is tried, never assumed.
+
+    Attributes:
+        stackable: whether it is worth a try: whether calls share nothing that such a one could spoil.
+
+    """
+
+    stackable: bool
+
+    def forward_stacked(self, inputs: Mapping[str, Array], varied: str, points: Array) -> tuple[Array | None, ...]:
+        """Return the outputs at several points as NumPy's arrays; none where they cannot be had like this.
+
+        Args:
+            inputs: those of one point.
+            varied: the input that differs from point to point.
+            points: its contents at each, along a first axis and in C order, whatever the input's own layout.
+
+        """
+        ...
+
+
 def raised(what: str, error: BaseException) -> OpError:
     """Return the error to report for an exception out of an op's own code, with the last frame of its traceback."""
     said = f"{what} raised {shortened(type(error).__name__)}"

@@ -67,6 +67,18 @@ class PythonOp:
         members = self._members(self.stand_in or self.forward_function, inputs)
         return usable_outputs(members, self.counted)
 
+    def forward_stacked(self, inputs: Mapping[str, Array], varied: str, points: Array) -> tuple[Array | None, ...]:
+        """Return the outputs at points along a first axis, as a function that broadcasts does; none where it raises."""
+        try:
+            return self.forward({**inputs, varied: points})
+        except OpError:
+            return ()
+
+    @property
+    def stackable(self) -> bool:
+        """Whether forward may be tried at several points in one call."""
+        return self.reentrant and not self.packs
+
     def differentiable_outputs(self, outputs: tuple[Any, ...]) -> tuple[int, ...]:
         """Return the positions named by the spec, else those of all floating outputs."""
         return counted_outputs(outputs, self.counted)

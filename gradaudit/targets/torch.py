@@ -103,6 +103,19 @@ class TorchFunction:
         answered = _answering(inputs.values())
         return tuple([answered(out) if _counts(out) else None for out in outputs])
 
+    def stacked(
+        self, inputs: Mapping[str, Any], varied: str, points: Array, wanted: frozenset[str]
+    ) -> tuple[Array | None, ...]:
+        """Call the function for several contents of an input, along a first axis: what draws or keeps nothing can."""
+        tensors = self._tensors(inputs, wanted)
+
+        def at(point: Tensor) -> list[Any]:
+            return self.call({name: point if name == varied else tensor for name, tensor in tensors.items()})
+
+        with generator_at(self.generator_state), _recording():
+            outputs = torch.func.vmap(at)(self._given(points).requires_grad_(varied in wanted))
+        return tuple([_array(out) if _counts(out) else None for out in outputs])
+
     def gradients(
         self, upstream: Mapping[int, Any], inputs: Mapping[str, Any], wanted: frozenset[str]
     ) -> dict[str, Any]:

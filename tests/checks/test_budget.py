@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +64,11 @@ WRONG: dict[str, tuple[Function, Function]] = {
 }
 
 
-def counted(function: Function, calls_made: list[int]) -> Function:
+def counted(function: Function, calls_made: list[int], shape: tuple[int, ...]) -> Function:
+    """Return a function of inputs of this shape that counts the points it is called for: several may be stacked."""
+
     def called(*arguments: Any) -> Any:
-        calls_made[0] += 1
+        calls_made[0] += max(argument.size for argument in arguments) // math.prod(shape)
         return function(*arguments)
 
     return called
@@ -82,7 +85,9 @@ def test_no_budget_accuses_a_right_gradient_and_each_is_kept(name: str, shape: t
     x = array("x", shape, dtype=settings.get("dtype", "float64"))
     for budget in BUDGETS:
         made = [0]
-        result = only(audit(counted(forward, made), counted(backward, made), x, budget=budget, **settings))
+        result = only(
+            audit(counted(forward, made, shape), counted(backward, made, shape), x, budget=budget, **settings)
+        )
         assert result.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE), (budget, result.message)
         assert made[0] <= max(budget, 2), "the first forward and backward are always made"
         assert result.forwards + result.backwards == made[0]
@@ -141,8 +146,8 @@ def test_the_gradient_that_is_wrong_is_the_one_that_fails(shape: tuple[int, ...]
     inputs = [array(name, shape, 0.5, 1.5) for name in "xyz"]
     for budget in BUDGETS:
         made = [0]
-        product = counted(lambda x, y, z: x * y * z, made)
-        audited = audit(product, counted(backward, made), *inputs, budget=budget)
+        product = counted(lambda x, y, z: x * y * z, made, shape)
+        audited = audit(product, counted(backward, made, shape), *inputs, budget=budget)
         verdicts = {result.input: result.verdict for result in audited.results}
         assert verdicts["y"] is not Verdict.PASS
         assert Verdict.FAIL not in (verdicts["x"], verdicts["z"]), budget
@@ -175,7 +180,9 @@ def test_paths_keep_to_it_too() -> None:
 
     made = [0]
     x = array("x", (40, 40), dtype="float32")
-    cut = only(audit(counted(forward, made), counted(derivative, made), x, dtype="float32", budget=40))
+    cut = only(
+        audit(counted(forward, made, (40, 40)), counted(derivative, made, (40, 40)), x, dtype="float32", budget=40)
+    )
     assert cut.verdict is Verdict.INCONCLUSIVE
     assert "paths take up to" in cut.message
     assert made[0] <= 40

@@ -47,7 +47,7 @@ def test_every_call_is_told(name: str, size: int) -> None:
 
     def counting(function: Function, what: str) -> Function:
         def called(*arguments: Any) -> Any:
-            calls[what] += 1
+            calls[what] += arguments[-1].size // size  # several points may be stacked
             return function(*arguments)
 
         return called

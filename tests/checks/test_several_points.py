@@ -6,7 +6,7 @@ They are asked for several where every index is looked at; a root test takes one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 from typing import Any
@@ -60,10 +60,18 @@ def audited(case: Case, change: Callable[[list[Any]], list[Any]] = list) -> tupl
     return audit_case(case, reached), op
 
 
+class Alone(PythonOp):
+    """A pair of functions that takes one point after the other."""
+
+    stackable = False
+
+
 def alone(case: Case) -> Audit:
+    plain = open_pair(case.target, case)  # type: ignore[arg-type]
+
     @contextmanager
     def reached(case: Case) -> Iterator[PythonOp]:
-        yield open_pair(case.target, case)  # type: ignore[arg-type]
+        yield Alone(**{one.name: getattr(plain, one.name) for one in fields(plain)})
 
     return audit_case(case, reached)
 
@@ -197,3 +205,74 @@ def test_outputs_too_large_to_hold_many_of_are_asked_for_one_at_a_time() -> None
     case = case_of(lambda x: np.full(2**19 + 1, x.sum()), lambda u, x: np.full(2, u.sum()), array("x", (2,)))
     found, op = audited(replace(case, method="exhaustive"))
     assert (only(found).verdict, only(found).method, op.calls) == (Verdict.PASS, "exhaustive", [])
+
+
+def stacked_sizes(function: Any, size: int) -> tuple[Any, list[int]]:
+    """Return a function that notes how many points it is called for."""
+    sizes: list[int] = []
+
+    def watched(x: Any, *others: Any) -> Any:
+        sizes.append(x.size // size)
+        return function(x, *others)
+
+    return watched, sizes
+
+
+BROADCASTING: dict[str, tuple[Any, Any, bool]] = {
+    "element by element": (np.sin, lambda u, x: u * np.cos(x), True),
+    "along the last axis": (lambda x: x.cumsum(-1), lambda u, x: u[..., ::-1].cumsum(-1)[..., ::-1], True),
+    "along the first axis": (lambda x: x.cumsum(0), lambda u, x: u[::-1].cumsum(0)[::-1], False),
+    "less the largest": (lambda x: np.exp(x - x.max() + 1), lambda u, x: pulled_down(u, x), False),
+    "a sum of all": (lambda x: np.sin(x).sum(), lambda u, x: u * np.cos(x), False),
+    "two axes only": (lambda x: np.sin(x) * np.ones((x.shape[0], 8)), lambda u, x: u * np.cos(x), False),
+}
+
+
+def pulled_down(u: Any, x: Any) -> Any:
+    y = u * np.exp(x - x.max() + 1)
+    return y - y.sum() * (x == x.max())
+
+
+@pytest.mark.parametrize("name", BROADCASTING)
+def test_several_points_are_tried_in_one_call_and_kept_to_where_bits_are_the_same(name: str) -> None:
+    forward, backward, broadcasts = BROADCASTING[name]
+    watched, sizes = stacked_sizes(forward, 64)
+    case = case_of(watched, backward, array("x", (8, 8)), method="exhaustive")
+    expected, found = alone(case), (sizes.clear(), audit_case(case, lambda case: nullcontext(plain(case))))[1]
+    same = [replace(made, forwards=0, backwards=0) for made in found.results]
+    assert in_full(replace(found, results=tuple(same))) == in_full(
+        replace(expected, results=tuple(replace(made, forwards=0, backwards=0) for made in expected.results))
+    )
+    assert only(found).verdict is Verdict.PASS
+    assert only(found).message == ""
+    assert only(found).forwards == sum(sizes)
+    assert (max(sizes) > 16) == broadcasts
+
+
+def plain(case: Case) -> PythonOp:
+    return open_pair(case.target, case)  # type: ignore[arg-type]
+
+
+def test_a_forward_that_a_stacked_call_spoils_is_asked_for_one_point_at_a_time_after_all() -> None:
+    axes: list[int] = []
+
+    def forward(x: Any) -> Any:
+        axes.append(x.ndim)
+        return np.sin(x) + (axes[:-1].count(3) > 2)
+
+    case = case_of(forward, lambda u, x: u * np.cos(x), array("x", (8, 8)), method="exhaustive")
+    found = audit_case(case, lambda case: nullcontext(plain(case)))
+    assert axes.count(3) == 3
+    assert axes.count(2) >= 4 * 64
+    assert only(found).verdict is not Verdict.PASS
+
+
+def test_an_input_that_a_stacked_call_changes_is_put_back() -> None:
+    def forward(x: Any, w: Any) -> Any:
+        if x.ndim > 2:
+            w += 1.0
+        return np.sin(x) * w
+
+    case = case_of(forward, lambda u, x, w: (u * np.cos(x) * w, u * np.sin(x)), array("x", (8, 8)), array("w", (8, 8)))
+    found = audit_case(replace(case, method="exhaustive"), lambda case: nullcontext(plain(case)))
+    assert {result.verdict for result in found.results} == {Verdict.PASS}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gradaudit.checks.gradient.narrowing import narrowed_to
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, mutations
 from gradaudit.numerics.arrays import (
     Array,
+    as_reals,
     cast,
     copied,
     count,
@@ -28,6 +29,7 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.magnitude import rms, scales_of
 from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP, WIDE_STEP
+from gradaudit.numerics.vicinity import Together
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -140,12 +142,28 @@ class EvaluationPoint:
             self.raised.extend([] if self.raised else [str(error)])
         return self._flat(outputs)
 
-    def together(self, name: str) -> Callable[[Array], list[Array]] | None:
+    def together(self, name: str) -> Together | None:
         """Return what evaluates forward for several contents of an input at once; None where the op takes one point."""
         op = self.subject.op
-        if not isinstance(op, OpOfMany):
-            return None
-        return lambda points: [lifted((self._flat(outputs),)) for outputs in op.forward_many(self.inputs, name, points)]
+        if isinstance(op, OpOfMany):
+            many = op.forward_many
+            return Together(
+                lambda points: [lifted((self._flat(outputs),)) for outputs in many(self.inputs, name, points)], True
+            )
+        return Together(partial(self._stacked, name), False) if getattr(op, "stackable", False) else None
+
+    def _stacked(self, name: str, points: Array) -> Array:
+        """Return forward's outputs for contents of an input in one call, one a row; no row where that is no way."""
+        op: Any = self.subject.op
+        before = Snapshot.of({other: x for other, x in self.inputs.items() if other != name})
+        outputs = op.forward_stacked(self.inputs, name, points)
+        changed = before.changed()
+        before.restore(changed)
+        counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
+        shapes = [kind and (kind[0], (len(points), *kind[1])) for kind in self.kinds]
+        if changed or _kinds(counted) != shapes:
+            return points[:0]
+        return np.concatenate([as_reals(out).reshape(len(points), -1) for out in counted], axis=1)
 
     @cached_property
     def on_host(self) -> EvaluationPoint:

@@ -15,7 +15,7 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.loss import Loss
-from gradaudit.numerics.margins import SMALL_SAMPLE
+from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
 from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import AN_INDEX, Calls, LimitReachedError
@@ -24,10 +24,11 @@ AT_ODDS = "called for one point at a time: outputs of forward for several points
 """What is said of an op that claims to evaluate several points at once and does it otherwise."""
 
 
-def look_everywhere(claim: Claim) -> Seen:
+def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
     """Look at every index; at those that do not pass again, with what rounding must cost there.
 
-    Where calls or time run out, what was looked at by then is told.
+    Where calls or time run out, what was looked at by then is told. Where forward gives something else at the point
+    than it did, because it was tried at several points in one call, all is looked at again one point at a time.
 
     Raises:
         OpError: where forward gives nothing usable.
@@ -35,7 +36,9 @@ def look_everywhere(claim: Claim) -> Seen:
     """
     point = claim.point.on_host
     case, x = point.subject.case, point.inputs[claim.name]
-    loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, point.together(claim.name))
+    together = point.together(claim.name)
+    together = together if together and (together.promised or (stacked and claim.size > MAX_LISTED)) else None
+    loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, together)
     calls, before = point.subject.op.calls, point.subject.op.calls.made
     places = np.argwhere(np.ones(x.shape, np.bool_))
     found = Elements.unknown(len(places), on_host(claim.formula).dtype)
@@ -58,9 +61,19 @@ def look_everywhere(claim: Claim) -> Seen:
         cut = Cut(reached.limit, more_of_a_table(int(found.known.sum()), claim.size, calls.made - before))
     finally:
         _record(claim.point, claim.name, loss)
+    if together and not together.promised and loss.vicinity.trusted and cut is None and not _answers_as_before(point):
+        return look_everywhere(claim, stacked=False)
     looks = claim.looks(places[found.known], found[found.known])
     made = Seen(claim, looks, kinks=int(looks.kink.sum()))
     return replace(made, cleared=bool(found.known.all()), miss_probability=1.0, cut=cut) if cut else made
+
+
+def _answers_as_before(point: EvaluationPoint) -> bool:
+    """Whether forward still gives what it did at the point, as far as calls last."""
+    try:
+        return bool(np.array_equal(point.evaluate(), point.outputs, equal_nan=True))
+    except LimitReachedError:
+        return True
 
 
 def _blocks(size: int, most: int, calls: Calls) -> Iterator[NDArray[np.intp]]:
