@@ -5,7 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+
+
+def changed(made: Kind, **fields: Any) -> Kind:
+    """Return a frozen dataclass with other fields: ``dataclasses.replace`` sets all of them again, one by one.
+
+    Raises:
+        TypeError: where it has no such field.
+
+    """
+    if fields.keys() - made.__dict__.keys():
+        raise TypeError(f"no field of {type(made).__name__}: {', '.join(fields.keys() - made.__dict__.keys())}")
+    new = object.__new__(type(made))
+    new.__dict__.update(made.__dict__, **fields)
+    return new
+
 
 FAILING_CODES = frozenset(
     {

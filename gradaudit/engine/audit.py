@@ -17,7 +17,7 @@ from gradaudit.checks.registry import BrokenCheckError, run_checks
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.engine.by_then import is_heard, tell
 from gradaudit.numerics.arrays import Array
-from gradaudit.results import Finding, Result, Verdict
+from gradaudit.results import Finding, Result, Verdict, changed
 from gradaudit.source.place import place_of
 from gradaudit.spec.case import Case, Part
 from gradaudit.spec.draw import UndrawableError
@@ -61,12 +61,12 @@ def audit_case(
             said = str(error) or "the audit ran out of memory"
             audit = failed_audit(case, said, (finding,) if finding else ())
             audit = audit if op is None else replace(audit, results=_placed(audit.results, op))
-    return audit if op is None else replace(audit, results=_counted(audit.results, op.calls))
+    return audit if op is None else changed(audit, results=_counted(audit.results, op.calls))
 
 
 def _counted(results: tuple[Result, ...], calls: Calls) -> tuple[Result, ...]:
     """Add to the results of a case the calls that its audit took."""
-    return tuple(replace(result, forwards=calls.forwards, backwards=calls.backwards) for result in results)
+    return tuple(changed(result, forwards=calls.forwards, backwards=calls.backwards) for result in results)
 
 
 def audit_op(case: Case, op: Op, *, explained: bool = True) -> Audit:
@@ -92,7 +92,7 @@ def audit_op(case: Case, op: Op, *, explained: bool = True) -> Audit:
     shapes = {name: array.shape for name, array in subject.inputs.items()}
     audit = conclusion(subject.case, results, tuple(findings))
     placed = _placed(audit.results, op, subject.inputs)
-    return replace(audit, results=placed, check_evaluations=checking, shapes=shapes)
+    return changed(audit, results=placed, check_evaluations=checking, shapes=shapes)
 
 
 def _told_by_then(subject: Subject) -> Callable[[Mapping[str, Result]], None] | None:
@@ -118,7 +118,7 @@ def _placed(results: tuple[Result, ...], op: Op, inputs: Mapping[str, Array] | N
     """Name the line of the backward; what a framework's function calls is looked for only where something is wrong."""
     wrong = any(result.verdict is not Verdict.PASS for result in results)
     place = next(filter(None, map(place_of, written_backwards(op, inputs if wrong else None))), None)
-    return tuple(replace(result, source=place) for result in results)
+    return tuple(changed(result, source=place) for result in results)
 
 
 def audit_uncalled(case: Case, op: Any) -> Audit:

@@ -8,6 +8,7 @@ or undecided of them, and nothing else does.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +82,13 @@ class Looks:
     kink: Mask
     jump: Mask
     outside: Mask
+
+    @classmethod
+    @cache
+    def none(cls, axes: int, is_complex: bool) -> Looks:
+        """Return no looks, at a gradient with so many axes."""
+        numbers, mask = np.zeros(0, np.complex128 if is_complex else np.float64), np.zeros(0, np.bool_)
+        return cls(np.zeros((0, axes), np.intp), numbers, numbers, np.zeros(0), mask, mask, mask)
 
     def and_of(self, more: Looks) -> Looks:
         """Return these looks and some more of the same gradient."""

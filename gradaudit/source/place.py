@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
+import os
 import re
 from pathlib import Path
 from types import CodeType
@@ -19,15 +20,15 @@ BEGINS = re.compile(r"\s*(async\s+)?(def|class)\b|.*\blambda\b")
 def place_of(function: Any) -> SourceLine | None:
     """Return where a function or a class is defined; None for what is not written in Python."""
     code = code_of(function)
-    return None if code is None else _place_of_code(code, code.co_filename, Path.cwd())
+    return None if code is None else _place_of_code(code, code.co_filename, os.getcwd())
 
 
 @functools.lru_cache
-def _place_of_code(code: CodeType, file: str, here: Path) -> SourceLine | None:
+def _place_of_code(code: CodeType, file: str, here: str) -> SourceLine | None:
     """Return the place of code that stands in a file: the same code in another file is equal to it."""
     if not Path(file).is_file():
         return None
-    return SourceLine(_seen_from(here, file), _line_of_definition(code), code.co_qualname)
+    return SourceLine(_seen_from(Path(here), file), _line_of_definition(code), code.co_qualname)
 
 
 def plain_function(function: Any) -> Any:

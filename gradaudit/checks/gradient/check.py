@@ -37,7 +37,7 @@ from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_trian
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, flaws, mutations
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.margins import MAX_TABLE, MAX_UNSEEN
-from gradaudit.results import Finding, Result, Verdict
+from gradaudit.results import Finding, Result, Verdict, changed
 from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
 from gradaudit.targets.op import OpError
 
@@ -80,7 +80,7 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
         if broken is None and gradient is not None:
             claimed[name] = gradient
         found = [_advised(subject, broken)] if broken else flaws(name, x, gradient)
-        results[name] = replace(
+        results[name] = changed(
             blank_result(subject.case, name, found[0].message if broken else ""), findings=(*found,)
         )
     opening = subject.op.calls.forwards - before
@@ -105,7 +105,7 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
         _add(audited, _as_triangles(subject, audited))
     for place, (name, (result, what)) in enumerate(audited.items()):
         spent = result.evaluations + (0 if place else opening)
-        results[name] = replace(result, evaluations=spent, findings=(*results[name].findings, *result.findings))
+        results[name] = changed(result, evaluations=spent, findings=(*results[name].findings, *result.findings))
         seen |= {name: what} if what else {}
     if given.changed():  # it may have held on to its first inputs and changed them later
         point.add_findings(mutations("forward", given))
@@ -355,7 +355,7 @@ def _judged(claims: list[Claim], look: Callable[[list[Claim]], list[Seen]]) -> A
     seconds = (time.perf_counter() - started) / len(claims)
     for place, (name, (result, what)) in enumerate(made.items()):
         evaluations = 0 if place else op.calls.forwards - before
-        made[name] = replace(result, evaluations=evaluations, seconds=seconds), what
+        made[name] = changed(result, evaluations=evaluations, seconds=seconds), what
     return made
 
 

@@ -21,7 +21,7 @@ from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import MAX_LISTED, NEGLIGIBLE, RULE_OF_THREE, SLOPE_RTOL
-from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict
+from gradaudit.results import MAX_MISMATCHES, Finding, Mismatch, Result, Verdict, changed
 from gradaudit.spec.case import Case
 
 Array = NDArray[Any]
@@ -65,7 +65,7 @@ def folded(seen: Seen) -> Result:
         of_implementation = worst_ratio(abs(claim.given - claim.formula), claim.allowance.of(claim.formula))
         ratio = float(np.fmax(ratio, of_implementation))
     cut = [seen.cut.finding(message, len(looks.places))] if seen.cut else []
-    return replace(
+    return changed(
         blank_result(case, claim.name),
         verdict=verdict,
         checked=claim.size if seen.cleared else len(looks.places),

@@ -21,7 +21,7 @@ from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT
 from gradaudit.numerics.root_test import RootTester
 from gradaudit.numerics.search import Judgement, Outcome, Search
-from gradaudit.results import Finding
+from gradaudit.results import Finding, changed
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import LimitReachedError
 
@@ -95,7 +95,7 @@ class Searched:
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
             self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
         suspect = Suspect(self._tester, *search.failing) if search.failing else None
-        made = [replace(self._seen(looks, found), suspect=suspect) for looks in self._looks]
+        made = [changed(self._seen(looks, found), suspect=suspect) for looks in self._looks]
         if limit is None:
             return made
         more = more_of_a_search(self._line.size, failing=suspect is not None)

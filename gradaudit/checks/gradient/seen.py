@@ -84,5 +84,7 @@ class Seen:
 
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
     """Return what was seen of a claim at single indices as arrays."""
+    if not seen:
+        return Looks.none(claim.formula.ndim, claim.numbers > claim.size)
     places = np.array(list(seen), np.intp).reshape(len(seen), claim.formula.ndim)
     return claim.looks(places, Elements.of(list(seen.values()), on_host(claim.formula).dtype))
