@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from gradaudit.checks.gradient.narrowing import narrowed_to
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, mutations
 from gradaudit.numerics.arrays import (
     Array,
-    as_reals,
     cast,
     copied,
     count,
@@ -29,12 +28,11 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.magnitude import rms, scales_of
 from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP, WIDE_STEP
-from gradaudit.numerics.vicinity import Together
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import dtype_of, is_complex, is_floating, least_spacing, spacing
-from gradaudit.targets.op import OpError, OpOfMany
+from gradaudit.targets.op import OpError
 from gradaudit.targets.unwritten import FIRST, unwritten
 
 WIDE = ("float64", "complex128")
@@ -140,30 +138,7 @@ class EvaluationPoint:
         except OpError as error:
             outputs = None
             self.raised.extend([] if self.raised else [str(error)])
-        return self._flat(outputs)
-
-    def together(self, name: str) -> Together | None:
-        """Return what evaluates forward for several contents of an input at once; None where the op takes one point."""
-        op = self.subject.op
-        if isinstance(op, OpOfMany):
-            many = op.forward_many
-            return Together(
-                lambda points: [lifted((self._flat(outputs),)) for outputs in many(self.inputs, name, points)], True
-            )
-        return Together(partial(self._stacked, name), False) if getattr(op, "stackable", False) else None
-
-    def _stacked(self, name: str, points: Array) -> Array:
-        """Return forward's outputs for contents of an input in one call, one a row; no row where that is no way."""
-        op: Any = self.subject.op
-        before = Snapshot.of({other: x for other, x in self.inputs.items() if other != name})
-        outputs = op.forward_stacked(self.inputs, name, points)
-        changed = before.changed()
-        before.restore(changed)
-        counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
-        shapes = [kind and (kind[0], (len(points), *kind[1])) for kind in self.kinds]
-        if changed or _kinds(counted) != shapes:
-            return points[:0]
-        return np.concatenate([as_reals(out).reshape(len(points), -1) for out in counted], axis=1)
+        return self.flat(outputs)
 
     @cached_property
     def on_host(self) -> EvaluationPoint:
@@ -239,7 +214,7 @@ class EvaluationPoint:
         known = {finding.code for finding in self.findings}
         self.findings += [finding for finding in findings if finding.code not in known]
 
-    def _flat(self, outputs: tuple[Array, ...] | None) -> Array:
+    def flat(self, outputs: tuple[Array, ...] | None) -> Array:
         """Return forward's counted outputs as ``joined`` does; NaN for none, as where forward raises beside the point.
 
         Raises:
@@ -249,7 +224,7 @@ class EvaluationPoint:
         if outputs is None:
             return namespace(self.outputs).full_like(self.outputs, math.nan)
         counted = [outputs[k] if k < len(outputs) else None for k in self.subject.counted]
-        if (kinds := _kinds(counted)) != self.kinds:
+        if (kinds := kinds_of(counted)) != self.kinds:
             found, before = _in_words(kinds), _in_words(self.kinds)
             raise OpError(f"forward returned {found} at a perturbed input, {before} before")
         return joined(tuple([out for out in counted if out is not None]))
@@ -264,11 +239,11 @@ def find_point(subject: Subject) -> EvaluationPoint:
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     if all(is_wide(array) for array in arrays):
-        point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", _kinds(native))
+        point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", kinds_of(native))
     else:
         found = _float64_point(subject, native, upstream)
         dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
-        own = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, _kinds(native))
+        own = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, kinds_of(native))
         if isinstance(found, Finding):
             own.findings.append(found)
             own.absorbed = bool((outputs_beside(own, FAR) == own.outputs).all())
@@ -295,7 +270,7 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
         out.shape for out in native
     ]:
         return None
-    point = EvaluationPoint(subject, wide, lifted(lifts), upstream, "float64", _kinds(lifts))
+    point = EvaluationPoint(subject, wide, lifted(lifts), upstream, "float64", kinds_of(lifts))
     if off := _difference(point, joined(native)):
         dtype = subject.case.dtype
         message = (
@@ -356,7 +331,7 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
         return None
     if [out.shape for out in native] != [kind[1] for kind in point.kinds if kind]:
         return None
-    inside = EvaluationPoint(subject, inputs, lifted(native), point.upstream, dtype, _kinds(native))
+    inside = EvaluationPoint(subject, inputs, lifted(native), point.upstream, dtype, kinds_of(native))
     if not rms(inside.outputs - point.outputs) <= math.sqrt(spacing(dtype)) * rms(point.outputs):
         return None  # its outputs had few digits for another reason
     if spacing(dtype) < spacing(subject.case.dtype):
@@ -390,7 +365,8 @@ def outputs_beside(point: EvaluationPoint, displacement: float, *names: str) -> 
 Kinds = list[tuple[Any, tuple[int, ...]] | None]
 
 
-def _kinds(outputs: Iterable[Array | None]) -> Kinds:
+def kinds_of(outputs: Iterable[Array | None]) -> Kinds:
+    """Return the dtypes and shapes of outputs."""
     return [None if out is None else (out.dtype, out.shape) for out in outputs]
 
 

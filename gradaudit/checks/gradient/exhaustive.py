@@ -13,6 +13,7 @@ from gradaudit.checks.gradient.cut import Cut, more_of_a_table
 from gradaudit.checks.gradient.element import Elements, look_at
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
+from gradaudit.checks.gradient.several_points import answers_as_before, together
 from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
@@ -36,9 +37,9 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
     """
     point = claim.point.on_host
     case, x = point.subject.case, point.inputs[claim.name]
-    together = point.together(claim.name)
-    together = together if together and (together.promised or (stacked and claim.size > MAX_LISTED)) else None
-    loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, together)
+    many = together(point, claim.name)
+    many = many if many and (many.promised or (stacked and claim.size > MAX_LISTED)) else None
+    loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, many)
     calls, before = point.subject.op.calls, point.subject.op.calls.made
     places = np.argwhere(np.ones(x.shape, np.bool_))
     found = Elements.unknown(len(places), on_host(claim.formula).dtype)
@@ -61,19 +62,11 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
         cut = Cut(reached.limit, more_of_a_table(int(found.known.sum()), claim.size, calls.made - before))
     finally:
         _record(claim.point, claim.name, loss)
-    if together and not together.promised and loss.vicinity.trusted and cut is None and not _answers_as_before(point):
+    if many and not many.promised and loss.vicinity.trusted and cut is None and not answers_as_before(point):
         return look_everywhere(claim, stacked=False)
     looks = claim.looks(places[found.known], found[found.known])
     made = Seen(claim, looks, kinks=int(looks.kink.sum()))
     return replace(made, cleared=bool(found.known.all()), miss_probability=1.0, cut=cut) if cut else made
-
-
-def _answers_as_before(point: EvaluationPoint) -> bool:
-    """Whether forward still gives what it did at the point, as far as calls last."""
-    try:
-        return bool(np.array_equal(point.evaluate(), point.outputs, equal_nan=True))
-    except LimitReachedError:
-        return True
 
 
 def _blocks(size: int, most: int, calls: Calls) -> Iterator[NDArray[np.intp]]:
