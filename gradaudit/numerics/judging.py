@@ -85,9 +85,9 @@ class Looks:
 
     @classmethod
     @cache
-    def none(cls, axes: int, is_complex: bool) -> Looks:
+    def none(cls, axes: int, dtype: Any) -> Looks:
         """Return no looks, at a gradient with so many axes."""
-        numbers, mask = np.zeros(0, np.complex128 if is_complex else np.float64), np.zeros(0, np.bool_)
+        numbers, mask = np.zeros(0, dtype), np.zeros(0, np.bool_)
         return cls(np.zeros((0, axes), np.intp), numbers, numbers, np.zeros(0), mask, mask, mask)
 
     def and_of(self, more: Looks) -> Looks:

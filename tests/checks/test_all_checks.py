@@ -21,13 +21,14 @@ class Op:
 
     def __init__(self, remember: str) -> None:
         self.remember = remember
-        self.calls = 0
+        self.calls = self.size = 0
         self.x: Any = None
         self.total: Any = 0.0
         self.rng = np.random.default_rng(0)
 
     def forward(self, x: Any) -> Any:
-        self.calls += 1
+        self.size = self.size or x.size
+        self.calls += x.size // self.size  # several points may be stacked
         if self.remember == "last" or self.x is None:
             self.x = x.copy()
         noise = self.rng.random(x.shape).astype(x.dtype) if self.remember == "noise" else 0 * x

@@ -124,7 +124,7 @@ def test_an_example_answers_for_several_points_as_for_each_alone(
     several = audited(tmp_path, language)
     monkeypatch.setattr(process, "_most", lambda description: 1)
     for key, alone in audited(tmp_path, language).items():
-        assert several[key].evaluations == alone.evaluations + 4  # two of a survey's nine, and two of the differences'
+        assert several[key].evaluations == alone.evaluations + 6  # two a time: survey, first rows, others
         assert replace(several[key], **SPARED) == replace(alone, **SPARED)
 
 

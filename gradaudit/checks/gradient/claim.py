@@ -81,6 +81,7 @@ class Claim:
         share: of the tolerance, what the second may be off by in root tests.
         size: elements of the input.
         numbers: real numbers in the input: a complex one counts as two.
+        dtype: of its numbers, in double precision.
         allowance: what the first may be off by.
         of_formula: what the second may be off by.
 
@@ -96,6 +97,7 @@ class Claim:
         self.split = name in point.formula
         self.size = count(formula)
         self.numbers = self.size * (2 if has_complex_dtype(formula) else 1)
+        self.dtype: Any = np.complex128 if has_complex_dtype(formula) else np.float64
         self.share = FORMULA_SHARE if self.split else 1.0
         self._roundoff, self._of_dtype = of_formula, of_dtype
         self._uncertain: Array | None = None
@@ -223,12 +225,8 @@ class Claim:
 
     def asked_at(self, places: NDArray[np.intp]) -> Asked:
         """Return what is judged at some indices, one a row, and what that may be off by."""
-        shape, given, strays = (
-            tuple(self.formula.shape),
-            taken(on_host(self.given), places),
-            self.inaccurate_among(places),
-        )
-        claimed = np.where(strays, given, taken(on_host(self.formula), places)) if self.split else given
+        given, strays = _brought(self.given, places), self.inaccurate_among(places)
+        claimed = np.where(strays, given, _brought(self.formula, places)) if self.split else given
         (rtol, atol), wider = self.of_formula.parts(places), self.allowance.parts(places)
         shape = tuple(self.formula.shape)
         flat = np.ravel_multi_index(tuple(places.T), shape) if shape else np.zeros(len(places), np.intp)
@@ -335,6 +333,13 @@ class Claim:
 
     def _is_inaccurate_at(self, index: tuple[int, ...]) -> bool:
         return self.inaccurate is not None and bool(self.inaccurate[index])
+
+
+def _brought(array: Array, places: NDArray[np.intp]) -> NDArray[Any]:
+    """Return the elements of an array at some indices; what is large stays where it is."""
+    if isinstance(array, np.ndarray):
+        return taken(array, places)
+    return np.array([on_host(array[tuple(place)]) for place in places.tolist()])
 
 
 def _as_numbers_of(x: Array, gradient: Array) -> Array:

@@ -14,7 +14,6 @@ from gradaudit.checks.gradient.element import Elements, look_at
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.several_points import answers_as_before, together
-from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
 from gradaudit.results import Finding
@@ -42,7 +41,7 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
     loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, many)
     calls, before = point.subject.op.calls, point.subject.op.calls.made
     places = np.argwhere(np.ones(x.shape, np.bool_))
-    found = Elements.unknown(len(places), on_host(claim.formula).dtype)
+    found = Elements.unknown(len(places), claim.dtype)
 
     def look(rows: NDArray[np.intp]) -> None:
         made, ended = look_at(loss, claim.asked_at(places[rows]), case.step)

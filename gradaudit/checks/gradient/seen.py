@@ -11,7 +11,6 @@ import numpy as np
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.element import Element, Elements
-from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.judging import Looks
 from gradaudit.numerics.margins import MAX_UNSEEN
 from gradaudit.results import Finding
@@ -85,6 +84,6 @@ class Seen:
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
     """Return what was seen of a claim at single indices as arrays."""
     if not seen:
-        return Looks.none(claim.formula.ndim, claim.numbers > claim.size)
+        return Looks.none(claim.formula.ndim, claim.dtype)
     places = np.array(list(seen), np.intp).reshape(len(seen), claim.formula.ndim)
-    return claim.looks(places, Elements.of(list(seen.values()), on_host(claim.formula).dtype))
+    return claim.looks(places, Elements.of(list(seen.values()), claim.dtype))
