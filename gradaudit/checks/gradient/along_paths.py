@@ -232,7 +232,7 @@ def _open(claim: Claim, why: str, floor: float, answer: Answer = STANDS) -> Seen
 def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Looks:
     """Return single elements that were shown to be wrong: those named, and some of a block where each is told apart."""
     known = {int(each.places[0]): (each.error, each.bound) for each in culprits if each.kind == "index"}
-    if len(found.axes) == claim.formula.ndim:
+    if found.apart:
         estimate, bound = found.estimate.reshape(-1), found.bound.reshape(-1)
         for culprit in culprits:
             worst = np.argsort(-np.abs(estimate[culprit.places]), kind="stable")[:MAX_LISTED]

@@ -383,6 +383,7 @@ def _is_refuted_at(accused: Suspected, culprit: Culprit, place: int) -> bool:
         return abs(claimed) < usual and not _changes_on_both_sides(accused.looks, index, step)
     error = abs(culprit.error)
     if culprit.kind != "index":  # where what is right cancels in sum, no element need be off by as much of itself
+        error /= max(1.0, abs(1.0 + culprit.error))  # as a part of the larger of claim and truth
         error = min(error * max(abs(claimed), abs(element.numerical)), usual)
     allowed = claim.asked_at(np.array([index], np.intp).reshape(1, -1)).allowed(abs(element.numerical))
     off = max(abs(claimed - element.numerical), float(allowed[0]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gradaudit.numerics.arrays import Array, all_finite, as_reals, cast, copied, dtype_name, joined, namespace
+from gradaudit.spec.dtypes import spacing
 
 Domain = tuple[float, float] | None
 """Lowest and highest value of an input; None where nobody said."""
@@ -85,6 +86,11 @@ class Claim:
         self.forwards = 0
         self.backwards = 0
         self.refusal = ""
+
+    @property
+    def is_half(self) -> bool:
+        """Whether gradients are known to be computed in half precision."""
+        return self.unit >= spacing("float16") / 2
 
     def values(self, inputs: dict[str, Array]) -> Values | None:
         """Return forward's outputs; None where it cannot be evaluated or gives what is not finite."""

@@ -13,8 +13,8 @@ from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
 from gradaudit.numerics.path.partition import spread
 from gradaudit.numerics.path.pool import Pool, roughest
+from gradaudit.numerics.path.settings import SHARE
 from gradaudit.numerics.path.walk import Walked, walk
-from gradaudit.spec.dtypes import spacing
 
 TURN_ABOUT = ((1, 1, 1, 1), (-1, 1, -1, 1), (1, 1, -1, -1), (-1, 1, 1, -1))
 """Whether inputs follow the signs of their gradients or go against them, path by path: so the error of each is told
@@ -23,6 +23,9 @@ from that of the others."""
 COHERENT = SPREAD
 """By how much more elements follow the claimed gradient's sign than go against it, where all of them would be too many:
 so many standard deviations of random signs, so that the sum tells of a common error even so, and a tenth of many."""
+
+LONGEST = 2 * SHARE
+"""Length of the longest displacement that is tried: beyond, elements could no longer choose which way they go."""
 
 AN_EIGHTH = 1 / SIGNIFICANT
 """Of the way to a kink, as far as is known, an element may go again."""
@@ -67,6 +70,7 @@ class Explorer:
         self._moving = moving
         self.share = share
         self._first_share = share
+        self._grows = True
         self._rooms = {name: Room.of(claim.inputs[name], claim.domains[name], share) for name in names}
         self._pool = pool
         self._shortest = shortest
@@ -76,23 +80,28 @@ class Explorer:
         elements = sum(count(first[name]) for name in names)
         self._least_coherence = min(1.0, max(COHERENT, SAFETY / math.sqrt(elements or 1)))
 
-    def path(self) -> Walked | None:
+    def path(self, most: float = math.inf) -> Walked | None:
         """Walk a path with a fresh displacement, anew while that makes it better; None where none can be walked.
 
         Displacements follow the signs of the claimed gradient, so that an error which all elements share adds up: all
         of them on every second path, unless that takes forward where the quadrature fails; else somewhat over half.
+
+        Args:
+            most: forwards of the claim at which the best path so far must do.
+
         """
         self._walks += 1
         self._rescaled = self._upstream()
         best: tuple[float, float, Walked] | None = None
         for _ in range(MAX_ATTEMPTS):
-            worth, fine, walked = self._at_this_length()
+            worth, fine, walked = self._at_this_length(most)
             if walked is not None and (best is None or worth < best[0]):
                 best = worth, self.share, walked
             elif best is not None:
                 break  # shorter is no better: what the quadrature seems to miss is backward's rounding
-            if fine:
+            if fine or (best is not None and self._claim.forwards >= most):
                 break
+            self._grows = False
             self._rescale(1 / (2 if self.share > AN_EIGHTH else 4))
         if best is None:
             return None
@@ -104,14 +113,14 @@ class Explorer:
 
         What rounding adds to the change of the loss is the same on every path else, where gradients stand still.
         """
-        if self._walks > 1 and self._claim.unit >= spacing("float16") / 2:
+        if self._walks > 1 and self._claim.is_half:
             upstream = self._claim.scaled(float(self._rng.uniform(0.5, 1.0)))
             first = self._claim.gradients(self._claim.inputs, self._start, upstream)
             if first is not None:
                 return upstream, first
         return self._claim.given, self._first
 
-    def _at_this_length(self) -> tuple[float, bool, Walked | None]:
+    def _at_this_length(self, most: float) -> tuple[float, bool, Walked | None]:
         """Return the best path of this length, its error relative to the length, and whether it is fine enough."""
         best: tuple[float, Walked | None] = (math.inf, None)
         fine = False
@@ -125,18 +134,24 @@ class Explorer:
             walked = walk(self._claim, displacements, self._start, first, upstream)
             noise, missed = (math.inf, math.inf) if walked is None else self._errors(walked)
             fine = missed <= 2 * noise
-            if coherent and not fine and self._least_coherence < 1.0:
+            if not fine and self.share > self._first_share:
+                return self._worth(noise, missed), fine, walked
+            if coherent and missed > noise and self._least_coherence < 1.0:
                 self._coherence, coherent = self._least_coherence, False
                 plan = self._planned(self._least_coherence)
                 continue
             if walked is None:
                 break
-            worth = math.hypot(noise, missed) / self.share
+            worth = self._worth(noise, missed)
             if worth < best[0]:
                 best = worth, walked
-            if (fine and not apart) or turn == SMALL_SAMPLE - 1 or not self._turn(walked):
+            last = turn == SMALL_SAMPLE - 1 or self._claim.forwards >= most
+            if (fine and not apart) or last or not self._turn(walked):
                 break
         return best[0], fine, best[1]
+
+    def _worth(self, noise: float, missed: float) -> float:
+        return math.hypot(noise, missed) / self.share
 
     def _errors(self, walked: Walked) -> tuple[float, float]:
         """Return the usual standard error of a block's slope, and what the quadrature misses of it."""
@@ -152,11 +167,11 @@ class Explorer:
         self.share = other.share if known else self.share
 
     def lengthen(self) -> bool:
-        """Try longer paths from now on, where the quadrature had no trouble with these: noise hides less of them."""
-        if self.share == self._first_share and self._coherence == 1.0:
-            self._rescale(2)
-            return True
-        return False
+        """Try longer paths from now on, where none had to be shortened: noise hides less of them."""
+        if not self._grows or self.share >= LONGEST:
+            return False
+        self._rescale(2)
+        return True
 
     def _rescale(self, factor: float) -> None:
         self._rooms = {name: room.scaled(factor) for name, room in self._rooms.items()}

@@ -12,8 +12,9 @@ from gradaudit.numerics.arrays import Array, count, like, on_host
 from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.explorer import Explorer
-from gradaudit.numerics.path.pool import Looks, Pool
+from gradaudit.numerics.path.pool import CommonError, Looks, Pool
 from gradaudit.numerics.path.report import Culprit
+from gradaudit.numerics.path.settings import Settings
 
 PATHS = 3
 """Paths of a group at first, and those that confirm a suspicion; a part that is looked at on the way takes one."""
@@ -31,23 +32,22 @@ class Search:
         claim: forward and backward.
         explorer: makes what walks paths of some inputs, with weights of elements.
         allowed: by input, what each element may be off by.
-        common: relative error that all elements of a block may share.
-        calls: forwards that may be spent.
+        settings: tolerance, goal, and the forwards that may be spent.
 
     Attributes:
         unexplained: what was suspected and not confirmed, and what there were no calls for; a sentence each.
 
     """
 
-    def __init__(
-        self, claim: Claim, explorer: MakeExplorer, allowed: dict[str, Array], common: float, calls: int
-    ) -> None:
+    def __init__(self, claim: Claim, explorer: MakeExplorer, allowed: dict[str, Array], settings: Settings) -> None:
         self._claim = claim
         self._explorer = explorer
         self._allowed = allowed
-        self._common = common
-        self._until = claim.forwards + calls
+        self._common = settings.common
+        self._whole = settings.whole
+        self._until = claim.forwards + settings.calls
         self._wholly: dict[str, Pool] = {}
+        self._shared: set[str] = set()
         self._suspects: dict[str, list[tuple[Pool, Looks]]] = {}
         self.unexplained: list[str] = []
 
@@ -56,9 +56,10 @@ class Search:
         for name in pool.names:
             self._suspects.setdefault(name, []).append((pool, looks))
 
-    def suspect_all_of(self, name: str, pool: Pool) -> None:
-        """Note that all elements of an input seem to share an error."""
+    def suspect_all_of(self, name: str, pool: Pool, *, shared: bool = True) -> None:
+        """Note that all elements of an input seem to be off, or to share an error."""
         self._wholly[name] = pool
+        self._shared |= {name} if shared else set()
 
     def run(self) -> tuple[Culprit, ...]:
         """Return the culprits of all inputs."""
@@ -66,41 +67,43 @@ class Search:
         for name, pool in self._wholly.items():
             single = [culprit for culprit in found if culprit.input == name]
             if all(culprit.kind == "index" for culprit in single):  # each may be within its tolerance, all are not
-                rest = np.setdiff1d(np.arange(count(self._allowed[name])), [each.places[0] for each in single])
-                found += self._with_common_error(name, rest, pool)
-        if self._suspects and not found:
-            names = ", ".join(self._suspects)
+                allowed = on_host(self._allowed[name])
+                wrong = [each.worst for each in single if abs(each.error) - each.bound > allowed[each.worst]]
+                found += self._with_common_error(name, np.setdiff1d(np.arange(allowed.size), wrong), pool)
+        if (self._suspects or self._shared) and not found:
+            names = ", ".join(dict.fromkeys([*self._suspects, *sorted(self._shared)]))
             self.unexplained.append(f"{names}: a path test fails, but no part of a single input confirms it")
         return tuple(found)
 
     def _of_input(self, name: str) -> list[Culprit]:
         """Return the culprits of an input: from its finest blocks that fail, else from the input as a whole."""
-        for pool, looks in sorted(self._suspects[name], key=lambda each: -count(each[1].failing)):
-            failing = on_host(looks.failing)
-            worth = on_host(looks.seen / looks.bound)
-            size = count(pool.spread(looks.bound, name))
-            blocks = on_host(pool.spread(like(np.arange(failing.size, dtype=np.float64), looks.bound), name)).astype(
-                int
-            )
-            places = np.flatnonzero(failing[blocks])
-            confirmed = self._confirmed(name, places, size)
-            if confirmed is None:
-                continue
-            if failing.size == size:
-                return self._named_one_by_one(name, pool, looks, places, confirmed)
-            if failing.size == 1:
-                return self._named(self._halved(name, places, size, confirmed))
-            worst = [block for block in np.argsort(-worth) if failing[block]][:SMALL_SAMPLE]
-            found = []
-            for block in worst:
-                mine = np.flatnonzero(blocks == block)
-                inside = confirmed if len(worst) == 1 else self._confirmed(name, mine, size)
-                if inside is not None:
-                    found += self._named(self._halved(name, mine, size, inside))
-            if failing.sum() > len(found):
-                found += self._named((places, confirmed))
-            return found
-        return []
+        finest_first = sorted(self._suspects[name], key=lambda each: -count(each[1].failing))
+        return next((found for each in finest_first if (found := self._of_blocks(name, *each))), [])
+
+    def _of_blocks(self, name: str, pool: Pool, looks: Looks) -> list[Culprit]:
+        failing = on_host(looks.failing)
+        worth = on_host(looks.seen / looks.bound)
+        size = count(pool.spread(looks.bound, name))
+        numbers = pool.spread(like(np.arange(failing.size, dtype=np.float64), looks.bound), name)
+        blocks = on_host(numbers).astype(int)
+        places = np.flatnonzero(failing[blocks])
+        confirmed = self._confirmed(name, places, size)
+        if confirmed is None:
+            return []
+        if failing.size == size:
+            return self._named_one_by_one(name, pool, looks, places, confirmed)
+        if failing.size == 1:
+            return self._named(self._halved(name, places, size, confirmed))
+        worst = [block for block in np.argsort(-worth) if failing[block]][:SMALL_SAMPLE]
+        found = []
+        for block in worst:
+            mine = np.flatnonzero(blocks == block)
+            inside = confirmed if len(worst) == 1 else self._confirmed(name, mine, size)
+            if inside is not None:
+                found += self._named(self._halved(name, mine, size, inside))
+        if failing.sum() > len(found):
+            found += self._named((places, confirmed))
+        return found
 
     def _named_one_by_one(
         self, name: str, pool: Pool, looks: Looks, places: Places, confirmed: Confirmed
@@ -112,6 +115,9 @@ class Search:
                 return []
             again = fresh.looks(self._common)
             still = places[on_host(fresh.spread(1.0 * again.failing, name))[places] > 0]
+            scattered = fresh.scattered_error(again, self._common)
+            if 2 * still.size < places.size and scattered is not None and scattered.fails:
+                return [self._scattered(name, places, fresh, again, scattered)]
             if 2 * still.size < places.size:
                 return self._named((places, confirmed))
             bound = float(np.sqrt((on_host(again.bound) ** 2).sum() / (on_host(fresh.claimed()) ** 2).sum()))
@@ -124,16 +130,25 @@ class Search:
     def _with_common_error(self, name: str, places: Places, pool: Pool) -> list[Culprit]:
         """Return the culprit that elements are together, if they share an error on fresh paths too."""
         fresh, whole = Pool(pool.partition, {name: pool.axes[name]} if pool.partition else {}), Pool(None, {})
-        if not places.size or self._walked(name, places, count(self._allowed[name]), PATHS, fresh, whole) is None:
+        if not places.size or self._walked(name, places, count(self._allowed[name]), 2 * PATHS, fresh, whole) is None:
             return []
         looks = fresh.looks(self._common)
         shared = fresh.common_errors(looks, self._common).get(name)
         # Blocks that seemed not to mix may do so further away: the outputs as a whole must not say otherwise.
         other = whole.common_errors(whole.looks(self._common), self._common).get(name)
-        if shared is None or not shared.fails or (other is not None and not shared.is_compatible(other)):
-            return []
-        seen = float(np.linalg.norm(on_host(looks.seen)))
-        return [self._several(name, places, fresh, shared.error, shared.bound, seen)]
+        scattered = fresh.scattered_error(looks, self._common)
+        if shared is not None and shared.fails and (other is None or shared.is_compatible(other)):
+            trend = float(np.linalg.norm(on_host(looks.seen)))
+            return [self._several(name, places, fresh, shared.error, shared.bound, trend)]
+        if scattered is not None and scattered.fails:
+            return [self._scattered(name, places, fresh, looks, scattered)]
+        seen = abs(shared.error) + shared.bound if shared is not None and places.size >= SMALL_SAMPLE else 0.0
+        if name not in self._shared and shared is not None and seen > max(self._whole, shared.allowed):
+            self.unexplained.append(f"{name}: forward's noise could hide an error that all elements share")
+        return []
+
+    def _scattered(self, name: str, places: Places, pool: Pool, looks: Looks, error: CommonError) -> Culprit:
+        return self._several(name, places, pool, error.error, error.bound, float(np.linalg.norm(on_host(looks.seen))))
 
     def _several(self, name: str, places: Places, pool: Pool, error: float, bound: float, trend: float) -> Culprit:
         reach = on_host(pool.reach(name))

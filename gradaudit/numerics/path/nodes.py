@@ -32,6 +32,9 @@ COEFFICIENTS: Floats = np.asarray(np.linalg.inv(chebyshev.chebvander(_POINTS, DE
 LAST: Floats = COEFFICIENTS[-3:]
 """Takes values to the last three coefficients, which bound what the interpolation misses; of shape (3, nodes)."""
 
+ROUGH: Floats = LAST[1:] / np.sqrt((LAST[1:] ** 2).sum(axis=1).mean())
+"""Takes values to the last two, which fall fastest where they are smooth: with a mean square of one for noise."""
+
 INTEGRALS: Floats = np.asarray(chebyshev.chebval(_POINTS, chebyshev.chebint(COEFFICIENTS, lbnd=-1)) / 2).T
 """Takes values to the integrals of their interpolant from 0 to each node; of shape (nodes, nodes)."""
 

@@ -113,7 +113,7 @@ class _Test:
         for _ in range(paths):
             if self._left < PER_PATH and group.pools[0].paths >= CONFIRMATIONS:
                 return False
-            walked = group.explorer.path()
+            walked = group.explorer.path(self._claim.forwards + self._left - PER_PATH)
             if walked is None:
                 return False
             for pool in group.pools:
@@ -134,7 +134,7 @@ class _Test:
                 groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
                 self._walk_group(groups[-1], PATHS)
         for group in sorted(groups, key=self._more):
-            if self._more(group) and group.explorer.lengthen():
+            while self._more(group) and self._left >= PER_PATH and group.explorer.lengthen():
                 self._walk_group(group, 1)
             while 0 < (more := self._more(group)) * PER_PATH <= 2 * self._left:
                 if not self._walk_group(group, min(more, group.pools[-1].paths)):
@@ -284,14 +284,17 @@ class _Test:
 
     def _report(self) -> PathReport:
         claim, looks = self._claim, self._looks()
-        search = Search(claim, self._explorer, self._allowed, self._settings.common, self._settings.calls)
+        search = Search(claim, self._explorer, self._allowed, self._settings)
         for pool, found in looks:
             suspects = self._suspects(pool, found, looks)
             if bool(suspects.any()):
                 search.suspect(pool, replace(found, failing=suspects))
+            scattered = pool.scattered_error(found, self._settings.common, soon=True)
+            for name in pool.names if scattered is not None and scattered.fails else ():
+                search.suspect_all_of(name, pool, shared=False)
             for name, error in pool.common_errors(found, self._settings.common).items():
-                if error.fails:
-                    search.suspect_all_of(name, pool)
+                if abs(error.error) > error.bound + self._settings.common:  # what others round to may hide it
+                    search.suspect_all_of(name, pool, shared=error.fails)
         culprits = search.run()
         guilty = {culprit.input for culprit in culprits}
         inputs = {
@@ -370,7 +373,7 @@ class _Test:
             name=name,
             estimate=shaped(finest.estimate(name)),
             bound=shaped(bound),
-            axes=finest.axes[name] if finest.partition is not None else (),
+            apart=finest.partition is not None and finest.partition.blocks == count(bound),
             resolution=Resolution(max(float(relative.max()), unseen), blocks, whole),
             undecided=int(self._open_at(name, looks).sum()),
         )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count, namespace, on_host
-from gradaudit.numerics.gauge import MISS_PROBABILITY
-from gradaudit.numerics.margins import CONFIRMATIONS, MAX_ATTEMPTS, QUARTER, SIGNIFICANT
+from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_ATTEMPTS, MAX_ROUNDINGS, QUARTER, SAFETY, SIGNIFICANT
+from gradaudit.numerics.path.moderation import MOST_FREEDOM, moderated
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
@@ -23,7 +23,8 @@ ADDED_UP = (QUARTER, 0.5)
 off by all it may. A quarter is four standard deviations of errors that are a sixteenth of what is tolerated, as those
 of rounding are."""
 
-MOST_FREEDOM = 1 / MISS_PROBABILITY
+SAME_ROUNDING = 0.5 / MAX_ROUNDINGS
+"""Part of a tolerance that is the rounding which stays as it is when the upstream is scaled: half of one."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Pool:
         self._along: dict[str, Array] = {}
         self._squares: dict[str, Array] = {}
         self._across: dict[str, Array] = {}
+        self._allowed: dict[str, Array] = {}
+        self._claimed: dict[str, tuple[int, Array, Array]] = {}
 
     def add(self, walked: Walked, allowed: dict[str, Array]) -> None:
         """Take in one path.
@@ -137,6 +140,7 @@ class Pool:
             claimed=found.claimed**2,
             allowed=found.allowed,
             rounding=found.rounding,
+            rough=found.rough,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
         shares = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
@@ -147,11 +151,16 @@ class Pool:
         product = found.slope * found.share
         self._product = product if self._product is None else self._product + product
         for name, moved in walked.moved.items():
+            if name in walked.first:
+                first = walked.first[name]
+                many, sums, squares = self._claimed.get(name, (0, 0.0, 0.0))
+                self._claimed[name] = many + 1, sums + first, squares + first**2
             self._shapes[name] = tuple(walked.shares[name].shape[1:])
             moved = self.spread(kept, name) * moved
+            self._allowed[name] = allowed[name]
             for sums, new in (
                 (self._along, self.spread(found.slope, name) * moved),
-                (self._across, self.spread(found.share, name) * moved),
+                (self._across, xp.stack([self.spread(share, name) * moved for share in mine])),
                 (self._squares, moved**2),
             ):
                 sums[name] = sums[name] + new if name in sums else new
@@ -170,10 +179,13 @@ class Pool:
 
     @property
     def scatter(self) -> float:
-        """What the scatter of the blocks comes to together, as far as it is what most of them have."""
+        """What forward's scatter comes to over all blocks, as far as it is what most of them have.
+
+        Forward itself must be rough: a wrong claim leaves what scatters, too.
+        """
         if self._sums is None:
             return math.nan
-        found = on_host(self._sums.scatter)
+        found = on_host(namespace(self._sums.scatter).minimum(self._sums.scatter, self._sums.rough))
         return math.sqrt(float(np.median(found)) * found.size / self.paths)
 
     def looks(self, common: float, alpha: float = ALPHA) -> Looks:
@@ -198,10 +210,15 @@ class Pool:
         noise_bound, low_noise_bound = (
             math.sqrt(fisher_quantile(chance, many * paths, freedom)) * noise for many in (1, TREND)
         )
-        rounding = xp.sqrt(sums.rounding / paths)
+        measured, usual = self._rounding(), sums.rounding
+        if measured is not None:  # a backward that adds up in few digits is off by more
+            usual = xp.maximum(usual, self._of_blocks(measured))
+        alone = not any(map(self._many_in_a_block, self.names))
+        rounding = xp.sqrt((usual if alone else sums.rounding) / paths)
         at_most = math.sqrt(fisher_quantile(chance, paths, MOST_FREEDOM)) * rounding
         bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in (noise_bound, low_noise_bound))
         slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(sums.allowed / paths)
+        slack = xp.maximum(slack, SAFETY * xp.sqrt(usual / paths))
         shared = xp.where(
             sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
         )
@@ -272,7 +289,9 @@ class Pool:
         if self._many_in_a_block(name) and self._sums is not None:
             noise = xp.maximum(noise, looks.trend)
             follows = self.spread(1.0 * looks.shared, name) > 0
-            across = self._across[name] ** 2 / self.spread(xp.where(looks.shared, self._sums.share, 1.0), name)
+            across = xp.sum(self._across[name], axis=0) ** 2 / self.spread(
+                xp.where(looks.shared, self._sums.share, 1.0), name
+            )
             squares = xp.where(follows & (not soon), xp.clip(squares - across, 0.0, None), squares)
         chance = ALPHA / 2 / count(squares)
         by_chance = student_quantile(chance, looks.freedom) * noise
@@ -315,14 +334,73 @@ class Pool:
         errors = -inverse @ total(weights * self._followed)
         spread = inverse @ total((weights * looks.error) ** 2 * self._shares) @ inverse
         bounds = student_quantile(ALPHA / 2 / len(names), looks.freedom) * np.sqrt(np.diag(spread))
-        # Tolerated errors are the same on every path.
-        apart = np.abs(inverse) @ np.sqrt(np.diag(total(weights**2 * sums.allowed * self._shares)))
+
+        def apart(variances: dict[str, Array]) -> Floats:  # of errors that are the same on every path
+            total = np.zeros(len(names))
+            for name, variance in variances.items():
+                weighted = self._across[name] * self.spread(weights, name)
+                total += on_host(namespace(weighted).sum((like(inverse, weighted) @ weighted) ** 2 * variance, axis=1))
+            return np.asarray(np.sqrt(total))
+
+        few = np.array([_added_up(count(self._squares[name])) for name in names])
+        most = few * apart({name: self._allowed[name] ** 2 for name in names})
+        rounding = self._rounding()
+        if rounding is not None:
+            most = np.minimum(most, SAFETY * apart(rounding))
         return {
-            name: CommonError(
-                float(errors[k]), float(bounds[k]), common + _added_up(count(self._squares[name])) * float(apart[k])
-            )
+            name: CommonError(float(errors[k]), float(bounds[k]), common + float(most[k]))
             for k, name in enumerate(names)
         }
+
+    def _rounding(self) -> dict[str, Array] | None:
+        """Return the variance of each element of the gradients by rounding, vectors by input; None where none shows.
+
+        Claims at upstreams of other scales are rounded otherwise: each input's show what part of the tolerance that is.
+        """
+        if not self._claimed or self.paths <= CONFIRMATIONS:
+            return None
+        found = {}
+        for name, (many, sums, squares) in self._claimed.items():
+            xp, most = namespace(sums), self._allowed[name] ** 2
+            seen = xp.clip(squares - sums**2 / many, 0.0, None) / (many - 1)
+            part = float(xp.mean(seen[most > 0] / most[most > 0])) if bool((most > 0).any()) else 0.0
+            found[name] = (part + SAME_ROUNDING**2) * most
+        return found
+
+    def _of_blocks(self, variances: dict[str, Array]) -> Array:
+        """Return what variances of elements add up to by block, over all paths."""
+        sums = 0.0
+        for name, variance in variances.items():
+            each = (variance * self._squares[name]).reshape((1, *self._shapes[name]))
+            sums = sums + block_sums(each, self._places(name))[0]
+        return sums
+
+    def scattered_error(self, looks: Looks, common: float, *, soon: bool = False) -> CommonError | None:
+        """Return the root mean square error of all blocks, relative to what they claim; None where they are few.
+
+        Each may be within its tolerance, and all of them off by more than what is right ever is.
+
+        Args:
+            looks: what the paths showed.
+            common: relative error that all elements of a block may share.
+            soon: allow for the rounding that shows only, where it does: what is more is worth a closer look.
+
+        """
+        if self._sums is None or count(looks.seen) < MAX_ATTEMPTS:
+            return None
+        sums, blocks = self._sums, count(looks.seen)
+
+        def root(of_blocks: Array) -> float:
+            return math.sqrt(float(namespace(of_blocks).sum(of_blocks)) / self.paths)
+
+        many = blocks * self.paths
+        noise = math.sqrt(fisher_quantile(ALPHA, many, SCATTER_FREEDOM * many)) * root(looks.error**2 * self.paths)
+        most, rounding = ADDED_UP[0] * root(sums.allowed) + common * root(sums.share), self._rounding()
+        if rounding is not None:
+            seen = SAFETY * root(self._of_blocks(rounding))
+            most = seen if soon else max(most, seen)
+        claimed = root(sums.claimed) or math.nan
+        return CommonError(root(sums.slope) / claimed, CONFIRMATIONS * noise / claimed, most / claimed)
 
     def alike(self, name: str) -> Array:
         """Return how closely its block's slopes follow each element's displacements, from 0 to 1; a vector."""
@@ -355,44 +433,3 @@ def _added_up(many: int) -> float:
 
 def _added(first: Residual, second: Residual) -> Residual:
     return Residual(*(getattr(first, key) + getattr(second, key) for key in Residual.__dataclass_fields__))
-
-
-def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
-    """Return variances drawn towards their common size, and the degrees of freedom that they then have.
-
-    Each is estimated from few numbers, but there are many of them, and their spread shows how much they really differ:
-    empirical Bayes with a scaled inverse chi-square prior (Smyth 2004).
-
-    Args:
-        variances: estimates, a vector.
-        freedom: degrees of freedom of each.
-
-    """
-    from scipy import special  # as in gradaudit.numerics.quantiles
-
-    host = on_host(variances[variances > 0])
-    if host.size < MAX_ATTEMPTS:
-        return variances, freedom
-    logs = np.log(host) - special.digamma(freedom / 2) + math.log(freedom / 2)
-    excess = float(logs.var(ddof=1)) - float(special.polygamma(1, freedom / 2))
-    prior = 2 * _trigamma_inverse(excess) if excess > 0 else MOST_FREEDOM
-    centre = math.exp(float(logs.mean()) + float(special.digamma(prior / 2)) - math.log(prior / 2))
-    return (prior * centre + freedom * variances) / (prior + freedom), freedom + prior
-
-
-def _trigamma_inverse(value: float) -> float:
-    """Return x with trigamma(x) = value, by Newton's method."""
-    from scipy import special
-
-    if value > 1e7:
-        return 1 / math.sqrt(value)
-    if value < 2 / MOST_FREEDOM:
-        return MOST_FREEDOM / 2
-    x = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = float(special.polygamma(1, x))
-        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
-        x += step
-        if abs(step) < 1e-8 * x:
-            break
-    return x

@@ -63,7 +63,7 @@ class InputReport:
         estimate: what is claimed less the truth, if no other element of the same block is wrong.
         bound: how large an error forward's noise, quadrature and rounding may hide at each element; infinite where no
             path moved the element.
-        axes: those that tell the input's blocks apart; empty for one block.
+        apart: whether each element is a block of its own.
         resolution: at three levels.
         undecided: elements where an error above the goal could be.
 
@@ -72,7 +72,7 @@ class InputReport:
     name: str
     estimate: Floats
     bound: Floats
-    axes: tuple[int, ...]
+    apart: bool
     resolution: Resolution
     undecided: int
 

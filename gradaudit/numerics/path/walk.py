@@ -16,7 +16,17 @@ from gradaudit.numerics.arrays import Array, like, namespace
 from gradaudit.numerics.margins import NEGLIGIBLE
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
-from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TREND, TRENDS
+from gradaudit.numerics.path.nodes import (
+    INTEGRALS,
+    LAST,
+    NODES,
+    ROUGH,
+    SCATTER_FREEDOM,
+    SLOPE_ERROR,
+    TIMES,
+    TREND,
+    TRENDS,
+)
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums
 
 
@@ -33,6 +43,7 @@ class Residual:
         claimed: likewise, of their magnitudes.
         allowed: sum of the squares of what the tolerance lets each element be off by.
         rounding: variance that the claim's own rounding adds where it stands still, and no scatter shows it.
+        rough: variance of forward's own change about a smooth one, whatever is claimed of it.
 
     """
 
@@ -44,6 +55,7 @@ class Residual:
     claimed: Array
     allowed: Array
     rounding: Array
+    rough: Array
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ class Walked:
         missed: by input, mean square of the last coefficients of each element's share.
         rounding: by input, variance of each element's share by rounding that is the same at all nodes, as the gradient
             stands still there.
+        first: by input, the gradient at the point for this path's upstream, a vector; empty but in half precision,
+            where upstreams of other scales show how it is rounded.
 
     """
 
@@ -68,6 +82,7 @@ class Walked:
     beside: dict[str, Array]
     missed: dict[str, Array]
     rounding: dict[str, Array]
+    first: dict[str, Array]
 
     def kinked(self, name: str) -> Array:
         """Return which elements of an input have a kink on their way, as it seems."""
@@ -114,6 +129,7 @@ class Walked:
             claimed=sums[1],
             allowed=sums[2],
             rounding=sums[3],
+            rough=xp.mean((like(ROUGH, share) @ change) ** 2, axis=0),
         )
 
 
@@ -176,6 +192,7 @@ def walk(
             )
             for name, each in stacked.items()
         },
+        first=first if claim.is_half else {},
     )
 
 

@@ -12,9 +12,10 @@ from scipy import stats
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
+from gradaudit.numerics.path.moderation import moderated
 from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
-from gradaudit.numerics.path.partition import Partition, partition_of
-from gradaudit.numerics.path.pool import Pool, moderated
+from gradaudit.numerics.path.partition import Cut, Partition, partition_of
+from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.walk import Walked
 
 Floats = NDArray[np.float64]
@@ -35,14 +36,18 @@ def _walked(shares: dict[str, Floats], changes: Floats) -> Walked:
     nothing = {name: 0.0 * of_one for name, of_one in shares.items()}
     none = {name: 0.0 * of_one[0] for name, of_one in shares.items()}
     return Walked(
-        {name: 1.0 + each.reshape(-1) for name, each in none.items()}, shares, (changes,), nothing, none, none
+        {name: 1.0 + each.reshape(-1) for name, each in none.items()}, shares, (changes,), nothing, none, none, {}
     )
+
+
+def _pool_of_rows(rows: int, names: str) -> Pool:
+    return Pool(Partition((rows,), ((Cut(0, rows),),)), dict.fromkeys(names, (Cut(0, rows),)))
 
 
 def _noise_pool(rng: np.random.Generator, blocks: int, paths: int, spread: float) -> Pool:
     """Return a pool of paths along which forward is noise and nothing is claimed."""
     sizes = np.exp(spread * rng.normal(size=blocks))
-    pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,)})
+    pool = _pool_of_rows(blocks, "x")
     for _ in range(paths):
         changes = sizes * rng.normal(size=(NODES, blocks))
         changes -= changes[0]
@@ -70,7 +75,7 @@ def test_a_block_with_a_kink_on_one_of_its_paths_is_told_by_the_others() -> None
     rng = np.random.default_rng(4)
     hidden = []
     for kinks in (0, 1, 4):
-        pool = Pool(Partition((40,), ((0,),)), {"x": (0,)})
+        pool = _pool_of_rows(40, "x")
         for path in range(4):
             shares = np.ones((NODES, 40, 2)) + 1e-5 * rng.normal(size=(NODES, 40, 2))
             if path < kinks:
@@ -124,7 +129,7 @@ def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_m
         first = claim.gradients(claim.inputs, start) if start is not None else None
         assert start is not None
         assert first is not None
-        pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,)})
+        pool = _pool_of_rows(blocks, "x")
         explorer = Explorer(claim, start, first, ("x",), rng, None, 0.25, pool)
         for _ in range(paths):
             walked = explorer.path()
@@ -153,13 +158,13 @@ def test_columns_of_a_running_sum_are_no_blocks_whichever_half_of_them_moves() -
     assert start is not None
     room = Room.of(inputs["x"], None, 0.25)
     found = [partition_of(claim, "x", start, room, np.random.default_rng(seed)) for seed in range(20)]
-    assert {parted and parted.axes for parted in found} == {(0,)}
+    assert {parted and parted.axes for parted in found} == {((0, 2),)}
 
 
 @pytest.mark.parametrize("blocks", [1, 40])
 def test_an_error_that_all_elements_of_one_of_two_inputs_share_is_measured(blocks: int) -> None:
     rng = np.random.default_rng(2)
-    pool = Pool(Partition((blocks,), ((0,),)), {"x": (0,), "y": (0,)})
+    pool = _pool_of_rows(blocks, "xy")
     for _ in range(4):
         claimed = {name: np.ones((NODES, 1)) * rng.choice([-1.0, 1.0], blocks) for name in "xy"}
         truth = claimed["x"][0] + claimed["y"][0] / 1.02
@@ -253,3 +258,24 @@ def test_displacements_stay_in_the_domain_and_turn_at_what_blocks_them() -> None
     blocked = moved > 0
     again = room.without(blocked, moved, 0.125).displaced(np.ones(500), np.sign(moved))
     assert ((again[blocked] <= moved[blocked] / 8 + 1e-15) | (again[blocked] < 0)).all()
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_groups_of_neighbouring_channels_are_blocks(groups: int) -> None:
+    """Channels are normed in groups; of an attention, groups of heads share keys."""
+    rng = np.random.default_rng(0)
+
+    def norm(inputs: dict[str, Floats]) -> tuple[Floats]:
+        x = inputs["x"].reshape(3, groups, -1)
+        return ((x - x.mean(-1, keepdims=True)).reshape(3, 8, 5),)
+
+    claim = Claim(norm, lambda *_: {}, {"x": rng.uniform(-1, 1, (3, 8, 5))}, (np.ones((3, 8, 5)),))
+    assert _parts(claim, "x") == (3, groups)
+    keys = {"k": rng.uniform(-1, 1, (groups, 6))}
+    shared = Claim(
+        lambda inputs: (np.tile(inputs["k"].sum(1)[:, None], (1, 8 // groups)).reshape(8, 1) * np.ones((8, 7)),),
+        lambda *_: {},
+        keys,
+        (np.ones((8, 7)),),
+    )
+    assert _parts(shared, "k") == (groups,)
