@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, count, like, on_host
-from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.explorer import Explorer
-from gradaudit.numerics.path.pool import CommonError, Looks, Pool
+from gradaudit.numerics.path.looks import CommonError, Looks
+from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.report import Culprit
 from gradaudit.numerics.path.settings import Settings
 
@@ -130,20 +131,24 @@ class Search:
     def _with_common_error(self, name: str, places: Places, pool: Pool) -> list[Culprit]:
         """Return the culprit that elements are together, if they share an error on fresh paths too."""
         fresh, whole = Pool(pool.partition, {name: pool.axes[name]} if pool.partition else {}), Pool(None, {})
-        if not places.size or self._walked(name, places, count(self._allowed[name]), 2 * PATHS, fresh, whole) is None:
-            return []
-        looks = fresh.looks(self._common)
-        shared = fresh.common_errors(looks, self._common).get(name)
-        # Blocks that seemed not to mix may do so further away: the outputs as a whole must not say otherwise.
-        other = whole.common_errors(whole.looks(self._common), self._common).get(name)
-        scattered = fresh.scattered_error(looks, self._common)
-        if shared is not None and shared.fails and (other is None or shared.is_compatible(other)):
-            trend = float(np.linalg.norm(on_host(looks.seen)))
-            return [self._several(name, places, fresh, shared.error, shared.bound, trend)]
-        if scattered is not None and scattered.fails:
-            return [self._scattered(name, places, fresh, looks, scattered)]
-        seen = abs(shared.error) + shared.bound if shared is not None and places.size >= SMALL_SAMPLE else 0.0
-        if name not in self._shared and shared is not None and seen > max(self._whole, shared.allowed):
+        hidden = False
+        for _ in range(CONFIRMATIONS if places.size else 0):
+            if self._walked(name, places, count(self._allowed[name]), PATHS, fresh, whole) is None:
+                break
+            looks = fresh.looks(self._common)
+            shared = fresh.common_errors(looks, self._common).get(name)
+            # Blocks that seemed not to mix may do so further away: the outputs as a whole must not say otherwise.
+            other = whole.common_errors(whole.looks(self._common), self._common).get(name)
+            scattered = fresh.scattered_error(looks, self._common)
+            if shared is not None and shared.fails and (other is None or shared.is_compatible(other)):
+                trend = float(np.linalg.norm(on_host(looks.seen)))
+                return [self._several(name, places, fresh, shared.error, shared.bound, trend)]
+            if scattered is not None and scattered.fails:
+                return [self._scattered(name, places, fresh, looks, scattered)]
+            hidden = shared is not None and abs(shared.error) + shared.bound > max(self._whole, shared.allowed)
+            if not hidden:
+                break
+        if hidden and places.size >= SMALL_SAMPLE and name not in self._shared:
             self.unexplained.append(f"{name}: forward's noise could hide an error that all elements share")
         return []
 

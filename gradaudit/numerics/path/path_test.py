@@ -15,9 +15,10 @@ from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
+from gradaudit.numerics.path.looks import CommonError, Looks
 from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
-from gradaudit.numerics.path.pool import ALPHA, CommonError, Looks, Pool
+from gradaudit.numerics.path.pool import ALPHA, Pool
 from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
 from gradaudit.numerics.path.settings import SECOND_SHARE, SHARE, Settings
 from gradaudit.numerics.quantiles import student_quantile

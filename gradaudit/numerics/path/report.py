@@ -88,7 +88,7 @@ class PathReport:
         paths_needed: how many paths of each group would reach the goal at every index, by input; None where no number
             would.
         paths: how many there were, by input.
-        noise: scatter of the loss along a path, a standard deviation: many times what rounding to forward's dtype comes
+        noise: scatter of forward's loss along a path, a standard deviation: many times what rounding to its dtype comes
             to where forward itself jumps. What paths say is no accusation then, unless differences say it too.
         forwards: calls made.
         backwards: likewise.

@@ -111,6 +111,54 @@ def test_a_common_factor_is_laid_to_the_input_that_has_it(name: str) -> None:
     assert report.culprits[0].error == pytest.approx(0.02, rel=0.1)
 
 
+@pytest.mark.parametrize("columns", [6, 12])
+@pytest.mark.parametrize("name", ["w", "b"])
+def test_a_common_factor_on_few_weights_does_not_pass_in_bfloat16(columns: int, name: str) -> None:
+    """Their rounding is measured: what upstreams of other scales change of the gradient."""
+
+    def broken(gradients: Gradients, inputs: Gradients) -> Gradients:
+        return {**gradients, name: (gradients[name].astype(np.float32) * 1.02).astype(gradients[name].dtype)}
+
+    kernel = layer_norm(64, columns, "bfloat16")
+    assert _tested(kernel, BFLOAT16).passes
+    report = _tested(kernel, BFLOAT16, broken)
+    assert not report.passes
+    assert {culprit.input for culprit in report.culprits} == {name} or (columns == 6 and report.unexplained)
+
+
+def test_what_is_added_up_in_bfloat16_is_not_accused() -> None:
+    """Each element is off by many roundings, which no other scale of the upstream repeats."""
+
+    def added_up(gradients: Gradients, inputs: Gradients) -> Gradients:
+        u, x = added_up.upstream, inputs["x"].astype(np.float32)  # type: ignore[attr-defined]
+        h = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+        terms = {"w": u * h, "b": u}
+        sums = {name: np.zeros(x.shape[1], gradients[name].dtype) for name in terms}
+        for name, each in terms.items():
+            for row in each:
+                sums[name] = (sums[name].astype(np.float32) + row).astype(sums[name].dtype)
+        return {**gradients, **sums}
+
+    kernel = layer_norm(600, 8, "bfloat16")
+
+    def backward(upstream: Any, inputs: Gradients) -> Gradients:
+        added_up.upstream = upstream.astype(np.float32)  # type: ignore[attr-defined]
+        return kernel.backward(upstream, inputs)
+
+    summing = Kernel(kernel.inputs, kernel.domains, kernel.forward, backward)
+    assert not _tested(summing, BFLOAT16, added_up).culprits
+
+
+def test_errors_of_many_elements_fail_together_that_are_each_within_their_tolerance() -> None:
+    off = 1 + 0.06 * np.random.default_rng(0).choice([-1.0, 1.0], 96)
+
+    def broken(gradients: Gradients, inputs: Gradients) -> Gradients:
+        return {**gradients, "w": (gradients["w"].astype(np.float32) * off).astype(gradients["w"].dtype)}
+
+    report = _tested(layer_norm(64, 96, "bfloat16"), BFLOAT16, broken)
+    assert {culprit.input for culprit in report.culprits} == {"w"}
+
+
 def test_inputs_that_no_block_tells_apart_are_tested_together() -> None:
     """A gram matrix mixes everything; a scalar loss has one output."""
     rng = np.random.default_rng(0)

@@ -176,6 +176,15 @@ def test_an_error_that_all_elements_of_one_of_two_inputs_share_is_measured(block
     assert not found["x"].fails
 
 
+@pytest.mark.parametrize(("forward", "jumps"), [("smooth", False), ("stairs", True)])
+def test_what_a_wrong_claim_leaves_is_no_noise_of_a_smooth_forward(forward: str, jumps: bool) -> None:
+    pool = _pool_of_rows(1, "x")
+    changes = np.exp(TIMES) if forward == "smooth" else np.round(4 * TIMES) / 4
+    for _ in range(3):
+        pool.add(_walked({"x": np.cos(12 * TIMES)[:, None]}, (changes - changes[0])[:, None]), {"x": np.zeros(1)})
+    assert (pool.scatter > 1e-3) is jumps
+
+
 def test_variances_are_drawn_together_as_far_as_they_agree() -> None:
     rng = np.random.default_rng(1)
     alike = rng.chisquare(5, 2000) / 5
