@@ -22,17 +22,13 @@ Mask = NDArray[np.bool_]
 class Judged(NamedTuple):
     """What follows at an index, or as arrays at many: the difference, and whether the claim is right or wrong.
 
-    Neither holds where the error bound straddles the tolerance, or where nothing is known.
+    It is undecided where the error bound straddles the tolerance, or where nothing is known.
     """
 
     difference: Any
     right: Any
     wrong: Any
-
-    @property
-    def undecided(self) -> Any:
-        """Whether the claim is neither right nor wrong for sure."""
-        return ~(self.right | self.wrong)
+    undecided: Any
 
 
 def judge(claimed: Any, numerical: Any, bound: Any, allowed: Any) -> Judged:
@@ -49,7 +45,7 @@ def judge(claimed: Any, numerical: Any, bound: Any, allowed: Any) -> Judged:
     known = np.isfinite(numerical) & np.isfinite(bound)
     within = known & np.isfinite(difference) & (difference + bound <= allowed)
     beyond = known & ((difference - bound > allowed) | ~np.isfinite(claimed))
-    return Judged(difference, within, beyond)
+    return Judged(difference, within, beyond, ~(within | beyond))
 
 
 def taken(array: Array, places: NDArray[np.intp]) -> Array:

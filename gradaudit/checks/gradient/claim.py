@@ -245,7 +245,7 @@ class Claim:
     def judged(self, looks: Looks) -> tuple[Judged, Array, Array]:
         """Judge what was seen; return that, and what each index was allowed and what its bound was taken for."""
         if not len(looks.places):
-            return Judged(looks.bounds, looks.kink, looks.kink), looks.bounds, looks.bounds
+            return Judged(looks.bounds, looks.kink, looks.kink, looks.kink), looks.bounds, looks.bounds
         allowed, bounds = self.of_formula.of(looks.numerical, looks.places), looks.bounds
         if self.inaccurate is not None or self._uncertain is not None:
             bounds = bounds + self._uncertainty(looks.places)
