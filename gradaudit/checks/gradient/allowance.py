@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, displaced, widened
+from gradaudit.checks.gradient.beside import displaced
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, default_tolerance
+from gradaudit.checks.gradient.beside import outputs_beside
 from gradaudit.checks.gradient.element import Asked, Elements
-from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, outputs_beside
+from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import (
     LARGE,
     Array,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradaudit.checks.gradient.beside import outputs_beside
 from gradaudit.checks.gradient.narrowing import narrowed_to
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, mutations
 from gradaudit.numerics.arrays import (
@@ -21,10 +22,8 @@ from gradaudit.numerics.arrays import (
     has_complex_dtype,
     joined,
     lifted,
-    like,
     namespace,
     on_host,
-    written,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
 from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP, WIDE_STEP
@@ -349,19 +348,6 @@ def _inside(subject: Subject, name: str, dtype: str) -> str:
     return own if finer else dtype
 
 
-def outputs_beside(point: EvaluationPoint, displacement: float, *names: str) -> Array:
-    """Return forward's outputs where some inputs, all if none is named, are displaced by about this part of them."""
-    here = {name: copied(x) for name, x in point.inputs.items() if name in names or not names}
-    rng = np.random.default_rng(0)
-    try:
-        for name, x in here.items():
-            point.inputs[name] = written(point.inputs[name], ..., displaced(x, displacement, rng))
-        return point.evaluate()
-    finally:
-        for name, x in here.items():
-            point.inputs[name] = written(point.inputs[name], ..., x)
-
-
 Kinds = list[tuple[Any, tuple[int, ...]] | None]
 
 
@@ -412,10 +398,3 @@ def narrowed(array: Array, dtype: str) -> Array:
     if is_complex(name):
         dtype = "complex128" if dtype in WIDE else "complex64"
     return cast(array, dtype)
-
-
-def displaced(x: Array, displacement: float, rng: np.random.Generator) -> Array:
-    """Return a copy; a floating array's is displaced by this part of each element, or by half as much again or less."""
-    if not is_floating(dtype_name(x.dtype)):
-        return copied(x)
-    return cast(x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x)), dtype_name(x.dtype))
