@@ -88,6 +88,11 @@ def test_the_whole_audit_of_a_small_right_op_takes_eleven_forwards_and_four_back
     assert (result.verdict, result.forwards, result.backwards) == (Verdict.PASS, 11, 4)
 
 
+def test_the_whole_audit_of_a_million_elements_takes_no_more() -> None:
+    result = only(audit(*SMOOTH["sine"], array("x", (1000, 1000))))
+    assert (result.verdict, result.forwards, result.backwards) == (Verdict.PASS, 11, 4)
+
+
 def test_backward_is_called_four_times_in_double_precision() -> None:
     backward, calls = counted(lambda u, x, y: (u * y, u * x))
     audit(lambda x, y: x * y, backward, array("x", (5,)), array("y", (5,)))

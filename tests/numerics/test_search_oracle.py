@@ -159,6 +159,13 @@ def test_enough_rounds_bound_the_miss_probability(threshold: float) -> None:
     assert threshold**gauge.rounds <= gauge.miss_probability <= 1e-6 < threshold ** (gauge.rounds - 1)
 
 
+def test_the_rounds_that_follow_the_fewest_keep_the_bound_of_both() -> None:
+    few = Gauge(STEP, 0.0, THRESHOLDS[2]).with_fewest_rounds()
+    more = few.with_more_rounds()
+    assert (few.rounds, more.rounds, more.with_more_rounds()) == (2, 4, more)
+    assert few.threshold**few.rounds + more.threshold**more.rounds <= more.miss_probability <= 1e-6
+
+
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_no_interval_of_twice_the_threshold_holds_more_than_a_round_may_miss(threshold: float) -> None:
     """All 2^16 values that an element may be displaced by, each as likely as any other."""
