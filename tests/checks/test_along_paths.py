@@ -246,3 +246,76 @@ def test_a_hard_decision_on_the_way_does_not_make_a_right_claim_wrong(seed: int)
     op = gradaudit.op(_only(ml_dtypes.bfloat16, _routed), _routed_backward)
     audited = gradaudit.check(op, {"x": x, "w": w}, seed=seed)
     assert Verdict.FAIL not in {result.verdict for result in audited.results}
+
+
+GOAL = np.random.default_rng(8).dirichlet(np.ones(50), 120).astype(np.float32)
+
+
+def _log_softmax(z: Array) -> Array:
+    z = z - z.max(-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+def _divergence(z: Array) -> Array:
+    """Return what GOAL diverges from a softmax by: one number, whose terms mostly cancel."""
+    return np.float32((GOAL * (np.log(GOAL) - _log_softmax(z))).sum() / len(z))
+
+
+def _divergence_backward(factor: float) -> Callable[..., Array]:
+    return lambda upstream, z: (factor * upstream * (np.exp(_log_softmax(z)) - GOAL) / len(z)).astype(np.float32)
+
+
+LABELS = np.where(np.arange(64) % 5, np.arange(64) * 7 % 100, -1)
+
+
+def _entropy(z: Array) -> Array:
+    """Return the mean cross entropy of the rows that have a label."""
+    of_label = _log_softmax(z.astype(np.float32))[np.arange(64), LABELS]
+    return np.float32(-(of_label * (LABELS >= 0)).sum() / (LABELS >= 0).sum())
+
+
+def _entropy_backward(ignored: float, scale: float) -> Callable[..., Array]:
+    def backward(upstream: Array, z: Array) -> Array:
+        made = np.exp(_log_softmax(z.astype(np.float32)))
+        made[np.arange(64), LABELS] -= 1.0
+        made *= np.where(LABELS >= 0, 1.0, ignored)[:, None] * scale * upstream / (LABELS >= 0).sum()
+        return made.astype(z.dtype)
+
+    return backward
+
+
+def _decided(dtype: Any, forward: Callable[..., Array], backward: Any, shape: tuple[int, ...], seed: int) -> Verdict:
+    x = np.random.default_rng(seed).uniform(-3, 3, shape).astype(dtype)
+    (result,) = gradaudit.check(gradaudit.op(_only(dtype, forward), backward), {"x": x}, seed=seed).results
+    return result.verdict
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_jump_excuses_the_gradient_of_a_smooth_loss_in_float32(seed: int) -> None:
+    """A mismatch scatters about its trend by far more than one number is rounded by, and differences see nothing."""
+    shape = GOAL.shape
+    assert _decided(np.float32, _divergence, _divergence_backward(1.0), shape, seed) is Verdict.PASS
+    assert _decided(np.float32, _divergence, _divergence_backward(-1.0), shape, seed) is Verdict.FAIL
+    assert _decided(np.float32, _divergence, _divergence_backward(0.02), shape, seed) is Verdict.FAIL
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(("ignored", "scale"), [(1.0, 1.0), (0.0, 1024.0), (0.0, 0.8)])
+def test_no_jump_excuses_the_gradient_of_a_smooth_loss_of_rows(dtype: Any, ignored: float, scale: float) -> None:
+    """Rows without a label that get a gradient, the scale of the loss left in, a wrong number of rows."""
+    shape = (64, 100)
+    assert _decided(dtype, _entropy, _entropy_backward(0.0, 1.0), shape, 0) is not Verdict.FAIL
+    assert _decided(dtype, _entropy, _entropy_backward(ignored, scale), shape, 0) is Verdict.FAIL
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_sum_of_staircases_does_not_make_a_right_claim_wrong(seed: int) -> None:
+    """Hundreds of jumps, none of which is large beside what else happens to the one output meanwhile."""
+
+    def forward(x: Array) -> Array:
+        return np.float32((x * np.floor(x * 4) / 4).sum())
+
+    def backward(upstream: Array, x: Array) -> Array:
+        return (upstream * np.floor(x * 4) / 4).astype(np.float32)
+
+    assert _decided(np.float32, forward, backward, (30, 30), seed) is not Verdict.FAIL

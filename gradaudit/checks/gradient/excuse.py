@@ -8,7 +8,6 @@ differences and finer paths. The rules are asked in turn; the first that has an 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -22,7 +21,7 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen
 from gradaudit.numerics.arrays import as_reals, has_complex_dtype
-from gradaudit.numerics.magnitude import norm_of_product, rms
+from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
     FAR,
@@ -313,42 +312,41 @@ class Suspected(NamedTuple):
 
 
 def excuse_along_paths(claim: Claim, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
-    """Return whether forward explains what paths accuse, along which the loss scatters by so much noise."""
+    """Return whether forward explains what paths accuse, along which the loss scatters by so much noise.
+
+    What differences cannot resolve is no agreement, and noise along a path is no jump: it may be what is wrong.
+    """
     rng = generator(claim.point.subject.case, "refined")
     accused = Suspected(claim, followed, culprits[:SMALL_SAMPLE], noise, CloseLooks(claim), rng)
-    return _answer((_is_seen_by_differences, _jumps_all_along, _jumps_between_nodes, _is_steep_between_nodes), accused)
+    return _answer((_is_seen_by_differences, _jumps_on_the_way, _is_steep_between_nodes), accused)
 
 
 def _is_seen_by_differences(accused: Suspected) -> Answer | None:
+    """Let differences decide about single elements; of many, one that they find wrong is enough."""
     found = [accused.looks.look(culprit.worst, None) for culprit in accused.culprits]
-    return STANDS if Judgement.WRONG in found else None
-
-
-def _jumps_all_along(accused: Suspected) -> Answer | None:
-    """Find that forward's noise is no rounding, or that differences refute what paths say.
-
-    The claim of a forward that jumps all along a path is right nearly everywhere, and its integral is not.
-    """
-    point = accused.claim.point
-    rounding = accused.claim.unit * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
-    if not (accused.noise > HEADROOM * rounding or any(_is_refuted(accused, each) for each in accused.culprits)):
+    if Judgement.WRONG in found:
+        return STANDS
+    if any(each.kind != "index" for each in accused.culprits) or any(made is not Judgement.RIGHT for made in found):
         return None
     message = (
         "along paths, forward changes by more than the integral of the analytical gradient, but central differences "
-        "at the suspect elements agree with the gradient: forward jumps along the path"
+        "at the suspect elements agree with the gradient: what contradicts it lies further away"
     )
     return Answer.jump(message, len(accused.culprits))
 
 
-def _jumps_between_nodes(accused: Suspected) -> Answer | None:
-    """Find that outputs which jump may change by what is not accounted for, and by far more than noise does."""
+def _jumps_on_the_way(accused: Suspected) -> Answer | None:
+    """Find that jumps of forward may come to what is not accounted for, and are no noise."""
+    point = accused.claim.point
+    rounding = accused.claim.unit * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
+    least = min(SIGNIFICANT * accused.noise, HEADROOM * rounding)
     for each in accused.culprits:
         jumps = jumped(accused.followed, accused.claim.name, each.places, accused.rng)
-        if not (each.trend <= SIGNIFICANT * jumps and jumps > SIGNIFICANT * accused.noise):
+        if not (each.trend <= SIGNIFICANT * jumps and jumps > least):
             return None
     message = (
-        "along paths, forward changes by more than the integral of the analytical gradient, and outputs that jump "
-        "between two points close by change by as much: a path says nothing about a gradient between two jumps"
+        "along paths, forward changes by more than the integral of the analytical gradient, and it jumps on the way by "
+        "as much: a path says nothing about a gradient between two jumps"
     )
     return Answer.jump(message, len(accused.culprits))
 
@@ -359,32 +357,3 @@ def _is_steep_between_nodes(accused: Suspected) -> Answer | None:
     if not all(closes(accused.followed, accused.claim.name, places, accused.rng) for places in parts):
         return None
     return Answer("short", "forward changes in so small a part of its paths that they say nothing about the gradient")
-
-
-def _is_refuted(accused: Suspected, culprit: Culprit) -> bool:
-    """Whether differences leave no room for an error, at its worst element and at others: a sum is not each."""
-    size = culprit.places.size
-    others = culprit.places[:: -(-size // SMALL_SAMPLE)] if size > 1 else ()
-    return all(_is_refuted_at(accused, culprit, int(place)) for place in (culprit.worst, *others))
-
-
-def _is_refuted_at(accused: Suspected, culprit: Culprit, place: int) -> bool:
-    """Whether differences at an element leave no room for the error that paths show.
-
-    Where forward is flat they do if it is no rounding that makes it so: such an error would show on both sides, and the
-    step of a staircase lies on one.
-    """
-    claim, index = accused.claim, accused.looks.index_of(place)
-    accused.looks.look(place, None)
-    element, claimed = accused.looks.seen[index], claim.at(index)
-    usual = culprit.trend / float(np.linalg.norm(culprit.reach))
-    if element.numerical == 0.0 or not math.isfinite(element.bound):
-        step = SIGNIFICANT * claim.unit * rms(claim.point.upstream) * rms(claim.point.outputs) / usual
-        return abs(claimed) < usual and not _changes_on_both_sides(accused.looks, index, step)
-    error = abs(culprit.error)
-    if culprit.kind != "index":  # where what is right cancels in sum, no element need be off by as much of itself
-        error /= max(1.0, abs(1.0 + culprit.error))  # as a part of the larger of claim and truth
-        error = min(error * max(abs(claimed), abs(element.numerical)), usual)
-    allowed = claim.asked_at(np.array([index], np.intp).reshape(1, -1)).allowed(abs(element.numerical))
-    off = max(abs(claimed - element.numerical), float(allowed[0]))
-    return off + element.bound < error
