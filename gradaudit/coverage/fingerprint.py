@@ -26,7 +26,11 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 def functions_of(target: Target) -> tuple[str, ...]:
     """Return every ``module:function`` that a target names, of whatever kind it is."""
-    return tuple(dict.fromkeys(filter(_FUNCTION.fullmatch, _words(target))))
+    return _functions_among(_words(target))
+
+
+def _functions_among(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(_FUNCTION.fullmatch, words)))
 
 
 def _words(value: Any) -> list[str]:
@@ -67,7 +71,10 @@ def _plain(value: Any, without: Collection[str] = ()) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     names = _fields(kind)
-    return value if names is None else {name: _plain(getattr(value, name)) for name in names if name not in without}
+    if names is None:
+        return value
+    said = {name: getattr(value, name) for name in names if name not in without}
+    return {name: held if type(held) in _LEAVES else _plain(held) for name, held in said.items()}
 
 
 def hash_case(case: Case) -> str:
@@ -128,12 +135,16 @@ def source_hasher(find: ReachFinder) -> Callable[[Case], str]:
         reached |= {(name, "", _digest(spec_folder / name)) for name in files}
         return hashed(json.dumps(sorted(reached))) if reached else ""
 
-    return lambda case: of_target(functions_of(case.target), _files_of(case, is_file), case.target.folder)
+    def of_case(case: Case) -> str:
+        words = _words(case.target)
+        return of_target(_functions_among(words), _files_of(case, words, is_file), case.target.folder)
+
+    return of_case
 
 
-def _files_of(case: Case, is_file: Callable[[Path, str], bool]) -> tuple[str, ...]:
-    """Return the files that a case names, as it names them: libraries, programs and their arguments, values."""
-    named = {*_words(case.target), *_words([made.values for made in case.inputs if _names_a_file(made.values)])}
+def _files_of(case: Case, words: Sequence[str], is_file: Callable[[Path, str], bool]) -> tuple[str, ...]:
+    """Return the files that a case names, in its inputs or in the words of its target, as it names them."""
+    named = {*words, *_words([made.values for made in case.inputs if _names_a_file(made.values)])}
     return tuple(sorted(word for word in named if is_file(case.target.folder, word)))
 
 

@@ -49,7 +49,8 @@ def _plain(value: Any) -> Any:
     if kind in _LEAVES:
         return value
     if (names := _names(kind)) is not None:
-        return {name: _plain(getattr(value, name)) for name in names}
+        said = ((name, getattr(value, name)) for name in names)
+        return {name: held if type(held) in _LEAVES else _plain(held) for name, held in said}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
