@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
-from gradaudit.numerics.margins import MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE, SPREAD
+from gradaudit.numerics.margins import MAX_ATTEMPTS, NEGLIGIBLE, SAFETY, SIGNIFICANT, SMALL_SAMPLE, SPREAD
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
@@ -146,7 +146,8 @@ class Explorer:
             if worth < best[0]:
                 best = worth, walked
             last = turn == SMALL_SAMPLE - 1 or self._claim.forwards >= most
-            if (fine and not apart) or last or not self._turn(walked):
+            # A path is walked again for few with a kink ahead only if they spoil it: the next path will know of them.
+            if (fine and not apart) or last or self._turned(walked) <= (NEGLIGIBLE if fine else 0.0):
                 break
         return best[0], fine, best[1]
 
@@ -192,31 +193,30 @@ class Explorer:
             plan[name] = like(self._rng.uniform(self._shortest, 1.0, size), like_this), signs
         return plan
 
-    def _turn(self, walked: Walked) -> bool:
-        """Take from the elements with a kink ahead the way to it; return whether there are any that this helps."""
-        turned = False
+    def _turned(self, walked: Walked) -> float:
+        """Take from the elements with a kink ahead the way to it; return which part of all they are."""
+        part = 0.0
         for name in self.names:
             kinked = walked.kinked(name).reshape(-1)
             many = int(kinked.sum())
             if 0 < 2 * many <= count(kinked):  # where most seem to have kinks, it is not they that have them
                 self._rooms[name] = self._rooms[name].without(kinked, walked.moved[name], AN_EIGHTH)
-                turned = True
-        return self._shorten(walked) or turned
+                part = max(part, many / count(kinked))
+        return max(part, self._shortened(walked))
 
-    def _shorten(self, walked: Walked) -> bool:
-        """Make the displacements of blocks half as long of which the quadrature misses much more than of others."""
+    def _shortened(self, walked: Walked) -> float:
+        """Halve displacements of blocks of which the quadrature misses far more than of others; return their part."""
         if self._pool.partition is None or self._pool.partition.blocks >= max(
             count(self._first[name]) for name in self.names
         ):
-            return False
+            return 0.0
         nothing = {name: 0.0 * self._first[name] for name in self.names}
         found = walked.residual(self._pool.partition, self._pool.axes, nothing)
         rough = roughest(found)
-        if not bool(rough.any()):
-            return False
+        part = float((1.0 * rough).mean())
         xp = namespace(rough)
-        for name in self.names:
+        for name in self.names if part else ():
             shape = tuple(self._claim.inputs[name].shape)
             factor = xp.where(spread(1.0 * rough, shape, self._pool.axes[name]) > 0, 0.5, 1.0)
             self._rooms[name] = self._rooms[name].scaled(factor)
-        return True
+        return part

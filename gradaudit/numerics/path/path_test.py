@@ -135,7 +135,7 @@ class _Test:
                 groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
                 self._walk_group(groups[-1], PATHS)
         for group in sorted(groups, key=self._more):
-            while self._more(group) and self._left >= PER_PATH and group.explorer.lengthen():
+            while self._more(group) and self._left >= 2 * PER_PATH and group.explorer.lengthen():
                 self._walk_group(group, 1)
             while 0 < (more := self._more(group)) * PER_PATH <= 2 * self._left:
                 if not self._walk_group(group, min(more, group.pools[-1].paths)):
