@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cpu_time import table
 
-SECTIONS = ("startup", "many_cases", "audits", "model_audits")
+SECTIONS = ("startup", "many_cases", "audits", "tables", "model_audits")
 
 REPORT = Path(__file__).parents[2] / "reports" / "speed.md"
 
