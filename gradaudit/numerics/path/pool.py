@@ -80,6 +80,7 @@ class Pool:
             claimed=found.claimed**2,
             allowed=found.allowed,
             rounding=found.rounding,
+            alike=found.alike,
             rough=found.rough,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
@@ -158,7 +159,7 @@ class Pool:
         at_most = math.sqrt(fisher_quantile(chance, paths, MOST_FREEDOM)) * rounding
         bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in (noise_bound, low_noise_bound))
         slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(sums.allowed / paths)
-        slack = xp.maximum(slack, SAFETY * xp.sqrt(usual / paths))
+        slack = xp.maximum(slack, SAFETY * xp.sqrt(usual / paths)) + xp.sqrt(sums.alike / paths)
         shared = xp.where(
             sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
         )
@@ -287,6 +288,9 @@ class Pool:
         rounding = self._rounding()
         if rounding is not None:
             most = np.minimum(most, SAFETY * apart(rounding))
+        # What is rounded alike may be so on every path.
+        alike = inverse @ total(weights**2 * sums.alike * self._shares) @ inverse
+        most = most + np.sqrt(np.diag(alike))
         return {
             name: CommonError(float(errors[k]), float(bounds[k]), common + float(most[k]))
             for k, name in enumerate(names)

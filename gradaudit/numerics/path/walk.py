@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
+from operator import add, or_
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, like, namespace
-from gradaudit.numerics.margins import NEGLIGIBLE
+from gradaudit.numerics.arrays import Array, count, dtype_name, like, namespace, on_host
+from gradaudit.numerics.margins import CONFIRMATIONS, NEGLIGIBLE, SAMPLE, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.nodes import (
@@ -28,6 +28,7 @@ from gradaudit.numerics.path.nodes import (
     TRENDS,
 )
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums
+from gradaudit.spec.dtypes import least_spacing
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Residual:
         claimed: likewise, of their magnitudes.
         allowed: sum of the squares of what the tolerance lets each element be off by.
         rounding: variance that the claim's own rounding adds where it stands still, and no scatter shows it.
+        alike: square of what rounding adds at most to elements of one magnitude, which are rounded alike.
         rough: variance of forward's own change about a smooth one, whatever is claimed of it.
 
     """
@@ -55,6 +57,7 @@ class Residual:
     claimed: Array
     allowed: Array
     rounding: Array
+    alike: Array
     rough: Array
 
 
@@ -71,6 +74,8 @@ class Walked:
         missed: by input, mean square of the last coefficients of each element's share.
         rounding: by input, variance of each element's share by rounding that is the same at all nodes, as the gradient
             stands still there.
+        alike: by input, for each magnitude that many elements of a gradient have, what they are off by at most instead,
+            with the sign of the share: what has the same gradient is rounded alike, as all elements of a mean are.
         first: by input, the gradient at the point for this path's upstream, a vector; empty but in half precision,
             where upstreams of other scales show how it is rounded.
 
@@ -82,6 +87,7 @@ class Walked:
     beside: dict[str, Array]
     missed: dict[str, Array]
     rounding: dict[str, Array]
+    alike: dict[str, list[Array]]
     first: dict[str, Array]
 
     def kinked(self, name: str) -> Array:
@@ -104,7 +110,7 @@ class Walked:
             add, (block_sums(each, places) for each, places in zip(self.changes, parted.of_outputs, strict=True))
         )
         xp = namespace(change)
-        share, sums = None, None
+        share, sums, alike = None, None, like(np.zeros(()), change)
         for name, moved in self.moved.items():
             places = axes[name] if partition else ()
             shape = self.shares[name].shape[1:]
@@ -113,6 +119,8 @@ class Walked:
             once = [self.missed[name], abs(self.shares[name][0]), (allowed[name] * moved).reshape(shape) ** 2]
             once.append(self.rounding[name])
             mine_once = block_sums(xp.stack(once), places)
+            for same in self.alike[name]:
+                alike = block_sums(same[None], places)[0] ** 2 + alike
             share = mine if share is None else share + mine
             sums = mine_once if sums is None else sums + mine_once
         if share is None or sums is None:
@@ -129,6 +137,7 @@ class Walked:
             claimed=sums[1],
             allowed=sums[2],
             rounding=sums[3],
+            alike=alike + 0.0 * sums[3],
             rough=xp.mean((like(ROUGH, share) @ change) ** 2, axis=0),
         )
 
@@ -172,6 +181,14 @@ def walk(
     xp = namespace(start.vector)
     shapes = {name: tuple(claim.inputs[name].shape) for name in displacements}
     stacked = {name: xp.stack(each).reshape((NODES, *shapes[name])) for name, each in shares.items()}
+    rounding, alike = {}, {}
+    for name, each in stacked.items():
+        gradient, moved = first[name].reshape(shapes[name]), route.moved[name].reshape(shapes[name])
+        least = least_spacing(dtype_name(claim.inputs[name].dtype))
+        off = _rounding(gradient, moved, each, claim.unit, least, upstream.scale)
+        groups = _of_one_magnitude(abs(gradient))
+        alike[name] = [xp.sign(gradient) * off * group for group in groups]
+        rounding[name] = (off * ~reduce(or_, groups)) ** 2 / 3 if groups else off**2 / 3  # its variance
     last = like(LAST, start.vector)
     return Walked(
         moved=route.moved,
@@ -182,27 +199,28 @@ def walk(
             name: xp.mean((last @ each.reshape((NODES, -1))) ** 2, axis=0).reshape(shapes[name])
             for name, each in stacked.items()
         },
-        rounding={
-            name: _rounding(
-                first[name].reshape(shapes[name]),
-                route.moved[name].reshape(shapes[name]),
-                each,
-                claim.unit,
-                upstream.scale,
-            )
-            for name, each in stacked.items()
-        },
+        rounding=rounding,
+        alike=alike,
         first=first if claim.is_half else {},
     )
 
 
-def _rounding(gradient: Array, moved: Array, shares: Array, unit: float, scale: float) -> Array:
-    """Return the variance of what is off by up to half the distance to a neighbour, and by the same at all nodes."""
+def _rounding(gradient: Array, moved: Array, shares: Array, unit: float, least: float, scale: float) -> Array:
+    """Return what is off by up to half the distance to a neighbour, and by the same at all nodes: at most, signed."""
     xp = namespace(gradient)
-    # Around zero there are no numbers to round to.
-    distance = 2 * unit / scale * 2.0 ** xp.floor(xp.log2(scale * abs(gradient))) * abs(moved)
-    still = xp.max(abs(shares - shares[0]), axis=0) < distance
-    return xp.where(still, distance**2 / 12, 0.0 * distance)
+    distance = 2 * unit * 2.0 ** xp.floor(xp.log2(scale * abs(gradient)))
+    distance = xp.where(distance < least, least * xp.sign(distance), distance) / scale * moved  # zero stays what it is
+    still = xp.max(abs(shares - shares[0]), axis=0) < abs(distance)
+    return xp.where(still, distance / 2, 0.0 * distance)
+
+
+def _of_one_magnitude(sizes: Array) -> list[Array]:
+    """Return where a gradient has each of the magnitudes that are most frequent, as some of its elements show."""
+    flat = sizes.reshape(-1)
+    asked = on_host(flat[:: max(1, count(flat) // SAMPLE)])
+    found, times = np.unique(asked[asked > 0], return_counts=True)
+    most = np.argsort(-times, kind="stable")[:SMALL_SAMPLE]
+    return [sizes == float(found[k]) for k in most if times[k] >= CONFIRMATIONS]
 
 
 def _by_output(changes: Array, claim: Claim) -> tuple[Array, ...]:

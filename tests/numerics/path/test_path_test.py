@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from kernels import Gradients, Kernel, layer_norm, matmul, relu, scan, tanh
@@ -182,6 +183,33 @@ def test_inputs_that_no_block_tells_apart_are_tested_together() -> None:
         assert report.passes is passes
         if not passes:
             assert [list(culprit.places) for culprit in report.culprits] == [[3 * 7 + 2]]
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+def test_a_mean_whose_elements_are_all_rounded_alike_is_not_accused(dtype: Any) -> None:
+    """In float16 they are subnormal, too: there are few numbers around zero."""
+    x = np.random.default_rng(0).uniform(-1, 1, (30, 100)).astype(dtype)
+
+    def backward(factor: float) -> Any:
+        def claimed(upstream: Any, inputs: Gradients, outputs: Any) -> Gradients:
+            size = factor * float(upstream[0]) / x.size / 8
+            return {"x": np.full(x.shape, size, np.float32).astype(dtype)}
+
+        return claimed
+
+    settings = Settings.half(float(ml_dtypes.finfo(dtype).eps) / 2)
+    for seed in range(3):
+        for factor, wrong in ((1.0, False), (1.02, True)):
+            claim = Claim(
+                lambda inputs: (np.float32(inputs["x"].astype(np.float64).mean() / 8).reshape(()),),
+                backward(factor),
+                {"x": x},
+                (np.float32(0.7 + 0.1 * seed).reshape(()),),
+                domains={"x": (-1, 1)},
+                unit=float(ml_dtypes.finfo(dtype).eps) / 2,
+            )
+            report = path_test(claim, np.random.default_rng(seed), settings)
+            assert bool(report.culprits) is wrong, (seed, factor)
 
 
 def test_what_noise_hides_is_said_with_the_paths_that_would_show_it() -> None:

@@ -35,9 +35,8 @@ def _walked(shares: dict[str, Floats], changes: Floats) -> Walked:
     """Return a path along which each element goes as far as 1, without rounding."""
     nothing = {name: 0.0 * of_one for name, of_one in shares.items()}
     none = {name: 0.0 * of_one[0] for name, of_one in shares.items()}
-    return Walked(
-        {name: 1.0 + each.reshape(-1) for name, each in none.items()}, shares, (changes,), nothing, none, none, {}
-    )
+    moved, alike = {name: 1.0 + each.reshape(-1) for name, each in none.items()}, {name: [] for name in shares}
+    return Walked(moved, shares, (changes,), nothing, none, none, alike, {})
 
 
 def _pool_of_rows(rows: int, names: str) -> Pool:
