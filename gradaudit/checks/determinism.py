@@ -9,6 +9,7 @@ import numpy as np
 
 from gradaudit.checks.agreement import Change, change, exceeding
 from gradaudit.checks.gradient.evaluation_point import widened
+from gradaudit.checks.linearity import large, scaled_by
 from gradaudit.checks.probe import Probe
 from gradaudit.numerics.arrays import Array, copied, count, dtype_name, largest, lifted, namespace, on_host
 from gradaudit.numerics.margins import SIGNIFICANT, SLOPE_RTOL
@@ -69,6 +70,9 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
     if not any(seen.values()):
         return
     third, fourth = gradients(SECOND), gradients(FIRST)
+    times = large(probe)  # what hundreds of calls have added up to leaves no digits for one more, unless it is large
+    upstream = scaled_by(probe.upstream, times)
+    more = [probe.backward(probe.base, upstream) for _ in range(3)]
     for name in (name for name in probe.claimed if seen[name]):
         native = probe.subject.gradients[name]  # the first answer of all
         drawn = bool(probe.gradient_change(name, second[name], third[name]))
@@ -77,6 +81,8 @@ def stochastic_backward(probe: Probe) -> Iterator[Finding]:
             yield _unwritten("backward", f"gradient of {name}", third[name], fourth[name], seen[name])
         elif _adds_up(second[name], third[name], fourth[name]):
             yield _accumulated(name, native, widened(fourth[name]) - widened(second[name]))
+        elif _adds_up(*(answer[name] for answer in more)):
+            yield _accumulated(name, native, (widened(more[-1][name]) - widened(more[0][name])) / times)
         else:
             why = "it draws new random numbers instead of using forward's"
             why = why if drawn else "its result depends on earlier calls"

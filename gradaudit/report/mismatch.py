@@ -55,10 +55,12 @@ def _block(result: Result, max_rows: int, likewise: Sequence[str]) -> Iterator[s
         yield ""
         yield from _table(result, max_rows)
         yield from _causes(result)
+    noticed = [finding for finding in result.findings if not is_cause(finding)]
+    for finding in noticed:  # what fails by itself comes first: numbers may be its consequences
+        yield from _indented(f"{finding.code}: {finding.message}") if finding.fails else ()
     yield from _indented(message_besides(result))
-    for finding in result.findings:
-        if not is_cause(finding):
-            yield from _indented(f"{finding.code}: {finding.message}")
+    for finding in noticed:
+        yield from _indented(f"{finding.code}: {finding.message}") if not finding.fails else ()
 
 
 def _causes(result: Result) -> Iterator[str]:
@@ -114,7 +116,8 @@ def extent(result: Result) -> str:
     """Say how many indices are wrong: of all, or of those looked at where calls or time ran out."""
     if result.checked < result.size and any(finding.code == LIMIT_REACHED for finding in result.findings):
         return f"{result.wrong:,} of {result.checked:,} tested indices wrong"
-    return f"{result.wrong:,} of {result.size:,} indices wrong"
+    least = "at least " if result.checked < result.size else ""
+    return f"{least}{result.wrong:,} of {result.size:,} indices wrong"
 
 
 MOST_SEEDS = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -248,6 +249,7 @@ def test_a_hard_decision_on_the_way_does_not_make_a_right_claim_wrong(seed: int)
     assert Verdict.FAIL not in {result.verdict for result in audited.results}
 
 
+<<<<<<< HEAD
 GOAL = np.random.default_rng(8).dirichlet(np.ones(50), 120).astype(np.float32)
 
 
@@ -319,3 +321,32 @@ def test_a_sum_of_staircases_does_not_make_a_right_claim_wrong(seed: int) -> Non
         return (upstream * np.floor(x * 4) / 4).astype(np.float32)
 
     assert _decided(np.float32, forward, backward, (30, 30), seed) is not Verdict.FAIL
+=======
+def _square(x: Array) -> Array:
+    return np.maximum(x, 0) ** 2
+
+
+def _kernel(factor: float) -> gradaudit.Op:
+    def backward(upstream: Array, x: Array) -> Array:
+        return np.float32(factor) * upstream * 2 * np.maximum(x, 0)
+
+    return gradaudit.op(_only(np.float32, _square), backward)
+
+
+@pytest.mark.parametrize("factor", [0.5, -1.0, 1024.0])
+def test_a_gradient_is_told_to_be_so_many_times_the_true_one_and_its_rows_hold_at_the_point(factor: float) -> None:
+    """Along a path the slope of a square changes: what is printed for an index is the derivative where it stands."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, (60, 50)).astype(np.float32)
+    upstream = (rng.uniform(0.5, 1.5, x.shape) * rng.choice([-1, 1], x.shape)).astype(np.float32)
+    audit = gradaudit.check(_kernel(factor), {"x": x}, upstream=upstream)
+    (result,) = audit.results
+    told = [float(said) for said in re.findall(r"(-?[\d.]+) times what forward says", result.message)]
+    assert told
+    assert told == [pytest.approx(factor, rel=1e-2)] * len(told)
+    assert result.mismatches
+    for each in result.mismatches:
+        true = 2 * max(float(x[each.index]), 0.0) * float(upstream[each.index])
+        assert abs(complex(each.numerical).real - true) <= each.error_bound
+    assert "at least" in str(audit.report)
+>>>>>>> b19f61f (Rows of a path test hold at the point, parts are told as a multiple of what forward says, and an upstream that backward writes to is a copy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -112,3 +113,36 @@ def test_forward_that_raises_beside_the_point_says_so_in_its_own_words() -> None
     (told,) = (finding.message for finding in result.findings if finding.code == "out-of-domain")
     assert "ValueError: the argument must be positive" in told
     assert "finite" not in told
+
+
+def _narrow_tanh(x: Array) -> Array:
+    if x.dtype != BFLOAT16:
+        raise TypeError("bfloat16 only")
+    return np.tanh(x.astype(np.float32)).astype(BFLOAT16)
+
+
+def _codes(backward: Callable[[Array, Array], Array]) -> tuple[str, set[str]]:
+    x = np.random.default_rng(0).uniform(-2, 2, (50, 200)).astype(BFLOAT16)
+    (result,) = gradaudit.check(gradaudit.op(_narrow_tanh, backward), {"x": x}).results
+    return result.message, {finding.code for finding in result.findings if finding.fails}
+
+
+def test_a_backward_that_overwrites_its_upstream_is_accused_of_that_alone() -> None:
+    def backward(upstream: Array, x: Array) -> Array:
+        upstream *= (1 - np.tanh(x.astype(np.float32)) ** 2).astype(BFLOAT16)
+        return upstream
+
+    message, codes = _codes(backward)
+    assert codes == {"input-mutated"}
+    assert "along paths" not in message
+
+
+def test_a_sum_over_calls_is_seen_when_hundreds_of_them_left_no_digits_for_one_more() -> None:
+    total = np.zeros((50, 200), np.float32)
+
+    def backward(upstream: Array, x: Array) -> Array:
+        total[...] += upstream.astype(np.float32) * (1 - np.tanh(x.astype(np.float32)) ** 2)
+        return total.astype(BFLOAT16)
+
+    _, codes = _codes(backward)
+    assert codes == {"accumulated"}

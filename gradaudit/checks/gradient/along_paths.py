@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,11 @@ from gradaudit.checks.gradient.element import Element
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.excuse import STANDS, Answer, excuse_along_paths
 from gradaudit.checks.gradient.path_claim import path_claim
-from gradaudit.checks.gradient.seen import Seen, looks_of
+from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
-from gradaudit.numerics.judging import Looks, judge
-from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
+from gradaudit.numerics.judging import judge
+from gradaudit.numerics.margins import MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import path_test
@@ -41,6 +43,12 @@ from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 Floats = NDArray[np.float64]
 
 NOWHERE = np.zeros(0, np.intp)
+
+MOST_DIGITS = 4
+"""Decimals of a factor that are told."""
+
+MOST_SHOWN = 2 * SMALL_SAMPLE
+"""Single elements that are looked at where parts of a gradient are wrong: a look takes some 25 forwards."""
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -174,14 +182,20 @@ def _seen(
             why = "each element that paths suspect is within its tolerance, or no more than rounding"
             return _open(claim, why, floor)
     if culprits:
-        answer = excuse_along_paths(claim, followed, culprits, report.noise)
+        looks = CloseLooks(claim)
+        answer = excuse_along_paths(looks, followed, culprits, report.noise)
         if answer.by:
             return _open(claim, answer.why, floor, answer)
+        in_sum = any(culprit.kind != "index" for culprit in culprits)
+        shown = _shown(looks, culprits, found)
+        known = not in_sum and len(shown) == len(culprits)
         return replace(
             _blank(claim, floor, settings.goal),
-            looks=_looks(claim, culprits, found),
+            looks=looks_of(claim, shown),
+            cleared=known,
+            miss_probability=0.0 if known else 1.0,
             accused=_accusation(claim, culprits),
-            in_sum=any(culprit.kind != "index" for culprit in culprits),
+            in_sum=in_sum,
         )
     about = any(said.startswith(f"{claim.name}:") or f"{claim.name}," in said for said in report.unexplained)
     if found.undecided or (about and not report.culprits):
@@ -229,19 +243,19 @@ def _open(claim: Claim, why: str, floor: float, answer: Answer = STANDS) -> Seen
     return replace(made, floor=floor, left_open=why, remark=answer.finding)
 
 
-def _looks(claim: Claim, culprits: Sequence[Culprit], found: InputReport) -> Looks:
-    """Return single elements that were shown to be wrong: those named, and some of a block where each is told apart."""
-    known = {int(each.places[0]): (each.error, each.bound) for each in culprits if each.kind == "index"}
-    if found.apart:
-        estimate, bound = found.estimate.reshape(-1), found.bound.reshape(-1)
-        for culprit in culprits:
-            worst = np.argsort(-np.abs(estimate[culprit.places]), kind="stable")[:MAX_LISTED]
-            for k in map(int, culprit.places[worst]):
-                known.setdefault(k, (float(estimate[k]), float(bound[k])))
-    claimed = on_host(as_reals(claim.formula))
-    return looks_of(
-        claim, {claim.index_of(k): Element(float(claimed[k]) - error, b) for k, (error, b) in known.items()}
-    )
+def _shown(looks: CloseLooks, culprits: Sequence[Culprit], found: InputReport) -> dict[Index, Element]:
+    """Return single elements that are seen to be wrong at the point itself, the worst of each part among them.
+
+    Along a path a gradient is known on average, and it changes on the way: differences tell what it is at the point.
+    """
+    estimate, judged = np.abs(found.estimate.reshape(-1)), 0
+    ranked = [each.places[np.argsort(-estimate[each.places], kind="stable")[:MOST_SHOWN]] for each in culprits]
+    with suppress(LimitReachedError):
+        for place in islice(dict.fromkeys(k for row in zip_longest(*ranked) for k in row if k is not None), MOST_SHOWN):
+            if judged == SMALL_SAMPLE and not looks.wrong:
+                break  # it is rounding that they see
+            judged += looks.look(int(place), None) is not None
+    return {index: looks.seen[index] for index in looks.wrong}
 
 
 def _accusation(claim: Claim, culprits: Sequence[Culprit]) -> str:
@@ -251,12 +265,24 @@ def _accusation(claim: Claim, culprits: Sequence[Culprit]) -> str:
         first, last = (claim.index_of(int(culprit.places[k])) for k in (0, -1))
         many = f"{culprit.places.size:,} of {claim.size:,} indices, from {first} to {last}, are"
         if culprit.kind == "index":
-            said.append(f"index {first} is off by {culprit.error:.2g} (error bound {culprit.bound:.1g})")
+            said.append(f"index {first} is off by {culprit.error:.2g} on average (error bound {culprit.bound:.1g})")
             continue
         who = "the whole gradient is" if culprit.kind == "input" else many
-        said.append(f"{who} off by {culprit.error:.1%} in sum (error bound {culprit.bound:.1%})")
-    more = f"; {len(culprits) - SMALL_SAMPLE} more parts" if len(culprits) > SMALL_SAMPLE else ""
+        said.append(f"{who} {_times_the_truth(culprit)}")
+    left = len(culprits) - SMALL_SAMPLE
+    more = f"; {left} more part{'s' if left > 1 else ''}" if left > 0 else ""
     return f"along paths: {'; '.join(said)}{more}"
+
+
+def _times_the_truth(culprit: Culprit) -> str:
+    """Return how many times what forward says a part of a gradient is, to as many digits as are known."""
+    if culprit.scattered:
+        return f"off by {culprit.error:.1%} in root mean square (error bound {culprit.bound:.1%})"
+    if not math.isfinite(culprit.error):
+        return "not zero, and forward hardly changes"
+    digits = MOST_DIGITS if culprit.bound < 10.0**-MOST_DIGITS else max(0, -math.floor(math.log10(culprit.bound)))
+    times = round(1.0 + culprit.error, digits) + 0.0
+    return f"{times:g} times what forward says, in sum (error bound {culprit.bound:.1g})"
 
 
 def _what_is_open(found: InputReport, report: PathReport, settings: Settings) -> str:

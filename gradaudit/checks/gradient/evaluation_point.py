@@ -198,7 +198,8 @@ class EvaluationPoint:
         counted = [outputs[k] for k in self.subject.counted if k < len(outputs) and outputs[k] is not None]
         if len(counted) < len(self.subject.counted):
             raise OpError("forward returned different outputs than before")
-        given = tuple(narrowed(part, dtype_name(out.dtype)) for part, out in zip(upstream, counted, strict=True))
+        parts = ((part, narrowed(part, dtype_name(out.dtype))) for part, out in zip(upstream, counted, strict=True))
+        given = tuple(copied(made) if made is part else made for part, made in parts)  # backward may write to it
         gradients = self.subject.op.backward(given, inputs, outputs)
         return {
             name: widened(copied(gradient))

@@ -311,13 +311,13 @@ class Suspected(NamedTuple):
     rng: np.random.Generator
 
 
-def excuse_along_paths(claim: Claim, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
+def excuse_along_paths(looks: CloseLooks, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
     """Return whether forward explains what paths accuse, along which the loss scatters by so much noise.
 
     What differences cannot resolve is no agreement, and noise along a path is no jump: it may be what is wrong.
     """
-    rng = generator(claim.point.subject.case, "refined")
-    accused = Suspected(claim, followed, culprits[:SMALL_SAMPLE], noise, CloseLooks(claim), rng)
+    rng = generator(looks.claim.point.subject.case, "refined")
+    accused = Suspected(looks.claim, followed, culprits[:SMALL_SAMPLE], noise, looks, rng)
     return _answer((_is_seen_by_differences, _jumps_on_the_way, _is_steep_between_nodes), accused)
 
 

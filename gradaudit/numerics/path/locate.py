@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -121,9 +122,8 @@ class Search:
                 return [self._scattered(name, places, fresh, again, scattered)]
             if 2 * still.size < places.size:
                 return self._named((places, confirmed))
-            bound = float(np.sqrt((on_host(again.bound) ** 2).sum() / (on_host(fresh.claimed()) ** 2).sum()))
             trend = float(np.linalg.norm(on_host(again.seen * again.failing)))
-            return [self._several(name, still, fresh, fresh.shared_error(), bound, trend)]
+            return [self._several(name, still, fresh, trend)]
         errors, reach = on_host(pool.estimate(name)), on_host(pool.reach(name))
         bounds = on_host(looks.bound) / np.maximum(reach, np.finfo(float).tiny)
         return [self._one(name, int(k), float(errors[k]), float(bounds[k]), reach) for k in places]
@@ -142,7 +142,7 @@ class Search:
             scattered = fresh.scattered_error(looks, self._common)
             if shared is not None and shared.fails and (other is None or shared.is_compatible(other)):
                 trend = float(np.linalg.norm(on_host(looks.seen)))
-                return [self._several(name, places, fresh, shared.error, shared.bound, trend)]
+                return [self._several(name, places, fresh, trend)]
             if scattered is not None and scattered.fails:
                 return [self._scattered(name, places, fresh, looks, scattered)]
             hidden = shared is not None and abs(shared.error) + shared.bound > max(self._whole, shared.allowed)
@@ -153,10 +153,12 @@ class Search:
         return []
 
     def _scattered(self, name: str, places: Places, pool: Pool, looks: Looks, error: CommonError) -> Culprit:
-        return self._several(name, places, pool, error.error, error.bound, float(np.linalg.norm(on_host(looks.seen))))
+        found = self._several(name, places, pool, float(np.linalg.norm(on_host(looks.seen))))
+        return replace(found, error=error.error, bound=error.bound, scattered=True)
 
-    def _several(self, name: str, places: Places, pool: Pool, error: float, bound: float, trend: float) -> Culprit:
+    def _several(self, name: str, places: Places, pool: Pool, trend: float) -> Culprit:
         reach = on_host(pool.reach(name))
+        error, bound = pool.shared_error()
         kind: Literal["input", "block"] = "input" if places.size == reach.size else "block"
         worst = int(places[on_host(pool.alike(name))[places].argmax()])
         return Culprit(name, kind, places, error, bound, trend, reach[places], worst)
@@ -176,8 +178,7 @@ class Search:
             k = int(places[0])
             error, bound = float(pool.estimate(name)[k]), float(looks.bound[0]) / float(reach[k])
             return [self._one(name, k, error, bound, reach)]
-        bound = float(looks.bound[0]) / max(float(pool.claimed()[0]), float(looks.seen[0]))
-        return [self._several(name, places, pool, pool.shared_error(), bound, float(looks.seen[0]))]
+        return [self._several(name, places, pool, float(looks.seen[0]))]
 
     def _halved(self, name: str, places: Places, size: int, confirmed: Confirmed) -> tuple[Places, Confirmed]:
         """Return the smallest part with a trend that alone accounts for it, and what fresh paths show of that."""

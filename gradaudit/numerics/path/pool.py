@@ -77,6 +77,9 @@ class Pool:
             low=found.low,
             missed=found.missed,
             share=found.share**2,
+            integral=found.integral * found.truth,
+            truth=found.truth**2,
+            stray=found.stray,
             claimed=found.claimed**2,
             allowed=found.allowed,
             rounding=found.rounding,
@@ -354,14 +357,21 @@ class Pool:
         xp = namespace(squares)
         return along**2 / xp.where(squares > 0, squares, xp.ones_like(squares))
 
-    def shared_error(self) -> float:
-        """Return the part of the truth by which the claim exceeds it, if all elements of all blocks share it."""
-        if self._sums is None or self._product is None:
+    def shared_error(self) -> tuple[float, float]:
+        """Return by which part of the truth the claim exceeds it, over all blocks, and what noise may feign of that.
+
+        Both are infinite where forward changes by no more than its noise.
+        """
+        if self._sums is None:
             raise ValueError("no path was walked")
-        sums = self._sums
-        slopes, product, shares = (float(each.sum()) for each in (sums.slope, self._product, sums.share))
-        truth = slopes + 2 * product + shares  # of its square: what is left is the truth less the claim
-        return -(product + slopes) / truth if truth else math.nan
+        sums, paths = self._sums, self.paths
+        noise = 2 * sums.stray / paths  # of a change, which is a difference
+        truth = float(sums.truth.sum()) - paths * float(noise.sum())
+        if truth <= 0.0:
+            return math.inf, math.inf
+        times = float(sums.integral.sum()) / truth
+        variance = float((sums.truth * (times**2 * noise + sums.missed / paths)).sum()) / truth**2
+        return times - 1.0, student_quantile(ALPHA / 2, SCATTER_FREEDOM * paths) * math.sqrt(variance)
 
 
 def roughest(found: Residual) -> Array:

@@ -36,7 +36,9 @@ class Culprit:
         input: its name.
         kind: ``index``, ``block`` or ``input``.
         places: positions in C order of the elements that were moved.
-        error: what is claimed less the truth: at an index; else the relative error that its elements share, on average.
+        error: what is claimed less the truth, on average along paths: at an index; else over the truth, as a sum over
+            its elements, infinite where that is next to nothing.
+        scattered: whether the error is a root mean square over blocks instead, relative to what they claim.
         bound: of that error.
         trend: root mean square of what these elements add to the loss along a path beyond what is claimed.
         reach: of their displacements along it, one each.
@@ -52,6 +54,7 @@ class Culprit:
     trend: float
     reach: Floats
     worst: int
+    scattered: bool = False
 
 
 @dataclass(frozen=True)

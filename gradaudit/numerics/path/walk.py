@@ -41,6 +41,9 @@ class Residual:
         low: mean square of the residual's linear to cubic parts, scaled as the slope is.
         missed: square of what the quadrature and the rounding of backward may be off by.
         share: the claim's change at the point, sum of gradient times displacement.
+        integral: the claim's change over the path.
+        truth: forward's.
+        stray: variance of forward's own scatter, estimated as above or from forward alone, where that is less.
         claimed: likewise, of their magnitudes.
         allowed: sum of the squares of what the tolerance lets each element be off by.
         rounding: variance that the claim's own rounding adds where it stands still, and no scatter shows it.
@@ -54,6 +57,9 @@ class Residual:
     low: Array
     missed: Array
     share: Array
+    integral: Array
+    truth: Array
+    stray: Array
     claimed: Array
     allowed: Array
     rounding: Array
@@ -126,14 +132,22 @@ class Walked:
         if share is None or sums is None:
             raise ValueError("a path that moves nothing")
         trends = like(TRENDS, share)
-        residual = change - like(INTEGRALS, share) @ share
+        integrals = like(INTEGRALS, share) @ share
+        residual = change - integrals
         parts = trends.T @ residual
+        scatter, alone = (
+            xp.sum((values - trends @ (trends.T @ values)) ** 2, axis=0) / SCATTER_FREEDOM
+            for values in (residual, change)
+        )
         return Residual(
             slope=parts[1] * SLOPE_ERROR,
-            scatter=xp.sum((residual - trends @ parts) ** 2, axis=0) / SCATTER_FREEDOM,
+            scatter=scatter,
             low=xp.sum(parts[1:] ** 2, axis=0) / TREND * SLOPE_ERROR**2,
             missed=xp.maximum(xp.mean((like(LAST, share) @ share) ** 2, axis=0), sums[0]),
             share=share[0],
+            integral=integrals[-1],
+            truth=change[-1],
+            stray=xp.minimum(scatter, alone),
             claimed=sums[1],
             allowed=sums[2],
             rounding=sums[3],
