@@ -27,7 +27,7 @@ from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import judge
-from gradaudit.numerics.margins import MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import path_test
@@ -46,9 +46,6 @@ NOWHERE = np.zeros(0, np.intp)
 
 MOST_DIGITS = 4
 """Decimals of a factor that are told."""
-
-MOST_SHOWN = 2 * SMALL_SAMPLE
-"""Single elements that are looked at where parts of a gradient are wrong: a look takes some 25 forwards."""
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -249,9 +246,9 @@ def _shown(looks: CloseLooks, culprits: Sequence[Culprit], found: InputReport) -
     Along a path a gradient is known on average, and it changes on the way: differences tell what it is at the point.
     """
     estimate, judged = np.abs(found.estimate.reshape(-1)), 0
-    ranked = [each.places[np.argsort(-estimate[each.places], kind="stable")[:MOST_SHOWN]] for each in culprits]
+    ranked = [each.places[np.argsort(-estimate[each.places], kind="stable")[:MAX_LISTED]] for each in culprits]
     with suppress(LimitReachedError):
-        for place in islice(dict.fromkeys(k for row in zip_longest(*ranked) for k in row if k is not None), MOST_SHOWN):
+        for place in islice(dict.fromkeys(k for row in zip_longest(*ranked) for k in row if k is not None), MAX_LISTED):
             if judged == SMALL_SAMPLE and not looks.wrong:
                 break  # it is rounding that they see
             judged += looks.look(int(place), None) is not None
