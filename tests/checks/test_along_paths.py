@@ -249,7 +249,6 @@ def test_a_hard_decision_on_the_way_does_not_make_a_right_claim_wrong(seed: int)
     assert Verdict.FAIL not in {result.verdict for result in audited.results}
 
 
-<<<<<<< HEAD
 GOAL = np.random.default_rng(8).dirichlet(np.ones(50), 120).astype(np.float32)
 
 
@@ -321,7 +320,8 @@ def test_a_sum_of_staircases_does_not_make_a_right_claim_wrong(seed: int) -> Non
         return (upstream * np.floor(x * 4) / 4).astype(np.float32)
 
     assert _decided(np.float32, forward, backward, (30, 30), seed) is not Verdict.FAIL
-=======
+
+
 def _square(x: Array) -> Array:
     return np.maximum(x, 0) ** 2
 
@@ -349,4 +349,3 @@ def test_a_gradient_is_told_to_be_so_many_times_the_true_one_and_its_rows_hold_a
         true = 2 * max(float(x[each.index]), 0.0) * float(upstream[each.index])
         assert abs(complex(each.numerical).real - true) <= each.error_bound
     assert "at least" in str(audit.report)
->>>>>>> b19f61f (Rows of a path test hold at the point, parts are told as a multiple of what forward says, and an upstream that backward writes to is a copy)

@@ -374,7 +374,6 @@ class _Test:
             name=name,
             estimate=shaped(finest.estimate(name)),
             bound=shaped(bound),
-            apart=finest.partition is not None and finest.partition.blocks == count(bound),
             resolution=Resolution(max(float(relative.max()), unseen), blocks, whole),
             undecided=int(self._open_at(name, looks).sum()),
         )

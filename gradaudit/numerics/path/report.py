@@ -66,7 +66,6 @@ class InputReport:
         estimate: what is claimed less the truth, if no other element of the same block is wrong.
         bound: how large an error forward's noise, quadrature and rounding may hide at each element; infinite where no
             path moved the element.
-        apart: whether each element is a block of its own.
         resolution: at three levels.
         undecided: elements where an error above the goal could be.
 
@@ -75,7 +74,6 @@ class InputReport:
     name: str
     estimate: Floats
     bound: Floats
-    apart: bool
     resolution: Resolution
     undecided: int
 
