@@ -16,7 +16,8 @@ from functools import cache, cached_property
 import numpy as np
 
 from gradaudit.checks.agreement import Change, alike, exceeding
-from gradaudit.checks.gradient.evaluation_point import narrowest, widened
+from gradaudit.checks.gradient.evaluation_point import widened
+from gradaudit.checks.gradient.narrowing import narrowest
 from gradaudit.checks.probe import Probe, Upstream
 from gradaudit.numerics.arrays import Array, as_reals, cast, dtype_name, largest, like, namespace
 from gradaudit.numerics.margins import SAFETY, SIGNIFICANT

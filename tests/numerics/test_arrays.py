@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from framework_arrays import ALL, WRITABLE, Make, making
 
-from gradaudit.checks.gradient.evaluation_point import narrowed, narrowest
+from gradaudit.checks.gradient.evaluation_point import narrowed
+from gradaudit.checks.gradient.narrowing import narrowest
 from gradaudit.numerics.arrays import (
     IN_CACHE,
     all_finite,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradaudit.checks.gradient.beside import outputs_beside
-from gradaudit.checks.gradient.narrowing import narrowed_to
+from gradaudit.checks.gradient.narrowing import narrowed_to, narrowest
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, mutations
 from gradaudit.numerics.arrays import (
     Array,
@@ -26,7 +26,7 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 from gradaudit.numerics.magnitude import rms, scales_of
-from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, SAMPLE, STEP, WIDE_STEP
+from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, MAX_UNSEEN, STEP, WIDE_STEP
 from gradaudit.results import Finding
 from gradaudit.spec.case import Layout
 from gradaudit.spec.draw import laid_out
@@ -35,9 +35,6 @@ from gradaudit.targets.op import OpError
 from gradaudit.targets.unwritten import FIRST, unwritten
 
 WIDE = ("float64", "complex128")
-
-NARROW = ("bfloat16", "float16", "float32")
-"""Dtypes that a forward which returns float64 may compute in, the coarsest first."""
 
 
 @dataclass
@@ -199,7 +196,8 @@ class EvaluationPoint:
         if len(counted) < len(self.subject.counted):
             raise OpError("forward returned different outputs than before")
         parts = ((part, narrowed(part, dtype_name(out.dtype))) for part, out in zip(upstream, counted, strict=True))
-        given = tuple(copied(made) if made is part else made for part, made in parts)  # backward may write to it
+        writes = any(finding.code == "input-mutated" for finding in self.subject.findings)
+        given = tuple(copied(made) if writes and made is part else made for part, made in parts)
         gradients = self.subject.op.backward(given, inputs, outputs)
         return {
             name: widened(copied(gradient))
@@ -378,17 +376,6 @@ def _in_dtype(subject: Subject, array: Array, dtype: str, layout: Layout) -> Arr
     if isinstance(made, np.ndarray):
         return subject.placed(laid_out(made, layout))
     return copied(made) if made is array else made
-
-
-def narrowest(numbers: Array) -> str | None:
-    """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
-    names: tuple[str, ...] = NARROW
-    for some in (numbers[:SAMPLE], numbers):  # a few tell most
-        finite = namespace(some).isfinite(some)
-        names = tuple(name for name in names if (~finite | (cast(cast(some, name), "float64") == some)).all())
-        if not names:
-            return None
-    return names[0] if (finite & (numbers != 0.0)).any() else None
 
 
 def narrowed(array: Array, dtype: str) -> Array:

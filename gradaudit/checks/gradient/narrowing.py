@@ -10,14 +10,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gradaudit.checks.subject import Snapshot, Subject
-from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like
-from gradaudit.numerics.margins import MAX_LISTED, QUARTER, SMALL_SAMPLE, SPREAD
+from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like, namespace
+from gradaudit.numerics.margins import MAX_LISTED, QUARTER, SAMPLE, SMALL_SAMPLE, SPREAD
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_complex, is_floating, spacing
 from gradaudit.targets.op import OpError
 
 COARSER = ("bfloat16", "float16")
 """Dtypes that inputs may be rounded to, the coarsest first; TF32 has the digits of float16."""
+
+NARROW = ("bfloat16", "float16", "float32")
+"""Dtypes that a forward which returns float64 may compute in, the coarsest first."""
 
 INSIDE = QUARTER * (1 - SPREAD)
 """Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
@@ -107,3 +110,14 @@ def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers
 def _changed(one: Array, other: Array) -> int:
     """Return how many numbers of one vector are others in the other: all where their lengths differ."""
     return int((one != other).sum()) if one.shape == other.shape else count(one)
+
+
+def narrowest(numbers: Array) -> str | None:
+    """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
+    names: tuple[str, ...] = NARROW
+    for some in (numbers[:SAMPLE], numbers):  # a few tell most
+        finite = namespace(some).isfinite(some)
+        names = tuple(name for name in names if (~finite | (cast(cast(some, name), "float64") == some)).all())
+        if not names:
+            return None
+    return names[0] if (finite & (numbers != 0.0)).any() else None

@@ -8,7 +8,7 @@ changes by as much beside.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -33,27 +33,47 @@ PIECE = 1 / SIGNIFICANT
 def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> float:
     """Return what jumps may add to the loss along paths on which some elements of an input move alone: their rms.
 
-    Where they show in the loss alone, as of an output that is a sum, it is what they add if all have the same sign:
-    there may be one for each element.
+    Where they follow so closely that they show on a short piece only, there are as many on each. Where they show in the
+    loss alone, as of an output that is a sum, it is what they add if all have the same sign: there may be one for each
+    element.
     """
     drawn = [drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(SMALL_SAMPLE)]
-    by_outputs = rms(np.array([_along(claim, route) for route in drawn]))
-    return max(by_outputs, math.sqrt(len(places) / PIECE) * _scattered(claim, drawn))
+    whole, pieces = ([_walk(claim, route, length) for route in drawn] for length in (1.0, PIECE))
+    far, near = (rms(np.array([walk.jumps for walk in walks])) for walks in (whole, pieces))
+    losses = np.array([walk.losses for walk in pieces if len(walk.losses) == STEPS + 1])
+    rounding = claim.unit * max(walk.size for walk in pieces)
+    scattered = walked(losses, SIGNIFICANT * rounding) if losses.size else 0.0
+    return max(far, near / PIECE, math.sqrt(len(places) / PIECE) * scattered)
 
 
-def _scattered(claim: Claim, drawn: Sequence[Route]) -> float:
-    """Return how far jumps carry the loss along the first piece of some paths, as far as these lie in the domain."""
-    losses, roundings = [], [0.0]
-    for route in drawn:
-        along = []
+class _Walk(NamedTuple):
+    """What outputs that jump add to the loss, the losses where forward has any, and the size of their terms at most."""
+
+    jumps: float
+    losses: list[float]
+    size: float
+
+
+def _walk(claim: Claim, route: Route, length: float) -> _Walk:
+    losses, sizes = [], [0.0]
+
+    def vectors() -> Iterator[Array]:
         for k in range(STEPS + 1):
-            if (made := claim.values(route.at(PIECE * k / STEPS))) is None:
-                break
-            along.append(float(claim.given.vector @ made.vector))
-            roundings.append(claim.unit * norm_of_product(claim.given.vector, made.vector))
-        else:
-            losses.append(along)
-    return walked(np.array(losses), SIGNIFICANT * max(roundings)) if losses else 0.0
+            if (made := claim.values(route.at(length * k / STEPS))) is not None:
+                losses.append(float(claim.given.vector @ made.vector))
+                sizes.append(norm_of_product(claim.given.vector, made.vector))
+                yield made.vector
+
+    steps = (
+        _Step(after - before, SIGNIFICANT * claim.unit * (abs(before) + abs(after)))
+        for before, after in pairwise(vectors())
+    )
+    jumps = sum(
+        float(claim.given.vector @ here.jumps(*beside))
+        for (before, here), (_, after) in pairwise(pairwise(chain((None,), steps, (None,))))
+        if here is not None and (beside := [step for step in (before, after) if step is not None])
+    )
+    return _Walk(jumps, losses, max(sizes))
 
 
 def walked(losses: NDArray[np.float64], rounding: float) -> float:
@@ -76,19 +96,6 @@ def _third_differences(losses: NDArray[np.float64], apart: int) -> NDArray[np.fl
     for _ in range(3):
         losses = losses[:, apart:] - losses[:, :-apart]
     return losses
-
-
-def _along(claim: Claim, route: Route) -> float:
-    """Return what outputs that jump on the way add to the loss; nothing of what lies beyond forward's domain."""
-    values = (claim.values(route.at(k / STEPS)) for k in range(STEPS + 1))
-    nodes = pairwise(made.vector for made in values if made is not None)
-    steps = (_Step(after - before, SIGNIFICANT * claim.unit * (abs(before) + abs(after))) for before, after in nodes)
-    pairs = pairwise(chain((None,), steps, (None,)))
-    return sum(
-        float(claim.given.vector @ here.jumps(*beside))
-        for (before, here), (_, after) in pairwise(pairs)
-        if here is not None and (beside := [step for step in (before, after) if step is not None])
-    )
 
 
 class _Step(NamedTuple):
