@@ -33,9 +33,9 @@ PIECE = 1 / SIGNIFICANT
 def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> float:
     """Return what jumps may add to the loss along paths on which some elements of an input move alone: their rms.
 
-    Where they follow so closely that they show on a short piece only, there are as many on each. Where they show in the
-    loss alone, as of an output that is a sum, it is what they add if all have the same sign: there may be one for each
-    element.
+    Where they follow each other closely, they show on a short piece only, and there are more on the whole. Where they
+    show in the loss alone, as of an output that is a sum, it is what they add if all have the same sign: there may be
+    one for each element.
     """
     drawn = [drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(SMALL_SAMPLE)]
     whole, pieces = ([_walk(claim, route, length) for route in drawn] for length in (1.0, PIECE))
@@ -43,7 +43,9 @@ def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Gen
     losses = np.array([walk.losses for walk in pieces if len(walk.losses) == STEPS + 1])
     rounding = claim.unit * max(walk.size for walk in pieces)
     scattered = walked(losses, SIGNIFICANT * rounding) if losses.size else 0.0
-    return max(far, near / PIECE, math.sqrt(len(places) / PIECE) * scattered)
+    # On steps so short, inputs that are rounded to few digits climb stairs, too.
+    near = near if SIGNIFICANT * claim.unit < PIECE / STEPS else 0.0
+    return max(far, SAFETY * near, math.sqrt(len(places) / PIECE) * scattered)
 
 
 class _Walk(NamedTuple):
