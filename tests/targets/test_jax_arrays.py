@@ -92,8 +92,8 @@ def test_on_the_processor_jax_works_in_the_memory_of_numpys_arrays(monkeypatch: 
     with watched(monkeypatch) as seen:
         made = audit(jax_op, lambda x: x**3, replace(X, dtype="float32"), dtype="float32")
     assert {(result.verdict, result.method) for result in made.results} == {(Verdict.PASS, "search")}
-    assert len(seen.to_jax) > 20
-    assert len(seen.to_numpy) > 20
+    assert len(seen.to_jax) >= 10
+    assert len(seen.to_numpy) >= 10
     assert seen.needless == 0
     # A backward takes x and the upstream there and one gradient back. Where NumPy put the upstream is chance.
     assert seen.copies <= len(seen.to_jax) - len(seen.to_numpy)
