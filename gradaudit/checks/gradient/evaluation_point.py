@@ -161,20 +161,14 @@ class EvaluationPoint:
             before.restore(before.changed())  # backward is to see what forward was given
 
     def claims(
-        self,
-        upstream: Iterable[Array],
-        inputs: Mapping[str, Array],
-        outputs: tuple[Array, ...],
-        *,
-        any_dtype: bool = False,
+        self, upstream: Iterable[Array], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array]:
-        """Return what backward gives here, in double precision, as far as it can be used; nothing where it raises.
+        """Return what backward gives here, in double precision, as far as it can be used.
 
-        That is nothing where forward gave no outputs, too. With ``any_dtype`` also what it gives in another real dtype:
-        float64 for inputs in float32.
+        Nothing where it raises, or where forward gave no outputs.
         """
         try:
-            return self.answered(upstream, inputs, outputs, any_dtype=any_dtype) if outputs else {}
+            return self.answered(upstream, inputs, outputs) if outputs else {}
         except OpError:
             return {}
 
@@ -186,7 +180,10 @@ class EvaluationPoint:
         *,
         any_dtype: bool = False,
     ) -> dict[str, Array]:
-        """Return the same; each part of the upstream is given in the dtype of the output that it belongs to.
+        """Return what backward gives here, in double precision, as far as it can be used.
+
+        Each part of the upstream is given in the dtype of the output that it belongs to. With ``any_dtype`` gradients
+        in another real dtype than their input's count too: float64 for inputs in float32.
 
         Raises:
             OpError: where backward raises, or forward returned other outputs than at the point.
