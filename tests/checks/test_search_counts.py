@@ -204,6 +204,16 @@ def test_one_wrong_index_of_a_million_takes_eighty_forwards() -> None:
     assert evaluations(audited) <= 80
 
 
+@pytest.mark.parametrize("rank", [290, 490, 770])
+def test_an_error_that_is_small_beside_the_others_takes_two_long_paths(rank: int) -> None:
+    claims: list[Any] = []
+    PROBLEMS["gelu"].audited(3_000, lambda gradient: claims.append(gradient.copy()))
+    place = int(np.argsort(abs(claims[0]))[rank])
+    audited = PROBLEMS["gelu"].audited(3_000, scaled(place))
+    assert (only(audited).verdict, [found.index for found in only(audited).mismatches]) == (Verdict.FAIL, [(place,)])
+    assert evaluations(audited) <= 200
+
+
 @each_op
 def test_ten_wrong_indices_anywhere_take_six_hundred_forwards(op: str) -> None:
     places = np.random.default_rng(len(op)).choice(10_000, 10, replace=False)

@@ -215,6 +215,8 @@ def _ruled(
         paths.append(path)
         if len(paths) == CONFIRMATIONS and all(_as_foretold(path) for path in paths):
             return None, paths
+        if len(paths) >= CONFIRMATIONS and any(path.apart > COARSE_TAIL * path.foretold for path in paths):
+            return None, paths  # too far for any rule below, whatever more paths and jumps are found
     apart = np.array([path.apart for path in paths])
     changes = np.array([path.change for path in paths])
     foretold = np.array([path.foretold for path in paths])
