@@ -7,7 +7,15 @@ import math
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
-from gradaudit.numerics.margins import MAX_ATTEMPTS, NEGLIGIBLE, SAFETY, SIGNIFICANT, SMALL_SAMPLE, SPREAD
+from gradaudit.numerics.margins import (
+    CONFIRMATIONS,
+    MAX_ATTEMPTS,
+    NEGLIGIBLE,
+    SAFETY,
+    SIGNIFICANT,
+    SMALL_SAMPLE,
+    SPREAD,
+)
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import SLOPE_ERROR
@@ -77,6 +85,7 @@ class Explorer:
         self._walks = 0
         self._rescaled = claim.given, first
         self._coherence = 1.0
+        self._settled = 0.0
         elements = sum(count(first[name]) for name in names)
         self._least_coherence = min(1.0, max(COHERENT, SAFETY / math.sqrt(elements or 1)))
 
@@ -97,9 +106,10 @@ class Explorer:
             worth, fine, walked = self._at_this_length(most)
             if walked is not None and (best is None or worth < best[0]):
                 best = worth, self.share, walked
-            elif best is not None:
-                break  # shorter is no better: what the quadrature seems to miss is backward's rounding
-            if fine or (best is not None and self._claim.forwards >= most):
+            elif best is not None:  # shorter is no better: what the quadrature seems to miss is backward's rounding
+                self._settled = CONFIRMATIONS * best[0]
+                break
+            if fine or worth <= self._settled or (best is not None and self._claim.forwards >= most):
                 break
             self._grows = False
             self._rescale(1 / (2 if self.share > AN_EIGHTH else 4))
@@ -136,6 +146,8 @@ class Explorer:
             fine = missed <= 2 * noise
             if not fine and self.share > self._first_share:
                 return self._worth(noise, missed), fine, walked
+            if coherent and walked is not None and walked.weight < 0.5:  # outputs grow, and their rounding does
+                self._coherence = self._least_coherence
             if coherent and missed > noise and self._least_coherence < 1.0:
                 self._coherence, coherent = self._least_coherence, False
                 plan = self._planned(self._least_coherence)

@@ -131,9 +131,13 @@ class _Test:
         groups = []
         for names in self._alike():
             pools = self._pools(names)
-            if wanted & set(names) and (len(pools) > 1 or names != self._names or not self._groups):
-                groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
-                self._walk_group(groups[-1], PATHS)
+            if not wanted & set(names):
+                continue
+            if self._groups and len(pools) == 1 and names == self._names:  # they are known as one block already
+                groups.append(self._groups[0])
+                continue
+            groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
+            self._walk_group(groups[-1], PATHS)
         for group in sorted(groups, key=self._more):
             while self._more(group) and self._left >= 2 * PER_PATH and group.explorer.lengthen():
                 self._walk_group(group, 1)
@@ -268,14 +272,15 @@ class _Test:
         )
         common = self._common_error(name, pools)
         now = max(now, common.hides(self._settings.whole), self._tolerated(common)) if common else now
-        paths, elements = pools[-1][0].paths, count(self._first[name])
-        prior = pools[-1][1].freedom - SCATTER_FREEDOM * paths
+        finest, elements = pools[-1][0], count(self._first[name])
+        paths, prior = finest.paths, pools[-1][1].freedom - SCATTER_FREEDOM * finest.paths
         if not math.isfinite(now):
             return None
 
         def is_enough(many: int) -> bool:
-            width = _width(many, prior, elements) / _width(paths, prior, elements)
-            return now * width <= 1.0
+            freedom = SCATTER_FREEDOM * paths + prior, SCATTER_FREEDOM * many + prior
+            before, after = (student_quantile(ALPHA / 2 / elements, each) for each in freedom)
+            return now * after / before <= math.sqrt(1 + (many - paths) / finest.worth)
 
         if not is_enough(MOST_PATHS):
             return None
@@ -381,8 +386,3 @@ class _Test:
     def _empty(self, why: str) -> PathReport:
         calls = self._claim.forwards - self._before[0], self._claim.backwards - self._before[1]
         return PathReport({}, (), (why,), {}, {}, math.nan, *calls)
-
-
-def _width(paths: int, prior: float, elements: int) -> float:
-    """Return how many standard errors of one path the error hidden at an element is, after so many paths."""
-    return student_quantile(ALPHA / 2 / elements, SCATTER_FREEDOM * paths + prior) / math.sqrt(paths)

@@ -43,6 +43,7 @@ class Pool:
         self.partition = partition
         self.axes = axes
         self.paths = 0
+        self._last = 0.0
         self._sums: Residual | None = None
         self._kept: Array = 0.0
         self._product: Array | None = None
@@ -61,7 +62,7 @@ class Pool:
         Some of many blocks, of which its quadrature misses far more than of most, are taken as if they had not moved:
         one element with a kink on its way must not spoil what is known of others.
         """
-        found = walked.residual(self.partition, self.axes, allowed)
+        found = walked.residual(self.partition, self.axes, allowed).times(walked.weight)
         blocks = count(found.slope)
         spoiled = blocks > MAX_ATTEMPTS and any(count(moved) > blocks for moved in walked.moved.values())
         rough = roughest(found) & spoiled
@@ -88,20 +89,22 @@ class Pool:
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
         shares = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
-        mine = xp.stack([xp.where(rough, 0.0 * kept, share) for share in shares])
+        mine = xp.stack([xp.where(rough, 0.0 * kept, walked.weight * share) for share in shares])
         pairs, followed = mine[:, None] * mine, mine * found.slope
         self._shares = pairs if self._shares is None else self._shares + pairs
         self._followed = followed if self._followed is None else self._followed + followed
         product = found.slope * found.share
         self._product = product if self._product is None else self._product + product
+        self._last = 0.0
         for name, moved in walked.moved.items():
             if name in walked.first:
                 first = walked.first[name]
                 many, sums, squares = self._claimed.get(name, (0, 0.0, 0.0))
                 self._claimed[name] = many + 1, sums + first, squares + first**2
             self._shapes[name] = tuple(walked.shares[name].shape[1:])
-            moved = self.spread(kept, name) * moved
+            moved = self.spread(kept, name) * moved * walked.weight
             self._allowed[name] = allowed[name]
+            self._last += float((moved**2).sum())
             for sums, new in (
                 (self._along, self.spread(found.slope, name) * moved),
                 (self._across, xp.stack([self.spread(share, name) * moved for share in mine])),
@@ -120,6 +123,11 @@ class Pool:
     def names(self) -> tuple[str, ...]:
         """The inputs that moved."""
         return tuple(self._squares)
+
+    @property
+    def worth(self) -> float:
+        """How many paths like the last one all of them are worth: those that go further tell more."""
+        return sum(float(squares.sum()) for squares in self._squares.values()) / self._last if self._last else math.nan
 
     @property
     def scatter(self) -> float:

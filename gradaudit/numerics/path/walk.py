@@ -6,6 +6,7 @@ claim leaves forward's own error, which scatters about zero; a wrong one leaves 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import add, or_
@@ -13,6 +14,7 @@ from operator import add, or_
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, dtype_name, like, namespace, on_host
+from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import CONFIRMATIONS, NEGLIGIBLE, SAMPLE, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
@@ -66,6 +68,15 @@ class Residual:
     alike: Array
     rough: Array
 
+    def times(self, factor: float) -> Residual:
+        """Return what is left where the loss counts as much as another times."""
+        each = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Residual(**{name: numbers * factor ** (1 if name in LINEAR else 2) for name, numbers in each.items()})
+
+
+LINEAR = ("slope", "share", "integral", "truth", "claimed")
+"""Residuals in units of the loss; the others are in those of its square."""
+
 
 @dataclass(frozen=True)
 class Walked:
@@ -84,6 +95,8 @@ class Walked:
             with the sign of the share: what has the same gradient is rounded alike, as all elements of a mean are.
         first: by input, the gradient at the point for this path's upstream, a vector; empty but in half precision,
             where upstreams of other scales show how it is rounded.
+        weight: how large the terms of the loss are at the point, over those along the path: what rounding of outputs
+            costs grows with them, and a path counts by its noise.
 
     """
 
@@ -95,6 +108,7 @@ class Walked:
     rounding: dict[str, Array]
     alike: dict[str, list[Array]]
     first: dict[str, Array]
+    weight: float = 1.0
 
     def kinked(self, name: str) -> Array:
         """Return which elements of an input have a kink on their way, as it seems."""
@@ -178,6 +192,7 @@ def walk(
     shares: dict[str, list[Array]] = {name: [] for name in displacements}
     beside: dict[str, list[Array]] = {name: [] for name in displacements}
     changes: list[Array] = []
+    end = start
     for k in range(NODES):
         time = float(TIMES[k])
         inputs = route.at(time)
@@ -187,6 +202,7 @@ def walk(
         gradients = first if k == 0 else claim.gradients(inputs, values, upstream)
         if gradients is None:
             return None
+        end = values
         changes.append(upstream.vector * (values.vector - start.vector))
         off = route.beside(inputs, time)
         for name, moved in route.moved.items():
@@ -204,6 +220,7 @@ def walk(
         alike[name] = [xp.sign(gradient) * off * group for group in groups]
         rounding[name] = (off * ~reduce(or_, groups)) ** 2 / 3 if groups else off**2 / 3  # its variance
     last = like(LAST, start.vector)
+    before, after = (norm_of_product(upstream.vector, each.vector) for each in (start, end))
     return Walked(
         moved=route.moved,
         shares=stacked,
@@ -216,6 +233,7 @@ def walk(
         rounding=rounding,
         alike=alike,
         first=first if claim.is_half else {},
+        weight=math.sqrt(2.0) * before / math.hypot(before, after) if before else 1.0,
     )
 
 

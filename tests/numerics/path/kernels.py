@@ -151,3 +151,37 @@ def scan(rows: int, columns: int, dtype: Any = np.float32, seed: int = 0) -> Ker
         return {"a": (of_b * before[:, :-1]).astype(dtype), "b": of_b.astype(dtype)}
 
     return Kernel(inputs, {"a": (0.5, 1), "b": (-1, 1)}, lambda inputs: states(inputs)[:, 1:].astype(dtype), backward)
+
+
+def running_sum(rows: int, columns: int, dtype: Any = ml_dtypes.bfloat16, seed: int = 0) -> Kernel:
+    """Return the running sum of each row, with sums in float32: outputs, and their rounding, grow along it."""
+    x = np.random.default_rng(seed).uniform(-1, 1, (rows, columns)).astype(dtype)
+
+    def forward(inputs: Gradients) -> Array:
+        return inputs["x"].astype(np.float32).cumsum(1).astype(dtype)
+
+    def backward(upstream: Array, inputs: Gradients) -> Gradients:
+        return {"x": upstream.astype(np.float32)[:, ::-1].cumsum(1)[:, ::-1].astype(dtype)}
+
+    return Kernel({"x": x}, {"x": (-1, 1)}, forward, backward)
+
+
+def mean_loss(rows: int, columns: int, seed: int = 0) -> Kernel:
+    """Return the mean of the rows' cross entropies with their first columns, in float32: one output, one block."""
+    x = np.random.default_rng(seed).uniform(-4, 4, (rows, columns)).astype(np.float32)
+
+    def exponents(x: Array) -> Array:
+        return np.exp(x - x.max(1, keepdims=True))
+
+    def forward(inputs: Gradients) -> Array:
+        x = inputs["x"]
+        losses = np.log(exponents(x).sum(1)) + x.max(1) - x[:, 0]
+        return np.asarray(losses.mean(dtype=np.float32))
+
+    def backward(upstream: Array, inputs: Gradients) -> Gradients:
+        made = exponents(inputs["x"])
+        made /= made.sum(1, keepdims=True)
+        made[:, 0] -= 1
+        return {"x": made * (upstream / np.float32(rows))}
+
+    return Kernel({"x": x}, {"x": (-4, 4)}, forward, backward)

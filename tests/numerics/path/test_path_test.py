@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from kernels import Gradients, Kernel, layer_norm, matmul, relu, scan, tanh
+from kernels import Gradients, Kernel, layer_norm, matmul, mean_loss, relu, running_sum, scan, tanh
 
 from gradaudit.numerics.path.claim import Claim
 from gradaudit.numerics.path.path_test import path_test
@@ -40,6 +40,25 @@ def test_right_bfloat16_kernels_pass_in_few_calls(kernel: Kernel) -> None:
     assert report.forwards <= 150
     assert report.backwards <= 150
     assert all(found.resolution.index <= 0.35 for found in report.inputs.values())
+
+
+def test_paths_whose_outputs_round_least_tell_most() -> None:
+    """Displacements of one sign make a running sum large: what it is rounded by then hides nothing of other paths."""
+    kernel = running_sum(32, 512)
+    right = _tested(kernel, BFLOAT16)
+    assert right.passes, right.unexplained
+    assert right.forwards <= 100
+    wrong = _tested(kernel, BFLOAT16, _at((7, 9), 0.0))
+    assert [(culprit.kind, list(culprit.places)) for culprit in wrong.culprits] == [("index", [7 * 512 + 9])]
+    assert _tested(kernel, BFLOAT16, lambda gradients, inputs: {"x": gradients["x"] * 1.02}).culprits
+
+
+def test_a_loss_of_one_block_is_followed_as_far_as_calls_last() -> None:
+    kernel = mean_loss(256, 1000)
+    right = _tested(kernel, Settings())
+    assert right.passes, right.unexplained
+    assert right.forwards <= 150
+    assert not _tested(kernel, Settings(), _at((7, 0), 0.0)).passes
 
 
 def _at(place: tuple[int, ...], factor: float) -> Any:
