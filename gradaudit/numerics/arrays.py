@@ -101,6 +101,34 @@ def written(array: Array, place: Any, values: Any) -> Array:
     return array.at[place].set(values)
 
 
+class Rows:
+    """Vectors of one length that come one by one, kept as the rows of one array.
+
+    Memory for all is taken once, where arrays can be written to: memory that is taken anew is cleared first, which
+    takes longer than what is written there.
+    """
+
+    def __init__(self, many: int) -> None:
+        self._many = many
+        self._all: Array | None = None
+        self._rows: list[Array] = []
+
+    def add(self, row: Array) -> None:
+        """Keep the next one."""
+        shape = self._many, *row.shape
+        if self._all is None and isinstance(row, NUMPY):
+            self._all = np.empty(shape, row.dtype)
+        elif self._all is None and is_writable(row):
+            self._all = namespace(row).empty(shape, dtype=row.dtype, device=array_api_compat.device(row))
+        if self._all is not None:
+            self._all[len(self._rows)] = row
+        self._rows.append(row if self._all is None else ())
+
+    def all(self) -> Array:
+        """Return the rows, of shape (rows, elements)."""
+        return namespace(self._rows[0]).stack(self._rows) if self._all is None else self._all[: len(self._rows)]
+
+
 @cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of a module as JAX compiles it, once for each shape of the arrays that it is called with."""

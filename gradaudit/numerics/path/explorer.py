@@ -168,8 +168,7 @@ class Explorer:
 
     def _errors(self, walked: Walked) -> tuple[float, float]:
         """Return the usual standard error of a block's slope, and what the quadrature misses of it."""
-        nothing = {name: 0.0 * self._first[name] for name in self.names}
-        found = walked.residual(self._pool.partition, self._pool.axes, nothing)
+        found = walked.residual(self._pool.partition, self._pool.axes)
         scatter, missed = (float(np.median(on_host(each))) for each in (found.scatter, found.missed))
         return SLOPE_ERROR * math.sqrt(scatter), math.sqrt(missed)
 
@@ -222,8 +221,7 @@ class Explorer:
             count(self._first[name]) for name in self.names
         ):
             return 0.0
-        nothing = {name: 0.0 * self._first[name] for name in self.names}
-        found = walked.residual(self._pool.partition, self._pool.axes, nothing)
+        found = walked.residual(self._pool.partition, self._pool.axes)
         rough = roughest(found)
         part = float((1.0 * rough).mean())
         xp = namespace(rough)

@@ -40,12 +40,15 @@ INTEGRALS: Floats = np.asarray(chebyshev.chebval(_POINTS, chebyshev.chebint(COEF
 
 
 def _orthonormal() -> Floats:
-    basis = np.linalg.qr(np.vander(TIMES, TREND + 1, increasing=True))[0]
+    basis = np.linalg.qr(np.vander(TIMES, NODES, increasing=True))[0]
     return np.asarray(basis * np.sign(basis[-1]))
 
 
-TRENDS: Floats = _orthonormal()
+TRENDS: Floats = _orthonormal()[:, : TREND + 1]
 """Polynomials of degree 0 to 3, orthonormal on the nodes and positive at the end; of shape (nodes, 4)."""
+
+SCATTER: Floats = _orthonormal()[:, TREND + 1 :].T
+"""Takes values to their scatter about such a polynomial: to its parts of higher degrees; of shape (5, nodes)."""
 
 SCATTER_FREEDOM = NODES - TREND - 1
 """Degrees of freedom that the scatter about a trend is estimated from."""

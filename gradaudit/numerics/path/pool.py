@@ -46,6 +46,7 @@ class Pool:
         self._last = 0.0
         self._sums: Residual | None = None
         self._kept: Array = 0.0
+        self._tolerated: Array = 0.0
         self._product: Array | None = None
         self._shares: Array | None = None
         self._followed: Array | None = None
@@ -62,7 +63,7 @@ class Pool:
         Some of many blocks, of which its quadrature misses far more than of most, are taken as if they had not moved:
         one element with a kink on its way must not spoil what is known of others.
         """
-        found = walked.residual(self.partition, self.axes, allowed).times(walked.weight)
+        found = walked.residual(self.partition, self.axes).times(walked.weight)
         blocks = count(found.slope)
         spoiled = blocks > MAX_ATTEMPTS and any(count(moved) > blocks for moved in walked.moved.values())
         rough = roughest(found) & spoiled
@@ -82,12 +83,15 @@ class Pool:
             truth=found.truth**2,
             stray=found.stray,
             claimed=found.claimed**2,
-            allowed=found.allowed,
             rounding=found.rounding,
             alike=found.alike,
             rough=found.rough,
         )
         self._sums = squared if self._sums is None else _added(self._sums, squared)
+        for name, moved in walked.moved.items():
+            most = ((walked.weight * allowed[name] * moved) ** 2).reshape((1, *walked.shares[name].shape[1:]))
+            tolerated = block_sums(most, self._places(name))[0]
+            self._tolerated = self._tolerated + xp.where(rough, 0.0 * kept, tolerated)
         shares = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
         mine = xp.stack([xp.where(rough, 0.0 * kept, walked.weight * share) for share in shares])
         pairs, followed = mine[:, None] * mine, mine * found.slope
@@ -169,7 +173,7 @@ class Pool:
         rounding = xp.sqrt((usual if alone else sums.rounding) / paths)
         at_most = math.sqrt(fisher_quantile(chance, paths, MOST_FREEDOM)) * rounding
         bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in (noise_bound, low_noise_bound))
-        slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(sums.allowed / paths)
+        slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(self._tolerated / paths)
         slack = xp.maximum(slack, SAFETY * xp.sqrt(usual / paths)) + xp.sqrt(sums.alike / paths)
         shared = xp.where(
             sums.share > 0, -self._product / xp.where(sums.share > 0, sums.share, xp.ones_like(first)), 0.0
@@ -274,7 +278,7 @@ class Pool:
         if self._sums is None or self._shares is None or self._followed is None:
             raise ValueError("no path was walked")
         sums, names = self._sums, self.names
-        weights = 1 / (looks.error**2 + sums.allowed / self.paths * (ADDED_UP[0] / 4) ** 2)
+        weights = 1 / (looks.error**2 + self._tolerated / self.paths * (ADDED_UP[0] / 4) ** 2)
 
         def total(of_blocks: Array) -> Floats:
             return on_host(namespace(of_blocks).sum(of_blocks, axis=-1))
@@ -350,7 +354,7 @@ class Pool:
 
         many = blocks * self.paths
         noise = math.sqrt(fisher_quantile(ALPHA, many, SCATTER_FREEDOM * many)) * root(looks.error**2 * self.paths)
-        most, rounding = ADDED_UP[0] * root(sums.allowed) + common * root(sums.share), self._rounding()
+        most, rounding = ADDED_UP[0] * root(self._tolerated) + common * root(sums.share), self._rounding()
         if rounding is not None:
             seen = SAFETY * root(self._of_blocks(rounding))
             most = seen if soon else max(most, seen)

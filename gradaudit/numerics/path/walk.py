@@ -7,13 +7,13 @@ claim leaves forward's own error, which scatters about zero; a wrong one leaves 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add, or_
 
 import numpy as np
 
-from gradaudit.numerics.arrays import Array, count, dtype_name, like, namespace, on_host
+from gradaudit.numerics.arrays import Array, Rows, count, dtype_name, in_cache, like, namespace, on_host
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import CONFIRMATIONS, NEGLIGIBLE, SAMPLE, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
@@ -23,6 +23,7 @@ from gradaudit.numerics.path.nodes import (
     LAST,
     NODES,
     ROUGH,
+    SCATTER,
     SCATTER_FREEDOM,
     SLOPE_ERROR,
     TIMES,
@@ -46,8 +47,7 @@ class Residual:
         integral: the claim's change over the path.
         truth: forward's.
         stray: variance of forward's own scatter, estimated as above or from forward alone, where that is less.
-        claimed: likewise, of their magnitudes.
-        allowed: sum of the squares of what the tolerance lets each element be off by.
+        claimed: sum of the magnitudes of each element's share at the point.
         rounding: variance that the claim's own rounding adds where it stands still, and no scatter shows it.
         alike: square of what rounding adds at most to elements of one magnitude, which are rounded alike.
         rough: variance of forward's own change about a smooth one, whatever is claimed of it.
@@ -63,7 +63,6 @@ class Residual:
     truth: Array
     stray: Array
     claimed: Array
-    allowed: Array
     rounding: Array
     alike: Array
     rough: Array
@@ -110,64 +109,86 @@ class Walked:
     first: dict[str, Array]
     weight: float = 1.0
 
+    _found: dict[tuple[Partition | None, tuple[tuple[str, Axes], ...]], Residual] = field(default_factory=dict)
+
     def kinked(self, name: str) -> Array:
         """Return which elements of an input have a kink on their way, as it seems."""
-        xp = namespace(self.missed[name])
-        largest = xp.max(self.shares[name] ** 2, axis=0)
+        xp, shares = namespace(self.missed[name]), self.shares[name]
+        largest = xp.maximum(xp.max(shares, axis=0), -xp.min(shares, axis=0)) ** 2
         return self.missed[name] > NEGLIGIBLE**2 * xp.maximum(largest, 0.0 * largest + xp.mean(largest))
 
-    def residual(self, partition: Partition | None, axes: dict[str, Axes], allowed: dict[str, Array]) -> Residual:
+    def residual(self, partition: Partition | None, axes: dict[str, Axes]) -> Residual:
         """Return what is left of each block; of all together where there is no partition.
 
         Args:
             partition: of the outputs.
             axes: by input that moved, those that tell its blocks apart.
-            allowed: by input, what each element of the gradient may be off by, vectors.
 
         """
+        asked = partition, tuple(sorted(axes.items()))
+        if asked not in self._found:
+            self._found[asked] = self._residual(partition, axes)
+        return self._found[asked]
+
+    def _residual(self, partition: Partition | None, axes: dict[str, Axes]) -> Residual:
         parted = partition or Partition((), ((),) * len(self.changes))
         change = reduce(
             add, (block_sums(each, places) for each, places in zip(self.changes, parted.of_outputs, strict=True))
         )
         xp = namespace(change)
         share, sums, alike = None, None, like(np.zeros(()), change)
-        for name, moved in self.moved.items():
+        for name in self.moved:
             places = axes[name] if partition else ()
-            shape = self.shares[name].shape[1:]
             change = change - block_sums(self.beside[name], places)
             mine = block_sums(self.shares[name], places)
-            once = [self.missed[name], abs(self.shares[name][0]), (allowed[name] * moved).reshape(shape) ** 2]
-            once.append(self.rounding[name])
-            mine_once = block_sums(xp.stack(once), places)
+            once = xp.stack([self.missed[name], abs(self.shares[name][0]), self.rounding[name]])
+            mine_once = block_sums(once, places)
             for same in self.alike[name]:
                 alike = block_sums(same[None], places)[0] ** 2 + alike
             share = mine if share is None else share + mine
             sums = mine_once if sums is None else sums + mine_once
         if share is None or sums is None:
             raise ValueError("a path that moves nothing")
-        trends = like(TRENDS, share)
-        integrals = like(INTEGRALS, share) @ share
-        residual = change - integrals
-        parts = trends.T @ residual
-        scatter, alone = (
-            xp.sum((values - trends @ (trends.T @ values)) ** 2, axis=0) / SCATTER_FREEDOM
-            for values in (residual, change)
-        )
+        read = [_read(change[:, part], share[:, part]) for part in in_cache(change[0])]
+        slope, scatter, low, missed, truth, integral, stray, rough = xp.concat(read, axis=1)
         return Residual(
-            slope=parts[1] * SLOPE_ERROR,
+            slope=slope,
             scatter=scatter,
-            low=xp.sum(parts[1:] ** 2, axis=0) / TREND * SLOPE_ERROR**2,
-            missed=xp.maximum(xp.mean((like(LAST, share) @ share) ** 2, axis=0), sums[0]),
+            low=low,
+            missed=xp.maximum(missed, sums[0]),
             share=share[0],
-            integral=integrals[-1],
-            truth=change[-1],
-            stray=xp.minimum(scatter, alone),
+            integral=integral,
+            truth=truth,
+            stray=stray,
             claimed=sums[1],
-            allowed=sums[2],
-            rounding=sums[3],
-            alike=alike + 0.0 * sums[3],
-            rough=xp.mean((like(ROUGH, share) @ change) ** 2, axis=0),
+            rounding=sums[2],
+            alike=alike + 0.0 * sums[2],
+            rough=rough,
         )
+
+
+def _read(change: Array, share: Array) -> Array:
+    """Return what values of some blocks at all nodes show, a row each, as ``Residual`` has it."""
+    xp = namespace(change)
+    trends = like(TRENDS.T, change)
+    integrals = like(INTEGRALS, change) @ share
+    residual = change - integrals
+    parts = trends @ residual
+    scatter, alone = (
+        xp.sum((like(SCATTER, change) @ values) ** 2, axis=0) / SCATTER_FREEDOM for values in (residual, change)
+    )
+    return xp.stack(
+        [
+            parts[1] * SLOPE_ERROR,
+            scatter,
+            xp.sum(parts[1:] ** 2, axis=0) / TREND * SLOPE_ERROR**2,
+            xp.mean((like(LAST, change) @ share) ** 2, axis=0),
+            change[-1],
+            integrals[-1],
+            xp.minimum(scatter, alone),
+            xp.mean((like(ROUGH, change) @ change) ** 2, axis=0),
+        ]
+    )
 
 
 def walk(
@@ -189,9 +210,8 @@ def walk(
     """
     upstream = upstream or claim.given
     route = Route(claim.inputs, displacements)
-    shares: dict[str, list[Array]] = {name: [] for name in displacements}
-    beside: dict[str, list[Array]] = {name: [] for name in displacements}
-    changes: list[Array] = []
+    shares, beside = ({name: Rows(NODES) for name in displacements} for _ in range(2))
+    changes = Rows(NODES)
     end = start
     for k in range(NODES):
         time = float(TIMES[k])
@@ -203,14 +223,14 @@ def walk(
         if gradients is None:
             return None
         end = values
-        changes.append(upstream.vector * (values.vector - start.vector))
+        changes.add(upstream.vector * (values.vector - start.vector))
         off = route.beside(inputs, time)
         for name, moved in route.moved.items():
-            shares[name].append(gradients[name] * moved)
-            beside[name].append(gradients[name] * off[name])
+            shares[name].add(gradients[name] * moved)
+            beside[name].add(gradients[name] * off[name])
     xp = namespace(start.vector)
     shapes = {name: tuple(claim.inputs[name].shape) for name in displacements}
-    stacked = {name: xp.stack(each).reshape((NODES, *shapes[name])) for name, each in shares.items()}
+    stacked = {name: each.all().reshape((NODES, *shapes[name])) for name, each in shares.items()}
     rounding, alike = {}, {}
     for name, each in stacked.items():
         gradient, moved = first[name].reshape(shapes[name]), route.moved[name].reshape(shapes[name])
@@ -224,12 +244,9 @@ def walk(
     return Walked(
         moved=route.moved,
         shares=stacked,
-        changes=_by_output(xp.stack(changes), claim),
-        beside={name: xp.stack(each).reshape((NODES, *shapes[name])) for name, each in beside.items()},
-        missed={
-            name: xp.mean((last @ each.reshape((NODES, -1))) ** 2, axis=0).reshape(shapes[name])
-            for name, each in stacked.items()
-        },
+        changes=_by_output(changes.all(), claim),
+        beside={name: each.all().reshape((NODES, *shapes[name])) for name, each in beside.items()},
+        missed={name: _mean_squares(last, each) for name, each in stacked.items()},
         rounding=rounding,
         alike=alike,
         first=first if claim.is_half else {},
@@ -237,12 +254,20 @@ def walk(
     )
 
 
+def _mean_squares(rows: Array, values: Array) -> Array:
+    """Return the mean squares of combinations of values at all nodes, one row each, for every element."""
+    xp, flat = namespace(values), values.reshape((NODES, -1))
+    made = [xp.mean((rows @ flat[:, part]) ** 2, axis=0) for part in in_cache(flat[0])]
+    return xp.concat(made).reshape(values.shape[1:])
+
+
 def _rounding(gradient: Array, moved: Array, shares: Array, unit: float, least: float, scale: float) -> Array:
     """Return what is off by up to half the distance to a neighbour, and by the same at all nodes: at most, signed."""
     xp = namespace(gradient)
     distance = 2 * unit * 2.0 ** xp.floor(xp.log2(scale * abs(gradient)))
     distance = xp.where(distance < least, least * xp.sign(distance), distance) / scale * moved  # zero stays what it is
-    still = xp.max(abs(shares - shares[0]), axis=0) < abs(distance)
+    farthest = xp.maximum(xp.max(shares, axis=0) - shares[0], shares[0] - xp.min(shares, axis=0))
+    still = farthest < abs(distance)
     return xp.where(still, distance / 2, 0.0 * distance)
 
 
