@@ -349,3 +349,25 @@ def test_a_gradient_is_told_to_be_so_many_times_the_true_one_and_its_rows_hold_a
         true = 2 * max(float(x[each.index]), 0.0) * float(upstream[each.index])
         assert abs(complex(each.numerical).real - true) <= each.error_bound
     assert "at least" in str(audit.report)
+
+
+def _zeros_claimed_for(forward: Callable[..., Array], seed: int) -> Verdict:
+    x = np.random.default_rng(seed).uniform(-9, 9, 20)
+    op = gradaudit.op(forward, lambda upstream, x: np.zeros_like(x))
+    return gradaudit.check(op, {"x": x}).results[0].verdict
+
+
+@pytest.mark.parametrize("digits", [3, 4])
+@pytest.mark.parametrize("inner", [lambda x: x, np.sin], ids=["identity", "sine"])
+def test_zeros_are_right_between_the_steps_of_a_quantisation_however_far_a_path_climbs(digits: int, inner: Any) -> None:
+    for seed in range(3):
+        assert _zeros_claimed_for(lambda x: np.round(inner(x), digits), seed) is not Verdict.FAIL
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("inner", [lambda x: x, np.sin], ids=["identity", "sine"])
+def test_zeros_are_wrong_where_rounding_to_a_dtype_is_all_that_makes_forward_stand_still(
+    dtype: str, inner: Any
+) -> None:
+    for seed in range(3):
+        assert _zeros_claimed_for(lambda x: inner(x).astype(dtype).astype(np.float64), seed) is Verdict.FAIL

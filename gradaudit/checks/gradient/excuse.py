@@ -20,8 +20,8 @@ from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen
-from gradaudit.numerics.arrays import as_reals, has_complex_dtype
-from gradaudit.numerics.magnitude import norm_of_product
+from gradaudit.numerics.arrays import as_reals, has_complex_dtype, like, on_host
+from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
     FAR,
@@ -39,6 +39,7 @@ from gradaudit.numerics.margins import (
 )
 from gradaudit.numerics.path.arbiter import arbitrate
 from gradaudit.numerics.path.claim import Claim as PathClaim
+from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.jumps import jumped
 from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit
@@ -318,7 +319,8 @@ def excuse_along_paths(looks: CloseLooks, followed: PathClaim, culprits: Sequenc
     """
     rng = generator(looks.claim.point.subject.case, "refined")
     accused = Suspected(looks.claim, followed, culprits[:SMALL_SAMPLE], noise, looks, rng)
-    return _answer((_is_seen_by_differences, _jumps_on_the_way, _is_steep_between_nodes), accused)
+    rules = (_is_seen_by_differences, _climbs_steps_alone, _jumps_on_the_way, _is_steep_between_nodes)
+    return _answer(rules, accused)
 
 
 def _is_seen_by_differences(accused: Suspected) -> Answer | None:
@@ -333,6 +335,41 @@ def _is_seen_by_differences(accused: Suspected) -> Answer | None:
         "at the suspect elements agree with the gradient: what contradicts it lies further away"
     )
     return Answer.jump(message, len(accused.culprits))
+
+
+def _climbs_steps_alone(accused: Suspected) -> Answer | None:
+    """Find that forward stands still around the point for longer than rounding explains, where zeros are claimed.
+
+    They are right then, however far a path climbs: between two steps of a quantisation there is no slope.
+    """
+    if not all(_stands_still_at(accused, each) for each in accused.culprits):
+        return None
+    message = (
+        "along paths, forward changes where the analytical gradient is zero, but in steps: near the point it "
+        "stands still for longer than rounding explains, as a quantisation does"
+    )
+    return Answer.jump(message, len(accused.culprits))
+
+
+def _stands_still_at(accused: Suspected, culprit: Culprit) -> bool:
+    """Whether forward stands still where some accused elements move until their error would show, to one side at least.
+
+    A step of a staircase lies on one side; on both forward changes where rounding alone makes it stand still.
+    """
+    claim, followed, places = accused.claim, accused.followed, culprit.places
+    if bool(on_host(as_reals(claim.formula))[places].any()):
+        return False
+    error = culprit.trend / float(np.linalg.norm(culprit.reach))
+    rounding = followed.unit * rms(claim.point.upstream) * rms(claim.point.outputs)
+    displaced = np.zeros(claim.size)
+    displaced[[culprit.worst, *places[:: -(-places.size // SMALL_SAMPLE)]]] = SIGNIFICANT * rounding / error
+    here = followed.values(followed.inputs)
+    for side in (displaced, -displaced):
+        moved = Route(followed.inputs, {claim.name: like(side, followed.inputs[claim.name])})
+        there = followed.values(moved.at(1.0))
+        if here is not None and there is not None and bool((there.vector == here.vector).all()):
+            return True
+    return False
 
 
 def _jumps_on_the_way(accused: Suspected) -> Answer | None:
