@@ -22,7 +22,8 @@ from gradaudit.numerics.arrays import cast, dtype_name, namespace, on_host
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import laid_out
 from gradaudit.spec.dtypes import spacing
-from gradaudit.targets.op import OpError
+from gradaudit.targets.calls import LimitReachedError
+from gradaudit.targets.op import OpError, raised
 
 Array = NDArray[Any]
 Gradients = Mapping[str, Array | None]
@@ -50,7 +51,8 @@ def with_likely_causes(
     """Add to the results of wrong gradients what their mismatches look like.
 
     Where any is wrong, forward and backward are called once more, and again with twice the upstream; then at other
-    points, where what is said has to hold as well. Where calls or time run out, nothing is added.
+    points, where what is said has to hold as well. Where calls or time run out, nothing is added; whatever else the
+    search comes upon, the verdicts stand.
 
     Args:
         subject: the op, fed and called once.
@@ -63,10 +65,34 @@ def with_likely_causes(
     Returns:
         The results.
 
+    Raises:
+        LimitReachedError: where calls or time run out.
+
     """
     wrong = [result.input for result in results if result.verdict is Verdict.FAIL and result.input in seen]
     if not wrong or any(finding.evidence.get("drawn_anew") for finding in known):  # it is another one at every call
         return results
+    try:
+        found = _causes_by_input(subject, results, wrong, point, seen, known, here_only=here_only)
+    except LimitReachedError:
+        raise
+    except Exception as error:  # an op's process that ends, or a fault of ours
+        said = f"its cause is not known: {raised('the search for it', error)}"
+        return [replace(made, message=f"{made.message}; {said}") if made.input in wrong else made for made in results]
+    return [_with_causes(result, found.get(result.input, [])) for result in results]
+
+
+def _causes_by_input(
+    subject: Subject,
+    results: list[Result],
+    wrong: Sequence[str],
+    point: EvaluationPoint,
+    seen: Mapping[str, Seen],
+    known: Sequence[Finding],
+    *,
+    here_only: bool,
+) -> dict[str, list[Finding]]:
+    """Return the likely causes of each wrong gradient."""
     # Checks tell what is wrong with calls better than numbers can, but for why an answer depends on those before.
     told = any(finding.fails and finding.code != VAGUE for finding in known)
     again, conjugated = _answer(subject, 1), _conjugated(subject)
@@ -92,7 +118,7 @@ def with_likely_causes(
                 for cause in (made.finding for made in causes_of(subject, evidence, points))
                 if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
             ]
-    return [_with_causes(result, found.get(result.input, [])) for result in results]
+    return found
 
 
 def causes_of(subject: Subject, evidence: Evidence, points: Points) -> list[Cause]:

@@ -18,7 +18,7 @@ from gradaudit.explore.rounding import is_rounding
 from gradaudit.numerics.arrays import on_host
 from gradaudit.results import Result, Trace, Verdict
 from gradaudit.spec.case import Case
-from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream, has_room
+from gradaudit.spec.draw import UndrawableError, draw_inputs, draw_upstream
 from gradaudit.spec.dtypes import has_derivatives, largest_value, spacing
 from gradaudit.spec.requires import holds
 from gradaudit.targets import opened
@@ -87,8 +87,6 @@ def _admitted(
 
     """
     try:
-        if not all(has_room(made) for made in case.inputs if made.gap):
-            raise _RefusedError("its elements do not fit into their range")
         inputs = draw_inputs(case)
     except (UndrawableError, ValueError) as error:
         raise _RefusedError(str(error)) from None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradaudit.spec.case import Avoid, Case, Input, Layout, RandomUpstream
 from gradaudit.spec.dtypes import dtype_of, floating_info, is_complex, spacing
-from gradaudit.spec.structured import DRAWERS
+from gradaudit.spec.structured import DRAWERS, misfit
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -52,10 +52,17 @@ def generator(case: Case, name: str, seed: int | None = None) -> np.random.Gener
 
 
 def draw_input(made: Input, rng: np.random.Generator) -> Array:
-    """Return one input's array: drawn, or built from its explicit values."""
+    """Return one input's array: drawn, or built from its explicit values.
+
+    Raises:
+        UndrawableError: where the shape is none for what the values are to be.
+
+    """
     dtype = dtype_of(made.dtype)
     if made.values is not None:
         array = _given(made.values, dtype)
+    elif problem := misfit(made) or _crowded(made):
+        raise UndrawableError(f"input {made.name}: {problem}")
     elif made.distribution not in ("uniform", "normal"):
         array = _DRAWERS[made.distribution](made, rng).astype(dtype)
     elif is_complex(made.dtype):
@@ -177,6 +184,10 @@ def room(made: Input) -> float:
 def has_room(made: Input) -> bool:
     """Whether the elements of an input fit into its range as far apart as they have to be."""
     return rounded_gap(made) * (math.prod(made.shape) - 1) <= room(made)
+
+
+def _crowded(made: Input) -> str:
+    return "its elements do not fit into its range so far apart" if made.gap and not has_room(made) else ""
 
 
 def rounded_gap(made: Input) -> float:

@@ -26,7 +26,7 @@ from gradaudit.spec.dtypes import (
 )
 from gradaudit.spec.mistakes import InvalidCaseError, Mistakes
 from gradaudit.spec.source import KeyPath
-from gradaudit.spec.structured import ALONG, DRAWERS, SQUARE, WITHOUT_RANGE
+from gradaudit.spec.structured import DRAWERS, WITHOUT_RANGE, misfit
 
 DRAWING_KEYS = ("shape", "range", "ranges", "below", "avoid", "gap")
 """What ``values`` replaces where a case overrides its document; in turn, ``shape`` replaces ``values``."""
@@ -241,14 +241,10 @@ def _check_counts(path: KeyPath, most: float, dtype: str) -> None:
 
 def _check_distribution(path: KeyPath, made: Input) -> None:
     kind, shape = made.distribution, made.shape
-    if kind in ALONG and not shape:
-        raise InvalidCaseError((*path, "shape"), f"the distribution '{kind}' needs at least one axis, found []")
+    if problem := misfit(made):
+        raise InvalidCaseError((*path, "shape"), problem)
     if kind == "permutation":
         _check_counts((*path, "shape"), shape[-1] - 1, made.dtype)
-    if kind in SQUARE and (len(shape) < 2 or shape[-1] != shape[-2]):
-        raise InvalidCaseError(
-            (*path, "shape"), f"the distribution '{kind}' needs square matrices, found {list(shape)}"
-        )
     if kind in ("spd", *DRAWERS) and not is_floating(made.dtype):
         raise InvalidCaseError(
             (*path, "dtype"), f"the distribution '{kind}' needs a floating dtype, found {made.dtype}"

@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from gradaudit.spec.case import Case, Input
+from gradaudit.spec.structured import SQUARE
 
 SMALL = 60
 """Elements of an input up to which a case is searched at its own sizes."""
@@ -24,8 +25,8 @@ def other_shapes(case: Case) -> Iterator[Case]:
     for made in case.inputs:
         for axis, size in enumerate(made.shape):
             if size in sizes and _count(case, size) > 1 and made.values is None:
-                shape = (*made.shape[:axis], size + APART, *made.shape[axis + 1 :])
-                yield replace(case, inputs=tuple(replace(i, shape=shape) if i is made else i for i in case.inputs))
+                other = _reshaped(made, {axis: size + APART})
+                yield replace(case, inputs=tuple(other if i is made else i for i in case.inputs))
 
 
 def distinct_shapes(case: Case) -> Iterator[Case]:
@@ -49,9 +50,7 @@ def _with_axis(case: Case, axis: int, size: int) -> Case:
     def resized(made: Input) -> Input:
         if made.values is not None or not -len(made.shape) <= axis < len(made.shape) or made.shape[axis] != size:
             return made
-        shape = list(made.shape)
-        shape[axis] += APART
-        return replace(made, shape=tuple(shape))
+        return _reshaped(made, {axis % len(made.shape): size + APART})
 
     return replace(case, inputs=tuple(map(resized, case.inputs)), upstream=_any_upstream(case))
 
@@ -102,6 +101,16 @@ def _resized(case: Case, sizes: Mapping[int, int]) -> Case:
     def resized(made: Input) -> Input:
         if made.values is not None:
             return made
-        return replace(made, shape=tuple(sizes.get(size, size) for size in made.shape))
+        return _reshaped(made, {axis: sizes.get(size, size) for axis, size in enumerate(made.shape)})
 
     return replace(case, inputs=tuple(map(resized, case.inputs)), upstream=_any_upstream(case))
+
+
+def _reshaped(made: Input, sizes: Mapping[int, int]) -> Input:
+    """Return an input with other sizes at some axes: square matrices stay square, and columns with ranges as many."""
+    shape = [sizes.get(axis, size) for axis, size in enumerate(made.shape)]
+    if made.distribution in SQUARE:
+        shape[-2:] = 2 * [next((size for size in shape[-2:] if size != made.shape[-1]), made.shape[-1])]
+    if made.columns:
+        shape[-1] = made.shape[-1]
+    return replace(made, shape=tuple(shape))

@@ -24,6 +24,18 @@ WITHOUT_RANGE = ("permutation", "one_hot", "spd", "orthogonal", "rotation", "uni
 """Distributions whose values follow from what they are."""
 
 
+def misfit(made: Input) -> str:
+    """Return in words what the distribution of an input needs that its shape does not give; nothing where it fits."""
+    kind, shape = made.distribution, made.shape
+    if kind in ALONG and not shape:
+        return f"the distribution '{kind}' needs at least one axis, found []"
+    if kind in SQUARE and (len(shape) < 2 or shape[-1] != shape[-2]):
+        return f"the distribution '{kind}' needs square matrices, found {list(shape)}"
+    if made.columns and shape[-1:] != (len(made.columns),):
+        return f"found {len(made.columns)} ranges for the last axis of {list(shape)}"
+    return ""
+
+
 def uniform(made: Input, rng: np.random.Generator) -> Floats:
     """Return numbers uniform in the input's range."""
     lo, hi = made.range or (-1.0, 1.0)
