@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -112,6 +112,45 @@ def read_walk(values: Floats, points: Sequence[float] = EQUAL) -> Walk:
         flat=bool(by_degree[4:6].mean() <= SIGNIFICANT**2 * by_degree[6:].mean()),
         pattern=pattern,
     )
+
+
+def dissolution(at: Callable[[float], Floats], level: float, width: float, least: float) -> float:
+    """Return within which distance what was taken for noise is gone; 0.0 where it stays as points come together.
+
+    Noise leaps from one number to the next, and a shape does not, be it as irregular from afar. Points come closer to
+    zero until the function is bent no more than the noise; then that half of what is left stays which is bent more:
+    where there is a leap, it is in there.
+
+    Args:
+        at: changes of the outputs at a place along a line, zero at zero.
+        level: the noise of all outputs together.
+        width: where it was seen.
+        least: distance within which the arguments themselves are rounded.
+
+    """
+    left, middle, high = 0.0, at(width / 2), at(width)
+    low = np.zeros_like(high)
+    while _bend(low, middle, high) > SIGNIFICANT * level and width > least:
+        width /= 2
+        middle, high = at(width / 2), middle
+    first = bent = width
+    while HEADROOM * bent > first and width > least:
+        near, far = at(left + width / 4), at(left + width * 3 / 4)
+        here, there = _bend(low, near, middle), _bend(middle, far, high)
+        if max(_bend(low, middle, high), here, there) > level / SIGNIFICANT:
+            bent = width
+        elif SIGNIFICANT * width <= bent:  # not once only: few numbers that are rounded may lie on a line
+            return bent
+        width /= 2
+        if here > there:
+            middle, high = near, middle
+        else:
+            left, low, middle = left + width, middle, far
+    return bent if bent > 2 * width else 0.0
+
+
+def _bend(low: Floats, middle: Floats, high: Floats) -> float:
+    return float(np.linalg.norm(low - 2 * middle + high))
 
 
 @cache

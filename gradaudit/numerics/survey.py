@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import (
     MAX_ROUNDINGS,
     MAX_UNSEEN,
+    MIN_MOVE,
     NEAR,
     QUARTER,
     SAFETY,
@@ -30,7 +31,7 @@ from gradaudit.numerics.margins import (
     SMALL_SAMPLE,
     WIDENING,
 )
-from gradaudit.numerics.noise import IRREGULAR, Walk, read_walk
+from gradaudit.numerics.noise import IRREGULAR, Walk, dissolution, read_walk
 from gradaudit.numerics.plateau import widest_plateau
 from gradaudit.spec.dtypes import spacing
 
@@ -50,7 +51,10 @@ FINEST_SCALE = 1e-6
 """How far below its elements the scale of a function is sought."""
 
 STAIRS = 1 / NEAR
-"""How far, relative to the elements or to one, a function that seems constant is followed to where it changes."""
+"""How far, relative to the elements or to one, a function that seems constant is followed step by step.
+
+Beyond, in leaps: an element may be so small beside what it is added to that it is lost there.
+"""
 
 COARSE = spacing("float32") / SIGNIFICANT
 """Spacing of numbers above which a dtype is taken at its word: no coarser one hides inside."""
@@ -82,6 +86,14 @@ class Stair:
 
     heights: Floats
     relative: float
+
+
+class Seen(NamedTuple):
+    """A walk in which noise and shape are told apart, in units of which displacements it was, and how far its steps."""
+
+    walk: Walk
+    scale: Floats
+    spacing: float
 
 
 class Surveyor:
@@ -150,7 +162,9 @@ class Surveyor:
             self._breaks = self._find_breaks(values)
             walk = read_walk(values - self._breaks.along(self._start * np.array(IRREGULAR)), IRREGULAR)
         if walk is None or self._is_noisy(walk):
-            return self._confirmed(walk) or self._climbed(walk)
+            seen = self._confirmed(walk)
+            within = self._dissolves(seen) if seen else math.inf
+            return self._found(seen) if seen and not within else self._climbed(walk, within)
         return self._expected_noise(walk)
 
     def _drawn(self, rng: np.random.Generator) -> Floats:
@@ -188,20 +202,20 @@ class Surveyor:
     def _expected_noise(self, walk: Walk) -> Survey | None:
         """Return what follows from a walk that shows no more noise than expected."""
         stairs = walk.constant and self._breaks is None
-        return self._staircase() if stairs else self._found(walk, self._absolute, self._start)
+        return self._staircase() if stairs else self._found(Seen(walk, self._absolute, self._start))
 
     def _starts_inside(self) -> bool:
         """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
         return self._largest * QUARTER >= self._start
 
-    def _confirmed(self, walk: Walk | None) -> Survey | None:
+    def _confirmed(self, walk: Walk | None) -> Seen | None:
         """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
         if walk is None or not self._credible(walk) or not self._starts_inside():
             return None
         spacing = max(WIDENING * self._start, min(QUARTER, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
         if wide is not None and self._credible(wide) and wide.continues(walk):
-            return self._found(wide, self._absolute, spacing)
+            return Seen(wide, self._absolute, spacing)
         if wide is not None and wide.flat:  # stairs may be coming into view
             return None
         spacing = self._start
@@ -210,7 +224,7 @@ class Surveyor:
             if narrow is None or not self._credible(narrow):
                 return None
             if walk.continues(narrow):
-                return self._found(walk, self._absolute, spacing)
+                return Seen(walk, self._absolute, spacing)
             if walk.flat:  # not shape but stairs went out of view
                 return None
             walk, spacing = narrow, spacing / WIDENING
@@ -226,27 +240,35 @@ class Surveyor:
 
     def _credible(self, walk: Walk) -> bool:
         """Whether the noise is so small beside the outputs that it is not likely to be a shape after all."""
-        return walk.clear and walk.level <= min(math.cbrt(self._expected), MAX_UNSEEN) * self._size
+        farther = walk.level <= SAFETY * self._expected * walk.shape  # the rounding of larger outputs than the point's
+        most = min(math.cbrt(self._expected), MAX_UNSEEN) * self._size
+        return walk.clear and walk.level <= most and not farther
 
-    def _climbed(self, nominal: Walk | None) -> Survey | None:
-        """Return what ever wider walks show, from the narrowest on that can make sense."""
-        rungs = [(self._relative, spacing) for spacing in self._rungs()]
-        if float(self._sizes[self._line != 0.0].max()) * QUARTER < self._start:
+    def _climbed(self, nominal: Walk | None, within: float) -> Survey | None:
+        """Return what ever wider walks within a spacing show, from the narrowest on that can make sense."""
+        rungs = [(self._relative, spacing) for spacing in self._rungs() if spacing < within]
+        if float(self._sizes[self._line != 0.0].max()) * QUARTER < self._start < within:
             rungs.append((self._absolute, self._start))
 
         @cache
-        def walk_at(k: int) -> Walk | None:
-            if k >= len(rungs):
-                return None
+        def walk_on(k: int) -> Walk | None:
             return nominal if rungs[k][0] is self._absolute else self._walk(*rungs[k])
 
-        if walk_at(0) is None:
+        if rungs and walk_on(0) is None:
             return self.assumed()
-        best = widest_plateau(walk_at, self._may_be_rounding)
-        walk = walk_at(best)
-        if walk is None or not (walk.clear or (walk.constant and self._expected > COARSE)):
-            return None
-        return self._found(walk, *rungs[best])
+        while rungs:
+            best = widest_plateau(lambda k: walk_on(k) if k < len(rungs) else None, self._may_be_rounding)
+            walk = walk_on(best)
+            if walk is None or not (walk.clear or (walk.constant and self._expected > COARSE)):
+                return None
+            seen = Seen(walk, *rungs[best])
+            within = self._dissolves(seen)
+            if not within:
+                return self._found(seen)
+            del rungs[best:]
+            while rungs and rungs[-1][1] >= within:
+                rungs.pop()
+        return None
 
     def _rungs(self) -> Iterator[float]:
         spacing = max(SAFETY * self.grid, FINEST_SCALE * self._start)
@@ -269,17 +291,18 @@ class Surveyor:
 
     def _first_stair(self, direction: Floats) -> tuple[float, Floats]:
         """Return the least distance at which the outputs change, and by how much; zeros where they do not."""
-        unchanged = self._start * max(IRREGULAR)
         if self._others is not None and self._is_idle(direction):
             return 0.0, np.zeros_like(self._outputs)
-        while unchanged < STAIRS:
+        unchanged = self._start * max(IRREGULAR)
+        while unchanged < 1 / self.grid:  # beyond, nothing is left of the element itself
+            changed = 2 * unchanged if unchanged < STAIRS else unchanged**2
             for side in direction, -direction:
-                (outputs,) = self._outputs_at(2 * unchanged * side)
+                (outputs,) = self._outputs_at(changed * side)
                 if not np.isfinite(outputs).all():
                     return 0.0, np.zeros_like(self._outputs)
                 if (outputs != self._outputs).any():
-                    return self._stair_between(unchanged, 2 * unchanged, side, outputs)
-            unchanged *= 2
+                    return self._stair_between(unchanged, changed, side, outputs)
+            unchanged = changed
         return 0.0, np.zeros_like(self._outputs)
 
     def _is_idle(self, direction: Floats) -> bool:
@@ -301,11 +324,14 @@ class Surveyor:
         values = self._values(scale, spacing)
         if values is None:
             return None
-        if self._breaks is not None:
-            nominal = scale is self._absolute or not self._sizes.any()  # an input of zeros has no scale but one
-            breaks = self._breaks if nominal else self._breaks.jumps()
+        if breaks := self._breaks_at(scale):
             values -= breaks.along(spacing * np.array(IRREGULAR))
         return read_walk(values, IRREGULAR)
+
+    def _breaks_at(self, scale: Floats) -> Breaks | None:
+        """Return the breaks at the point, of those that are known those which stay the same at a scale."""
+        nominal = scale is self._absolute or not self._sizes.any()  # an input of zeros has no scale but one
+        return self._breaks if nominal or self._breaks is None else self._breaks.jumps()
 
     def _values(self, scale: Floats, spacing: float) -> Floats | None:
         """Return changes of the outputs along the line; None where one is not finite."""
@@ -313,10 +339,23 @@ class Surveyor:
         values = np.array(self._outputs_at(*(point * step for point in IRREGULAR))) - self._outputs
         return values if np.isfinite(values).all() else None
 
-    def _found(self, walk: Walk, scale: Floats, spacing: float) -> Survey:
+    def _dissolves(self, seen: Seen) -> float:
+        """Return within which spacing noise that is more than expected proves to be a shape; 0 where it does not."""
+        if not self._is_noisy(seen.walk):
+            return 0.0
+        breaks = self._breaks_at(seen.scale)
+
+        def at(place: float) -> Floats:
+            (values,) = self._outputs_at(place * seen.scale * self._line)
+            return values - self._outputs - (breaks.along(np.array([place]))[0] if breaks else 0.0)
+
+        return dissolution(at, seen.walk.level, seen.spacing, MIN_MOVE * self.grid)
+
+    def _found(self, seen: Seen) -> Survey:
+        walk = seen.walk
         relative = SAFETY * walk.level / self._size if self._size else 0.0
         noise = SAFETY * np.where(walk.moved, walk.noise, self._typical_noise(walk) * np.abs(self._outputs))
-        return self._surveyed(noise, relative, 4 * spacing * scale, walk.moved)
+        return self._surveyed(noise, relative, 4 * seen.spacing * seen.scale, walk.moved)
 
     def _typical_noise(self, walk: Walk) -> float:
         """Return the noise relative to the outputs that moved; the others are rounded as coarsely, and hide more."""
