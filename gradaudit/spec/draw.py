@@ -291,11 +291,12 @@ def _permutation(made: Input, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.argsort(rng.random(made.shape), axis=-1, kind="stable")
 
 
-def _spd(made: Input, rng: np.random.Generator) -> Floats:
-    """``A A^T / n + I/2``, with A on a grid so coarse that no product is rounded: the same on every machine."""
+def _spd(made: Input, rng: np.random.Generator) -> Array:
+    """``A A^H / n + I/2``, with A on a grid so coarse that no product is rounded: the same on every machine."""
     n = made.shape[-1]
-    factor = np.floor(rng.random(made.shape) * 16 - 8) / 8
-    return np.asarray(factor @ np.swapaxes(factor, -1, -2) / max(n, 1) + np.eye(n) / 2)
+    parts = [np.floor(rng.random(made.shape) * 16 - 8) / 8 for _ in range(1 + is_complex(made.dtype))]
+    factor = parts[0] + 1j * parts[1] if len(parts) > 1 else parts[0]
+    return np.asarray(factor @ np.swapaxes(factor, -1, -2).conj() / max(n, 1) + np.eye(n) / 2)
 
 
 def _shuffled(count: int, rng: np.random.Generator) -> NDArray[np.int64]:

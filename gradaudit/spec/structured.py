@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.spec.case import Input
+from gradaudit.spec.dtypes import is_complex
 
 Floats = NDArray[np.float64]
 
@@ -42,11 +43,11 @@ def uniform(made: Input, rng: np.random.Generator) -> Floats:
     return np.asarray(np.minimum(lo + rng.random(made.shape) * (hi - lo), hi))
 
 
-def symmetric(made: Input, rng: np.random.Generator) -> Floats:
-    """Return matrices that equal their transposes exactly, with entries in the range."""
-    drawn = uniform(made, rng).astype(np.float32).astype(np.float64) if made.dtype == "float32" else uniform(made, rng)
-    lower = np.tril(drawn)
-    return np.asarray(lower + np.swapaxes(np.tril(drawn, -1), -1, -2))
+def symmetric(made: Input, rng: np.random.Generator) -> NDArray[Any]:
+    """Return matrices that equal their adjoints exactly, with entries, or real and imaginary parts, in the range."""
+    drawn = uniform(made, rng)
+    below = np.tril(drawn, -1) + 1j * np.tril(uniform(made, rng), -1) if is_complex(made.dtype) else np.tril(drawn, -1)
+    return np.asarray(np.tril(drawn) - np.tril(drawn, -1) + below + np.swapaxes(below, -1, -2).conj())
 
 
 def triangular(made: Input, rng: np.random.Generator) -> Floats:

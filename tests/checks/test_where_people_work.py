@@ -262,6 +262,47 @@ class TestSymmetricInputs:
         a = array("a", (4, 4), values=values)
         assert only(audit(lambda a: a @ weight, lambda u, a: (u @ weight.T).T, a)).verdict is Verdict.FAIL
 
+    @staticmethod
+    def projector(u: Any, a: Any) -> Any:
+        vectors = np.linalg.eigh(a)[1]
+        return (vectors * u) @ vectors.conj().T
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("distribution", ["spd", "symmetric"])
+    def test_eigenvalues_of_hermitian_matrices_pass(self, distribution: str, seed: int) -> None:
+        a = array("a", (4, 4), distribution=distribution, dtype="complex128")
+        found = only(audit(np.linalg.eigvalsh, self.projector, a, dtype="complex128", seed=seed))
+        assert (found.verdict, "symmetric-input" in {each.code for each in found.findings}) == (Verdict.PASS, True)
+
+    @staticmethod
+    def hermitian(n: int) -> Any:
+        real, imaginary = np.random.default_rng(n).standard_normal((2, n, n))
+        return real + real.T + 1j * (imaginary - imaginary.T)
+
+    @pytest.mark.parametrize("n", [3, 5])
+    def test_a_hermitian_matrix_is_known_by_the_triangle_that_is_read(self, n: int) -> None:
+        op = gradaudit.op(np.linalg.eigvalsh, self.projector)
+        assert gradaudit.check(op, {"a": self.hermitian(n)}).verdict is Verdict.PASS
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            lambda g: g.T,  # as V diag(u) V^T without the conjugate is for these
+            lambda g: -g,
+            lambda g: 2 * g - np.diag(np.diag(g)),
+            lambda g: np.tril(g),
+            lambda g: g.real + 0j,
+        ],
+    )
+    def test_a_wrong_gradient_of_a_hermitian_matrix_fails(self, wrong: Any) -> None:
+        op = gradaudit.op(np.linalg.eigvalsh, lambda u, a: wrong(self.projector(u, a)))
+        assert gradaudit.check(op, {"a": self.hermitian(4)}).verdict is Verdict.FAIL
+
+    def test_what_is_said_of_an_imaginary_diagonal_does_not_matter(self) -> None:
+        a = array("a", (4, 4), distribution="spd", dtype="complex128")
+        backward = lambda u, a: self.projector(u, a) + 5j * np.diag(u)  # noqa: E731
+        assert only(audit(np.linalg.eigvalsh, backward, a, dtype="complex128")).verdict is Verdict.PASS
+
 
 def test_scores_that_are_rounded_on_the_way_are_no_wrong_gradient() -> None:
     """The logits of a cross entropy are kept in bfloat16, also where float64 is asked: forward is a staircase."""

@@ -143,7 +143,10 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
         except LimitReachedError as reached:
             again = result, _undecided(seen, reached.limit, OF_TRIANGLES)
         if again[0].verdict is Verdict.PASS:
-            passing[name] = replace(again[0], findings=(*again[0].findings, symmetric_input(name))), again[1]
+            passing[name] = (
+                replace(again[0], findings=(*again[0].findings, symmetric_input(subject.inputs[name], name))),
+                again[1],
+            )
         elif again[1] is not None and again[1].cut:
             left = _undecided(seen, again[1].cut.limit, OF_TRIANGLES)
             passing[name] = folded(left), left

@@ -1,9 +1,10 @@
-"""Symmetric matrices, of which a single entry is no direction that they can be moved in.
+"""Symmetric matrices, and complex Hermitian ones, of which a single entry is no direction that they can be moved in.
 
 A factorisation reads one triangle of its input and takes the other for granted. What its gradient is at a single entry
 is a matter of convention; what it is for two entries that mirror each other is not. So such an op is audited as a
 function of one triangle: forward is given the triangle mirrored, and of the gradient what falls on the one is added to
-what falls on the other.
+what falls on the other. Complex entries mirror each other as conjugates, so that the diagonal is real: what a gradient
+says of its imaginary part is a matter of convention too.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from gradaudit.numerics.arrays import Array, has_complex_dtype, joined, namespac
 from gradaudit.numerics.margins import FAR
 from gradaudit.results import Finding
 from gradaudit.targets.counted import CountedOp, CountingOp
-from gradaudit.targets.op import OpError
+from gradaudit.targets.op import OpError, StackableOp
 
 MESSAGE = (
-    "single entries of the gradient of {name} disagree with forward, but pairs of entries that keep {name} symmetric "
+    "single entries of the gradient of {name} disagree with forward, but pairs of entries that keep {name} {kind} "
     "agree: forward was audited as a function of one triangle"
 )
 
@@ -34,9 +35,9 @@ def is_meant_symmetric(subject: Subject, name: str) -> bool:
     One that merely happens to be symmetric may be read whole: a transposed gradient of it would be hidden.
     """
     x = subject.inputs[name]
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2] or x.shape[-1] < 2 or has_complex_dtype(x):
+    if isinstance(subject.op, OfOneTriangle) or x.ndim < 2 or x.shape[-1] != x.shape[-2] or x.shape[-1] < 2:
         return False
-    if not bool((x == namespace(x).matrix_transpose(x)).all()):
+    if not bool((x == adjoint(x)).all()):
         return False
     plan = next(made for made in subject.case.inputs if made.name == name)
     return plan.distribution in SYMMETRIC or _reads_one_triangle(subject, name)
@@ -68,6 +69,12 @@ class OfOneTriangle(CountedOp):
         """Return all outputs for the mirrored triangle."""
         return self._counted.forward({**inputs, self._name: mirrored(inputs[self._name])})
 
+    def forward_stacked(self, inputs: Mapping[str, Array], varied: str, points: Array) -> tuple[Array | None, ...]:
+        """Return all outputs at several points, stacked, each with the mirrored triangle."""
+        whole = {**inputs, self._name: mirrored(inputs[self._name])}
+        stackable: StackableOp = self._op  # type: ignore[assignment]
+        return stackable.forward_stacked(whole, varied, mirrored(points) if varied == self._name else points)
+
     def backward(
         self, upstream: tuple[Array, ...], inputs: Mapping[str, Array], outputs: tuple[Array, ...]
     ) -> dict[str, Array | None]:
@@ -85,18 +92,30 @@ def of_one_triangle(subject: Subject, name: str) -> Subject:
     return replace(subject, op=OfOneTriangle(subject.op, name), gradients=gradients)
 
 
-def mirrored(x: Array) -> Array:
-    """Return symmetric matrices with the lower triangles of some."""
+def adjoint(x: Array) -> Array:
+    """Return the transposes of some matrices, conjugated where they are complex."""
     xp = namespace(x)
-    return xp.tril(x) + xp.matrix_transpose(xp.tril(x, k=-1))
+    return xp.conj(xp.matrix_transpose(x)) if has_complex_dtype(x) else xp.matrix_transpose(x)
+
+
+def mirrored(x: Array) -> Array:
+    """Return symmetric matrices, or Hermitian ones, with the lower triangles of some."""
+    below = _below(x)
+    return below + adjoint(below)
 
 
 def gathered(gradient: Array) -> Array:
     """Return the gradient of the lower triangle: zero above it."""
-    xp = namespace(gradient)
-    return xp.tril(gradient) + xp.tril(xp.matrix_transpose(gradient), k=-1)
+    return _below(gradient + adjoint(gradient))
 
 
-def finding(name: str) -> Finding:
+def _below(x: Array) -> Array:
+    """Return what is below the diagonals of some matrices, with half of the diagonals."""
+    xp = namespace(x)
+    return 0.5 * xp.tril(x) + 0.5 * xp.tril(x, k=-1)
+
+
+def finding(x: Array, name: str) -> Finding:
     """Return what is said of an input that was audited so."""
-    return Finding("symmetric-input", MESSAGE.format(name=name), {"array": name})
+    kind = "Hermitian" if has_complex_dtype(x) else "symmetric"
+    return Finding("symmetric-input", MESSAGE.format(name=name, kind=kind), {"array": name})
