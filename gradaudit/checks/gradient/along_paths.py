@@ -27,7 +27,7 @@ from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import judge
-from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, SAFETY, SMALL_SAMPLE
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, QUARTER, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import path_test
@@ -43,6 +43,9 @@ from gradaudit.targets.calls import PARTS_OF_A_PATH_TEST, LimitReachedError
 Floats = NDArray[np.float64]
 
 NOWHERE = np.zeros(0, np.intp)
+
+AT_THE_POINT = 4
+"""Forwards that an audit takes beside those of its paths and what comes before: sides of the point, and a repeat."""
 
 MOST_DIGITS = 4
 """Decimals of a factor that are told."""
@@ -111,6 +114,8 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     point = claims[0].point
     unit = max(unit, claims[0].unit)
     settings = Settings.half(unit) if unit >= spacing("float16") / 2 else Settings()
+    before = point.subject.op.calls.forwards + AT_THE_POINT
+    settings = replace(settings, calls=settings.calls - (before if before < QUARTER * settings.calls else 0))
     by_name = {claim.name: claim for claim in claims}
     followed = path_claim(point, tuple(by_name), unit)
     try:

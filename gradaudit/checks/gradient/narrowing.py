@@ -25,6 +25,9 @@ NARROW = ("bfloat16", "float16", "float32")
 INSIDE = QUARTER * (1 - SPREAD)
 """Nudges, in spacings of the coarser dtype at the least number of a binade: less than half of one at any other."""
 
+ROUNDED, CUT_OFF = (INSIDE, -INSIDE), (INSIDE, 2 * INSIDE)
+"""Nudges that those ignore who round to nearest, and those who drop digits, as matrix units do that read TF32."""
+
 
 class _Answers(NamedTuple):
     """What forward and backward give at some arguments, each as one vector."""
@@ -53,21 +56,25 @@ def narrowed_to(subject: Subject) -> str | None:
 
 
 def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
-    """Return whether forward, and backward, answer alike wherever arguments round alike."""
-    forward = backward = True
+    """Return whether forward, and backward, answer alike wherever arguments round alike, or are cut off alike."""
+    ignoring = {ROUNDED: (True, True), CUT_OFF: (True, True)}
     elements = max(1, sum(map(count, (*subject.inputs.values(), *subject.upstream))))
     # Stairs that the function has built are met by chance; the fewer elements, the more numbers it takes to meet one.
     for base in range(max(SMALL_SAMPLE, MAX_LISTED // elements)):
         here = _answers(subject, dtype, base, 0.0)
-        for side in (INSIDE, -INSIDE):
+        for side in sorted({*ROUNDED, *CUT_OFF}, key=lambda side: abs(side - INSIDE)):
+            if not any(any(known) for sides, known in ignoring.items() if side in sides):
+                continue
             there = _answers(subject, dtype, base, side) if here is not None else None
             if here is None or there is None:
                 return False, False
-            forward = forward and not _changed(here.outputs, there.outputs)
-            backward = backward and not _changed(here.gradients, there.gradients)
-            if not forward and not backward:
-                return False, False
-    return forward, backward
+            outputs, gradients = (not _changed(*pair) for pair in zip(here, there, strict=True))
+            for sides, (forward, backward) in ignoring.items():
+                if side in sides:
+                    ignoring[sides] = forward and outputs, backward and gradients
+        if not any(map(any, ignoring.values())):
+            return False, False
+    return next(known for known in ignoring.values() if any(known))
 
 
 def _has_narrow_stairs(here: Array, further: Array, far: Array) -> bool:

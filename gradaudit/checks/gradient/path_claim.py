@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
-from gradaudit.numerics.arrays import Array, copied, dtype_name, on_host
-from gradaudit.numerics.path.claim import Claim, Domain, UnansweredError
-from gradaudit.spec.dtypes import is_floating
+from gradaudit.numerics.arrays import Array, as_reals, cast, copied, dtype_name, on_host
+from gradaudit.numerics.path.claim import Claim, Domain, UnansweredError, rounded
+from gradaudit.spec.dtypes import is_floating, spacing
 from gradaudit.targets.op import OpError
 
 
@@ -30,10 +30,17 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
     """
     subject = point.subject
     wanted = [kind and tuple(kind[1]) for kind in point.kinds]
+    coarse = spacing(point.narrowed) / 2 if point.narrowed else 0.0
+
+    def read(x: Array) -> Array:
+        """Return what an op reads of an array, with the digits that it rounds to: it may cut off the others instead."""
+        dtype = dtype_name(x.dtype)
+        rounds = coarse and is_floating(dtype)
+        return cast(rounded(as_reals(x), coarse), dtype).reshape(x.shape) if rounds else copied(x)
 
     def forward(inputs: dict[str, Array]) -> Counted:
         try:
-            outputs = subject.op.forward({name: subject.in_layout(name, copied(x)) for name, x in inputs.items()})
+            outputs = subject.op.forward({name: subject.in_layout(name, read(x)) for name, x in inputs.items()})
         except OpError as error:
             raise UnansweredError(str(error)) from error
         found = [outputs[k] if k < len(outputs) else None for k in subject.counted]
@@ -45,7 +52,7 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
 
     def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
         whole = outputs.whole if isinstance(outputs, Counted) else outputs
-        given = {name: subject.in_layout(name, copied(x)) for name, x in inputs.items()}
+        given = {name: subject.in_layout(name, read(x)) for name, x in inputs.items()}
         try:
             made = point.answered(upstream, given, whole, any_dtype=True)
         except OpError as error:
@@ -55,6 +62,7 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
         return {name: made[name] for name in names}
 
     upstream = tuple(map(on_host, subject.upstream)) if isinstance(point.outputs, np.ndarray) else subject.upstream
+    upstream = tuple(map(read, upstream)) if coarse else upstream
     return Claim(forward, backward, point.inputs, upstream, names, _domains(point), unit)
 
 

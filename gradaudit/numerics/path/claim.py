@@ -111,10 +111,7 @@ class Claim:
         arrays = []
         for array in self.upstream:
             wide = scale * as_reals(array)
-            xp = namespace(wide)
-            quantum = 2 * self.unit * 2.0 ** xp.floor(xp.log2(xp.where(wide == 0, xp.ones_like(wide), abs(wide))))
-            rounded = xp.round(wide / quantum) * quantum if self.unit else wide
-            arrays.append(cast(rounded, dtype_name(array.dtype)).reshape(array.shape))
+            arrays.append(cast(rounded(wide, self.unit), dtype_name(array.dtype)).reshape(array.shape))
         return Upstream(tuple(arrays), joined(tuple(arrays)) / scale, scale)
 
     def gradients(
@@ -146,3 +143,12 @@ class Claim:
     def change(self, values: Values, since: Values) -> float:
         """Return by how much the loss changed; outputs are subtracted before they are summed."""
         return float(self.given.vector @ (values.vector - since.vector))
+
+
+def rounded(values: Array, unit: float) -> Array:
+    """Return real numbers rounded to as few digits as a unit roundoff leaves; as they are where that is zero."""
+    if not unit:
+        return values
+    xp = namespace(values)
+    quantum = 2 * unit * 2.0 ** xp.floor(xp.log2(xp.where(values == 0, xp.ones_like(values), abs(values))))
+    return xp.round(values / quantum) * quantum

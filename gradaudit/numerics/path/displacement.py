@@ -81,7 +81,7 @@ class Room:
         signs = xp.where(turned, -signs, signs)
         return signs * xp.clip(xp.minimum(wanted, parts * xp.where(turned, behind, ahead)), 0.0, None)
 
-    def without(self, blocked: Array, moved: Array, shorter: float) -> Room:
+    def without(self, blocked: Array, moved: Array, shorter: Array) -> Room:
         """Return the room where blocked elements cannot go again the way that they moved; only a part of it."""
         xp = namespace(self.up)
         rest = abs(moved) * shorter

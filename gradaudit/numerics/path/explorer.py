@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+from operator import add
 
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
+    HALFWAY,
     MAX_ATTEMPTS,
+    MAX_LISTED,
     NEGLIGIBLE,
     SAFETY,
     SIGNIFICANT,
@@ -18,8 +22,8 @@ from gradaudit.numerics.margins import (
 )
 from gradaudit.numerics.path.claim import Claim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
-from gradaudit.numerics.path.nodes import SLOPE_ERROR
-from gradaudit.numerics.path.partition import spread
+from gradaudit.numerics.path.nodes import LAST, SLOPE_ERROR
+from gradaudit.numerics.path.partition import block_sums, spread
 from gradaudit.numerics.path.pool import Pool, roughest
 from gradaudit.numerics.path.settings import SHARE
 from gradaudit.numerics.path.walk import Walked, walk
@@ -36,7 +40,7 @@ LONGEST = 2 * SHARE
 """Length of the longest displacement that is tried: beyond, elements could no longer choose which way they go."""
 
 AN_EIGHTH = 1 / SIGNIFICANT
-"""Of the way to a kink, as far as is known, an element may go again."""
+"""Part of the domain's width down to which paths are halved; below, they are quartered."""
 
 
 class Explorer:
@@ -102,11 +106,16 @@ class Explorer:
         self._walks += 1
         self._rescaled = self._upstream()
         best: tuple[float, float, Walked] | None = None
+        far = False
         for _ in range(MAX_ATTEMPTS):
             worth, fine, walked = self._at_this_length(most)
             if walked is not None and (best is None or worth < best[0]):
                 best = worth, self.share, walked
-            elif best is not None:  # shorter is no better: what the quadrature seems to miss is backward's rounding
+            elif best is not None and not far and self._has_many_kinks(best[2]) and self._claim.forwards < most:
+                far = True  # as long as it meets many kinks, shorter is no better
+                self._rescale(1 / MAX_LISTED)
+                continue
+            elif best is not None:  # what the quadrature seems to miss is backward's rounding
                 self._settled = CONFIRMATIONS * best[0]
                 break
             if fine or worth <= self._settled or (best is not None and self._claim.forwards >= most):
@@ -138,6 +147,7 @@ class Explorer:
         upstream, first = self._rescaled
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
         plan = self._planned(1.0 if coherent else self._least_coherence)
+        before = math.inf
         for turn in range(SMALL_SAMPLE):
             least = 0.5 if coherent else 1.0  # half of its way an element may follow the signs of the gradient
             displacements = {name: self._rooms[name].displaced(*plan[name], least) for name in self.names}
@@ -158,6 +168,11 @@ class Explorer:
             if worth < best[0]:
                 best = worth, walked
             last = turn == SMALL_SAMPLE - 1 or self._claim.forwards >= most
+            if not fine:  # what turns round must help
+                last = (
+                    last or HALFWAY * missed > before or self._missed_beside_kinks(walked) > max(2 * noise, missed / 2)
+                )
+            before = missed
             # A path is walked again for few with a kink ahead only if they spoil it: the next path will know of them.
             if (fine and not apart) or last or self._turned(walked) <= (NEGLIGIBLE if fine else 0.0):
                 break
@@ -211,9 +226,25 @@ class Explorer:
             kinked = walked.kinked(name).reshape(-1)
             many = int(kinked.sum())
             if 0 < 2 * many <= count(kinked):  # where most seem to have kinks, it is not they that have them
-                self._rooms[name] = self._rooms[name].without(kinked, walked.moved[name], AN_EIGHTH)
+                self._rooms[name] = self._rooms[name].without(kinked, walked.moved[name], walked.before_kink(name) / 2)
                 part = max(part, many / count(kinked))
         return max(part, self._shortened(walked))
+
+    def _missed_beside_kinks(self, walked: Walked) -> float:
+        """Return what the quadrature misses of a usual block without the elements that seem to have kinks."""
+        apart = self._pool.partition is not None
+        last = reduce(
+            add,
+            (
+                block_sums(shares * ~walked.kinked(name), self._pool.axes[name] if apart else ())
+                for name, shares in walked.shares.items()
+            ),
+        )
+        missed = like(LAST, last) @ last
+        return math.sqrt(float(np.median(on_host(namespace(missed).mean(missed**2, axis=0)))))
+
+    def _has_many_kinks(self, walked: Walked) -> bool:
+        return any(float((1.0 * walked.kinked(name)).mean()) > NEGLIGIBLE for name in self.names)
 
     def _shortened(self, walked: Walked) -> float:
         """Halve displacements of blocks of which the quadrature misses far more than of others; return their part."""

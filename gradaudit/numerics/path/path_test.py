@@ -72,6 +72,7 @@ class _Test:
         self._unexplained: list[str] = []
         self._parted: dict[str, Parted | None] = {}
         self._before = claim.forwards, claim.backwards
+        self._reserved = 0
 
     def run(self) -> PathReport:
         claim = self._claim
@@ -123,27 +124,39 @@ class _Test:
 
     @property
     def _left(self) -> int:
-        return self._settings.calls - (self._claim.forwards - self._before[0])
+        return self._settings.calls - self._reserved - (self._claim.forwards - self._before[0])
 
     def _walk_apart(self) -> None:
         """Move inputs with the same blocks together, where more must be known of one of them."""
         wanted = self._open() if self._groups else set(self._names)
-        groups = []
-        for names in self._alike():
+        groups, each = [], [names for names in self._alike() if wanted & set(names)]
+        for later, names in zip(reversed(range(len(each))), each, strict=True):
             pools = self._pools(names)
-            if not wanted & set(names):
-                continue
+            self._reserved = later * 2 * CONFIRMATIONS * PER_PATH  # each may be walked twice
             if self._groups and len(pools) == 1 and names == self._names:  # they are known as one block already
                 groups.append(self._groups[0])
                 continue
             groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
             self._walk_group(groups[-1], PATHS)
         for group in sorted(groups, key=self._more):
+            group = self._narrowed(group)
             while self._more(group) and self._left >= 2 * PER_PATH and group.explorer.lengthen():
                 self._walk_group(group, 1)
             while 0 < (more := self._more(group)) * PER_PATH <= 2 * self._left:
                 if not self._walk_group(group, min(more, group.pools[-1].paths)):
                     break
+
+    def _narrowed(self, group: _Group) -> _Group:
+        """Return a group without the inputs of which enough is known, if some are: their rounding is noise."""
+        names = tuple(name for name in group.explorer.names if name in self._open())
+        if not names or names == group.explorer.names or self._left < PATHS * PER_PATH:
+            return group
+        pools = self._pools(names)
+        alone = _Group(self._explorer(names, pool=pools[-1]), pools)
+        alone.explorer.learn(group.explorer)
+        alone.explorer.lengthen()
+        self._walk_group(alone, CONFIRMATIONS)
+        return alone
 
     def _alike(self) -> list[tuple[str, ...]]:
         """Return the inputs by the blocks that they have; those that have none by themselves."""

@@ -117,6 +117,20 @@ class Walked:
         largest = xp.maximum(xp.max(shares, axis=0), -xp.min(shares, axis=0)) ** 2
         return self.missed[name] > NEGLIGIBLE**2 * xp.maximum(largest, 0.0 * largest + xp.mean(largest))
 
+    def before_kink(self, name: str) -> Array:
+        """Return the part of its way after which each element's share changes most, a vector: its kink lies beyond.
+
+        Half the way at most, as what merely bends changes to the end, and some of it in any case.
+        """
+        shares = self.shares[name].reshape((NODES, -1))
+        xp = namespace(shares)
+        steps = abs(shares[1:] - shares[:-1])
+        largest = xp.max(steps, axis=0)
+        way = 0.0 * largest
+        for k in reversed(range(NODES - 1)):
+            way = xp.where(steps[k] == largest, float(np.clip(TIMES[k], TIMES[1] / 2, 0.5)), way)
+        return way
+
     def residual(self, partition: Partition | None, axes: dict[str, Axes]) -> Residual:
         """Return what is left of each block; of all together where there is no partition.
 

@@ -287,3 +287,12 @@ def test_groups_of_neighbouring_channels_are_blocks(groups: int) -> None:
         (np.ones((8, 7)),),
     )
     assert _parts(shared, "k") == (groups,)
+
+
+@pytest.mark.parametrize("kink", [0.2, 0.4, 0.9])
+def test_an_element_stays_before_its_kink(kink: float) -> None:
+    shares = np.ones((NODES, 3))
+    shares[:, 1] = kink > TIMES
+    way = _walked({"x": shares}, np.zeros((NODES, 1))).before_kink("x")[1]
+    assert 0 < way <= min(kink, 0.5)
+    assert way >= min(kink, 0.5) / 2
