@@ -395,6 +395,20 @@ def test_an_op_that_drops_digits_of_what_it_is_given_is_followed_between_numbers
     assert factor != 1.0 or (found["a"].forwards <= 150 and found["a"].backwards <= 150)
 
 
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16])
+def test_what_a_codebook_leaves_over_is_not_accused_for_the_jumps_between_codes(dtype: Any) -> None:
+    """A row jumps by little, beside all outputs; of its own outputs that is far more than noise."""
+    codes = np.random.default_rng(1).normal(size=(16, 8)).astype(np.float32)
+
+    def forward(x: Array) -> Array:
+        wide = x.astype(np.float32)
+        return (wide - codes[((wide[:, None] - codes) ** 2).sum(-1).argmin(1)]).astype(dtype)
+
+    x = np.random.default_rng(0).uniform(-2, 2, (200, 8)).astype(dtype)
+    (result,) = gradaudit.check(gradaudit.op(_only(dtype, forward), lambda upstream, x: upstream), {"x": x}).results
+    assert result.verdict is not Verdict.FAIL, result.message
+
+
 def test_kinks_on_all_paths_take_no_more_calls_than_an_audit_has() -> None:
     """A rectified product in bfloat16 has some of its kinks on any path; what is left open is said in time."""
     wide = np.float32

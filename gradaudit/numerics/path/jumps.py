@@ -30,8 +30,15 @@ PIECE = 1 / SIGNIFICANT
 """Part of a path on which the scatter of the loss is looked at: on a short one jumps stand out from what is smooth."""
 
 
-def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> float:
-    """Return what jumps may add to the loss along paths on which some elements of an input move alone: their rms.
+class Jumps(NamedTuple):
+    """What jumps may add to the loss, a root mean square, and the part of its terms' size that moved at all."""
+
+    size: float
+    moved: float
+
+
+def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> Jumps:
+    """Return what jumps may add to the loss along paths on which some elements of an input move alone.
 
     Where they follow each other closely, they show on a short piece only, and there are more on the whole. Where they
     show in the loss alone, as of an output that is a sum, it is what they add if all have the same sign: there may be
@@ -45,23 +52,33 @@ def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Gen
     scattered = walked(losses, SIGNIFICANT * rounding) if losses.size else 0.0
     # On steps so short, inputs that are rounded to few digits climb stairs, too.
     near = near if SIGNIFICANT * claim.unit < PIECE / STEPS else 0.0
-    return max(far, SAFETY * near, math.sqrt(len(places) / PIECE) * scattered)
+    size = max(far, SAFETY * near, math.sqrt(len(places) / PIECE) * scattered)
+    return Jumps(size, max(walk.moved for walk in whole))
 
 
 class _Walk(NamedTuple):
-    """What outputs that jump add to the loss, the losses where forward has any, and the size of their terms at most."""
+    """What outputs that jump add to the loss, the losses where forward has any, and the size of their terms at most.
+
+    With the part of that size which those terms have that change on the way.
+    """
 
     jumps: float
     losses: list[float]
     size: float
+    moved: float
 
 
 def _walk(claim: Claim, route: Route, length: float) -> _Walk:
     losses, sizes = [], [0.0]
+    first: Array | None = None
+    changes: Array = 0.0
 
     def vectors() -> Iterator[Array]:
+        nonlocal first, changes
         for k in range(STEPS + 1):
             if (made := claim.values(route.at(length * k / STEPS))) is not None:
+                first = made.vector if first is None else first
+                changes = changes + (made.vector != first)
                 losses.append(float(claim.given.vector @ made.vector))
                 sizes.append(norm_of_product(claim.given.vector, made.vector))
                 yield made.vector
@@ -75,7 +92,9 @@ def _walk(claim: Claim, route: Route, length: float) -> _Walk:
         for (before, here), (_, after) in pairwise(pairwise(chain((None,), steps, (None,))))
         if here is not None and (beside := [step for step in (before, after) if step is not None])
     )
-    return _Walk(jumps, losses, max(sizes))
+    terms = norm_of_product(claim.given.vector, first) if first is not None else 0.0
+    moved = norm_of_product(claim.given.vector * (changes > 0), first) / terms if first is not None and terms else 1.0
+    return _Walk(jumps, losses, max(sizes), moved)
 
 
 def walked(losses: NDArray[np.float64], rounding: float) -> float:
