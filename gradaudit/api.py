@@ -33,6 +33,7 @@ from gradaudit.spec.mistakes import Mistakes
 from gradaudit.spec.op_targets import HeldTarget, ProcessTarget
 from gradaudit.spec.python_target import check_words
 from gradaudit.targets.foreign import as_numpy
+from gradaudit.targets.generators import restored
 from gradaudit.targets.op import Op
 from gradaudit.targets.process import open_process
 from gradaudit.targets.process_op import ProcessOp
@@ -184,7 +185,8 @@ class Audit:
 
         if not seconds or self.case is None or self.verdict not in (Verdict.FAIL, Verdict.ERROR):
             return None
-        return search_repairs((self.case,), list(self.results), seconds=seconds, jobs=0)
+        with restored():
+            return search_repairs((self.case,), list(self.results), seconds=seconds, jobs=0)
 
     def explain(self, *, repair_seconds: float = 0.0) -> Explained:
         """Explain what was found, as ``gradaudit explain`` does, in this process: print it, or let a notebook show it.
@@ -204,7 +206,8 @@ class Audit:
 
         if self.case is None:
             raise ValueError("this audit was not made by gradaudit.check: there is no case to explain")
-        explanation = explain_results([self.case], [(self.case, result) for result in self.results], jobs=0)
+        with restored():
+            explanation = explain_results([self.case], [(self.case, result) for result in self.results], jobs=0)
         return Explained(replace(explanation, repairs=self._repairs(repair_seconds)))
 
     def __bool__(self) -> bool:
@@ -294,7 +297,8 @@ def check(
         notes="",
         location=Location(Path(), 0, 0),
     )
-    audited = audit_case(case)
+    with restored():
+        audited = audit_case(case)
     results = tuple(replace(result, location="") for result in audited.results)
     shapes = {**{one.name: one.shape for one in made}, **audited.shapes}
     return Audit(results, shapes, audited.check_evaluations, case)

@@ -23,6 +23,7 @@ from gradaudit.spec.given import given_inputs
 from gradaudit.spec.model_document import ALIKE
 from gradaudit.spec.model_targets import FlowTarget
 from gradaudit.spec.tape import TapePreset
+from gradaudit.targets.generators import restored
 
 
 def check_flow(
@@ -92,7 +93,8 @@ def check_flow(
         made = tape_of(ALIKE.get(preset, preset), _named_function)
         return model_op(made, copy.deepcopy(model), loss, batch, target.targets)
 
-    audited = audit_case(case, lambda case: nullcontext(opened(case)))
+    with restored():
+        audited = audit_case(case, lambda case: nullcontext(opened(case)))
     results = tuple(replace(result, location="") for result in audited.results)
     return Audit(results, audited.shapes, audited.check_evaluations)
 

@@ -182,13 +182,15 @@ class _Audited:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep other tests from what a spec's modules bring to the path, and audits from the filters of warnings.
+    """Keep other tests from what a spec's modules bring to the path and draw, and audits from the filters of warnings.
 
     ``gradaudit run`` shows no warnings either; one turned into an error would be taken for the op's.
     """
+    from gradaudit.targets.generators import restored
+
     path = list(sys.path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), restored():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -26,7 +26,7 @@ from gradaudit.spec.op_targets import UncalledTarget
 from gradaudit.targets import opened, written_backwards
 from gradaudit.targets.calls import Calls, LimitReachedError, budget_of
 from gradaudit.targets.counted import counting
-from gradaudit.targets.generators import restored
+from gradaudit.targets.generators import set_aside
 from gradaudit.targets.op import LostOpError, Op, OpError
 
 
@@ -47,7 +47,7 @@ def audit_case(
 
     """
     op: Any = None
-    with np.errstate(all="ignore"), restored():  # values outside the domain are looked for, not warned about
+    with np.errstate(all="ignore"), set_aside():  # values outside the domain are looked for, not warned about
         try:
             with reached(case) as op:
                 op = counting(op)

@@ -6,13 +6,17 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from functools import cache, lru_cache
 from itertools import count
 from typing import Any
 
 import numpy as np
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
+
+FORWARD = 0
+"""The seed that every forward begins with."""
 
 
 class _Restoring(threading.local):
@@ -24,20 +28,41 @@ class _Restoring(threading.local):
 _restoring = _Restoring()
 
 
-@contextmanager
-def restored() -> Iterator[None]:
-    """Put the generators of Python and NumPy back in the end, whatever ``seeded`` makes of them meanwhile.
+_spare: list[np.random.MT19937] = []
+"""Sources of NumPy's random numbers that nobody uses now: one takes longer to make than a small op for many calls."""
 
-    NumPy takes longer to tell its generator's state, and to be told it, than a small op takes for many calls.
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Let NumPy's generator draw from another source, and put Python's back in the end, whatever ``seeded`` does.
+
+    A normal number that NumPy has drawn and keeps for the next call is lost.
     """
-    states, before = (random.getstate(), np.random.get_state()), _restoring.later
+    state, source, before = random.getstate(), get_bit_generator(), _restoring.later
+    other = _spare.pop() if _spare else np.random.MT19937(FORWARD)
+    set_bit_generator(other)
     _restoring.later = True
     try:
         yield
     finally:
         _restoring.later = before
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+        set_bit_generator(source)
+        random.setstate(state)
+        _spare.append(other)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put the generators of Python and NumPy back in the end as they were, whatever ``seeded`` makes of them meanwhile.
+
+    NumPy takes far longer to tell its generator's state, and to be told it, than to put its source aside.
+    """
+    state = np.random.get_state()
+    try:
+        with set_aside():
+            yield
+    finally:
+        np.random.set_state(state)
 
 
 @contextmanager
@@ -45,24 +70,21 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed the generators of Python, NumPy, and of torch and tinygrad where they are imported.
 
     Their states are afterwards what they were before, but for tinygrad's, which cannot be asked for; within
-    ``restored`` only once that ends.
+    ``set_aside`` only once that ends.
     """
-    later = _restoring.later
-    with ExitStack() as stack:
-        if not later:
-            stack.enter_context(restored())
+    later, torch, tinygrad = _restoring.later, sys.modules.get("torch"), sys.modules.get("tinygrad")
+    with nullcontext() if later else restored(), torch.random.fork_rng(devices=[]) if torch else nullcontext():
         _restoring.later = False  # what is seeded within is put back there
-        stack.callback(setattr, _restoring, "later", later)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch: Any = sys.modules.get("torch")
-        if torch is not None:
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-            seed_torch(torch, seed)
-        tinygrad: Any = sys.modules.get("tinygrad")
-        if tinygrad is not None:
-            tinygrad.Tensor.manual_seed(seed)
-        yield
+        try:
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            if torch is not None:
+                seed_torch(torch, seed)
+            if tinygrad is not None:
+                tinygrad.Tensor.manual_seed(seed)
+            yield
+        finally:
+            _restoring.later = later
 
 
 def seed_torch(torch: Any, seed: int) -> None:
@@ -79,10 +101,6 @@ def _has_devices() -> bool:
     """Whether torch finds a device besides the processor; it cannot be asked for all kinds at once before 2.6."""
     accelerator = getattr(sys.modules["torch"], "accelerator", None)
     return accelerator is None or bool(accelerator.device_count())
-
-
-FORWARD = 0
-"""The seed that every forward begins with."""
 
 
 class PutBack:
