@@ -17,10 +17,10 @@ def changed(made: Kind, **fields: Any) -> Kind:
         TypeError: where it has no such field.
 
     """
-    if fields.keys() - made.__dict__.keys():
-        raise TypeError(f"no field of {type(made).__name__}: {', '.join(fields.keys() - made.__dict__.keys())}")
     new = object.__new__(type(made))
     new.__dict__.update(made.__dict__, **fields)
+    if len(new.__dict__) > len(made.__dict__):
+        raise TypeError(f"no field of {type(made).__name__}: {', '.join(fields.keys() - made.__dict__.keys())}")
     return new
 
 
@@ -122,12 +122,15 @@ class Verdict(StrEnum):
     @property
     def severity(self) -> int:
         """Rank among the verdicts, 0 for ``pass``."""
-        return list(Verdict).index(self)
+        return _SEVERITIES[self]
+
+
+_SEVERITIES = {verdict: rank for rank, verdict in enumerate(Verdict)}
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
     """Return the gravest of the verdicts, ``pass`` for none."""
-    return max(verdicts, key=lambda verdict: verdict.severity, default=Verdict.PASS)
+    return max(verdicts, key=_SEVERITIES.__getitem__, default=Verdict.PASS)
 
 
 @dataclass(frozen=True)

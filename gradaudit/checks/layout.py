@@ -77,9 +77,8 @@ def _laid_out(upstream: Upstream, layout: Callable[[Array], Array]) -> Upstream:
 
 def _narrow(array: Array) -> Array:
     """Return the array as the middle of one that is longer along its last axis, with other numbers around."""
-    xp = namespace(array)
-    around = array[..., :1] + xp.ones_like(array[..., :1])
-    return xp.concat([around, array, around], axis=-1)[..., 1:-1]
+    around = array[..., :1] + 1
+    return namespace(array).concat([around, array, around], axis=-1)[..., 1:-1]
 
 
 def _reversed(array: Array) -> Array:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from types import FunctionType
 
 from gradaudit.checks.broadcast import broadcast_not_reduced
@@ -74,20 +73,24 @@ def run_checks(subject: Subject, point: EvaluationPoint, results: list[Result]) 
     """
     probe = Probe(subject, point, results)
     findings = [*subject.findings, *point.findings, *(finding for look in LOOKS for finding in look(probe))]
-    checks = {check.__name__: check for check in CHECKS} | {
-        added.name: partial(_run_added, added) for added in subject.case.checks
-    }
-    screening = cache(partial(is_clear, probe))
-    for position, check in enumerate(checks.values()):
+    added = subject.case.checks
+    checks: list[Check] = [*CHECKS, *(partial(_run_added, each) for each in added)]
+    screened: bool | None = None
+    for position, check in enumerate(checks):
         if any(finding.fails for finding in findings):
             break
         try:
-            with suppress(OpError, UndrawableError, MemoryError):
-                findings += [] if check in SCREENED and screening() else check(probe)
+            if check in SCREENED:
+                screened = is_clear(probe) if screened is None else screened
+                if screened:
+                    continue
+            findings += check(probe)
+        except (OpError, UndrawableError, MemoryError):
+            pass
         except LimitReachedError as reached:
-            left = list(checks)[position:]
+            left = [getattr(each, "__name__", "") for each in CHECKS] + [each.name for each in added]
             open_ones = [result.input for result in results if result.verdict is not Verdict.PASS]
-            findings.append(unmade(reached.limit, left, open_ones[0] if open_ones else ""))
+            findings.append(unmade(reached.limit, left[position:], open_ones[0] if open_ones else ""))
             break
     return findings
 

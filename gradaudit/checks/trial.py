@@ -107,7 +107,7 @@ def usual_step(rounding: float) -> float:
 def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array], scale: float | None = None) -> Directional:
     """Return claims about a point and what forward does there, for displacements of the inputs they are about.
 
-    These are measured in a scale, or each in its input's own.
+    These are measured in a scale, or each in its input's own: that of the audited point, where it is one for all.
     """
     outputs = joined(probe.counted(point.outputs))
 
@@ -119,6 +119,9 @@ def line_at(probe: Probe, point: Point, gradients: Mapping[str, Array], scale: f
         return namespace(outputs).full_like(outputs, np.nan)
 
     claims = {name: widened(gradient) for name, gradient in gradients.items()}
-    otherwise = rms(outputs)
-    scales = {name: scale or scales_of(point.inputs[name], otherwise) for name in gradients}
+    known = probe.point.scales
+    scales = {
+        name: scale or (own if isinstance(own := known[name], float) else scales_of(point.inputs[name], rms(outputs)))
+        for name in gradients
+    }
     return Directional(outputs_now, point.inputs, claims, joined(probe.upstream), outputs, scales)

@@ -7,7 +7,7 @@ way, is here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -63,19 +63,20 @@ def has_complex_dtype(array: Array) -> bool:
     return array.dtype.kind == "c" if isinstance(array, NUMPY) else is_complex(dtype_name(array.dtype))
 
 
-def in_cache(vector: Array) -> Iterator[slice]:
-    """Yield the ranges of a vector to work on one after the other, so that they stay in the processor's cache.
+def in_cache(vector: Array) -> Sequence[slice]:
+    """Return the ranges of a vector to work on one after the other, so that they stay in the processor's cache.
 
     All of it at once where it lies on a device, or where its framework compiles what is done to arrays of one size.
     """
     size = count(vector)
+    if 0 < size <= IN_CACHE:
+        return (slice(0, size),)
     if isinstance(vector, NUMPY):
         most = IN_CACHE
     else:
         near = is_writable(vector) and str(array_api_compat.device(vector)) == "cpu"
         most = TENSORS_IN_CACHE if near else max(1, size)
-    for first in range(0, size, most):
-        yield slice(first, min(first + most, size))
+    return [slice(first, min(first + most, size)) for first in range(0, size, most)]
 
 
 def is_contiguous(array: Array) -> bool:
@@ -142,6 +143,8 @@ def elementwise(function: Callable[..., Array], name: str, vectors: tuple[Array,
     """Return what a module's function of ranges of vectors, and of numbers, gives for the whole, in a dtype."""
     if not is_writable(vectors[0]):
         return cast(compiled(function)(*vectors, *numbers), name)
+    if len(in_cache(vectors[0])) == 1:
+        return cast(function(*vectors, *numbers), name)
     xp = namespace(vectors[0])
     made = xp.empty_like(vectors[0], dtype=getattr(xp, name))
     for part in in_cache(made):
@@ -225,6 +228,8 @@ def inner(first: Array, second: Array) -> float:
 
 def all_finite(array: Array) -> bool:
     """Whether no element is NaN or infinite."""
+    if isinstance(array, NUMPY) and array.size <= IN_CACHE:
+        return bool(np.isfinite(array).all())
     xp, flat = namespace(array), _flat(array)
     return all(bool(xp.isfinite(flat[part]).all()) for part in in_cache(flat))
 
@@ -257,6 +262,8 @@ def same_bits(first: Array, second: Array) -> bool:
     """Whether two arrays of one shape and dtype are the same, bit by bit."""
     if first is second:
         return True
+    if isinstance(first, np.ndarray) and first.nbytes < LARGE:
+        return bool(first.tobytes() == second.tobytes())
     one, other = _words(first), _words(second)
     return all(bool((one[part] == other[part]).all()) for part in in_cache(one))
 

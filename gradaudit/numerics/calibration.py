@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from gradaudit.numerics.margins import HALFWAY, MAX_ATTEMPTS, SAFETY, SIGNIFICAN
 from gradaudit.numerics.noise import NOISE_POINTS, SAME_NOISE, read_walk
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, ROUNDINGS
+from gradaudit.results import changed
 from gradaudit.spec.dtypes import spacing
 
 KNOWN_STEP_NOISE = HALFWAY
@@ -195,7 +195,7 @@ class Calibration:
         """
         if error > AFTER_FEWEST * test.unit:
             return gauge
-        test.result, gauge = wide, replace(gauge, step=2 * gauge.step)
+        test.result, gauge = wide, changed(gauge, step=2 * gauge.step)
         return gauge.with_fewest_rounds() if self.tester.even and abs(wide) <= FEWEST else gauge
 
     def _settled(self, start: int, stop: int, gauge: Gauge) -> Gauge:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from gradaudit.numerics.margins import MAX_UNSEEN, SLOPE_RTOL, SPREAD
+from gradaudit.results import changed
 
 MISS_PROBABILITY = 1e-6
 """Bound on the chance that a wrong index is missed."""
@@ -53,7 +54,7 @@ class Gauge:
 
     def with_fewest_rounds(self) -> Gauge:
         """Return the gauge of the least threshold, which most right gradients keep: noise is less than it may be."""
-        return replace(self, threshold=FEWEST) if self.threshold == THRESHOLDS[2] else self
+        return changed(self, threshold=FEWEST) if self.threshold == THRESHOLDS[2] else self
 
     def with_more_rounds(self) -> Gauge:
         """Return the gauge to go on with where a test does not keep the least threshold; itself where it has another.
@@ -62,7 +63,7 @@ class Gauge:
         """
         if self.threshold != FEWEST:
             return self
-        return replace(self, threshold=AFTER_FEWEST, before=self.miss_probability)
+        return changed(self, threshold=AFTER_FEWEST, before=self.miss_probability)
 
     @property
     def rounds(self) -> int:

@@ -90,11 +90,11 @@ def norm(values: Array) -> float:
 
 def quantile(values: ArrayLike, share: float) -> float:
     """Return NumPy's quantile of some numbers, whose own function imports masked arrays and takes longer."""
-    flat = np.ravel(values)
+    flat = np.asarray(values)
     place = share * (flat.size - 1)
     low = int(place)
-    parted = np.partition(flat, (low, min(low + 1, flat.size - 1), flat.size - 1))
-    if np.isnan(parted[-1]):
+    parted = np.partition(flat, (low, min(low + 1, flat.size - 1), flat.size - 1), axis=None)
+    if parted[-1] != parted[-1]:
         return float("nan")
     part = parted.dtype.type(place - low)
     if not part:

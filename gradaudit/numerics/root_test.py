@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,14 @@ from gradaudit.numerics.displacing import Direction, Scales
 from gradaudit.numerics.gauge import Gauge
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import FAR, HEADROOM, MIN_MOVE
+from gradaudit.results import changed
 
 MAX_SPREAD = HEADROOM * MIN_MOVE
 """Ratio of tolerances up to which each error is weighed by its own: an element that moves so little is still displaced
 by enough where others go as far as steps in any dtype do."""
+
+MOST = math.sqrt(np.finfo(np.float64).max)
+"""Largest result: infinity is left for a forward that is not finite, as sums and products of results are finite."""
 
 
 @dataclass
@@ -165,9 +169,9 @@ class RootTester:
         """Return a gauge, by which a block was drawn last, for those elements that its step moves by enough."""
         shortest = gauge.step / MAX_SPREAD
         if self.line.coarsest * MIN_MOVE <= shortest:
-            return replace(gauge, grid=self.line.coarsest / shortest)
+            return changed(gauge, grid=self.line.coarsest / shortest)
         first = start - self.line.inputs.drawn_for(start, stop).start
-        return replace(gauge, grid=self.tested.moved(start, stop, gauge.step * self._weights[first:][: stop - start]))
+        return changed(gauge, grid=self.tested.moved(start, stop, gauge.step * self._weights[first:][: stop - start]))
 
     def draw(self, start: int, stop: int, floor: float) -> RootTest:
         """Draw a direction for the elements from ``start`` to ``stop``, none with a tolerance below the floor."""
@@ -224,9 +228,7 @@ class RootTester:
     def measure(self, test: RootTest, step: float, *, watched: bool = False) -> float:
         """Return the weighted sum of errors along a direction, in units of the least tolerance."""
         excess = self.line.excess(test.direction, step, watched=watched)
-        # Infinity is left for a forward that is not finite: sums and products of results are finite.
-        most = math.sqrt(np.finfo(np.float64).max)
-        return max(-most, min(most, excess / test.unit)) if math.isfinite(excess) else excess
+        return max(-MOST, min(MOST, excess / test.unit)) if math.isfinite(excess) else excess
 
     def measure_one_sided(self, elements: Array, side: float, step: float) -> float:
         """Return the sum of errors of some elements, by differences of forward to one side.

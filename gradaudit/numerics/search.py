@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -86,7 +87,7 @@ class Search:
             not, no look at one says anything either.
         below_noise: returns those of the elements, and the least magnitude of theirs, that were not tested finely
             enough for their own magnitude, given the floor that they were tested with; None for none.
-        rng: random stream for samples.
+        stream: returns the random stream for samples, where one is to be drawn.
         locate: whether to look for the indices that make a test fail, and to judge them one by one.
         outcome: what is known by now, should anything end the search early.
         failing: the test of the smallest part that failed and of which nothing more is known; None for none.
@@ -98,10 +99,14 @@ class Search:
     judge: Judge
     repeats: Callable[[], bool]
     below_noise: Callable[[list[tuple[Array | None, float]]], tuple[Array, float] | None]
-    rng: np.random.Generator
+    stream: Callable[[], np.random.Generator]
     locate: bool
     outcome: Outcome = field(default_factory=Outcome)
     failing: tuple[RootTest, Gauge] | None = None
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return self.stream()
 
     def run(self) -> Outcome:
         """Search all indices and return what was found."""
@@ -160,7 +165,7 @@ class Search:
     def _has_culprit(self, elements: Array) -> bool:
         """Whether one of some elements, drawn at random, is wrong."""
         places = np.flatnonzero(on_host(elements))
-        for index in self.rng.choice(places, min(CONFIRMATIONS, len(places)), replace=False):
+        for index in self._rng.choice(places, min(CONFIRMATIONS, len(places)), replace=False):
             if int(index) not in self.outcome.settled:
                 self._settle(int(index))
         return not self.outcome.flawless
@@ -294,7 +299,7 @@ class Search:
     def _survey(self) -> None:
         """Judge a random sample of indices one by one."""
         outcome, size = self.outcome, self.tester.line.size
-        for index in map(int, self.rng.choice(size, min(SAMPLE, size), replace=False)):
+        for index in map(int, self._rng.choice(size, min(SAMPLE, size), replace=False)):
             if index not in outcome.settled:
                 self._settle(index)
             outcome.sample.append(index)

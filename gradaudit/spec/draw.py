@@ -177,8 +177,11 @@ def laid_out(array: Array, layout: Layout) -> Array:
 
 def room(made: Input) -> float:
     """Return how much of the range is left outside the avoided points; negative where nothing is."""
-    segments = _segments(made)
-    return sum(hi - lo for lo, hi in segments) if segments else -1.0
+    return _length(_segments(made))
+
+
+def _length(segments: list[tuple[float, float]]) -> float:
+    return sum([hi - lo for lo, hi in segments]) if segments else -1.0
 
 
 def has_room(made: Input) -> bool:
@@ -243,7 +246,7 @@ def _uniform(made: Input, rng: np.random.Generator) -> Floats:
     count = math.prod(made.shape)
     segments = _segments(made)
     gap = rounded_gap(made)
-    slack = room(made) - gap * max(count - 1, 0)
+    slack = _length(segments) - gap * max(count - 1, 0)
     position = rng.random(count)
     position *= slack
     if made.gap:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ class PythonOp:
         """Whether calls share nothing but what their functions do: no generator, buffer or context is kept for them."""
         return not (self.generators.draws or self.accumulates or self.context)
 
-    @property
+    @cached_property
     def _buffered(self) -> list[str]:
         return [found[1] for word in self.args if (found := BUFFER.fullmatch(word))]
 
@@ -156,8 +156,7 @@ class PythonOp:
 
     def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
         """Return what forward returned, as backward is given it: anew where it is more than arrays."""
-        words = [word for word in self.args if word not in inputs and (word == CACHE or word.startswith("output"))]
-        if not words:
+        if not any(word not in inputs and (word == CACHE or word.startswith("output")) for word in self.args):
             return outputs
         opaque = any(out is None for out in outputs)
         return self._members(self.forward_function, inputs) if opaque or self.stand_in else outputs
@@ -174,7 +173,7 @@ class PythonOp:
             return inputs[word]
         if word in self.packs:
             return packed(inputs, self.packs, self.lists)[word]
-        if buffer := BUFFER.fullmatch(word):
+        if buffers and (buffer := BUFFER.fullmatch(word)):
             return buffers[buffer[1]]
         if word == CACHE:
             return cache_of(given, self.counted)
@@ -223,8 +222,8 @@ def named_word(word: str, given: Sequence[Any]) -> Any:
         OpError: where there are not so many.
 
     """
-    if indexed := re.search(r"\[(\d+)\]", word):
-        k = int(indexed[1])
+    if word.endswith("]"):
+        k = int(word[word.index("[") + 1 : -1])
         if k >= len(given):
             raise OpError(f"backward's args name {word}, but there are only {len(given)}")
         return given[k]

@@ -148,6 +148,7 @@ def _perturb(fill: Fill | None) -> None:
         mallopt(M_PERTURB, _of_user() if fill is None else fill.byte ^ 0xFF)
 
 
+@functools.cache
 def _of_user() -> int:
     """Return the perturbation that the user has asked glibc for, 0 for none."""
     with suppress(ValueError):

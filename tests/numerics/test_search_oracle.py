@@ -55,7 +55,7 @@ class Planted:
 
     def search(self) -> Outcome:
         ask = self.judge, lambda: True, lambda floors: None
-        return Search(self.tester, self.calibration, *ask, self._samples, locate=True).run()
+        return Search(self.tester, self.calibration, *ask, lambda: self._samples, locate=True).run()
 
     def found(self) -> set[int]:
         return {place for place, made in self.search().settled.items() if made is Judgement.WRONG}

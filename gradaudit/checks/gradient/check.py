@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
-
 from gradaudit.checks.gradient.along_paths import (
     can_be_followed,
     computes_in_half,
@@ -35,7 +33,6 @@ from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.symmetric import finding as symmetric_input
 from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, flaws, mutations
-from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.margins import MAX_TABLE, MAX_UNSEEN
 from gradaudit.results import Finding, Result, Verdict, changed
 from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
@@ -72,27 +69,18 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
     given = Snapshot.of({name: x for name, x in subject.inputs.items() if not is_wide(x)})
     before = subject.op.calls.forwards
     point = find_point(subject)
-    results: dict[str, Result] = {}
-    claimed: dict[str, Array] = {}
-    for name in subject.case.audited:
-        x, gradient = subject.inputs[name], subject.gradients.get(name)
-        broken = broken_contract(name, x, gradient, answered=name in subject.gradients)
-        if broken is None and gradient is not None:
-            claimed[name] = gradient
-        found = [_advised(subject, broken)] if broken else flaws(name, x, gradient)
-        results[name] = changed(
-            blank_result(subject.case, name, found[0].message if broken else ""), findings=(*found,)
-        )
     opening = subject.op.calls.forwards - before
-    seen: dict[str, Seen] = {}
-
-    judged = {name: result for name, result in results.items() if name not in claimed}
+    judged = _unusable(subject)
+    usable = (name for name in subject.case.audited if name not in judged)
+    claimed = {name: gradient for name in usable if (gradient := subject.gradients[name]) is not None}
+    noticed = {name: flaws(name, subject.inputs[name], gradient) for name, gradient in claimed.items()}
+    results, seen = dict(judged), dict[str, Seen]()
     asked: set[str] = set()
 
     def tell_of(made: Audited) -> None:
         for name in made.keys() - asked:
             if is_judged(point, *made[name]):
-                judged[name] = replace(made[name][0], findings=(*results[name].findings, *made[name][0].findings))
+                judged[name] = replace(made[name][0], findings=(*noticed[name], *made[name][0].findings))
             asked.update({name} if name in judged or made[name][0].verdict is Verdict.FAIL else ())
         if tell is not None:
             tell(judged)
@@ -105,11 +93,23 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
         _add(audited, _as_triangles(subject, audited))
     for place, (name, (result, what)) in enumerate(audited.items()):
         spent = result.evaluations + (0 if place else opening)
-        results[name] = changed(result, evaluations=spent, findings=(*results[name].findings, *result.findings))
+        results[name] = changed(result, evaluations=spent, findings=(*noticed[name], *result.findings))
         seen |= {name: what} if what else {}
     if given.changed():  # it may have held on to its first inputs and changed them later
         point.add_findings(mutations("forward", given))
-    return list(results.values()), point, seen
+    return [results[name] for name in subject.case.audited], point, seen
+
+
+def _unusable(subject: Subject) -> dict[str, Result]:
+    """Return the results of the inputs whose gradients cannot be compared at all."""
+    made = {}
+    for name in subject.case.audited:
+        gradient, answered = subject.gradients.get(name), name in subject.gradients
+        broken = broken_contract(name, subject.inputs[name], gradient, answered=answered)
+        if broken is not None:
+            found = _advised(subject, broken)
+            made[name] = changed(blank_result(subject.case, name, found.message), findings=(found,))
+    return made
 
 
 def _advised(subject: Subject, broken: Finding) -> Finding:
@@ -236,7 +236,7 @@ def passes(audited: tuple[Result, Seen | None]) -> bool:
         return result.verdict is Verdict.PASS
     asked, claim = seen.claim.of_formula, seen.claim
     if result.verdict is Verdict.PASS:
-        coarser = asked.asked and float(np.max(seen.floor)) > claim.share * asked.tolerance.at(claim.typical)
+        coarser = asked.asked and seen.coarsest > claim.share * asked.tolerance.at(claim.typical)
         return not (coarser or seen.kinked)
     if asked.asked and seen.method == "search":
         return False

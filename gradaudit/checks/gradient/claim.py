@@ -364,6 +364,8 @@ def _scale_of_changes(point: EvaluationPoint, name: str) -> float:
 def typical_magnitude(gradient: Array) -> float:
     """Return the rms of a gradient without its largest hundredth: a few absurd claims must not set the scale."""
     claims = gradient.reshape(-1)
+    if 0 < count(claims) <= TRIMMED_ONE_IN and float(abs(claims).max()) <= OUTLIER_RATIO * float(abs(claims).min()):
+        return rms(claims)  # none is absurd beside the least of them
     if not all_finite(claims):
         claims = claims[namespace(claims).isfinite(claims)]
     if (size := count(claims)) <= TRIMMED_ONE_IN:

@@ -16,7 +16,7 @@ from gradaudit.checks.gradient.cut import Cut, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
-from gradaudit.numerics.arrays import has_complex_dtype, namespace, on_host
+from gradaudit.numerics.arrays import count, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
@@ -84,7 +84,6 @@ def folded(seen: Seen) -> Result:
 
 def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidden: Array) -> tuple[Verdict, str]:
     claim, looks, size = seen.claim, seen.looks, seen.claim.size
-    open_ones = int(judged.undecided.sum())
     if seen.left_open:
         return Verdict.INCONCLUSIVE, seen.left_open
     if judged.wrong.any() or seen.accused:
@@ -93,7 +92,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidd
     if not seen.cleared:
         looked = f"none of {len(looks.places)} indices tested is wrong, but the others cannot be tested together"
         return Verdict.INCONCLUSIVE, looked
-    if open_ones:
+    if open_ones := int(judged.undecided.sum()):
         said = f"{open_ones} of {size} indices cannot be decided at this precision"
         visible = float((allowed + 2 * looks.bounds)[judged.undecided].max())
         if math.isfinite(visible):
@@ -163,7 +162,7 @@ def _resolution(seen: Seen, allowed: Array) -> float:
             return math.inf
         if not math.isfinite(typical):
             return 0.0  # without outputs, beside which any error is none
-        return max(tolerance.rtol * typical + tolerance.atol, float(np.max(seen.floor))) / typical
+        return max(tolerance.rtol * typical + tolerance.atol, seen.coarsest) / typical
     known = np.isfinite(looks.numerical) & np.isfinite(looks.bounds)
     typical = rms(looks.numerical[known])
     typical = typical if typical > rms(looks.bounds[known]) else claim.typical
@@ -175,6 +174,8 @@ def _resolution(seen: Seen, allowed: Array) -> float:
 
 def worst_ratio(difference: Array, allowed: Array) -> float:
     """Return the largest ratio of a difference to the tolerance at its index, NaN where there is none to be had."""
+    if not count(difference):
+        return math.nan
     xp = namespace(difference)
     known = xp.isfinite(difference) & ((allowed > 0) | (difference == 0))
     ratios = xp.where(known & (allowed > 0), difference, 0.0) / xp.where(allowed > 0, allowed, 1.0)
@@ -206,20 +207,19 @@ def _mismatches(looks: Looks, judged: Judged, allowed: Array) -> tuple[Mismatch,
 def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iterator[Finding]:
     claim, looks, point = seen.claim, seen.looks, seen.claim.point
     case = point.subject.case
-    for code, marked in (("kink", looks.kink), ("discontinuity", looks.jump), ("out-of-domain", looks.outside)):
+    marks = {"kink": looks.kink, "discontinuity": looks.jump, "out-of-domain": looks.outside}
+    for code, marked in marks.items() if len(looks.places) else ():
         if marked.any():
             yield _place_finding(code, point, claim.name, looks.places[marked], seen.kinks)
-    numerical = looks.numerical[np.isfinite(looks.numerical)]
-    typical = claim.magnitude if seen.method == "search" else rms(numerical)
+    of_table = seen.method == "exhaustive"
+    typical = rms(looks.numerical[np.isfinite(looks.numerical)]) if of_table else claim.magnitude
     scale = claim.natural_scale
     vanishes = not typical > VANISHING * scale
     if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
         yield _upstream_finding(claim.name, typical, scale)
-    noisy = judged.undecided & ~looks.kink & ~looks.jump & ~looks.outside
-    if claim.inaccurate is not None:
-        noisy &= ~claim.inaccurate_among(looks.places)
-    visible = float((allowed + 2 * looks.bounds)[noisy].max(initial=0.0))
+    noisy, visible = _noisy(claim, looks, judged), 0.0
     if noisy.any():
+        visible = float((allowed + 2 * looks.bounds)[noisy].max())
         yield _noise_finding(point.dtype, claim.name, int(noisy.sum()), visible)
     if case.tolerance is not None:
         yield from _tolerance_findings(seen, judged, typical, visible, vanishes=vanishes)
@@ -234,6 +234,12 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
         yield Finding("below-noise", message, {"count": len(hidden), "below": below})
     if seen.remark:
         yield seen.remark
+
+
+def _noisy(claim: Claim, looks: Looks, judged: Judged) -> Array:
+    """Return at which indices that were looked at nothing but the noise of forward leaves the gradient undecided."""
+    noisy: Array = judged.undecided & ~looks.kink & ~looks.jump & ~looks.outside
+    return noisy if claim.inaccurate is None else noisy & ~claim.inaccurate_among(looks.places)
 
 
 def _tolerance_findings(

@@ -121,10 +121,13 @@ def _changed(one: Array, other: Array) -> int:
 
 def narrowest(numbers: Array) -> str | None:
     """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
-    names: tuple[str, ...] = NARROW
-    for some in (numbers[:SAMPLE], numbers):  # a few tell most
-        finite = namespace(some).isfinite(some)
-        names = tuple(name for name in names if (~finite | (cast(cast(some, name), "float64") == some)).all())
-        if not names:
-            return None
-    return names[0] if (finite & (numbers != 0.0)).any() else None
+    few = numbers[:SAMPLE]  # which tell most; and what float32 has not, no narrower dtype has
+    if not _are_of(NARROW[-1], few):
+        return None
+    name = next((name for name in NARROW if _are_of(name, few) and _are_of(name, numbers)), None)
+    return name if (namespace(numbers).isfinite(numbers) & (numbers != 0.0)).any() else None
+
+
+def _are_of(name: str, numbers: Array) -> bool:
+    """Whether a dtype has those of some numbers in float64 that are finite."""
+    return bool(((cast(cast(numbers, name), "float64") == numbers) | ~namespace(numbers).isfinite(numbers)).all())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -43,9 +45,9 @@ class Searched:
         self._locate = locate
         self._point = point = claims[0].point
         self._looks = [CloseLooks(claim) for claim in claims]
-        self._ends = np.cumsum([claim.numbers for claim in claims])
+        self._ends = list(accumulate(claim.numbers for claim in claims))
         for looks, end in zip(self._looks, self._ends, strict=True):
-            looks.positions = range(int(end) - looks.claim.numbers, int(end))
+            looks.positions = range(end - looks.claim.numbers, end)
         # Watching what forward does to its inputs takes a copy of them at every call: nothing where they are small.
         watched = not self._locate or point.subject.findings or point.findings
         self._line = Directional(
@@ -79,9 +81,8 @@ class Searched:
             return [
                 Seen(claim, looks_of(claim, {}), method="search") for claim in self.claims
             ]  # nothing to be off from
-        rng = generator(case, "sample")
         ask = self._judge, self._repeats, self._below_noise
-        search = Search(self._tester, calibration, *ask, rng, locate=self._locate)
+        search = Search(self._tester, calibration, *ask, lambda: generator(case, "sample"), locate=self._locate)
         try:
             for looks in self._looks:
                 if looks.claim.broken is not None:
@@ -110,7 +111,7 @@ class Searched:
             looks.look(place, None)
 
     def _judge(self, position: int, calibrated: Calibrated | None) -> Judgement:
-        looks = self._looks[int(np.searchsorted(self._ends, position, side="right"))]
+        looks = self._looks[bisect_right(self._ends, position)]
         return looks.look(position - looks.positions.start, calibrated)
 
     def _repeats(self) -> bool:
@@ -128,11 +129,12 @@ class Searched:
         for looks in self._looks:
             scale = self._point.scales[looks.claim.name]
             where, sizes = looks.claim.below_noise(_floor(looks, floors) / scale)
-            places.append(looks.positions.start + where)
-            magnitudes.append(sizes * (scale if isinstance(scale, float) else on_host(scale)[where]))
-        sizes = np.concatenate(magnitudes)
-        if not len(sizes):
+            if len(where):
+                places.append(looks.positions.start + where)
+                magnitudes.append(sizes * (scale if isinstance(scale, float) else on_host(scale)[where]))
+        if not places:
             return None
+        sizes = np.concatenate(magnitudes)
         large = sizes >= sizes.max() / GROUP_RATIO
         group = np.zeros(self._line.size, np.bool_)
         group[np.concatenate(places)[large]] = True

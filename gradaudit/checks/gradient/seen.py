@@ -71,6 +71,11 @@ class Seen:
     suspect: Suspect | None = None
     positions: range = range(0)
 
+    @property
+    def coarsest(self) -> float:
+        """The largest floor of any number."""
+        return self.floor if isinstance(self.floor, float) else float(np.max(self.floor))
+
     def after(self, earlier: Seen) -> Seen:
         """Return what is known after looks that were cut off, of a gradient that was looked at otherwise before."""
         if earlier.cut and not len(self.looks.places):
