@@ -16,8 +16,9 @@ among processes."""
 CHUNKS_OF_A_WORKER = 4
 """Chunks that tasks of several groups are made into for each worker: few processes to start, and none late."""
 
-MOST_IN_A_CHUNK = 64
-"""Tasks of such a chunk at most: starting a process costs as much as ten audits of small ops."""
+MOST_IN_A_CHUNK = 512
+"""Tasks of such a chunk at most: starting a process costs as much as twenty audits of small ops, and what they leave in
+memory has to end some time."""
 
 
 @dataclass(frozen=True)

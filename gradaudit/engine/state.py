@@ -14,8 +14,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -40,6 +41,9 @@ TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
 
 SIGNALS = tuple(map(int, sorted(signal.valid_signals())))
 
+_handler: Callable[[int], Any] = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+"""Returns a signal's handler: as CPython has it, since its public function looks for an enum's member each time."""
+
 SPARE = 0.5
 """Share of the descriptors that a process may have open above which it is replaced."""
 
@@ -49,7 +53,7 @@ def state_of_process() -> Mapping[str, Any]:
     return {
         "environment": frozenset(os.environ.items()),
         "limits": _limits(),
-        "signal handlers": tuple(id(signal.getsignal(number)) for number in SIGNALS),
+        "signal handlers": tuple(map(id, map(_handler, SIGNALS))),
         "timers": tuple(signal.getitimer(getattr(signal, name)) for name in TIMERS if hasattr(signal, name)),
         "threads": threading.active_count(),
         "children": _children(),
@@ -92,8 +96,14 @@ def _limits() -> Hashable:
         import resource
     except ImportError:  # Windows
         return ()
-    numbers = sorted(value for name, value in vars(resource).items() if name.startswith("RLIMIT_"))
-    return tuple(resource.getrlimit(number) for number in dict.fromkeys(numbers))
+    return tuple(map(resource.getrlimit, _limit_numbers()))
+
+
+@cache
+def _limit_numbers() -> list[int]:
+    import resource
+
+    return sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
 
 
 def _children() -> Hashable:
