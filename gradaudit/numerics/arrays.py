@@ -30,11 +30,7 @@ OpenBLAS shares products of 10,000 and more among threads, which wait for each o
 product takes where the processor is busy.
 """
 
-TENSORS_IN_CACHE = 2**15
-"""The same for tensors: PyTorch shares work on more among threads, and takes longer to begin any."""
-
-
-LARGE = 2 * TENSORS_IN_CACHE
+LARGE = 8 * IN_CACHE
 """Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework.
 
 Of so many elements the quantiles are those of all: their largest hundredth is one of all, give or take a 25th of it.
@@ -75,7 +71,7 @@ def in_cache(vector: Array) -> Sequence[slice]:
         most = IN_CACHE
     else:
         near = is_writable(vector) and str(array_api_compat.device(vector)) == "cpu"
-        most = TENSORS_IN_CACHE if near else max(1, size)
+        most = 4 * IN_CACHE if near else max(1, size)  # PyTorch takes longer to begin
     return [slice(first, min(first + most, size)) for first in range(0, size, most)]
 
 

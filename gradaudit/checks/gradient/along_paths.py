@@ -27,7 +27,7 @@ from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import judge
-from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, QUARTER, SAFETY, SMALL_SAMPLE
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import Claim as PathClaim
 from gradaudit.numerics.path.path_test import path_test
@@ -46,9 +46,6 @@ NOWHERE = np.zeros(0, np.intp)
 
 AT_THE_POINT = 4
 """Forwards that an audit takes beside those of its paths and what comes before: sides of the point, and a repeat."""
-
-MOST_DIGITS = 4
-"""Decimals of a factor that are told."""
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -282,7 +279,7 @@ def _times_the_truth(culprit: Culprit) -> str:
         return f"off by {culprit.error:.1%} in root mean square (error bound {culprit.bound:.1%})"
     if not math.isfinite(culprit.error):
         return "not zero, and forward hardly changes"
-    digits = MOST_DIGITS if culprit.bound < 10.0**-MOST_DIGITS else max(0, -math.floor(math.log10(culprit.bound)))
+    digits = max(0, -math.floor(math.log10(max(culprit.bound, NEAR))))
     times = round(1.0 + culprit.error, digits) + 0.0
     return f"{times:g} times what forward says, in sum (error bound {culprit.bound:.1g})"
 

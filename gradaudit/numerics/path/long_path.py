@@ -11,7 +11,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import on_host
-from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_LISTED, NEGLIGIBLE, QUARTER
+from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_LISTED, NEGLIGIBLE, QUARTER, WIDENING
 from gradaudit.numerics.path.claim import Claim, Values
 from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
@@ -26,8 +26,8 @@ PANELS = 2 * MAX_LISTED
 SHARE = 2 * QUARTER
 """Length of a path, as a part of the domain's width."""
 
-LAGS = (0.125, 0.5)
-"""Parts of a path, one four times the other."""
+LAGS = (SHARE / WIDENING, SHARE)
+"""Parts of a path."""
 
 ROUNDOFF = HEADROOM * spacing("float64")
 """Of sums in float64, relative to their largest term."""
