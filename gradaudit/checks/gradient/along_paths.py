@@ -29,7 +29,7 @@ from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
-from gradaudit.numerics.path.claim import Claim as PathClaim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.path_test import path_test
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.path.settings import Settings

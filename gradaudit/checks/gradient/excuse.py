@@ -38,7 +38,7 @@ from gradaudit.numerics.margins import (
     WIDENING,
 )
 from gradaudit.numerics.path.arbiter import arbitrate
-from gradaudit.numerics.path.claim import Claim as PathClaim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.jumps import jumped
 from gradaudit.numerics.path.refine import closes

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import Array, as_reals, cast, copied, dtype_name, on_host
-from gradaudit.numerics.path.claim import Claim, Domain, UnansweredError, rounded
+from gradaudit.numerics.path.claim import Domain, PathClaim, UnansweredError, rounded
 from gradaudit.spec.dtypes import is_floating, spacing
 from gradaudit.targets.op import OpError
 
@@ -19,7 +19,7 @@ class Counted(tuple[Array, ...]):
     whole: tuple[Array, ...]
 
 
-def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0) -> Claim:
+def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0) -> PathClaim:
     """Return the claim about some inputs; values stay in the ranges that the spec declares, if they are there.
 
     Args:
@@ -63,7 +63,7 @@ def path_claim(point: EvaluationPoint, names: tuple[str, ...], unit: float = 0.0
 
     upstream = tuple(map(on_host, subject.upstream)) if isinstance(point.outputs, np.ndarray) else subject.upstream
     upstream = tuple(map(read, upstream)) if coarse else upstream
-    return Claim(forward, backward, point.inputs, upstream, names, _domains(point), unit)
+    return PathClaim(forward, backward, point.inputs, upstream, names, _domains(point), unit)
 
 
 def _domains(point: EvaluationPoint) -> dict[str, Domain]:

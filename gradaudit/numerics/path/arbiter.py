@@ -35,7 +35,7 @@ from gradaudit.numerics.margins import (
     SPREAD,
     STEP,
 )
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import PathClaim, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
 from gradaudit.numerics.path.nodes import TIMES, TREND, Floats
@@ -87,7 +87,7 @@ class Ruling:
     jump: float = 0.0
 
 
-def arbitrate(claim: Claim, accused: Accused, rng: np.random.Generator) -> Ruling:
+def arbitrate(claim: PathClaim, accused: Accused, rng: np.random.Generator) -> Ruling:
     """Say whether an accusation by central differences stands.
 
     It is withdrawn as a whole or not at all: where one accused element is shown to owe its mismatch to forward, the
@@ -120,7 +120,7 @@ def _size(accused: Accused) -> int:
 
 
 def _others_too(
-    claim: Claim, accused: Accused, start: Values, rng: np.random.Generator, ruled: Withdrawn, seen: list[LongPath]
+    claim: PathClaim, accused: Accused, start: Values, rng: np.random.Generator, ruled: Withdrawn, seen: list[LongPath]
 ) -> bool:
     """Whether the paths of the other accused elements, and of all together, stay as close to the claim."""
     each = _worst(accused, max(TOGETHER))
@@ -136,7 +136,7 @@ def _others_too(
 
 
 def _is_near(
-    claim: Claim, group: Accused, start: Values, rng: np.random.Generator, ruled: Withdrawn, error: float
+    claim: PathClaim, group: Accused, start: Values, rng: np.random.Generator, ruled: Withdrawn, error: float
 ) -> bool:
     """Whether some elements' paths stay as close to the claim as the error of one that is withdrawn lets them.
 
@@ -203,7 +203,7 @@ class Withdrawn:
 
 
 def _ruled(
-    claim: Claim, accused: Accused, start: Values, rng: np.random.Generator
+    claim: PathClaim, accused: Accused, start: Values, rng: np.random.Generator
 ) -> tuple[Withdrawn | None, list[LongPath]]:
     """Return what an accusation is withdrawn by, None where it stands; and the paths that were walked."""
     paths: list[LongPath] = []
@@ -276,7 +276,7 @@ def _largest(accused: Accused) -> float:
     return max(float(np.abs(off).max()) for _, off in accused.values())
 
 
-def _recurrence(claim: Claim, inputs: dict[str, Array], accused: Accused) -> float:
+def _recurrence(claim: PathClaim, inputs: dict[str, Array], accused: Accused) -> float:
     """Return the size of the mismatch at a far point, relative to the accused one; negative where it changed sign."""
     values = claim.values(inputs)
     gradients = claim.gradients(inputs, values) if values is not None else None
@@ -291,7 +291,7 @@ def _recurrence(claim: Claim, inputs: dict[str, Array], accused: Accused) -> flo
     return math.copysign(math.sqrt(squares / accused_squares), product)
 
 
-def _differences(claim: Claim, inputs: dict[str, Array], name: str, places: NDArray[np.intp]) -> Floats:
+def _differences(claim: PathClaim, inputs: dict[str, Array], name: str, places: NDArray[np.intp]) -> Floats:
     """Return central differences with one step; enough to see whether a mismatch is there at another point too."""
     x = inputs[name]
     host = np.asarray(on_host(x), dtype=np.float64).reshape(-1)

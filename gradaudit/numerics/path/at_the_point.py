@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from gradaudit.numerics.arrays import Array, as_reals, count, like, namespace, on_host
 from gradaudit.numerics.magnitude import rms
 from gradaudit.numerics.margins import WIDE_STEP
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Route
 
 
-def unlike_beside(claim: Claim, allowed: Mapping[str, Array], rng: np.random.Generator) -> dict[str, NDArray[np.intp]]:
+def unlike_beside(
+    claim: PathClaim, allowed: Mapping[str, Array], rng: np.random.Generator
+) -> dict[str, NDArray[np.intp]]:
     """Return where claims at the point lie outside those beside it, the farthest first, by input.
 
     Outside by more than is allowed, vectors too. It takes three forwards and as many backwards.

@@ -46,7 +46,7 @@ class Upstream:
     scale: float
 
 
-class Claim:
+class PathClaim:
     """A backward that claims to be the gradient of ``<upstream, forward(inputs)>``.
 
     Args:

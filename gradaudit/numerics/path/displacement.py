@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, as_reals, cast, count, dtype_name, like, namespace
 from gradaudit.numerics.margins import HEADROOM
-from gradaudit.numerics.path.claim import Claim, Domain
+from gradaudit.numerics.path.claim import Domain, PathClaim
 
 SHORTEST = 0.85
 """Displacements are drawn between this part of the longest and the longest."""
@@ -106,7 +106,7 @@ def _box(x: Array, domain: Domain) -> tuple[float, float]:
 
 
 def drawn_for(
-    claim: Claim, moving: Mapping[str, tuple[NDArray[np.intp], Any]], share: float, rng: np.random.Generator
+    claim: PathClaim, moving: Mapping[str, tuple[NDArray[np.intp], Any]], share: float, rng: np.random.Generator
 ) -> Route:
     """Return a way along which some elements move, each so far as is drawn for it.
 

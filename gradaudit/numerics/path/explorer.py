@@ -20,7 +20,7 @@ from gradaudit.numerics.margins import (
     SMALL_SAMPLE,
     SPREAD,
 )
-from gradaudit.numerics.path.claim import Claim, Upstream, Values
+from gradaudit.numerics.path.claim import PathClaim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import LAST, SLOPE_ERROR
 from gradaudit.numerics.path.partition import block_sums, spread
@@ -64,7 +64,7 @@ class Explorer:
 
     def __init__(
         self,
-        claim: Claim,
+        claim: PathClaim,
         start: Values,
         first: dict[str, Array],
         names: tuple[str, ...],

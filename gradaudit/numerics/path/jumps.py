@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT, SMALL_SAMPLE
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.settings import SHARE
 
@@ -37,7 +37,7 @@ class Jumps(NamedTuple):
     moved: float
 
 
-def jumped(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> Jumps:
+def jumped(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> Jumps:
     """Return what jumps may add to the loss along paths on which some elements of an input move alone.
 
     Where they follow each other closely, they show on a short piece only, and there are more on the whole. Where they
@@ -68,7 +68,7 @@ class _Walk(NamedTuple):
     moved: float
 
 
-def _walk(claim: Claim, route: Route, length: float) -> _Walk:
+def _walk(claim: PathClaim, route: Route, length: float) -> _Walk:
     losses, sizes = [], [0.0]
     first: Array | None = None
     changes: Array = 0.0

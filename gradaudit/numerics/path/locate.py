@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, count, like, on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, SMALL_SAMPLE
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.looks import CommonError, Looks
 from gradaudit.numerics.path.pool import Pool
@@ -41,7 +41,7 @@ class Search:
 
     """
 
-    def __init__(self, claim: Claim, explorer: MakeExplorer, allowed: dict[str, Array], settings: Settings) -> None:
+    def __init__(self, claim: PathClaim, explorer: MakeExplorer, allowed: dict[str, Array], settings: Settings) -> None:
         self._claim = claim
         self._explorer = explorer
         self._allowed = allowed

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_LISTED, NEGLIGIBLE, QUARTER, WIDENING
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import PathClaim, Values
 from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.nodes import COEFFICIENTS, INTEGRALS, LAST, TIMES, Floats
 from gradaudit.spec.dtypes import spacing
@@ -72,7 +72,7 @@ class LongPath:
 
 
 def walk_far(
-    claim: Claim,
+    claim: PathClaim,
     accused: Accused,
     start: Values,
     rng: np.random.Generator,
@@ -166,7 +166,7 @@ class _Calls:
 
     """
 
-    def __init__(self, claim: Claim, route: Route, start: Values) -> None:
+    def __init__(self, claim: PathClaim, route: Route, start: Values) -> None:
         self._claim = claim
         self._route = route
         self._start = start
@@ -211,7 +211,7 @@ def _integrated(pieces: list[Piece]) -> tuple[Floats, Floats, Floats] | None:
     return np.concatenate(times), np.concatenate(apart), np.concatenate(integrals)
 
 
-def jump_of(claim: Claim, path: LongPath, start: Values) -> float:
+def jump_of(claim: PathClaim, path: LongPath, start: Values) -> float:
     """Return the size of a jump of the loss where it leaps most, by bisection; 0 where forward is steep and no more.
 
     What leaps is forward's change less the claim's integral. On the flat parts of a staircase that drifts as far as it
@@ -230,7 +230,7 @@ def _nothing(time: float) -> float:
 
 
 def bisected(
-    claim: Claim,
+    claim: PathClaim,
     route: Route,
     start: Values,
     between: tuple[float, float],

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_ATTEMPTS, SMALL_SAMPLE
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import PathClaim, Values
 from gradaudit.numerics.path.displacement import Room, Route
 
 
@@ -108,7 +108,7 @@ class _Reach(NamedTuple):
         )
 
 
-def partition_of(claim: Claim, name: str, start: Values, room: Room, rng: np.random.Generator) -> Parted | None:
+def partition_of(claim: PathClaim, name: str, start: Values, room: Room, rng: np.random.Generator) -> Parted | None:
     """Return the finest blocks of an input that do not mix; None where there are none.
 
     Where blocks along one axis do not mix, and those along another do not either, nor do their intersections.
@@ -144,7 +144,7 @@ def coarser(partition: Partition, axes: dict[str, Axes]) -> Iterator[tuple[Parti
             yield Partition((size,), outputs), {name: (places[k],) for name, places in axes.items()}
 
 
-def _reaches(claim: Claim, name: str, start: Values, room: Room, rng: np.random.Generator) -> Iterator[_Reach]:
+def _reaches(claim: PathClaim, name: str, start: Values, room: Room, rng: np.random.Generator) -> Iterator[_Reach]:
     """Yield what some single elements change of the outputs, as far as it shows."""
     shape, size = tuple(claim.inputs[name].shape), count(claim.inputs[name])
     for _ in range(SMALL_SAMPLE):
@@ -206,7 +206,7 @@ def _parted(ways: list[Axes]) -> Parted:
 
 
 def _is_closed(
-    claim: Claim, name: str, parted: Parted, closely: bool, start: Values, room: Room, rng: np.random.Generator
+    claim: PathClaim, name: str, parted: Parted, closely: bool, start: Values, room: Room, rng: np.random.Generator
 ) -> bool:
     """Whether outputs of blocks that stay are the same, bit by bit, when others move: one way round, and the other."""
     blocks, seen = parted.partition.blocks, False
@@ -222,7 +222,7 @@ def _is_closed(
 
 
 def _changed(
-    claim: Claim,
+    claim: PathClaim,
     name: str,
     parted: Parted,
     moving: NDArray[np.bool_],

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_TABLE, QUARTER
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
@@ -31,7 +31,7 @@ PER_PATH = NODES - 1
 
 
 def path_test(
-    claim: Claim,
+    claim: PathClaim,
     rng: np.random.Generator,
     settings: Settings | None = None,
     tolerances: Mapping[str, Array] | None = None,
@@ -62,7 +62,7 @@ class _Group:
 
 class _Test:
     def __init__(
-        self, claim: Claim, rng: np.random.Generator, settings: Settings, tolerances: Mapping[str, Array]
+        self, claim: PathClaim, rng: np.random.Generator, settings: Settings, tolerances: Mapping[str, Array]
     ) -> None:
         self._claim = claim
         self._rng = rng

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import PathClaim, Values
 from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.nodes import NODES
 from gradaudit.numerics.path.settings import SHARE
@@ -25,7 +25,7 @@ SPLITS = 2 * MAX_LISTED
 """Bisections of a path, each of two forwards and two backwards: a place of a 10,000th of its length takes 14."""
 
 
-def closes(claim: Claim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> bool:
+def closes(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> bool:
     """Whether the mismatch of some elements, moved alone, goes away as the path is refined, or may do so further on."""
     routes = [drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(CONFIRMATIONS)]
     paths = [path for route in routes if (path := _Path.along(claim, route)) is not None]
@@ -71,13 +71,13 @@ class _Panel(NamedTuple):
 class _Path:
     """A way cut into panels."""
 
-    claim: Claim
+    claim: PathClaim
     route: Route
     start: Values
     panels: list[_Panel]
 
     @classmethod
-    def along(cls, claim: Claim, route: Route) -> _Path | None:
+    def along(cls, claim: PathClaim, route: Route) -> _Path | None:
         """Return a path in panels; None where forward or backward is not finite on the way."""
         start = claim.values(claim.inputs)
         if start is None:

@@ -10,12 +10,12 @@ import numpy as np
 
 from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, SLOPE_RTOL
-from gradaudit.numerics.path.claim import Claim, Values
+from gradaudit.numerics.path.claim import PathClaim, Values
 from gradaudit.numerics.path.displacement import Route, drawn_for
 from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, bisected
 
 
-def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
+def is_flat(claim: PathClaim, accused: Accused, start: Values) -> bool:
     """Whether the numerical gradient is zero wherever the claim is accused: the mismatch is the claim itself."""
     gradients = claim.gradients(claim.inputs, start)
     if gradients is None:
@@ -26,7 +26,7 @@ def is_flat(claim: Claim, accused: Accused, start: Values) -> bool:
     )
 
 
-def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Generator) -> float:
+def step_of(claim: PathClaim, accused: Accused, start: Values, rng: np.random.Generator) -> float:
     """Return the largest step of the loss along paths of single accused elements.
 
     0 where forward does more than step, or steps the other way than is claimed.
@@ -42,7 +42,7 @@ def step_of(claim: Claim, accused: Accused, start: Values, rng: np.random.Genera
     return largest
 
 
-def _steps(claim: Claim, route: Route, start: Values) -> list[float] | None:
+def _steps(claim: PathClaim, route: Route, start: Values) -> list[float] | None:
     """Return the steps of the loss along a route; None if they are not few, or if forward changes between them."""
     roundoff = ROUNDOFF * float(abs(start.vector * claim.given.vector).max())
     found: list[float] = []

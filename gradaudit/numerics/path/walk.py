@@ -16,7 +16,7 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, Rows, count, dtype_name, in_cache, like, namespace, on_host
 from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import CONFIRMATIONS, NEGLIGIBLE, SAMPLE, SMALL_SAMPLE
-from gradaudit.numerics.path.claim import Claim, Upstream, Values
+from gradaudit.numerics.path.claim import PathClaim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.nodes import (
     INTEGRALS,
@@ -206,7 +206,7 @@ def _read(change: Array, share: Array) -> Array:
 
 
 def walk(
-    claim: Claim,
+    claim: PathClaim,
     displacements: dict[str, Array],
     start: Values,
     first: dict[str, Array],
@@ -294,7 +294,7 @@ def _of_one_magnitude(sizes: Array) -> list[Array]:
     return [sizes == float(found[k]) for k in most if times[k] >= CONFIRMATIONS]
 
 
-def _by_output(changes: Array, claim: Claim) -> tuple[Array, ...]:
+def _by_output(changes: Array, claim: PathClaim) -> tuple[Array, ...]:
     made, first = [], 0
     for output in claim.upstream:
         size = int(np.prod(output.shape))

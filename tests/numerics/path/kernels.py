@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.numerics.arrays import dtype_name
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.spec.dtypes import spacing
 
 Array = NDArray[Any]
@@ -27,7 +27,7 @@ class Kernel:
     forward: Callable[[Gradients], Array]
     backward: Callable[[Array, Gradients], Gradients]
 
-    def claim(self, broken: Callable[[Gradients, Gradients], Gradients] | None = None, seed: int = 0) -> Claim:
+    def claim(self, broken: Callable[[Gradients, Gradients], Gradients] | None = None, seed: int = 0) -> PathClaim:
         """Return the claim at the kernel's inputs, of what ``broken`` makes of the gradients (and the inputs)."""
         rng = np.random.default_rng(seed)
         outputs = self.forward(self.inputs)
@@ -37,7 +37,7 @@ class Kernel:
             gradients = self.backward(upstream[0], inputs)
             return broken(gradients, inputs) if broken else gradients
 
-        return Claim(
+        return PathClaim(
             lambda inputs: (self.forward(inputs),),
             backward,
             self.inputs,

@@ -7,7 +7,7 @@ import pytest
 from approximate_forwards import RIGHT, STRAIGHT_THROUGH, WRONG, Approximate, Array
 
 from gradaudit.numerics.path.arbiter import Ruling, arbitrate
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 
 STEP = 2.0**-16
 
@@ -21,13 +21,13 @@ def _differenced(op: Approximate, upstream: Array, x: Array, step: float = STEP)
     return slopes
 
 
-def _accused(op: Approximate, seed: int, special: float | None = None) -> tuple[Claim, dict, Array, Array]:
+def _accused(op: Approximate, seed: int, special: float | None = None) -> tuple[PathClaim, dict, Array, Array]:
     rng = np.random.default_rng(seed)
     x = rng.uniform(op.low, op.high, (2, 8))
     if special is not None:
         x.flat[0] = special
     upstream = rng.choice([-1.0, 1.0], op.forward(x).shape) * rng.choice([1, 1.25, 1.5, 1.75], op.forward(x).shape)
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (op.forward(inputs["x"]),),
         lambda upstream, inputs, outputs: {"x": op.backward(upstream[0], inputs["x"])},
         {"x": x},
@@ -97,7 +97,7 @@ def test_one_wrong_element_among_right_ones_stands() -> None:
         return claimed
 
     upstream = np.ones((2, 8))
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (step.forward(inputs["x"]),),
         lambda upstream, inputs, outputs: {"x": backward(upstream[0], inputs["x"])},
         {"x": x},
@@ -109,7 +109,7 @@ def test_one_wrong_element_among_right_ones_stands() -> None:
 
 
 def test_where_the_domain_cannot_be_left_or_evaluated_the_accusation_stands() -> None:
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (np.where(inputs["x"] == 1.0, 1.0, np.nan),),
         lambda upstream, inputs, outputs: {"x": upstream[0]},
         {"x": np.ones(4)},
@@ -123,7 +123,7 @@ def test_where_the_domain_cannot_be_left_or_evaluated_the_accusation_stands() ->
 def test_torch_arrays_are_ruled_on_as_numpys() -> None:
     torch = pytest.importorskip("torch")
     x = torch.linspace(-1.9, 1.8, 16, dtype=torch.float64).reshape(2, 8)
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (torch.tanh(inputs["x"].bfloat16().double()),),
         lambda upstream, inputs, outputs: {"x": upstream[0] * (1 - torch.tanh(inputs["x"]) ** 2)},
         {"x": x},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kernels import Gradients, Kernel, layer_norm, matmul, mean_loss, relu, running_sum, scan, tanh
 
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.path_test import path_test
 from gradaudit.numerics.path.report import PathReport
 from gradaudit.numerics.path.settings import Settings
@@ -197,7 +197,7 @@ def test_inputs_that_no_block_tells_apart_are_tested_together() -> None:
         return claimed
 
     for factor, passes in ((1.0, True), (1.5, False)):
-        claim = Claim(forward, backward(factor), {"x": x}, (np.float32(1.5).reshape(()),), domains={"x": (-1, 1)})
+        claim = PathClaim(forward, backward(factor), {"x": x}, (np.float32(1.5).reshape(()),), domains={"x": (-1, 1)})
         report = path_test(claim, np.random.default_rng(0))
         assert report.passes is passes
         if not passes:
@@ -219,7 +219,7 @@ def test_a_mean_whose_elements_are_all_rounded_alike_is_not_accused(dtype: Any) 
     settings = Settings.half(float(ml_dtypes.finfo(dtype).eps) / 2)
     for seed in range(3):
         for factor, wrong in ((1.0, False), (1.02, True)):
-            claim = Claim(
+            claim = PathClaim(
                 lambda inputs: (np.float32(inputs["x"].astype(np.float64).mean() / 8).reshape(()),),
                 backward(factor),
                 {"x": x},
@@ -270,7 +270,7 @@ def test_the_noise_of_a_forward_that_jumps_is_told() -> None:
 
 
 def test_a_point_where_nothing_can_be_evaluated_is_reported() -> None:
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (np.full(3, np.nan, np.float32),),
         lambda upstream, inputs, outputs: {"x": upstream[0]},
         {"x": np.ones(3, np.float32)},
@@ -282,14 +282,14 @@ def test_a_point_where_nothing_can_be_evaluated_is_reported() -> None:
     assert "not finite" in report.unexplained[0]
 
 
-def _placed(kernel: Kernel, made: Any, kind: Any) -> Claim:
+def _placed(kernel: Kernel, made: Any, kind: Any) -> PathClaim:
     """Return a kernel's claim with all arrays a framework's; the kernel itself sees NumPy's."""
 
     def host(arrays: Any) -> Gradients:
         assert all(isinstance(array, kind) for array in arrays.values())
         return {name: np.asarray(array) for name, array in arrays.items()}
 
-    return Claim(
+    return PathClaim(
         lambda inputs: (made(kernel.forward(host(inputs))),),
         lambda upstream, inputs, outputs: {
             name: made(gradient) for name, gradient in kernel.backward(np.asarray(upstream[0]), host(inputs)).items()
@@ -300,7 +300,7 @@ def _placed(kernel: Kernel, made: Any, kind: Any) -> Claim:
     )
 
 
-def _assert_same_as_numpys(kernel: Kernel, claim: Claim) -> None:
+def _assert_same_as_numpys(kernel: Kernel, claim: PathClaim) -> None:
     report, same = (path_test(each, np.random.default_rng(1)) for each in (claim, kernel.claim()))
     assert report.passes
     assert same.passes

@@ -9,7 +9,7 @@ from kernels import layer_norm, matmul, tanh
 from numpy.typing import NDArray
 from scipy import stats
 
-from gradaudit.numerics.path.claim import Claim
+from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.moderation import moderated
@@ -123,7 +123,9 @@ def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_m
             return {"x": made + upstream[0][:, None] * wrong}
 
         x = rng.uniform(-1, 1, (blocks, size))
-        claim = Claim(lambda given: ((slopes * given["x"]).sum(1),), backward, {"x": x}, (np.ones(blocks),), unit=2**-8)
+        claim = PathClaim(
+            lambda given: ((slopes * given["x"]).sum(1),), backward, {"x": x}, (np.ones(blocks),), unit=2**-8
+        )
         start = claim.values(claim.inputs)
         first = claim.gradients(claim.inputs, start) if start is not None else None
         assert start is not None
@@ -147,7 +149,7 @@ def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_m
 def test_columns_of_a_running_sum_are_no_blocks_whichever_half_of_them_moves() -> None:
     """What moves the last columns only changes no output of the first one."""
     inputs = {"x": np.linspace(-1.0, 1.0, 6).reshape(2, 3)}
-    claim = Claim(
+    claim = PathClaim(
         lambda given: (given["x"].cumsum(1),),
         lambda upstream, given, _: {"x": upstream[0][:, ::-1].cumsum(1)[:, ::-1]},
         inputs,
@@ -204,7 +206,7 @@ def test_the_slopes_standard_error_is_what_it_is_said_to_be() -> None:
     assert SCATTER_FREEDOM == 5
 
 
-def _parts(claim: Claim, name: str) -> tuple[int, ...] | None:
+def _parts(claim: PathClaim, name: str) -> tuple[int, ...] | None:
     start = claim.values(claim.inputs)
     assert start is not None
     room = Room.of(claim.inputs[name], claim.domains[name], 0.25)
@@ -224,7 +226,7 @@ def test_axes_that_are_no_neighbours_make_blocks_together() -> None:
     """Values of an attention: each of a head's columns is mixed along the sequence only."""
     rng = np.random.default_rng(0)
     mixed = rng.uniform(0.5, 1, (5, 5))
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (np.einsum("st,bhtd->bhsd", mixed, inputs["v"]),),
         lambda upstream, *_: {"v": np.einsum("st,bhsd->bhtd", mixed, upstream[0])},
         {"v": rng.uniform(-1, 1, (2, 3, 5, 4))},
@@ -235,7 +237,7 @@ def test_axes_that_are_no_neighbours_make_blocks_together() -> None:
 
 def test_the_first_of_many_axes_makes_blocks_where_no_other_does() -> None:
     rng = np.random.default_rng(0)
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (inputs["x"] - inputs["x"].mean((1, 2, 3), keepdims=True),),
         lambda upstream, *_: {"x": upstream[0] - upstream[0].mean((1, 2, 3), keepdims=True)},
         {"x": rng.uniform(-1, 1, (4, 4, 4, 4))},
@@ -246,7 +248,7 @@ def test_the_first_of_many_axes_makes_blocks_where_no_other_does() -> None:
 
 def test_channels_in_the_middle_are_blocks() -> None:
     rng = np.random.default_rng(0)
-    claim = Claim(
+    claim = PathClaim(
         lambda inputs: (inputs["x"] * inputs["w"][:, None],),
         lambda upstream, inputs, outputs: {"x": upstream[0] * inputs["w"][:, None], "w": upstream[0].sum((0, 2))},
         {"x": rng.uniform(-1, 1, (2, 3, 4)), "w": rng.uniform(1, 2, 3)},
@@ -277,10 +279,10 @@ def test_groups_of_neighbouring_channels_are_blocks(groups: int) -> None:
         x = inputs["x"].reshape(3, groups, -1)
         return ((x - x.mean(-1, keepdims=True)).reshape(3, 8, 5),)
 
-    claim = Claim(norm, lambda *_: {}, {"x": rng.uniform(-1, 1, (3, 8, 5))}, (np.ones((3, 8, 5)),))
+    claim = PathClaim(norm, lambda *_: {}, {"x": rng.uniform(-1, 1, (3, 8, 5))}, (np.ones((3, 8, 5)),))
     assert _parts(claim, "x") == (3, groups)
     keys = {"k": rng.uniform(-1, 1, (groups, 6))}
-    shared = Claim(
+    shared = PathClaim(
         lambda inputs: (np.tile(inputs["k"].sum(1)[:, None], (1, 8 // groups)).reshape(8, 1) * np.ones((8, 7)),),
         lambda *_: {},
         keys,
