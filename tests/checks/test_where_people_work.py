@@ -245,6 +245,57 @@ def test_a_kernel_that_is_garbage_in_float64_is_audited_in_its_own_dtype() -> No
     assert only(wrong).verdict is Verdict.FAIL
 
 
+def of_float32_memory(function: Any) -> Any:
+    """Return a function that takes the memory of any array for float32, as a kernel does that is handed a pointer."""
+
+    def read(x: Any) -> Any:
+        return np.ascontiguousarray(x).view(f32).reshape(-1)[: x.size].reshape(x.shape)
+
+    def called(*given: Any) -> Any:
+        answer = function(*map(read, given))
+        written = np.zeros(answer.shape, given[-1].dtype)
+        written.view(f32).reshape(-1)[: answer.size] = answer.reshape(-1)
+        return written
+
+    return called
+
+
+@pytest.mark.filterwarnings("ignore")  # of overflow in what is read of float64
+class TestKernelsOfFloat32Memory:
+    """Rows of a softmax, of which nothing but garbage is left in float64: it changes altogether at the least nudge."""
+
+    @staticmethod
+    def verdicts(shape: tuple[int, int], seed: int, factor: float) -> set[Verdict]:
+        def backward(u: Any, x: Any) -> Any:
+            y = softmax(x)
+            return f32(factor) * y * (u - (u * y).sum(axis=-1, keepdims=True))
+
+        op = gradaudit.op(of_float32_memory(softmax), of_float32_memory(backward))
+        x = np.random.default_rng(seed).uniform(-1, 1, shape).astype(f32)
+        return {result.verdict for result in gradaudit.check(op, {"x": x}, seed=seed).results}
+
+    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("shape", [(16, 24), (64, 40)])
+    def test_right_ones_pass(self, shape: tuple[int, int], seed: int) -> None:
+        assert self.verdicts(shape, seed, 1.0) == {Verdict.PASS}
+
+    @pytest.mark.parametrize("factor", [1.1, -1.0])
+    def test_wrong_ones_fail(self, factor: float) -> None:
+        assert self.verdicts((64, 40), 0, factor) == {Verdict.FAIL}
+
+
+def test_a_forward_that_is_ill_conditioned_is_the_same_function_in_float64() -> None:
+    """Rounding of its inputs changes it in float32 as it does in float64: no reason to do without that."""
+    x = array("x", (40,), 0.5, 1.5, dtype="float32")
+    found = audit(
+        lambda x: np.sin(x.dtype.type(1e5) * x),
+        lambda u, x: x.dtype.type(1e5) * u * np.cos(x.dtype.type(1e5) * x),
+        x,
+        dtype="float32",
+    )
+    assert "forward-dtype" not in codes(found)
+
+
 class TestSymmetricInputs:
     @staticmethod
     def lower(a: Any) -> Any:

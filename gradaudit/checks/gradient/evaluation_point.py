@@ -236,9 +236,9 @@ def find_point(subject: Subject) -> EvaluationPoint:
     if all(is_wide(array) for array in arrays):
         point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", kinds_of(native))
     else:
-        found = _float64_point(subject, native, upstream)
         dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
         own = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, kinds_of(native))
+        found = _float64_point(own, native)
         if isinstance(found, Finding):
             own.findings.append(found)
             own.absorbed = bool((outputs_beside(own, FAR) == own.outputs).all())
@@ -249,8 +249,9 @@ def find_point(subject: Subject) -> EvaluationPoint:
     return point
 
 
-def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array) -> EvaluationPoint | Finding | None:
+def _float64_point(own: EvaluationPoint, native: tuple[Array, ...]) -> EvaluationPoint | Finding | None:
     """Return the float64 point, or what is to be said of a forward that is another function there; else None."""
+    subject = own.subject
     wide = {
         made.name: _in_dtype(subject, subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs
     }
@@ -265,8 +266,8 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
         out.shape for out in native
     ]:
         return None
-    point = EvaluationPoint(subject, wide, lifted(lifts), upstream, "float64", kinds_of(lifts))
-    if off := _difference(point, joined(native)):
+    point = EvaluationPoint(subject, wide, lifted(lifts), own.upstream, "float64", kinds_of(lifts))
+    if off := _difference(point, own):
         dtype = subject.case.dtype
         message = (
             f"forward computes a different function in float64 than in {dtype}: its outputs differ by a relative "
@@ -280,20 +281,24 @@ def _float64_point(subject: Subject, native: tuple[Array, ...], upstream: Array)
     return point
 
 
-def _difference(point: EvaluationPoint, native: Array) -> float:
+def _difference(point: EvaluationPoint, own: EvaluationPoint) -> float:
     """Return how far outputs in a narrow dtype are from those in float64, relative to their size.
 
-    Zero where rounding explains it: of outputs to half of their digits, or of inputs.
+    Zero where rounding explains it: of outputs to half of their digits, or of inputs. That of inputs must then show in
+    the narrow dtype too. What reads the memory of any array as float32 makes of float64 numbers that of chance, which
+    change altogether at the least nudge.
     """
     arrays = (*point.subject.inputs.values(), *point.subject.outputs)
     names = [dtype_name(array.dtype) for array in arrays if array is not None]
     unit = max(spacing(name) for name in names if is_floating(name)) / 2
-    size = rms(point.outputs)
-    off = rms(native - point.outputs) / (size or 1.0)
+    off = rms(own.outputs - point.outputs) / (point.size or 1.0)
     if off <= math.sqrt(unit):
         return 0.0
-    change = rms(outputs_beside(point, unit) - point.outputs) / (size or 1.0)
-    return 0.0 if off <= MAX_ROUNDINGS * change else off
+    for there, nudge in ((point, unit), (own, 2.0 * unit)):  # one that half of the inputs are not rounded back from
+        change = rms(outputs_beside(there, nudge) - there.outputs) / (there.size or 1.0)
+        if not off <= MAX_ROUNDINGS * change:
+            return off
+    return 0.0
 
 
 def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
