@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.gradient.beside import inside
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.subject import Subject
 from gradaudit.diagnosis.cause import NothingToldError, SpentError
@@ -189,14 +190,14 @@ SHRUNK = 2.0**-4
 
 
 def _moved(made: Input) -> Input:
-    """Return an input whose given numbers are somewhat smaller ones."""
+    """Return an input whose given numbers are somewhat smaller ones, but for those that would be the smallest."""
     if made.values is None or not made.differentiable or not made.shape:
         return made
     values = np.asarray(made.values)
     if values.dtype.kind not in "fc":
         values = values.astype(np.float64)
     smaller = 1.0 - SHRUNK * np.random.default_rng(values.size).random(values.shape)
-    return replace(made, values=values * smaller.astype(values.real.dtype))
+    return replace(made, values=inside(values * smaller.astype(values.real.dtype), values, made.range))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.gradient.beside import inside
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe
 from gradaudit.checks.trial import try_claim
@@ -47,7 +48,8 @@ def captured_state(probe: Probe) -> Iterator[Finding]:
 def second_inputs(probe: Probe) -> dict[str, Array] | None:
     """Return inputs drawn as the spec says with another seed, in the probe's dtype and layout; None for the same.
 
-    Explicit values are changed slightly where they are differentiable, and kept where they are data.
+    Explicit values are changed slightly where they are differentiable, no farther than from the least of them to the
+    largest, and kept where they are data.
     """
     made = {}
     for plan in probe.case.inputs:
@@ -76,7 +78,7 @@ def _nudged(array: NDArray[Any], plan: Input, rng: np.random.Generator) -> NDArr
     factors += 1 - NUDGE
     nudged = factors.astype(array.dtype, copy=False)
     nudged *= array
-    return nudged
+    return np.asarray(inside(nudged, array, plan.range))
 
 
 def comparable(probe: Probe, second: Point) -> bool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change, change
+from gradaudit.checks.gradient.beside import inside
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.linearity import LARGE_UPSTREAM
 from gradaudit.checks.probe import Point, Probe, Upstream
@@ -156,7 +157,8 @@ def nudged(probe: Probe) -> dict[str, Array]:
             rng, array = generator(probe.case, f"near {plan.name}"), on_host(made[plan.name])
             wide, part = widened(array), NEAR * rng.random(tuple(array.shape))
             moved = np.where(wide == 0, part * (rms(wide) or 1.0), wide * (1 - part))
-            made[plan.name] = probe.subject.placed(laid_out(np.asarray(moved).astype(array.dtype), plan.layout))
+            moved = inside(np.asarray(moved), wide, plan.range)
+            made[plan.name] = probe.subject.placed(laid_out(moved.astype(array.dtype), plan.layout))
     return made
 
 
