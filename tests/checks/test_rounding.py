@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from pairs import array, audit, codes
@@ -104,6 +105,46 @@ class TestSumsThatCancel:
     def test_a_product_of_small_matrices_takes_no_forwards_more(self) -> None:
         few = [sum(result.evaluations for result in product(8, seed).results) for seed in range(4)]
         assert len(set(few)) == 1
+
+
+class TestLongSums:
+    """Terms of 30,000 rows that cancel, added up one by one: partial sums are large, and rounded each."""
+
+    @staticmethod
+    def centred(seed: int) -> Any:
+        drawn = np.random.default_rng(seed).standard_normal((30_000, 3))
+        return (drawn - drawn.mean(axis=0)).astype(np.float32)
+
+    def bias(self, upstream: Any, added_up: Any) -> Audit:
+        def backward(u: Any, x: Any, b: Any) -> tuple[Any, Any]:
+            return u, added_up(u) if u.dtype == np.float32 else u.sum(axis=0)
+
+        inputs = {"x": self.centred(99), "b": np.array([0.5, 1.0, 1.5], np.float32)}
+        return gradaudit.check(gradaudit.op(lambda x, b: x + b, backward), inputs, upstream=upstream)
+
+    @pytest.mark.parametrize("seed", [0, 4])
+    def test_a_bias_is_not_accused(self, seed: int) -> None:
+        """Differences cannot tell such a gradient from zero, so that it need not pass."""
+        found = self.bias(self.centred(seed), lambda u: u.sum(axis=0))
+        assert found.results[0].verdict is Verdict.PASS
+        assert found.results[1].verdict is not Verdict.FAIL
+
+    def test_nor_where_terms_are_in_order(self) -> None:
+        found = self.bias(np.sort(self.centred(0), axis=0), lambda u: u.sum(axis=0))
+        assert found.results[1].verdict is not Verdict.FAIL
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_nor_a_weight(self, seed: int) -> None:
+        x = np.random.default_rng(seed).uniform(-1, 1, (30_000, 3))
+        inputs = {"x": (x - x.mean(axis=0)).astype(np.float32), "b": np.array([0.5, 1.0, 1.5], np.float32)}
+        op = gradaudit.op(lambda x, b: x * b, lambda u, x, b: (u * b, (u * x).sum(axis=0)))
+        assert Verdict.FAIL not in {result.verdict for result in gradaudit.check(op, inputs, upstream="ones").results}
+
+    @pytest.mark.parametrize("coarse", [np.float16, ml_dtypes.bfloat16])
+    def test_sums_in_half_precision_are_found(self, coarse: Any) -> None:
+        found = self.bias(self.centred(0), lambda u: np.cumsum(u.astype(coarse), axis=0)[-1].astype(u.dtype))
+        assert found.results[1].verdict is Verdict.FAIL
+        assert "precision-loss" in codes(found)
 
 
 class TestWhatRoundingDoesNotExplain:

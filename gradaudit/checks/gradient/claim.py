@@ -199,6 +199,8 @@ class Claim:
         inaccurate = ~(off <= (1.0 - FORMULA_SHARE) * self.allowance.of(self.formula))  # so is NaN
         if bool(inaccurate.any()) and self.allowance.include_roundoff():
             inaccurate = ~(off <= self.allowance.of(self.formula))
+        if bool(inaccurate.any()) and self.allowance.include_summation():
+            inaccurate = ~(off <= self.allowance.of(self.formula))
         if bool(inaccurate.any()) and self._allow_for_narrowing():
             inaccurate = ~(off <= self.allowance.of(self.formula))
         return inaccurate if bool(inaccurate.any()) else None
