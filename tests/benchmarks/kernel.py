@@ -26,9 +26,13 @@ from gradaudit.spec.op_targets import HeldTarget
 Tensors = dict[str, Tensor]
 Array = NDArray[Any]
 
-Style = Literal["only", "numpy", "casts", "checkpoint"]
-"""How people have a kernel: it takes its own dtypes only, as tensors or arrays; or it casts what it is given to its
-dtype and its output back; or the first under ``checkpoint``, which calls forward again for backward."""
+Style = Literal["only", "numpy", "casts", "checkpoint", "autocast", "jax"]
+"""How people have a kernel: it takes its own dtypes only, as tensors or arrays, or in JAX; or it casts what it is given
+to its dtype and its output back; or the first under ``checkpoint``, which calls forward again for backward; or it is
+given float32 under ``autocast``, which computes products in its dtype."""
+
+WIDE_STYLES = ("casts", "autocast")
+"""Styles of kernels that are given float32."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Kernel:
 
     def given(self, name: str) -> str:
         """The dtype that an input is given in."""
-        return "float32" if self.style == "casts" or name in self.wide else self.stored
+        return "float32" if self.style in WIDE_STYLES or name in self.wide else self.stored
 
     def case(self, seed: int = 0) -> Case:
         """Return what ``gradaudit run`` makes of a spec that names the kernel, its shapes, ranges and dtypes."""
@@ -83,7 +87,7 @@ class Kernel:
             op=self.name,
             module="",
             name=f"{self.dtype} {self.style}",
-            dtype="float32" if self.style == "casts" else self.stored,
+            dtype="float32" if self.style in WIDE_STYLES else self.stored,
             target=self.op(),
             inputs=inputs,
             params={},
@@ -101,6 +105,10 @@ class Kernel:
         """Return the op in the kernel's style."""
         if self.style == "numpy":
             return gradaudit.op(self._of_arrays, self._gradients_of_arrays, name=self.name)
+        if self.style == "jax":
+            from kernels_in_jax import function
+
+            return gradaudit.jax_op(function(self), name=self.name)
         return gradaudit.torch_op(self.function(), name=self.name)
 
     def function(self) -> Callable[..., Tensor]:
@@ -122,10 +130,17 @@ class Kernel:
         return Made.apply  # type: ignore[no-any-return]
 
     def _of(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        if self.style == "autocast":
+            with torch.autocast("cpu", dtype=getattr(torch, self.stored)):
+                return self.forward(dict(zip(self.shapes, tensors, strict=True)))
         made = self.forward(self._read(tensors))
         return made.to(tensors[0].dtype if self.style == "casts" else getattr(torch, self.output or self.stored))
 
     def _gradients(self, upstream: Tensor, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        if self.style == "autocast":
+            with torch.autocast("cpu", dtype=getattr(torch, self.stored)):
+                made = self.backward(upstream.float(), dict(zip(self.shapes, tensors, strict=True)))
+            return tuple(made[name].to(x.dtype) for name, x in zip(self.shapes, tensors, strict=True))
         inner = self._rounded(upstream, self.output or self.stored)
         made = self.backward(inner, self._read(tensors))
         wanted = {name: getattr(torch, "float32" if name in self.wide else self.stored) for name in self.shapes}

@@ -20,6 +20,7 @@ from pathlib import Path
 import kernel_faults
 import kernel_rivals
 import kernels_besides as more
+import kernels_in_jax
 import kernels_of_networks as main_ones
 import torch
 from kernel import Kernel
@@ -49,6 +50,14 @@ def right() -> Iterator[Kernel]:
     yield replace(main_ones.softmax("float32", 64, 256), style="checkpoint")
     yield replace(main_ones.swiglu("bfloat16", 32, 128), style="casts")
     yield replace(main_ones.gelu("float16", 32, 128), style="numpy")
+    for kernel in (
+        main_ones.matmul("bfloat16", 128, 96, 64),
+        main_ones.rms_norm("bfloat16", 64, 128),
+        more.rectified_linear("bfloat16", 64, 32),
+        more.convolution("bfloat16", 4, 16, 64, 16),
+    ):
+        yield replace(kernel, style="autocast")
+    yield from kernels_in_jax.right()
 
 
 def _of_networks() -> Iterator[Kernel]:
@@ -86,12 +95,13 @@ def _besides() -> Iterator[Kernel]:
 def wrong(every: int) -> Iterator[tuple[Kernel, Kernel]]:
     """Yield wrong kernels and what they would be without their fault: all with a wrong formula, of the others some."""
     for place, kernel in enumerate(right()):
-        if kernel.name == "fake_quant":
+        if kernel.name == "fake_quant" or kernel.style == "jax":
             continue
         parts = [fault for k, fault in enumerate(kernel_faults.parts(kernel)) if (k + place) % every == 0]
         for fault in (*kernel_faults.formulas(kernel), *parts):
             if kernel_faults.matters(fault, kernel):
                 yield fault, kernel
+    yield from kernels_in_jax.wrong()
 
 
 @dataclass(frozen=True)

@@ -388,3 +388,30 @@ def test_another_order_of_sums_that_cancel_is_no_ignored_stride() -> None:
         inputs = {name: torch.tensor(values, dtype=torch.float32) for name, values in drawn.items()}
         made = gradaudit.check(gradaudit.torch_op(attracted), inputs, seed=seed)
         assert "layout-dependent" not in {finding.code for result in made.results for finding in result.findings}
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.02])
+def test_a_backward_under_autocast_that_takes_no_float64_is_judged_by_the_dtype_that_it_computes_in(
+    factor: float,
+) -> None:
+    """Its forward is exact in float64, but the upstream is made float32, and products of that are in bfloat16."""
+
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, w: Any) -> Any:
+            ctx.save_for_backward(x, w)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return x @ w
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            x, w = ctx.saved_tensors
+            wide = upstream[0].float()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                of_x, of_w = wide @ w.t(), x.t() @ wide
+            return of_x.to(x.dtype), factor * of_w.to(w.dtype)
+
+    inputs = array("x", 48, 40, dtype="float32"), array("w", 40, 24, dtype="float32")
+    results = audit(torch_op, Product.apply, *inputs, dtype="float32").results
+    found = {result.input: result.verdict for result in results}
+    assert found == {"x": Verdict.PASS, "w": Verdict.PASS if factor == 1.0 else Verdict.FAIL}, results[1].message

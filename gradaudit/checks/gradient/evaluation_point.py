@@ -228,9 +228,10 @@ class EvaluationPoint:
 def find_point(subject: Subject) -> EvaluationPoint:
     """Return the float64 point where forward gives float64 for it, else the case's own.
 
-    A forward that returns float64 but computes in a narrower dtype inside is differenced in that.
+    A forward that returns float64 but computes in a narrower dtype inside is differenced in that; so is one whose
+    backward refuses float64 and rounds what it is given, as under autocast: it is no more accurate than that.
     """
-    upstream = joined(subject.upstream)
+    upstream, who = joined(subject.upstream), "forward"
     native = tuple(subject.outputs[k] for k in subject.counted)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     if all(is_wide(array) for array in arrays):
@@ -243,9 +244,11 @@ def find_point(subject: Subject) -> EvaluationPoint:
             own.findings.append(found)
             own.absorbed = bool((outputs_beside(own, FAR) == own.outputs).all())
         point = found if isinstance(found, EvaluationPoint) else own
+        if point is found and not point.formula and own.narrowed:
+            point, who = own, "backward"
     point = (_point_inside(point) or point) if point.generic else point
     if not point.generic:
-        point.notes.append(f"differenced in {point.dtype}: forward does not compute in float64")
+        point.notes.append(f"differenced in {point.dtype}: {who} does not compute in float64")
     return point
 
 
