@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,28 +18,16 @@ from gradaudit.numerics.arrays import (
     namespace,
     written,
 )
+from gradaudit.numerics.magnitude import scale_of
+from gradaudit.numerics.margins import FAR, MAX_ROUNDINGS, NEAR, QUARTER
 from gradaudit.spec.dtypes import is_floating
 
 if TYPE_CHECKING:
     from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 
 
-def outputs_beside(point: EvaluationPoint, displacement: float, *names: str) -> Array:
-    """Return forward's outputs where some inputs, all if none is named, are displaced by about this part of them.
-
-    They stay inside of what is declared, else of their own values.
-    """
-    ranges = {made.name: made.range for made in point.subject.case.inputs}
-    here = {name: copied(x) for name, x in point.inputs.items() if name in names or not names}
-    rng = np.random.default_rng(0)
-    try:
-        for name, x in here.items():
-            beside = inside(displaced(x, displacement, rng), x, ranges.get(name))
-            point.inputs[name] = written(point.inputs[name], ..., beside)
-        return point.evaluate()
-    finally:
-        for name, x in here.items():
-            point.inputs[name] = written(point.inputs[name], ..., x)
+Move = Callable[[Array, float, np.random.Generator], Array]
+"""Returns a displaced copy of an array."""
 
 
 def displaced(x: Array, displacement: float, rng: np.random.Generator) -> Array:
@@ -46,6 +35,66 @@ def displaced(x: Array, displacement: float, rng: np.random.Generator) -> Array:
     if not is_floating(dtype_name(x.dtype)):
         return copied(x)
     return cast(x * (1.0 + displacement * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x)), dtype_name(x.dtype))
+
+
+def outputs_beside(point: EvaluationPoint, displacement: float, *names: str, move: Move = displaced) -> Array:
+    """Return forward's outputs where some inputs, all if none is named, are displaced by about this part of them.
+
+    They stay inside of what is declared, else of their own values.
+    """
+    here = {name: copied(x) for name, x in point.inputs.items() if name in names or not names}
+    rng = np.random.default_rng(0)
+    try:
+        for name, x in here.items():
+            point.inputs[name] = written(point.inputs[name], ..., _beside(point, name, x, displacement, move, rng))
+        return point.evaluate()
+    finally:
+        for name, x in here.items():
+            point.inputs[name] = written(point.inputs[name], ..., x)
+
+
+def _beside(
+    point: EvaluationPoint, name: str, x: Array, displacement: float, move: Move, rng: np.random.Generator
+) -> Array:
+    ranges = {made.name: made.range for made in point.subject.case.inputs}
+    return inside(move(x, displacement, rng), x, ranges.get(name))
+
+
+def climbs_stairs(point: EvaluationPoint, name: str) -> bool:
+    """Whether forward stands still close to the point and changes further away, where nothing is claimed of it either.
+
+    So does what is rounded away beside an offset. A quarter of the outputs that depend on the input climb a stair
+    within an eighth of its size, which those of a function with a few steps do not. It takes one forward; where the
+    input matters, up to eight and two backwards.
+    """
+    most = MAX_ROUNDINGS * point.spacing * point.size
+
+    def shifted(x: Array, displacement: float, rng: np.random.Generator) -> Array:
+        lengths = namespace(x).clip(abs(x), scale_of(x, point.size), None)
+        return cast(x + displacement * lengths * like(rng.uniform(0.5, 1.5, tuple(x.shape)), x), dtype_name(x.dtype))
+
+    def changed_by(part: float) -> Array:
+        return abs(outputs_beside(point, part, name, move=shifted) - point.outputs) > most
+
+    def changed_within(part: float) -> Array:
+        return changed_by(part) | changed_by(-part)
+
+    dependent = changed_by(1.0)
+    if not bool(dependent.any()):
+        return False
+    far = changed_within(2.0 * FAR)
+    moved, dependent = int(far.sum()), far | dependent | changed_by(-1.0)
+    if moved <= QUARTER * int(dependent.sum()) or moved <= 2 * int(changed_within(FAR * NEAR).sum()):
+        return False
+    return not any(_is_claimed_beside(point, name, side * 2.0 * FAR, shifted) for side in (1.0, -1.0))
+
+
+def _is_claimed_beside(point: EvaluationPoint, name: str, displacement: float, move: Move) -> bool:
+    """Whether backward gives an input any gradient where it is displaced."""
+    there = {other: copied(x) for other, x in point.inputs.items()}
+    there[name] = _beside(point, name, there[name], displacement, move, np.random.default_rng(0))
+    claims = point.claims(point.subject.upstream, there, point.outputs_at(there))
+    return name in claims and bool(claims[name].any())
 
 
 def inside(beside: Array, x: Array, declared: tuple[float, float] | None) -> Array:

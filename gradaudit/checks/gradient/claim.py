@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, default_tolerance
-from gradaudit.checks.gradient.beside import outputs_beside
+from gradaudit.checks.gradient.beside import climbs_stairs, outputs_beside
 from gradaudit.checks.gradient.element import Asked, Elements
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import (
@@ -166,6 +166,12 @@ class Claim:
     def typical(self) -> float:
         """The same, or where the gradient is zero what would matter all the same."""
         return self.magnitude or _scale_of_changes(self.point, self.name) or self.natural_scale
+
+    @cached_property
+    def hides_stairs(self) -> bool:
+        """Whether nothing is claimed of a forward that stands on a stair, whose slope is zero and not that at large."""
+        nothing = self.size > 0 and not bool(self.formula.any()) and not bool(self.given.any())
+        return nothing and climbs_stairs(self.point, self.name)
 
     @cached_property
     def broken(self) -> Array | None:
