@@ -193,10 +193,11 @@ def _doubted(result: Result) -> Result:
 
 
 def _failed_by_findings(result: Result) -> Result:
+    """Return a result that a finding fails; indices that are only undecided are not the reason, and not listed."""
     failing = [finding for finding in result.findings if finding.fails]
     if not failing or result.verdict.severity >= Verdict.FAIL.severity:
         return result
-    return replace(result, verdict=Verdict.FAIL, message=failing[0].message)
+    return replace(result, verdict=Verdict.FAIL, message=failing[0].message, mismatches=())
 
 
 def _unmet_expectation(expect: Expectation, results: list[Result]) -> str:

@@ -18,6 +18,7 @@ import pytest
 from pairs import array, audit, codes, only
 
 import gradaudit
+from gradaudit.report.mismatch import case_blocks
 from gradaudit.results import Verdict
 
 Function = Callable[..., Any]
@@ -162,6 +163,23 @@ def test_a_gradient_of_another_dtype_than_its_input_fails_with_the_wrong_indices
     assert (result.verdict, result.expected, result.wrong) == (Verdict.FAIL, False, 0 if factor == 2.0 else 3)
     assert codes(audited) == {"dtype-mismatch"}
     assert dtype in result.findings[0].message
+
+
+GRID = np.linspace(-4, 4, 801)
+
+
+def test_what_fails_by_its_dtype_lists_no_index_that_is_only_undecided() -> None:
+    def table(x: Any) -> Any:
+        return np.interp(x, GRID, np.sin(GRID))
+
+    x = array("x", (15,), -3.9, 3.9, dtype="float32")
+    result = only(audited := audit(table, lambda u, x: u.astype("f8") * np.cos(x), x, dtype="float32"))
+    assert codes(audited) == {"dtype-mismatch", "approximate-forward"}
+    assert (result.verdict, result.wrong, result.mismatches) == (Verdict.FAIL, 0, ())
+    assert result.message == result.findings[0].message
+    (lines,) = case_blocks([result], 10)
+    assert lines[0] == "pair (float32, case default): fail w.r.t. x"
+    assert not any("FAIL" in line or "indices wrong" in line for line in lines)
 
 
 @pytest.mark.parametrize(
