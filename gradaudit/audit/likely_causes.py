@@ -113,10 +113,14 @@ def _causes_by_input(
                 right_inputs=tuple(sorted(right)),
             )
             at_fault = told or any(finding.fails for finding in result.findings)
+            # Where an approximation is least close, its own error is: no place that backward treats in another way.
+            approximate = any(finding.code == "approximate-forward" for finding in result.findings)
             found[result.input] = [
                 cause
                 for cause in (made.finding for made in causes_of(subject, evidence, points))
-                if not (told and cause.fails) and not (at_fault and "indices" in cause.evidence)  # a list says no more
+                if not (told and cause.fails)
+                and not (at_fault and "indices" in cause.evidence)  # a list says no more
+                and not (approximate and cause.code == "wrong-subset")
             ]
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradaudit.report import numbers
-from gradaudit.report.mismatch import extent, headline, is_cause, is_unexplained, seeds_said
+from gradaudit.report.mismatch import extent, headline, is_cause, is_unexplained, says_why, seeds_said
 from gradaudit.results import Finding, Result, Verdict
 
 UNEXPLAINED = "no simple cause"
@@ -27,7 +27,7 @@ class Cause:
 def cause_of(result: Result) -> Cause:
     """Return the first thing to look at: a likely cause, a finding that fails the case, or the verdict itself."""
     telling = _telling(result)
-    ranked = telling or result.findings
+    ranked = telling or [*filter(says_why, result.findings), *result.findings]
     if is_unexplained(result):
         return Cause(UNEXPLAINED, extent(result))
     if result.verdict is Verdict.FAIL and ranked:

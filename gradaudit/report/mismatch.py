@@ -13,6 +13,9 @@ HEADER = ("Index", "Analytical", "Numerical", "Difference", "Tolerance", "Status
 GAPS = (2, 3, 3, 3, 3, 0)
 """Spaces to the right of each column: 80 columns hold an index of four axes."""
 
+EXPLAINING = ("tolerance-too-tight", "approximate-forward")
+"""Findings that fail nothing and say all the same why indices are wrong."""
+
 MAX_TEXT = 2_000
 """Characters of a message that are shown, half of them from its end: an exception may carry a whole array."""
 
@@ -73,8 +76,12 @@ def _causes(result: Result) -> Iterator[str]:
 
 def is_unexplained(result: Result) -> bool:
     """Whether indices are wrong, and no finding says why: none of the op, and none of the tolerance."""
-    explained = any(f.fails or is_cause(f) or f.code == "tolerance-too-tight" for f in result.findings)
-    return result.verdict is Verdict.FAIL and bool(result.mismatches) and not explained
+    return result.verdict is Verdict.FAIL and bool(result.mismatches) and not any(map(says_why, result.findings))
+
+
+def says_why(finding: Finding) -> bool:
+    """Whether a finding says why indices are wrong, or why a gradient fails that has no wrong ones."""
+    return finding.fails or is_cause(finding) or finding.code in EXPLAINING
 
 
 def is_cause(finding: Finding) -> bool:

@@ -15,6 +15,8 @@ from pairs import array, audit, only
 from planted import causes
 from softmax_pair import softmax, softmax_backward
 
+from gradaudit.report.failures import Cause, cause_of
+from gradaudit.report.mismatch import case_blocks
 from gradaudit.results import Verdict
 
 LARGE = array("x", (200, 300))
@@ -147,3 +149,33 @@ def test_backward_that_fails_for_another_upstream_is_diagnosed_all_the_same() ->
 
 def test_an_array_of_no_axes() -> None:
     assert cause(audit(np.sin, lambda u, x: -u * np.cos(x), array("x", ()))).code == "sign-flipped"
+
+
+def fixed_point(x: Any, tolerance: float = 1e-6) -> Any:
+    y, z = np.full_like(x, np.inf), np.zeros_like(x)
+    while np.abs(z - y).max() >= tolerance:
+        y, z = z, np.tanh(0.8 * z + x)
+    return z
+
+
+def implicit(u: Any, x: Any) -> Any:
+    slope = 1 - fixed_point(x, 1e-15) ** 2
+    return u * slope / (1 - 0.8 * slope)
+
+
+def test_an_approximation_is_told_of_and_no_places_where_it_is_least_close() -> None:
+    audited = (only(audit(fixed_point, implicit, array("x", (9,), -1, 1), seed=seed)) for seed in (4, 0, 9, 2))
+    result = next(result for result in audited if result.verdict is Verdict.FAIL)  # the approximation says which
+    assert [finding.code for finding in result.findings] == ["approximate-forward"]
+    assert cause_of(result) == Cause("approximate-forward", result.findings[0].message)
+    (lines,) = case_blocks([result], 3)
+    assert not any("likely cause" in line or "no simple cause" in line for line in lines)
+    assert any(line.startswith("  approximate-forward: ") for line in lines)
+
+
+def test_a_region_of_an_exact_forward_is_named_as_ever() -> None:
+    def backward(u: Any, x: Any) -> Any:
+        return implicit(u, x) * np.where(x > 0, 1.0, 1.5)
+
+    found = cause(audit(lambda x: fixed_point(x, 1e-15), backward, array("x", (9,), -1, 1)))
+    assert (found.code, found.evidence["region"]) == ("wrong-subset", "where x < 0")

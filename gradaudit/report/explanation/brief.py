@@ -10,7 +10,7 @@ from gradaudit.repair.repairs import Repairs
 from gradaudit.report import numbers
 from gradaudit.report.explanation.blocks import Block, Code, Entries, Heading, Prose
 from gradaudit.report.explanation.page import peace, title
-from gradaudit.report.mismatch import is_cause, is_unexplained
+from gradaudit.report.mismatch import is_cause, is_unexplained, says_why
 from gradaudit.report.repairs import changed_lines, repair_lines
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.level import Level, level_of
@@ -69,7 +69,7 @@ def _about(study: Study, results: Sequence[Result], told: dict[str, str], letter
     result = study.result
     alike = [each for each in results if each.input == result.input and each.verdict is result.verdict]
     places = numbers.listed([place_of(each)[0] for each in alike], most=MOST_PLACES)
-    found = [(_label(each), f"{each.code}: {each.message}") for each in result.findings if each.fails or is_cause(each)]
+    found = [(_label(each), f"{each.code}: {each.message}") for each in filter(says_why, result.findings)]
     if (said := _said_beside(result)) and not _is_told(result):
         found.insert(0, ("cause", said))
     said = f"{result.verdict}: {_extent(result)}" if result.wrong else f"{result.verdict}"
