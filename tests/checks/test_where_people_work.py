@@ -335,6 +335,15 @@ class TestSymmetricInputs:
         op = gradaudit.op(np.linalg.eigvalsh, self.projector)
         assert gradaudit.check(op, {"a": self.hermitian(n)}).verdict is Verdict.PASS
 
+    @pytest.mark.parametrize(("n", "dtype"), [(4, np.float32), (12, np.float64), (24, np.complex128)])
+    def test_pairs_of_entries_are_tested_together(self, n: int, dtype: Any) -> None:
+        """What one table of single entries would take grows with their number, and so does that of the pairs."""
+        a = (self.hermitian(n) if dtype is np.complex128 else self.hermitian(n).real).astype(dtype)
+        found = only(gradaudit.check(gradaudit.op(np.linalg.eigvalsh, self.projector), {"a": a}))
+        assert (found.verdict, found.forwards < 50) == (Verdict.PASS, True)
+        wrong = gradaudit.op(np.linalg.eigvalsh, lambda u, a: (1.01 * self.projector(u, a)).astype(a.dtype))
+        assert gradaudit.check(wrong, {"a": a}).verdict is Verdict.FAIL
+
     @pytest.mark.parametrize(
         "wrong",
         [

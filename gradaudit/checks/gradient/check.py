@@ -22,20 +22,19 @@ from gradaudit.checks.gradient.along_paths import (
     unit_inside,
 )
 from gradaudit.checks.gradient.claim import Claim, claims_of
-from gradaudit.checks.gradient.cut import Cut, left_undecided, undecided
+from gradaudit.checks.gradient.cut import Cut, left_undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_point, is_wide
 from gradaudit.checks.gradient.excuse import exceeds_approximation, excused, stands
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_inaccurate
 from gradaudit.checks.gradient.limit import limits
 from gradaudit.checks.gradient.search import Searched
-from gradaudit.checks.gradient.seen import Seen
-from gradaudit.checks.gradient.symmetric import finding as symmetric_input
-from gradaudit.checks.gradient.symmetric import is_meant_symmetric, of_one_triangle
+from gradaudit.checks.gradient.seen import Seen, passes
+from gradaudit.checks.gradient.symmetric import claim_of_triangle, is_meant_symmetric, is_symmetric, with_finding
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, flaws, mutations
 from gradaudit.numerics.margins import MAX_TABLE, MAX_UNSEEN
 from gradaudit.results import Finding, Result, Verdict, changed
-from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, Limit, LimitReachedError
+from gradaudit.targets.calls import CLOSE_LOOK, FOR_ROUNDING, LimitReachedError
 from gradaudit.targets.op import OpError
 
 OF_FORWARD = "differences contradict the analytical gradient; not known whether forward is smooth there"
@@ -134,29 +133,55 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
     for name, (result, seen) in made.items():
         if result.verdict is not Verdict.FAIL or seen is None or not is_meant_symmetric(subject, name):
             continue
-        triangle = of_one_triangle(subject, name)
-        gradient = triangle.gradients[name]
-        if gradient is None:
-            continue
         try:
-            again = _audited(claims_of(find_point(triangle), {name: gradient}))[name]
+            again = with_finding(_audited([claim_of_triangle(subject, name)])[name])
         except LimitReachedError as reached:
-            again = result, _undecided(seen, reached.limit, OF_TRIANGLES)
+            again = result, seen.undecided(reached.limit, OF_TRIANGLES)
         if again[0].verdict is Verdict.PASS:
-            passing[name] = (
-                replace(again[0], findings=(*again[0].findings, symmetric_input(subject.inputs[name], name))),
-                again[1],
-            )
+            passing[name] = again
         elif again[1] is not None and again[1].cut:
-            left = _undecided(seen, again[1].cut.limit, OF_TRIANGLES)
+            left = seen.undecided(again[1].cut.limit, OF_TRIANGLES)
             passing[name] = folded(left), left
     return passing
 
 
-def _undecided(seen: Seen, limit: Limit, why: str) -> Seen:
-    """Return what was seen of a gradient that is wrong unless something excuses it, which could not be found out."""
-    more = "more calls would decide it"
-    return replace(seen, left_open=f"{why}: {undecided(limit, more)}", cut=Cut(limit, more))
+def _along_triangles(claims: list[Claim], made: Audited) -> Audited:
+    """Test all pairs of entries of symmetric inputs whose single entries fail together; return what passes so."""
+    passing: Audited = {}
+    for claim in claims:
+        subject, seen = claim.point.subject, made[claim.name][1]
+        if seen is None or seen.suspect is None:
+            continue
+        with suppress(LimitReachedError):
+            if is_meant_symmetric(subject, claim.name):
+                again = _tested([claim_of_triangle(subject, claim.name)])[claim.name]
+                passing |= {claim.name: with_finding(again)} if passes(again) else {}
+    return passing
+
+
+def _root_tested(claims: list[Claim], *, small: bool) -> Audited:
+    """Test gradients together; what fails is located, unless tables will be made, after all else that may pass it."""
+    if not small and not any(is_symmetric(claim.point.subject, claim.name) for claim in claims):
+        return _located(claims)
+    made = _tested(claims)
+    for claim in claims if len(claims) > 1 else ():
+        if not passes(made[claim.name]):  # the fault may be another's
+            _add(made, _tested([claim]))
+    _add(made, _along_triangles(claims, made))
+    failing = [claim for claim in claims if not passes(made[claim.name])]
+    if failing and not small:
+        _add(made, _located(failing))
+    return made
+
+
+def _tested(claims: list[Claim]) -> Audited:
+    """Audit gradients by root tests alone."""
+    return _judged(claims, lambda claims: Searched(claims, locate=False).seen())
+
+
+def _located(claims: list[Claim]) -> Audited:
+    """Audit gradients by root tests, and find out which indices fail them."""
+    return _judged(claims, lambda claims: Searched(claims, locate=True).seen())
 
 
 def _with_reserved_calls(made: Audited) -> Audited:
@@ -203,12 +228,9 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
     made: Audited = {}
     if testable:
         small = case.method == "auto" and sum(claim.size for claim in testable) <= MAX_TABLE
-        made = _judged(testable, lambda claims: Searched(claims, locate=not small).seen())
+        made = _root_tested(testable, small=small)
+        failing = [claim for claim in testable if not passes(made[claim.name])]
         if small:
-            for claim in testable if len(testable) > 1 else ():
-                if not passes(made[claim.name]):  # the fault may be another's
-                    _add(made, _judged([claim], lambda claims: Searched(claims, locate=False).seen()))
-            failing = [claim for claim in testable if not passes(made[claim.name])]
             if failing and rounds_what_it_is_given(failing):
                 _add(made, _judged(failing, look_along_paths))
             else:
@@ -227,21 +249,6 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
         with calls.sharing(left):
             _add(made, _judged([claim], lambda claims: list(map(look_everywhere, claims))))
     return {claim.name: made[claim.name] for claim in claims}
-
-
-def passes(audited: tuple[Result, Seen | None]) -> bool:
-    """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
-    result, seen = audited
-    if seen is None:
-        return result.verdict is Verdict.PASS
-    asked, claim = seen.claim.of_formula, seen.claim
-    if result.verdict is Verdict.PASS:
-        coarser = asked.asked and seen.coarsest > claim.share * asked.tolerance.at(claim.typical)
-        return not (coarser or seen.kinked)
-    if asked.asked and seen.method == "search":
-        return False
-    below_noise = any(finding.code == "below-noise" for finding in result.findings)
-    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= MAX_UNSEEN
 
 
 def affords_a_table(claim: Claim, made: Audited) -> bool:
@@ -270,7 +277,7 @@ def _with_rounding(seen: Seen) -> Seen:
     try:
         seen.claim.include_roundoff()
     except LimitReachedError as reached:
-        return seen if exceeds_approximation(seen) else _undecided(seen, reached.limit, OF_ROUNDING)
+        return seen if exceeds_approximation(seen) else seen.undecided(reached.limit, OF_ROUNDING)
     return seen
 
 
@@ -283,7 +290,7 @@ def _with_arbiter(point: EvaluationPoint, made: Audited) -> Audited:
         ruled = excused(results, known)
     except LimitReachedError as reached:
         accused = [name for name, seen in known.items() if results[name].verdict is Verdict.FAIL and not seen.accused]
-        ruled = {name: _undecided(known[name], reached.limit, OF_FORWARD) for name in accused}
+        ruled = {name: known[name].undecided(reached.limit, OF_FORWARD) for name in accused}
     for place, (name, seen) in enumerate(ruled.items()):
         again = _folded(seen)
         spent = results[name].evaluations + (0 if place else point.subject.op.calls.forwards - before)
@@ -320,13 +327,13 @@ def _again(claims: list[Claim], made: Audited) -> Audited:
     # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
     for group in [unseen] if len(unseen) < len(claims) else [[claim] for claim in unseen] if len(claims) > 1 else []:
         if group:
-            again = _judged(group, lambda claims: Searched(claims, locate=True).seen())
+            again = _located(group)
             _add(made, _again(group, again) if len(group) > 1 else again)
     for claim in claims:
         result, seen = made[claim.name]
         cleared = seen is not None and seen.cleared  # then strays alone are open: a search of the rest says no more
         if result.verdict is Verdict.INCONCLUSIVE and not cleared and claim.inaccurate is not None:
-            _add(made, _judged([claim.as_given()], lambda claims: Searched(claims, locate=True).seen()))
+            _add(made, _located([claim.as_given()]))
     return made
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
-from gradaudit.checks.gradient.cut import Cut
+from gradaudit.checks.gradient.cut import Cut, undecided
 from gradaudit.checks.gradient.element import Element, Elements
 from gradaudit.numerics.judging import Looks
 from gradaudit.numerics.margins import MAX_UNSEEN
-from gradaudit.results import Finding
+from gradaudit.results import Finding, Result, Verdict
+from gradaudit.targets.calls import Limit
 
 if TYPE_CHECKING:
     from gradaudit.checks.gradient.excuse import Answer
@@ -89,6 +90,26 @@ class Seen:
             return replace(earlier, cut=self.cut, cleared=False, miss_probability=1.0)
         suspect, positions = (self.suspect, self.positions) if self.suspect else (earlier.suspect, earlier.positions)
         return replace(self, suspect=suspect, positions=positions)
+
+    def undecided(self, limit: Limit, why: str) -> Seen:
+        """Return what was seen of a gradient that is wrong unless it is excused, which could not be found out."""
+        more = "more calls would decide it"
+        return replace(self, left_open=f"{why}: {undecided(limit, more)}", cut=Cut(limit, more))
+
+
+def passes(audited: tuple[Result, Seen | None]) -> bool:
+    """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
+    result, seen = audited
+    if seen is None:
+        return result.verdict is Verdict.PASS
+    asked, claim = seen.claim.of_formula, seen.claim
+    if result.verdict is Verdict.PASS:
+        coarser = asked.asked and seen.coarsest > claim.share * asked.tolerance.at(claim.typical)
+        return not (coarser or seen.kinked)
+    if asked.asked and seen.method == "search":
+        return False
+    below_noise = any(finding.code == "below-noise" for finding in result.findings)
+    return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= MAX_UNSEEN
 
 
 def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:

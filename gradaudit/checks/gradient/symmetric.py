@@ -12,10 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from gradaudit.checks.gradient.claim import Claim, claims_of
+from gradaudit.checks.gradient.evaluation_point import find_point
+from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.subject import Subject
 from gradaudit.numerics.arrays import Array, has_complex_dtype, joined, namespace
 from gradaudit.numerics.margins import FAR
-from gradaudit.results import Finding
+from gradaudit.results import Finding, Result
 from gradaudit.targets.counted import CountedOp, CountingOp
 from gradaudit.targets.op import OpError, StackableOp
 
@@ -34,13 +37,15 @@ def is_meant_symmetric(subject: Subject, name: str) -> bool:
 
     One that merely happens to be symmetric may be read whole: a transposed gradient of it would be hidden.
     """
-    x = subject.inputs[name]
-    if isinstance(subject.op, OfOneTriangle) or x.ndim < 2 or x.shape[-1] != x.shape[-2] or x.shape[-1] < 2:
-        return False
-    if not bool((x == adjoint(x)).all()):
-        return False
     plan = next(made for made in subject.case.inputs if made.name == name)
-    return plan.distribution in SYMMETRIC or _reads_one_triangle(subject, name)
+    return is_symmetric(subject, name) and (plan.distribution in SYMMETRIC or _reads_one_triangle(subject, name))
+
+
+def is_symmetric(subject: Subject, name: str) -> bool:
+    """Whether an input equals its adjoint, and is not taken for one of its triangles already."""
+    x = subject.inputs[name]
+    square = x.ndim > 1 and x.shape[-1] == x.shape[-2] > 1
+    return square and not isinstance(subject.op, OfOneTriangle) and bool((x == adjoint(x)).all())
 
 
 def _reads_one_triangle(subject: Subject, name: str) -> bool:
@@ -85,11 +90,26 @@ class OfOneTriangle(CountedOp):
         return {**made, self._name: None if gradient is None else gathered(gradient)}
 
 
-def of_one_triangle(subject: Subject, name: str) -> Subject:
-    """Return an op that was called once as a function of one triangle of an input."""
-    gradient = subject.gradients[name]
-    gradients = {**subject.gradients, name: None if gradient is None else gathered(gradient)}
-    return replace(subject, op=OfOneTriangle(subject.op, name), gradients=gradients)
+def claim_of_triangle(subject: Subject, name: str) -> Claim:
+    """Return what is claimed of an op that was called once, as a function of one triangle of an input.
+
+    Raises:
+        LimitReachedError: where there are no calls left to find out where it is differenced.
+
+    """
+    gradient = gathered(subject.gradients[name])
+    gradients = {**subject.gradients, name: gradient}
+    triangle = replace(subject, op=OfOneTriangle(subject.op, name), gradients=gradients)
+    return claims_of(find_point(triangle), {name: gradient})[0]
+
+
+def with_finding(audited: tuple[Result, Seen | None]) -> tuple[Result, Seen | None]:
+    """Add to what was found of such a claim that it was audited so."""
+    result, seen = audited
+    kind = "Hermitian" if seen is not None and has_complex_dtype(seen.claim.formula) else "symmetric"
+    message = MESSAGE.format(name=result.input, kind=kind)
+    told = Finding("symmetric-input", message, {"array": result.input})
+    return replace(result, findings=(*result.findings, told)), seen
 
 
 def adjoint(x: Array) -> Array:
@@ -113,9 +133,3 @@ def _below(x: Array) -> Array:
     """Return what is below the diagonals of some matrices, with half of the diagonals."""
     xp = namespace(x)
     return 0.5 * xp.tril(x) + 0.5 * xp.tril(x, k=-1)
-
-
-def finding(x: Array, name: str) -> Finding:
-    """Return what is said of an input that was audited so."""
-    kind = "Hermitian" if has_complex_dtype(x) else "symmetric"
-    return Finding("symmetric-input", MESSAGE.format(name=name, kind=kind), {"array": name})
