@@ -133,8 +133,10 @@ def examine(case: Case, op: Op) -> Subject:
 def _placing(case: Case, op: Op) -> Callable[[NDArray[Any]], Array]:
     """Return what brings an array to where the op works: to its framework, where copies at every call would be dear."""
     native: Callable[[NDArray[Any]], Array] | None = getattr(op, "native", None)
+    if native is None:
+        return lambda array: array
     largest = max((math.prod(made.shape) * dtype_of(made.dtype).itemsize for made in case.inputs), default=0)
-    return native if native and largest >= getattr(op, "large", LARGE) else lambda array: array
+    return native if largest >= getattr(op, "large", LARGE) else lambda array: array
 
 
 def _named(what: str, arrays: tuple[Array | None, ...]) -> dict[str, Array]:

@@ -73,7 +73,7 @@ def test_an_error_of_five_percent_at_one_index_is_found_there(function: str, for
         gradient[place[0]] *= 1.05
         return gradient
 
-    for seed in SEEDS[:6]:
+    for seed in SEEDS[:3]:
         place.clear()
         result = audited(function, form, dtype, seed, spoil)
         assert result.verdict is Verdict.FAIL, (seed, result.message)

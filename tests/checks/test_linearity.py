@@ -51,7 +51,7 @@ def test_a_gradient_that_is_the_same_for_any_upstream_ignores_it(name: str, dtyp
     assert "upstream" in only(audited).findings[0].message
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (40, 50)], ids=["exhaustive", "search"])
+@pytest.mark.parametrize("shape", [(3, 4), (20, 26)], ids=["exhaustive", "search"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", BENDING)
 def test_a_gradient_that_bends_the_upstream_is_nonlinear(name: str, dtype: str, shape: tuple[int, ...]) -> None:

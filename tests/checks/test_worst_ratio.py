@@ -42,7 +42,7 @@ def test_a_search_knows_it_where_it_looked() -> None:
     assert result.worst_ratio == pytest.approx(40.0, rel=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (40, 50)])
+@pytest.mark.parametrize("shape", [(3, 4), (20, 26)])
 def test_there_is_none_where_a_pass_looked_at_no_index(shape: tuple[int, ...]) -> None:
     result = only(audit(np.sin, off_by(0.0, 5), array("x", shape)))
     assert (result.verdict, result.method) == (Verdict.PASS, "search")

@@ -140,7 +140,7 @@ def test_a_sample_says_how_many_were_looked_at() -> None:
     assert "indices tested" in each.message
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (40, 50)])
+@pytest.mark.parametrize("shape", [(3, 4), (20, 26)])
 def test_naming_costs_few_forwards(shape: tuple[int, ...]) -> None:
     def backward(upstream: Any, a: Any, b: Any, c: Any) -> Any:
         return upstream * b * np.cosh(a), upstream * a**2 * c, upstream * np.exp(c)

@@ -101,7 +101,7 @@ def seeded_at_each_call() -> Callable[[Any], Any]:
 
 
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
-each_shape = pytest.mark.parametrize("shape", [(5,), (2, 4, 4), (40, 50)], ids=str)
+each_shape = pytest.mark.parametrize("shape", [(5,), (2, 4, 4), (20, 26)], ids=str)
 
 
 class TestAMaskDrawnAnew:
