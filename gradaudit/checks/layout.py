@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from array_api_compat import device
+
 from gradaudit.checks import compared
 from gradaudit.checks.agreement import Change
 from gradaudit.checks.probe import Probe, Upstream
@@ -83,6 +85,7 @@ def _narrow(array: Array) -> Array:
 
 def _reversed(array: Array) -> Array:
     xp, axes = namespace(array), tuple(reversed(range(array.ndim)))
-    turned = xp.permute_dims(array, axes)
-    spaced = copied(xp.broadcast_to(turned[..., None], (*turned.shape, 2)))[..., 0]
-    return xp.permute_dims(spaced, axes)
+    spaced = xp.zeros((*reversed(array.shape), 2), dtype=array.dtype, device=device(array))
+    made = xp.permute_dims(spaced[..., 0], axes)
+    made[...] = array
+    return made

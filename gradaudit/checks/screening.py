@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
@@ -81,11 +82,11 @@ def _adds_up(probe: Probe, name: str, in_t: Mapping[str, Array], in_w: Mapping[s
     if not u.dtype == t.dtype == w.dtype:
         return False
     u, t, w = (made.reshape(-1) for made in (u, t, w))
-    furthest, size, times = 0.0, 0.0, large(probe)
+    furthest, times = 0.0, large(probe)
     for part in in_cache(w):
         off = widened(w[part]) / times
-        size = float(np.maximum(size, largest(off)))
         off -= widened(t[part])
         off -= widened(u[part])
         furthest = float(np.maximum(furthest, largest(off)))
-    return furthest <= scatter(probe.terms, spacing(dtype_name(w.dtype)), probe.natural_scale(name), size)
+    allowed = partial(scatter, probe.terms, spacing(dtype_name(w.dtype)), probe.natural_scale(name))
+    return furthest <= allowed(0.0) or furthest <= allowed(largest(widened(w)) / times)

@@ -23,14 +23,17 @@ Array = Any
 NUMPY = (np.ndarray, np.generic)
 """NumPy's arrays, and the scalars that its arithmetic makes of arrays without axes."""
 
-IN_CACHE = 2**13
-"""Elements of NumPy's arrays that are worked on at a time: some arrays of so many fit into a processor's cache.
-
-OpenBLAS shares products of 10,000 and more among threads, which wait for each other a thousand times as long as the
-product takes where the processor is busy.
+IN_CACHE = 2**15
+"""Elements that are worked on at a time: some arrays of so many fit into a processor's cache, and calls cost little
+beside them. PyTorch shares work on more among threads.
 """
 
-LARGE = 8 * IN_CACHE
+OF_PRODUCTS = 2**13
+"""The same for sums of products: OpenBLAS shares those of 10,000 and more among threads, which wait for each other a
+thousand times as long as the product takes where the processor is busy.
+"""
+
+LARGE = 2 * IN_CACHE
 """Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework.
 
 Of so many elements the quantiles are those of all: their largest hundredth is one of all, give or take a 25th of it.
@@ -67,11 +70,8 @@ def in_cache(vector: Array) -> Sequence[slice]:
     size = count(vector)
     if 0 < size <= IN_CACHE:
         return (slice(0, size),)
-    if isinstance(vector, NUMPY):
-        most = IN_CACHE
-    else:
-        near = is_writable(vector) and str(array_api_compat.device(vector)) == "cpu"
-        most = 4 * IN_CACHE if near else max(1, size)  # PyTorch takes longer to begin
+    near = isinstance(vector, NUMPY) or (is_writable(vector) and str(array_api_compat.device(vector)) == "cpu")
+    most = IN_CACHE if near else max(1, size)
     return [slice(first, min(first + most, size)) for first in range(0, size, most)]
 
 
@@ -215,11 +215,16 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
 
 
 def inner(first: Array, second: Array) -> float:
-    """Return the sum of the products of two vectors, no longer than ``in_cache`` has them; no overflow is warned of.
+    """Return the sum of the products of two vectors; no overflow is warned of.
 
     That of tensors is added up without BLAS, whose threads wait for each other in MKL at any length.
     """
-    return float(np.vdot(first, second) if isinstance(first, NUMPY) else (first * second).sum())
+    if not isinstance(first, np.ndarray):
+        return float((first * second).sum())
+    if (size := count(first)) <= OF_PRODUCTS:
+        return float(np.vdot(first, second))
+    starts = range(0, size, OF_PRODUCTS)
+    return float(sum([np.vdot(first[k : k + OF_PRODUCTS], second[k : k + OF_PRODUCTS]) for k in starts]))
 
 
 def all_finite(array: Array) -> bool:
@@ -228,6 +233,12 @@ def all_finite(array: Array) -> bool:
         return bool(np.isfinite(array).all())
     xp, flat = namespace(array), _flat(array)
     return all(bool(xp.isfinite(flat[part]).all()) for part in in_cache(flat))
+
+
+def is_zero(array: Array) -> bool:
+    """Whether every element is zero; what is not shows in its first part, as a rule."""
+    flat = _flat(array)
+    return not any(bool((flat[part] != 0).any()) for part in in_cache(flat))
 
 
 def largest(values: Array) -> float:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradaudit.numerics.arrays import (
-    IN_CACHE,
     LARGE,
+    OF_PRODUCTS,
     Array,
     as_reals,
     cast,
@@ -65,7 +65,7 @@ def scales_of(values: Array, otherwise: float) -> float | Array:
 def rms(values: Array) -> float:
     """Return the root mean square of the magnitudes, without overflow; 0 for no values."""
     size, square = count(values), 0.0
-    if size <= IN_CACHE and isinstance(values, np.ndarray) and values.dtype == np.float64:
+    if size <= OF_PRODUCTS and isinstance(values, np.ndarray) and values.dtype == np.float64:
         square = float(np.vdot(values, values))
     elif size and dtype_name(values.dtype) in ("float64", "complex128"):
         flat = as_reals(values)

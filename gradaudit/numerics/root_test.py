@@ -190,8 +190,12 @@ class RootTester:
         They are kept for the next rounds in float32, as directions are: none is far from one.
         """
         claims = self.line.claims[start:stop]
-        places = (slice(start + part.start, start + part.stop) for part in in_cache(claims))
-        least = min(float(_tolerances(*self._parts_of_tolerances(part), self._rtol).min()) for part in places)
+        least = math.inf
+        for part in in_cache(claims):
+            places = slice(start + part.start, start + part.stop)
+            least = min(least, float(_tolerances(*self._parts_of_tolerances(places), self._rtol).min()))
+            if least <= floor:
+                break  # the floor is what counts, whatever the others are
         unit = max(least, floor) or float(np.finfo(np.float64).smallest_subnormal)  # any error is one then
         parts = self._parts_of_tolerances(self.line.inputs.drawn_for(start, stop))
         vectors, numbers = (parts[:1], parts[1:]) if isinstance(self._scales, float) else (parts, ())

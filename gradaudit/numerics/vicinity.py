@@ -36,6 +36,9 @@ class Together(NamedTuple):
 MAX_HELD = SMALL_SAMPLE * LARGE
 """Numbers that the inputs, or the outputs, of so many points may come to: what is computed of them stays in cache."""
 
+AT_ONCE = IN_CACHE // SMALL_SAMPLE
+"""The same of one call that is tried: with all that forward makes on its way it stays in cache."""
+
 
 class Vicinity:
     """Forward around a point, by way of one input.
@@ -69,7 +72,7 @@ class Vicinity:
         self._bits = bits_of(x) if self._is_small else self.base
         self.most = max(1, min(MAX_TABLE, MAX_HELD // max(x.size, size, 1)))
         tried = together is not None and not together.promised
-        self._at_once = min(self.most, IN_CACHE // max(x.size, size, 1) if tried else self.most)
+        self._at_once = min(self.most, AT_ONCE // max(x.size, size, 1) if tried else self.most)
         self._together = together if self._at_once > CONFIRMATIONS else None
         self.trusted = 0
         self._room = np.empty((0, size))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -101,6 +101,7 @@ class FrameworkOp:
         large: bytes of an input from which on that is worth it.
         within: a context that such arrays are worked with in.
         written: what was given to make the op of.
+        takes_outputs: whether backward is given what forward returned: the framework calls it again.
 
     """
 
@@ -112,6 +113,7 @@ class FrameworkOp:
     large: int = LARGE
     within: Callable[[], AbstractContextManager[Any]] = nullcontext
     written: Any = None
+    takes_outputs: ClassVar[bool] = False
 
     def forward(self, inputs: Mapping[str, Array]) -> tuple[Any, ...]:
         """Return the outputs as arrays of the inputs' kind, None for those that are constants though floating.

@@ -105,6 +105,11 @@ class PythonOp:
         return not (self.generators.draws or self.accumulates or self.context)
 
     @cached_property
+    def takes_outputs(self) -> bool:
+        """Whether backward is given what forward returned."""
+        return any(word == CACHE or word.startswith("output") for word in self.args)
+
+    @cached_property
     def _buffered(self) -> list[str]:
         return [found[1] for word in self.args if (found := BUFFER.fullmatch(word))]
 

@@ -16,7 +16,7 @@ from gradaudit.checks.gradient.cut import Cut, undecided
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.tolerance import tolerance_too_loose, tolerance_too_tight
-from gradaudit.numerics.arrays import count, has_complex_dtype, namespace, on_host
+from gradaudit.numerics.arrays import count, has_complex_dtype, is_zero, namespace, on_host
 from gradaudit.numerics.gauge import UNSEEN
 from gradaudit.numerics.judging import Judged, Looks, taken
 from gradaudit.numerics.magnitude import rms
@@ -110,7 +110,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidd
         said = f"a relative error of {resolution:.2g} could have gone unseen"
         asked = claim.of_formula.asked
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
-    if size and not claim.given.any() and not looks.kink.any():  # as where forward does not use the input
+    if size and is_zero(claim.given) and not looks.kink.any():  # as where forward does not use the input
         return Verdict.PASS, "its gradient is zero at every index: no output depends on it here"
     return Verdict.PASS, ""
 
