@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradaudit.models.op import ModelOp, Run
-from gradaudit.numerics.arrays import IN_CACHE, in_cache
+from gradaudit.numerics.arrays import IN_CACHE, in_cache, inner
 from gradaudit.targets.structure import leaves
 
 Array = NDArray[Any]
@@ -29,7 +29,7 @@ class Direction:
     """How one parameter is displaced: each element by a random part of a scale, with a random sign.
 
     Attributes:
-        codes: by element, sign and magnitude as int8.
+        moves: by element, sign and magnitude as int8; as float32 where some are displaced farther.
         scale: of the largest magnitude.
         claim: its gradient, flat; elements where this is small are displaced farther.
         typical: the rms of the gradient.
@@ -37,7 +37,7 @@ class Direction:
 
     """
 
-    codes: NDArray[np.int8]
+    moves: NDArray[np.int8] | NDArray[np.float32]
     scale: float
     claim: Array
     typical: float
@@ -54,30 +54,37 @@ class Direction:
         codes += LEAST
         codes ^= signs
         codes -= signs
-        return cls(codes, scale, claim.reshape(-1), typical, farthest)
+        flat = claim.reshape(-1)
+        moves = codes if farthest == 1.0 or typical == 0.0 else _stretched(codes, flat, typical, farthest)
+        return cls(moves, scale, flat, typical, farthest)
 
-    def write(self, where: slice, out: Array, spare: Array) -> None:
-        """Write the displacement of some elements to an array in float64, with another to work in."""
-        out[...] = self.codes[where]
-        out *= self.scale / (2 * LEAST - 1)
-        if self.farthest > 1.0 and self.typical > 0.0:
-            np.abs(self.claim[where], out=spare)
-            with np.errstate(divide="ignore"):
-                np.divide(self.typical, spare, out=spare)
-            out *= spare.clip(1.0, self.farthest, out=spare)
+    def write(self, where: slice, out: Array, step: float) -> None:
+        """Write a displacement of some elements, this direction times a step, to an array in float64."""
+        np.multiply(self.moves[where], step * self.scale / (2 * LEAST - 1), out=out)
 
     def slope(self) -> float:
         """Return what the loss changes by along it, as the gradient has it."""
-        moved, spare, total = np.empty(IN_CACHE), np.empty(IN_CACHE), 0.0
+        moved, total = np.empty(IN_CACHE), 0.0
         for where in in_cache(self.claim):
             d = moved[: where.stop - where.start]
-            self.write(where, d, spare[: len(d)])
-            total += float(np.einsum("i,i", self.claim[where], d))
+            self.write(where, d, 1.0)
+            total += inner(self.claim[where], d)
         return total
 
     def rounding(self, spacing: float) -> float:
         """Return by how much roundings of the gradient, relative to its elements and their rms, change that at most."""
         return spacing * self.farthest * 2.0 * self.scale * self.typical * math.sqrt(self.claim.size)
+
+
+def _stretched(codes: NDArray[np.int8], claim: Array, typical: float, farthest: float) -> NDArray[np.float32]:
+    """Return displacements of so many times their length as a gradient is smaller than is typical, at most so many."""
+    moves = np.empty(codes.shape, np.float32)
+    with np.errstate(divide="ignore", over="ignore"):
+        for where in in_cache(claim):
+            factors = np.divide(typical, np.abs(claim[where]), out=moves[where], casting="same_kind")
+            np.clip(factors, 1.0, farthest, out=factors)
+            factors *= codes[where]
+    return moves
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Displaced:
     Args:
         op: the model.
         arrays: the batch and the parameters, in their own dtypes.
-        wide: those that are never displaced, in double precision; others may be left out.
+        wide: the same in double precision; what is another array there is written to.
         names: those that may be displaced.
 
     """
@@ -110,9 +117,11 @@ class Displaced:
     ) -> None:
         self.op = op
         self.arrays = {name: arrays[name] for name in names}
-        self.held = {name: np.empty(each.shape) for name, each in self.arrays.items()}
+        self.held = {
+            name: np.empty(each.shape) if wide[name] is each else np.require(wide[name], requirements=("C", "W"))
+            for name, each in self.arrays.items()
+        }
         self.others = {name: each for name, each in wide.items() if name not in self.held}
-        self._spare = np.empty(IN_CACHE)
 
     def run(self, along: Mapping[str, Direction], step: float) -> Ran:
         """Run the model with its parameters displaced along directions by some step.
@@ -132,8 +141,7 @@ class Displaced:
             return
         for where in in_cache(held):
             here = held[where]
-            along.write(where, here, self._spare[: len(here)])
-            here *= step
+            along.write(where, here, step)
             here += x[where]
 
 

@@ -205,11 +205,11 @@ class ModelOp:
         with in_words("backward"), self.tape.exact(), self._casting():
             self.tape.backward(run.loss)
 
-    def gradients(self, run: Run) -> dict[str, Array | None]:
-        """Return the gradients that parameters and differentiable inputs hold."""
+    def gradients(self, run: Run, *, taken: bool = False) -> dict[str, Array | None]:
+        """Return the gradients that parameters and differentiable inputs hold, or are not to hold any more if taken."""
         with in_words("reading gradients"):
-            held = {**self._differentiated(run), **self.trained}
-            return {name: self.tape.gradient(tensor) for name, tensor in held.items()}
+            held, read = {**self._differentiated(run), **self.trained}, self.tape.taken if taken else self.tape.gradient
+            return {name: read(tensor) for name, tensor in held.items()}
 
     def _differentiated(self, run: Run) -> dict[str, Tensor]:
         return {

@@ -188,7 +188,7 @@ def _root(subject: FlowSubject, names: Sequence[str]) -> _Root | None:
         return None
     found = {name: made for name in names if (made := twin.gradients[name]) is not None and made.size}
     claims = {
-        name: np.array(made, np.float64)
+        name: np.asarray(made, np.float64)
         for name, made in found.items()
         if made.dtype.kind in "fV" and made.shape == wide[name].shape and np.isfinite(made).all()
     }

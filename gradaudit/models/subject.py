@@ -219,12 +219,14 @@ def differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str
 def reversed_at(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> Reversed:
     """Do the same without reading the tape, where it is known from another run of the model.
 
+    Nobody else knows the gradients, which parameters do not hold any more.
+
     Raises:
         OpError: as ``differentiated`` does.
 
     """
     base = _finite_run(op, arrays)
-    return Reversed(base, *_reversed(op, base, names))
+    return Reversed(base, *_reversed(op, base, names, taken=True))
 
 
 def _finite_run(op: ModelOp, arrays: Mapping[str, Array]) -> Run:
@@ -238,7 +240,7 @@ def _outputs(op: ModelOp, base: Run) -> list[Tensor]:
 
 
 def _reversed(
-    op: ModelOp, base: Run, names: Sequence[str]
+    op: ModelOp, base: Run, names: Sequence[str], *, taken: bool = False
 ) -> tuple[tuple[Array | None, ...], Mapping[str, Array | None]]:
     """Run reverse mode from a loss that is attached to the tape; return what it leaves with outputs and parameters."""
     outputs, nothing = _outputs(op, base), dict.fromkeys(names)
@@ -248,7 +250,7 @@ def _reversed(
     op.clear(base)
     op.tape.retain(outputs)
     op.reverse(base)
-    return tuple(_held(op, each) for each in outputs), {**nothing, **op.gradients(base)}
+    return tuple(_held(op, each) for each in outputs), {**nothing, **op.gradients(base, taken=taken)}
 
 
 def _held(op: ModelOp, tensor: Tensor) -> Array | None:

@@ -163,6 +163,11 @@ class Tape(Protocol):
         """Return the gradient that a tensor holds, None where it holds none."""
         ...
 
+    def taken(self, tensor: Tensor) -> Array | None:
+        """Return the same for whoever calls alone: a copy, unless the framework lets go of it."""
+        found = self.gradient(tensor)
+        return None if found is None else found.copy()
+
     def clear(self, tensors: Iterable[Tensor]) -> None:
         """Forget the gradients that tensors hold, in the way that the framework's users do."""
         ...

@@ -75,6 +75,12 @@ class TorchTape(Tape):
         """Return what ``grad`` holds."""
         return None if not self.is_tensor(tensor) or tensor.grad is None else self.array(tensor.grad)
 
+    def taken(self, tensor: Tensor) -> Array | None:
+        """Return what ``grad`` held, and leave None there."""
+        found = self.gradient(tensor)
+        tensor.grad = None
+        return found
+
     def clear(self, tensors: Iterable[Tensor]) -> None:
         """Set each gradient to None, as ``zero_grad`` does."""
         for tensor in tensors:
