@@ -24,6 +24,9 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.margins import HEADROOM, QUARTER
 
+SAMPLED_ONE_IN = 16
+"""One number in so many of a large array tells its scale: the quarter that is smaller is told within a 37th of it."""
+
 LEAST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 """Sum of squares to which none contributes that has lost digits as a subnormal number."""
 
@@ -43,7 +46,7 @@ def scale_of(values: Array, otherwise: float) -> float:
     """
     if not count(values):
         return 1.0
-    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // LARGE]))
+    some = on_host(abs(values.reshape(-1)[:: 1 + SAMPLED_ONE_IN * (count(values) // LARGE)]))
     some = some[some > 0.0]
     typical = quantile(some, QUARTER) if len(some) else rms(values)
     return power_of_two(typical or otherwise)

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import reduce
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,45 @@ PAIRS: dict[str, tuple[Function, Function]] = {
     "tanh": (np.tanh, lambda u, x: u / np.cosh(x) ** 2),
     "softmax": (softmax, softmax_backward),
 }
+
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "drawing inputs, upstreams and directions": (
+        "spec.draw:draw_input",
+        "checks.captured:draw_input",
+        "checks.subject:draw_upstream",
+        "numerics.root_test:RootTester.draw",
+    ),
+    "displacing inputs, and what is claimed of that": ("numerics.displacing:InPlace.displace",),
+    "restoring them": ("numerics.displacing:InPlace.restore",),
+    "changes of outputs times the upstream": ("numerics.directional:Directional._off",),
+    "copies": (
+        "checks.subject:Snapshot.of",
+        "checks.subject:copied",
+        "checks.probe:copied",
+        "numerics.directional:copied",
+    ),
+    "comparing bit by bit": (
+        "checks.subject:Snapshot.changed",
+        "checks.agreement:same_bits",
+        "numerics.directional:same_bits",
+    ),
+    "upstreams in other layouts": ("checks.screening:reversed_axes", "checks.screening:narrow_view"),
+    "sums of answers": ("checks.screening:_adds_up", "checks.screening:_sum"),
+    "whether all is finite": ("checks.subject:all_finite", "checks.captured:all_finite"),
+    "magnitudes": (
+        "checks.gradient.claim:typical_magnitude",
+        "checks.gradient.claim:largest",
+        "checks.gradient.claim:Claim.below_noise",
+        "checks.gradient.evaluation_point:scales_of",
+        "checks.gradient.evaluation_point:rms",
+        "checks.trial:scales_of",
+        "checks.trial:rms",
+        "numerics.directional:norm_of_product",
+        "numerics.directional:Directional.sizes_along",
+    ),
+}
+"""What an audit does beside its calls, by functions of gradaudit, where they are used."""
 
 
 class Watch:
@@ -97,6 +138,42 @@ def opened(name: str, framework: str, case: Any) -> Any:
     from gradaudit.targets.torch import torch_op
 
     return torch_op({"tanh": torch.tanh, "softmax": lambda x: torch.softmax(x, -1)}[name])
+
+
+class Stages:
+    """Adds up the processor time of an audit's stages, without that of others and of the op's calls within them."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._within: list[float] = [0.0]
+
+    def over(self, stage: str, function: Function) -> Function:
+        """Return the function, watched."""
+
+        def watched(*args: Any, **keywords: Any) -> Any:
+            started = time.process_time()
+            self._within.append(0.0)
+            try:
+                return function(*args, **keywords)
+            finally:
+                took, others = time.process_time() - started, self._within.pop()
+                self.seconds[stage] += took - others
+                self._within[-1] += took
+
+        return watched
+
+    def install(self) -> None:
+        """Watch the functions of all stages from now on."""
+        for stage, places in STAGES.items():
+            for place in places:
+                module, _, path = place.partition(":")
+                *owners, name = path.split(".")
+                owner = reduce(getattr, owners, import_module(f"gradaudit.{module}"))
+                found = vars(owner)[name]
+                if isinstance(found, classmethod):
+                    setattr(owner, name, classmethod(self.over(stage, found.__func__)))
+                else:
+                    setattr(owner, name, self.over(stage, found))
 
 
 @dataclass(frozen=True)
@@ -151,6 +228,31 @@ def measure(name: str, framework: str, size: int) -> Measured:
     return Measured(name, framework, size, result.forwards, result.backwards, *seconds, 1024 * peak / (16 * size))
 
 
+def stages_of(name: str, framework: str, size: int) -> list[Row]:
+    """Return where the time beside the calls goes in the audit of a large op: of several audits, in the fastest."""
+    case = case_of(*PAIRS[name], array("x", (size // 1000, 1000)))
+    audit_case(case, lambda _: nullcontext(opened(name, framework, case)))
+    stages, watch = Stages(), Watch()
+    stages.install()
+    found: list[tuple[float, float, dict[str, float]]] = []
+    for _ in range(3 * LARGE_REPEATS):
+        stages.seconds.clear()
+        watch = Watch()
+        made = Watched(opened(name, framework, case), watch)
+        made.forward, made.backward = (stages.over("calls", call) for call in (made.forward, made.backward))
+        started = time.process_time()
+        audit_case(case, lambda _, made=made: nullcontext(made))  # type: ignore[misc]
+        beside = time.process_time() - started - stages.seconds.pop("calls")
+        found.append((beside, statistics.median(watch.seconds["forward"]), dict(stages.seconds)))
+    beside, one, seconds = min(found, key=lambda each: each[0])
+    seconds["all else"] = beside - sum(seconds.values())
+    what, peer = f"{name}, {framework}, {size:,} elements", f"a forward of {1e3 * one:.2f} ms"
+    return [
+        Row(f"{what}: {stage}; forwards' time", "-", peer, took / one, took / one)
+        for stage, took in sorted(seconds.items(), key=lambda pair: -pair[1])
+    ]
+
+
 def all_measured(sizes: Sequence[int], frameworks: Sequence[str]) -> Iterator[Measured]:
     """Measure ops, each in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
@@ -165,13 +267,19 @@ def said() -> str:
         "Whole audits of right gradients in float64, each op in a process of its own, torch's on one thread: the least "
         f"of {REPEATS} audits of a small op, of {LARGE_REPEATS} of a large one. Time is the processor's; what calls of "
         "the op take is taken out of what is told beside them. Memory is the highest resident size above that before "
-        "the first audit: what forward and backward hold themselves is in it."
+        "the first audit: what forward and backward hold themselves is in it. Rows with a colon say where the time "
+        "beside the calls goes, each stage without the others within it."
     )
 
 
 def rows() -> list[Row]:
-    """Measure every op."""
-    return [row for made in all_measured(SIZES, FRAMEWORKS) for row in made.rows()]
+    """Measure every op, and the stages of some audits."""
+    made = [row for made in all_measured(SIZES, FRAMEWORKS) for row in made.rows()]
+    spawn = multiprocessing.get_context("spawn")
+    for framework in FRAMEWORKS:
+        with ProcessPoolExecutor(1, spawn) as pool:
+            made += pool.submit(stages_of, "tanh", framework, SIZES[1]).result()
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
