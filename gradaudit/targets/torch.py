@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
 from itertools import count
@@ -26,7 +26,7 @@ from gradaudit.spec.dtypes import dtype_of
 from gradaudit.spec.op_targets import Mode
 from gradaudit.targets.framework_op import FrameworkOp, UnusableError, needs_nothing
 from gradaudit.targets.structure import leaves
-from gradaudit.targets.torch_modes import PULLS, Call, Pull, backward_of, generator_at
+from gradaudit.targets.torch_modes import INTO_LEAVES, PULLS, Call, Pull, backward_of, generator_at
 
 Array = NDArray[Any]
 Tensor = Any
@@ -119,17 +119,33 @@ class TorchFunction:
     def gradients(
         self, upstream: Mapping[int, Any], inputs: Mapping[str, Any], wanted: frozenset[str]
     ) -> dict[str, Any]:
-        """Call the function and autograd; what autograd knows no path to has the gradient zero."""
+        """Call the function and autograd; what autograd knows no path to has the gradient zero.
+
+        What raises is asked again as training asks, where that is another way.
+        """
+        try:
+            return self._pulled(self.pull, upstream, inputs, wanted)
+        except RuntimeError as refused:
+            with suppress(Exception):
+                return self._pulled(INTO_LEAVES[self.pull], upstream, inputs, wanted)
+            raise refused from None
+
+    def _pulled(
+        self, pull: Pull, upstream: Mapping[int, Any], inputs: Mapping[str, Any], wanted: frozenset[str]
+    ) -> dict[str, Any]:
         given = {k: self._given(part) for k, part in upstream.items()}
         tensors = self._tensors(inputs, wanted)
         holding = self.call.holding(tensors) if isinstance(self.call, ModuleCall) else nullcontext()
         with generator_at(self.generator_state), _recording(), holding:
-            made = self.pull(self._called, tensors, given)
+            made = pull(self._called, tensors, given)
         answered = _answering(inputs.values())
         return {name: answered(gradient) for name, gradient in made.items()}
 
     def written_backwards(self, inputs: Mapping[str, Any], wanted: frozenset[str]) -> list[Callable[..., Any]]:
-        """Return the backwards of the ``autograd.Function``s that the function calls, the last called first."""
+        """Return the backwards of the ``autograd.Function``s that the function calls, the last called first.
+
+        Torch's own, such as a checkpoint, are none of those.
+        """
         with generator_at(self.generator_state), _recording():
             outputs = self.call(self._tensors(inputs, wanted))
         waiting = [out.grad_fn for out in outputs if isinstance(out, torch.Tensor)]
@@ -139,7 +155,8 @@ class TorchFunction:
             node = waiting.pop(0)
             if node is not None and node not in seen:
                 seen.add(node)
-                if owner := getattr(type(node), "_forward_cls", None):
+                owner = getattr(type(node), "_forward_cls", None)
+                if owner and owner.__module__.partition(".")[0] != torch.__name__:
                     found[owner.backward] = None
                 waiting += [following for following, _ in node.next_functions]
         return list(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,6 +44,19 @@ def _vjp(
         **how,
     )
     return dict(zip(asked, made, strict=True))
+
+
+def _into_leaves(call: Call, tensors: Mapping[str, Tensor], upstream: Mapping[int, Tensor], times: int = 1) -> Any:
+    """Pull back once or more over one graph as training does, which adds to its leaves, and return the last gradients.
+
+    What runs reverse mode inside of its own backward, as a reentrant checkpoint does, can be asked in no other way.
+    """
+    outputs, asked = call(tensors), _asked(tensors)
+    for left in reversed(range(times)):
+        for leaf in asked.values():
+            leaf.grad = None
+        torch.autograd.backward([outputs[k] for k in upstream], list(upstream.values()), retain_graph=left > 0)
+    return {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in asked.items()}
 
 
 def _asked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -90,6 +104,9 @@ def _slope(
 
 
 PULLS: Mapping[str, Pull] = {"reverse": _reverse, "again": _again, "forward": _forward, "batched": _batched}
+
+INTO_LEAVES: Mapping[Pull, Pull] = {_reverse: _into_leaves, _again: partial(_into_leaves, times=2)}
+"""How gradients are had where autograd refuses to give them to whoever asks."""
 
 
 def backward_of(call: Call) -> Call:
