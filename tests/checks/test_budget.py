@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -187,3 +188,24 @@ def test_paths_keep_to_it_too() -> None:
     assert "paths take up to" in cut.message
     assert made[0] <= 40
     assert only(audit(forward, derivative, x, dtype="float32")).verdict is Verdict.PASS
+
+
+def test_paths_that_would_decide_a_gradient_are_walked_with_the_budget_that_is_named() -> None:
+    """A running sum of 8,192 numbers hides an element in the rounding of its bfloat16 outputs."""
+
+    def forward(x: Any) -> Any:
+        if x.dtype.name != "bfloat16":
+            raise TypeError("bfloat16 only")
+        return x.astype(np.float32).cumsum(1).astype(x.dtype)
+
+    def backward(u: Any, x: Any) -> Any:
+        return u.astype(np.float32)[:, ::-1].cumsum(1)[:, ::-1].astype(x.dtype)
+
+    given = array("x", (2, 8192), -1.0, 1.0, dtype="bfloat16")
+    usual = only(audit(forward, backward, given, dtype="bfloat16"))
+    assert usual.verdict is Verdict.INCONCLUSIVE
+    assert max(usual.forwards, usual.backwards) <= 150
+    (named,) = re.findall(r"--budget (\d+)", usual.message)
+    longer = only(audit(forward, backward, given, dtype="bfloat16", budget=int(named)))
+    assert longer.verdict is Verdict.PASS, longer.message
+    assert longer.forwards + longer.backwards <= int(named)

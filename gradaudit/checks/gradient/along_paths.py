@@ -24,13 +24,13 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.excuse import STANDS, Answer, excuse_along_paths
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen, looks_of
-from gradaudit.numerics.arrays import Array, as_reals, dtype_name, has_complex_dtype, namespace, on_host
+from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import judge
 from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import PathClaim
-from gradaudit.numerics.path.path_test import path_test
+from gradaudit.numerics.path.path_test import PER_PATH, path_test
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.path.settings import Settings
 from gradaudit.numerics.search import Judgement
@@ -44,8 +44,8 @@ Floats = NDArray[np.float64]
 
 NOWHERE = np.zeros(0, np.intp)
 
-AT_THE_POINT = 4
-"""Forwards that an audit takes beside those of its paths and what comes before: sides of the point, and a repeat."""
+AT_THE_POINT = 6
+"""Calls that an audit takes beside those of its paths and what comes before: sides of the point, and a repeat."""
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -111,8 +111,7 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     point = claims[0].point
     unit = max(unit, claims[0].unit)
     settings = Settings.half(unit) if unit >= spacing("float16") / 2 else Settings()
-    before = point.subject.op.calls.forwards + AT_THE_POINT
-    settings = replace(settings, calls=settings.calls - (before if before < QUARTER * settings.calls else 0))
+    settings = replace(settings, calls=_calls(point, settings.calls))
     by_name = {claim.name: claim for claim in claims}
     followed = path_claim(point, tuple(by_name), unit)
     try:
@@ -127,6 +126,14 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
     except LimitReachedError as reached:
         cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_PATH_TEST * settings.calls} calls")
         return [replace(_open(claim, "", math.inf), cut=cut) for claim in claims]
+
+
+def _calls(point: EvaluationPoint, usual: int) -> int:
+    """Return the forwards that paths may take: what is left of the usual number, or a part of a budget given."""
+    case, calls = point.subject.case, point.subject.op.calls
+    before = max(calls.forwards, calls.backwards) + AT_THE_POINT
+    given = (case.budget or 0) * len(case.audited) // PARTS_OF_A_PATH_TEST
+    return max(given, usual - (before if before < QUARTER * usual else 0))
 
 
 def _resolved(claim: Claim, allowed: Array, settings: Settings) -> Array:
@@ -198,7 +205,7 @@ def _seen(
         )
     about = any(said.startswith(f"{claim.name}:") or f"{claim.name}," in said for said in report.unexplained)
     if found.undecided or (about and not report.culprits):
-        return _open(claim, _what_is_open(found, report, settings), floor)
+        return _open(claim, _what_is_open(found, report, settings, count(claim.point.outputs)), floor)
     return _blank(claim, floor, settings.goal)
 
 
@@ -284,8 +291,8 @@ def _times_the_truth(culprit: Culprit) -> str:
     return f"{times:g} times what forward says, in sum (error bound {culprit.bound:.1g})"
 
 
-def _what_is_open(found: InputReport, report: PathReport, settings: Settings) -> str:
-    """Return what paths leave open, and what more of them would do."""
+def _what_is_open(found: InputReport, report: PathReport, settings: Settings, outputs: int) -> str:
+    """Return what paths leave open of a forward with so many outputs, and what more of them would do."""
     resolution = found.resolution
     said = (
         f"{found.undecided:,} of {found.bound.size:,} indices undecided after {report.paths[found.name]} paths: an "
@@ -295,6 +302,15 @@ def _what_is_open(found: InputReport, report: PathReport, settings: Settings) ->
     needed = report.paths_needed[found.name]
     if not found.undecided:
         return "; ".join(report.unexplained)
+    if settings.together or outputs > SMALL_SAMPLE:
+        why = ""
+    else:
+        numbers = "a single number" if outputs == 1 else f"{outputs} numbers"
+        why = (
+            f"; forward returns {numbers} for all of them, in which the rounding of every gradient adds up: one number"
+        )
+        why += " for each row would show more"
     if needed is None or needed <= report.paths[found.name]:
-        return f"{said}; more paths would not decide it; a reference in float64 would"
-    return f"{said}; {needed} paths would decide it"
+        return f"{said}{why}; more paths would not decide it, a reference in float64 would (reference:)"
+    budget = 2 * PARTS_OF_A_PATH_TEST * PER_PATH * needed
+    return f"{said}{why}; {needed} paths would decide it (--budget {budget}), or a reference in float64 (reference:)"

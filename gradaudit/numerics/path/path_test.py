@@ -113,7 +113,7 @@ class _Test:
         if group not in self._groups:
             self._groups.append(group)
         for _ in range(paths):
-            if self._left < PER_PATH and group.pools[0].paths >= CONFIRMATIONS:
+            if self._left <= PER_PATH and group.pools[0].paths >= CONFIRMATIONS:
                 return False
             walked = group.explorer.path(self._claim.forwards + self._left - PER_PATH)
             if walked is None:
@@ -124,7 +124,8 @@ class _Test:
 
     @property
     def _left(self) -> int:
-        return self._settings.calls - self._reserved - (self._claim.forwards - self._before[0])
+        made = self._claim.forwards - self._before[0], self._claim.backwards - self._before[1]
+        return self._settings.calls - self._reserved - max(made)
 
     def _walk_apart(self) -> None:
         """Move inputs with the same blocks together, where more must be known of one of them."""
