@@ -102,6 +102,28 @@ def test_a_wrong_index_is_shown_with_both_gradients() -> None:
     assert mismatch.difference == pytest.approx(1.0, rel=1e-3)
 
 
+def _sort_backward(factor: float) -> Callable[[Array, Array], Array]:
+    def backward(upstream: Array, x: Array) -> Array:
+        dx = np.zeros_like(x)
+        np.put_along_axis(dx, np.argsort(x, -1, kind="stable"), upstream, -1)
+        dx[3, 7] *= np.float32(factor)
+        return dx
+
+    return backward
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_paths_get_so_short_that_the_kinks_of_mixtures_are_left_behind(seed: int) -> None:
+    """Whichever way the elements of a row turn, some pass each other in a sort."""
+    x = np.random.default_rng(seed).uniform(-2, 2, (20, 40)).astype(np.float32)
+    right, wrong = (
+        gradaudit.check(gradaudit.op(_only(np.float32, lambda x: np.sort(x, -1)), _sort_backward(factor)), {"x": x})
+        for factor in (1.0, 1.2)
+    )
+    assert right.verdict is Verdict.PASS
+    assert wrong.verdict is Verdict.FAIL
+
+
 def _five_percent(dx: Array, dw: Array) -> None:
     dw *= np.float32(1.05)
 

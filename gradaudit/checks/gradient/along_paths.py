@@ -121,8 +121,13 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
         seen = [_seen(claim, report, settings, tolerances[claim.name], roundoff, followed) for claim in claims]
         passing = [each.claim for each in seen if not (each.accused or each.left_open)]
         resolved = {claim.name: _resolved(claim, tolerances[claim.name], settings) for claim in passing}
-        unlike = unlike_beside(followed, resolved, generator(point.subject.case, "sides"))
-        return [_with_the_point(each, unlike.get(each.claim.name, NOWHERE)) for each in seen]
+        rng = generator(point.subject.case, "sides")
+        unlike = unlike_beside(followed, resolved, rng)
+        closer = unlike
+        if not followed.is_half and any(map(len, unlike.values())):  # there may have been kinks on both sides
+            closer = unlike_beside(followed, resolved, rng, NEAR)
+        found = [tuple(sides.get(each.claim.name, NOWHERE) for sides in (unlike, closer)) for each in seen]
+        return [_with_the_point(each, *places) for each, places in zip(seen, found, strict=True)]
     except LimitReachedError as reached:
         cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_PATH_TEST * settings.calls} calls")
         return [replace(_open(claim, "", math.inf), cut=cut) for claim in claims]
@@ -143,18 +148,22 @@ def _resolved(claim: Claim, allowed: Array, settings: Settings) -> Array:
     return xp.maximum(as_reals(allowed), settings.goal * xp.maximum(sizes, 0.0 * sizes + claim.typical))
 
 
-def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
-    """Add what differences say at the elements whose claims at the point are unlike those beside it."""
+def _with_the_point(seen: Seen, places: NDArray[np.intp], closer: NDArray[np.intp]) -> Seen:
+    """Add what differences say at the elements whose claims at the point are unlike those beside it.
+
+    Those that they cannot decide are open where claims closer by are unlike too.
+    """
     if not len(places):
         return seen
     looks = CloseLooks(seen.claim)
-    found = [looks.look(int(place), None) for place in places[:SMALL_SAMPLE]]
+    found = {int(place): looks.look(int(place), None) for place in places[:SMALL_SAMPLE]}
     first = looks.index_of(int(places[0]))
     unlike = f"at {len(places):,} of {seen.claim.size:,} indices, the worst {first}, backward returns another gradient "
     unlike += "at the point than on both sides of it"
-    if Judgement.WRONG in found:
+    if Judgement.WRONG in found.values():
         return replace(seen, looks=looks_of(seen.claim, looks.seen), accused=f"{unlike}, and differences contradict it")
-    return _open(seen.claim, unlike, 0.0) if Judgement.UNDECIDED in found else seen
+    is_open = any(made is Judgement.UNDECIDED and place in closer for place, made in found.items())
+    return _open(seen.claim, unlike, 0.0) if is_open else seen
 
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:

@@ -20,16 +20,23 @@ from gradaudit.numerics.path.displacement import Route
 
 
 def unlike_beside(
-    claim: PathClaim, allowed: Mapping[str, Array], rng: np.random.Generator
+    claim: PathClaim, allowed: Mapping[str, Array], rng: np.random.Generator, step: float = WIDE_STEP
 ) -> dict[str, NDArray[np.intp]]:
     """Return where claims at the point lie outside those beside it, the farthest first, by input.
 
-    Outside by more than is allowed, vectors too. It takes three forwards and as many backwards.
+    It takes three forwards and as many backwards.
+
+    Args:
+        claim: forward and backward at the point.
+        allowed: by how much they may lie outside, vectors by input.
+        rng: random stream.
+        step: how far beside it, in units of each input's rms.
+
     """
     signs = {name: rng.choice((-1.0, 1.0), count(claim.inputs[name])) for name in allowed}
     scales = {name: rms(claim.inputs[name]) or 1.0 for name in allowed}
     made = []
-    for side in (0.0, WIDE_STEP, -WIDE_STEP):
+    for side in (0.0, step, -step):
         moved = {name: like(side * scales[name] * along, as_reals(claim.inputs[name])) for name, along in signs.items()}
         inputs = Route(claim.inputs, moved).at(1.0)
         values = claim.values(inputs)

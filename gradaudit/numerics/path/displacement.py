@@ -54,18 +54,19 @@ class Room:
             length = xp.minimum(length, 2 * share * abs(base))
         return cls(up=SHORT_OF_WALL * (high - base), down=SHORT_OF_WALL * (base - low), length=length)
 
-    def draw(self, rng: np.random.Generator, signs: Array | None = None) -> Array:
+    def draw(self, rng: np.random.Generator, signs: Array | None = None, least: float = 1.0) -> Array:
         """Return random displacements as a vector of float64.
 
         Args:
             rng: random stream.
             signs: which way each element moves where it can, 0 for those that stay; default: random.
+            least: as for ``displaced``.
 
         """
         size = count(self.up)
         if signs is None:
             signs = like(2.0 * rng.integers(0, 2, size) - 1.0, self.up)
-        return self.displaced(like(rng.uniform(SHORTEST, 1.0, size), self.up), signs)
+        return self.displaced(like(rng.uniform(SHORTEST, 1.0, size), self.up), signs, least)
 
     def displaced(self, parts: Array, signs: Array, least: float = 1.0) -> Array:
         """Return displacements: parts of the longest with given signs.
@@ -106,7 +107,11 @@ def _box(x: Array, domain: Domain) -> tuple[float, float]:
 
 
 def drawn_for(
-    claim: PathClaim, moving: Mapping[str, tuple[NDArray[np.intp], Any]], share: float, rng: np.random.Generator
+    claim: PathClaim,
+    moving: Mapping[str, tuple[NDArray[np.intp], Any]],
+    share: float,
+    rng: np.random.Generator,
+    least: float = 1.0,
 ) -> Route:
     """Return a way along which some elements move, each so far as is drawn for it.
 
@@ -115,6 +120,7 @@ def drawn_for(
         moving: by input, positions of these elements, and which way each is to move; None for a random one.
         share: length of the longest displacement, as a part of the domain's width.
         rng: random stream.
+        least: part of its way that an element must have room for, or it turns round.
 
     """
     displacements = {}
@@ -122,7 +128,7 @@ def drawn_for(
         x = claim.inputs[name]
         signs = np.zeros(count(x))
         signs[places] = rng.choice((-1.0, 1.0), len(places)) if ways is None else ways
-        displacements[name] = Room.of(x, claim.domains[name], share).draw(rng, like(signs, x))
+        displacements[name] = Room.of(x, claim.domains[name], share).draw(rng, like(signs, x), least)
     return Route(claim.inputs, displacements)
 
 

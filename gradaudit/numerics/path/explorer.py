@@ -24,7 +24,7 @@ from gradaudit.numerics.path.claim import PathClaim, Upstream, Values
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.nodes import LAST, SLOPE_ERROR
 from gradaudit.numerics.path.partition import block_sums, spread
-from gradaudit.numerics.path.pool import Pool, roughest
+from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.settings import SHARE
 from gradaudit.numerics.path.walk import Walked, walk
 
@@ -253,7 +253,7 @@ class Explorer:
         ):
             return 0.0
         found = walked.residual(self._pool.partition, self._pool.axes)
-        rough = roughest(found)
+        rough = found.roughest
         part = float((1.0 * rough).mean())
         xp = namespace(rough)
         for name in self.names if part else ():

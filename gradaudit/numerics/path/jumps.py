@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import Array
+from gradaudit.numerics.arrays import Array, on_host
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import PathClaim
@@ -44,7 +44,7 @@ def jumped(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random
     show in the loss alone, as of an output that is a sum, it is what they add if all have the same sign: there may be
     one for each element.
     """
-    drawn = [drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(SMALL_SAMPLE)]
+    drawn = [drawn_for(claim, {name: (places, way)}, SHARE, rng, least=0.5) for way in _ways(claim, name, places)]
     whole, pieces = ([_walk(claim, route, length) for route in drawn] for length in (1.0, PIECE))
     far, near = (rms(np.array([walk.jumps for walk in walks])) for walks in (whole, pieces))
     losses = np.array([walk.losses for walk in pieces if len(walk.losses) == STEPS + 1])
@@ -54,6 +54,17 @@ def jumped(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random
     near = near if SIGNIFICANT * claim.unit < PIECE / STEPS else 0.0
     size = max(far, SAFETY * near, math.sqrt(len(places) / PIECE) * scattered)
     return Jumps(size, max(walk.moved for walk in whole))
+
+
+def _ways(claim: PathClaim, name: str, places: NDArray[np.intp]) -> list[Any]:
+    """Return which way elements go on each path: with and against their gradients, as on those that accuse them."""
+    start = claim.values(claim.inputs)
+    gradients = claim.gradients(claim.inputs, start) if start is not None else None
+    if gradients is None:
+        return [None] * SMALL_SAMPLE
+    along = np.sign(on_host(gradients[name])[places])
+    along[along == 0] = 1.0
+    return [along, -along, *[None] * (SMALL_SAMPLE - 2)]
 
 
 class _Walk(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -47,9 +48,9 @@ class Pool:
         self._sums: Residual | None = None
         self._kept: Array = 0.0
         self._tolerated: Array = 0.0
-        self._product: Array | None = None
-        self._shares: Array | None = None
-        self._followed: Array | None = None
+        self._product: Array = 0.0
+        self._shares: Array = 0.0
+        self._followed: Array = 0.0
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._along: dict[str, Array] = {}
         self._squares: dict[str, Array] = {}
@@ -66,28 +67,21 @@ class Pool:
         found = walked.residual(self.partition, self.axes).times(walked.weight)
         blocks = count(found.slope)
         spoiled = blocks > MAX_ATTEMPTS and any(count(moved) > blocks for moved in walked.moved.values())
-        rough = roughest(found) & spoiled
+        rough = found.roughest & spoiled
         xp = namespace(found.slope)
         kept = xp.where(rough, xp.zeros_like(found.slope), xp.ones_like(found.slope))
         self._kept = self._kept + kept
-        each = (getattr(found, field) for field in Residual.__dataclass_fields__)
-        found = Residual(*(xp.where(rough, 0.0 * kept, numbers) for numbers in each))
+        found = found.without(rough)
         self.paths += 1
-        squared = Residual(
+        squared = replace(
+            found,
             slope=found.slope**2,
-            scatter=found.scatter,
-            low=found.low,
-            missed=found.missed,
             share=found.share**2,
             integral=found.integral * found.truth,
             truth=found.truth**2,
-            stray=found.stray,
             claimed=found.claimed**2,
-            rounding=found.rounding,
-            alike=found.alike,
-            rough=found.rough,
         )
-        self._sums = squared if self._sums is None else _added(self._sums, squared)
+        self._sums = squared if self._sums is None else self._sums.plus(squared)
         for name, moved in walked.moved.items():
             most = ((walked.weight * allowed[name] * moved) ** 2).reshape((1, *walked.shares[name].shape[1:]))
             tolerated = block_sums(most, self._places(name))[0]
@@ -95,10 +89,8 @@ class Pool:
         shares = [block_sums(shares[:1], self._places(name))[0] for name, shares in walked.shares.items()]
         mine = xp.stack([xp.where(rough, 0.0 * kept, walked.weight * share) for share in shares])
         pairs, followed = mine[:, None] * mine, mine * found.slope
-        self._shares = pairs if self._shares is None else self._shares + pairs
-        self._followed = followed if self._followed is None else self._followed + followed
-        product = found.slope * found.share
-        self._product = product if self._product is None else self._product + product
+        self._shares, self._followed = self._shares + pairs, self._followed + followed
+        self._product = self._product + found.slope * found.share
         self._last = 0.0
         for name, moved in walked.moved.items():
             if name in walked.first:
@@ -122,6 +114,13 @@ class Pool:
 
     def _places(self, name: str) -> Axes:
         return self.axes[name] if self.partition else ()
+
+    @property
+    def _totals(self) -> Residual:
+        """The sums over all paths, of which there is one at least."""
+        if self._sums is None:
+            raise ValueError("no path was walked")
+        return self._sums
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -152,9 +151,7 @@ class Pool:
             alpha: chance that a bound does not hold for some block.
 
         """
-        if self._sums is None or self._product is None:
-            raise ValueError("no path was walked")
-        sums, paths = self._sums, self.paths
+        sums, paths = self._totals, self.paths
         xp = namespace(sums.slope)
         blocks = count(sums.slope)
         variance, freedom = moderated(sums.scatter / paths, SCATTER_FREEDOM * paths)
@@ -211,9 +208,8 @@ class Pool:
 
     def claimed(self) -> Array:
         """Return the sum of the magnitudes of each block's shares, its root mean square over the paths."""
-        if self._sums is None:
-            raise ValueError("no path was walked")
-        return namespace(self._sums.claimed).sqrt(self._sums.claimed / self.paths)
+        claimed = self._totals.claimed
+        return namespace(claimed).sqrt(claimed / self.paths)
 
     def hidden(self, name: str, looks: Looks, *, soon: bool = False) -> Array:
         """Return how large an error of one element may go unseen, if it is the only one in its block; a vector.
@@ -242,11 +238,11 @@ class Pool:
         """
         squares, noise = self._squares[name], looks.error
         xp = namespace(squares)
-        if self._many_in_a_block(name) and self._sums is not None:
+        if self._many_in_a_block(name):
             noise = xp.maximum(noise, looks.trend)
             follows = self.spread(1.0 * looks.shared, name) > 0
             across = xp.sum(self._across[name], axis=0) ** 2 / self.spread(
-                xp.where(looks.shared, self._sums.share, 1.0), name
+                xp.where(looks.shared, self._totals.share, 1.0), name
             )
             squares = xp.where(follows & (not soon), xp.clip(squares - across, 0.0, None), squares)
         chance = ALPHA / 2 / count(squares)
@@ -268,16 +264,14 @@ class Pool:
         return self.spread(looks.trend, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
 
     def _many_in_a_block(self, name: str) -> bool:
-        return self._sums is not None and count(self._squares[name]) > count(self._sums.slope)
+        return count(self._squares[name]) > count(self._totals.slope)
 
     def common_errors(self, looks: Looks, common: float) -> dict[str, CommonError]:
         """Return by input the relative error that all its elements share, as the slopes follow the inputs' shares.
 
         A regression over blocks and paths: each block counts by its noise and by what it may be off by.
         """
-        if self._sums is None or self._shares is None or self._followed is None:
-            raise ValueError("no path was walked")
-        sums, names = self._sums, self.names
+        sums, names = self._totals, self.names
         weights = 1 / (looks.error**2 + self._tolerated / self.paths * (ADDED_UP[0] / 4) ** 2)
 
         def total(of_blocks: Array) -> Floats:
@@ -345,9 +339,9 @@ class Pool:
             soon: allow for the rounding that shows only, where it does: what is more is worth a closer look.
 
         """
-        if self._sums is None or count(looks.seen) < MAX_ATTEMPTS:
+        if count(looks.seen) < MAX_ATTEMPTS:
             return None
-        sums, blocks = self._sums, count(looks.seen)
+        sums, blocks = self._totals, count(looks.seen)
 
         def root(of_blocks: Array) -> float:
             return math.sqrt(float(namespace(of_blocks).sum(of_blocks)) / self.paths)
@@ -363,9 +357,7 @@ class Pool:
 
     def alike(self, name: str) -> Array:
         """Return how closely its block's slopes follow each element's displacements, from 0 to 1; a vector."""
-        if self._sums is None:
-            raise ValueError("no path was walked")
-        along, squares = self._along[name], self._squares[name] * self.spread(self._sums.slope, name)
+        along, squares = self._along[name], self._squares[name] * self.spread(self._totals.slope, name)
         xp = namespace(squares)
         return along**2 / xp.where(squares > 0, squares, xp.ones_like(squares))
 
@@ -374,9 +366,7 @@ class Pool:
 
         Both are infinite where forward changes by no more than its noise.
         """
-        if self._sums is None:
-            raise ValueError("no path was walked")
-        sums, paths = self._sums, self.paths
+        sums, paths = self._totals, self.paths
         noise = 2 * sums.stray / paths  # of a change, which is a difference
         truth = float(sums.truth.sum()) - paths * float(noise.sum())
         if truth <= 0.0:
@@ -386,16 +376,5 @@ class Pool:
         return times - 1.0, student_quantile(ALPHA / 2, SCATTER_FREEDOM * paths) * math.sqrt(variance)
 
 
-def roughest(found: Residual) -> Array:
-    """Return of which blocks the quadrature misses far more than of most, as where one has a kink on its way."""
-    usual = float(np.median(on_host(found.scatter + found.missed)))
-    rough = found.missed > SIGNIFICANT**2 * usual
-    return rough & (float((1.0 * rough).mean()) <= 0.5)
-
-
 def _added_up(many: int) -> float:
     return 1.0 if many == 1 else float(np.clip(many**-0.5, *ADDED_UP))
-
-
-def _added(first: Residual, second: Residual) -> Residual:
-    return Residual(*(getattr(first, key) + getattr(second, key) for key in Residual.__dataclass_fields__))

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradaudit.numerics.arrays import Array, Rows, count, dtype_name, in_cache, like, namespace, on_host
 from gradaudit.numerics.magnitude import norm_of_product
-from gradaudit.numerics.margins import CONFIRMATIONS, NEGLIGIBLE, SAMPLE, SMALL_SAMPLE
+from gradaudit.numerics.margins import CONFIRMATIONS, NEGLIGIBLE, SAMPLE, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import PathClaim, Upstream, Values
 from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.nodes import (
@@ -71,6 +71,22 @@ class Residual:
         """Return what is left where the loss counts as much as another times."""
         each = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return Residual(**{name: numbers * factor ** (1 if name in LINEAR else 2) for name, numbers in each.items()})
+
+    def plus(self, other: Residual) -> Residual:
+        """Return the sum of both, number by number."""
+        return Residual(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
+
+    def without(self, blocks: Array) -> Residual:
+        """Return what is left where some blocks are taken as if they had not moved."""
+        each = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Residual(*(namespace(blocks).where(blocks, 0.0, numbers) for numbers in each))
+
+    @property
+    def roughest(self) -> Array:
+        """Of which blocks the quadrature misses far more than of most, as where one has a kink on its way."""
+        usual = float(np.median(on_host(self.scatter + self.missed)))
+        rough = self.missed > SIGNIFICANT**2 * usual
+        return rough & (float((1.0 * rough).mean()) <= 0.5)
 
 
 LINEAR = ("slope", "share", "integral", "truth", "claimed")

@@ -5,7 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from gradaudit.numerics.path.jumps import STEPS, walked
+from gradaudit.numerics.arrays import Array
+from gradaudit.numerics.path.claim import PathClaim
+from gradaudit.numerics.path.jumps import STEPS, jumped, walked
 
 TIMES = np.arange(STEPS + 1) / STEPS
 RNG = np.random.default_rng(0)
@@ -41,3 +43,26 @@ def test_what_scatters_no_more_than_rounding_is_no_jump() -> None:
     losses = RNG.normal(size=(4, STEPS + 1)).cumsum(1)
     assert walked(losses, 0.1) > 0.0
     assert walked(losses, 100.0) == 0.0
+
+
+def _difference(scale: float) -> PathClaim:
+    """Return a norm of two elements: their difference by its size, which is all but a sign where the scale is small."""
+
+    def forward(inputs: dict[str, Array]) -> tuple[Array, ...]:
+        apart = inputs["x"][:1] - inputs["x"][1:]
+        return (apart / np.sqrt(apart**2 + scale**2),)
+
+    def backward(upstream: tuple[Array, ...], inputs: dict[str, Array], outputs: tuple[Array, ...]) -> dict[str, Array]:
+        apart = inputs["x"][:1] - inputs["x"][1:]
+        slope = upstream[0] * scale**2 / (apart**2 + scale**2) ** 1.5
+        return {"x": np.concatenate([slope, -slope])}
+
+    return PathClaim(forward, backward, {"x": np.array([1.2, 0.6])}, (np.ones(1),), domains={"x": (-2.0, 2.0)})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_jumps_are_seen_that_only_elements_meet_that_move_against_each_other(seed: int) -> None:
+    """A path that follows the signs of the gradient, or goes against them, does."""
+    both = np.arange(2)
+    assert jumped(_difference(1e-4), "x", both, np.random.default_rng(seed)).size > 0.5
+    assert jumped(_difference(1.0), "x", both, np.random.default_rng(seed)).size == 0.0
