@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +15,17 @@ from gradaudit.numerics.arrays import (
     Array,
     all_finite,
     bits_of,
+    cast,
     copied,
     count,
     dtype_name,
     has_bits,
+    like,
     namespace,
     places,
+    same_bits,
 )
+from gradaudit.numerics.margins import FAR
 from gradaudit.results import Finding
 from gradaudit.spec.case import Case
 from gradaudit.spec.draw import draw_inputs, draw_upstream, laid_out
@@ -129,7 +133,30 @@ def examine(case: Case, op: Op) -> Subject:
         # Gradients may be views of what backward was given: copies outlast the restoring of it.
         gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
     findings += mutations("backward", before)
-    return Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), placed)
+    return _with_zeros(Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), placed))
+
+
+def _with_zeros(subject: Subject) -> Subject:
+    """Return the op with None for the gradient zero of each input that forward does not depend on, as frameworks do."""
+    nothing = [name for name in subject.case.audited if subject.gradients.get(name, subject) is None]
+    unused = frozenset(name for name in nothing if not _depends_on(subject, name))
+    subject.op.unused = unused
+    zeros = {name: namespace(x).zeros_like(x) for name, x in subject.inputs.items() if name in unused}
+    return replace(subject, gradients={**subject.gradients, **zeros}) if zeros else subject
+
+
+def _depends_on(subject: Subject, name: str) -> bool:
+    """Whether any output is another one where an input is displaced by so much that it would be."""
+    inputs = {other: copied(x) for other, x in subject.inputs.items()}
+    x = inputs[name]
+    parts = like(1.0 + FAR * np.random.default_rng(0).random(tuple(x.shape)), x)
+    inputs[name] = subject.in_layout(name, cast(x * parts, dtype_name(x.dtype)))
+    try:
+        there = subject.op.forward(inputs)
+        pairs = [(there[k], subject.outputs[k]) for k in subject.counted]
+    except (OpError, IndexError):
+        return True
+    return not all(now.shape == was.shape and same_bits(now, was) for now, was in pairs)
 
 
 def _placing(case: Case, op: Op) -> Callable[[NDArray[Any]], Array]:

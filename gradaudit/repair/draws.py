@@ -105,11 +105,13 @@ class Draw:
         return replace(self, direct=found) if found and found.places.keys() == self.places.keys() else self
 
     def looked_at(self, answer: Mapping[str, Any]) -> Vector:
-        """Return the elements of gradients that are looked at, in one vector."""
+        """Return the elements of gradients that are looked at, in one vector; None is zero where nothing depends."""
         parts = []
-        for name, places in self.places.items():
+        for k, (name, places) in enumerate(self.places.items()):
             made = answer.get(name)
-            if made is None or tuple(made.shape) != tuple(self.inputs[name].shape):
+            if made is None and not self.numerical[self.owners == k].any():
+                parts.append(np.zeros(len(places)))
+            elif made is None or tuple(made.shape) != tuple(self.inputs[name].shape):
                 parts.append(np.full(len(places), np.nan))
             else:
                 parts.append(np.asarray(on_host(made)).reshape(-1)[places])

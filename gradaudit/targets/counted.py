@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from gradaudit.numerics.arrays import namespace
 from gradaudit.targets.calls import Calls
 from gradaudit.targets.op import Array, Op, OpOfMany, StackableOp
 
 
 class CountingOp(Op, Protocol):
-    """An op that counts its own calls, and keeps to the limits that these are given."""
+    """An op that counts its own calls, and keeps to the limits that these are given.
+
+    ``unused`` are inputs that forward does not depend on, for which None is the gradient zero.
+    """
 
     calls: Calls
+    unused: frozenset[str]
 
 
 class CountedOp:
@@ -20,12 +25,14 @@ class CountedOp:
 
     Attributes:
         calls: how many there were.
+        unused: inputs for which None is the gradient zero.
 
     """
 
     def __init__(self, op: Op) -> None:
         self._op = op
         self.calls = Calls()
+        self.unused = frozenset[str]()
 
     def __getattr__(self, name: str) -> Any:
         """Return what else the op has, such as the parameters of a module."""
@@ -45,7 +52,9 @@ class CountedOp:
     ) -> dict[str, Array | None]:
         """Return the vector-Jacobian product for each input that backward answers for."""
         self.calls.count(backwards=1)
-        return self._op.backward(upstream, inputs, outputs)
+        made = self._op.backward(upstream, inputs, outputs)
+        none = [name for name in self.unused if made.get(name) is None]
+        return {**made, **{name: namespace(inputs[name]).zeros_like(inputs[name]) for name in none}} if none else made
 
     def forward_stacked(self, inputs: Mapping[str, Array], varied: str, points: Array) -> tuple[Array | None, ...]:
         """Return all outputs at several points, stacked, as an op that is ``stackable`` does; each point counts."""

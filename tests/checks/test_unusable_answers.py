@@ -215,6 +215,33 @@ class TestSeveralInputs:
         assert (x.verdict, x.wrong, [found.code for found in x.findings]) == (Verdict.FAIL, 3, ["constant-factor"])
         assert (y.verdict, [found.code for found in y.findings]) == (Verdict.ERROR, ["missing-gradient"])
 
+    @pytest.mark.parametrize(("factor", "verdict"), [(2.0, Verdict.PASS), (2.02, Verdict.FAIL)])
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_none_is_zero_where_forward_does_not_depend_on_the_input(
+        self, dtype: str, factor: float, verdict: Verdict
+    ) -> None:
+        def backward(u: Any, x: Any, y: Any) -> Any:
+            return (factor * u * x).astype(u.dtype), None
+
+        inputs = (array("x", (3,), dtype=dtype), array("y", (2, 3), dtype=dtype))
+        audited = audit(lambda x, y: x * x, backward, *inputs, dtype=dtype)
+        x, y = audited.results
+        assert (x.verdict, y.verdict, y.findings) == (verdict, Verdict.PASS, ())
+        assert y.message == "its gradient is zero at every index: no output depends on it here"
+
+    @pytest.mark.parametrize("weight", [1e-6, 1e-12])
+    def test_none_is_missing_where_forward_depends_a_little(self, weight: float) -> None:
+        audited = audit(lambda x, y: x * x + weight * y, lambda u, x, y: (2 * u * x, None), *self.inputs)
+        x, y = audited.results
+        assert (x.verdict, y.verdict) == (Verdict.PASS, Verdict.ERROR)
+        assert [found.code for found in y.findings] == ["missing-gradient"]
+
+    def test_none_is_missing_where_all_is_zero_and_nothing_seems_to_depend_on_it(self) -> None:
+        zeros = array("y", (3,), values=np.zeros(3), range=None)
+        x, y = audit(lambda x, y: x * x + y, lambda u, x, y: (2 * u * x, None), self.inputs[0], zeros).results
+        assert (x.verdict, y.verdict) == (Verdict.PASS, Verdict.FAIL)
+        assert "missing-gradient" in [found.code for found in y.findings]
+
     def test_a_gradient_that_returns_do_not_name_is_missing(self) -> None:
         x, y = self.audited(lambda u, x, y: u * y, returns=("x",)).results
         assert x.verdict is Verdict.PASS

@@ -61,6 +61,14 @@ def test_a_mistake_is_mended(folder: Path, op: str) -> None:
         np.testing.assert_allclose(got, wanted, rtol=1e-9)
 
 
+def test_none_that_is_right_for_one_input_stands_in_no_way_of_the_other(folder: Path) -> None:
+    found = searched(folder, "cube", {"x": X34, "unused": {"shape": [4]}})
+    u, x, y = drawn((5, 2), (5, 2), (2,))
+    own, none = mended(found, "cube_backward", "cube")(u, x, y)
+    np.testing.assert_allclose(own, 3 * u * x**2)
+    assert none is None
+
+
 def test_a_diff_is_what_patch_takes(folder: Path) -> None:
     (best, *_) = searched(folder, "step", {"x": X34}).repairs
     assert best.file == best.path.name
