@@ -10,9 +10,7 @@ from gradaudit.numerics.margins import HALFWAY, HEADROOM, MAX_ATTEMPTS, SMALL_SA
 from gradaudit.numerics.noise import GROWTH, SAME_NOISE, Walk
 
 
-def widest_plateau(
-    walk_at: Callable[[int], Walk | None], may_be_rounding: Callable[[Walk], bool] = lambda _: True
-) -> int:
+def widest_plateau(walk_at: Callable[[int], Walk | None], may_be_rounding: Callable[[Walk], bool]) -> int:
     """Return which of ever wider walks is the widest in which what is taken for noise is that.
 
     Noise is what stays the same as the spacing grows. It may set in, flat, where the stairs of a staircase come into

@@ -28,7 +28,6 @@ from gradaudit.numerics.margins import (
     SAFETY,
     SIGNIFICANT,
     SLOPE_RTOL,
-    SMALL_SAMPLE,
     WIDENING,
 )
 from gradaudit.numerics.noise import IRREGULAR, Walk, dissolution, read_walk
@@ -204,30 +203,14 @@ class Surveyor:
         stairs = walk.constant and self._breaks is None
         return self._staircase() if stairs else self._found(Seen(walk, self._absolute, self._start))
 
-    def _starts_inside(self) -> bool:
-        """Whether the first spacing lies below the largest that makes sense at the scale of the elements."""
-        return self._largest * QUARTER >= self._start
-
     def _confirmed(self, walk: Walk | None) -> Seen | None:
-        """Return what a wider walk shows, or one of some narrower ones, where the noise is the same as in the next."""
-        if walk is None or not self._credible(walk) or not self._starts_inside():
+        """Return what a wider walk shows where the noise is the same as in a first one."""
+        if walk is None or not self._credible(walk):
             return None
         spacing = max(WIDENING * self._start, min(QUARTER, math.cbrt(walk.level / self._size) / 4))
         wide = self._walk(self._absolute, spacing)
         if wide is not None and self._credible(wide) and wide.continues(walk):
             return Seen(wide, self._absolute, spacing)
-        if wide is not None and wide.flat:  # stairs may be coming into view
-            return None
-        spacing = self._start
-        for _ in range(SMALL_SAMPLE):
-            narrow = self._walk(self._absolute, spacing / WIDENING)
-            if narrow is None or not self._credible(narrow):
-                return None
-            if walk.continues(narrow):
-                return Seen(walk, self._absolute, spacing)
-            if walk.flat:  # not shape but stairs went out of view
-                return None
-            walk, spacing = narrow, spacing / WIDENING
         return None
 
     def _may_be_rounding(self, walk: Walk) -> bool:

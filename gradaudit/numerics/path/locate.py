@@ -58,7 +58,7 @@ class Search:
         for name in pool.names:
             self._suspects.setdefault(name, []).append((pool, looks))
 
-    def suspect_all_of(self, name: str, pool: Pool, *, shared: bool = True) -> None:
+    def suspect_all_of(self, name: str, pool: Pool, *, shared: bool) -> None:
         """Note that all elements of an input seem to be off, or to share an error."""
         self._wholly[name] = pool
         self._shared |= {name} if shared else set()

@@ -37,13 +37,7 @@ class Settings:
     calls: int = 150
 
     @classmethod
-    def half(cls, unit: float, calls: int = 150) -> Settings:
-        """Return what is asked where forward computes in half precision.
-
-        Args:
-            unit: unit roundoff of the dtype.
-            calls: as above.
-
-        """
+    def half(cls, unit: float) -> Settings:
+        """Return what is asked where forward computes in half precision, with such a unit roundoff."""
         floor, common = MAX_ROUNDINGS * unit, 2 * unit
-        return cls(rtol=2.5e-2, floor=floor, common=common, goal=0.25, whole=0.02, together=False, calls=calls)
+        return cls(rtol=2.5e-2, floor=floor, common=common, goal=0.25, whole=0.02, together=False)
