@@ -182,7 +182,9 @@ def _root(subject: FlowSubject, names: Sequence[str]) -> _Root | None:
     """
     op, wide = subject.op, subject.wide
     narrow = any(each.dtype != subject.arrays[name].dtype for name, each in wide.items())
-    twin = reversed_at(op, wide, subject.names) if narrow else subject
+    # What is wide already is the subject's own, which a model that writes to its parameters must not reach.
+    apart = all(wide[name] is not subject.arrays[name] for name in op.trained.keys() & wide.keys())
+    twin = reversed_at(op, wide, subject.names, lent=apart) if narrow else subject
     base = Ran(loss_in(op, twin.base), outputs_of(op, twin.base))
     if not abs(base.loss - (native := loss_in(op, subject.base))) <= SAME * abs(native):
         return None

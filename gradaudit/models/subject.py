@@ -216,21 +216,22 @@ def differentiated(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str
     return Differentiated(base, *_reversed(op, base, names), from_loss, makers)
 
 
-def reversed_at(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str]) -> Reversed:
+def reversed_at(op: ModelOp, arrays: Mapping[str, Array], names: Sequence[str], *, lent: bool = False) -> Reversed:
     """Do the same without reading the tape, where it is known from another run of the model.
 
-    Nobody else knows the gradients, which parameters do not hold any more.
+    Nobody else knows the gradients, which parameters do not hold any more; these may lie in the arrays where they are
+    ``lent``.
 
     Raises:
         OpError: as ``differentiated`` does.
 
     """
-    base = _finite_run(op, arrays)
+    base = _finite_run(op, arrays, lent=lent)
     return Reversed(base, *_reversed(op, base, names, taken=True))
 
 
-def _finite_run(op: ModelOp, arrays: Mapping[str, Array]) -> Run:
-    base = op.run_with({}, arrays)
+def _finite_run(op: ModelOp, arrays: Mapping[str, Array], *, lent: bool = False) -> Run:
+    base = op.run_with({}, arrays, lent=lent)
     _refuse_nonfinite(op, base.loss, arrays)
     return base
 
