@@ -47,11 +47,11 @@ REPORT = """# Random kernels
 `python tests/benchmarks/random_kernels.py` audits right kernels with backwards written by hand: half of them as
 people write them (norms, activations, softmaxes, losses, products, attention, scans, sorts, pools, convolutions),
 half composed at random of one to four of 43 pieces (some as residuals, products or mixtures of two), with one of six
-reductions or eight scalar losses at the end of every second one. They have one to ten inputs, 4 to some thousand
-elements, and are called as tensors, as arrays, under `checkpoint`, or cast what they are given. Compositions in half
-precision are fused (float32 inside) or eager (rounded after each piece). Where a gradient passes, one of its indices,
-drawn at random, is then off by three times the resolution that the audit stated. A kernel counts by the worst verdict
-of its gradients; seconds are of CPU, an audit.
+reductions or eight scalar losses at the end of every second one. They have one input or several, of 4 to some
+thousand elements together, and are called as tensors, as arrays, under `checkpoint`, or cast what they are given.
+Compositions in half precision are fused (float32 inside) or eager (rounded after each piece). Where a gradient
+passes, one of its indices, drawn at random, is then off by three times the resolution that the audit stated. A kernel
+counts by the worst verdict of its gradients; seconds are of CPU, an audit.
 """
 
 TIMES = 3.0
