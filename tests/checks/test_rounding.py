@@ -140,6 +140,17 @@ class TestLongSums:
         op = gradaudit.op(lambda x, b: x * b, lambda u, x, b: (u * b, (u * x).sum(axis=0)))
         assert Verdict.FAIL not in {result.verdict for result in gradaudit.check(op, inputs, upstream="ones").results}
 
+    @pytest.mark.parametrize("seed", [0, 3])
+    def test_nor_one_of_a_kernel_in_float32_alone(self, seed: int) -> None:
+        def backward(u: Any, x: Any, b: Any) -> tuple[Any, Any]:
+            x, b, u = (each.astype(np.float32) for each in (x, b, u))
+            return u * b, (u * x).sum(axis=0)
+
+        x = np.random.default_rng(seed).uniform(-1, 1, (30_000, 3))
+        inputs = {"x": (x - x.mean(axis=0)).astype(np.float32), "b": np.array([0.5, 1.0, 1.5], np.float32)}
+        op = gradaudit.op(lambda x, b: x.astype(np.float32) * b.astype(np.float32), backward)
+        assert Verdict.FAIL not in {result.verdict for result in gradaudit.check(op, inputs, upstream="ones").results}
+
     @pytest.mark.parametrize("coarse", [np.float16, ml_dtypes.bfloat16])
     def test_sums_in_half_precision_are_found(self, coarse: Any) -> None:
         found = self.bias(self.centred(0), lambda u: np.cumsum(u.astype(coarse), axis=0)[-1].astype(u.dtype))

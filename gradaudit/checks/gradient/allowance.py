@@ -12,9 +12,9 @@ are, here or at smaller inputs, where the op is not saturated: ``1 - y^2`` at ``
 Where ``D`` is more than the gradient itself, its terms cancel because inputs are equal: ``S`` is then what they come to
 where inputs are not. All three cost calls of backward, and are asked for only where a claim is not within the rest.
 
-A long sum that is taken term by term may be off by more: each of its n partial sums is rounded. That comes to
-``u sqrt(n) P`` at most where roundings are independent, for partial sums with the rms ``P`` (Higham, section 4.2), and
-in fact to 0.4 times that. It is allowed SAFETY times, where it is more than the rest.
+A long sum that is taken term by term may be off by more: each of its n partial sums is rounded. Where roundings are
+independent that typically comes to ``0.42 u sqrt(n) P``, for partial sums with the rms ``P`` (Higham, section 4.2). C
+times as much is allowed, where the rest does not cover it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
 from gradaudit.numerics.judging import taken
 from gradaudit.numerics.magnitude import rms
-from gradaudit.numerics.margins import MAX_ATTEMPTS, MAX_ROUNDINGS, QUARTER, SAFETY, SMALL_SAMPLE, SPREAD, WIDENING
+from gradaudit.numerics.margins import MAX_ATTEMPTS, MAX_ROUNDINGS, QUARTER, SMALL_SAMPLE, SPREAD, WIDENING
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
@@ -43,6 +43,9 @@ UPPER_QUANTILE = 1 - SPREAD
 
 SHRUNK_INPUTS = tuple(0.5 / WIDENING**k for k in range(SMALL_SAMPLE))
 """Parts of an input at which an op that is saturated here is not."""
+
+ROUNDING = math.sqrt(1 / (8 * math.log(2)))
+"""Rms of a rounding in units of u, 0.42, of numbers whose leading digits are distributed as those of most are."""
 
 HEARD = math.erfc(QUARTER / math.sqrt(2.0))
 """How often a sum of many terms with random signs is more than a quarter of its magnitude: four times in five."""
@@ -138,7 +141,7 @@ class Roundoff:
                     heard = abs(made) > QUARTER * 2.0**-k * self.magnitudes[name]
                     exponents[name] = namespace(made).where(heard, exponents[name] + 1.0 / HEARD, exponents[name])
         unit = min(self.unit, spacing("float32") / 2)
-        return {name: SAFETY * unit * 2.0 ** exponents[name] * size for name, size in partial.items()}
+        return {name: MAX_ROUNDINGS * ROUNDING * unit * 2.0 ** exponents[name] * size for name, size in partial.items()}
 
     @cached_property
     def level(self) -> Mapping[str, Array]:
@@ -228,10 +231,11 @@ class Allowance:
         return True
 
     def include_summation(self) -> bool:
-        """Allow for the rounding of partial sums besides; return whether that may matter."""
+        """Allow for the rounding of partial sums where the rest does not cover it; return whether that may matter."""
         if self.roundoff is None or self._more is None or self.name not in self.roundoff.summation:
             return False
-        sums = on_host(self.roundoff.summation[self.name])
+        covered = self.tolerance.rtol * abs(on_host(self.roundoff.gradients[self.name]))
+        sums = on_host(self.roundoff.summation[self.name]) - covered
         self._more = np.fmax(self._more, np.where(np.isfinite(sums), sums, 0.0))
         return True
 

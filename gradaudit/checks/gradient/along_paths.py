@@ -190,6 +190,7 @@ def _seen(
     if culprits and not claim.allowance.asked:
         of_rounding = Allowance(claim.name, Tolerance(0.0, 0.0), roundoff)
         of_rounding.include_roundoff()
+        of_rounding.include_summation()
         rounding = np.abs(on_host(as_reals(of_rounding.of(claim.formula))))
         most = on_host(allowed).reshape(-1)
         culprits = [culprit for culprit in culprits if _is_wrong(claim, culprit, most, rounding)]
