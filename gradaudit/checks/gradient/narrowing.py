@@ -7,6 +7,8 @@ prove nothing; a difference of large numbers has them too.
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
+from itertools import product
 from typing import NamedTuple
 
 from gradaudit.checks.subject import Snapshot, Subject
@@ -56,25 +58,26 @@ def narrowed_to(subject: Subject) -> str | None:
 
 
 def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
-    """Return whether forward, and backward, answer alike wherever arguments round alike, or are cut off alike."""
-    ignoring = {ROUNDED: (True, True), CUT_OFF: (True, True)}
+    """Return whether forward, and backward, answer alike wherever arguments round alike, or else are cut off alike."""
     elements = max(1, sum(map(count, (*subject.inputs.values(), *subject.upstream))))
     # Stairs that the function has built are met by chance; the fewer elements, the more numbers it takes to meet one.
-    for base in range(max(SMALL_SAMPLE, MAX_LISTED // elements)):
-        here = _answers(subject, dtype, base, 0.0)
-        for side in sorted({*ROUNDED, *CUT_OFF}, key=lambda side: abs(side - INSIDE)):
-            if not any(any(known) for sides, known in ignoring.items() if side in sides):
-                continue
-            there = _answers(subject, dtype, base, side) if here is not None else None
+    bases = range(max(SMALL_SAMPLE, MAX_LISTED // elements))
+    answers = lru_cache(maxsize=2)(partial(_answers, subject, dtype))  # with which both begin
+
+    def ignored(sides: tuple[float, float]) -> tuple[bool, bool]:
+        forward = backward = True
+        for base, side in product(bases, sides):
+            here, there = answers(base, 0.0), answers(base, side)
             if here is None or there is None:
                 return False, False
-            outputs, gradients = (not _changed(*pair) for pair in zip(here, there, strict=True))
-            for sides, (forward, backward) in ignoring.items():
-                if side in sides:
-                    ignoring[sides] = forward and outputs, backward and gradients
-        if not any(map(any, ignoring.values())):
-            return False, False
-    return next(known for known in ignoring.values() if any(known))
+            forward = forward and not _changed(here.outputs, there.outputs)
+            backward = backward and not _changed(here.gradients, there.gradients)
+            if not forward and not backward:
+                break
+        return forward, backward
+
+    rounds = ignored(ROUNDED)
+    return rounds if any(rounds) else ignored(CUT_OFF)
 
 
 def _has_narrow_stairs(here: Array, further: Array, far: Array) -> bool:
