@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import AFTER_FEWEST, COARSE_RESOLUTION, FEWEST, THRESHOLDS, Gauge, finest_gauge
-from gradaudit.numerics.margins import HALFWAY, MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE
+from gradaudit.numerics.margins import HALFWAY, MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE, STEP
 from gradaudit.numerics.noise import NOISE_POINTS, SAME_NOISE, read_walk
 from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.survey import COARSE, ROUNDINGS
@@ -233,6 +233,24 @@ class Calibration:
         least = assumed / ROUNDINGS / math.sqrt(12)  # the rms of rounding to nearest: an op without arithmetic has none
         self._noise = max(least, SAFETY * measured / (test.share or 1.0))
         return not least < self._noise <= SAFETY * assumed
+
+    def slope_of_unclaimed(self, elements: Array) -> tuple[RootTest, Gauge] | None:
+        """Return a test in which forward has a slope along elements of which nothing is claimed, more than rounding.
+
+        It takes one forward where that stands still. Where it does not for a kink inside the step, or for a curvature
+        that central differences do not see, no slope is left at smaller steps.
+        """
+        self.tester.tested.turn_to(elements)
+        direction = self.tester.draw(0, self._line.size, self.tester.atol).direction
+        self._line.excess_one_sided(direction, STEP, watched=True)
+        if not self._line.moved:
+            return None
+        near, closer = STEP / SHRINK, STEP / SHRINK**2
+        slope = self._line.excess(direction, near, watched=True)
+        least = max(self.tester.atol, SAFETY * self._noise * self._line.touched / near)
+        if not least < abs(slope) < math.inf or abs(self._line.excess(direction, closer)) < abs(slope) / HALFWAY:
+            return None
+        return RootTest(direction, least, slope / least), Gauge(near, least, 1.0)
 
     def parts(self, start: int, stop: int, gauge: Gauge) -> int:
         """Return into how many parts the noise of a block asks to cut it, so that each has a useful resolution.

@@ -151,23 +151,20 @@ class Directional:
         finally:
             self.inputs.restore()
         self.bend = ahead + behind
-        self.touched = self.moved = 1.0
-        if changed is not None:
-            self.moved = self._moved(changed)
-            self.touched = 1.0 if self.moved == 1.0 else self._share(changed)
+        self._record(changed)
         return (ahead - behind) / (2 * step)
 
     def excess_one_sided(self, direction: Direction, step: float, *, watched: bool = False) -> float:
         """Return ``(<g, d> - <u, f(x + d) - f(x)>)`` over the step, which tells the two sides of a kink apart.
 
-        What is watched is what share of the outputs moved.
+        What is watched is as for ``excess``.
         """
         changed: dict[int, Array] | None = {} if watched else None
         try:
             off = self._off(direction, step, changed)
         finally:
             self.inputs.restore()
-        self.moved = 1.0 if changed is None else self._moved(changed)
+        self._record(changed)
         return off / step
 
     def walk(self, direction: Direction, step: float, points: Sequence[int]) -> Floats:
@@ -205,8 +202,12 @@ class Directional:
                 mask = written(mask, span, values == values[index - span.start])
         return mask
 
-    def _moved(self, changed: Mapping[int, Array]) -> float:
-        return sum(int(mask.sum()) for mask in changed.values()) / max(1, count(self._outputs))
+    def _record(self, changed: Mapping[int, Array] | None) -> None:
+        """Record which share of the outputs changed, and of forward's noise; all of it where nobody watched."""
+        self.touched = self.moved = 1.0
+        if changed is not None:
+            self.moved = sum(int(mask.sum()) for mask in changed.values()) / max(1, count(self._outputs))
+            self.touched = 1.0 if self.moved == 1.0 else self._share(changed)
 
     def _share(self, changed: Mapping[int, Array]) -> float:
         xp = namespace(self._outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
@@ -43,6 +44,10 @@ Judge = Callable[[int, Calibrated | None], Judgement]
 """Decides about one index by itself, given what is known of forward by then."""
 
 
+def _is_right(made: Judgement) -> bool:
+    return made in (Judgement.RIGHT, Judgement.KINK)
+
+
 @dataclass
 class Outcome:
     """What a search found.
@@ -72,7 +77,7 @@ class Outcome:
     @property
     def flawless(self) -> bool:
         """Whether every index that was looked at is right."""
-        return all(made in (Judgement.RIGHT, Judgement.KINK) for made in self.settled.values())
+        return all(map(_is_right, self.settled.values()))
 
 
 @dataclass
@@ -112,6 +117,7 @@ class Search:
         """Search all indices and return what was found."""
         try:
             self._test_everything()
+            self._look_at_unclaimed()
             self._retest_small()
             if self.calibration.moved < MAX_UNSEEN:
                 self.outcome.flat = self._is_flat()
@@ -133,6 +139,21 @@ class Search:
         self._clear_block(0, self.tester.line.size)
         while not self.tester.tested.complete:
             self._clear_block(0, self.tester.line.size, self.calibration.next_step())
+
+    def _look_at_unclaimed(self) -> None:
+        """Look where forward has a slope though nothing is claimed: beside the others a small one is not heard."""
+        zeros = self.tester.line.claims == 0.0
+        if not bool(zeros.any()) or bool(zeros.all()) or self.outcome.floor <= self.tester.atol:
+            return
+        found = self.calibration.slope_of_unclaimed(zeros)
+        if found is None:
+            return
+        known = len(self.outcome.settled)
+        with suppress(TooMuchError):
+            self._halve(*found, most=SMALL_SAMPLE)
+        if not all(map(_is_right, list(self.outcome.settled.values())[known:])):
+            raise TooMuchError(found[1].step)
+        self.failing = None
 
     def _retest_small(self) -> None:
         """Test by themselves elements whose gradient is below the noise of the others."""
@@ -199,17 +220,22 @@ class Search:
                 self._set_aside(self.tester.line.alike(kink), reason)
             if kinks:
                 self._test_everything()
-                return
-            floor = reason.largest / THRESHOLDS[-1]
-            if floor > MAX_UNSEEN * self.calibration.typical:
-                raise reason
-            gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
-            if not self.tester.moves_all(gauge):
-                raise reason
-            whole = 0, self.tester.line.size
-            self._clear(*whole, gauge, self.tester.test(*whole, gauge))
+            else:
+                self._test_sums(reason)
+            self._look_at_unclaimed()
         except TooMuchError:
             self._give_up()
+
+    def _test_sums(self, reason: TooMuchError) -> None:
+        """Test everything to what the errors that are allowed one by one added up to."""
+        floor = reason.largest / THRESHOLDS[-1]
+        if floor > MAX_UNSEEN * self.calibration.typical:
+            raise reason
+        gauge = Gauge(reason.step, floor, THRESHOLDS[-1])
+        if not self.tester.moves_all(gauge):
+            raise reason
+        whole = 0, self.tester.line.size
+        self._clear(*whole, gauge, self.tester.test(*whole, gauge))
 
     def _set_aside(self, kinks: Array, reason: TooMuchError) -> None:
         """Exclude elements at which forward has the same kink, if the claims there are one-sided derivatives."""

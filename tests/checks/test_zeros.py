@@ -38,6 +38,14 @@ STATIONARY: dict[str, tuple[Function, Function, float, float]] = {
     "clipped": (lambda x: np.clip(x, -1, 1), lambda u, x: u * (abs(x) < 1), 1.001, 3.0),
 }
 
+RIGHT_ZEROS: dict[str, tuple[Function, Function, int]] = {
+    "shifted relu": (lambda x: np.maximum(x - 0.1, 0), lambda u, x: u * (x > 0.1), 14),
+    "every other": (lambda x: x * (np.arange(x.size) % 2), lambda u, x: u * (np.arange(x.size) % 2), 14),
+    "square": (lambda x: x**2, lambda u, x: 2 * u * x, 14),
+    "square, summed": (lambda x: (x**2).sum(), lambda u, x: 2 * u * x, 14),
+    "cosine": (lambda x: 1e3 * np.cos(x), lambda u, x: -1e3 * u * np.sin(x), 14),
+}
+
 
 class TestEverywhere:
     @pytest.mark.parametrize("method", ["auto", "exhaustive"])
@@ -81,3 +89,53 @@ class TestEverywhere:
         for seed in SEEDS:
             result = only(audit(forward, backward, array("x", (30,), lo, hi), seed=seed))
             assert result.verdict is Verdict.PASS, result.message
+
+
+def with_small_rows(shape: tuple[int, ...], size: float, seed: int) -> Any:
+    """Return weights of one, and of a size at some of the rows."""
+    weights = np.ones(shape)
+    weights[np.random.default_rng(seed).choice(shape[0], 3, replace=False)] = size
+    return weights
+
+
+class TestAtSomeIndices:
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    @pytest.mark.parametrize("shape", [(12, 5), (60, 20)], ids=str)
+    @pytest.mark.parametrize("size", [1e-8, 1e-10, 1e-12])
+    def test_zeros_for_rows_whose_slope_is_small_fail(self, size: float, shape: tuple[int, ...], dtype: str) -> None:
+        for seed in range(2):
+            weights = with_small_rows(shape, size, seed)
+            x = array("x", shape, dtype=dtype)
+            forward = lambda x, w=weights: w.astype(x.dtype) * np.sin(x)  # noqa: E731
+            backward = lambda u, x, w=weights: u * (w == 1).astype(x.dtype) * np.cos(x)  # noqa: E731
+            assert only(audit(forward, backward, x, dtype=dtype, seed=seed)).verdict is Verdict.FAIL
+
+    @pytest.mark.parametrize("size", [60, 2_000])
+    @pytest.mark.parametrize("slope", [1e-8, 1e-12])
+    def test_one_of_them_is_found_among_the_zeros_of_a_relu(self, slope: float, size: int) -> None:
+        for seed in range(2):
+            weights = np.ones(size)
+            weights[np.random.default_rng(seed).integers(size)] = slope
+            steep = lambda x, w=weights: np.where((w == 1) & (x < 0), 0, w * x)  # noqa: E731
+            zeros = lambda u, x, w=weights: u * (w == 1) * (x >= 0)  # noqa: E731
+            right = lambda u, x, w=weights: np.where((w == 1) & (x < 0), 0, w * u)  # noqa: E731
+            assert only(audit(steep, zeros, array("x", (size,)), seed=seed)).verdict is Verdict.FAIL
+            assert only(audit(steep, right, array("x", (size,)), seed=seed)).verdict is Verdict.PASS
+
+    def test_zeros_for_an_input_that_hardly_matters_to_a_loss_never_pass(self) -> None:
+        for seed in SEEDS:
+            forward = lambda x, y: np.sin(x).sum() + 1e-12 * np.sin(y).sum()  # noqa: E731
+            backward = lambda u, x, y: (u * np.cos(x), 0 * y)  # noqa: E731
+            made = audit(forward, backward, array("x", (9,)), array("y", (9,)), seed=seed)
+            assert made.results[0].verdict is Verdict.PASS
+            assert made.results[1].verdict is not Verdict.PASS
+
+    @pytest.mark.parametrize("name", RIGHT_ZEROS)
+    @pytest.mark.parametrize("size", [40, 4_000])
+    def test_right_zeros_pass_for_few_forwards(self, size: int, name: str) -> None:
+        forward, backward, most = RIGHT_ZEROS[name]
+        for seed in SEEDS:
+            values = np.random.default_rng(seed).uniform(-2, 2, size) * (np.arange(size) % 3 > 0)
+            made = audit(forward, backward, array("x", (size,), values=values.tolist()), seed=seed)
+            assert only(made).verdict is Verdict.PASS
+            assert only(made).evaluations <= most
