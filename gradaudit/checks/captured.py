@@ -8,6 +8,7 @@ and is spared the first trial.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.beside import inside
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.probe import Point, Probe
-from gradaudit.checks.trial import try_claim
+from gradaudit.checks.trial import Trial, try_claim
 from gradaudit.numerics.arrays import Array, all_finite, dtype_name, largest, on_host, same_bits
-from gradaudit.numerics.margins import SIGNIFICANT, SMALL_SAMPLE
+from gradaudit.numerics.margins import SIGNIFICANT, SLOPE_RTOL, SMALL_SAMPLE
 from gradaudit.results import Finding, Verdict
 from gradaudit.spec.case import Input
 from gradaudit.spec.draw import draw_input, generator, laid_out
@@ -147,19 +148,28 @@ def _error_there(probe: Probe, second: Point, here: Mapping[str, Array], answer:
     """
     if probe.verdict not in (Verdict.PASS, Verdict.INCONCLUSIVE):
         return 0.0
-    for direction in directions(here, answer):
-        error = try_claim(probe, second, answer, direction).contradiction()
+    for direction, trial in trials(probe, second, here, answer):
+        error = trial.contradiction()
         if error and try_claim(probe, probe.base, here, direction).borne_out:
             return error
     return 0.0
 
 
-def directions(here: Mapping[str, Array], answer: Mapping[str, Array]) -> tuple[str, ...]:
-    """Return the names of the directions along which an answer at another point is held against forward.
+def trials(
+    probe: Probe, second: Point, here: Mapping[str, Array], answer: Mapping[str, Array]
+) -> Iterator[tuple[str, Trial]]:
+    """Yield trials of an answer at another point, each with the name of its direction.
 
-    One tells what is far off; of what is off by its own size it misses as large a part as the tolerance is of that, in
-    half precision every fifth. An answer that is the first point's, bit by bit, is right of a linear op alone.
+    One tells what is far off. What is off by its own size it misses in so many cases as the part of that which is
+    tolerated: in half precision in every fifth. So more are made of an answer that is the first point's, bit by bit,
+    which is right of a linear op alone.
     """
     same = any(same_bits(here[name], answer[name]) and bool((answer[name] != 0).any()) for name in here)
-    more = range(1, SMALL_SAMPLE if same else 1)
-    return "captured", *(f"captured {k}" for k in more)
+    missed = 1.0
+    for k in range(SMALL_SAMPLE):
+        name = f"captured {k}" if k else "captured"
+        trial = try_claim(probe, second, answer, name)
+        yield name, trial
+        missed *= max(trial.allowed, trial.tolerated) / (trial.claim or math.inf)
+        if not same or missed <= SLOPE_RTOL:
+            return

@@ -16,12 +16,11 @@ from functools import partial
 import numpy as np
 
 from gradaudit.checks.agreement import scatter
-from gradaudit.checks.captured import comparable, directions, forget, second_inputs
+from gradaudit.checks.captured import comparable, forget, second_inputs, trials
 from gradaudit.checks.gradient.evaluation_point import widened
 from gradaudit.checks.layout import narrow_view, reversed_axes, stretched
 from gradaudit.checks.linearity import OF_V, is_asked, large, other
 from gradaudit.checks.probe import Point, Probe
-from gradaudit.checks.trial import try_claim
 from gradaudit.numerics.arrays import Array, cast, dtype_name, in_cache, largest
 from gradaudit.results import Verdict
 from gradaudit.spec.draw import UndrawableError
@@ -73,8 +72,8 @@ def _is_right_there(probe: Probe, there: dict[str, Array]) -> bool:
     if not comparable(probe, second):
         return True
     answer = probe.backward_only(second, narrow_view(probe.upstream))
-    along = directions(probe.gradients, answer) if right else ()
-    return not any(try_claim(probe, second, answer, each).contradiction() for each in along)
+    made = trials(probe, second, probe.gradients, answer) if right else ()
+    return not any(trial.contradiction() for _, trial in made)
 
 
 def _adds_up(probe: Probe, name: str, in_t: Mapping[str, Array], in_w: Mapping[str, Array]) -> bool:

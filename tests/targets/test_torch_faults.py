@@ -292,7 +292,8 @@ class TestFunctions:
     @pytest.mark.parametrize(("function", "inputs", "code"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
     def test_faults_are_found_and_named(self, function: Any, inputs: Any, code: str) -> None:
         made = audit(torch_op, function.apply, *inputs)
-        assert (verdict(made), codes(made)) == (Verdict.FAIL, {code})
+        # What lies in memory that nobody wrote may be as small as rounding.
+        assert (verdict(made), codes(made) - {"below-noise"}) == (Verdict.FAIL, {code})
 
     def test_indices_that_occur_twice(self) -> None:
         rows = array("rows", 5, dtype="int64", values=[0, 2, 2, 4, 0], differentiable=False)
