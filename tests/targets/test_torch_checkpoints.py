@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from framework_audits import array, audit, verdict
-from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from gradaudit.results import Verdict
-from gradaudit.targets.torch import torch_op
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
+
+from gradaudit.targets.torch import torch_op  # noqa: E402
 
 
 class Tripled(torch.autograd.Function):
