@@ -23,6 +23,7 @@ from gradaudit.numerics.arrays import (
     on_host,
 )
 from gradaudit.numerics.margins import HEADROOM, QUARTER
+from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
 
 SAMPLED_ONE_IN = 16
 """One number in so many of a large array tells its scale: the quarter that is smaller is told within a 37th of it."""
@@ -47,7 +48,10 @@ def scale_of(values: Array, otherwise: float) -> float:
     if not count(values):
         return 1.0
     some = on_host(abs(values.reshape(-1)[:: 1 + SAMPLED_ONE_IN * (count(values) // LARGE)]))
-    some = some[some > 0.0]
+    name = dtype_name(some.dtype)
+    some = some[
+        some >= (least_spacing(name) / spacing(name) if is_floating(name) else 1.0)
+    ]  # subnormal ones have lost digits
     typical = quantile(some, QUARTER) if len(some) else rms(values)
     return power_of_two(typical or otherwise)
 
