@@ -98,7 +98,7 @@ def with_error(kernel: Kernel, result: Result, rng: np.random.Generator) -> Kern
 
     def change(gradient: Tensor) -> Tensor:
         flat = gradient.reshape(-1).clone()
-        size = torch.maximum(flat[place].abs(), flat.square().mean().sqrt())
+        size = float(torch.maximum(flat[place].abs(), flat.square().mean().sqrt())) or 1.0
         flat[place] += sign * TIMES * result.resolution * size
         return flat.reshape(gradient.shape)
 
