@@ -27,7 +27,7 @@ from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import judge
-from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SMALL_SAMPLE
+from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.path_test import PER_PATH, path_test
@@ -223,7 +223,8 @@ def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats)
     """Whether part of a gradient is off by more than it may be, and than rounding must cost it.
 
     Rounding that changes along a path is noise to it, and no trend. What is left is a gradient that is itself no more
-    than rounding, as where the op is saturated; over many elements that adds up as the root of the sum of squares.
+    than rounding, as where the op is saturated; over many elements that adds up as the root of the sum of squares. Or
+    neither claim nor forward changes the loss by more than a few roundings of an output.
     """
     claimed = on_host(as_reals(claim.formula))[culprit.places]
     if culprit.kind == "index":
@@ -231,13 +232,14 @@ def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats)
         if not judge(float(claimed[0]), float(claimed[0]) - culprit.error, culprit.bound, most).wrong:
             return False
     usual = surely_more(float(np.linalg.norm(rounding[culprit.places] / MAX_ROUNDINGS * culprit.reach)))
-    if culprit.trend < _rounding_of_an_output(claim.point):
+    change = float(np.linalg.norm(claimed * culprit.reach))
+    if math.hypot(culprit.trend, change) < SIGNIFICANT * _rounding_of_an_output(claim.point):
         return False
-    return max(culprit.trend, float(np.linalg.norm(claimed * culprit.reach))) > usual
+    return max(culprit.trend, change) > usual
 
 
 def _rounding_of_an_output(point: EvaluationPoint) -> float:
-    """Return what rounding a usual output costs the loss: where no output changes by as much, forward stands still."""
+    """Return what rounding a usual output costs the loss: a forward that climbs a few such stairs has a trend, too."""
     units = [spacing(dtype_name(kind[0])) / 2 for kind in point.kinds if kind and is_floating(dtype_name(kind[0]))]
     parts = np.abs(on_host(as_reals(point.upstream * point.outputs)))
     return max(units, default=0.0) * float(np.median(parts[parts > 0])) if parts.any() else 0.0
