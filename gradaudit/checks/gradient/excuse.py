@@ -382,8 +382,8 @@ def _jumps_on_the_way(accused: Suspected) -> Answer | None:
     least = min(SIGNIFICANT * accused.noise, HEADROOM * rounding)
     unexplained = 0
     for each in accused.culprits:
-        size, moved = jumped(accused.followed, accused.claim.name, each.places, accused.rng)
-        unexplained += not (each.trend <= SIGNIFICANT * size and size > least * moved)
+        jumps = jumped(accused.followed, accused.claim.name, each.places, accused.rng)
+        unexplained += not jumps.explain(each.trend, least)
         if 2 * unexplained > len(accused.culprits):
             return None
     message = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,10 +31,19 @@ PIECE = 1 / SIGNIFICANT
 
 
 class Jumps(NamedTuple):
-    """What jumps may add to the loss, a root mean square, and the part of its terms' size that moved at all."""
+    """What jumps may add to the loss, a root mean square: by outputs that leap, and by the scatter of the loss alone.
 
-    size: float
+    With the part of its terms' size that moved at all.
+    """
+
+    by_outputs: float
+    scattered: float
     moved: float
+
+    def explain(self, trend: float, noise: float) -> bool:
+        """Return whether they may come to a trend, and are no noise: of the outputs that move, or of the loss."""
+        told = (self.by_outputs, self.moved * noise), (self.scattered, noise)
+        return any(trend <= SIGNIFICANT * size and size > least for size, least in told)
 
 
 def jumped(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> Jumps:
@@ -52,8 +61,8 @@ def jumped(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random
     scattered = walked(losses, SIGNIFICANT * rounding) if losses.size else 0.0
     # On steps so short, inputs that are rounded to few digits climb stairs, too.
     near = near if SIGNIFICANT * claim.unit < PIECE / STEPS else 0.0
-    size = max(far, SAFETY * near, math.sqrt(len(places) / PIECE) * scattered)
-    return Jumps(size, max(walk.moved for walk in whole))
+    in_sum = math.sqrt(len(places) / PIECE) * scattered
+    return Jumps(max(far, SAFETY * near), in_sum, max(walk.moved for walk in whole))
 
 
 def _ways(claim: PathClaim, name: str, places: NDArray[np.intp]) -> list[Any]:
@@ -98,10 +107,10 @@ def _walk(claim: PathClaim, route: Route, length: float) -> _Walk:
         _Step(after - before, SIGNIFICANT * claim.unit * (abs(before) + abs(after)))
         for before, after in pairwise(vectors())
     )
+    # At the ends of a path one side is not known, so that what begins to change there may be a kink.
     jumps = sum(
-        float(claim.given.vector @ here.jumps(*beside))
-        for (before, here), (_, after) in pairwise(pairwise(chain((None,), steps, (None,))))
-        if here is not None and (beside := [step for step in (before, after) if step is not None])
+        float(claim.given.vector @ here.jumps(before, after))
+        for (before, here), (_, after) in pairwise(pairwise(steps))
     )
     terms = norm_of_product(claim.given.vector, first) if first is not None else 0.0
     moved = norm_of_product(claim.given.vector * (changes > 0), first) / terms if first is not None and terms else 1.0
@@ -136,10 +145,8 @@ class _Step(NamedTuple):
     change: Array
     rounding: Array
 
-    def jumps(self, *beside: _Step) -> Array:
+    def jumps(self, before: _Step, after: _Step) -> Array:
         """Return the change where it is a jump, zero elsewhere."""
         size = abs(self.change)
-        jumping = size > self.rounding
-        for step in beside:
-            jumping = jumping & (size > SAFETY * abs(step.change))
-        return self.change * jumping
+        jumping = (size > SAFETY * abs(before.change)) & (size > SAFETY * abs(after.change))
+        return self.change * (jumping & (size > self.rounding))

@@ -64,5 +64,5 @@ def _difference(scale: float) -> PathClaim:
 def test_jumps_are_seen_that_only_elements_meet_that_move_against_each_other(seed: int) -> None:
     """A path that follows the signs of the gradient, or goes against them, does."""
     both = np.arange(2)
-    assert jumped(_difference(1e-4), "x", both, np.random.default_rng(seed)).size > 0.5
-    assert jumped(_difference(1.0), "x", both, np.random.default_rng(seed)).size == 0.0
+    assert jumped(_difference(1e-4), "x", both, np.random.default_rng(seed)).by_outputs > 0.5
+    assert jumped(_difference(1.0), "x", both, np.random.default_rng(seed)).by_outputs == 0.0
