@@ -77,21 +77,17 @@ def test_leaves_are_given_what_autograd_gives(times: str) -> None:
     assert all(np.abs(gradient).max() > 0 for gradient in usually.values())
 
 
-class Refusing(torch.autograd.Function):
+class Refusing(Tripled):
     """A function whose backward raises whoever asks."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        return 2 * x
-
-    @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
-        raise RuntimeError("no gradient today")
+        raise RuntimeError("no gradient here")
 
 
 def test_a_backward_that_raises_is_an_error_in_its_own_words() -> None:
     audited = audit(torch_op, Refusing.apply, array("x", 3))
     assert verdict(audited) is Verdict.ERROR
     first, place = audited.results[0].message.splitlines()
-    assert first == "backward raised RuntimeError: no gradient today"
-    assert 'raise RuntimeError("no gradient today")' in place
+    assert first == "backward raised RuntimeError: no gradient here"
+    assert 'raise RuntimeError("no gradient here")' in place
