@@ -29,6 +29,11 @@ class Audit:
     unconcluded: tuple[Finding, ...] = ()
 
 
+def passes(outcome: object) -> bool:
+    """Whether a case passes: it may be accused only in a process that has seen no other op."""
+    return isinstance(outcome, Audit) and all(result.verdict is Verdict.PASS for result in outcome.results)
+
+
 LOSS = "loss"
 """What the result of a model is about that is none of a parameter: where these are not known, and of its training."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -16,8 +17,11 @@ from gradaudit.engine.fence import Setting
 from gradaudit.engine.template import Ended
 from gradaudit.engine.worker import READY
 
-AHEAD = 2
-"""Tasks that a process has at once: it begins the next while what it answered is read."""
+AHEAD = 32
+"""Tasks that a process has at once: it goes on while what it answered is read, several answers at once."""
+
+ALWAYS_AHEAD = 2
+"""Tasks that it has at once however large they are."""
 
 SECONDS_BEHIND = 1.0
 """Seconds that tasks wait behind another in its process, where a second one has nothing to do."""
@@ -33,9 +37,10 @@ class WorkerProcess(Protocol):
     """A place for one worker process at a time; ``ForkedWorker`` says what its methods do."""
 
     modules: tuple[str, ...]
+    room: int
 
     def start(self, setting: Setting) -> None: ...  # noqa: D102
-    def send(self, message: bytes) -> None: ...  # noqa: D102
+    def send(self, *messages: bytes) -> None: ...  # noqa: D102
     def finish(self) -> None: ...  # noqa: D102
     def hear(self, ready: set[Any]) -> None: ...  # noqa: D102
     def message(self) -> bytes | None: ...  # noqa: D102
@@ -78,22 +83,40 @@ class BatchRun:
         self._timeout = timeout
         self._told = told
         self._at: int | None = None
-        self._sent = 0
+        self._sent: deque[int] = deque()
         self._groups: set[Any] = set()
         self._by_then: Any = None
         self.deadline = time.monotonic() + SECONDS_TO_BEGIN
         self.patience = math.inf
 
     def begin(self, setting: Setting) -> None:
-        """Start the worker and give it its first task."""
+        """Start the worker and give it its first tasks."""
         self.worker.start(setting)
-        self._give_next()
+        self._give_ahead()
+        self._turn_to_next()
 
-    def _give_next(self) -> None:
-        for position in self.left_over.positions[self._sent : AHEAD]:
-            call = pickle.dumps((self._function, self._tasks[position].arguments))
-            self.worker.send(pickle.dumps((position, call)))
-            self._sent += 1
+    @property
+    def busy(self) -> bool:
+        """Whether the worker has so many tasks that its answers need not be read at once."""
+        return self.begun and not self.over and len(self._sent) > AHEAD // 2
+
+    def _give_ahead(self) -> None:
+        """Give the worker tasks to go on with, unless it has many, or no room for more while it is at one."""
+        if self.busy:
+            return
+        messages: list[bytes] = []
+        for position in self.left_over.positions[len(self._sent) : AHEAD]:
+            if len(self._sent) >= ALWAYS_AHEAD and sum(self._sent) > self.worker.room:
+                break
+            task = self._tasks[position]
+            call = pickle.dumps((self._function, task.arguments))
+            messages.append(pickle.dumps((position, call, task.stands)))
+            self._sent.append(len(messages[-1]))
+        if messages:
+            self.worker.send(*messages)
+
+    def _turn_to_next(self) -> None:
+        """Note which task the worker is at."""
         position = self.left_over.positions[0]
         task = self._tasks[position]
         self._at, self._by_then = position, None
@@ -113,7 +136,7 @@ class BatchRun:
         if self._at is None or not others or time.monotonic() < self.patience:
             return None
         self.left_over = replace(self.left_over, positions=own)
-        self._sent = 1
+        self._sent = deque([self._sent[0]])
         return Batch(others, self.left_over.modules)
 
     def go_on(self, ready: set[Any]) -> Iterator[tuple[int, Any]]:
@@ -163,7 +186,8 @@ class BatchRun:
             self.worker.finish()
             self.deadline = time.monotonic() + SECONDS_TO_END
         else:
-            self._give_next()
+            self._turn_to_next()
+            self._give_ahead()
             self._time()
 
     def _stands(self, position: int, outcome: Any) -> bool:
@@ -180,7 +204,7 @@ class BatchRun:
         if self._at is not None:
             yield self._at, outcome
             self._at = None
-            self._sent -= 1
+            self._sent.popleft()
             self.left_over = replace(self.left_over, positions=self.left_over.positions[1:], tried=False)
 
     def _died(self, ended: Ended) -> Iterator[tuple[int, Any]]:

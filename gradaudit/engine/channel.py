@@ -45,8 +45,8 @@ class Channel:
         """Return the descriptor, to wait at."""
         return self.socket.fileno()
 
-    def send(self, message: bytes) -> None:
-        """Send a message.
+    def send(self, *messages: bytes) -> None:
+        """Send messages.
 
         Raises:
             OSError: where the other end is closed or does not read, or this one was closed or replaced under us.
@@ -55,7 +55,7 @@ class Channel:
         if _identity(self.socket.fileno()) != self._identity:
             raise OSError("the descriptor has been replaced")
         self.socket.settimeout(PATIENCE)
-        self.socket.sendall(len(message).to_bytes(LENGTH, "big") + message)
+        self.socket.sendall(b"".join(part for each in messages for part in (len(each).to_bytes(LENGTH, "big"), each)))
 
     def receive(self) -> bytes | None:
         """Return the next message, waiting for it; None where the other end is closed.

@@ -74,6 +74,11 @@ class CaseDone:
 
 
 @dataclass(frozen=True)
+class CasesTold:
+    """All cases that have been audited so far have been told of: the next one may take long."""
+
+
+@dataclass(frozen=True)
 class CaseFinished:
     """The results of a case, one for each differentiable input; sent in the order of the plan."""
 
@@ -128,6 +133,7 @@ Event = (
     | RunStarted
     | CaseStarted
     | CaseDone
+    | CasesTold
     | CaseFinished
     | DepthMeasured
     | KnownFailuresCompared

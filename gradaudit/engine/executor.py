@@ -37,8 +37,8 @@ class Task:
         cost: how long it takes compared with others, where that is known; executors begin with what takes long.
         overtime: part of the time limit by which a task that keeps to it by itself may overrun it before it is ended.
         stands: whether an outcome counts though tasks of other groups were done in its process before. One that does
-            not is dropped, and the task done again in a process that has done nothing else. None where no task of
-            another group may come before.
+            not is dropped, and the task done again in a process that has done nothing else; no task is done after it.
+            It travels as a pickle too. None where no task of another group may come before.
 
     """
 

@@ -142,13 +142,19 @@ def _cloned(modules: tuple[str, ...]) -> socket.socket:
 class ForkedWorker:
     """A place for one worker process at a time, with a template of its own.
 
-    Args:
+    Attributes:
         modules: what the template imports.
+        room: bytes of tasks that may wait for the worker without holding up who sends them.
+
+    Args:
+        modules: the same.
 
     Raises:
         OSError: where no template can be started.
 
     """
+
+    room = 2**15
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         self.modules = modules
@@ -162,15 +168,16 @@ class ForkedWorker:
         self.finish()
         with held():
             ours, theirs = socket.socketpair()
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * self.room)
             self._worker, self._ended = Channel(ours), None
             with theirs, suppress(OSError):
                 send_command(self._control.socket, Work(setting), theirs)
 
-    def send(self, message: bytes) -> None:
-        """Send the worker a task; that it is gone is told elsewhere."""
+    def send(self, *messages: bytes) -> None:
+        """Send the worker tasks; that it is gone is told elsewhere."""
         if self._worker is not None:
             with suppress(OSError):
-                self._worker.send(message)
+                self._worker.send(*messages)
 
     def finish(self) -> None:
         """Tell the worker that there is no more to do."""
@@ -180,7 +187,7 @@ class ForkedWorker:
 
     @property
     def channels(self) -> list[Any]:
-        """What to wait at for anything to happen."""
+        """What to wait at for anything to happen; the first tells of the worker's end."""
         return [channel for channel in (self._control, self._worker) if channel is not None and channel.open]
 
     def hear(self, ready: set[Any]) -> None:

@@ -25,6 +25,8 @@ class FreshWorker:
 
     """
 
+    room = 0
+
     def __init__(self, modules: tuple[str, ...]) -> None:
         one_thread_for_linear_algebra()
         self.modules = modules
@@ -41,11 +43,12 @@ class FreshWorker:
         self._process.start()
         theirs.close()
 
-    def send(self, message: bytes) -> None:
-        """Send the worker a task; that it is gone is told elsewhere."""
-        if self._connection is not None:
-            with suppress(OSError):
-                self._connection.send_bytes(message)
+    def send(self, *messages: bytes) -> None:
+        """Send the worker tasks; that it is gone is told elsewhere."""
+        for message in messages:
+            if self._connection is not None:
+                with suppress(OSError):
+                    self._connection.send_bytes(message)
 
     def finish(self) -> None:
         """Tell the worker that there is no more to do."""
@@ -55,7 +58,7 @@ class FreshWorker:
 
     @property
     def channels(self) -> list[Any]:
-        """What to wait at for anything to happen."""
+        """What to wait at for anything to happen; the first tells of the worker's end."""
         sentinel = [self._process.sentinel] if self._process is not None else []
         return sentinel + ([self._connection] if self._connection is not None else [])
 

@@ -24,6 +24,9 @@ T = TypeVar("T")
 MAX_STILLBORN = 5
 """How often in a row a worker may end before it begins, until the tasks that are left are given up."""
 
+PACE = 0.02
+"""Seconds for which answers are left to come where every worker has many tasks: those of a time are read together."""
+
 MEMORY_SHARE = 0.8
 """Share of the machine's memory that all workers together may fill."""
 
@@ -39,7 +42,8 @@ class Workers:
         count: number of processes.
         timeout: seconds that a task may take.
         place: makes a place for a worker process whose template imports these modules.
-        began: told of every task that is given to a process, once more where it is tried again.
+        began: told of every task that a process begins, once more where it is tried again.
+        told: called when all outcomes have been given that have come so far.
 
     """
 
@@ -49,9 +53,11 @@ class Workers:
         timeout: float,
         place: Callable[[tuple[str, ...]], WorkerProcess] | None = None,
         began: Callable[[Task], None] = lambda task: None,
+        told: Callable[[], None] = lambda: None,
     ):
         self._count = count
         self._began = began
+        self._told = told
         self._timeout = timeout
         self._place = place or default_place()
         self._places: list[WorkerProcess] = []
@@ -75,6 +81,8 @@ class Workers:
                     worker = self._free_place(waiting[0].modules)
                     running.append(BatchRun(worker, waiting.popleft(), function, tasks, self._timeout, self._began))
                     running[-1].begin(setting)
+                if all(run.busy for run in running):
+                    wait([channel for run in running for channel in run.worker.channels[:1]], PACE)
                 ready = set(wait([channel for run in running for channel in run.worker.channels], _until(running)))
                 for run in running[:]:
                     with held():  # what has come is passed on
@@ -85,6 +93,8 @@ class Workers:
                         if run.left_over.positions:
                             waiting.appendleft(run.left_over)
                         self._let_go(run.worker)
+                with held():
+                    self._told()
                 if not waiting and len(running) < self._count:
                     waiting.extend(batch for run in running if (batch := run.behind()) is not None)
                 if stillborn > MAX_STILLBORN:
@@ -164,9 +174,14 @@ def default_place() -> Callable[[tuple[str, ...]], WorkerProcess]:
 
 
 @contextmanager
-def workers(count: int, timeout: float, began: Callable[[Task], None] = lambda task: None) -> Iterator[Workers]:
+def workers(
+    count: int,
+    timeout: float,
+    began: Callable[[Task], None] = lambda task: None,
+    told: Callable[[], None] = lambda: None,
+) -> Iterator[Workers]:
     """Start worker processes; they are gone when the context ends."""
-    pool = Workers(count, timeout, began=began)
+    pool = Workers(count, timeout, began=began, told=told)
     try:
         yield pool
     finally:

@@ -12,13 +12,21 @@ from functools import partial
 from math import prod
 from operator import itemgetter
 
-from gradaudit.audit.conclusion import Audit, failed_audit, joined, with_draw
+from gradaudit.audit.conclusion import Audit, failed_audit, joined, passes, with_draw
 from gradaudit.engine.audit import audit_case, parts_of
-from gradaudit.engine.events import CaseDone, CaseFinished, CasesSkipped, CaseStarted, Handler, RunFinished, RunStarted
+from gradaudit.engine.events import (
+    CaseDone,
+    CaseFinished,
+    CasesSkipped,
+    CaseStarted,
+    CasesTold,
+    Handler,
+    RunFinished,
+    RunStarted,
+)
 from gradaudit.engine.executor import Executor, ExecutorError, InProcess, Lost, Task
 from gradaudit.engine.imports import look_up
 from gradaudit.engine.interrupt import held, told_apart
-from gradaudit.results import Verdict
 from gradaudit.spec.case import Case
 from gradaudit.spec.errors import SpecError
 from gradaudit.spec.load import Specs
@@ -66,18 +74,8 @@ def run_specs(
     """
     began = time.perf_counter() if began is None else began
     specs = _auditable(specs, emit)
-    audits: dict[int, Audit] = {}
-    told = 0
+    telling = _Telling(specs.cases, emit)
     interrupted = False
-
-    def tell(*, skip_missing: bool = False) -> None:
-        nonlocal told
-        while told < len(specs.cases) and (told in audits or skip_missing):
-            if told in audits:
-                made = audits.pop(told)
-                emit(CaseFinished(specs.cases[told].id, made.results, made.check_evaluations))
-            told += 1
-
     count = min(cores() if jobs is None else jobs, max(1, len(specs.cases)))
 
     def begun(task: Task) -> None:
@@ -88,37 +86,84 @@ def run_specs(
     lost: ExecutorError | None = None
     known = recalled or {}
     try:
-        with told_apart(), elsewhere or _here(count, timeout or DEFAULT_TIMEOUT, begun) as executor:
+        with told_apart(), elsewhere or _here(count, timeout or DEFAULT_TIMEOUT, begun, telling.told) as executor:
             imports = look_up(replace(specs, cases=tuple(c for c in specs.cases if c.id not in known)), executor)
             if imports.problems:
                 raise SpecError(imports.problems)
             emit(RunStarted(len(specs.cases), len({case.op for case in specs.cases})))
             settled: dict[str, Audit | Lost] = {**known, **{id_: Lost(cause) for id_, cause in imports.broken.items()}}
             outcomes = _outcomes(specs.cases, settled, executor, partial(audit, seconds=seconds), apart)
-            for done, (position, outcome) in enumerate(outcomes, 1):
+            for position, outcome in outcomes:
                 with held():
-                    audits[position] = made = _audit(specs.cases[position], outcome)
-                    id_, total = specs.cases[position].id, len(specs.cases)
-                    emit(CaseDone(id_, done, total, made.results, made.trace, made.check_evaluations))
-                    tell()
+                    telling.done(position, _audit(specs.cases[position], outcome))
+                    if elsewhere or not count:
+                        telling.told()
     except (KeyboardInterrupt, ExecutorError) as error:
         with held():
             interrupted = True
             lost = error if isinstance(error, ExecutorError) else None
-            audits |= {k: known[case.id] for k, case in enumerate(specs.cases) if k >= told and case.id in known}
-            tell(skip_missing=True)
+            telling.rest(known)
     emit(RunFinished(time.perf_counter() - began, interrupted))
     if lost is not None:
         raise lost
 
 
-def _here(count: int, timeout: float, begun: Callable[[Task], None]) -> AbstractContextManager[Executor]:
+class _Telling:
+    """Tells of cases twice: of each when it is done, and in the order of the plan.
+
+    Args:
+        cases: the plan.
+        emit: called with each event.
+
+    """
+
+    def __init__(self, cases: Sequence[Case], emit: Handler) -> None:
+        self._cases = cases
+        self._emit = emit
+        self._done = 0
+        self._audits: dict[int, Audit] = {}
+        self._next = 0
+        self._more = False
+
+    def done(self, position: int, made: Audit) -> None:
+        """Tell of a case that is done, and of those whose turn it is."""
+        self._audits[position] = made
+        self._done += 1
+        self._more = True
+        id_, total = self._cases[position].id, len(self._cases)
+        self._emit(CaseDone(id_, self._done, total, made.results, made.trace, made.check_evaluations))
+        while self._next in self._audits:
+            self._finish()
+
+    def told(self) -> None:
+        """Tell that no other case is done yet."""
+        if self._more:
+            self._emit(CasesTold())
+        self._more = False
+
+    def rest(self, known: Mapping[str, Audit]) -> None:
+        """Tell of all that are done or known, by their id, whether or not those before them are."""
+        while self._next < len(self._cases):
+            if (made := known.get(self._cases[self._next].id)) is not None:
+                self._audits[self._next] = made
+            self._finish()
+
+    def _finish(self) -> None:
+        made = self._audits.pop(self._next, None)
+        if made is not None:
+            self._emit(CaseFinished(self._cases[self._next].id, made.results, made.check_evaluations))
+        self._next += 1
+
+
+def _here(
+    count: int, timeout: float, begun: Callable[[Task], None], told: Callable[[], None]
+) -> AbstractContextManager[Executor]:
     """Return the executor of so many processes of this machine; in this process without any."""
     if not count:
         return nullcontext(InProcess())
     from gradaudit.engine.pool import workers  # with what processes talk by
 
-    return workers(count, timeout, begun)
+    return workers(count, timeout, begun, told)
 
 
 def audit_here(case: Case) -> Audit:
@@ -181,13 +226,8 @@ def task_of(case: Case) -> Task:
         preload=preloaded(case.target),
         cost=1.0 + elements,
         overtime=OVERTIME,
-        stands=_passes if case.part is None else None,
+        stands=passes if case.part is None else None,
     )
-
-
-def _passes(outcome: object) -> bool:
-    """Whether a case passes: it may be accused only in a process that has seen no other op."""
-    return isinstance(outcome, Audit) and all(result.verdict is Verdict.PASS for result in outcome.results)
 
 
 def _audit(case: Case, outcome: Audit | Lost) -> Audit:

@@ -54,7 +54,7 @@ class SingleWorker:
         begun = self._alive
         if not self._alive:
             self._start()
-        self._place.send(pickle.dumps((self._asked, call)))
+        self._place.send(pickle.dumps((self._asked, call, None)))
         deadline = time.monotonic() + (self._timeout if begun else SECONDS_TO_BEGIN)
         while True:
             ready = wait(self._place.channels, max(0.0, deadline - time.monotonic()))

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import builtins
 import math
-import operator
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -48,10 +48,14 @@ SPARE = 0.5
 """Share of the descriptors that a process may have open above which it is replaced."""
 
 
-def state_of_process() -> Mapping[str, Any]:
-    """Return what is looked at, by name; two that are equal mean that nothing was seen to change."""
+def state_of_process(before: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """Return what is looked at, by name; two that are equal mean that nothing was seen to change.
+
+    Names that are what they were ``before`` are taken from there.
+    """
+    known = before or {}
     return {
-        "environment": frozenset(os.environ.items()),
+        "environment": frozenset(getattr(os.environ, "_data", os.environ).items()),  # as it is kept, not decoded
         "limits": _limits(),
         "signal handlers": tuple(map(id, map(_handler, SIGNALS))),
         "timers": tuple(signal.getitimer(getattr(signal, name)) for name in TIMERS if hasattr(signal, name)),
@@ -59,7 +63,7 @@ def state_of_process() -> Mapping[str, Any]:
         "children": _children(),
         "descriptors": _many_descriptors(),
         "recursion limit": sys.getrecursionlimit(),
-        **{f"module {module.__name__}": _names_of(module) for module in _watched()},
+        **{name: _names_of(module, known.get(name)) for name, module in _watched()},
         "numpy": _of_numpy(),
         "torch": _of_torch(),
         "jax": _of_jax(),
@@ -73,6 +77,8 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, .
 
 
 def _kept(value: Any, now: Any) -> bool:
+    if value is now:
+        return True
     if isinstance(value, dict):
         return all(now.get(name) == known for name, known in value.items())
     return value.kept_in(now) if isinstance(value, _Names) else bool(value == now)
@@ -80,14 +86,13 @@ def _kept(value: Any, now: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Names:
-    """What a module's names are; callables are what may have been replaced, which only what differs is asked for."""
+    """What a module's names are."""
 
     known: Mapping[str, Any]
 
     def kept_in(self, now: _Names | None) -> bool:
+        """Whether nothing is seen to have been replaced, which callables may have been."""
         later = {} if now is None else now.known
-        if later.keys() == self.known.keys() and all(map(operator.is_, self.known.values(), later.values())):
-            return True  # in the order of the names, which only grow
         return all(later.get(name) is value for name, value in self.known.items() if callable(value))
 
 
@@ -108,9 +113,9 @@ def _limit_numbers() -> list[int]:
 
 def _children() -> Hashable:
     """Return whether this process has children, and which others there are beside it."""
-    beside = ""
+    beside = b""
     try:
-        with open(f"/proc/{os.getppid()}/task/{os.getppid()}/children") as file:
+        with open(f"/proc/{os.getppid()}/task/{os.getppid()}/children", "rb", buffering=0) as file:
             beside = file.read()
     except OSError:  # not Linux
         pass
@@ -133,13 +138,18 @@ def _many_descriptors() -> bool:
         return os.path.isdir("/proc/self")
 
 
-def _watched() -> list[ModuleType]:
-    return [builtins, math, os, *(sys.modules[name] for name in WATCHED if name in sys.modules)]
+def _watched() -> list[tuple[str, ModuleType]]:
+    modules = [builtins, math, os, *(sys.modules[name] for name in WATCHED if name in sys.modules)]
+    return [(f"module {module.__name__}", module) for module in modules]
 
 
-def _names_of(module: ModuleType) -> _Names:
-    """Return what a module's names are."""
-    return _Names(vars(module).copy())
+def _names_of(module: ModuleType, before: _Names | None) -> _Names:
+    """Return what a module's names are; the same object where they are what they were before."""
+    names = vars(module)
+    with suppress(Exception):  # what two arrays are
+        if before is not None and before.known == names:
+            return before
+    return _Names(names.copy())
 
 
 def _of_numpy() -> Hashable:

@@ -37,7 +37,8 @@ class Messages(Protocol):
 def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
     """Do every task that comes, then end this process, whatever would want to have a say in that.
 
-    A task is a pickle of its number, its function and its arguments; the answer one of the number, the outcome, and
+    A task is a pickle of its number, its call (a pickle of a function and its arguments), and what says of an outcome
+    whether others may follow in this process, None where they may. The answer is one of the number, the outcome, and
     what the task left changed in the process. What a task tells while it goes on is the same, with None for the last.
     """
     leave = os._exit  # before any op can put something in its place
@@ -47,21 +48,21 @@ def work(messages: Messages, setting: Setting, log: int) -> NoReturn:
         messages.send(READY + str(os.getppid()).encode())
         state = state_of_process()
         while (message := messages.receive()) is not None:
-            number, outcome = _outcome(message, fence, messages)
+            number, call, stands = pickle.loads(message)
+            outcome = _outcome(number, call, fence, messages)
             if os.getpid() != process:  # a child that the op forked and that came back: its parent speaks for it
                 leave(0)
             if os.getppid() != parent:
                 outcome = Lost(ENDED_TEMPLATE)
-            left = changed(state, state := state_of_process())
+            left = changed(state, state := state_of_process(state))
             messages.send(_answer(number, outcome, left))
-            if left:  # whatever task has come already is done elsewhere
+            if left or (stands is not None and not stands(outcome)):  # what has come already is done elsewhere
                 break
         leave(0)
     leave(CUT_OFF)
 
 
-def _outcome(message: bytes, fence: Fence, messages: Messages) -> tuple[int, object]:
-    number, call = pickle.loads(message)
+def _outcome(number: int, call: bytes, fence: Fence, messages: Messages) -> object:
     process = os.getpid()
 
     def tell(outcome: object) -> None:
@@ -77,7 +78,7 @@ def _outcome(message: bytes, fence: Fence, messages: Messages) -> tuple[int, obj
         outcome = Lost(describe_exception(error))
     if fence.printed_too_much:
         outcome = Lost(f"printed more than {MAX_PRINTED // 2**20} MiB; its output was cut there")
-    return number, outcome
+    return outcome
 
 
 def _answer(number: int, outcome: object, left: tuple[str, ...]) -> bytes:

@@ -8,14 +8,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from gradaudit.engine.events import CaseDone, DepthMeasured, Event, RunFinished, RunShared, RunStarted
+from gradaudit.engine.events import CaseDone, CasesTold, DepthMeasured, Event, RunFinished, RunShared, RunStarted
 from gradaudit.store.records import Circumstances, DepthRecord, Provenance
-from gradaudit.store.schema import StoreError, open_to_write
+from gradaudit.store.schema import StoreError, open_to_write, transaction
 from gradaudit.store.write import add_depths, add_results, begin_run, finish_run
 
 
 class Recorder:
-    """A handler of events that records every case as it ends.
+    """A handler of events that records every case as it ends, those that end together in one transaction.
 
     A store that cannot be written does not end the run: ``problem`` says then why nothing more was recorded.
 
@@ -42,6 +42,7 @@ class Recorder:
         self._opened = ExitStack()
         self._connection: sqlite3.Connection | None = None
         self._run = 0
+        self._done: list[CaseDone] = []
 
     def __call__(self, event: Event) -> None:
         """Record what an event tells, unless recording has failed before."""
@@ -63,13 +64,24 @@ class Recorder:
         elif self._connection is None:
             return  # the run ended before it began
         elif isinstance(event, CaseDone):
-            about = self._provenances[event.id]
-            add_results(self._connection, self._run, about, event.results, event.check_evaluations)
+            self._done.append(event)
+        elif isinstance(event, CasesTold):
+            self._add(self._connection)
         elif isinstance(event, DepthMeasured):
             add_depths(self._connection, self._run, [DepthRecord(event.op, self._states[event.op], event.functions)])
         elif isinstance(event, RunFinished):
+            self._add(self._connection)
             finish_run(self._connection, self._run, interrupted=event.interrupted)
             self.close()
+
+    def _add(self, connection: sqlite3.Connection) -> None:
+        if not self._done:
+            return
+        with transaction(connection):
+            for event in self._done:
+                about = self._provenances[event.id]
+                add_results(connection, self._run, about, event.results, event.check_evaluations)
+        self._done.clear()
 
     def _give_up(self, problem: str) -> None:
         self.problem = problem

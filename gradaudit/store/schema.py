@@ -166,7 +166,10 @@ def migrate(connection: sqlite3.Connection, version: int | None = None) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write all or nothing; waits for another writer."""
+    """Write all or nothing; waits for another writer. Within another one, what is written is part of that."""
+    if connection.in_transaction:
+        yield
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gradaudit.engine.events import CaseDone, CaseFinished, RunFinished, RunStarted
+from gradaudit.engine.events import CaseDone, CaseFinished, CasesTold, RunFinished, RunStarted
 from gradaudit.report.json import document as json_document
 from gradaudit.report.tally import Tally
 
@@ -69,6 +69,13 @@ def test_events_come_in_their_order(records, folder, jobs: int) -> None:
     assert [event.done for event in progress] == list(range(1, len(cases) + 1))
     assert {event.total for event in progress} == {len(cases)}
     assert sorted(event.id for event in progress) == sorted(cases)
+
+
+@pytest.mark.parametrize("jobs", JOBS)
+def test_no_case_that_is_done_waits_for_one_that_is_not(records, jobs: int) -> None:
+    told = [event for event in records[jobs].events if isinstance(event, (CaseDone, CasesTold))]
+    assert isinstance(told[-1], CasesTold)
+    assert jobs or [type(event) for event in told] == [CaseDone, CasesTold] * (len(told) // 2)
 
 
 @pytest.mark.parametrize("jobs", JOBS)

@@ -99,15 +99,19 @@ def test_tasks_of_a_group_share_a_process_and_no_other_sees_it() -> None:
 
 def test_tasks_whose_outcomes_may_stand_share_processes_with_other_groups() -> None:
     with workers(1, 60.0) as pool:
-        tasks = [Task((), group=str(k), stands=lambda outcome: True) for k in range(40)]
+        tasks = [Task((), group=str(k), stands=bool) for k in range(40)]
         calls = [made for _, made in sorted(pool.map(counts_its_calls, tasks), key=first)]
     assert calls == [*range(1, 11)] * 4
+
+
+def is_not_two(made: int) -> bool:
+    return made != 2
 
 
 def test_what_does_not_stand_is_done_again_in_a_process_that_has_done_nothing_else() -> None:
     told: list[Task] = []
     with workers(1, 60.0, told.append) as pool:
-        tasks = [Task((), group=str(k), stands=(lambda made: made != 2) if k == 1 else bool) for k in range(40)]
+        tasks = [Task((), group=str(k), stands=is_not_two if k == 1 else bool) for k in range(40)]
         calls = [made for _, made in sorted(pool.map(counts_its_calls, tasks), key=first)]
     assert calls[:3] == [1, 1, 2]
     assert told.count(tasks[1]) == 2
