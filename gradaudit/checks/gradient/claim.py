@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.allowance import Allowance, Roundoff, default_tolerance
 from gradaudit.checks.gradient.beside import climbs_stairs, outputs_beside
-from gradaudit.checks.gradient.element import Asked, Elements
+from gradaudit.checks.gradient.element import Asked, Element
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.numerics.arrays import (
     LARGE,
@@ -241,7 +241,7 @@ class Claim:
         flat = np.ravel_multi_index(tuple(places.T), shape) if shape else np.zeros(len(places), np.intp)
         return Asked(np.asarray(flat), claimed, np.where(strays, wider[0], rtol), np.where(strays, wider[1], atol))
 
-    def looks(self, places: NDArray[np.intp], found: Elements) -> Looks:
+    def looks(self, places: NDArray[np.intp], found: Element) -> Looks:
         """Return what was found at some indices, beside what is claimed there."""
         claimed = self.asked_at(places).claimed
         return Looks(places, claimed, found.numerical, found.bound, found.kink, found.jump, found.outside)

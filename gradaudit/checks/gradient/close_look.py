@@ -107,7 +107,7 @@ class CloseLooks:
             found, ended = look_at(loss, asked, start=start, confirm=confirm)
             if ended:
                 raise ended
-            return found.element(0)
+            return found.at(0)
 
         try:
             if usual is not None:
@@ -128,7 +128,8 @@ class CloseLooks:
         """Whether what contradicts a claim may be more noise than was taken for granted."""
         if self._judgement(index, element) is not Judgement.WRONG:
             return False
-        return element.doubtful or abs(self.claim.at(index) - element.numerical) <= SLOPE_RTOL * abs(element.numerical)
+        apart = abs(self.claim.at(index) - element.numerical)
+        return bool(element.doubtful or apart <= SLOPE_RTOL * abs(element.numerical))
 
     def _loss(self, assumed: float) -> Loss:
         """Return the loss along single elements for an assumed rounding, the one that there is where it is the same."""

@@ -7,7 +7,6 @@ What comes up at few of them, such as a kink, is looked into at one after the ot
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +40,7 @@ With each, how far from the claim a difference may lie, in units of how far from
 
 
 class Element(NamedTuple):
-    """What is known of the true gradient at an index.
+    """What is known of the true gradient at an index, or at many: then arrays of shape (n,), written to by and by.
 
     Attributes:
         numerical: the estimate; at a kink that admits the claim, the claim itself.
@@ -50,73 +49,38 @@ class Element(NamedTuple):
         jump: whether forward itself is discontinuous there.
         outside: whether nothing is known because forward is not finite around the point.
         doubtful: whether differences closer to the point bore neither the estimate out nor the claim.
+        known: whether all is known that was asked.
 
     """
 
-    numerical: complex
-    bound: float
-    kink: bool = False
-    jump: bool = False
-    outside: bool = False
-    doubtful: bool = False
-
-
-@dataclass(frozen=True)
-class Elements:
-    """The same at many indices: arrays of shape (n,), written to as it becomes known.
-
-    Attributes:
-        known: where all that was asked is.
-
-    """
-
-    numerical: Array
-    bound: Floats
-    kink: Mask
-    jump: Mask
-    outside: Mask
-    doubtful: Mask
-    known: Mask
+    numerical: Any
+    bound: Any
+    kink: Any = False
+    jump: Any = False
+    outside: Any = False
+    doubtful: Any = False
+    known: Any = True
 
     @classmethod
-    def unknown(cls, size: int, dtype: Any = np.float64) -> Elements:
+    def unknown(cls, size: int, dtype: Any = np.float64) -> Element:
         """Return what is known of so many indices before any is looked at."""
         return cls(np.full(size, np.nan, dtype), np.full(size, np.inf), *np.zeros((5, size), np.bool_))
 
-    @classmethod
-    def of(cls, elements: list[Element], dtype: Any) -> Elements:
-        """Return what is known of some indices as arrays."""
-        made = cls.unknown(len(elements), dtype)
-        for k, element in enumerate(elements):
-            made[k] = element
-        return made
+    def at(self, rows: Any) -> Element:
+        """Return what is known of some of many, or of one."""
+        return Element(*(part[rows] for part in self))
 
-    def __getitem__(self, rows: Any) -> Elements:
-        """Return what is known of some of them."""
-        return Elements(*(getattr(self, part.name)[rows] for part in fields(self)))
+    def write(self, rows: Any, found: Element) -> None:
+        """Write what was found out about some of many, or about one."""
+        for part, there in zip(self, found, strict=True):
+            part[rows] = there
 
-    def __setitem__(self, rows: Any, found: Element | Elements) -> None:
-        """Write what was found out about some of them."""
-        for part in fields(self)[:-1]:
-            getattr(self, part.name)[rows] = getattr(found, part.name)
-        self.known[rows] = found.known if isinstance(found, Elements) else True
-
-    def of_complex(self) -> Elements:
+    def of_complex(self) -> Element:
         """Return what is known of complex numbers, whose real and imaginary parts these are in turns."""
-        real, imaginary = self[::2], self[1::2]
-        return Elements(
-            self.numerical.view(np.complex128),
-            np.hypot(real.bound, imaginary.bound),
-            real.kink | imaginary.kink,
-            real.jump | imaginary.jump,
-            real.outside | imaginary.outside,
-            real.doubtful | imaginary.doubtful,
-            real.known & imaginary.known,
-        )
-
-    def element(self, row: int) -> Element:
-        """Return what is known of one."""
-        return Element(*(getattr(self, part.name)[row].item() for part in fields(self)[:-1]))
+        real, imaginary = self.at(slice(0, None, 2)), self.at(slice(1, None, 2))
+        marks = (one | other for one, other in zip(real[2:-1], imaginary[2:-1], strict=True))
+        made = Element(self.numerical.view(np.complex128), np.hypot(real.bound, imaginary.bound), *marks)
+        return made._replace(known=real.known & imaginary.known)
 
 
 class Asked(NamedTuple):
@@ -157,7 +121,7 @@ def look_at(
     start: float | None = None,
     *,
     confirm: bool = True,
-) -> tuple[Elements, Exception | None]:
+) -> tuple[Element, Exception | None]:
     """Estimate derivatives as well as it takes to decide about claims.
 
     Where a claim is not right by then, the two sides of the point are compared: at a kink any value between the
@@ -198,9 +162,9 @@ class _Looks:
         self._first = np.full(units.shape, first) if first else loss.steps_at(asked.places)
         self._axes = loss.along(asked.places, self._units)
         self._differences = Differences(self._axes, self._first)
-        self._seen = Elements.unknown(len(units))
+        self._seen = Element.unknown(len(units))
 
-    def made(self) -> tuple[Elements, Exception | None]:
+    def made(self) -> tuple[Element, Exception | None]:
         """Return what was found out, and what brought that to an end before its time."""
         try:
             self._look()
@@ -229,21 +193,21 @@ class _Looks:
             seen = self._are_seen_nearby(found, wrong)
             wrong = wrong & ~self._axes.missing
             for row in (wrong & ~seen).nonzero()[0].tolist():
-                found[row] = self._closer(row, found.element(row))
+                found.write(row, self._closer(row, found.at(row)))
         for row in (wrong & self._wrong(found)).nonzero()[0].tolist():
             if found.kink[row] or self._loss.is_tied(self._asked.places[row]):
-                found[row] = self._in_hull_or_at_ties(row, found.element(row))
+                found.write(row, self._in_hull_or_at_ties(row, found.at(row)))
         self._keep(found, wrong)
 
-    def _keep(self, found: Elements, rows: Mask) -> None:
+    def _keep(self, found: Element, rows: Mask) -> None:
         found.known[rows] = True
-        self._seen[rows] = found[rows]
+        self._seen.write(rows, found.at(rows))
 
-    def _wrong(self, found: Elements) -> Mask:
+    def _wrong(self, found: Element) -> Mask:
         """Whether what is known of the true gradients contradicts the claims."""
         return np.asarray(self._asked.judged(found.numerical, found.bound).wrong)
 
-    def _estimated(self) -> tuple[Elements, Mask]:
+    def _estimated(self) -> tuple[Element, Mask]:
         """Estimate the derivatives, from differences at fixed steps or from there on.
 
         Returns:
@@ -261,12 +225,12 @@ class _Looks:
             left = left & ~self._keep_kinks(near.up, near.down, left & doubtful)
             estimate = estimate_derivatives(self._differences, self._settled, left)
         left = left & ~self._axes.missing
-        found = Elements.unknown(len(self._first))
+        found = Element.unknown(len(self._first))
         found.numerical[:], found.bound[:] = estimate.value, estimate.bound
         left = left & ~self._keep_right(estimate)
         found.outside[:] = self._axes.outside & np.isinf(estimate.bound)
         for row in (left & doubtful).nonzero()[0].tolist():
-            found[row] = self._beside(row, estimate.at(row))
+            found.write(row, self._beside(row, estimate.at(row)))
         return found, left
 
     def _settled(self, made: Estimate) -> Mask:
@@ -290,7 +254,7 @@ class _Looks:
         for row in (rows & (low - allowed <= claimed) & (claimed <= high + allowed)).nonzero()[0].tolist():
             sides = self._beside(row, UNKNOWN)
             if sides.kink and sides.bound == 0.0:
-                self._seen[row] = sides
+                self._seen.write(row, sides)
                 kept[row] = True
         return kept
 
@@ -311,14 +275,14 @@ class _Looks:
         best = central if narrow.agrees_with(central) and central.bound <= narrow.bound else narrow
         return Element(float(best.value), float(best.bound))
 
-    def _are_flat(self, found: Elements, rows: Mask) -> Mask:
+    def _are_flat(self, found: Element, rows: Mask) -> Mask:
         """Whether the outputs do not change so close to the point, where nothing is claimed."""
         flat = rows & (abs(self._asked.claimed) <= self._asked.allowed(0.0))
         where = flat.nonzero()[0]
         flat[where] = self._axes.are_flat(where, found.numerical[where])
         return flat
 
-    def _may_be_as_steep(self, found: Elements, rows: Mask) -> Mask:
+    def _may_be_as_steep(self, found: Element, rows: Mask) -> Mask:
         """Whether a function whose slope seems to be far less than claimed may have waves that are as steep.
 
         One that oscillates has any slope, and none that is meant, at steps that are wider than its waves. So close to
@@ -336,7 +300,7 @@ class _Looks:
         steep[where] = abs(near.central[:, 0] - wide.central[where]) * close > change / SIGNIFICANT
         return np.asarray(steep)
 
-    def _are_seen_nearby(self, found: Elements, rows: Mask) -> Mask:
+    def _are_seen_nearby(self, found: Element, rows: Mask) -> Mask:
         """Whether differences closer to the point bear estimates out: what spoils one may lie inside the step.
 
         The closest that can tell the claim from the estimate decides. Where rounding lets none of them, the estimate
@@ -356,7 +320,7 @@ class _Looks:
             seen = seen | (going & (from_claim > doubt + self._asked.allowed(abs(slope))))
             going = going & ~seen
             by_the_claim = by_the_claim & (from_claim <= share * off)
-        return seen | (going & ~by_the_claim)
+        return np.asarray(seen | (going & ~by_the_claim))
 
     def _closer(self, row: int, element: Element) -> Element:
         """Look again at a point where nothing close to it bears out what contradicts the claim."""
@@ -367,7 +331,7 @@ class _Looks:
                 found, left = again._estimated()
                 if again._axes.missing[0] and again._axes.ended:
                     raise again._axes.ended
-                return (found if left[0] else again._seen).element(0)
+                return (found if left[0] else again._seen).at(0)
         if element.kink or element.jump:
             return element
         return self._beside(row, UNKNOWN)._replace(doubtful=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut, more_of_a_table
-from gradaudit.checks.gradient.element import Elements, look_at
+from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.several_points import answers_as_before, together
@@ -41,11 +41,11 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
     loss = Loss(point.evaluate, x, point.upstream, point.outputs, point.spacing, many)
     calls, before = point.subject.op.calls, point.subject.op.calls.made
     places = np.argwhere(np.ones(x.shape, np.bool_))
-    found = Elements.unknown(len(places), claim.dtype)
+    found = Element.unknown(len(places), claim.dtype)
 
     def look(rows: NDArray[np.intp]) -> None:
         made, ended = look_at(loss, claim.asked_at(places[rows]), case.step)
-        found[rows] = made
+        found.write(rows, made)
         if ended:
             raise ended
 
@@ -54,7 +54,7 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
         loss.measure_noise(generator(case, "noise"))
         for rows in _blocks(len(places), loss.vicinity.most // AN_INDEX, calls):
             look(rows)
-            doubtful = rows[~claim.judged(claim.looks(places[rows], found[rows]))[0].right]
+            doubtful = rows[~claim.judged(claim.looks(places[rows], found.at(rows)))[0].right]
             if len(doubtful) and claim.include_roundoff():
                 look(doubtful)
     except LimitReachedError as reached:
@@ -63,7 +63,7 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
         _record(claim.point, claim.name, loss)
     if many and not many.promised and loss.vicinity.trusted and cut is None and not answers_as_before(point):
         return look_everywhere(claim, stacked=False)
-    looks = claim.looks(places[found.known], found[found.known])
+    looks = claim.looks(places[found.known], found.at(found.known))
     made = Seen(claim, looks, kinks=int(looks.kink.sum()))
     return replace(made, cleared=bool(found.known.all()), miss_probability=1.0, cut=cut) if cut else made
 

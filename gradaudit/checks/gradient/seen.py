@@ -10,7 +10,7 @@ import numpy as np
 
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut, undecided
-from gradaudit.checks.gradient.element import Element, Elements
+from gradaudit.checks.gradient.element import Element
 from gradaudit.numerics.judging import Looks
 from gradaudit.numerics.margins import MAX_UNSEEN
 from gradaudit.results import Finding, Result, Verdict
@@ -117,4 +117,4 @@ def looks_of(claim: Claim, seen: Mapping[Index, Element]) -> Looks:
     if not seen:
         return Looks.none(claim.formula.ndim, claim.dtype)
     places = np.array(list(seen), np.intp).reshape(len(seen), claim.formula.ndim)
-    return claim.looks(places, Elements.of(list(seen.values()), claim.dtype))
+    return claim.looks(places, Element(*map(np.array, zip(*seen.values(), strict=True))))
