@@ -21,7 +21,8 @@ class Looks:
         slack: what errors within the tolerance add up to with random signs.
         dirty: where a trend exceeds the bound that is no error which all elements share and may have.
         shared: where one exceeds it that is.
-        failing: where it exceeds bound and slack, but for an error that all elements share and may have.
+        failing: where it exceeds what noise may feign and slack, but for an error that all elements share and may have.
+            An element that moves alone may meet the same rounding on every path to one side: these count once here.
 
     """
 
@@ -39,11 +40,20 @@ class Looks:
 
 @dataclass(frozen=True)
 class CommonError:
-    """A relative error that all elements of an input share, what noise may feign of it, and what is allowed."""
+    """A relative error that all elements of an input share.
+
+    Attributes:
+        error: as above.
+        bound: what noise may feign of it.
+        allowed: what is no error.
+        feigned: what noise may feign where some paths meet the rounding of others again.
+
+    """
 
     error: float
     bound: float
     allowed: float
+    feigned: float
 
     @property
     def resolution(self) -> float:
@@ -53,7 +63,7 @@ class CommonError:
     @property
     def fails(self) -> bool:
         """Whether it is surely more than is allowed."""
-        return abs(self.error) > self.resolution
+        return abs(self.error) > self.feigned + self.allowed
 
     def is_compatible(self, other: CommonError) -> bool:
         """Whether both may be the same error."""

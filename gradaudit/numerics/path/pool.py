@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,9 @@ of rounding are."""
 
 SAME_ROUNDING = 0.5 / MAX_ROUNDINGS
 """Part of a tolerance that is the rounding which stays as it is when the upstream is scaled: half of one."""
+
+SIDES = 2
+"""Paths of an element that moves alone which speak against it: to one side it may climb the same stairs again."""
 
 
 class Pool:
@@ -128,6 +132,12 @@ class Pool:
         return tuple(self._squares)
 
     @property
+    def _witnesses(self) -> int:
+        """How many paths surely have rounding of their own in forward: of an element that moves alone, each side's."""
+        moved = sum(int((squares > 0).sum()) for squares in self._squares.values())
+        return min(self.paths, SIDES) if moved <= count(self._totals.slope) else self.paths
+
+    @property
     def worth(self) -> float:
         """How many paths like the last one all of them are worth: those that go further tell more."""
         return sum(float(squares.sum()) for squares in self._squares.values()) / self._last if self._last else math.nan
@@ -160,16 +170,19 @@ class Pool:
         noise = noise * xp.where(self._kept < min(CONFIRMATIONS, paths), SIGNIFICANT, 1.0)
         chance = alpha / 2 / blocks
         first, low = xp.sqrt(sums.slope / paths), xp.sqrt(sums.low / paths)
-        noise_bound, low_noise_bound = (
-            math.sqrt(fisher_quantile(chance, many * paths, freedom)) * noise for many in (1, TREND)
-        )
+
+        def feigned(paths: int) -> Iterator[Array]:
+            left = freedom - SCATTER_FREEDOM * (self.paths - paths)
+            return (math.sqrt(fisher_quantile(chance, many * paths, left)) * noise for many in (1, TREND))
+
         measured, usual = self._rounding(), sums.rounding
         if measured is not None:  # a backward that adds up in few digits is off by more
             usual = xp.maximum(usual, self._of_blocks(measured))
         alone = not any(map(self._many_in_a_block, self.names))
         rounding = xp.sqrt((usual if alone else sums.rounding) / paths)
         at_most = math.sqrt(fisher_quantile(chance, paths, MOST_FREEDOM)) * rounding
-        bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in (noise_bound, low_noise_bound))
+        bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in feigned(paths))
+        noise_bound, low_noise_bound = feigned(self._witnesses)
         slack = _added_up(sum(map(count, self._along.values())) // blocks) * xp.sqrt(self._tolerated / paths)
         slack = xp.maximum(slack, SAFETY * xp.sqrt(usual / paths)) + xp.sqrt(sums.alike / paths)
         shared = xp.where(
@@ -283,7 +296,8 @@ class Pool:
         inverse = np.linalg.inv(normal)
         errors = -inverse @ total(weights * self._followed)
         spread = inverse @ total((weights * looks.error) ** 2 * self._shares) @ inverse
-        bounds = student_quantile(ALPHA / 2 / len(names), looks.freedom) * np.sqrt(np.diag(spread))
+        chance = ALPHA / 2 / len(names)
+        bounds = self._quantile(chance, self.paths, looks) * np.sqrt(np.diag(spread))
 
         def apart(variances: dict[str, Array]) -> Floats:  # of errors that are the same on every path
             total = np.zeros(len(names))
@@ -300,10 +314,16 @@ class Pool:
         # What is rounded alike may be so on every path.
         alike = inverse @ total(weights**2 * sums.alike * self._shares) @ inverse
         most = most + np.sqrt(np.diag(alike))
+        again = self._quantile(chance, self._witnesses, looks) / self._quantile(chance, self.paths, looks)
         return {
-            name: CommonError(float(errors[k]), float(bounds[k]), common + float(most[k]))
+            name: CommonError(float(errors[k]), float(bounds[k]), common + float(most[k]), again * float(bounds[k]))
             for k, name in enumerate(names)
         }
+
+    def _quantile(self, chance: float, witnesses: int, looks: Looks) -> float:
+        """Return what an average over all paths exceeds by chance, in standard errors, of which so many tell."""
+        freedom = looks.freedom - SCATTER_FREEDOM * (self.paths - witnesses)
+        return student_quantile(chance, freedom) * math.sqrt(self.paths / witnesses)
 
     def _rounding(self) -> dict[str, Array] | None:
         """Return the variance of each element of the gradients by rounding, vectors by input; None where none shows.
@@ -353,7 +373,8 @@ class Pool:
             seen = SAFETY * root(self._of_blocks(rounding))
             most = seen if soon else max(most, seen)
         claimed = root(sums.claimed) or math.nan
-        return CommonError(root(sums.slope) / claimed, CONFIRMATIONS * noise / claimed, most / claimed)
+        bound = CONFIRMATIONS * noise / claimed
+        return CommonError(root(sums.slope) / claimed, bound, most / claimed, bound)
 
     def alike(self, name: str) -> Array:
         """Return how closely its block's slopes follow each element's displacements, from 0 to 1; a vector."""
@@ -373,7 +394,8 @@ class Pool:
             return math.inf, math.inf
         times = float(sums.integral.sum()) / truth
         variance = float((sums.truth * (times**2 * noise + sums.missed / paths)).sum()) / truth**2
-        return times - 1.0, student_quantile(ALPHA / 2, SCATTER_FREEDOM * paths) * math.sqrt(variance)
+        told = self._witnesses
+        return times - 1.0, student_quantile(ALPHA / 2, SCATTER_FREEDOM * told) * math.sqrt(variance * paths / told)
 
 
 def _added_up(many: int) -> float:

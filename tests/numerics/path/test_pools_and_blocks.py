@@ -107,6 +107,22 @@ def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
     assert pool.estimate("x")[7] == pytest.approx(-trend / 2, rel=0.5)  # half of the paths have it
 
 
+def test_paths_of_one_element_that_meet_the_same_rounding_again_accuse_no_more_than_two() -> None:
+    """Up and down: to each side rounding is the same on every path, as where forward climbs its stairs again."""
+
+    def fails(trend: float, rng: np.random.Generator) -> tuple[bool, bool]:
+        sides, pool = rng.normal(size=(2, NODES, 1)), Pool(None, {})
+        for path in range(8):
+            changes = sides[path % 2] + trend * TIMES[:, None]
+            pool.add(_walked({"x": np.ones((NODES, 1))}, changes - changes[0] + TIMES[:, None]), {"x": np.zeros(1)})
+        looks = pool.looks(0.0, alpha=0.02)
+        return bool(looks.failing[0]), pool.common_errors(looks, 0.0)["x"].fails
+
+    rng = np.random.default_rng(6)
+    assert np.mean([fails(0.0, rng) for _ in range(500)], axis=0).max() < 0.05
+    assert np.mean([fails(30.0, rng) for _ in range(50)], axis=0).min() > 0.95
+
+
 def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_make_less() -> None:
     """It is the same at all nodes of a path: forward, which is exact here, has no noise that would tell of it."""
     rng = np.random.default_rng(5)
