@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def import_module(name: str, folder: Path) -> Any:
         OpError: where it cannot be imported.
 
     """
-    _look_first_in(str(Path.cwd()), str(folder))
+    _look_first_in(os.getcwd(), str(folder))
     _forget_namesake(name.partition(".")[0])
     try:
         return importlib.import_module(name)
@@ -65,6 +65,9 @@ _OURS = __name__.partition(".")[0]
 
 _brought: set[str] = set()
 """Folders that are on the path for the sake of specs only."""
+
+_settled: dict[str, tuple[ModuleSpec, list[str]]] = {}
+"""Modules that are those which Python finds, and the path on which it does."""
 
 
 def _look_first_in(*places: str) -> None:
@@ -93,8 +96,13 @@ def _forget_namesake(top: str) -> None:
     cached = getattr(sys.modules.get(top), "__spec__", None)
     if top == _OURS or cached is None or not cached.has_location:
         return
+    known, path = _settled.get(top, (None, []))
+    if known is cached and path == sys.path:
+        return
     current = PathFinder.find_spec(top)
-    if current is not None and current.origin != cached.origin:
+    if current is None or current.origin == cached.origin:
+        _settled[top] = cached, sys.path.copy()
+    else:
         for known in [known for known in sys.modules if known == top or known.startswith(f"{top}.")]:
             del sys.modules[known]
 

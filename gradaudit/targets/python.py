@@ -156,7 +156,7 @@ class PythonOp:
             raise
         except (Exception, SystemExit) as error:
             raise raised("forward", error) from None
-        members = list(members_of(returned).values())
+        members = [returned] if type(returned) is np.ndarray else list(members_of(returned).values())
         return members[:1] if self.convention == "value_and_grad" else [*members, *before]
 
     def _given(self, inputs: Mapping[str, Array], outputs: tuple[Any, ...]) -> Sequence[Any]:
