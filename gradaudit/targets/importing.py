@@ -96,8 +96,8 @@ def _forget_namesake(top: str) -> None:
     cached = getattr(sys.modules.get(top), "__spec__", None)
     if top == _OURS or cached is None or not cached.has_location:
         return
-    known, path = _settled.get(top, (None, []))
-    if known is cached and path == sys.path:
+    settled, path = _settled.get(top, (None, []))
+    if settled is cached and path == sys.path:
         return
     current = PathFinder.find_spec(top)
     if current is None or current.origin == cached.origin:
