@@ -70,7 +70,7 @@ def test_what_none_of_the_places_gives_is_wrong() -> None:
         assert result.wrong == 18
 
 
-@pytest.mark.parametrize("size", [1_000, 2_000])
+@pytest.mark.parametrize("size", [600, 2_000])
 def test_many_equal_elements_are_not_accused_by_a_search(size: int) -> None:
     result = only(audit(sort, sort_backward, array("x", (size,), -2, 2, distribution="integers")))
     assert result.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)

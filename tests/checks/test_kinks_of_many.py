@@ -48,6 +48,24 @@ def test_a_maximum_that_gives_its_upstream_to_one_of_many_ties_passes(backward: 
     assert result.evaluations < 1500
 
 
+@pytest.mark.parametrize(
+    ("off", "verdict"), [({}, Verdict.PASS), ({0: 0.5, 1: -0.5}, Verdict.FAIL), ({2: 1e-3}, Verdict.FAIL)]
+)
+def test_a_share_for_each_of_many_ties_is_looked_at_one_by_one(off: dict[int, float], verdict: Verdict) -> None:
+    """Two errors that cancel show at neither tie's sum; each lies beyond the slopes of its own index."""
+
+    def shared(u: Any, x: Any) -> Any:
+        ties = x == x.max()
+        gradient = ties / ties.sum()
+        for place, error in off.items():
+            gradient[np.flatnonzero(ties)[place]] += error
+        return u * gradient
+
+    result = only(audit(np.max, shared, array("x", (600,), 0, 1, distribution="integers"), method="search"))
+    assert result.verdict is verdict
+    assert result.checked == 600 or verdict is Verdict.FAIL
+
+
 def test_one_window_that_is_off_fails_among_them() -> None:
     def wrong(u: Any, x: Any) -> Any:
         gradient = to_the_first(u, x)

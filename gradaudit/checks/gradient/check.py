@@ -237,7 +237,7 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
                 tables += failing
         else:
             made = _again(testable, made)
-            _add(made, _beside_kinks(testable, made))
+            _add(made, _at_kinks(testable, made))
             affordable = [claim for claim in testable if case.method == "auto" and affords_a_table(claim, made)]
             for result, seen in [made[claim.name] for claim in affordable]:
                 if seen is not None:  # every element that was looked at is right: the tests of many say no more
@@ -343,12 +343,16 @@ def _was_not_seen(result: Result, seen: Seen | None) -> bool:
     return result.verdict is Verdict.INCONCLUSIVE and blind and not passes((result, seen))
 
 
-def _beside_kinks(claims: list[Claim], made: Audited) -> Audited:
-    """Follow gradients to a side of the kinks at which they cannot be tested together."""
+def _at_kinks(claims: list[Claim], made: Audited) -> Audited:
+    """Follow gradients to a side of the kinks at which they cannot be tested together; else look at each of these."""
     kinked = {claim.name: seen for claim in claims if (seen := made[claim.name][1]) and seen.looks.kink.any()}
     left = [claim for claim in claims if claim.name in kinked and is_right_where_seen(claim, made)]
     known = {claim.name: kinked[claim.name] for claim in left}
-    return _judged(left, lambda left: list((known | limits(left, known)).values())) if left else {}
+    found = _judged(left, lambda left: list((known | limits(left, known)).values())) if left else {}
+    for claim in left:
+        if is_right_where_seen(claim, found):
+            _add(found, _judged([claim], lambda claims: Searched(claims, locate=True, one_by_one=True).seen()))
+    return found
 
 
 def _judged(claims: list[Claim], look: Callable[[list[Claim]], list[Seen]]) -> Audited:

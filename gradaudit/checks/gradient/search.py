@@ -37,12 +37,14 @@ class Searched:
     Args:
         claims: the gradients.
         locate: whether to find out which indices are wrong, where any is; else nothing is looked at.
+        one_by_one: whether to look at each element at a kink whose claims are no one-sided derivatives.
 
     """
 
-    def __init__(self, claims: Sequence[Claim], *, locate: bool) -> None:
+    def __init__(self, claims: Sequence[Claim], *, locate: bool, one_by_one: bool = False) -> None:
         self.claims = claims
         self._locate = locate
+        self._one_by_one = one_by_one
         self._point = point = claims[0].point
         self._looks = [CloseLooks(claim) for claim in claims]
         self._ends = list(accumulate(claim.numbers for claim in claims))
@@ -81,8 +83,8 @@ class Searched:
             return [
                 Seen(claim, looks_of(claim, {}), method="search") for claim in self.claims
             ]  # nothing to be off from
-        ask = self._judge, self._repeats, self._below_noise
-        search = Search(self._tester, calibration, *ask, lambda: generator(case, "sample"), locate=self._locate)
+        ask = self._judge, self._repeats, self._below_noise, lambda: generator(case, "sample")
+        search = Search(self._tester, calibration, *ask, self._locate, self._calls_left)
         try:
             for looks in self._looks:
                 if looks.claim.broken is not None:
@@ -113,6 +115,9 @@ class Searched:
     def _judge(self, position: int, calibrated: Calibrated | None) -> Judgement:
         looks = self._looks[bisect_right(self._ends, position)]
         return looks.look(position - looks.positions.start, calibrated)
+
+    def _calls_left(self) -> float:
+        return self._point.subject.op.calls.left if self._one_by_one else 0.0
 
     def _repeats(self) -> bool:
         rounding = reordering(self._line.size, self._point.spacing)
