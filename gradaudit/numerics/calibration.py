@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import NamedTuple
 
 from gradaudit.numerics.arrays import Array
 from gradaudit.numerics.gauge import AFTER_FEWEST, COARSE_RESOLUTION, FEWEST, THRESHOLDS, Gauge, finest_gauge
+from gradaudit.numerics.judging import Judgement
 from gradaudit.numerics.margins import HALFWAY, MAX_ATTEMPTS, SAFETY, SIGNIFICANT, SMALL_SAMPLE, STEP
 from gradaudit.numerics.noise import NOISE_POINTS, SAME_NOISE, read_walk
 from gradaudit.numerics.root_test import RootTest, RootTester
@@ -34,14 +34,6 @@ coarser dtype inside forward falls too, once its stairs go out of view.
 
 SHRINK = SAFETY * SIGNIFICANT
 """Factor on a step that left the domain of forward, or that has kinks inside."""
-
-
-class Culprits(Enum):
-    """What a few elements are that make a root test fail before its step is known to be good."""
-
-    UNKNOWN = auto()
-    FLAWED = auto()
-    RIGHT = auto()
 
 
 class TooMuchError(Exception):
@@ -109,7 +101,7 @@ class Calibration:
         return self._starting_step() * magnitude
 
     def calibrate(
-        self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Culprits], step: float | None = None
+        self, start: int, stop: int, culprits: Callable[[RootTest, Gauge], Judgement], step: float | None = None
     ) -> tuple[Gauge, RootTest]:
         """Find a step at which the noise of a block's root test is small, and return its first result.
 
@@ -151,9 +143,9 @@ class Calibration:
             if not self._noise_seen and unexplained:
                 unexplained = False
                 found = culprits(test, gauge)
-                if found is Culprits.FLAWED:  # without those, the step may turn out to be good
+                if found is Judgement.WRONG:  # without those, the step may turn out to be good
                     continue
-                if found is Culprits.RIGHT:  # kinks inside the step: a smaller one meets fewer
+                if found is Judgement.RIGHT:  # kinks inside the step: a smaller one meets fewer
                     step /= SHRINK
                     expected = SAFETY * rounding * SHRINK
                     continue

@@ -146,10 +146,7 @@ class Directional:
 
         """
         changed: dict[int, Array] | None = {} if watched or direction.size < self.size else None
-        try:
-            ahead, behind = [self._off(direction, side * step, changed) for side in (1.0, -1.0)]
-        finally:
-            self.inputs.restore()
+        ahead, behind = self._offs(direction, (step, -step), changed)
         self.bend = ahead + behind
         self._record(changed)
         return (ahead - behind) / (2 * step)
@@ -160,10 +157,7 @@ class Directional:
         What is watched is as for ``excess``.
         """
         changed: dict[int, Array] | None = {} if watched else None
-        try:
-            off = self._off(direction, step, changed)
-        finally:
-            self.inputs.restore()
+        (off,) = self._offs(direction, (step,), changed)
         self._record(changed)
         return off / step
 
@@ -172,10 +166,7 @@ class Directional:
 
         The claim takes out what the rounding of the displaced elements does to forward: that is no noise of it.
         """
-        try:
-            return np.array([self._off(direction, k * step) for k in points])
-        finally:
-            self.inputs.restore()
+        return np.array(self._offs(direction, [k * step for k in points]))
 
     def is_restored(self) -> bool:
         """Whether every input is what it was, bit by bit: forward may have kept one and written to it since."""
@@ -215,7 +206,15 @@ class Directional:
         share = math.hypot(*(norm(xp.where(mask, upstream * outputs, 0.0)) for mask, upstream, outputs in parts))
         return share / self.signal if self.signal and math.isfinite(share) else 1.0
 
-    def _off(self, direction: Direction, step: float, changed: dict[int, Array] | None = None) -> float:
+    def _offs(
+        self, direction: Direction, steps: Sequence[float], changed: dict[int, Array] | None = None
+    ) -> list[float]:
+        try:
+            return [self._off(direction, step, changed) for step in steps]
+        finally:
+            self.inputs.restore()
+
+    def _off(self, direction: Direction, step: float, changed: dict[int, Array] | None) -> float:
         """Displace elements; return what backward claims of where they really went, less what forward makes of it.
 
         Outputs that forward changed are marked in ``changed``, range by range.

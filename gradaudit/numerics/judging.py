@@ -8,6 +8,7 @@ or undecided of them, and nothing else does.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import Enum, auto
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -29,6 +30,15 @@ class Judged(NamedTuple):
     right: Any
     wrong: Any
     undecided: Any
+
+
+class Judgement(Enum):
+    """What a close look at one index says."""
+
+    RIGHT = auto()
+    WRONG = auto()
+    UNDECIDED = auto()
+    KINK = auto()
 
 
 def judge(claimed: Any, numerical: Any, bound: Any, allowed: Any) -> Judged:

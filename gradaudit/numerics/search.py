@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, on_host
-from gradaudit.numerics.calibration import Calibrated, Calibration, Culprits, TooMuchError
+from gradaudit.numerics.calibration import Calibrated, Calibration, TooMuchError
 from gradaudit.numerics.gauge import THRESHOLDS, Gauge
+from gradaudit.numerics.judging import Judgement
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
     MAX_ATTEMPTS,
@@ -29,15 +29,6 @@ from gradaudit.numerics.root_test import RootTest, RootTester
 
 MAX_SETTLED = SMALL_SAMPLE * MAX_LISTED
 """Leaves that halving may visit before it counts as much."""
-
-
-class Judgement(Enum):
-    """What a close look at one index says."""
-
-    RIGHT = auto()
-    WRONG = auto()
-    UNDECIDED = auto()
-    KINK = auto()
 
 
 Judge = Callable[[int, Calibrated | None], Judgement]
@@ -268,16 +259,14 @@ class Search:
     def _give_up(self) -> None:
         self.outcome.floor, self.outcome.miss_probability = math.inf, 1.0
 
-    def _culprits(self, test: RootTest, gauge: Gauge) -> Culprits:
-        if not self.locate:
-            return Culprits.UNKNOWN
-        try:
-            found = self._halve(test, gauge, most=CONFIRMATIONS)
-        except TooMuchError:
-            return Culprits.UNKNOWN
+    def _culprits(self, test: RootTest, gauge: Gauge) -> Judgement:
+        """Return what a few elements are that make a root test fail, before its step is known to be good."""
+        found: list[Judgement] = []
+        with suppress(TooMuchError):
+            found = self._halve(test, gauge, most=CONFIRMATIONS) if self.locate else []
         if not found:
-            return Culprits.UNKNOWN
-        return Culprits.RIGHT if all(made is Judgement.RIGHT for made in found) else Culprits.FLAWED
+            return Judgement.UNDECIDED
+        return Judgement.RIGHT if all(made is Judgement.RIGHT for made in found) else Judgement.WRONG
 
     def _clear(self, start: int, stop: int, gauge: Gauge, first: RootTest) -> None:
         """Test a block until enough rounds in a row find nothing; settle what they find."""

@@ -30,8 +30,7 @@ from gradaudit.numerics.margins import (
     SLOPE_RTOL,
     WIDENING,
 )
-from gradaudit.numerics.noise import IRREGULAR, Walk, dissolution, read_walk
-from gradaudit.numerics.plateau import widest_plateau
+from gradaudit.numerics.noise import IRREGULAR, Walk, dissolution, read_walk, widest_plateau
 from gradaudit.spec.dtypes import spacing
 
 Array = NDArray[Any]

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradaudit.checks.agreement import known
 from gradaudit.checks.gradient.beside import displaced
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, widened
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, like, namespace, on_host
@@ -276,14 +277,8 @@ def _times(x: Array, part: float) -> Array:
 
 def _larger(gradient: Array) -> float:
     """Return what a tenth of the elements exceed."""
-    sizes = on_host(abs(_finite(gradient))).reshape(-1)
+    sizes = on_host(abs(known(gradient))).reshape(-1)
     return float(np.quantile(sizes, UPPER_QUANTILE, method="lower")) if sizes.size else 0.0
-
-
-def _finite(values: Array) -> Array:
-    """Return values with zero in the place of what is none."""
-    xp = namespace(values)
-    return xp.where(xp.isfinite(values), values, 0.0)
 
 
 def _root_mean_square(
@@ -298,6 +293,6 @@ def _root_mean_square(
         for name, gradient in made.items():
             if not count(gradient):
                 continue
-            off = _finite(gradient - base[name] if name in base else gradient) / times**0.5
+            off = known(gradient - base[name] if name in base else gradient) / times**0.5
             sums[name] = namespace(off).hypot(sums[name], abs(off)) if name in sums else abs(off)
     return {name: total * (times / drawn) ** 0.5 for name, total in sums.items()}

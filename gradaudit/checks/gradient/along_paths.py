@@ -26,14 +26,13 @@ from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
-from gradaudit.numerics.judging import judge
+from gradaudit.numerics.judging import Judgement, judge
 from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.path_test import PER_PATH, path_test
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.path.settings import Settings
-from gradaudit.numerics.search import Judgement
 from gradaudit.results import Result, Verdict
 from gradaudit.spec.case import Tolerance
 from gradaudit.spec.draw import generator
@@ -85,7 +84,7 @@ def is_noise(result: Result, seen: Seen) -> bool:
     return seen.on_stairs or any(finding.code == "noise-dominated" for finding in result.findings)
 
 
-def is_overruled(result: Result, seen: Seen | None, along: Verdict) -> bool:
+def is_overruled(result: Result, seen: Seen, along: Verdict) -> bool:
     """Whether what paths decided takes the place of what differences in a narrow dtype made of a gradient.
 
     It does where they left it open, and where they accuse what paths clear, but for claims at a kink: these are seen
@@ -93,7 +92,7 @@ def is_overruled(result: Result, seen: Seen | None, along: Verdict) -> bool:
     """
     if result.verdict is Verdict.INCONCLUSIVE:
         return along is not Verdict.INCONCLUSIVE
-    accused = result.verdict is Verdict.FAIL and seen is not None and not bool(seen.looks.kink.any())
+    accused = result.verdict is Verdict.FAIL and not bool(seen.looks.kink.any())
     return accused and along is Verdict.PASS
 
 
@@ -257,8 +256,7 @@ def _blank(claim: Claim, floor: float, goal: float) -> Seen:
 
 
 def _open(claim: Claim, why: str, floor: float, answer: Answer = STANDS) -> Seen:
-    made = Seen(claim, looks_of(claim, {}), method="search", cleared=False, miss_probability=1.0, witness="path")
-    return replace(made, floor=floor, left_open=why, remark=answer.finding)
+    return replace(Seen.nothing_of(claim), witness="path", floor=floor, left_open=why, remark=answer.finding)
 
 
 def _shown(looks: CloseLooks, culprits: Sequence[Culprit], found: InputReport) -> dict[Index, Element]:

@@ -46,8 +46,8 @@ OF_ROUNDING = "differences exceed the tolerance by little; not known how much of
 OF_TRIANGLES = "single entries disagree; not known whether the gradient is right for symmetric matrices"
 """What may excuse the gradient of a symmetric input."""
 
-Audited = dict[str, tuple[Result, Seen | None]]
-"""By input, its result, and what was seen of its gradient; None where forward gave nothing usable."""
+Audited = dict[str, tuple[Result, Seen]]
+"""By input, its result, and what was seen of its gradient: nothing where forward gave nothing usable."""
 
 Tell = Callable[[Mapping[str, Result]], None]
 """Is told of results by their inputs."""
@@ -93,7 +93,7 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
     for place, (name, (result, what)) in enumerate(audited.items()):
         spent = result.evaluations + (0 if place else opening)
         results[name] = changed(result, evaluations=spent, findings=(*noticed[name], *result.findings))
-        seen |= {name: what} if what else {}
+        seen |= {} if result.verdict is Verdict.ERROR else {name: what}
     if given.changed():  # it may have held on to its first inputs and changed them later
         point.add_findings(mutations("forward", given))
     return [results[name] for name in subject.case.audited], point, seen
@@ -118,9 +118,9 @@ def _advised(subject: Subject, broken: Finding) -> Finding:
     return replace(broken, message=f"{broken.message}\n  {advice}") if advice else broken
 
 
-def is_judged(point: EvaluationPoint, result: Result, seen: Seen | None) -> bool:
+def is_judged(point: EvaluationPoint, result: Result, seen: Seen) -> bool:
     """Whether a gradient is judged for good: it passes, or all of it was seen and forward at large bears that out."""
-    if seen is None or seen.cut or result.verdict is not Verdict.FAIL:
+    if seen.cut or result.verdict is not Verdict.FAIL:
         return result.verdict is Verdict.PASS and passes((result, seen))
     if seen.method != "exhaustive" or is_meant_symmetric(point.subject, result.input):
         return False
@@ -131,7 +131,7 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
     """Audit as functions of one triangle the symmetric inputs whose single entries fail; return what passes so."""
     passing: Audited = {}
     for name, (result, seen) in made.items():
-        if result.verdict is not Verdict.FAIL or seen is None or not is_meant_symmetric(subject, name):
+        if result.verdict is not Verdict.FAIL or not is_meant_symmetric(subject, name):
             continue
         try:
             again = with_finding(_audited([claim_of_triangle(subject, name)])[name])
@@ -139,7 +139,7 @@ def _as_triangles(subject: Subject, made: Audited) -> Audited:
             again = result, seen.undecided(reached.limit, OF_TRIANGLES)
         if again[0].verdict is Verdict.PASS:
             passing[name] = again
-        elif again[1] is not None and again[1].cut:
+        elif again[1].cut:
             left = seen.undecided(again[1].cut.limit, OF_TRIANGLES)
             passing[name] = folded(left), left
     return passing
@@ -150,11 +150,11 @@ def _along_triangles(claims: list[Claim], made: Audited) -> Audited:
     passing: Audited = {}
     for claim in claims:
         subject, seen = claim.point.subject, made[claim.name][1]
-        if seen is None or seen.suspect is None:
+        if seen.suspect is None:
             continue
         with suppress(LimitReachedError):
             if is_meant_symmetric(subject, claim.name):
-                again = _tested([claim_of_triangle(subject, claim.name)])[claim.name]
+                again = _searched([claim_of_triangle(subject, claim.name)], locate=False)[claim.name]
                 passing |= {claim.name: with_finding(again)} if passes(again) else {}
     return passing
 
@@ -162,32 +162,27 @@ def _along_triangles(claims: list[Claim], made: Audited) -> Audited:
 def _root_tested(claims: list[Claim], *, small: bool) -> Audited:
     """Test gradients together; what fails is located, unless tables will be made, after all else that may pass it."""
     if not small and not any(is_symmetric(claim.point.subject, claim.name) for claim in claims):
-        return _located(claims)
-    made = _tested(claims)
+        return _searched(claims, locate=True)
+    made = _searched(claims, locate=False)
     for claim in claims if len(claims) > 1 else ():
         if not passes(made[claim.name]):  # the fault may be another's
-            _add(made, _tested([claim]))
+            _add(made, _searched([claim], locate=False))
     _add(made, _along_triangles(claims, made))
     failing = [claim for claim in claims if not passes(made[claim.name])]
     if failing and not small:
-        _add(made, _located(failing))
+        _add(made, _searched(failing, locate=True))
     return made
 
 
-def _tested(claims: list[Claim]) -> Audited:
-    """Audit gradients by root tests alone."""
-    return _judged(claims, lambda claims: Searched(claims, locate=False).seen())
-
-
-def _located(claims: list[Claim]) -> Audited:
-    """Audit gradients by root tests, and find out which indices fail them."""
-    return _judged(claims, lambda claims: Searched(claims, locate=True).seen())
+def _searched(claims: list[Claim], *, locate: bool) -> Audited:
+    """Audit gradients by root tests, and if asked find out which indices fail them."""
+    return _judged(claims, lambda claims: Searched(claims, locate=locate).seen())
 
 
 def _with_reserved_calls(made: Audited) -> Audited:
     """Find out with the calls that were held back what can be said of gradients that were not looked at to the end."""
     for name, (result, seen) in made.items():
-        if seen is None or not seen.cut:
+        if not seen.cut:
             continue
         calls = seen.claim.point.subject.op.calls
         before = calls.forwards
@@ -240,8 +235,8 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
             _add(made, _at_kinks(testable, made))
             affordable = [claim for claim in testable if case.method == "auto" and affords_a_table(claim, made)]
             for result, seen in [made[claim.name] for claim in affordable]:
-                if seen is not None:  # every element that was looked at is right: the tests of many say no more
-                    made[seen.claim.name] = result, replace(seen, suspect=None)
+                # Every element that was looked at is right: the tests of many say no more.
+                made[seen.claim.name] = result, replace(seen, suspect=None)
             tables += affordable
     for left, claim in zip(range(len(tables), 0, -1), tables, strict=True):
         if tell is not None:
@@ -254,7 +249,7 @@ def _audited(claims: list[Claim], tell: Callable[[Audited], None] | None = None)
 def affords_a_table(claim: Claim, made: Audited) -> bool:
     """Whether calls last to look at every index of a gradient that was right wherever it was looked at."""
     result, seen = made[claim.name]
-    if seen is None or not is_right_where_seen(claim, made):
+    if not is_right_where_seen(claim, made):
         return False
     each = max(CLOSE_LOOK, result.evaluations / len(seen.looks.places))
     return each * claim.size <= claim.point.subject.op.calls.left
@@ -263,7 +258,7 @@ def affords_a_table(claim: Claim, made: Audited) -> bool:
 def is_right_where_seen(claim: Claim, made: Audited) -> bool:
     """Whether a gradient is open though it was right wherever it was looked at."""
     result, seen = made[claim.name]
-    if seen is None or seen.cut or seen.cleared or result.verdict is not Verdict.INCONCLUSIVE:
+    if seen.cut or seen.cleared or result.verdict is not Verdict.INCONCLUSIVE:
         return False
     judged, _, _ = claim.judged(seen.looks)
     return bool(judged.right.any() and judged.right.all())
@@ -285,7 +280,7 @@ def _with_arbiter(point: EvaluationPoint, made: Audited) -> Audited:
     """Ask the arbiter before anything is called wrong."""
     before = point.subject.op.calls.forwards
     results = {name: result for name, (result, _) in made.items()}
-    known = {name: seen for name, (_, seen) in made.items() if seen is not None}
+    known = {name: seen for name, (_, seen) in made.items()}
     try:
         ruled = excused(results, known)
     except LimitReachedError as reached:
@@ -301,7 +296,7 @@ def _with_arbiter(point: EvaluationPoint, made: Audited) -> Audited:
 
 def _followed(made: Audited) -> Audited:
     """Follow along paths what differences leave open for the rounding inside of forward; return what that decides."""
-    left = {name: seen for name, (result, seen) in made.items() if seen is not None and is_noise(result, seen)}
+    left = {name: seen for name, (result, seen) in made.items() if is_noise(result, seen)}
     claims = [seen.claim for seen in left.values()]
     if not claims:
         return {}
@@ -327,27 +322,27 @@ def _again(claims: list[Claim], made: Audited) -> Audited:
     # Apart from those that are wrong, and where none is from each other: their scales may have nothing in common.
     for group in [unseen] if len(unseen) < len(claims) else [[claim] for claim in unseen] if len(claims) > 1 else []:
         if group:
-            again = _located(group)
+            again = _searched(group, locate=True)
             _add(made, _again(group, again) if len(group) > 1 else again)
     for claim in claims:
         result, seen = made[claim.name]
-        cleared = seen is not None and seen.cleared  # then strays alone are open: a search of the rest says no more
-        if result.verdict is Verdict.INCONCLUSIVE and not cleared and claim.inaccurate is not None:
-            _add(made, _located([claim.as_given()]))
+        # Of what is cleared strays alone are open: a search of the rest says no more.
+        if result.verdict is Verdict.INCONCLUSIVE and not seen.cleared and claim.inaccurate is not None:
+            _add(made, _searched([claim.as_given()], locate=True))
     return made
 
 
-def _was_not_seen(result: Result, seen: Seen | None) -> bool:
+def _was_not_seen(result: Result, seen: Seen) -> bool:
     """Whether an input's own errors drowned in those of the others, or in their noise."""
-    blind = seen is not None and (not seen.cleared or result.resolution > MAX_UNSEEN)
+    blind = not seen.cleared or result.resolution > MAX_UNSEEN
     return result.verdict is Verdict.INCONCLUSIVE and blind and not passes((result, seen))
 
 
 def _at_kinks(claims: list[Claim], made: Audited) -> Audited:
     """Follow gradients to a side of the kinks at which they cannot be tested together; else look at each of these."""
-    kinked = {claim.name: seen for claim in claims if (seen := made[claim.name][1]) and seen.looks.kink.any()}
-    left = [claim for claim in claims if claim.name in kinked and is_right_where_seen(claim, made)]
-    known = {claim.name: kinked[claim.name] for claim in left}
+    kinked = [claim for claim in claims if made[claim.name][1].looks.kink.any()]
+    left = [claim for claim in kinked if is_right_where_seen(claim, made)]
+    known = {claim.name: made[claim.name][1] for claim in left}
     found = _judged(left, lambda left: list((known | limits(left, known)).values())) if left else {}
     for claim in left:
         if is_right_where_seen(claim, found):
@@ -365,7 +360,7 @@ def _judged(claims: list[Claim], look: Callable[[list[Claim]], list[Seen]]) -> A
         made = {each.claim.name: (_folded(each), each) for each in seen}
     except OpError as error:
         case = claims[0].point.subject.case
-        made = {claim.name: (blank_result(case, claim.name, str(error)), None) for claim in claims}
+        made = {claim.name: (blank_result(case, claim.name, str(error)), Seen.nothing_of(claim)) for claim in claims}
     seconds = (time.perf_counter() - started) / len(claims)
     for place, (name, (result, what)) in enumerate(made.items()):
         evaluations = 0 if place else op.calls.forwards - before
@@ -394,7 +389,7 @@ def _add(made: Audited, later: Audited) -> None:
     for name, (result, seen) in later.items():
         if name in made:
             before, known = made[name]
-            if known is not None and seen is not None and seen.cut:
+            if seen.cut:
                 seen = seen.after(known)
                 result = replace(_folded(seen), evaluations=result.evaluations, seconds=result.seconds)
             evaluations, seconds = before.evaluations + result.evaluations, before.seconds + result.seconds

@@ -13,9 +13,9 @@ from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.axes import Axis
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.derivative import Difference
+from gradaudit.numerics.judging import Judgement
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import CONFIRMATIONS, HEADROOM, MAX_ATTEMPTS, MAX_LISTED, SLOPE_RTOL, SMALL_SAMPLE
-from gradaudit.numerics.search import Judgement
 from gradaudit.spec.draw import generator
 
 

@@ -239,7 +239,7 @@ def find_point(subject: Subject) -> EvaluationPoint:
     else:
         dtype = max((dtype_name(array.dtype) for array in arrays), key=spacing)
         own = EvaluationPoint(subject, subject.inputs, joined(native), upstream, dtype, kinds_of(native))
-        found = _float64_point(own, native)
+        found = _float64_point(own)
         if isinstance(found, Finding):
             own.findings.append(found)
             own.absorbed = bool((outputs_beside(own, FAR) == own.outputs).all())
@@ -252,24 +252,13 @@ def find_point(subject: Subject) -> EvaluationPoint:
     return point
 
 
-def _float64_point(own: EvaluationPoint, native: tuple[Array, ...]) -> EvaluationPoint | Finding | None:
+def _float64_point(own: EvaluationPoint) -> EvaluationPoint | Finding | None:
     """Return the float64 point, or what is to be said of a forward that is another function there; else None."""
     subject = own.subject
-    wide = {
-        made.name: _in_dtype(subject, subject.inputs[made.name], "float64", made.layout) for made in subject.case.inputs
-    }
-    before = Snapshot.of(wide)
-    try:
-        with unwritten(FIRST):
-            outputs = subject.op.forward(wide)
-        lifts = tuple(outputs[k] for k in subject.counted)
-    except (OpError, IndexError):
+    found = _point_in(own, dict.fromkeys(own.inputs, "float64"), "float64")
+    if found is None or not all(dtype_name(kind[0]) in WIDE for kind in found[0].kinds if kind):
         return None
-    if not all(dtype_name(out.dtype) in WIDE for out in lifts) or [out.shape for out in lifts] != [
-        out.shape for out in native
-    ]:
-        return None
-    point = EvaluationPoint(subject, wide, lifted(lifts), own.upstream, "float64", kinds_of(lifts))
+    point, outputs = found
     if off := _difference(point, own):
         dtype = subject.case.dtype
         message = (
@@ -277,11 +266,32 @@ def _float64_point(own: EvaluationPoint, native: tuple[Array, ...]) -> Evaluatio
             f"{off:.2g}; it is differenced in {dtype}"
         )
         return Finding("forward-dtype", message, {"difference": off})
-    point.add_findings(mutations("forward", before))
+    before = Snapshot.of(point.inputs)
     with unwritten(FIRST):
-        point.formula = point.claims(subject.upstream, wide, outputs)
+        point.formula = point.claims(subject.upstream, point.inputs, outputs)
     point.add_findings(mutations("backward", before))
     return point
+
+
+def _point_in(
+    own: EvaluationPoint, dtypes: Mapping[str, str], dtype: str
+) -> tuple[EvaluationPoint, tuple[Array, ...]] | None:
+    """Return the point in other dtypes of its inputs, with all outputs there; None for outputs of other shapes."""
+    subject = own.subject
+    plans = subject.case.inputs
+    inputs = {made.name: _in_dtype(subject, own.inputs[made.name], dtypes[made.name], made.layout) for made in plans}
+    before = Snapshot.of(inputs)
+    try:
+        with unwritten(FIRST):
+            outputs = subject.op.forward(inputs)
+        counted = tuple(outputs[k] for k in subject.counted)
+    except (OpError, IndexError):
+        return None
+    if [out.shape for out in counted] != [kind[1] for kind in own.kinds if kind]:
+        return None
+    made = EvaluationPoint(subject, inputs, lifted(counted), own.upstream, dtype, kinds_of(counted))
+    made.add_findings(mutations("forward", before))
+    return made, outputs
 
 
 def _difference(point: EvaluationPoint, own: EvaluationPoint) -> float:
@@ -323,22 +333,14 @@ def _point_inside(point: EvaluationPoint) -> EvaluationPoint | None:
     if dtype is None:
         return None
     subject = point.subject
-    inputs = {
-        made.name: _in_dtype(subject, point.inputs[made.name], _inside(subject, made.name, dtype), made.layout)
-        for made in subject.case.inputs
-    }
-    try:
-        outputs = subject.op.forward(inputs)
-        native = tuple(outputs[k] for k in subject.counted)
-    except (OpError, IndexError):
+    found = _point_in(point, {name: _inside(subject, name, dtype) for name in point.inputs}, dtype)
+    if found is None:
         return None
-    if [out.shape for out in native] != [kind[1] for kind in point.kinds if kind]:
-        return None
-    inside = EvaluationPoint(subject, inputs, lifted(native), point.upstream, dtype, kinds_of(native))
+    inside, outputs = found
     if not rms(inside.outputs - point.outputs) <= math.sqrt(spacing(dtype)) * rms(point.outputs):
         return None  # its outputs had few digits for another reason
     if spacing(dtype) < spacing(subject.case.dtype):
-        inside.formula = inside.claims(subject.upstream, inputs, outputs)
+        inside.formula = inside.claims(subject.upstream, inside.inputs, outputs)
     return inside
 
 

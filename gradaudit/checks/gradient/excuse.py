@@ -21,6 +21,7 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen
 from gradaudit.numerics.arrays import as_reals, has_complex_dtype, like, on_host
+from gradaudit.numerics.judging import Judgement
 from gradaudit.numerics.magnitude import norm_of_product, rms
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
@@ -43,7 +44,6 @@ from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.jumps import jumped
 from gradaudit.numerics.path.refine import closes
 from gradaudit.numerics.path.report import Culprit
-from gradaudit.numerics.search import Judgement
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from itertools import product
-from typing import NamedTuple
 
 from gradaudit.checks.subject import Snapshot, Subject
 from gradaudit.numerics.arrays import Array, cast, copied, count, dtype_name, joined, like, namespace
@@ -31,11 +30,8 @@ ROUNDED, CUT_OFF = (INSIDE, -INSIDE), (INSIDE, 2 * INSIDE)
 """Nudges that those ignore who round to nearest, and those who drop digits, as matrix units do that read TF32."""
 
 
-class _Answers(NamedTuple):
-    """What forward and backward give at some arguments, each as one vector."""
-
-    outputs: Array
-    gradients: Array
+_Answers = tuple[Array, Array]
+"""What forward and backward give at some arguments, each as one vector."""
 
 
 def narrowed_to(subject: Subject) -> str | None:
@@ -70,8 +66,8 @@ def _ignores_nudges(subject: Subject, dtype: str) -> tuple[bool, bool]:
             here, there = answers(base, 0.0), answers(base, side)
             if here is None or there is None:
                 return False, False
-            forward = forward and not _changed(here.outputs, there.outputs)
-            backward = backward and not _changed(here.gradients, there.gradients)
+            forward = forward and not _changed(here[0], there[0])
+            backward = backward and not _changed(here[1], there[1])
             if not forward and not backward:
                 break
         return forward, backward
@@ -110,7 +106,7 @@ def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers
             return None
         made = subject.op.backward(tuple(map(near, subject.upstream)), inputs, outputs).values()
         answered = [copied(gradient) for gradient in made if gradient is not None]
-        return _Answers(joined(tuple(map(copied, counted))), joined(tuple(answered))) if answered else None
+        return (joined(tuple(map(copied, counted))), joined(tuple(answered))) if answered else None
     except (OpError, IndexError):
         return None
     finally:

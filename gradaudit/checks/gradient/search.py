@@ -20,9 +20,10 @@ from gradaudit.checks.gradient.suspect import Suspect
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.judging import Judgement
 from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT
 from gradaudit.numerics.root_test import RootTester
-from gradaudit.numerics.search import Judgement, Outcome, Search
+from gradaudit.numerics.search import Outcome, Search
 from gradaudit.results import Finding, changed
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import LimitReachedError

@@ -72,6 +72,11 @@ class Seen:
     suspect: Suspect | None = None
     positions: range = range(0)
 
+    @classmethod
+    def nothing_of(cls, claim: Claim) -> Seen:
+        """Return what is known where nothing was looked at."""
+        return cls(claim, looks_of(claim, {}), method="search", cleared=False, miss_probability=1.0)
+
     @property
     def coarsest(self) -> float:
         """The largest floor of any number."""
@@ -97,11 +102,9 @@ class Seen:
         return replace(self, left_open=f"{why}: {undecided(limit, more)}", cut=Cut(limit, more))
 
 
-def passes(audited: tuple[Result, Seen | None]) -> bool:
+def passes(audited: tuple[Result, Seen]) -> bool:
     """Whether root tests say all that there is to say: a pass, or nothing but gradients below the noise."""
     result, seen = audited
-    if seen is None:
-        return result.verdict is Verdict.PASS
     asked, claim = seen.claim.of_formula, seen.claim
     if result.verdict is Verdict.PASS:
         coarser = asked.asked and seen.coarsest > claim.share * asked.tolerance.at(claim.typical)

@@ -103,10 +103,10 @@ def claim_of_triangle(subject: Subject, name: str) -> Claim:
     return claims_of(find_point(triangle), {name: gradient})[0]
 
 
-def with_finding(audited: tuple[Result, Seen | None]) -> tuple[Result, Seen | None]:
+def with_finding(audited: tuple[Result, Seen]) -> tuple[Result, Seen]:
     """Add to what was found of such a claim that it was audited so."""
     result, seen = audited
-    kind = "Hermitian" if seen is not None and has_complex_dtype(seen.claim.formula) else "symmetric"
+    kind = "Hermitian" if has_complex_dtype(seen.claim.formula) else "symmetric"
     message = MESSAGE.format(name=result.input, kind=kind)
     told = Finding("symmetric-input", message, {"array": result.input})
     return replace(result, findings=(*result.findings, told)), seen

@@ -11,11 +11,10 @@ import numpy as np
 from gradaudit.numerics.arrays import Array, count, like, namespace, on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_ATTEMPTS, MAX_ROUNDINGS, QUARTER, SAFETY, SIGNIFICANT
 from gradaudit.numerics.path.looks import CommonError, Looks
-from gradaudit.numerics.path.moderation import MOST_FREEDOM, moderated
 from gradaudit.numerics.path.nodes import SCATTER_FREEDOM, SLOPE_ERROR, TREND, Floats
 from gradaudit.numerics.path.partition import Axes, Partition, block_sums, spread
 from gradaudit.numerics.path.walk import Residual, Walked
-from gradaudit.numerics.quantiles import fisher_quantile, student_quantile
+from gradaudit.numerics.quantiles import MOST_FREEDOM, fisher_quantile, moderated, student_quantile
 
 ALPHA = 1e-4
 """Chance that noise exceeds the bound of any block; what does is looked at on fresh paths."""

@@ -12,11 +12,11 @@ from scipy import stats
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Room
 from gradaudit.numerics.path.explorer import Explorer
-from gradaudit.numerics.path.moderation import moderated
 from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
 from gradaudit.numerics.path.partition import Cut, Partition, partition_of
 from gradaudit.numerics.path.pool import Pool
 from gradaudit.numerics.path.walk import Walked
+from gradaudit.numerics.quantiles import moderated
 
 Floats = NDArray[np.float64]
 
