@@ -29,6 +29,9 @@ MOST_PATHS = 2 * MAX_TABLE
 PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
 
+Names = tuple[str, ...]
+Known = list[tuple[Pool, Looks]]
+
 
 def path_test(
     claim: PathClaim,
@@ -96,11 +99,7 @@ class _Test:
     # ... what is moved
 
     def _explorer(
-        self,
-        names: tuple[str, ...],
-        moving: dict[str, Array] | None = None,
-        share: float = SHARE,
-        pool: Pool | None = None,
+        self, names: Names, moving: dict[str, Array] | None = None, share: float = SHARE, pool: Pool | None = None
     ) -> Explorer:
         one_block = pool is not None and pool.partition is None
         # Where lengths alone tell elements apart, equal errors of opposite signs would cancel on every second path.
@@ -159,7 +158,7 @@ class _Test:
         self._walk_group(alone, CONFIRMATIONS)
         return alone
 
-    def _alike(self) -> list[tuple[str, ...]]:
+    def _alike(self) -> list[Names]:
         """Return the inputs by the blocks that they have; those that have none by themselves."""
         together: dict[object, list[str]] = {}
         for name in self._names:
@@ -168,23 +167,23 @@ class _Test:
             together.setdefault(parted.partition if parted else name, []).append(name)
         return [tuple(names) for names in together.values()]
 
-    def _pools(self, names: tuple[str, ...]) -> list[Pool]:
+    def _pools(self, names: Names) -> list[Pool]:
         """Return pools for inputs moved together: for the whole, and for their blocks, the finest last."""
-        axes = {name: parted.axes for name in names if (parted := self._parted[name]) is not None}
-        parted = self._parted[names[0]]
+        axes = {name: parted.axes for name in names if (parted := self._parted.get(name)) is not None}
+        parted = self._parted.get(names[0])
         if parted is None:
             return [Pool(None, {})]
         coarse = [Pool(partition, chosen) for partition, chosen in coarser(parted.partition, axes)]
         return [Pool(None, {}), *coarse, Pool(parted.partition, axes)]
 
     def _more(self, group: _Group) -> int:
-        """Return how many more paths would reach the goal."""
-        needed = [self._needed(name) for name in group.explorer.names]
-        if any(number is None for number in needed):
+        """Return how many more paths would reach the goal; none where something fails, which kinks far off may bury."""
+        if any(bool(pool.looks(self._settings.common).failing.any()) for pool in group.pools):
+            return 0
+        needed = [number for name in group.explorer.names if (number := self._needed(name)) is not None]
+        if len(needed) < len(group.explorer.names):
             return self._settings.calls
-        most = max(number for number in needed if number is not None)
-        paths = group.pools[-1].paths
-        return max(0, most - paths)
+        return max(0, max(needed) - group.pools[-1].paths)
 
     def _second_pass(self) -> None:
         """Move only what is still undecided, where that is little."""
@@ -194,16 +193,15 @@ class _Test:
             many = int(undecided.sum())
             if not 0 < many <= QUARTER * count(undecided) or self._left < 2 * PER_PATH:
                 continue
-            pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
+            pools = self._pools((name,))
             explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
-            if not self._settings.together:
-                for group in [group for group in self._groups if name in group.explorer.names]:
-                    explorer.learn(group.explorer)
+            for group in () if self._settings.together else self._groups:
+                explorer.learn(group.explorer)
             self._walk_group(_Group(explorer, pools), PATHS)
 
     # ... what is known
 
-    def _looks(self) -> list[tuple[Pool, Looks]]:
+    def _looks(self) -> Known:
         pools = [pool for group in self._groups for pool in group.pools if pool.paths >= CONFIRMATIONS]
         return [(pool, pool.looks(self._settings.common)) for pool in pools]
 
@@ -218,28 +216,25 @@ class _Test:
             or self._is_whole_open(name, looks)
         }
 
-    def _is_whole_open(self, name: str, looks: list[tuple[Pool, Looks]]) -> bool:
+    def _is_whole_open(self, name: str, looks: Known) -> bool:
         """Return whether an error that all elements share, and that matters, may be hidden."""
         found = self._common_error(name, looks)
-        if found is None:
-            return False
-        return not (found.hides(self._settings.whole) <= 1.0 and self._tolerated(found) <= 1.0)
+        return found is not None and not self._unseen(found) <= 1.0
 
-    def _tolerated(self, found: CommonError) -> float:
-        """Return how many times the goal a common error is that is tolerated, where forward has many digits.
+    def _unseen(self, found: CommonError) -> float:
+        """Return how many times the goal a common error is that noise may hide; or one that is tolerated.
 
-        It is little then, unless the claimed changes cancelled on every path.
+        Where forward has many digits that is little, unless the claimed changes cancelled on every path.
         """
-        return found.resolution / self._settings.goal if self._settings.together else 0.0
+        hidden = found.hides(self._settings.whole)
+        return max(hidden, found.resolution / self._settings.goal) if self._settings.together else hidden
 
-    def _common_error(self, name: str, looks: list[tuple[Pool, Looks]]) -> CommonError | None:
+    def _common_error(self, name: str, looks: Known) -> CommonError | None:
         """Return the error that all elements of an input share, as the pool says that knows it best; None for none."""
         each = [pool.common_errors(found, self._settings.common) for pool, found in looks if name in pool.names]
         return min((made[name] for made in each if made), key=lambda made: made.resolution, default=None)
 
-    def _bound_and_trend(
-        self, name: str, looks: list[tuple[Pool, Looks]], *, soon: bool = False
-    ) -> tuple[Array, Array]:
+    def _bound_and_trend(self, name: str, looks: Known, *, soon: bool = False) -> tuple[Array, Array]:
         """Return how large an error may be hidden at each element, and what trend there is, as an error there.
 
         Of all pools the one that hides least tells what is hidden. A trend that any of them shows stands, as far as
@@ -256,7 +251,7 @@ class _Test:
         shown = xp.minimum(shown, room)
         return hidden, shown
 
-    def _open_at(self, name: str, looks: list[tuple[Pool, Looks]]) -> Array:
+    def _open_at(self, name: str, looks: Known) -> Array:
         """Return at which elements an error may be that matters.
 
         Without a trend it is one above the goal; a trend is one above the tolerance, if it were all this element's.
@@ -285,7 +280,7 @@ class _Test:
             for soon in (False, True)
         )
         common = self._common_error(name, pools)
-        now = max(now, common.hides(self._settings.whole), self._tolerated(common)) if common else now
+        now = max(now, self._unseen(common)) if common else now
         finest, elements = pools[-1][0], count(self._first[name])
         paths, prior = finest.paths, pools[-1][1].freedom - SCATTER_FREEDOM * finest.paths
         if not math.isfinite(now):
@@ -339,12 +334,12 @@ class _Test:
             backwards=claim.backwards - self._before[1],
         )
 
-    def _without(self, guilty: set[str], name: str, looks: list[tuple[Pool, Looks]]) -> list[tuple[Pool, Looks]]:
+    def _without(self, guilty: set[str], name: str, looks: Known) -> Known:
         """Move an input alone of which something is open for the company that it had; what was seen with it is void."""
         shared = [pool for pool, _ in looks if name in pool.names and guilty & set(pool.names)]
         if not shared or not bool(self._open_at(name, looks).any()):
             return looks
-        pools = self._pools((name,)) if name in self._parted else [Pool(None, {})]
+        pools = self._pools((name,))
         explorer = self._explorer((name,), pool=pools[-1])
         for _ in range(PATHS):
             if (walked := explorer.path()) is not None:
@@ -355,7 +350,7 @@ class _Test:
         innocent = [(pool, found) for pool, found in looks if pool not in shared]
         return innocent + [(pool, pool.looks(self._settings.common)) for pool in pools]
 
-    def _suspects(self, pool: Pool, found: Looks, looks: list[tuple[Pool, Looks]]) -> Array:
+    def _suspects(self, pool: Pool, found: Looks, looks: Known) -> Array:
         """Return the blocks of a pool that fail, or have a trend that may be of one undecided element."""
         suspects = found.failing
         for name in pool.names:
@@ -366,7 +361,7 @@ class _Test:
             suspects = suspects | (block_sums((open_ones * seen).reshape((1, *shape)), places)[0] > 0)
         return suspects
 
-    def _input_report(self, name: str, looks: list[tuple[Pool, Looks]]) -> InputReport:
+    def _input_report(self, name: str, looks: Known) -> InputReport:
         shape = tuple(self._claim.inputs[name].shape)
         mine = [(pool, found) for pool, found in looks if name in pool.names]
         finest, seen = max(mine, key=lambda each: count(each[1].bound))

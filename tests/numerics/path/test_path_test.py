@@ -112,6 +112,31 @@ def test_an_index_that_is_off_by_three_times_the_resolution_does_not_pass() -> N
         assert (culprit.input, list(culprit.places)) == ("a", [place[0] * 5 + place[1]])
 
 
+@pytest.mark.parametrize("seed", [5, 17, 24])
+def test_what_short_paths_show_is_not_buried_by_kinks_of_longer_ones(seed: int) -> None:
+    """Maxima of two: the gradient of one number is off by a tenth of the typical one, which three paths show."""
+    rows = [[0.2878, 0.5347], [-1.453, 1.92], [1.615, -0.3442], [-0.02884, -0.8315]]
+    rows += [[-0.1765, -0.3015], [-1.458, 1.041], [-1.949, -0.473], [-1.871, -1.669]]
+    upstream = np.array([-0.6636, 0.514, -0.836, 0.8535, -1.223, 1.162, -0.739, -1.472], np.float16)
+
+    def reported(error: float) -> PathReport:
+        def backward(upstream: Any, inputs: Gradients, outputs: Any) -> Gradients:
+            made = np.zeros((8, 2), np.float16)
+            np.put_along_axis(made, inputs["x"].argmax(1)[:, None], upstream[0][:, None], 1)
+            made[4, 1] -= error * max(abs(float(made[4, 1])), np.sqrt((made.astype(float) ** 2).mean()))
+            return {"x": made}
+
+        def forward(inputs: Gradients) -> Any:
+            return (inputs["x"].max(1),)
+
+        inputs = {"x": np.array(rows, np.float16)}
+        claim = PathClaim(forward, backward, inputs, (upstream,), domains={"x": (-2.0, 2.0)}, unit=2.0**-11)
+        return path_test(claim, np.random.default_rng(seed), Settings.half(2.0**-11))
+
+    assert reported(0.0).passes
+    assert [culprit.places.tolist() for culprit in reported(0.105).culprits] == [[9]]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_row_that_is_lost_is_named(dtype: str) -> None:
     report = _tested(layer_norm(32, 48, dtype), Settings() if dtype == "float32" else BFLOAT16, _at((5,), 0.0))
