@@ -62,6 +62,7 @@ FAILING_CODES = frozenset(
 ADVISORY_CODES = frozenset(
     {
         "approximate-forward",
+        "constrained-input",
         "forward-dtype",
         "limit-reached",
         "out-of-domain",

@@ -19,7 +19,7 @@ from gradaudit.explore.shapes import OtherShape, Takes, drawn_anew, is_redrawn, 
 from gradaudit.spec.case import Case, Input
 from gradaudit.spec.dtypes import is_floating
 from gradaudit.spec.op_targets import LibraryTarget
-from gradaudit.spec.structured import SQUARE
+from gradaudit.spec.structured import is_square
 
 Position = tuple[str, int]
 """An axis of an input, by name and number."""
@@ -126,7 +126,7 @@ def _sizes(family: Sequence[Case], takes: Takes) -> tuple[list[tuple[Position, .
 def _apart(case: Case, group: Sequence[Position], takes: Takes) -> Iterator[tuple[Position, ...]]:
     """Yield the parts of some axes of one size that may have sizes of their own."""
     left = list(group)
-    square = {made.name for made in case.inputs if made.distribution in SQUARE}
+    square = {made.name for made in case.inputs if is_square(made)}
     if not isinstance(case.target, LibraryTarget) and len(group) <= MOST_TOGETHER:  # C takes whatever it is given
         for count in range(1, len(group)):
             for part in combinations(group, count):

@@ -13,7 +13,7 @@ HEADER = ("Index", "Analytical", "Numerical", "Difference", "Tolerance", "Status
 GAPS = (2, 3, 3, 3, 3, 0)
 """Spaces to the right of each column: 80 columns hold an index of four axes."""
 
-EXPLAINING = ("tolerance-too-tight", "approximate-forward")
+EXPLAINING = ("tolerance-too-tight", "approximate-forward", "constrained-input", "symmetric-input")
 """Findings that fail nothing and say all the same why indices are wrong."""
 
 MAX_TEXT = 2_000

@@ -140,9 +140,9 @@ class InputModel(Strict):
         Field(
             description="uniform in range; normal: centred in range, standard deviation a quarter of its width, "
             "truncated to it; integers: lo to hi; bernoulli: lo or hi, default 0 or 1; one_hot and permutation: along "
-            "the last axis; spd, symmetric (both Hermitian where complex), orthogonal, rotation (orthogonal of "
-            "determinant 1), triangular (lower): square matrices over the last two axes; unit (length 1), simplex "
-            "(positive, sum 1), sorted: along the last"
+            "the last axis; spd, symmetric (both Hermitian where complex), rotation (orthogonal of determinant 1), "
+            "triangular (lower): square matrices over the last two axes; orthogonal: with orthonormal columns, or rows "
+            "where these are fewer; unit (length 1), simplex (positive, sum 1), sorted: along the last"
         ),
     ] = "uniform"
     avoid: Annotated[AvoidModel | None, Field(description="points to stay away from: kinks")] = None

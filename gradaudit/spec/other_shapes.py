@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from gradaudit.spec.case import Case, Input
-from gradaudit.spec.structured import SQUARE
+from gradaudit.spec.structured import is_square
 
 SMALL = 60
 """Elements of an input up to which a case is searched at its own sizes."""
@@ -109,7 +109,7 @@ def _resized(case: Case, sizes: Mapping[int, int]) -> Case:
 def _reshaped(made: Input, sizes: Mapping[int, int]) -> Input:
     """Return an input with other sizes at some axes: square matrices stay square, and columns with ranges as many."""
     shape = [sizes.get(axis, size) for axis, size in enumerate(made.shape)]
-    if made.distribution in SQUARE:
+    if is_square(made):
         shape[-2:] = 2 * [next((size for size in shape[-2:] if size != made.shape[-1]), made.shape[-1])]
     if made.columns:
         shape[-1] = made.shape[-1]

@@ -15,14 +15,19 @@ from gradaudit.spec.dtypes import is_complex
 
 Floats = NDArray[np.float64]
 
-SQUARE = ("symmetric", "orthogonal", "rotation", "triangular", "spd")
-"""Distributions of square matrices over the last two axes."""
+SQUARE = ("symmetric", "rotation", "triangular", "spd")
+"""Distributions of square matrices over the last two axes; of others too where they are ``orthogonal``."""
 
 ALONG = ("unit", "simplex", "sorted", "one_hot", "permutation")
 """Distributions along the last axis."""
 
 WITHOUT_RANGE = ("permutation", "one_hot", "spd", "orthogonal", "rotation", "unit", "simplex")
 """Distributions whose values follow from what they are."""
+
+
+def is_square(made: Input) -> bool:
+    """Whether an input holds matrices that are to stay square."""
+    return made.distribution in SQUARE or (made.distribution == "orthogonal" and made.shape[-1] == made.shape[-2])
 
 
 def misfit(made: Input) -> str:
@@ -32,6 +37,8 @@ def misfit(made: Input) -> str:
         return f"the distribution '{kind}' needs at least one axis, found []"
     if kind in SQUARE and (len(shape) < 2 or shape[-1] != shape[-2]):
         return f"the distribution '{kind}' needs square matrices, found {list(shape)}"
+    if kind == "orthogonal" and len(shape) < 2:
+        return f"the distribution '{kind}' needs matrices, found {list(shape)}"
     if made.columns and shape[-1:] != (len(made.columns),):
         return f"found {len(made.columns)} ranges for the last axis of {list(shape)}"
     return ""
@@ -61,15 +68,16 @@ def triangular(made: Input, rng: np.random.Generator) -> Floats:
 
 
 def orthogonal(made: Input, rng: np.random.Generator) -> Floats:
-    """Return orthogonal matrices: products of as many reflections as there are axes."""
-    n = made.shape[-1]
-    matrix = np.broadcast_to(np.eye(n), made.shape).copy()
+    """Return matrices of orthonormal columns, or rows where these are fewer: as many reflections as the larger size."""
+    *many, rows, columns = made.shape
+    n = max(rows, columns)
+    matrix = np.broadcast_to(np.eye(n), (*many, n, n)).copy()
     for _ in range(n):
-        normal = rng.random((*made.shape[:-2], n)) * 2 - 1
+        normal = rng.random((*many, n)) * 2 - 1
         length = np.maximum((normal**2).sum(-1), 1e-3)
         along = (normal[..., :, None] * matrix).sum(-2)
         matrix -= 2 * normal[..., :, None] * (along / length[..., None])[..., None, :]
-    return matrix
+    return matrix[..., :rows, :columns]
 
 
 def rotation(made: Input, rng: np.random.Generator) -> Floats:

@@ -47,6 +47,7 @@ MENDED: dict[str, tuple[str, ...]] = {
     "sign-flipped": ("return upstream, upstream", "return upstream, -upstream"),
     "stochastic-backward": ("rng.random(x.shape) < 0.5", "mask"),
     "ties-miscounted": ("[1.0, 1.0, -0.5]", "[1.0, 0.75, -0.5]"),
+    "constrained-input": ("gradient - x * (x @ gradient)", "gradient"),
     "symmetric-input": ("    lower = np.tril(a)\n    return (lower + np.tril(a, -1).T) ** 2", "    return a**2"),
     "tolerance-too-loose": ("rtol: 1.0e-2", "rtol: 2.0e-7"),
     "tolerance-too-tight": ("rtol: 1.0e-9", "rtol: 1.0e-6"),

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from gradaudit.checks.gradient.along_paths import (
     can_be_followed,
@@ -28,9 +29,9 @@ from gradaudit.checks.gradient.excuse import exceeds_approximation, excused, sta
 from gradaudit.checks.gradient.exhaustive import look_everywhere
 from gradaudit.checks.gradient.fold import blank_result, folded, with_inaccurate
 from gradaudit.checks.gradient.limit import limits
+from gradaudit.checks.gradient.on_surface import along_surfaces, right_together, surface_meant, surfaces_possible
 from gradaudit.checks.gradient.search import Searched
 from gradaudit.checks.gradient.seen import Seen, passes
-from gradaudit.checks.gradient.symmetric import claim_of_triangle, is_meant_symmetric, is_symmetric, with_finding
 from gradaudit.checks.subject import Snapshot, Subject, broken_contract, flaws, mutations
 from gradaudit.numerics.margins import MAX_TABLE, MAX_UNSEEN
 from gradaudit.results import Finding, Result, Verdict, changed
@@ -42,9 +43,6 @@ OF_FORWARD = "differences contradict the analytical gradient; not known whether 
 
 OF_ROUNDING = "differences exceed the tolerance by little; not known how much of that is roundoff"
 """The same for what is hardly more than the tolerance."""
-
-OF_TRIANGLES = "single entries disagree; not known whether the gradient is right for symmetric matrices"
-"""What may excuse the gradient of a symmetric input."""
 
 Audited = dict[str, tuple[Result, Seen]]
 """By input, its result, and what was seen of its gradient: nothing where forward gave nothing usable."""
@@ -89,7 +87,7 @@ def check_gradient(subject: Subject, tell: Tell | None = None) -> tuple[list[Res
     if any(result.verdict is not Verdict.PASS for result, _ in audited.values()):
         with subject.op.calls.overtime():
             audited = _with_arbiter(point, _with_reserved_calls(audited))
-        _add(audited, _as_triangles(subject, audited))
+        _add(audited, along_surfaces(subject, audited, _audited))
     for place, (name, (result, what)) in enumerate(audited.items()):
         spent = result.evaluations + (0 if place else opening)
         results[name] = changed(result, evaluations=spent, findings=(*noticed[name], *result.findings))
@@ -122,52 +120,20 @@ def is_judged(point: EvaluationPoint, result: Result, seen: Seen) -> bool:
     """Whether a gradient is judged for good: it passes, or all of it was seen and forward at large bears that out."""
     if seen.cut or result.verdict is not Verdict.FAIL:
         return result.verdict is Verdict.PASS and passes((result, seen))
-    if seen.method != "exhaustive" or is_meant_symmetric(point.subject, result.input):
+    if seen.method != "exhaustive" or surface_meant(point.subject, result.input):
         return False
     return stands(seen)
 
 
-def _as_triangles(subject: Subject, made: Audited) -> Audited:
-    """Audit as functions of one triangle the symmetric inputs whose single entries fail; return what passes so."""
-    passing: Audited = {}
-    for name, (result, seen) in made.items():
-        if result.verdict is not Verdict.FAIL or not is_meant_symmetric(subject, name):
-            continue
-        try:
-            again = with_finding(_audited([claim_of_triangle(subject, name)])[name])
-        except LimitReachedError as reached:
-            again = result, seen.undecided(reached.limit, OF_TRIANGLES)
-        if again[0].verdict is Verdict.PASS:
-            passing[name] = again
-        elif again[1].cut:
-            left = seen.undecided(again[1].cut.limit, OF_TRIANGLES)
-            passing[name] = folded(left), left
-    return passing
-
-
-def _along_triangles(claims: list[Claim], made: Audited) -> Audited:
-    """Test all pairs of entries of symmetric inputs whose single entries fail together; return what passes so."""
-    passing: Audited = {}
-    for claim in claims:
-        subject, seen = claim.point.subject, made[claim.name][1]
-        if seen.suspect is None:
-            continue
-        with suppress(LimitReachedError):
-            if is_meant_symmetric(subject, claim.name):
-                again = _searched([claim_of_triangle(subject, claim.name)], locate=False)[claim.name]
-                passing |= {claim.name: with_finding(again)} if passes(again) else {}
-    return passing
-
-
 def _root_tested(claims: list[Claim], *, small: bool) -> Audited:
     """Test gradients together; what fails is located, unless tables will be made, after all else that may pass it."""
-    if not small and not any(is_symmetric(claim.point.subject, claim.name) for claim in claims):
+    if not small and not any(any(surfaces_possible(claim.point.subject, claim.name)) for claim in claims):
         return _searched(claims, locate=True)
     made = _searched(claims, locate=False)
     for claim in claims if len(claims) > 1 else ():
         if not passes(made[claim.name]):  # the fault may be another's
             _add(made, _searched([claim], locate=False))
-    _add(made, _along_triangles(claims, made))
+    _add(made, right_together(claims, made, partial(_searched, locate=False)))
     failing = [claim for claim in claims if not passes(made[claim.name])]
     if failing and not small:
         _add(made, _searched(failing, locate=True))
