@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from gradaudit.checks.gradient.evaluation_point import EvaluationPoint, find_poi
 from gradaudit.checks.subject import Subject, examine
 from gradaudit.explain.path_curve import PathCurve, follow_path
 from gradaudit.numerics.arrays import count, on_host
-from gradaudit.numerics.axes import Axes, Axis
+from gradaudit.numerics.axes import Axes
 from gradaudit.numerics.derivative import (
     Difference,
     Differences,
@@ -122,7 +123,6 @@ def _traced(subject: Subject, point: EvaluationPoint, result: Result) -> StepCur
     loss.measure_noise(generator(subject.case, "noise"), index if result.method == "search" else None)
     part = _part(claimed[index], result.mismatches[:1])
     axes = loss.along(loss.place_of(index), 1j if part == "imaginary" else 1.0)
-    sample = Axis(axes, 0)
     number = complex(claimed[index])
     value = number.imag if part == "imaginary" else number.real
     start = subject.case.step or loss.step_at(index)
@@ -138,7 +138,9 @@ def _traced(subject: Subject, point: EvaluationPoint, result: Result) -> StepCur
         bound=best.bound,
         chosen_step=chosen.step,
         tolerance=result.atol + result.rtol * abs(best.value),
-        points=_points(sample, best.value, _steps(float(abs(point.inputs[result.input][index])), chosen.step)),
+        points=_points(
+            partial(axes.at, 0), best.value, _steps(float(abs(point.inputs[result.input][index])), chosen.step)
+        ),
     )
 
 

@@ -91,6 +91,13 @@ class Axes:
             made.up[here], made.down[here], made.rounding[here] = up, down, rounding + more
         return made
 
+    def at(self, row: int, step: float) -> Difference | None:
+        """Return the slopes of one row over a step up and a step down; None where rounding leaves too little of it."""
+        made = Difference(*(float(part[0, 0]) for part in self(np.array([row]), np.array([[step]]))))
+        if self.missing[row] and self.ended:
+            raise self.ended
+        return None if math.isnan(made.rounding) else made
+
     def _changes(self, rows: Rows, taken: Mask, ends: Any) -> Any:
         """Yield which differences are taken, one step of each row at a time, and how the outputs change up and down.
 
@@ -195,27 +202,3 @@ class Axes:
         """Return how the outputs change where elements are moved to their two ends: shape (rows, 2, outputs)."""
         made = self._loss.changes_at(np.repeat(self._places[rows], 2), ends.reshape(-1), whole=True)
         return made.reshape(len(rows), 2, self._loss.outputs.size)
-
-
-class Axis:
-    """The sampler of differences in one element of the input, each taken once.
-
-    Args:
-        axes: the samplers of some elements.
-        row: which of them this is.
-
-    """
-
-    def __init__(self, axes: Axes, row: int) -> None:
-        self._axes = axes
-        self._row = np.array([row])
-        self._known: dict[float, Difference | None] = {}
-
-    def __call__(self, step: float) -> Difference | None:
-        """Return the slopes over a step up and a step down; None where rounding leaves too little of the step."""
-        if step not in self._known:
-            made = Difference(*(float(part[0, 0]) for part in self._axes(self._row, np.array([[step]]))))
-            if self._axes.missing[self._row[0]] and self._axes.ended:
-                raise self._axes.ended
-            self._known[step] = None if math.isnan(made.rounding) else made
-        return self._known[step]

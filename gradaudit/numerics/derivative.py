@@ -80,10 +80,6 @@ class Estimate(NamedTuple):
         """Truncation and rounding together."""
         return self.truncation + self.rounding
 
-    def agrees_with(self, other: Estimate) -> bool:
-        """Whether both can hold the truth."""
-        return bool(np.isinf(other.bound) or abs(self.value - other.value) <= self.bound + other.bound)
-
     def at(self, rows: Any) -> Estimate:
         """Return the estimates of some rows."""
         return Estimate(*(part[rows] for part in self))

@@ -62,7 +62,7 @@ def moderated(variances: Array, freedom: float) -> tuple[Array, float]:
         return variances, freedom
     logs = np.log(host) - special.digamma(freedom / 2) + math.log(freedom / 2)
     excess = float(logs.var(ddof=1)) - float(special.polygamma(1, freedom / 2))
-    prior = 2 * _trigamma_inverse(excess) if excess > 0 else MOST_FREEDOM
+    prior = min(2 * _trigamma_inverse(excess), MOST_FREEDOM) if excess > 0 else MOST_FREEDOM
     centre = math.exp(float(logs.mean()) + float(special.digamma(prior / 2)) - math.log(prior / 2))
     return (prior * centre + freedom * variances) / (prior + freedom), freedom + prior
 
@@ -71,10 +71,6 @@ def _trigamma_inverse(value: float) -> float:
     """Return x with trigamma(x) = value, by Newton's method."""
     from scipy import special
 
-    if value > 1e7:
-        return 1 / math.sqrt(value)
-    if value < 2 / MOST_FREEDOM:
-        return MOST_FREEDOM / 2
     x = 0.5 + 1 / value
     for _ in range(50):
         trigamma = float(special.polygamma(1, x))

@@ -162,7 +162,7 @@ class Surveyor:
         if walk is None or self._is_noisy(walk):
             seen = self._confirmed(walk)
             within = self._dissolves(seen) if seen else math.inf
-            return self._found(seen) if seen and not within else self._climbed(walk, within)
+            return self._found(seen) if seen and not within else self._climbed(within)
         return self._expected_noise(walk)
 
     def _drawn(self, rng: np.random.Generator) -> Floats:
@@ -226,15 +226,13 @@ class Surveyor:
         most = min(math.cbrt(self._expected), MAX_UNSEEN) * self._size
         return walk.clear and walk.level <= most and not farther
 
-    def _climbed(self, nominal: Walk | None, within: float) -> Survey | None:
+    def _climbed(self, within: float) -> Survey | None:
         """Return what ever wider walks within a spacing show, from the narrowest on that can make sense."""
-        rungs = [(self._relative, spacing) for spacing in self._rungs() if spacing < within]
-        if float(self._sizes[self._line != 0.0].max()) * QUARTER < self._start < within:
-            rungs.append((self._absolute, self._start))
+        rungs = [spacing for spacing in self._rungs() if spacing < within]
 
         @cache
         def walk_on(k: int) -> Walk | None:
-            return nominal if rungs[k][0] is self._absolute else self._walk(*rungs[k])
+            return self._walk(self._relative, rungs[k])
 
         if rungs and walk_on(0) is None:
             return self.assumed()
@@ -243,13 +241,11 @@ class Surveyor:
             walk = walk_on(best)
             if walk is None or not (walk.clear or (walk.constant and self._expected > COARSE)):
                 return None
-            seen = Seen(walk, *rungs[best])
+            seen = Seen(walk, self._relative, rungs[best])
             within = self._dissolves(seen)
             if not within:
                 return self._found(seen)
-            del rungs[best:]
-            while rungs and rungs[-1][1] >= within:
-                rungs.pop()
+            rungs[:] = [spacing for spacing in rungs[:best] if spacing < within]
         return None
 
     def _rungs(self) -> Iterator[float]:

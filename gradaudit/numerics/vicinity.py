@@ -57,7 +57,6 @@ class Vicinity:
         base: what ``x`` holds, in C order.
         most: points that are evaluated before what is asked of them is looked at.
         ended: what ended an evaluation before its time; None for nothing.
-        disturbed: whether ``x`` was ever not bit-identical after a displacement was undone.
         trusted: points that it answered together for as for each alone, at most.
         at_odds: whether forward, against its promise, answered otherwise for several points than for each alone.
 
@@ -77,7 +76,6 @@ class Vicinity:
         self.trusted = 0
         self._room = np.empty((0, size))
         self.ended: Exception | None = None
-        self.disturbed = False
         self.at_odds = False
 
     def outputs_at(self, *contents: Array) -> list[Floats]:
@@ -140,7 +138,6 @@ class Vicinity:
     def verify_restored(self) -> None:
         """Make sure that ``x`` is what it was, bit by bit; nobody else does for single elements of a large one."""
         if not has_bits(self._x, self._bits):
-            self.disturbed = True
             self._x[...] = self.base
 
     def _one_by_one(self, places: Places, values: Sequence[Any], *, whole: bool) -> Iterator[Floats]:

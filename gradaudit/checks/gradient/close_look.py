@@ -10,7 +10,6 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.seen import Index, looks_of
 from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
-from gradaudit.numerics.axes import Axis
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.judging import Judgement
@@ -55,7 +54,7 @@ class CloseLooks:
     def difference(self, index: Index, step: float) -> Difference | None:
         """Return the slopes at an index over a step up and a step down; None where rounding leaves too little of it."""
         loss = self._loss(self.claim.point.spacing)
-        return Axis(loss.along(loss.place_of(index)), 0)(step)
+        return loss.along(loss.place_of(index)).at(0, step)
 
     def is_blind(self) -> bool:
         """Whether forward is noise at any scale along a line of all elements, so that a table would say nothing."""

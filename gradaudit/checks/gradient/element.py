@@ -7,12 +7,12 @@ What comes up at few of them, such as a kink, is looked into at one after the ot
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.axes import Axis
 from gradaudit.numerics.derivative import (
     UNKNOWN,
     Differences,
@@ -261,7 +261,7 @@ class _Looks:
     def _beside(self, row: int, central: Estimate) -> Element:
         """Look at the two sides of a point whose central difference does not bear out the claim."""
         claimed, asked = float(self._asked.claimed[row]), self._asked.of(row)
-        sides = compare_sides(Axis(self._axes, row), float(self._first[row]))
+        sides = compare_sides(partial(self._axes.at, row), float(self._first[row]))
         if sides.jumps:
             return Element(float(central.value), math.inf, jump=True)
         if sides.differ:
@@ -272,7 +272,7 @@ class _Looks:
             return Element(nearest.value, nearest.bound, kink=True)
         # No kink at the point itself, but one beside it may have spoilt the wider central difference.
         narrow = Estimate((sides.below.value + sides.above.value) / 2, max(sides.below.bound, sides.above.bound), 0.0)
-        best = central if narrow.agrees_with(central) and central.bound <= narrow.bound else narrow
+        best = central if central.bound <= narrow.bound else narrow
         return Element(float(best.value), float(best.bound))
 
     def _are_flat(self, found: Element, rows: Mask) -> Mask:

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.cut import Cut, more_of_a_table
 from gradaudit.checks.gradient.element import Element, look_at
-from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.seen import Seen
 from gradaudit.checks.gradient.several_points import answers_as_before, together
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import MAX_LISTED, SMALL_SAMPLE
-from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import AN_INDEX, Calls, LimitReachedError
 
@@ -60,7 +58,7 @@ def look_everywhere(claim: Claim, *, stacked: bool = True) -> Seen:
     except LimitReachedError as reached:
         cut = Cut(reached.limit, more_of_a_table(int(found.known.sum()), claim.size, calls.made - before))
     finally:
-        _record(claim.point, claim.name, loss)
+        claim.point.notes.extend([AT_ODDS] if loss.vicinity.at_odds else [])
     if many and not many.promised and loss.vicinity.trusted and cut is None and not answers_as_before(point):
         return look_everywhere(claim, stacked=False)
     looks = claim.looks(places[found.known], found.at(found.known))
@@ -76,13 +74,3 @@ def _blocks(size: int, most: int, calls: Calls) -> Iterator[NDArray[np.intp]]:
         stop = min(size, start + max(1, min(stop - start, most, affordable)))
         yield np.arange(start, stop)
         start, stop = stop, stop + most
-
-
-def _record(point: EvaluationPoint, name: str, loss: Loss) -> None:
-    """Keep what was noticed of forward while one input was displaced."""
-    loss.vicinity.verify_restored()
-    if loss.vicinity.at_odds:
-        point.notes.append(AT_ODDS)
-    if loss.vicinity.disturbed:
-        message = f"{name} was not bit-identical after its perturbation was undone: forward kept it and changed it"
-        point.findings.append(Finding("input-mutated", message, {"by": "forward", "array": name}))
