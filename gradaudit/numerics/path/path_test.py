@@ -13,6 +13,7 @@ from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_TABLE, QUARTER
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
+from gradaudit.numerics.path.evidence import Known, bound_and_trend, disguised, shown
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
 from gradaudit.numerics.path.looks import CommonError, Looks
@@ -30,7 +31,6 @@ PER_PATH = NODES - 1
 """Forwards, and backwards, of one path: its start is known."""
 
 Names = tuple[str, ...]
-Known = list[tuple[Pool, Looks]]
 
 
 def path_test(
@@ -234,29 +234,12 @@ class _Test:
         each = [pool.common_errors(found, self._settings.common) for pool, found in looks if name in pool.names]
         return min((made[name] for made in each if made), key=lambda made: made.resolution, default=None)
 
-    def _bound_and_trend(self, name: str, looks: Known, *, soon: bool = False) -> tuple[Array, Array]:
-        """Return how large an error may be hidden at each element, and what trend there is, as an error there.
-
-        Of all pools the one that hides least tells what is hidden. A trend that any of them shows stands, as far as
-        none of the others leaves less room: a coarse block in which nothing is seen hides more than a fine one shows.
-        """
-        g = self._first[name]
-        xp = namespace(g)
-        hidden, shown, room = xp.zeros_like(g) + math.inf, xp.zeros_like(g), xp.zeros_like(g) + math.inf
-        for pool, found in looks:
-            if name not in pool.names:
-                continue
-            here, trend = pool.hidden(name, found, soon=soon), pool.shown(name, found)
-            hidden, shown, room = xp.minimum(hidden, here), xp.maximum(shown, trend), xp.minimum(room, here + trend)
-        shown = xp.minimum(shown, room)
-        return hidden, shown
-
     def _open_at(self, name: str, looks: Known) -> Array:
         """Return at which elements an error may be that matters.
 
         Without a trend it is one above the goal; a trend is one above the tolerance, if it were all this element's.
         """
-        hidden, shown = self._bound_and_trend(name, looks)
+        hidden, shown = bound_and_trend(name, looks)
         is_known = hidden <= self._settings.goal * self._scale(name)
         return ~(is_known & (shown <= self._allowed[name]))  # what is no number is not known
 
@@ -276,7 +259,7 @@ class _Test:
         if not pools:
             return None
         at_once, now = (
-            float((self._bound_and_trend(name, pools, soon=soon)[0] / self._scale(name)).max()) / self._settings.goal
+            float((bound_and_trend(name, pools, soon=soon)[0] / self._scale(name)).max()) / self._settings.goal
             for soon in (False, True)
         )
         common = self._common_error(name, pools)
@@ -357,7 +340,7 @@ class _Test:
             open_ones = 1.0 * self._open_at(name, looks)
             places = pool.axes[name] if pool.partition is not None else ()
             shape = tuple(self._claim.inputs[name].shape)
-            seen = (pool.spread(1.0 * found.dirty, name) > 0) | (pool.shown(name, found) > 0)
+            seen = (pool.spread(1.0 * found.dirty, name) > 0) | (shown(name, pool, found) > 0)
             suspects = suspects | (block_sums((open_ones * seen).reshape((1, *shape)), places)[0] > 0)
         return suspects
 
@@ -365,8 +348,10 @@ class _Test:
         shape = tuple(self._claim.inputs[name].shape)
         mine = [(pool, found) for pool, found in looks if name in pool.names]
         finest, seen = max(mine, key=lambda each: count(each[1].bound))
-        bound, shown = self._bound_and_trend(name, looks)
-        relative = namespace(bound).maximum(bound + shown, self._allowed[name]) / self._scale(name)
+        bound, shown = bound_and_trend(name, looks)
+        xp = namespace(bound)
+        bound = xp.maximum(bound, disguised(name, mine, self._settings.common, self._settings.goal * self._scale(name)))
+        relative = xp.maximum(bound + shown, self._allowed[name]) / self._scale(name)
         g = abs(self._first[name])
         whole = min(
             float(found.bound[0]) / (float((g * pool.reach(name)).sum()) or math.nan)

@@ -132,7 +132,7 @@ class Pool:
 
     @property
     def _witnesses(self) -> int:
-        """How many paths surely have rounding of their own in forward: of an element that moves alone, each side's."""
+        """How many paths have rounding of their own for sure: of an element that moves alone, one to each side."""
         moved = sum(int((squares > 0).sum()) for squares in self._squares.values())
         return min(self.paths, SIDES) if moved <= count(self._totals.slope) else self.paths
 
@@ -177,7 +177,7 @@ class Pool:
         measured, usual = self._rounding(), sums.rounding
         if measured is not None:  # a backward that adds up in few digits is off by more
             usual = xp.maximum(usual, self._of_blocks(measured))
-        alone = not any(map(self._many_in_a_block, self.names))
+        alone = not any(map(self.many_in_a_block, self.names))
         rounding = xp.sqrt((usual if alone else sums.rounding) / paths)
         at_most = math.sqrt(fisher_quantile(chance, paths, MOST_FREEDOM)) * rounding
         bound, low_bound = (xp.sqrt(each**2 + at_most**2) for each in feigned(paths))
@@ -223,59 +223,16 @@ class Pool:
         claimed = self._totals.claimed
         return namespace(claimed).sqrt(claimed / self.paths)
 
-    def hidden(self, name: str, looks: Looks, *, soon: bool = False) -> Array:
-        """Return how large an error of one element may go unseen, if it is the only one in its block; a vector.
+    def moments(self, name: str) -> tuple[Array, Array, Array]:
+        """Return of each element's displacements, and the changes that its block claims, the squares and the products.
 
-        It shows in the block's slopes, and more sharply in how they follow the element's own displacements.
-
-        Args:
-            name: of the input.
-            looks: what the paths showed.
-            soon: leave out what the next paths will tell apart: displacements that went as the shares of the claim did.
-
+        Sums over all paths, vectors: of the displacements' squares, their products with the changes, these's squares.
         """
-        reach = self.reach(name)
-        xp = namespace(reach)
-        bound = looks.bound
-        if self._many_in_a_block(name):
-            bound = xp.where(looks.dirty | looks.shared, math.inf, bound)
-        shown = self.spread(bound, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
-        return xp.where(reach > 0, xp.minimum(self._followed_by(name, looks, soon=soon), shown), math.inf)
+        products = namespace(self._across[name]).sum(self._across[name], axis=0)
+        return self._squares[name], products, self.spread(self._totals.share, name)
 
-    def _followed_by(self, name: str, looks: Looks, *, soon: bool = False) -> Array:
-        """Return what an estimate of each element's error exceeds by chance in next to no pool; a vector.
-
-        Where the slopes have a trend already, of small errors of many elements, that is noise to the error of a single
-        one. Where they follow the shares of the claim, only what goes across these tells.
-        """
-        squares, noise = self._squares[name], looks.error
-        xp = namespace(squares)
-        if self._many_in_a_block(name):
-            noise = xp.maximum(noise, looks.trend)
-            follows = self.spread(1.0 * looks.shared, name) > 0
-            across = xp.sum(self._across[name], axis=0) ** 2 / self.spread(
-                xp.where(looks.shared, self._totals.share, 1.0), name
-            )
-            squares = xp.where(follows & (not soon), xp.clip(squares - across, 0.0, None), squares)
-        chance = ALPHA / 2 / count(squares)
-        by_chance = student_quantile(chance, looks.freedom) * noise
-        rounding = student_quantile(chance, MOST_FREEDOM) * looks.rounding
-        return self.spread(xp.sqrt(by_chance**2 + rounding**2), name) / xp.sqrt(squares)
-
-    def shown(self, name: str, looks: Looks) -> Array:
-        """Return what the trend of each element's block comes to as an error of this element; a vector, 0 without one.
-
-        As much of it as follows the element's displacements, where others are in the block.
-        """
-        reach = self.reach(name)
-        xp = namespace(reach)
-        if self._many_in_a_block(name):
-            estimate, free = abs(self.estimate(name)), self.spread(1.0 * looks.shared, name) == 0
-            dirty = self.spread(1.0 * looks.dirty, name) > 0
-            return xp.where(free & (dirty | (estimate > self._followed_by(name, looks))), estimate, 0.0 * reach)
-        return self.spread(looks.trend, name) / xp.where(reach > 0, reach, xp.ones_like(reach))
-
-    def _many_in_a_block(self, name: str) -> bool:
+    def many_in_a_block(self, name: str) -> bool:
+        """Whether blocks have several elements of an input."""
         return count(self._squares[name]) > count(self._totals.slope)
 
     def common_errors(self, looks: Looks, common: float) -> dict[str, CommonError]:

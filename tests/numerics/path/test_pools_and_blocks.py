@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scipy import stats
 
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Room
+from gradaudit.numerics.path.evidence import disguised, hidden
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
 from gradaudit.numerics.path.partition import Cut, Partition, partition_of
@@ -72,7 +75,7 @@ def test_noise_stays_within_the_bounds(spread: float) -> None:
 
 def test_a_block_with_a_kink_on_one_of_its_paths_is_told_by_the_others() -> None:
     rng = np.random.default_rng(4)
-    hidden = []
+    unseen = []
     for kinks in (0, 1, 4):
         pool = _pool_of_rows(40, "x")
         for path in range(4):
@@ -84,9 +87,9 @@ def test_a_block_with_a_kink_on_one_of_its_paths_is_told_by_the_others() -> None
         looks = pool.looks(0.0)
         assert not looks.dirty.any()
         with np.errstate(divide="ignore", invalid="ignore"):  # of what has not moved nothing is known
-            hidden.append(float(pool.hidden("x", looks)[14]))
-    assert hidden[1] == pytest.approx(hidden[0], rel=0.5)
-    assert hidden[2] == np.inf
+            unseen.append(float(hidden("x", pool, looks)[14]))
+    assert unseen[1] == pytest.approx(unseen[0], rel=0.5)
+    assert unseen[2] == np.inf
 
 
 def test_a_trend_of_twice_the_bound_is_seen_and_sized() -> None:
@@ -123,6 +126,33 @@ def test_paths_of_one_element_that_meet_the_same_rounding_again_accuse_no_more_t
     assert np.mean([fails(30.0, rng) for _ in range(50)], axis=0).min() > 0.95
 
 
+def test_an_error_that_its_block_takes_for_a_shared_one_is_hidden_as_far_as_another_pool_hides_it() -> None:
+    """The formula is held against a search: an error is hidden if some common one leaves no more of it than noise."""
+    rng, common = np.random.default_rng(7), 0.02
+    fine, coarse = _pool_of_rows(40, "x"), Pool(None, {})
+    moved = rng.uniform(0.25, 1.0, (3, 40, 5)) * rng.choice([-1.0, 1.0], (3, 40, 5))
+    shares = moved * rng.choice([1.0, 1.0, 1.0, 20.0], (40, 5))
+    for k in range(3):
+        changes = np.outer(TIMES, shares[k].sum(1)) + 0.05 * rng.normal(size=(NODES, 40))
+        walked = _walked({"x": np.stack([shares[k]] * NODES)}, changes - changes[0])
+        for pool in (fine, coarse):
+            pool.add(replace(walked, moved={"x": moved[k].reshape(-1)}), {"x": np.zeros(200)})
+    looks, of_all = fine.looks(common), coarse.looks(common)
+    with np.errstate(all="ignore"):
+        found = disguised("x", [(fine, looks)], common, np.full(200, 1e9)).reshape(40, 5)
+        seen = hidden("x", fine, looks).reshape(40, 5)
+        both = disguised("x", [(fine, looks), (coarse, of_all)], common, np.full(200, 10.0)).reshape(40, 5)
+        most = hidden("x", coarse, of_all).reshape(40, 5)
+    assert found == pytest.approx(seen)  # no other pool would pass it
+    assert (both <= np.maximum(most, seen) * (1 + 1e-12)).all()
+    assert (both > 1.5 * seen).sum() >= 5
+    errors, common_errors = np.linspace(0.0, 3.0, 301)[:, None, None], np.linspace(-common, common, 101)[None, :, None]
+    for row, column in zip(*np.nonzero((both > 1.5 * seen) & (both < 0.99 * most)), strict=True):
+        left = errors * moved[:, row, column] - common_errors * shares[:, row].sum(-1)
+        passing = ((left**2).mean(-1) <= looks.bound[row] ** 2).any(1)
+        assert errors[passing].max() == pytest.approx(both[row, column], abs=0.05)
+
+
 def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_make_less() -> None:
     """It is the same at all nodes of a path: forward, which is exact here, has no noise that would tell of it."""
     rng = np.random.default_rng(5)
@@ -153,7 +183,7 @@ def test_rounding_of_a_gradient_that_stands_still_is_noise_of_which_more_paths_m
             assert walked is not None
             pool.add(walked, {"x": 0.02 + 0.0 * first["x"]})
         looks = pool.looks(0.0)
-        return int(looks.dirty.sum()), float(pool.hidden("x", looks)[:-size].max())
+        return int(looks.dirty.sum()), float(hidden("x", pool, looks)[:-size].max())
 
     assert tested(0.5, 3)[0] == 1
     few, many = tested(0.0, 3), tested(0.0, 12)
