@@ -431,7 +431,8 @@ def test_what_a_codebook_leaves_over_is_not_accused_for_the_jumps_between_codes(
     assert result.verdict is not Verdict.FAIL, result.message
 
 
-def test_kinks_on_all_paths_take_no_more_calls_than_an_audit_has() -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kinks_on_all_paths_take_no_more_calls_than_an_audit_has(seed: int) -> None:
     """A rectified product in bfloat16 has some of its kinks on any path; what is left open is said in time."""
     wide = np.float32
 
@@ -443,9 +444,9 @@ def test_kinks_on_all_paths_take_no_more_calls_than_an_audit_has() -> None:
         upstream = upstream.astype(wide) * (x @ w > 0)
         return (upstream @ w.T).astype(ml_dtypes.bfloat16), (x.T @ upstream).astype(ml_dtypes.bfloat16)
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     inputs = {name: rng.uniform(-1, 1, (32, 32)).astype(ml_dtypes.bfloat16) for name in "xw"}
     audit = gradaudit.check(gradaudit.op(_only(ml_dtypes.bfloat16, forward), backward), inputs)
     assert all(result.verdict is not Verdict.FAIL for result in audit.results)
-    assert max(result.forwards for result in audit.results) <= 160
+    assert max(result.forwards for result in audit.results) <= 150
     assert max(result.backwards for result in audit.results) <= 150

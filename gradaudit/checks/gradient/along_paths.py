@@ -43,8 +43,8 @@ Floats = NDArray[np.float64]
 
 NOWHERE = np.zeros(0, np.intp)
 
-AT_THE_POINT = 6
-"""Calls that an audit takes beside those of its paths and what comes before: sides of the point, and a repeat."""
+AFTERWARDS = 12
+"""Calls that an audit takes after paths on which nothing is suspected: sides of the point, and the other checks."""
 
 
 def can_be_followed(claims: Sequence[Claim]) -> bool:
@@ -122,22 +122,24 @@ def look_along_paths(claims: Sequence[Claim], unit: float = 0.0) -> list[Seen]:
         resolved = {claim.name: _resolved(claim, tolerances[claim.name], settings) for claim in passing}
         rng = generator(point.subject.case, "sides")
         unlike = unlike_beside(followed, resolved, rng)
-        closer = unlike
         if not followed.is_half and any(map(len, unlike.values())):  # there may have been kinks on both sides
             closer = unlike_beside(followed, resolved, rng, NEAR)
-        found = [tuple(sides.get(each.claim.name, NOWHERE) for sides in (unlike, closer)) for each in seen]
-        return [_with_the_point(each, *places) for each, places in zip(seen, found, strict=True)]
+            unlike = {name: np.intersect1d(places, closer.get(name, NOWHERE)) for name, places in unlike.items()}
+        return [_with_the_point(each, unlike.get(each.claim.name, NOWHERE)) for each in seen]
     except LimitReachedError as reached:
         cut = Cut(reached.limit, f"paths take up to {PARTS_OF_A_PATH_TEST * settings.calls} calls")
         return [replace(_open(claim, "", math.inf), cut=cut) for claim in claims]
 
 
 def _calls(point: EvaluationPoint, usual: int) -> int:
-    """Return the forwards that paths may take: what is left of the usual number, or a part of a budget given."""
+    """Return the forwards that paths may take: what is left of the usual number, or a part of a budget given.
+
+    Where differences that decided nothing took much of it, three quarters.
+    """
     case, calls = point.subject.case, point.subject.op.calls
-    before = max(calls.forwards, calls.backwards) + AT_THE_POINT
+    besides = max(calls.forwards, calls.backwards) + AFTERWARDS
     given = (case.budget or 0) * len(case.audited) // PARTS_OF_A_PATH_TEST
-    return max(given, usual - (before if before < QUARTER * usual else 0))
+    return max(given, usual - min(besides, int(QUARTER * usual)))
 
 
 def _resolved(claim: Claim, allowed: Array, settings: Settings) -> Array:
@@ -147,11 +149,8 @@ def _resolved(claim: Claim, allowed: Array, settings: Settings) -> Array:
     return xp.maximum(as_reals(allowed), settings.goal * xp.maximum(sizes, 0.0 * sizes + claim.typical))
 
 
-def _with_the_point(seen: Seen, places: NDArray[np.intp], closer: NDArray[np.intp]) -> Seen:
-    """Add what differences say at the elements whose claims at the point are unlike those beside it.
-
-    Those that they cannot decide are open where claims closer by are unlike too.
-    """
+def _with_the_point(seen: Seen, places: NDArray[np.intp]) -> Seen:
+    """Add what differences say at the elements whose claims at the point are unlike those beside it, however close."""
     if not len(places):
         return seen
     looks = CloseLooks(seen.claim)
@@ -161,8 +160,7 @@ def _with_the_point(seen: Seen, places: NDArray[np.intp], closer: NDArray[np.int
     unlike += "at the point than on both sides of it"
     if Judgement.WRONG in found.values():
         return replace(seen, looks=looks_of(seen.claim, looks.seen), accused=f"{unlike}, and differences contradict it")
-    is_open = any(made is Judgement.UNDECIDED and place in closer for place, made in found.items())
-    return _open(seen.claim, unlike, 0.0) if is_open else seen
+    return _open(seen.claim, unlike, 0.0) if Judgement.UNDECIDED in found.values() else seen
 
 
 def _tolerance(claim: Claim, settings: Settings) -> Array:

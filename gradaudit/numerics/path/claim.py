@@ -88,6 +88,11 @@ class PathClaim:
         self.refusal = ""
 
     @property
+    def spent(self) -> int:
+        """Calls of forward or of backward so far, whichever are more."""
+        return max(self.forwards, self.backwards)
+
+    @property
     def is_half(self) -> bool:
         """Whether gradients are known to be computed in half precision."""
         return self.unit >= spacing("float16") / 2

@@ -59,6 +59,8 @@ class Explorer:
 
     Attributes:
         share: length at present.
+        patient: whether paths are shortened whatever it takes; else not for kinks of mixtures, if all is one block.
+        has_mixed_kinks: whether these were met.
 
     """
 
@@ -89,6 +91,8 @@ class Explorer:
         self._walks = 0
         self._rescaled = claim.given, first
         self._coherence = 1.0
+        self.patient = True
+        self.has_mixed_kinks = False
         self._settled = 0.0
         elements = sum(count(first[name]) for name in names)
         self._least_coherence = min(1.0, max(COHERENT, SAFETY / math.sqrt(elements or 1)))
@@ -100,7 +104,7 @@ class Explorer:
         of them on every second path, unless that takes forward where the quadrature fails; else somewhat over half.
 
         Args:
-            most: forwards of the claim at which the best path so far must do.
+            most: calls of the claim at which no walk begins any more, but for the first: the best path so far must do.
 
         """
         self._walks += 1
@@ -111,16 +115,18 @@ class Explorer:
             worth, fine, walked = self._at_this_length(most)
             if walked is not None and (best is None or worth < best[0]):
                 best = worth, self.share, walked
-            elif best is not None and not far and self._has_many_kinks(best[2]) and self._claim.forwards < most:
+            elif best is not None and not far and self._has_many_kinks(best[2]) and self._claim.spent < most:
                 far = True  # as long as it meets many kinks, shorter is no better
                 self._rescale(1 / MAX_LISTED)
                 continue
             elif best is not None:  # what the quadrature seems to miss is backward's rounding
                 self._settled = CONFIRMATIONS * best[0]
                 break
-            if fine or worth <= self._settled or (best is not None and self._claim.forwards >= most):
+            if fine or worth <= self._settled or self._claim.spent >= most:
                 break
             self._grows = False
+            if walked is not None and self._gives_up(walked):
+                break
             self._rescale(1 / (2 if self.share > AN_EIGHTH else 4))
         if best is None:
             return None
@@ -143,7 +149,7 @@ class Explorer:
         """Return the best path of this length, its error relative to the length, and whether it is fine enough."""
         best: tuple[float, Walked | None] = (math.inf, None)
         fine = False
-        apart = self._pool.partition is not None
+        apart, few = self._pool.partition is not None, NEGLIGIBLE if self._claim.is_half else SPREAD
         upstream, first = self._rescaled
         coherent = self._coherence == 1.0 and self._walks % 2 == 1
         plan = self._planned(1.0 if coherent else self._least_coherence)
@@ -160,21 +166,22 @@ class Explorer:
                 self._coherence = self._least_coherence
             if coherent and missed > noise and self._least_coherence < 1.0:
                 self._coherence, coherent = self._least_coherence, False
-                plan = self._planned(self._least_coherence)
-                continue
+                if self._claim.spent < most:
+                    plan = self._planned(self._least_coherence)
+                    continue
             if walked is None:
                 break
             worth = self._worth(noise, missed)
             if worth < best[0]:
                 best = worth, walked
-            last = turn == SMALL_SAMPLE - 1 or self._claim.forwards >= most
+            last = turn == SMALL_SAMPLE - 1 or self._claim.spent >= most
             if not fine:  # what turns round must help
                 last = (
                     last or HALFWAY * missed > before or self._missed_beside_kinks(walked) > max(2 * noise, missed / 2)
                 )
             before = missed
             # A path is walked again for few with a kink ahead only if they spoil it: the next path will know of them.
-            if (fine and not apart) or last or self._turned(walked) <= (NEGLIGIBLE if fine else 0.0):
+            if (fine and not apart) or last or self._turned(walked) <= (few if fine else 0.0):
                 break
         return best[0], fine, best[1]
 
@@ -242,6 +249,13 @@ class Explorer:
         )
         missed = like(LAST, last) @ last
         return math.sqrt(float(np.median(on_host(namespace(missed).mean(missed**2, axis=0)))))
+
+    def _gives_up(self, walked: Walked) -> bool:
+        """Whether most elements seem to have a kink, so that it is others' which they mix: blocks have fewer each."""
+        self.has_mixed_kinks = not self.patient and all(
+            float((1.0 * walked.kinked(name)).mean()) > 0.5 for name in self.names
+        )
+        return self.has_mixed_kinks
 
     def _has_many_kinks(self, walked: Walked) -> bool:
         return any(float((1.0 * walked.kinked(name)).mean()) > NEGLIGIBLE for name in self.names)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
-from gradaudit.numerics.margins import CONFIRMATIONS, MAX_TABLE, QUARTER
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, MAX_TABLE, QUARTER, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.evidence import Known, bound_and_trend, disguised, shown
@@ -28,7 +28,7 @@ MOST_PATHS = 2 * MAX_TABLE
 """Paths that anyone is told to walk at most."""
 
 PER_PATH = NODES - 1
-"""Forwards, and backwards, of one path: its start is known."""
+"""Forwards, and backwards, of one path: its start is known, but for another upstream's."""
 
 Names = tuple[str, ...]
 
@@ -75,6 +75,8 @@ class _Test:
         self._unexplained: list[str] = []
         self._parted: dict[str, Parted | None] = {}
         self._before = claim.forwards, claim.backwards
+        self._until = claim.spent + settings.calls
+        self._per_path = PER_PATH + claim.is_half
         self._reserved = 0
 
     def run(self) -> PathReport:
@@ -88,10 +90,10 @@ class _Test:
         self._typical = {name: math.sqrt(float((g * g).mean())) for name, g in self._first.items()}
         self._allowed = {name: self._allowance(name) for name in self._names}
         if self._settings.together:
-            self._walk_group(_Group(self._explorer(self._names), [Pool(None, {})]), PATHS)
+            self._walk_together()
         if not self._settings.together or self._open():
             self._walk_apart()
-        if not all(any(name in pool.names for pool, _ in self._looks()) for name in self._names):
+        if not self._are_known(self._names):
             return self._empty(f"no path inside the domain could be walked to its end: {claim.refusal}")
         self._second_pass()
         return self._report()
@@ -112,9 +114,10 @@ class _Test:
         if group not in self._groups:
             self._groups.append(group)
         for _ in range(paths):
-            if self._left <= PER_PATH and group.pools[0].paths >= CONFIRMATIONS:
+            needed = max(1, CONFIRMATIONS - group.pools[0].paths)
+            if self._left < self._per_path and group.pools[0].paths >= CONFIRMATIONS:
                 return False
-            walked = group.explorer.path(self._claim.forwards + self._left - PER_PATH)
+            walked = group.explorer.path(self._claim.spent + self._left - needed * self._per_path)
             if walked is None:
                 return False
             for pool in group.pools:
@@ -123,8 +126,18 @@ class _Test:
 
     @property
     def _left(self) -> int:
-        made = self._claim.forwards - self._before[0], self._claim.backwards - self._before[1]
-        return self._settings.calls - self._reserved - max(made)
+        return self._until - self._reserved - self._claim.spent
+
+    def _walk_together(self) -> None:
+        """Move all inputs; once where kinks of mixtures spoil that, of which each block has fewer."""
+        group = _Group(self._explorer(self._names), [Pool(None, {})])
+        group.explorer.patient = False
+        apart = len(self._names) * (CONFIRMATIONS * self._per_path + SMALL_SAMPLE)
+        self._reserved = min(apart, self._settings.calls // 2)
+        if self._walk_group(group, 1) and not group.explorer.has_mixed_kinks:
+            self._walk_group(group, PATHS - 1)
+        group.explorer.patient = True
+        self._reserved = 0
 
     def _walk_apart(self) -> None:
         """Move inputs with the same blocks together, where more must be known of one of them."""
@@ -132,24 +145,36 @@ class _Test:
         groups, each = [], [names for names in self._alike() if wanted & set(names)]
         for later, names in zip(reversed(range(len(each))), each, strict=True):
             pools = self._pools(names)
-            self._reserved = later * 2 * CONFIRMATIONS * PER_PATH  # each may be walked twice
+            self._reserved = 0
+            if self._are_known(names) and self._left < CONFIRMATIONS * self._per_path:
+                continue
+            self._reserved = later * PATHS * self._per_path
             if self._groups and len(pools) == 1 and names == self._names:  # they are known as one block already
                 groups.append(self._groups[0])
+                self._walk_group(groups[-1], PATHS - groups[-1].pools[0].paths)
                 continue
-            groups.append(_Group(self._explorer(names, pool=pools[-1]), pools))
+            groups.append(_Group(self._explorer(names, share=self._share_of(SHARE), pool=pools[-1]), pools))
             self._walk_group(groups[-1], PATHS)
         for group in sorted(groups, key=self._more):
             group = self._narrowed(group)
-            while self._more(group) and self._left >= 2 * PER_PATH and group.explorer.lengthen():
+            while self._more(group) and self._left >= 2 * self._per_path and group.explorer.lengthen():
                 self._walk_group(group, 1)
             while 0 < (more := self._more(group)) * PER_PATH <= 2 * self._left:
                 if not self._walk_group(group, min(more, group.pools[-1].paths)):
                     break
 
+    def _share_of(self, share: float) -> float:
+        """Return how far paths go at first: where digits are many, as far as those that had to be short for kinks."""
+        if not self._settings.together:
+            return share
+        known = [group.explorer.share for group in self._groups if not group.explorer.has_mixed_kinks]
+        mixed = [SECOND_SHARE / MAX_LISTED for group in self._groups if group.explorer.has_mixed_kinks]
+        return min([share, *known, *mixed])
+
     def _narrowed(self, group: _Group) -> _Group:
         """Return a group without the inputs of which enough is known, if some are: their rounding is noise."""
         names = tuple(name for name in group.explorer.names if name in self._open())
-        if not names or names == group.explorer.names or self._left < PATHS * PER_PATH:
+        if not names or names == group.explorer.names or self._left < CONFIRMATIONS * self._per_path:
             return group
         pools = self._pools(names)
         alone = _Group(self._explorer(names, pool=pools[-1]), pools)
@@ -187,11 +212,11 @@ class _Test:
 
     def _second_pass(self) -> None:
         """Move only what is still undecided, where that is little."""
-        share = SECOND_SHARE if self._settings.together else SHARE
+        share = self._share_of(SECOND_SHARE if self._settings.together else SHARE)
         for name in self._names:
             undecided = self._open_at(name, self._looks())
             many = int(undecided.sum())
-            if not 0 < many <= QUARTER * count(undecided) or self._left < 2 * PER_PATH:
+            if not 0 < many <= QUARTER * count(undecided) or self._left < 2 * self._per_path:
                 continue
             pools = self._pools((name,))
             explorer = self._explorer((name,), {name: undecided * 1.0}, share, pools[-1])
@@ -204,6 +229,11 @@ class _Test:
     def _looks(self) -> Known:
         pools = [pool for group in self._groups for pool in group.pools if pool.paths >= CONFIRMATIONS]
         return [(pool, pool.looks(self._settings.common)) for pool in pools]
+
+    def _are_known(self, names: tuple[str, ...]) -> bool:
+        """Return whether some paths moved each of these inputs."""
+        moved = {name for pool, _ in self._looks() for name in pool.names}
+        return moved.issuperset(names)
 
     def _open(self) -> set[str]:
         """Return the inputs of which more must be known: something was seen, or too little could have been."""

@@ -106,8 +106,10 @@ def relu(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 0) -> Kern
     return elementwise(lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(np.float32), shape, dtype, seed)
 
 
-def matmul(rows: int, inner: int, columns: int, dtype: Any = np.float32, seed: int = 0) -> Kernel:
-    """Return ``x @ w`` with sums in float32."""
+def matmul(
+    rows: int, inner: int, columns: int, dtype: Any = np.float32, seed: int = 0, *, rectified: bool = False
+) -> Kernel:
+    """Return ``x @ w`` with sums in float32, of which a rectified one keeps what is positive."""
     rng = np.random.default_rng(seed)
     inputs = {
         "x": rng.uniform(-1, 1, (rows, inner)).astype(dtype),
@@ -115,11 +117,14 @@ def matmul(rows: int, inner: int, columns: int, dtype: Any = np.float32, seed: i
     }
     wide = np.float32
 
+    def product(inputs: Gradients) -> Array:
+        return inputs["x"].astype(wide) @ inputs["w"].astype(wide)
+
     def forward(inputs: Gradients) -> Array:
-        return (inputs["x"].astype(wide) @ inputs["w"].astype(wide)).astype(dtype)
+        return (np.maximum(product(inputs), 0) if rectified else product(inputs)).astype(dtype)
 
     def backward(upstream: Array, inputs: Gradients) -> Gradients:
-        u = upstream.astype(wide)
+        u = upstream.astype(wide) * ((product(inputs) > 0) if rectified else 1)
         x, w = inputs["x"].astype(wide), inputs["w"].astype(wide)
         return {"x": (u @ w.T).astype(dtype), "w": (x.T @ u).astype(dtype)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,29 @@ def test_right_bfloat16_kernels_pass_in_few_calls(kernel: Kernel) -> None:
     assert report.forwards <= 150
     assert report.backwards <= 150
     assert all(found.resolution.index <= 0.35 for found in report.inputs.values())
+
+
+@pytest.mark.parametrize("calls", [60, 101, 150])
+def test_paths_keep_to_the_calls_that_they_are_given(calls: int) -> None:
+    """Whatever spends them: kinks that paths are shortened for, inputs that move apart, what upstreams of others do."""
+    products = (matmul(32, 32, 32, dtype, rectified=True) for dtype in ("bfloat16", "float32"))
+    for kernel, seed in itertools.product((relu((40, 50), "bfloat16"), *products), range(3)):
+        half = kernel.inputs["x"].dtype != np.float32
+        report = _tested(kernel, replace(BFLOAT16 if half else Settings(), calls=calls), seed=seed)
+        assert not report.culprits
+        assert max(report.forwards, report.backwards) <= calls
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kinks_that_inputs_mix_are_told_apart_by_blocks(seed: int) -> None:
+    """All inputs together meet the kinks of all outputs; a row of them meets few, and on short paths none."""
+    kernel = matmul(60, 80, 70, rectified=True, seed=seed)
+    right = _tested(kernel, Settings(), seed=seed)
+    assert right.passes, right.unexplained
+    assert max(right.forwards, right.backwards) <= 130
+    for broken in (_at((7, 9), 0.8), lambda gradients, inputs: {**gradients, "w": gradients["w"] * 1.02}):
+        wrong = _tested(kernel, Settings(), broken, seed)
+        assert not wrong.passes
 
 
 def test_paths_whose_outputs_round_least_tell_most() -> None:
