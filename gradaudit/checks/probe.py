@@ -56,6 +56,7 @@ class Probe:
         self.case = subject.case
         self.op: Op = subject.op
         self.results = results
+        self.counted = subject.counted_of
         self.claimed = tuple(name for name in subject.gradients if _usable(subject, name))
         lifted = point.generic and point.inputs is not subject.inputs
         self.wide = wide = lifted and set(self.claimed) <= set(point.formula)
@@ -99,18 +100,6 @@ class Probe:
         """
         # What is no array stays None.
         return tuple(out if out is None else copied(out) for out in self.op.forward(inputs))
-
-    def counted(self, outputs: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Return the outputs that upstream gradients belong to.
-
-        Raises:
-            OpError: where one is missing.
-
-        """
-        made = tuple([outputs[k] for k in self.subject.counted if k < len(outputs) and outputs[k] is not None])
-        if len(made) < len(self.subject.counted):
-            raise OpError("forward returned different outputs than before")
-        return made
 
     def backward(self, point: Point, upstream: Upstream, *, fleeting: bool = False) -> dict[str, Array]:
         """Return the claimed gradients; where backward is told no input, its own forward is called first.

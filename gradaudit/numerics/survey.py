@@ -163,7 +163,8 @@ class Surveyor:
             seen = self._confirmed(walk)
             within = self._dissolves(seen) if seen else math.inf
             return self._found(seen) if seen and not within else self._climbed(within)
-        return self._expected_noise(walk)
+        stairs = walk.constant and self._breaks is None
+        return self._staircase() if stairs else self._found(Seen(walk, self._absolute, self._start))
 
     def _drawn(self, rng: np.random.Generator) -> Floats:
         """Return a random line; along one element by itself, the part that it has in a line of all."""
@@ -196,11 +197,6 @@ class Surveyor:
         )
         less = read_walk(values - found.along(self._start * np.array(IRREGULAR)), IRREGULAR)
         return found.only(less.noise < read_walk(values, IRREGULAR).noise / WIDENING)
-
-    def _expected_noise(self, walk: Walk) -> Survey | None:
-        """Return what follows from a walk that shows no more noise than expected."""
-        stairs = walk.constant and self._breaks is None
-        return self._staircase() if stairs else self._found(Seen(walk, self._absolute, self._start))
 
     def _confirmed(self, walk: Walk | None) -> Seen | None:
         """Return what a wider walk shows where the noise is the same as in a first one."""

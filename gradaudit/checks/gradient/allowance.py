@@ -128,7 +128,7 @@ class Roundoff:
         upstream = point.subject.upstream
 
         def prefix(part: int) -> Mapping[str, Array]:
-            first = (like(_ranks(u) < part / MAX_ATTEMPTS * count(u), u) for u in upstream)
+            first = (like(np.arange(count(u)) < part / MAX_ATTEMPTS * count(u), u).reshape(u.shape) for u in upstream)
             return point.claims(map(_where, first, upstream), inputs, outputs)
 
         parts = iter(range(1, MAX_ATTEMPTS))
@@ -150,8 +150,8 @@ class Roundoff:
         point, rng = self.point, generator(self.point.subject.case, "level")
         inputs = self._inputs()
         outputs = self.point.outputs_at(inputs)
-        drawn = [like(_signs(part, rng) * rms(part), part) for part in point.subject.upstream]
-        even = [cast(part, dtype_name(given.dtype)) for part, given in zip(drawn, point.subject.upstream, strict=True)]
+        upstream = point.subject.upstream
+        even = (cast(like(_signs(part, rng) * rms(part), part), dtype_name(part.dtype)) for part in upstream)
         made = point.claims(even, inputs, outputs)
         return {name: abs(gradient) for name, gradient in made.items()}
 
@@ -169,14 +169,14 @@ class Roundoff:
 
     def _nudged(self, unit: float, rng: np.random.Generator) -> dict[str, Array]:
         """Return the rms change of each gradient where inputs and upstream are displaced by about this part of them."""
-        return _root_mean_square(lambda: self._claims_off(unit, rng), self.gradients, SMALL_SAMPLE // 2)
+        point, subject = self.point, self.point.subject
 
-    def _claims_off(self, part: float, rng: np.random.Generator) -> Mapping[str, Array]:
-        """Return what backward gives where inputs and upstream are displaced by about this part of them."""
-        point = self.point
-        inputs = {name: point.subject.in_layout(name, displaced(x, part, rng)) for name, x in point.inputs.items()}
-        upstream = [displaced(widened(given), part, rng) for given in point.subject.upstream]
-        return point.claims(upstream, inputs, point.outputs_at(inputs))
+        def beside() -> Mapping[str, Array]:
+            inputs = {name: subject.in_layout(name, displaced(x, unit, rng)) for name, x in point.inputs.items()}
+            upstream = [displaced(widened(given), unit, rng) for given in subject.upstream]
+            return point.claims(upstream, inputs, point.outputs_at(inputs))
+
+        return _root_mean_square(beside, self.gradients, SMALL_SAMPLE // 2)
 
     def _inputs(self) -> dict[str, Array]:
         """Return the inputs as arrays of their own: an op may change what it is given."""
@@ -203,11 +203,6 @@ class Allowance:
     def asked(self) -> bool:
         """Whether the spec asks for this tolerance."""
         return self.roundoff is None
-
-    def at(self, index: tuple[int, ...]) -> Tolerance:
-        """Return the tolerance at an index."""
-        given = self.tolerance
-        return given if self._more is None else Tolerance(given.rtol, given.atol + float(self._more[index]))
 
     def of(self, numerical: Array, places: NDArray[np.intp] | None = None) -> Array:
         """Return what is allowed where the numerical gradient is this: at all indices, or at those that are given."""
@@ -256,10 +251,6 @@ def default_tolerance(rtol: float, dtype: str, typical: float) -> Tolerance:
 
 def _signed(upstream: Array, rng: np.random.Generator) -> Array:
     return upstream * cast(like(_signs(upstream, rng), upstream), dtype_name(upstream.dtype))
-
-
-def _ranks(array: Array) -> NDArray[np.intp]:
-    return np.arange(count(array)).reshape(tuple(array.shape))
 
 
 def _where(mask: Array, upstream: Array) -> Array:

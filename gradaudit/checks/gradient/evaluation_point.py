@@ -189,9 +189,7 @@ class EvaluationPoint:
             OpError: where backward raises, or forward returned other outputs than at the point.
 
         """
-        counted = [outputs[k] for k in self.subject.counted if k < len(outputs) and outputs[k] is not None]
-        if len(counted) < len(self.subject.counted):
-            raise OpError("forward returned different outputs than before")
+        counted = self.subject.counted_of(outputs)
         parts = ((part, narrowed(part, dtype_name(out.dtype))) for part, out in zip(upstream, counted, strict=True))
         writes = any(finding.code == "input-mutated" for finding in self.subject.findings)
         given = tuple(copied(made) if writes and made is part else made for part, made in parts)
@@ -232,7 +230,7 @@ def find_point(subject: Subject) -> EvaluationPoint:
     backward refuses float64 and rounds what it is given, as under autocast: it is no more accurate than that.
     """
     upstream, who = joined(subject.upstream), "forward"
-    native = tuple(subject.outputs[k] for k in subject.counted)
+    native = subject.counted_of(subject.outputs)
     arrays = [array for array in (*subject.inputs.values(), *native) if is_floating(dtype_name(array.dtype))]
     if all(is_wide(array) for array in arrays):
         point = EvaluationPoint(subject, subject.inputs, joined(native), upstream, "float64", kinds_of(native))
@@ -284,8 +282,8 @@ def _point_in(
     try:
         with unwritten(FIRST):
             outputs = subject.op.forward(inputs)
-        counted = tuple(outputs[k] for k in subject.counted)
-    except (OpError, IndexError):
+        counted = subject.counted_of(outputs)
+    except OpError:
         return None
     if [out.shape for out in counted] != [kind[1] for kind in own.kinds if kind]:
         return None

@@ -101,12 +101,10 @@ def _answers(subject: Subject, dtype: str, base: float, size: float) -> _Answers
     before = Snapshot.of(inputs)
     try:
         outputs = subject.op.forward(inputs)
-        counted = [out for k in subject.counted if (out := outputs[k]) is not None]
-        if not counted:
-            return None
+        counted = tuple(map(copied, subject.counted_of(outputs)))
         made = subject.op.backward(tuple(map(near, subject.upstream)), inputs, outputs).values()
         answered = [copied(gradient) for gradient in made if gradient is not None]
-        return (joined(tuple(map(copied, counted))), joined(tuple(answered))) if answered else None
+        return (joined(counted), joined(tuple(answered))) if answered else None
     except (OpError, IndexError):
         return None
     finally:

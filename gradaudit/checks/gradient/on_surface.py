@@ -109,15 +109,15 @@ def _is_stated(subject: Subject, name: str, surface: Surface) -> bool:
 
 def _reads_one_triangle(subject: Subject, name: str) -> bool:
     x, xp = subject.inputs[name], namespace(subject.inputs[name])
-    before = joined(tuple(subject.outputs[k] for k in subject.counted))
+    before = joined(subject.counted_of(subject.outputs))
     for off in (xp.triu(x, k=1), xp.tril(x, k=-1)):
         if not bool(off.any()):
             continue
         try:
-            outputs = subject.op.forward({**subject.inputs, name: x + off * FAR})
+            outputs = subject.counted_of(subject.op.forward({**subject.inputs, name: x + off * FAR}))
         except OpError:
             continue
-        if bool((joined(tuple(outputs[k] for k in subject.counted)) == before).all()):
+        if bool((joined(outputs) == before).all()):
             return True
     return False
 
