@@ -10,9 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from gradaudit.engine.threads import one_thread_for_linear_algebra
+from gradaudit.engine.libraries import set_up_libraries
 
-one_thread_for_linear_algebra()
+set_up_libraries()
 
 # A busy machine is no fault of the code: no example fails for the time that it took.
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -128,22 +128,23 @@ def examine(case: Case, op: Op) -> Subject:
     before = Snapshot.of(inputs)
     with unwritten(FIRST):
         outputs = op.forward(inputs)
-        # Copies: an op may return views of its inputs, which are put back if it changed them, or reuse its buffers.
-        outputs = tuple([out if out is None else copied(out) for out in outputs])
-        findings = mutations("forward", before)
-        counted = op.differentiable_outputs(outputs)
-        for k in counted:
-            if not all_finite(outputs[k]):
-                broken = _nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
-                raise OpError(broken.message, broken)
-        dtypes = {k: dtype_of(dtype_name(outputs[k].dtype)) for k in counted}
-        upstream = tuple([placed(draw_upstream(case, k, tuple(outputs[k].shape), made)) for k, made in dtypes.items()])
-        before = before.and_of(_named("upstream", upstream))
-        if getattr(op, "takes_outputs", True):  # else nobody else knows the copies
-            before = before.and_of(_named("output", outputs))
+    # Copies: an op may return views of its inputs, which are put back if it changed them, or reuse its buffers.
+    outputs = tuple([out if out is None else copied(out) for out in outputs])
+    findings = mutations("forward", before)
+    counted = op.differentiable_outputs(outputs)
+    for k in counted:
+        if not all_finite(outputs[k]):
+            broken = _nonfinite(f"output {k}" if len(outputs) > 1 else "the output", outputs[k])
+            raise OpError(broken.message, broken)
+    dtypes = {k: dtype_of(dtype_name(outputs[k].dtype)) for k in counted}
+    upstream = tuple([placed(draw_upstream(case, k, tuple(outputs[k].shape), made)) for k, made in dtypes.items()])
+    before = before.and_of(_named("upstream", upstream))
+    if getattr(op, "takes_outputs", True):  # else nobody else knows the copies
+        before = before.and_of(_named("output", outputs))
+    with unwritten(FIRST):
         gradients = op.backward(upstream, inputs, outputs)
-        # Gradients may be views of what backward was given: copies outlast the restoring of it.
-        gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
+    # Gradients may be views of what backward was given: copies outlast the restoring of it.
+    gradients = {name: None if made is None else copied(made) for name, made in gradients.items()}
     findings += mutations("backward", before)
     return _with_zeros(Subject(case, op, inputs, outputs, counted, upstream, gradients, tuple(findings), placed))
 

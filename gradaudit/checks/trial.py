@@ -38,7 +38,7 @@ class Trial:
         step: the step of the central difference.
         claim: root sum of squares of what each element claims of the direction.
         excess: by how much the claim was off.
-        noise: what rounding may make of that.
+        rounding: what forward's rounding may make of its outputs, relative to them.
         allowed: what is no contradiction.
         tolerated: what errors within the tolerance of each element do not add up to, but by a negligible chance.
 
@@ -49,9 +49,14 @@ class Trial:
     step: float
     claim: float
     excess: float
-    noise: float
+    rounding: float
     allowed: float
     tolerated: float
+
+    @property
+    def noise(self) -> float:
+        """What rounding may make of the excess."""
+        return self.rounding * self.line.signal / self.step
 
     @property
     def borne_out(self) -> bool:
@@ -60,6 +65,8 @@ class Trial:
 
     def contradiction(self) -> float:
         """Return the relative error of a claim that a second look contradicts too, for one more forward; else 0."""
+        if abs(self.excess) <= self.allowed:
+            return 0.0
         # Two roundings of float32 are no evidence, whatever dtype forward returns: it may compute in that inside.
         hidden = 2 * spacing("float32") * self.line.signal / self.step
         if not abs(self.excess) > max(self.allowed + max(self.noise, hidden), self.tolerated):  # or NaN
@@ -96,7 +103,7 @@ def try_claim(probe: Probe, point: Point, gradients: Mapping[str, Array], direct
         step=step,
         claim=claim,
         excess=excess,
-        noise=MAX_ROUNDINGS * probe.spacing * line.signal / step,
+        rounding=MAX_ROUNDINGS * probe.spacing,
         allowed=allowed,
         tolerated=surely_more(tolerance.rtol * claim + tolerance.atol * length),
     )

@@ -44,9 +44,9 @@ def main() -> None:
         if signal.getsignal(number) in UNASKED:  # one that is ignored stays so, as in the background of a script
             signal.signal(number, leave_at_once)
     from gradaudit.cli.first_look import plain_run
-    from gradaudit.engine.threads import one_thread_for_linear_algebra
+    from gradaudit.engine.libraries import set_up_libraries
 
-    one_thread_for_linear_algebra()
+    set_up_libraries()
     try:
         os.getcwd()
         if (options := plain_run(sys.argv[1:])) is not None:

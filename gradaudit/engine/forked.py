@@ -17,8 +17,8 @@ from typing import Any
 from gradaudit.engine.channel import Channel, GarbledError
 from gradaudit.engine.fence import Setting
 from gradaudit.engine.interrupt import held
+from gradaudit.engine.libraries import set_up_libraries
 from gradaudit.engine.template import Clone, Ended, Work, send_command
-from gradaudit.engine.threads import one_thread_for_linear_algebra
 from gradaudit.engine.worker import READY
 
 GRACE = 1.0
@@ -81,7 +81,7 @@ class Templates:
 
 def _started() -> tuple[int, socket.socket]:
     """Start the first template as a fresh interpreter; return its number and its socket."""
-    one_thread_for_linear_algebra()
+    set_up_libraries()
     ours, theirs = socket.socketpair()
     program = (
         f"import sys; sys.path[:] = {sys.path!r}; from gradaudit.engine.lifeline import Lifeline; "

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from gradaudit.engine.fence import Setting, new_log
+from gradaudit.engine.libraries import set_up_libraries
 from gradaudit.engine.template import SHARED, Ended
-from gradaudit.engine.threads import one_thread_for_linear_algebra
 from gradaudit.engine.worker import READY, work
 
 
@@ -28,7 +28,7 @@ class FreshWorker:
     room = 0
 
     def __init__(self, modules: tuple[str, ...]) -> None:
-        one_thread_for_linear_algebra()
+        set_up_libraries()
         self.modules = modules
         self.usable = True
         self._process: Any = None

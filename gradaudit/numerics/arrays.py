@@ -220,11 +220,13 @@ def inner(first: Array, second: Array) -> float:
     That of tensors is added up without BLAS, whose threads wait for each other in MKL at any length.
     """
     if not isinstance(first, np.ndarray):
-        return float((first * second).sum())
+        return sum(float((first[part] * second[part]).sum()) for part in in_cache(first))
     if (size := count(first)) <= OF_PRODUCTS:
         return float(np.vdot(first, second))
-    starts = range(0, size, OF_PRODUCTS)
-    return float(sum([np.vdot(first[k : k + OF_PRODUCTS], second[k : k + OF_PRODUCTS]) for k in starts]))
+    whole = size // OF_PRODUCTS * OF_PRODUCTS
+    rows = (vector[:whole].reshape(-1, OF_PRODUCTS) for vector in (first, second))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.vecdot(*rows).sum()) + float(np.vdot(first[whole:], second[whole:]))
 
 
 def all_finite(array: Array) -> bool:

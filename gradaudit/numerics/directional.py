@@ -53,7 +53,6 @@ class Directional:
         size: real numbers in all inputs.
         claims: the claimed gradients as one vector.
         inputs: those that are displaced.
-        signal: ``||u * f(x)||``, which forward's relative noise is multiplied with.
         touched: share of forward's noise that lay in outputs which the last displacement changed, where that was
             watched; else 1.
         bend: how much less forward rises over the last displacement and its opposite than a line does.
@@ -78,12 +77,16 @@ class Directional:
         self.inputs = displacing(inputs, self._bases, self.claims, scales)
         self._upstream = upstream
         self._outputs = outputs
-        self.signal = norm_of_product(upstream, outputs)
         self.size = count(self.claims)
         self.touched = self.moved = 1.0
         self.bend = 0.0
         # Gone through from the end, as inputs are displaced: what forward wrote last is still in cache.
         self._parts = tuple(in_cache(outputs))[::-1]
+
+    @cached_property
+    def signal(self) -> float:
+        """``||u * f(x)||``, which forward's relative noise is multiplied with."""
+        return norm_of_product(self._upstream, self._outputs)
 
     def sizes_along(self, direction: Direction) -> tuple[float, float]:
         """Return what the gradient of each element claims of a direction, and its length, as root sums of squares."""

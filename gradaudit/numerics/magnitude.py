@@ -76,7 +76,7 @@ def rms(values: Array) -> float:
         square = float(np.vdot(values, values))
     elif size and dtype_name(values.dtype) in ("float64", "complex128"):
         flat = as_reals(values)
-        square = sum(inner(flat[part], flat[part]) for part in in_cache(flat))
+        square = inner(flat, flat)
     if LEAST_SQUARE < square < math.inf:  # else some squares may have been lost
         return math.sqrt(square / size)
     scale = largest(values)
@@ -87,7 +87,7 @@ def rms(values: Array) -> float:
 
 def norm_of_product(first: Array, second: Array) -> float:
     """Return the root sum of squares of the products of two vectors, without overflow and without an array of them."""
-    return math.hypot(*(norm(first[part] * second[part]) for part in in_cache(first)))
+    return math.hypot(*[norm(first[part] * second[part]) for part in in_cache(first)])
 
 
 def norm(values: Array) -> float:

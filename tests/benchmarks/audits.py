@@ -34,7 +34,10 @@ from pairs import array, case_of, open_pair
 from softmax_pair import softmax, softmax_backward
 
 from gradaudit.engine.audit import audit_case
+from gradaudit.engine.libraries import set_up_libraries
 from gradaudit.results import Verdict
+
+set_up_libraries()  # as the command does
 
 TITLE = "Audits"
 
