@@ -206,12 +206,10 @@ def lifted(outputs: tuple[Array, ...]) -> Array:
 
     The copy matters: an op may return a view of its input, or the same buffer at every call.
     """
-    if len(outputs) > 1 and isinstance(outputs[0], NUMPY):
-        return joined(outputs)
     if len(outputs) == 1 and isinstance(outputs[0], NUMPY):
         wide = np.complex128 if outputs[0].dtype.kind == "c" else np.float64
         return np.array(outputs[0], wide, order="C").reshape(-1).view(np.float64)
-    return copied(joined(outputs))
+    return joined(outputs) if len(outputs) > 1 else copied(joined(outputs))
 
 
 def inner(first: Array, second: Array) -> float:

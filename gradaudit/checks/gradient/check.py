@@ -156,7 +156,7 @@ def _with_reserved_calls(made: Audited) -> Audited:
             seen = _with_rounding(seen)
         elif seen.suspect is not None:
             with suppress(LimitReachedError):
-                seen = replace(seen, accused=seen.suspect.accusation(seen.claim, seen.positions))
+                seen = replace(seen, accused=seen.suspect.accusation(seen.claim))
         spent = result.evaluations + calls.forwards - before
         made[name] = replace(_folded(seen), evaluations=spent, seconds=result.seconds), seen
     return made

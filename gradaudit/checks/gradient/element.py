@@ -24,10 +24,9 @@ from gradaudit.numerics.derivative import (
     estimate_derivatives,
 )
 from gradaudit.numerics.judging import Judged, judge
-from gradaudit.numerics.kink import compare_sides, hull, suspicious
+from gradaudit.numerics.kink import admitted_among_ties, compare_sides, hull, suspicious
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import HEADROOM, NEAR, SIGNIFICANT, SLOPE_RTOL
-from gradaudit.numerics.ties import admitted_among_ties
 
 Array = NDArray[Any]
 

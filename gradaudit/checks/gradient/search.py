@@ -20,11 +20,12 @@ from gradaudit.checks.gradient.suspect import Suspect
 from gradaudit.numerics.arrays import Array, count, largest, like, on_host
 from gradaudit.numerics.calibration import Calibrated, Calibration
 from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.gauge import Gauge
 from gradaudit.numerics.judging import Judgement
 from gradaudit.numerics.margins import MAX_LISTED, SAFETY, SIGNIFICANT
-from gradaudit.numerics.root_test import RootTester
+from gradaudit.numerics.root_test import RootTest, RootTester
 from gradaudit.numerics.search import Outcome, Search
-from gradaudit.results import Finding, changed
+from gradaudit.results import Finding
 from gradaudit.spec.draw import generator
 from gradaudit.targets.calls import LimitReachedError
 
@@ -98,11 +99,10 @@ class Searched:
         if not self._line.is_restored():
             message = "an input was not bit-identical after a perturbation was undone: forward kept it and changed it"
             self._point.findings.append(Finding("input-mutated", message, {"by": "forward"}))
-        suspect = Suspect(self._tester, *search.failing) if search.failing else None
-        made = [changed(self._seen(looks, found), suspect=suspect) for looks in self._looks]
+        made = [self._seen(looks, found, search.failing) for looks in self._looks]
         if limit is None:
             return made
-        more = more_of_a_search(self._line.size, failing=suspect is not None)
+        more = more_of_a_search(self._line.size, failing=search.failing is not None)
         return [replace(seen, cut=Cut(limit, more)) for seen in made]
 
     def _set_aside(self, looks: CloseLooks, broken: Array) -> None:
@@ -146,7 +146,7 @@ class Searched:
         group[np.concatenate(places)[large]] = True
         return like(group, self._line.claims), float(sizes[large].min())
 
-    def _seen(self, looks: CloseLooks, found: Outcome) -> Seen:
+    def _seen(self, looks: CloseLooks, found: Outcome, failing: tuple[RootTest, Gauge] | None) -> Seen:
         claim, scale = looks.claim, self._point.scales[looks.claim.name]
         floors: list[tuple[Array | None, float]] = [(None, found.floor), *found.retested]
         sampled = {looks.index_of(p - looks.positions.start) for p in found.sample if p in looks.positions}
@@ -162,7 +162,7 @@ class Searched:
             kinks=found.kinks,
             flat=found.flat,
             kinked=found.kinked,
-            positions=looks.positions,
+            suspect=Suspect(self._tester, *failing, looks.positions) if failing else None,
         )
 
 

@@ -47,7 +47,6 @@ class Seen:
         flat: whether forward did not change at all at the steps of the tests, though it does further away.
         cut: what ended the looks before their time; None where they came to their end.
         suspect: a root test of this and perhaps other gradients that failed, where it was not found out why.
-        positions: places of this gradient's numbers in the one vector of all that were tested together.
 
     """
 
@@ -70,7 +69,6 @@ class Seen:
     max_unseen: float = MAX_UNSEEN
     cut: Cut | None = None
     suspect: Suspect | None = None
-    positions: range = range(0)
 
     @classmethod
     def nothing_of(cls, claim: Claim) -> Seen:
@@ -93,8 +91,7 @@ class Seen:
             return earlier
         if len(earlier.looks.places) > len(self.looks.places):
             return replace(earlier, cut=self.cut, cleared=False, miss_probability=1.0)
-        suspect, positions = (self.suspect, self.positions) if self.suspect else (earlier.suspect, earlier.positions)
-        return replace(self, suspect=suspect, positions=positions)
+        return replace(self, suspect=self.suspect or earlier.suspect)
 
     def undecided(self, limit: Limit, why: str) -> Seen:
         """Return what was seen of a gradient that is wrong unless it is excused, which could not be found out."""

@@ -26,19 +26,22 @@ class Suspect:
         tester: measures it.
         test: the test; its direction says which part.
         gauge: the step and the threshold of the test.
+        positions: places of the numbers of one gradient in the one vector of all that were tested together.
 
     """
 
     tester: RootTester
     test: RootTest
     gauge: Gauge
+    positions: range
 
-    def accusation(self, claim: Claim, positions: range) -> str:
-        """Say what is wrong with a gradient, and that it was not located; nothing where that is not certain.
+    def accusation(self, claim: Claim) -> str:
+        """Say what is wrong with the gradient, and that it was not located; nothing where that is not certain.
 
-        It takes up to five forwards. Its positions are those in the one vector of all that were tested together.
+        It takes up to five forwards.
         """
-        part = self._part(positions)
+        whole, positions = self.test.direction, self.positions
+        part = replace(whole, start=max(whole.start, positions.start), stop=min(whole.stop, positions.stop))
         error = self._error_in(claim, part) if part.size > 0 else 0.0
         if not error:
             return ""
@@ -47,10 +50,6 @@ class Suspect:
             return f"index {index} is off by a relative error of {error:.2g}; not tested more closely"
         some = "its elements" if part.size == len(positions) else f"{part.size:,} of its elements"
         return f"along a random direction of {some} the gradient is off by a relative error of {error:.2g}; not located"
-
-    def _part(self, positions: range) -> Direction:
-        whole = self.test.direction
-        return replace(whole, start=max(whole.start, positions.start), stop=min(whole.stop, positions.stop))
 
     def _error_in(self, claim: Claim, part: Direction) -> float:
         """Return the error of a gradient along a direction, relative to the claim; 0 where none is certain."""

@@ -3,7 +3,8 @@
 A forward that iterates until it is good enough, looks values up, rounds inside or rounds on purpose has local slopes
 that are evidence of nothing. An accusation that rests on them is withdrawn where one of three things is shown:
 
-- *Step*: forward is constant but for one or two steps. Whatever is claimed is another function's derivative.
+- *Step*: forward is constant but for one or two steps: a sign, a threshold, a rounding to three values. Whatever is
+  claimed is another function's derivative, of which they say which way it goes and no more.
 - *Jump*: forward jumps, found by bisection, as no function with a derivative can, and along paths through half of the
   domain the change of forward and the integral of the claim stay within a few such jumps of each other; or they stay
   as close at the end as on the way, as where one element moves many staircases.
@@ -36,11 +37,10 @@ from gradaudit.numerics.margins import (
     STEP,
 )
 from gradaudit.numerics.path.claim import PathClaim, Values
-from gradaudit.numerics.path.displacement import Route
-from gradaudit.numerics.path.long_path import Accused, LongPath, jump_of, walk_far
+from gradaudit.numerics.path.displacement import Route, drawn_for
+from gradaudit.numerics.path.long_path import ROUNDOFF, SHARE, Accused, LongPath, bisected, jump_of, walk_far
 from gradaudit.numerics.path.nodes import TIMES, TREND, Floats
 from gradaudit.numerics.path.pool import ALPHA
-from gradaudit.numerics.path.step_function import is_flat, step_of
 
 TOGETHER = (1, MAX_LISTED)
 """Accused elements that are moved at once: the worst alone, then the worst of them."""
@@ -104,7 +104,7 @@ def arbitrate(claim: PathClaim, accused: Accused, rng: np.random.Generator) -> R
     start = claim.values(claim.inputs)
     if start is None:
         return _standing([])
-    if is_flat(claim, accused, start) and (step := step_of(claim, _worst(accused, max(TOGETHER)), start, rng)):
+    if _is_flat(claim, accused, start) and (step := _step_of(claim, _worst(accused, max(TOGETHER)), start, rng)):
         return _step_function(step)
     for many in TOGETHER:
         ruled, seen = _ruled(claim, _worst(accused, many), start, rng)
@@ -171,6 +171,54 @@ def _standing(seen: list[LongPath]) -> Ruling:
     relative = max((path.apart / path.change for path in seen if path.change), default=math.inf)
     reason = "along long paths, the gradient's integral differs from forward's change by more than forward's own error"
     return Ruling(reason if seen else "forward could not be evaluated along any path", apart, relative)
+
+
+def _is_flat(claim: PathClaim, accused: Accused, start: Values) -> bool:
+    """Whether the numerical gradient is zero wherever the claim is accused: the mismatch is the claim itself."""
+    gradients = claim.gradients(claim.inputs, start)
+    if gradients is None:
+        return False
+    return all(
+        bool((np.abs(on_host(gradients[name])[places] - off) <= SLOPE_RTOL * np.abs(off)).all())
+        for name, (places, off) in accused.items()
+    )
+
+
+def _step_of(claim: PathClaim, accused: Accused, start: Values, rng: np.random.Generator) -> float:
+    """Return the largest step of the loss along paths of single accused elements.
+
+    0 where forward does more than step, or steps the other way than is claimed.
+    """
+    largest = 0.0
+    for name, (places, claimed) in accused.items():
+        for place, slope in zip(places, claimed, strict=True):
+            route = drawn_for(claim, {name: (np.array([place]), None)}, SHARE, rng)
+            steps = _steps(claim, route, start)
+            if steps is None or sum(steps) * slope * float(route.moved[name][place]) < 0.0:
+                return 0.0
+            largest = max(largest, *map(abs, steps), 0.0)
+    return largest
+
+
+def _steps(claim: PathClaim, route: Route, start: Values) -> list[float] | None:
+    """Return the steps of the loss along a route; None if they are not few, or if forward changes between them."""
+    roundoff = ROUNDOFF * float(abs(start.vector * claim.given.vector).max())
+    found: list[float] = []
+    before = start
+    for k in range(MAX_LISTED):
+        after = claim.values(route.at((k + 1) / MAX_LISTED))
+        if after is None:
+            return None
+        change = claim.change(after, before)
+        if abs(change) > roundoff:
+            jump, _ = bisected(claim, route, start, (k / MAX_LISTED, (k + 1) / MAX_LISTED))
+            found.append(change)
+            # A value of its own at the very step, as sign has at zero, leaves half of it on either side.
+            # Three steps are the first that tell a claim from its half.
+            if len(found) > CONFIRMATIONS or jump <= 0.49 * abs(change):
+                return None
+        before = after
+    return found
 
 
 def _step_function(step: float) -> Ruling:
