@@ -28,15 +28,15 @@ IN_CACHE = 2**15
 beside them. PyTorch shares work on more among threads.
 """
 
-OF_PRODUCTS = 2**13
-"""The same for sums of products: OpenBLAS shares those of 10,000 and more among threads, which wait for each other a
-thousand times as long as the product takes where the processor is busy.
-"""
-
 LARGE = 2 * IN_CACHE
 """Bytes from which on an array is copied as an array, compared in place, and worth keeping in its framework.
 
 Of so many elements the quantiles are those of all: their largest hundredth is one of all, give or take a 25th of it.
+"""
+
+OF_PRODUCTS = LARGE // np.dtype(np.float64).itemsize
+"""Products that are added up at once: OpenBLAS shares those of 10,000 and more among threads, which wait for each other
+a thousand times as long as that takes where the processor is busy.
 """
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradaudit.numerics.arrays import (
-    LARGE,
+    IN_CACHE,
     OF_PRODUCTS,
     Array,
     as_reals,
@@ -24,9 +24,6 @@ from gradaudit.numerics.arrays import (
 )
 from gradaudit.numerics.margins import HEADROOM, QUARTER
 from gradaudit.spec.dtypes import is_floating, least_spacing, spacing
-
-SAMPLED_ONE_IN = 16
-"""One number in so many of a large array tells its scale: the quarter that is smaller is told within a 37th of it."""
 
 LEAST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
 """Sum of squares to which none contributes that has lost digits as a subnormal number."""
@@ -47,7 +44,7 @@ def scale_of(values: Array, otherwise: float) -> float:
     """
     if not count(values):
         return 1.0
-    some = on_host(abs(values.reshape(-1)[:: 1 + SAMPLED_ONE_IN * (count(values) // LARGE)]))
+    some = on_host(abs(values.reshape(-1)[:: 1 + count(values) // IN_CACHE]))  # enough of a large array to tell
     name = dtype_name(some.dtype)
     some = some[
         some >= (least_spacing(name) / spacing(name) if is_floating(name) else 1.0)

@@ -48,24 +48,50 @@ def constants(root: Path, folders: tuple[str, ...]) -> Iterator[Constant]:
 
 
 class Readings:
-    """The lines of a package, given by its root, that read names, and the names that its files import from others."""
+    """The lines of a package, given by its root, that read names, and the names that its files import from others.
+
+    What a module computes from a name as it is imported reads nothing by itself: the lines that read that do. A default
+    of a function is read by the lines of the function.
+    """
 
     def __init__(self, root: Path) -> None:
         self._lines: dict[tuple[str, str], set[Line]] = defaultdict(set)
         self._imported: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
+        self._made: dict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         for path in sorted(root.rglob("*.py")):
             file = str(path.relative_to(root))
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.ImportFrom):
-                    for made in node.names:
-                        self._imported[_file_of(node.module or ""), made.name].add((file, made.asname or made.name))
-                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                    self._lines[file, node.id].add((file, node.lineno))
+            for statement in ast.parse(path.read_text()).body:
+                self._note(file, statement)
+
+    def _note(self, file: str, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.ImportFrom):
+            for made in statement.names:
+                self._imported[_file_of(statement.module or ""), made.name].add((file, made.asname or made.name))
+        if found := _bound(statement):
+            for read in _names_read(statement):
+                self._made[file, read.id].add((file, found[0]))
+            return
+        defaults: set[ast.Name] = set()
+        for function in (node for node in ast.walk(statement) if isinstance(node, ast.FunctionDef)):
+            within = {
+                (file, part.lineno) for line in function.body for part in ast.walk(line) if hasattr(part, "lineno")
+            }
+            for default in (*function.args.defaults, *filter(None, function.args.kw_defaults)):
+                for read in _names_read(default):
+                    self._lines[file, read.id] |= within
+                    defaults.add(read)
+        for read in _names_read(statement):
+            self._lines[file, read.id] |= set() if read in defaults else {(file, read.lineno)}
 
     def of(self, constant: Constant) -> set[Line]:
-        """Return the lines that read a constant, in its own file and in those that import it by name."""
-        here = (constant.file, constant.name)
-        return set().union(*(self._lines[place] for place in (here, *self._imported[here])))
+        """Return the lines that read a constant, or what is computed from it as the package is imported."""
+        known: set[tuple[str, str]] = set()
+        left = [(constant.file, constant.name)]
+        while left:
+            if (place := left.pop()) not in known:
+                known.add(place)
+                left += [*self._made[place], *self._imported[place]]
+        return set().union(*(self._lines[place] for place in known))
 
     def importing(self, file: str, name: str) -> set[tuple[str, str]]:
         """Return the files that import a name from a file, and what each calls it."""
@@ -139,6 +165,10 @@ def _bound(statement: ast.stmt) -> tuple[str, ast.expr] | None:
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name.isupper():
             return name, value
     return None
+
+
+def _names_read(node: ast.AST) -> Iterator[ast.Name]:
+    return (part for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load))
 
 
 def _is_number(node: ast.AST) -> bool:

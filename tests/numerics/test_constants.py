@@ -14,7 +14,7 @@ from sensitivity_constants import Readings, change, constants, names_bound, time
 
 ROOT = Path(gradaudit.__file__).parent
 
-MOST = 36
+MOST = 31
 """How many there are: whoever adds one finds another to derive, to merge or to delete."""
 
 

@@ -27,9 +27,6 @@ of rounding are."""
 SAME_ROUNDING = 0.5 / MAX_ROUNDINGS
 """Part of a tolerance that is the rounding which stays as it is when the upstream is scaled: half of one."""
 
-SIDES = 2
-"""Paths of an element that moves alone which speak against it: to one side it may climb the same stairs again."""
-
 
 class Pool:
     """Residuals of paths that moved the same inputs, summed as they come.
@@ -134,7 +131,7 @@ class Pool:
     def _witnesses(self) -> int:
         """How many paths have rounding of their own for sure: of an element that moves alone, one to each side."""
         moved = sum(int((squares > 0).sum()) for squares in self._squares.values())
-        return min(self.paths, SIDES) if moved <= count(self._totals.slope) else self.paths
+        return min(self.paths, 2) if moved <= count(self._totals.slope) else self.paths
 
     @property
     def worth(self) -> float:
