@@ -176,3 +176,17 @@ def test_numbers_at_the_end_of_the_range_hide_no_error(size: int, method: str) -
     right = only(audit(lambda x: 1e308 * np.sin(x), lambda u, x: 1e308 * u * np.cos(x), x, method=method))
     assert wrong.verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
     assert right.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("place", [0, 3])
+def test_where_no_path_can_be_walked_an_audit_ends_all_the_same(place: int) -> None:
+    """Inputs are so large that what they are displaced by, times what is claimed of it, is more than any number."""
+    drawn = np.random.default_rng(0).uniform(-1.5, 1.5, 5)
+
+    def wrong(u: Any, x: Any) -> Any:
+        gradient = u * np.cos(x / 1e200)
+        gradient[place] *= 1.05
+        return gradient
+
+    x = array("x", (5,), values=1e200 * drawn)
+    assert only(audit(lambda x: 1e200 * np.sin(x / 1e200), wrong, x)).verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)

@@ -203,7 +203,7 @@ class _Test:
 
     def _more(self, group: _Group) -> int:
         """Return how many more paths would reach the goal; none where something fails, which kinks far off may bury."""
-        if any(bool(pool.looks(self._settings.common).failing.any()) for pool in group.pools):
+        if any(bool(pool.looks(self._settings.common).failing.any()) for pool in group.pools if pool.paths):
             return 0
         needed = [number for name in group.explorer.names if (number := self._needed(name)) is not None]
         if len(needed) < len(group.explorer.names):
