@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from pairs import array, audit, codes, only
 
+import gradaudit
 from gradaudit.ops.activation import gelu, gelu_backward
 from gradaudit.results import Result, Verdict
 
@@ -193,3 +194,31 @@ class TestFloat32InPart:
         result = self.audited(fault=1.2)
         assert result.verdict is Verdict.FAIL
         assert [found.index for found in result.mismatches] == [(7,)]
+
+
+class TestJumps:
+    """Stairs of a quarter with slopes between them, in float32 only: differences of 400 elements reach some jumps."""
+
+    @pytest.mark.parametrize("seed", [0, 4, 7])
+    def test_a_claim_that_is_right_between_them_is_not_accused(self, seed: int) -> None:
+        result = self._checked(seed, 1.0)
+        assert (result.verdict, result.wrong) == (Verdict.INCONCLUSIVE, 0)
+        assert "discontinuity" in {finding.code for finding in result.findings}
+
+    @pytest.mark.parametrize("factor", [1.02, 1.5])
+    @pytest.mark.parametrize("seed", [0, 4, 7])
+    def test_one_that_is_wrong_between_them_fails(self, seed: int, factor: float) -> None:
+        assert self._checked(seed, factor).verdict is Verdict.FAIL
+
+    def _checked(self, seed: int, factor: float) -> Result:
+        rng = np.random.default_rng(seed)
+        heights, slopes, _ = rng.uniform(0.5, 1.5, (400, 3)).astype(np.float32).T
+
+        def forward(x: Any) -> Any:
+            if x.dtype != np.float32:
+                raise TypeError("float32 only")
+            return np.floor(4 * x) / 4 * heights + x * slopes
+
+        op = gradaudit.op(forward, lambda u, x: (factor * u * slopes).astype(np.float32))
+        (result,) = gradaudit.check(op, {"x": rng.uniform(-2, 2, 400).astype(np.float32)}).results
+        return result

@@ -21,8 +21,9 @@ from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.cut import Cut
 from gradaudit.checks.gradient.element import Element
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
-from gradaudit.checks.gradient.excuse import STANDS, Answer, excuse_along_paths
+from gradaudit.checks.gradient.excuse import STANDS, Answer
 from gradaudit.checks.gradient.path_claim import path_claim
+from gradaudit.checks.gradient.path_excuse import excuse_along_paths
 from gradaudit.checks.gradient.seen import Index, Seen, looks_of
 from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, has_complex_dtype, namespace, on_host
 from gradaudit.numerics.gauge import surely_more

@@ -10,6 +10,7 @@ from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.element import Element, look_at
 from gradaudit.checks.gradient.seen import Index, looks_of
 from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
+from gradaudit.numerics.axes import Axes
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.derivative import Difference
 from gradaudit.numerics.judging import Judgement
@@ -53,8 +54,12 @@ class CloseLooks:
 
     def difference(self, index: Index, step: float) -> Difference | None:
         """Return the slopes at an index over a step up and a step down; None where rounding leaves too little of it."""
+        return self.along(index).at(0, step)
+
+    def along(self, index: Index) -> Axes:
+        """Return the sampler of differences at an index."""
         loss = self._loss(self.claim.point.spacing)
-        return loss.along(loss.place_of(index)).at(0, step)
+        return loss.along(loss.place_of(index))
 
     def is_blind(self) -> bool:
         """Whether forward is noise at any scale along a line of all elements, so that a table would say nothing."""

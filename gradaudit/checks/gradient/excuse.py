@@ -2,12 +2,13 @@
 
 A wrong claim contradicts forward at every scale at which forward can be read: close to the point, over a wide step,
 along a long path. A forward that jumps, rounds or only approximates contradicts a right claim at some of them. So what
-differences accuse is held against closer and wider ones and against long paths, and what paths accuse against
-differences and finer paths. The rules are asked in turn; the first that has an answer gives it.
+differences accuse is held against closer and wider ones and against long paths; what paths accuse is held against
+differences and finer paths (``path_excuse``). The rules are asked in turn; the first that has an answer gives it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -15,14 +16,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.checks.gradient.claim import Claim
 from gradaudit.checks.gradient.close_look import CloseLooks
 from gradaudit.checks.gradient.evaluation_point import EvaluationPoint
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.seen import Index, Seen
-from gradaudit.numerics.arrays import as_reals, has_complex_dtype, like, on_host
-from gradaudit.numerics.judging import Judgement
-from gradaudit.numerics.magnitude import norm_of_product, rms
+from gradaudit.numerics.arrays import has_complex_dtype
+from gradaudit.numerics.derivative import Difference
+from gradaudit.numerics.magnitude import norm_of_product
 from gradaudit.numerics.margins import (
     CONFIRMATIONS,
     FAR,
@@ -39,11 +39,6 @@ from gradaudit.numerics.margins import (
     WIDENING,
 )
 from gradaudit.numerics.path.arbiter import arbitrate
-from gradaudit.numerics.path.claim import PathClaim
-from gradaudit.numerics.path.displacement import Route
-from gradaudit.numerics.path.jumps import jumped
-from gradaudit.numerics.path.refine import closes
-from gradaudit.numerics.path.report import Culprit
 from gradaudit.numerics.survey import ROUNDINGS
 from gradaudit.results import Finding, Result, Verdict
 from gradaudit.spec.draw import generator
@@ -51,8 +46,8 @@ from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
 
-CLOSE_STEPS = tuple(NEAR**2 * WIDENING**k for k in range(3))
-"""Steps, in units of an input's scale, at which a claim is held against forward as close as float64 allows."""
+CLOSEST = NEAR**2
+"""Smallest step, in units of an input's scale, at which a claim is held against forward: as close as float64 allows."""
 
 APPROXIMATION_ERROR = 2 * SLOPE_RTOL
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
@@ -98,7 +93,7 @@ class Answer:
 STANDS = Answer()
 
 
-def _answer(rules: Iterable[Callable[[Any], Answer | None]], asked: Any) -> Answer:
+def first_answer(rules: Iterable[Callable[[Any], Answer | None]], asked: Any) -> Answer:
     """Return the answer of the first rule that has one."""
     return next((answer for rule in rules if (answer := rule(asked)) is not None), STANDS)
 
@@ -141,7 +136,7 @@ def excused(results: Mapping[str, Result], seen: Mapping[str, Seen]) -> dict[str
     accused = [made for what in failing if not what.in_sum and len((made := Accused.of(what)).places)]
     if not accused or any(has_complex_dtype(each.seen.claim.formula) for each in accused):
         return {}
-    answer = _answer((_jumps_nearby, _is_seen_from_afar, _rounds_inputs, _has_no_slope, _fits_long_paths), accused)
+    answer = first_answer((_jumps_nearby, _is_seen_from_afar, _rounds_inputs, _has_no_slope, _fits_long_paths), accused)
     excuse, told = answer if answer.by else None, answer.finding
     return {each.seen.claim.name: replace(each.seen, excused=excuse, remark=told) for each in accused}
 
@@ -237,22 +232,27 @@ def _noise(point: EvaluationPoint) -> float:
 
 def _is_right_close_by(accused: Accused) -> bool:
     """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
-    claim = accused.seen.claim
-    noise = _noise(claim.point)
     for index, claimed, off in accused.worst(SMALL_SAMPLE):
-        steps = [part * claim.point.scale_at(claim.name, index) for part in CLOSE_STEPS]
-        resolving = [step for step in steps if noise / step <= MAX_UNSEEN * abs(claimed)]
         if abs(off) <= SIGNIFICANT * SLOPE_RTOL * abs(claimed):
             return False  # they would not tell it from the numerical gradient
-        agreeing = 0
-        for step in resolving:
-            near = accused.looks.difference(index, step)
-            agreeing += near is not None and abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + noise / step
-            if not agreeing and step != resolving[0]:
-                return False  # the closest two tell
-        if agreeing < CONFIRMATIONS:
+        told = _closest(accused, index, MAX_UNSEEN * min(abs(claimed), abs(off)))
+        agreeing = (abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + near.rounding for near in told)
+        if sum(agreeing) < CONFIRMATIONS:
             return False
     return True
+
+
+def _closest(accused: Accused, index: Index, most: float) -> Iterator[Difference]:
+    """Yield differences at the smallest steps at which rounding leaves no more of a slope than this in doubt."""
+    point = accused.seen.claim.point
+    least = max(CLOSEST, SAFETY * point.spacing) * point.scale_at(accused.seen.claim.name, index)
+    step, axes = least if most else math.nan, accused.looks.along(index)
+    for _ in range(CONFIRMATIONS):  # once it is known which outputs depend on the element, less of them rounds
+        near = axes.at(0, step)
+        step = max(least, step * near.rounding / most) if near is not None else math.nan
+    for near in (axes.at(0, step * WIDENING**k) for k in range(CONFIRMATIONS + 1)):
+        if near is not None and near.rounding <= most:
+            yield near
 
 
 def _is_borne_out(accused: Accused) -> bool:
@@ -299,103 +299,3 @@ def _changes_on_both_sides(looks: CloseLooks, index: Index, step: float) -> bool
     """Whether forward changes where one element is displaced by a step up, and where it is by one down."""
     slopes = looks.difference(index, step) if step else None  # outputs that are zero have no rounding
     return slopes is None or (slopes.up != 0.0 and slopes.down != 0.0)
-
-
-class Suspected(NamedTuple):
-    """Parts of a gradient that paths accuse, the scatter of the loss along these, and what differences see of them."""
-
-    claim: Claim
-    followed: PathClaim
-    culprits: Sequence[Culprit]
-    noise: float
-    looks: CloseLooks
-    rng: np.random.Generator
-
-
-def excuse_along_paths(looks: CloseLooks, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
-    """Return whether forward explains what paths accuse, along which the loss scatters by so much noise.
-
-    What differences cannot resolve is no agreement, and noise along a path is no jump: it may be what is wrong.
-    """
-    rng = generator(looks.claim.point.subject.case, "refined")
-    accused = Suspected(looks.claim, followed, culprits[:SMALL_SAMPLE], noise, looks, rng)
-    rules = (_is_seen_by_differences, _climbs_steps_alone, _jumps_on_the_way, _is_steep_between_nodes)
-    return _answer(rules, accused)
-
-
-def _is_seen_by_differences(accused: Suspected) -> Answer | None:
-    """Let differences decide about single elements; of many, one that they find wrong is enough."""
-    found = [accused.looks.look(culprit.worst, None) for culprit in accused.culprits]
-    if Judgement.WRONG in found:
-        return STANDS
-    if any(each.kind != "index" for each in accused.culprits) or any(made is not Judgement.RIGHT for made in found):
-        return None
-    message = (
-        "along paths, forward changes by more than the integral of the analytical gradient, but central differences "
-        "at the suspect elements agree with the gradient: what contradicts it lies further away"
-    )
-    return Answer.jump(message, len(accused.culprits))
-
-
-def _climbs_steps_alone(accused: Suspected) -> Answer | None:
-    """Find that forward stands still around the point for longer than rounding explains, where zeros are claimed.
-
-    They are right then, however far a path climbs: between two steps of a quantisation there is no slope.
-    """
-    if not all(_stands_still_at(accused, each) for each in accused.culprits):
-        return None
-    message = (
-        "along paths, forward changes where the analytical gradient is zero, but in steps: near the point it "
-        "stands still for longer than rounding explains, as a quantisation does"
-    )
-    return Answer.jump(message, len(accused.culprits))
-
-
-def _stands_still_at(accused: Suspected, culprit: Culprit) -> bool:
-    """Whether forward stands still where some accused elements move until their error would show, to one side at least.
-
-    A step of a staircase lies on one side; on both forward changes where rounding alone makes it stand still.
-    """
-    claim, followed, places = accused.claim, accused.followed, culprit.places
-    if bool(on_host(as_reals(claim.formula))[places].any()):
-        return False
-    error = culprit.trend / float(np.linalg.norm(culprit.reach))
-    rounding = followed.unit * rms(claim.point.upstream) * rms(claim.point.outputs)
-    displaced = np.zeros(claim.size)
-    displaced[[culprit.worst, *places[:: -(-places.size // SMALL_SAMPLE)]]] = SIGNIFICANT * rounding / error
-    here = followed.values(followed.inputs)
-    for side in (displaced, -displaced):
-        moved = Route(followed.inputs, {claim.name: like(side, followed.inputs[claim.name])})
-        there = followed.values(moved.at(1.0))
-        if here is not None and there is not None and bool((there.vector == here.vector).all()):
-            return True
-    return False
-
-
-def _jumps_on_the_way(accused: Suspected) -> Answer | None:
-    """Find that jumps of forward may come to what is not accounted for, and are no noise of the outputs that move.
-
-    Of half of the parts: where forward is seen to jump so often, jumps of the others may have been missed.
-    """
-    point = accused.claim.point
-    rounding = accused.claim.unit * norm_of_product(as_reals(point.upstream), as_reals(point.outputs))
-    least = min(SIGNIFICANT * accused.noise, HEADROOM * rounding)
-    unexplained = 0
-    for each in accused.culprits:
-        jumps = jumped(accused.followed, accused.claim.name, each.places, accused.rng)
-        unexplained += not jumps.explain(each.trend, least)
-        if 2 * unexplained > len(accused.culprits):
-            return None
-    message = (
-        "along paths, forward changes by more than the integral of the analytical gradient, and it jumps on the way by "
-        "as much: a path says nothing about a gradient between two jumps"
-    )
-    return Answer.jump(message, len(accused.culprits))
-
-
-def _is_steep_between_nodes(accused: Suspected) -> Answer | None:
-    """Refine paths at the elements in question: forward may change where no node of a path lies."""
-    parts = (each.places for each in accused.culprits)
-    if not all(closes(accused.followed, accused.claim.name, places, accused.rng) for places in parts):
-        return None
-    return Answer("short", "forward changes in so small a part of its paths that they say nothing about the gradient")
