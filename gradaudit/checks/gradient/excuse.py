@@ -8,7 +8,6 @@ differences and finer paths (``path_excuse``). The rules are asked in turn; the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -246,10 +245,11 @@ def _closest(accused: Accused, index: Index, most: float) -> Iterator[Difference
     """Yield differences at the smallest steps at which rounding leaves no more of a slope than this in doubt."""
     point = accused.seen.claim.point
     least = max(CLOSEST, SAFETY * point.spacing) * point.scale_at(accused.seen.claim.name, index)
-    step, axes = least if most else math.nan, accused.looks.along(index)
+    step, axes = least, accused.looks.along(index)
     for _ in range(CONFIRMATIONS):  # once it is known which outputs depend on the element, less of them rounds
-        near = axes.at(0, step)
-        step = max(least, step * near.rounding / most) if near is not None else math.nan
+        if not most or (near := axes.at(0, step)) is None:
+            return
+        step = max(least, step * near.rounding / most)
     for near in (axes.at(0, step * WIDENING**k) for k in range(CONFIRMATIONS + 1)):
         if near is not None and near.rounding <= most:
             yield near

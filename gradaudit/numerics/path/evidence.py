@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 
 from gradaudit.numerics.arrays import Array, count, namespace
-from gradaudit.numerics.path.looks import Looks
+from gradaudit.numerics.path.looks import CommonError, Looks
 from gradaudit.numerics.path.pool import ALPHA, Pool
+from gradaudit.numerics.path.report import Resolution
+from gradaudit.numerics.path.settings import Settings
 from gradaudit.numerics.quantiles import MOST_FREEDOM, student_quantile
 
 Known = list[tuple[Pool, Looks]]
 
 
-def bound_and_trend(name: str, known: Known, *, soon: bool = False) -> tuple[Array, Array]:
+def bound_and_trend(name: str, known: Known, gradient: Array, *, soon: bool = False) -> tuple[Array, Array]:
     """Return how large an error may be hidden at each element, and what trend there is, as an error there.
 
     Of all pools the one that hides least tells what is hidden. A trend that any of them shows stands, as far as
@@ -20,21 +22,61 @@ def bound_and_trend(name: str, known: Known, *, soon: bool = False) -> tuple[Arr
 
     Args:
         name: of the input.
-        known: what pools showed, at least one of which moved the input.
+        known: what pools showed, some of which moved the input.
+        gradient: that is claimed for it, a vector.
         soon: leave out what the next paths will tell apart.
 
     """
-    bound, trend, room = math.inf, 0.0, math.inf
+    xp, none = namespace(gradient), 0.0 * gradient
+    bound, trend, room = none + math.inf, none, none + math.inf
     for pool, looks in known:
         if name in pool.names:
             here, seen = hidden(name, pool, looks, soon=soon), shown(name, pool, looks)
-            xp, none = namespace(here), 0.0 * seen
-            bound, trend = xp.minimum(here, none + bound), xp.maximum(seen, none + trend)
-            room = xp.minimum(here + seen, none + room)
-    return bound, namespace(trend).minimum(trend, room)
+            bound, trend, room = xp.minimum(bound, here), xp.maximum(trend, seen), xp.minimum(room, here + seen)
+    return bound, xp.minimum(trend, room)
 
 
-def disguised(name: str, known: Known, common: float, goal: Array) -> Array:
+def common_error(name: str, known: Known, common: float) -> CommonError | None:
+    """Return the error that all elements of an input share, as the pool says that knows it best; None for none."""
+    each = [pool.common_errors(looks, common) for pool, looks in known if name in pool.names]
+    return min((made[name] for made in each if made), key=lambda made: made.resolution, default=None)
+
+
+def resolved(
+    name: str, known: Known, gradient: Array, scale: Array, allowed: Array, settings: Settings
+) -> tuple[Array, Resolution]:
+    """Return how large an error may be hidden at each element of an input, and the smallest that would have been seen.
+
+    Args:
+        name: of the input.
+        known: what pools showed that moved it.
+        gradient: that is claimed for it, a vector, as the next two are.
+        scale: what errors are relative to.
+        allowed: errors that are tolerated.
+        settings: goal, and the relative error that all elements of a block may share.
+
+    """
+    xp = namespace(gradient)
+    bound, trend = bound_and_trend(name, known, gradient)
+    bound = xp.maximum(bound, taken_for_shared(name, known, settings.common, settings.goal * scale))
+    relative = xp.maximum(bound + trend, allowed) / scale
+    size = abs(gradient)
+    whole = min(
+        float(looks.bound[0]) / (float((size * pool.reach(name)).sum()) or math.nan)
+        for pool, looks in known
+        if count(looks.bound) == 1
+    )
+    shared = common_error(name, known, settings.common)
+    unseen = shared.resolution if shared else whole
+    finest, seen = max(known, key=lambda each: count(each[1].bound))
+    blocks = whole
+    if finest.partition is not None:
+        claimed = finest.claimed()
+        blocks = float((seen.bound / xp.maximum(claimed, 0.0 * claimed + float(claimed.mean()))).max())
+    return bound, Resolution(max(float(relative.max()), unseen), blocks, whole)
+
+
+def taken_for_shared(name: str, known: Known, common: float, goal: Array) -> Array:
     """Return how large an error of each element is that blocks take for one they share, and another pool for noise.
 
     Blocks that share an error tell of no element. Another pool decides then, and passes what it hides up to the goal.

@@ -13,14 +13,14 @@ from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, MAX_TABLE, QUARTER, SMALL_SAMPLE
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
-from gradaudit.numerics.path.evidence import Known, bound_and_trend, disguised, shown
+from gradaudit.numerics.path.evidence import Known, bound_and_trend, common_error, resolved, shown
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.locate import PATHS, Search
 from gradaudit.numerics.path.looks import CommonError, Looks
 from gradaudit.numerics.path.nodes import NODES, SCATTER_FREEDOM
 from gradaudit.numerics.path.partition import Parted, block_sums, coarser, partition_of
 from gradaudit.numerics.path.pool import ALPHA, Pool
-from gradaudit.numerics.path.report import InputReport, PathReport, Resolution
+from gradaudit.numerics.path.report import InputReport, PathReport
 from gradaudit.numerics.path.settings import SECOND_SHARE, SHARE, Settings
 from gradaudit.numerics.quantiles import student_quantile
 
@@ -249,7 +249,7 @@ class _Test:
 
     def _is_whole_open(self, name: str, looks: Known) -> bool:
         """Return whether an error that all elements share, and that matters, may be hidden."""
-        found = self._common_error(name, looks)
+        found = common_error(name, looks, self._settings.common)
         return found is not None and not self._unseen(found) <= 1.0
 
     def _unseen(self, found: CommonError) -> float:
@@ -260,17 +260,12 @@ class _Test:
         hidden = found.hides(self._settings.whole)
         return max(hidden, found.resolution / self._settings.goal) if self._settings.together else hidden
 
-    def _common_error(self, name: str, looks: Known) -> CommonError | None:
-        """Return the error that all elements of an input share, as the pool says that knows it best; None for none."""
-        each = [pool.common_errors(found, self._settings.common) for pool, found in looks if name in pool.names]
-        return min((made[name] for made in each if made), key=lambda made: made.resolution, default=None)
-
     def _open_at(self, name: str, looks: Known) -> Array:
         """Return at which elements an error may be that matters.
 
         Without a trend it is one above the goal; a trend is one above the tolerance, if it were all this element's.
         """
-        hidden, shown = bound_and_trend(name, looks)
+        hidden, shown = bound_and_trend(name, looks, self._first[name])
         is_known = hidden <= self._settings.goal * self._scale(name)
         return ~(is_known & (shown <= self._allowed[name]))  # what is no number is not known
 
@@ -285,15 +280,16 @@ class _Test:
 
     def _needed(self, name: str) -> int | None:
         """Return how many paths would show an error of the goal's size; None where no number would."""
-        looks = self._looks()
+        looks, gradient = self._looks(), self._first[name]
         pools = [(pool, found) for pool, found in looks if name in pool.names]
         if not pools:
             return None
         at_once, now = (
-            float((bound_and_trend(name, pools, soon=soon)[0] / self._scale(name)).max()) / self._settings.goal
+            float((bound_and_trend(name, pools, gradient, soon=soon)[0] / self._scale(name)).max())
+            / self._settings.goal
             for soon in (False, True)
         )
-        common = self._common_error(name, pools)
+        common = common_error(name, pools, self._settings.common)
         now = max(now, self._unseen(common)) if common else now
         finest, elements = pools[-1][0], count(self._first[name])
         paths, prior = finest.paths, pools[-1][1].freedom - SCATTER_FREEDOM * finest.paths
@@ -376,37 +372,13 @@ class _Test:
         return suspects
 
     def _input_report(self, name: str, looks: Known) -> InputReport:
-        shape = tuple(self._claim.inputs[name].shape)
         mine = [(pool, found) for pool, found in looks if name in pool.names]
-        finest, seen = max(mine, key=lambda each: count(each[1].bound))
-        bound, shown = bound_and_trend(name, looks)
-        xp = namespace(bound)
-        bound = xp.maximum(bound, disguised(name, mine, self._settings.common, self._settings.goal * self._scale(name)))
-        relative = xp.maximum(bound + shown, self._allowed[name]) / self._scale(name)
-        g = abs(self._first[name])
-        whole = min(
-            float(found.bound[0]) / (float((g * pool.reach(name)).sum()) or math.nan)
-            for pool, found in mine
-            if count(found.bound) == 1
-        )
-        common = self._common_error(name, looks)
-        unseen = common.resolution if common else whole
-        blocks = whole
-        if finest.partition is not None:
-            claimed = finest.claimed()
-            typical = float(claimed.mean())
-            blocks = float((seen.bound / namespace(claimed).maximum(claimed, 0.0 * claimed + typical)).max())
-
-        def shaped(vector: Array) -> np.ndarray:
-            return np.asarray(on_host(vector)).reshape(shape)
-
-        return InputReport(
-            name=name,
-            estimate=shaped(finest.estimate(name)),
-            bound=shaped(bound),
-            resolution=Resolution(max(float(relative.max()), unseen), blocks, whole),
-            undecided=int(self._open_at(name, looks).sum()),
-        )
+        bound, found = resolved(name, mine, self._first[name], self._scale(name), self._allowed[name], self._settings)
+        finest, _ = max(mine, key=lambda each: count(each[1].bound))
+        undecided = int(self._open_at(name, looks).sum())
+        shape = tuple(self._claim.inputs[name].shape)
+        estimate, bound = (np.asarray(on_host(each)).reshape(shape) for each in (finest.estimate(name), bound))
+        return InputReport(name, estimate, bound, found, undecided)
 
     def _empty(self, why: str) -> PathReport:
         calls = self._claim.forwards - self._before[0], self._claim.backwards - self._before[1]

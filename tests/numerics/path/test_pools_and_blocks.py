@@ -13,7 +13,7 @@ from scipy import stats
 
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import Room
-from gradaudit.numerics.path.evidence import disguised, hidden
+from gradaudit.numerics.path.evidence import hidden, taken_for_shared
 from gradaudit.numerics.path.explorer import Explorer
 from gradaudit.numerics.path.nodes import INTEGRALS, LAST, NODES, SCATTER_FREEDOM, SLOPE_ERROR, TIMES, TRENDS
 from gradaudit.numerics.path.partition import Cut, Partition, partition_of
@@ -139,9 +139,9 @@ def test_an_error_that_its_block_takes_for_a_shared_one_is_hidden_as_far_as_anot
             pool.add(replace(walked, moved={"x": moved[k].reshape(-1)}), {"x": np.zeros(200)})
     looks, of_all = fine.looks(common), coarse.looks(common)
     with np.errstate(all="ignore"):
-        found = disguised("x", [(fine, looks)], common, np.full(200, 1e9)).reshape(40, 5)
+        found = taken_for_shared("x", [(fine, looks)], common, np.full(200, 1e9)).reshape(40, 5)
         seen = hidden("x", fine, looks).reshape(40, 5)
-        both = disguised("x", [(fine, looks), (coarse, of_all)], common, np.full(200, 10.0)).reshape(40, 5)
+        both = taken_for_shared("x", [(fine, looks), (coarse, of_all)], common, np.full(200, 10.0)).reshape(40, 5)
         most = hidden("x", coarse, of_all).reshape(40, 5)
     assert found == pytest.approx(seen)  # no other pool would pass it
     assert (both <= np.maximum(most, seen) * (1 + 1e-12)).all()
