@@ -143,6 +143,43 @@ class TestKernelsInBfloat16:
             assert only(audit(forward, slope, x, seed=seed, dtype="float32")).verdict in wanted
 
 
+class TestElementsThatRoundingHides:
+    """In float16 the input hardly shows in the square of it and a hundred: differences see forward stand still."""
+
+    @staticmethod
+    def verdict(seed: int, reach: float, factor: float) -> Verdict:
+        def forward(x: Any) -> Any:
+            return ((x + 100) ** 2 - 1e4).mean()
+
+        def backward(u: Any, x: Any) -> Any:
+            return np.asarray(factor * u * 2 * (x + 100) / x.size, np.float16)
+
+        x = array("x", (3, 4), -reach, reach, dtype="float16")
+        return only(audit(forward, backward, x, seed=seed, dtype="float16")).verdict
+
+    @pytest.mark.parametrize("seed", [10, 35, 57, 550])
+    def test_a_right_claim_is_not_accused_by_what_does_not_change(self, seed: int) -> None:
+        assert self.verdict(seed, 0.0508, 1.0) is Verdict.INCONCLUSIVE
+
+    @pytest.mark.parametrize("factor", [0.5, -1.0])
+    def test_where_the_input_shows_wrong_claims_fail(self, factor: float) -> None:
+        assert self.verdict(10, 10.0, 1.0) is Verdict.PASS
+        assert self.verdict(10, 10.0, factor) is Verdict.FAIL
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_claim_for_an_element_that_forward_leaves_out_fails(self, seed: int) -> None:
+        def backward(u: Any, x: Any, there: float = 1.0) -> Any:
+            gradient = np.asarray(u * (x + 4) / 6, np.float16)
+            gradient[1, 2] = there
+            return gradient
+
+        x = array("x", (3, 4), -1, 1, dtype="float16")
+        kept = np.ones((3, 4), np.float16)
+        kept[1, 2] = 0
+        wrong = only(audit(lambda x: ((kept * x + 4) ** 2).mean(), backward, x, seed=seed, dtype="float16"))
+        assert wrong.verdict is Verdict.FAIL
+
+
 class TestZeroClaims:
     @pytest.mark.parametrize("seed", range(3))
     def test_none_is_borne_out_by_a_step_that_rounding_swallows(self, seed: int) -> None:

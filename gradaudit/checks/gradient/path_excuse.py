@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,7 +48,8 @@ def excuse_along_paths(looks: CloseLooks, followed: PathClaim, culprits: Sequenc
 def _is_seen_by_differences(accused: Suspected) -> Answer | None:
     """Let differences decide about single elements; of many, one that they find wrong is enough."""
     found = [accused.looks.look(culprit.worst, None) for culprit in accused.culprits]
-    if Judgement.WRONG in found:
+    pairs = zip(accused.culprits, found, strict=True)
+    if any(made is Judgement.WRONG and not _is_hidden(accused, culprit) for culprit, made in pairs):
         return STANDS
     if any(each.kind != "index" for each in accused.culprits) or any(made is not Judgement.RIGHT for made in found):
         return None
@@ -56,6 +58,15 @@ def _is_seen_by_differences(accused: Suspected) -> Answer | None:
         "at the suspect elements agree with the gradient: what contradicts it lies further away"
     )
     return Answer.jump(message, len(accused.culprits))
+
+
+def _is_hidden(accused: Suspected, culprit: Culprit) -> bool:
+    """Whether differences see forward stand still that changes along paths: rounding inside hides the element there."""
+    looks = accused.looks
+    if looks.seen[looks.index_of(culprit.worst)].numerical != 0.0:
+        return False
+    claimed = float(on_host(as_reals(accused.claim.formula))[culprit.worst])
+    return abs(claimed - culprit.error) > culprit.bound if culprit.kind == "index" else math.isfinite(culprit.error)
 
 
 def _climbs_steps_alone(accused: Suspected) -> Answer | None:
