@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gradaudit.models.op import ModelOp, Run
 from gradaudit.numerics.arrays import IN_CACHE, in_cache, inner
+from gradaudit.numerics.root_test import random_bits
 from gradaudit.targets.structure import leaves
 
 Array = NDArray[Any]
@@ -48,7 +50,7 @@ class Direction:
         cls, rng: np.random.Generator, claim: Array, *, scale: float, typical: float, farthest: float
     ) -> Direction:
         """Return a random direction for a parameter with this gradient."""
-        codes = rng.integers(0, 256, claim.size, dtype=np.uint8).view(np.int8)
+        codes = random_bits(rng, claim.size, np.int8)
         signs = codes >> 7  # 0 or -1: what a number's bits are flipped by, and then its negative is off by
         codes &= LEAST - 1
         codes += LEAST
@@ -62,8 +64,9 @@ class Direction:
         """Write a displacement of some elements, this direction times a step, to an array in float64."""
         np.multiply(self.moves[where], step * self.scale / (2 * LEAST - 1), out=out)
 
+    @cached_property
     def slope(self) -> float:
-        """Return what the loss changes by along it, as the gradient has it."""
+        """What the loss changes by along it, as the gradient has it."""
         moved, total = np.empty(IN_CACHE), 0.0
         for where in in_cache(self.claim):
             d = moved[: where.stop - where.start]

@@ -318,7 +318,7 @@ class _Root:
             slope, noise, bent = self._slope(along, size)
             own = sum(d.rounding(ROUNDINGS * self.spacing) ** 2 for d in along.values()) ** 0.5
             allowed.append(noise + own)
-            off.append(slope - sum(d.slope() for d in along.values()))
+            off.append(slope - sum(d.slope for d in along.values()))
             if not abs(off[-1]) <= allowed[-1]:
                 break
         return _Compared(off, allowed, bent)

@@ -71,9 +71,11 @@ def rms(values: Array) -> float:
     size, square = count(values), 0.0
     if size <= OF_PRODUCTS and isinstance(values, np.ndarray) and values.dtype == np.float64:
         square = float(np.vdot(values, values))
-    elif size and dtype_name(values.dtype) in ("float64", "complex128"):
-        flat = as_reals(values)
-        square = inner(flat, flat)
+    elif size:
+        flat = values.reshape(-1)
+        wide = dtype_name(values.dtype) in ("float64", "complex128")
+        parts = [flat] if wide else [flat[part] for part in in_cache(flat)]
+        square = sum(inner(reals, reals) for reals in map(as_reals, parts))
     if LEAST_SQUARE < square < math.inf:  # else some squares may have been lost
         return math.sqrt(square / size)
     scale = largest(values)

@@ -178,7 +178,7 @@ class RootTester:
         if self._weighed != (start, stop, floor):
             self._weighed, self._unit, self._weights = (start, stop, floor), *self._weigh(start, stop, floor)
         drawn = self.line.inputs.drawn_for(start, stop)
-        bits = random_bits(self._rng, stop - start)
+        bits = random_bits(self._rng, stop - start, np.int16)
         if len(bits) < count(self._weights):
             bits = np.pad(bits, (start - drawn.start, drawn.stop - stop))
         along = elementwise(_along, "float32", (like(bits, self._weights), self._weights))
@@ -243,7 +243,7 @@ class RootTester:
             step: the step, beside twice as large a one.
 
         """
-        away = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements)), elements)))
+        away = side * abs(signed_magnitudes(like(random_bits(self._rng, count(elements), np.int16), elements)))
         direction = Direction.of(written(away, ~elements, 0.0))
         near = self.line.excess_one_sided(direction, step)
         far = self.line.excess_one_sided(direction, 2 * step)
@@ -272,14 +272,15 @@ def _along(bits: Array, weights: Array) -> Array:
     return along
 
 
-def random_bits(rng: np.random.Generator, length: int) -> NDArray[np.int16]:
-    """Draw 16 bits for each element of a direction.
+def random_bits(rng: np.random.Generator, length: int, dtype: type[Any]) -> NDArray[Any]:
+    """Draw an integer of random bits for each element of a direction.
 
     They come from NumPy's generator whatever framework tests them and on whatever device, so that a seed gives the same
     directions and verdicts everywhere; two bytes an element are sent there for a root test.
     """
-    words: NDArray[np.uint64] = np.asarray(rng.bit_generator.random_raw(-(-length // 4)))
-    return words.view(np.int16)[:length]
+    words = np.asarray(rng.bit_generator.random_raw(-(-length * np.dtype(dtype).itemsize // 8)))
+    bits: NDArray[Any] = words.view(dtype)[:length]
+    return bits
 
 
 def signed_magnitudes(bits: Array) -> Array:
