@@ -35,7 +35,10 @@ from softmax_pair import softmax, softmax_backward
 
 from gradaudit.engine.audit import audit_case
 from gradaudit.engine.libraries import set_up_libraries
+from gradaudit.numerics.directional import Directional
+from gradaudit.numerics.displacing import Direction
 from gradaudit.results import Verdict
+from gradaudit.spec.draw import draw_inputs, draw_upstream
 
 set_up_libraries()  # as the command does
 
@@ -52,6 +55,9 @@ REPEATS, LARGE_REPEATS = 200, 3
 
 SMALL_LIMIT, LIMIT, MEMORY_LIMIT = 600, 12, 4
 """Microseconds of a small audit; forwards' time that a large one may take beside its calls, and memory."""
+
+DISPLACEMENTS = 7
+"""Those of a right audit: two root tests, one of them at two steps, and one look at another point."""
 
 Function = Callable[..., Any]
 
@@ -215,7 +221,7 @@ def measure(name: str, framework: str, size: int) -> Measured:
     audit_case(small, lambda _: nullcontext(opened(name, framework, small)))  # what is made once is not the audit's
     totals, own, forwards = [], [], []
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = 0
+    peak, alone = 0, _of_a_forward(opened(name, framework, case), case)
     for _ in range(REPEATS if size < LARGE else LARGE_REPEATS):
         watch = Watch()
         made = Watched(opened(name, framework, case), watch)
@@ -228,7 +234,16 @@ def measure(name: str, framework: str, size: int) -> Measured:
     (result,) = audited.results
     assert result.verdict is Verdict.PASS, result.message
     seconds = (min(part) for part in (totals, np.subtract(totals, own), forwards))
-    return Measured(name, framework, size, result.forwards, result.backwards, *seconds, 1024 * peak / (16 * size))
+    memory = 1024 * (peak - alone) / (16 * size)
+    return Measured(name, framework, size, result.forwards, result.backwards, *seconds, memory)
+
+
+def _of_a_forward(op: Any, case: Any) -> int:
+    """Return the KiB that a forward by itself holds at its peak, beside its inputs."""
+    inputs = _inputs(op, case)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    op.forward(inputs)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 def stages_of(name: str, framework: str, size: int) -> list[Row]:
@@ -256,6 +271,49 @@ def stages_of(name: str, framework: str, size: int) -> list[Row]:
     ]
 
 
+def floor_of(framework: str, size: int) -> list[Row]:
+    """Return what the least costs that a large audit of tanh does beside its calls, each by itself."""
+    case = case_of(*PAIRS["tanh"], array("x", (size // 1000, 1000)))
+    op = opened("tanh", framework, case)
+    inputs = _inputs(op, case)
+    outputs, upstream, claims = (op.forward(inputs)[0].reshape(-1) for _ in range(3))
+    line = Directional(lambda: outputs, inputs, {"x": claims}, upstream, outputs, {"x": 1.0})
+    along = Direction.of(claims / 2)
+
+    def displacing() -> None:
+        line.walk(along, 2.0**-18, range(1, DISPLACEMENTS + 1))
+
+    def drawing() -> None:
+        draw_inputs(case), draw_inputs(case), draw_upstream(case, 0, (size,), np.dtype("float64"))
+
+    def passing() -> None:
+        claims[...] = upstream
+
+    asked = {
+        f"{DISPLACEMENTS} displacements, with what is claimed of each and what it changes": displacing,
+        "drawing inputs twice and an upstream once": drawing,
+        "a pass that reads one array and writes another": passing,
+    }
+    one = min(_seconds(lambda: op.forward(inputs)) for _ in range(3 * LARGE_REPEATS))
+    made = []
+    for what, work in asked.items():
+        ratio = min(_seconds(work) for _ in range(2 * LARGE_REPEATS)) / one
+        said = f"tanh, {framework}, {size:,} elements, alone: {what}; forwards' time"
+        made.append(Row(said, "-", f"a forward of {1e3 * one:.2f} ms", ratio, ratio))
+    return made
+
+
+def _inputs(op: Any, case: Any) -> dict[str, Any]:
+    place = getattr(op, "native", None) or (lambda array: array)
+    return {name: place(array) for name, array in draw_inputs(case).items()}
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
 def all_measured(sizes: Sequence[int], frameworks: Sequence[str]) -> Iterator[Measured]:
     """Measure ops, each in a process of its own."""
     spawn = multiprocessing.get_context("spawn")
@@ -270,8 +328,9 @@ def said() -> str:
         "Whole audits of right gradients in float64, each op in a process of its own, torch's on one thread: the least "
         f"of {REPEATS} audits of a small op, of {LARGE_REPEATS} of a large one. Time is the processor's; what calls of "
         "the op take is taken out of what is told beside them. Memory is the highest resident size above that before "
-        "the first audit: what forward and backward hold themselves is in it. Rows with a colon say where the time "
-        "beside the calls goes, each stage without the others within it."
+        "the first audit, less what a forward by itself holds. Rows with a colon say where the time beside the calls "
+        "goes, each stage without the others within it. Those with `alone` are work that no audit of this design is "
+        "without, done by itself: where they exceed a limit together, no other saving can reach it."
     )
 
 
@@ -282,6 +341,8 @@ def rows() -> list[Row]:
     for framework in FRAMEWORKS:
         with ProcessPoolExecutor(1, spawn) as pool:
             made += pool.submit(stages_of, "tanh", framework, SIZES[1]).result()
+            for size in SIZES[1:]:
+                made += pool.submit(floor_of, framework, size).result()
     return made
 
 
