@@ -187,8 +187,10 @@ class Calibration:
         """
         if error > AFTER_FEWEST * test.unit:
             return gauge
-        test.result, gauge = wide, changed(gauge, step=2 * gauge.step)
-        return gauge.with_fewest_rounds() if self.tester.even and abs(wide) <= FEWEST else gauge
+        test.result = wide
+        # Most right gradients keep the least threshold: noise is less than it may be.
+        fewest = self.tester.even and abs(wide) <= FEWEST and gauge.threshold == THRESHOLDS[2]
+        return changed(gauge, step=2 * gauge.step, threshold=FEWEST if fewest else gauge.threshold)
 
     def _settled(self, start: int, stop: int, gauge: Gauge) -> Gauge:
         """Return a gauge whose step is good as it is, and remember what it says of forward if it moves anything."""

@@ -212,21 +212,21 @@ class Directional:
     def _offs(
         self, direction: Direction, steps: Sequence[float], changed: dict[int, Array] | None = None
     ) -> list[float]:
-        try:
-            return [self._off(direction, step, changed) for step in steps]
-        finally:
-            self.inputs.restore()
-
-    def _off(self, direction: Direction, step: float, changed: dict[int, Array] | None) -> float:
         """Displace elements; return what backward claims of where they really went, less what forward makes of it.
 
-        Outputs that forward changed are marked in ``changed``, range by range.
+        Outputs that forward changed at any step are marked in ``changed``, range by range.
         """
-        claimed, measured = self.inputs.displace(direction, step), 0.0
-        outputs = self._forward()
-        for part in self._parts:
-            change = outputs[part] - self._outputs[part]
-            measured += inner(self._upstream[part], change)
-            if changed is not None:
-                changed[part.start] = changed.get(part.start, False) | (change != 0.0)
-        return claimed - measured
+        made = []
+        try:
+            for step in steps:
+                claimed, measured = self.inputs.displace(direction, step), 0.0
+                outputs = self._forward()
+                for part in self._parts:
+                    change = outputs[part] - self._outputs[part]
+                    measured += inner(self._upstream[part], change)
+                    if changed is not None:
+                        changed[part.start] = changed.get(part.start, False) | (change != 0.0)
+                made.append(claimed - measured)
+        finally:
+            self.inputs.restore()
+        return made

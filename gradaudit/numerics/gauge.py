@@ -52,10 +52,6 @@ class Gauge:
     grid: float = 0.0
     before: float = 0.0
 
-    def with_fewest_rounds(self) -> Gauge:
-        """Return the gauge of the least threshold, which most right gradients keep: noise is less than it may be."""
-        return changed(self, threshold=FEWEST) if self.threshold == THRESHOLDS[2] else self
-
     def with_more_rounds(self) -> Gauge:
         """Return the gauge to go on with where a test does not keep the least threshold; itself where it has another.
 

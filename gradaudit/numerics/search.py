@@ -273,9 +273,9 @@ class Search:
         outcome = self.outcome
         passed, fruitless, largest, test = 0, 0, 0.0, first
         while True:
-            longer = gauge.with_more_rounds()
+            longer = gauge if abs(test.result) <= gauge.threshold else gauge.with_more_rounds()
             if abs(test.result) <= longer.threshold:
-                gauge = gauge if abs(test.result) <= gauge.threshold else longer
+                gauge = longer
                 passed += 1
             elif not self.locate:
                 self.failing = test, longer

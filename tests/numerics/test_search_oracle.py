@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gradaudit.numerics.calibration import Calibration
 from gradaudit.numerics.directional import Directional
-from gradaudit.numerics.gauge import THRESHOLDS, Gauge
+from gradaudit.numerics.gauge import FEWEST, THRESHOLDS, Gauge
 from gradaudit.numerics.root_test import RootTester, signed_magnitudes
 from gradaudit.numerics.search import Judgement, Outcome, Search
 
@@ -160,7 +160,7 @@ def test_enough_rounds_bound_the_miss_probability(threshold: float) -> None:
 
 
 def test_the_rounds_that_follow_the_fewest_keep_the_bound_of_both() -> None:
-    few = Gauge(STEP, 0.0, THRESHOLDS[2]).with_fewest_rounds()
+    few = Gauge(STEP, 0.0, FEWEST)
     more = few.with_more_rounds()
     assert (few.rounds, more.rounds, more.with_more_rounds()) == (2, 4, more)
     assert few.threshold**few.rounds + more.threshold**more.rounds <= more.miss_probability <= 1e-6

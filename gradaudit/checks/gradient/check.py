@@ -133,8 +133,10 @@ def _root_tested(claims: list[Claim], *, small: bool) -> Audited:
     for claim in claims if len(claims) > 1 else ():
         if not passes(made[claim.name]):  # the fault may be another's
             _add(made, _searched([claim], locate=False))
-    _add(made, right_together(claims, made, partial(_searched, locate=False)))
     failing = [claim for claim in claims if not passes(made[claim.name])]
+    if failing:
+        _add(made, right_together(failing, made, partial(_searched, locate=False)))
+        failing = [claim for claim in failing if not passes(made[claim.name])]
     if failing and not small:
         _add(made, _searched(failing, locate=True))
     return made

@@ -217,7 +217,10 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
     vanishes = not typical > VANISHING * scale
     if vanishes and not (isinstance(case.upstream, str) and case.upstream == "random"):
         yield _upstream_finding(claim.name, typical, scale)
-    noisy, visible = _noisy(claim, looks, judged), 0.0
+    # Where nothing but the noise of forward leaves the gradient undecided.
+    noisy, visible = judged.undecided & ~looks.kink & ~looks.jump & ~looks.outside, 0.0
+    if claim.inaccurate is not None:
+        noisy &= ~claim.inaccurate_among(looks.places)
     if noisy.any():
         visible = float((allowed + 2 * looks.bounds)[noisy].max())
         yield _noise_finding(point.dtype, claim.name, int(noisy.sum()), visible)
@@ -234,12 +237,6 @@ def _findings(seen: Seen, judged: Judged, allowed: Array, hidden: Array) -> Iter
         yield Finding("below-noise", message, {"count": len(hidden), "below": below})
     if seen.remark:
         yield seen.remark
-
-
-def _noisy(claim: Claim, looks: Looks, judged: Judged) -> Array:
-    """Return at which indices that were looked at nothing but the noise of forward leaves the gradient undecided."""
-    noisy: Array = judged.undecided & ~looks.kink & ~looks.jump & ~looks.outside
-    return noisy if claim.inaccurate is None else noisy & ~claim.inaccurate_among(looks.places)
 
 
 def _tolerance_findings(

@@ -118,13 +118,11 @@ def _changed(one: Array, other: Array) -> int:
 
 def narrowest(numbers: Array) -> str | None:
     """Return the narrowest dtype that finite numbers, not all zero, are numbers of; None for float64."""
-    few = numbers[:SAMPLE]  # which tell most; and what float32 has not, no narrower dtype has
-    if not _are_of(NARROW[-1], few):
-        return None
-    name = next((name for name in NARROW if _are_of(name, few) and _are_of(name, numbers)), None)
-    return name if (namespace(numbers).isfinite(numbers) & (numbers != 0.0)).any() else None
-
-
-def _are_of(name: str, numbers: Array) -> bool:
-    """Whether a dtype has those of some numbers in float64 that are finite."""
-    return bool(((cast(cast(numbers, name), "float64") == numbers) | ~namespace(numbers).isfinite(numbers)).all())
+    found, isfinite = None, namespace(numbers).isfinite
+    for name in reversed(NARROW):
+        parts = (numbers[:SAMPLE], numbers)  # a few of them tell most
+        if all(((cast(cast(part, name), "float64") == part) | ~isfinite(part)).all() for part in parts):
+            found = name
+        elif name == NARROW[-1]:
+            return None  # what float32 has not, no narrower dtype has
+    return found if (isfinite(numbers) & (numbers != 0.0)).any() else None
