@@ -74,7 +74,8 @@ class Axes:
         for row, column, changes in self._changes(rows, taken, ends):
             here = row, column
             length, step = lengths[here], steps[here]
-            slopes = np.where(uneven[here], np.nan, loss.slopes_of(changes) / length) * (1.0, -1.0)
+            rise = np.einsum("...k,k->...", changes, loss.upstream)
+            slopes = np.where(uneven[here], np.nan, rise / length) * (1.0, -1.0)
             up, down = slopes.T
             size = abs(slopes)
             lost = ~np.isfinite(size.sum(axis=-1))  # beyond the edge of the domain on one side, or on both

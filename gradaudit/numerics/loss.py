@@ -137,10 +137,6 @@ class Loss:
         """Return the place of an index in C order, as the only one of an array."""
         return np.array([np.ravel_multi_index(index, self.shape) if index else 0])
 
-    def slopes_of(self, changes: Floats) -> Floats:
-        """Return how the loss changes with the outputs, along their last axis."""
-        return np.asarray(np.einsum("...k,k->...", changes, self.upstream))
-
     def changes_at(self, places: Rows, values: Array, *, whole: bool = False) -> Floats:
         """Return how the outputs change where one element at a time holds another value: one a row.
 
@@ -186,8 +182,8 @@ class Loss:
         return slope, 2 * self.noise_of(change != 0.0) / distance + self.survey.relative * abs(slope)
 
     def _displaced(self, *displacements: Floats) -> list[Floats]:
-        return self.vicinity.outputs_at(*(self._base + displacement for displacement in displacements))
+        return self.vicinity.outputs_at(None, [self._base + displacement for displacement in displacements])
 
     def _displaced_at(self, index: Index, *displacements: Floats) -> list[Floats]:
         places = self.place_of(index).repeat(len(displacements))
-        return self.vicinity.outputs_along(places, self._base[index] + np.array(displacements))
+        return self.vicinity.outputs_at(places, self._base[index] + np.array(displacements))

@@ -78,12 +78,8 @@ class Vicinity:
         self.ended: Exception | None = None
         self.at_odds = False
 
-    def outputs_at(self, *contents: Array) -> list[Floats]:
-        """Return forward's outputs at displaced inputs; arrays that may be changed."""
-        return list(self._evaluated(None, contents, whole=True, tried=False))
-
-    def outputs_along(self, places: NDArray[np.intp], values: Any) -> list[Floats]:
-        """Return forward's outputs where one element at a time, given by its place in C order, holds another value."""
+    def outputs_at(self, places: Places, values: Any) -> list[Floats]:
+        """Return forward's outputs where inputs, or one element of them at a time, hold other values; to be changed."""
         return list(self._evaluated(places, values, whole=True, tried=False))
 
     def changes_along(self, outputs: Floats, places: NDArray[np.intp], values: Any, *, whole: bool = True) -> Floats:

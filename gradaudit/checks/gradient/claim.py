@@ -227,11 +227,6 @@ class Claim:
         """Return the index of an element, given its place in C order."""
         return tuple(int(k) for k in np.unravel_index(place, tuple(self.formula.shape)))
 
-    def at(self, index: tuple[int, ...]) -> complex:
-        """Return what is judged at an index: the formula, or what backward gave where that strays from it."""
-        judged = self.given if not self.split or self._is_inaccurate_at(index) else self.formula
-        return complex(judged[index]) if has_complex_dtype(judged) else float(judged[index])
-
     def asked_at(self, places: NDArray[np.intp]) -> Asked:
         """Return what is judged at some indices, one a row, and what that may be off by."""
         given, strays = _brought(self.given, places), self.inaccurate_among(places)
@@ -339,9 +334,6 @@ class Claim:
             return np.zeros(len(places), np.bool_)
         inaccurate: NDArray[np.bool_] = taken(on_host(self.inaccurate), places)
         return inaccurate
-
-    def _is_inaccurate_at(self, index: tuple[int, ...]) -> bool:
-        return self.inaccurate is not None and bool(self.inaccurate[index])
 
 
 def _brought(array: Array, places: NDArray[np.intp]) -> NDArray[Any]:

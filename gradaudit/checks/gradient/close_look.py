@@ -13,7 +13,7 @@ from gradaudit.numerics.arrays import LARGE, copied, has_complex_dtype
 from gradaudit.numerics.axes import Axes
 from gradaudit.numerics.calibration import Calibrated
 from gradaudit.numerics.derivative import Difference
-from gradaudit.numerics.judging import Judgement
+from gradaudit.numerics.judging import Judged, Judgement
 from gradaudit.numerics.loss import Loss
 from gradaudit.numerics.margins import CONFIRMATIONS, HEADROOM, MAX_ATTEMPTS, MAX_LISTED, SLOPE_RTOL, SMALL_SAMPLE
 from gradaudit.spec.draw import generator
@@ -94,8 +94,11 @@ class CloseLooks:
         """The indices that are wrong."""
         return [index for index, made in self.judgements.items() if made is Judgement.WRONG]
 
+    def _judged(self, index: Index, element: Element) -> Judged:
+        return self.claim.judged(looks_of(self.claim, {index: element}))[0]
+
     def _judgement(self, index: Index, element: Element) -> Judgement:
-        made, _, _ = self.claim.judged(looks_of(self.claim, {index: element}))
+        made = self._judged(index, element)
         if made.right[0]:
             return Judgement.KINK if element.kink else Judgement.RIGHT
         return Judgement.WRONG if made.wrong[0] else Judgement.UNDECIDED
@@ -130,10 +133,8 @@ class CloseLooks:
 
     def _may_be_noise(self, index: Index, element: Element) -> bool:
         """Whether what contradicts a claim may be more noise than was taken for granted."""
-        if self._judgement(index, element) is not Judgement.WRONG:
-            return False
-        apart = abs(self.claim.at(index) - element.numerical)
-        return bool(element.doubtful or apart <= SLOPE_RTOL * abs(element.numerical))
+        made, slope = self._judged(index, element), abs(element.numerical)
+        return bool(made.wrong[0] and (element.doubtful or made.difference[0] <= SLOPE_RTOL * slope))
 
     def _loss(self, assumed: float) -> Loss:
         """Return the loss along single elements for an assumed rounding, the one that there is where it is the same."""
