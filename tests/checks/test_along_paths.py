@@ -450,3 +450,24 @@ def test_kinks_on_all_paths_take_no_more_calls_than_an_audit_has(seed: int) -> N
     assert all(result.verdict is not Verdict.FAIL for result in audit.results)
     assert max(result.forwards for result in audit.results) <= 150
     assert max(result.backwards for result in audit.results) <= 150
+
+
+def test_a_solver_that_stops_early_is_told_of_whether_a_seed_shows_its_jumps_or_not() -> None:
+    """Between two numbers of iterations it is smooth: nothing tells it from a formula that is slightly wrong."""
+
+    def solved(mean: Array, error: float) -> Array:
+        anomaly = mean
+        while np.abs((step := mean + 0.6 * np.sin(anomaly)) - anomaly).max() >= error:
+            anomaly = step
+        return step
+
+    op = gradaudit.op(lambda x: solved(x, 1e-5), lambda u, x: u / (1 - 0.6 * np.cos(solved(x, 1e-15))))
+    verdicts = set()
+    for seed in (0, 7):
+        mean = np.random.default_rng(seed).uniform(0.2, 3, 9)
+        made = gradaudit.check(op, {"mean": mean}, seed=seed).results[0]
+        (said,) = [found.message for found in made.findings if found.code == "approximate-forward"]
+        verdicts.add(made.verdict)
+        both = "backward's formula is slightly wrong" in said and "forward only approximates the function" in said
+        assert both == (made.verdict is Verdict.FAIL)
+    assert verdicts == {Verdict.PASS, Verdict.FAIL}

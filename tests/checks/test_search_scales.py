@@ -100,3 +100,19 @@ class TestAFunctionThatOscillatesFasterThanAnyStep:
 
         made = audit(lambda x: np.sin(rate * x), right, array("x", (size,)), method=method)
         assert only(made).verdict is not Verdict.FAIL
+
+
+@pytest.mark.parametrize("method", ["auto", "exhaustive"])
+@pytest.mark.parametrize("factor", [1.0, 1.3, -1.0])
+def test_a_pass_names_the_gradients_that_are_lost_beside_those_of_other_magnitudes(factor: float, method: str) -> None:
+    """That of the largest input is 10^-24 of the typical one: whatever is claimed there, nobody can tell."""
+
+    def backward(u: Any, x: Any) -> Any:
+        return -u / x**2 * np.where(x == x.max(), factor, 1.0)
+
+    x = array("x", (26,), values=10.0 ** np.linspace(-6, 6, 26))
+    result = only(audit(lambda x: 1 / x, backward, x, method=method))
+    (told,) = [finding for finding in result.findings if finding.code == "below-noise"]
+    assert result.verdict is Verdict.PASS
+    assert told.evidence["count"] >= 1
+    assert told.evidence["below"] > 1e-12

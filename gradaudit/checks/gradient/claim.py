@@ -284,24 +284,25 @@ class Claim:
         resolved &= (abs(claimed - numerical) <= bound) & ~np.asarray(kink)
         return np.where(resolved, np.fmax(allowed, 2.0 * bound), allowed)
 
-    def below_noise(self, floor: Any) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    def below_noise(self, floor: Any, *, lost: bool = False) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Return the numbers of the gradient that are too small to be told from zero, and their magnitudes.
 
         That is below the least error that was resolved, for all numbers or for each. What rounding must cost it anyway
-        is not meant, nor what is zero and was tested for that.
+        is not meant, nor what is zero and was tested for that; what is lost beside the typical gradient is, if asked.
 
         Returns:
             Positions in the one vector of the gradient's real numbers, and the magnitudes there.
 
         """
-        reals = as_reals(self.tested)
+        reals, most_lost = as_reals(self.tested), MAX_ROUNDINGS * self._roundoff.unit * self.magnitude if lost else 0.0
         found = []
         for part in in_cache(reals):
             own = abs(reals[part])
             noise = like(floor[part], own) if isinstance(floor, np.ndarray) else floor
             below = own < noise
             if bool(below.any()):  # what is large stays where it is
-                found.append(part.start + np.flatnonzero(on_host(below & (own > self.noise_level))))
+                meant = (own > self.noise_level) | ((own > 0.0) & (own <= most_lost))
+                found.append(part.start + np.flatnonzero(on_host(below & meant)))
         places = np.concatenate(found) if found else np.zeros(0, np.intp)
         own = on_host(abs(reals[like(places, reals)])) if len(places) else np.zeros(0)
         level = self._roundoff.level.get(self.name) if len(places) else None

@@ -288,7 +288,7 @@ def _below_noise(seen: Seen, allowed: Array) -> Array:
     if seen.method == "exhaustive":
         errors = np.where(seen.looks.kink, 0.0, np.nan_to_num(allowed + seen.looks.bounds, posinf=0.0))
         floor = np.repeat(errors, claim.numbers // claim.size)
-    return claim.below_noise(floor)[1]
+    return claim.below_noise(floor, lost=True)[1]
 
 
 def with_inaccurate(seen: Seen) -> Seen:

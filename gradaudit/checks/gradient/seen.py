@@ -108,7 +108,8 @@ def passes(audited: tuple[Result, Seen]) -> bool:
         return not (coarser or seen.kinked)
     if asked.asked and seen.method == "search":
         return False
-    below_noise = any(finding.code == "below-noise" for finding in result.findings)
+    noise = (finding.evidence["below"] for finding in result.findings if finding.code == "below-noise")
+    below_noise = any(below > claim.noise_level for below in noise)
     return result.verdict is Verdict.INCONCLUSIVE and seen.cleared and below_noise and result.resolution <= MAX_UNSEEN
 
 
