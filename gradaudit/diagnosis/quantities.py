@@ -103,4 +103,5 @@ def alignments(array: Array, shape: tuple[int, ...]) -> Iterator[tuple[Array, tu
     for axes in combinations(range(len(shape)), array.ndim):
         if array.size > 1 and all(shape[axis] == size for axis, size in zip(axes, array.shape, strict=True)):
             spread = tuple(size if axis in axes else 1 for axis, size in enumerate(shape))
-            yield np.broadcast_to(array.reshape(spread), shape), axes
+            made = array.reshape(spread)
+            yield made if spread == shape else np.broadcast_to(made, shape), axes

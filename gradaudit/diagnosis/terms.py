@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, combinations
 
 import numpy as np
@@ -22,7 +22,11 @@ class Coefficient:
     name: str = ""
 
 
-PLAIN = (Coefficient(1.0), Coefficient(2.0), Coefficient(0.5))
+def _signed(*values: Coefficient) -> tuple[Coefficient, ...]:
+    return tuple([Coefficient(sign * each.value, each.name) for each in values for sign in (-1.0, 1.0)])
+
+
+PLAIN = _signed(Coefficient(1.0), Coefficient(2.0), Coefficient(0.5))
 """Multiples that a term may be lost in."""
 
 
@@ -71,7 +75,7 @@ def _residual(claim: Claim) -> Iterator[Term]:
         if leading >= 0 and upstream.shape[leading:] == shape:
             summed = upstream.sum(axis=tuple(range(leading))) if leading else upstream
             name = "upstream summed over its leading axes" if leading else "upstream"
-            yield Term(claim.at_places(summed), name, _signed(PLAIN))
+            yield Term(claim.at_places(summed), name, PLAIN)
 
 
 def _mean(slices: Slices, name: str, base: Array) -> Term:
@@ -84,31 +88,31 @@ def _mean(slices: Slices, name: str, base: Array) -> Term:
         Coefficient(size / (size + 1.0), f"N/(N+1) ({along})"),
     )
     text = f"the mean of {name} over {axes_in_words(slices.over)}"
-    return Term(slices.at_places(mean), text, _signed((*PLAIN, *more)))
+    return Term(slices.at_places(mean), text, (*PLAIN, *_signed(*more)))
 
 
 def _projections(claim: Claim, slices: Slices, name: str, base: Array) -> Iterator[Term]:
     """Yield what takes out the part of a gradient along something that the op keeps fixed."""
     shape, about, g = base.shape, axes_in_words(slices.over), slices.of(base)
-    at, plain = slices.at_places, _signed(PLAIN)
+    at = slices.at_places
     for output in (slices.of(output) for output in claim.outputs if output.shape == shape):
         total = _sum(g)
-        yield Term(at(output * total), f"output times the sum of {name} over {about}", plain)
+        yield Term(at(output * total), f"output times the sum of {name} over {about}", PLAIN)
         along = output * _sum(g * np.conj(output))
-        yield Term(at(along), f"output times the sum of {name} times output over {about}", plain)
-        yield Term(at(np.exp(output) * total), f"exp(output) times the sum of {name} over {about}", plain)
+        yield Term(at(along), f"output times the sum of {name} times output over {about}", PLAIN)
+        yield Term(at(np.exp(output) * total), f"exp(output) times the sum of {name} over {about}", PLAIN)
     whole = claim.inputs.get(claim.name)
     if whole is not None and whole.shape == shape:
         x = slices.of(whole)
         yield from _on_normalised(claim, slices, name, g, x)
         own = x * _sum(g * np.conj(x)) / _sum(np.square(np.abs(x)))
-        yield Term(at(own), f"the projection of {name} on {claim.name} over {about}", plain)
+        yield Term(at(own), f"the projection of {name} on {claim.name} over {about}", PLAIN)
 
 
 def _on_normalised(claim: Claim, slices: Slices, name: str, g: Array, x: Array) -> Iterator[Term]:
     """Yield the projection on x without its mean and deviation, alone and with the mean."""
     about, size = axes_in_words(slices.over), slices.size
-    coefficients = _signed((*PLAIN, Coefficient(float(size), f"N (N = {size}, the elements along {about})")))
+    coefficients = (*PLAIN, *_signed(Coefficient(float(size), f"N (N = {size}, the elements along {about})")))
     deviation = x - x.mean(axis=1, keepdims=True)
     variance = np.square(np.abs(deviation)).mean(axis=1, keepdims=True)
     for eps in stabilizers(claim):
@@ -117,7 +121,7 @@ def _on_normalised(claim: Claim, slices: Slices, name: str, g: Array, x: Array) 
         said = f"z times the mean of {name} times z over {about}, z the normalised {claim.name}"
         yield Term(slices.at_places(along), said, coefficients)
         both = along + g.mean(axis=1, keepdims=True)
-        yield Term(slices.at_places(both), f"(the mean of {name} over {about} + {said})", _signed(PLAIN))
+        yield Term(slices.at_places(both), f"(the mean of {name} over {about} + {said})", PLAIN)
 
 
 def _inputs(claim: Claim) -> Iterator[Term]:
@@ -132,7 +136,3 @@ def _inputs(claim: Claim) -> Iterator[Term]:
 
 def _sum(slices: Array) -> Array:
     return np.asarray(slices.sum(axis=1, keepdims=True))
-
-
-def _signed(values: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
-    return tuple(replace(each, value=sign * each.value) for each in values for sign in (-1.0, 1.0))
