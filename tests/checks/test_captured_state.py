@@ -15,7 +15,7 @@ from gradaudit.spec.case import Tolerance
 
 Function = Callable[..., Any]
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-each_size = pytest.mark.parametrize("shape", [(3, 4), (40, 50)], ids=["exhaustive", "search"])
+each_size = pytest.mark.parametrize("shape", [(3, 4), (20, 30)], ids=["exhaustive", "search"])
 
 
 def sigmoid(x: Any) -> Any:
