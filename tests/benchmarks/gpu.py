@@ -71,7 +71,14 @@ def main() -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--elements", type=int, default=100_000)
     chosen = parser.parse_args()
+    try:
+        torch.empty(1, device=chosen.device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        parser.error(f"--device {chosen.device}: expected a device of this PyTorch, which says: {error}")
     torch.set_default_device(chosen.device)
+    torch.set_num_threads(1)  # threads of small calls wait for each other
+    if not importlib.util.find_spec("triton"):
+        print("Triton is not installed: its kernels are left out")
     off = 0
     for kernel in kernels(chosen.elements):
         first = next(iter(kernel.shapes))

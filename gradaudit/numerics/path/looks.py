@@ -72,8 +72,8 @@ class CommonError:
     def hides(self, goal: float) -> float:
         """Return how many times as large noise may be as it takes to see an error of this size.
 
-        Or one half above what is tolerated. Twice an error that is seen must be less, though it may be tolerated: of few
-        elements as much is as their rounding may come to.
+        Or one half above what is tolerated. Twice an error that is seen must be less, too: of few elements that may be
+        tolerated, for as much as their rounding comes to.
         """
         seen = 2 * abs(self.error) if abs(self.error) > self.bound else 0.0
         return max(self.bound / max(goal - self.allowed, self.allowed / 2), seen / goal)
