@@ -30,6 +30,9 @@ def ops() -> pytest.MarkDecorator:
 AT_A_KINK = {"at_zero", "ties"}
 """Cases whose inputs lie on a kink on purpose: the op has to give one of the slopes around it."""
 
+SATURATED = {"tails", "saturated", "one_logit_dominates"}
+"""Cases in which some gradients are next to nothing on purpose: a pass has to say that they are lost beside others."""
+
 
 def other_seed(position: int) -> int:
     """Return a seed out of 1..199 for a case, another for each of its neighbours."""
@@ -57,6 +60,7 @@ def test_right_gradients_pass_at_other_seeds_than_the_spec_s_own(op: str) -> Non
         for name, result in results
         for finding in result.findings
         if not (finding.code == "kink" and result.case in AT_A_KINK)
+        and not (finding.code == "below-noise" and result.case in SATURATED)
     ]
     assert told == []
 
