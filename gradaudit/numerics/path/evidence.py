@@ -93,7 +93,7 @@ def taken_for_shared(name: str, known: Known, common: float, goal: Array) -> Arr
     for pool, looks in known:
         here = hidden(name, pool, looks)
         most = xp.minimum(most, xp.maximum(here, _shared(name, pool, looks, common)))
-        noise = xp.maximum(noise, xp.where(here <= goal, here, 0.0 * here))
+        noise = xp.maximum(noise, xp.where(here <= goal, here, xp.zeros_like(here)))
     return xp.minimum(most, noise)
 
 

@@ -143,7 +143,11 @@ def test_an_error_that_its_block_takes_for_a_shared_one_is_hidden_as_far_as_anot
         seen = hidden("x", fine, looks).reshape(40, 5)
         both = taken_for_shared("x", [(fine, looks), (coarse, of_all)], common, np.full(200, 10.0)).reshape(40, 5)
         most = hidden("x", coarse, of_all).reshape(40, 5)
+        still = Pool(None, {})
+        still.add(replace(walked, moved={"x": moved[2].reshape(-1) * (np.arange(200) < 5)}), {"x": np.zeros(200)})
+        rest = taken_for_shared("x", [(fine, looks), (still, still.looks(common))], common, np.full(200, 1e9))
     assert found == pytest.approx(seen)  # no other pool would pass it
+    assert rest.reshape(40, 5)[1:] == pytest.approx(found[1:])  # least of all one that moved none of them
     assert (both <= np.maximum(most, seen) * (1 + 1e-12)).all()
     assert (both > 1.5 * seen).sum() >= 5
     errors, common_errors = np.linspace(0.0, 3.0, 301)[:, None, None], np.linspace(-common, common, 101)[None, :, None]
