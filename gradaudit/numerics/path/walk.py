@@ -166,19 +166,17 @@ class Walked:
             add, (block_sums(each, places) for each, places in zip(self.changes, parted.of_outputs, strict=True))
         )
         xp = namespace(change)
-        share, sums, alike = None, None, like(np.zeros(()), change)
+        share: Array = 0.0
+        sums: Array = 0.0
+        alike = like(np.zeros(()), change)
         for name in self.moved:
             places = axes[name] if partition else ()
             change = change - block_sums(self.beside[name], places)
-            mine = block_sums(self.shares[name], places)
             once = xp.stack([self.missed[name], abs(self.shares[name][0]), self.rounding[name]])
-            mine_once = block_sums(once, places)
             for same in self.alike[name]:
                 alike = block_sums(same[None], places)[0] ** 2 + alike
-            share = mine if share is None else share + mine
-            sums = mine_once if sums is None else sums + mine_once
-        if share is None or sums is None:
-            raise ValueError("a path that moves nothing")
+            share = share + block_sums(self.shares[name], places)
+            sums = sums + block_sums(once, places)
         read = [_read(change[:, part], share[:, part]) for part in in_cache(change[0])]
         slope, scatter, low, missed, truth, integral, stray, rough = xp.concat(read, axis=1)
         return Residual(
