@@ -87,7 +87,7 @@ def walk_far(
     """
     ways = {name: (places, np.sign(off) if aligned else None) for name, (places, off) in accused.items()}
     route = drawn_for(claim, ways, SHARE / 2 if aligned else SHARE, rng)
-    calls = _Calls(claim, route, start)
+    calls = Calls(claim, route, start)
     pieces = [calls.piece(0.0, 1.0)]
     while (apart := _integrated(pieces)) is not None and len(pieces) < PANELS:
         worst = max(range(len(pieces)), key=lambda k: pieces[k].missed)
@@ -157,7 +157,7 @@ class Piece:
         return float(chebyshev.chebval(2 * (time - self.start) / length - 1, series)) / 2 * length
 
 
-class _Calls:
+class Calls:
     """Calls forward and backward along a route, once at each time.
 
     Attributes:
@@ -175,10 +175,11 @@ class _Calls:
 
     def piece(self, start: float, stop: float) -> Piece:
         """Return what is found between two times; NaN where forward or backward is not finite."""
-        found = np.array([self._at(start + time * (stop - start)) for time in TIMES])
+        found = np.array([self.at(start + time * (stop - start)) for time in TIMES])
         return Piece(start, stop, found[:, 0], found[:, 1])
 
-    def _at(self, time: float) -> tuple[float, float]:
+    def at(self, time: float) -> tuple[float, float]:
+        """Return forward's change since the start, and the claimed slope; NaN where one of the two is not finite."""
         if time not in self._known:
             self._known[time] = self._called(time)
         return self._known[time]

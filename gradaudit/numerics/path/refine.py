@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradaudit.numerics.arrays import on_host
 from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED
-from gradaudit.numerics.path.claim import PathClaim, Values
-from gradaudit.numerics.path.displacement import Route, drawn_for
+from gradaudit.numerics.path.claim import PathClaim
+from gradaudit.numerics.path.displacement import drawn_for
+from gradaudit.numerics.path.long_path import Calls
 from gradaudit.numerics.path.nodes import NODES
 from gradaudit.numerics.path.settings import SHARE
 
@@ -27,8 +27,9 @@ SPLITS = 2 * MAX_LISTED
 
 def closes(claim: PathClaim, name: str, places: NDArray[np.intp], rng: np.random.Generator) -> bool:
     """Whether the mismatch of some elements, moved alone, goes away as the path is refined, or may do so further on."""
-    routes = [drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(CONFIRMATIONS)]
-    paths = [path for route in routes if (path := _Path.along(claim, route)) is not None]
+    start = claim.values(claim.inputs)
+    routes = [drawn_for(claim, {name: (places, None)}, SHARE, rng) for _ in range(CONFIRMATIONS if start else 0)]
+    paths = [path for route in routes if start and (path := _Path.along(Calls(claim, route, start)))]
     if not paths:
         return False
     path = max(paths, key=lambda each: abs(each.mismatch))
@@ -71,21 +72,15 @@ class _Panel(NamedTuple):
 class _Path:
     """A way cut into panels."""
 
-    claim: PathClaim
-    route: Route
-    start: Values
+    calls: Calls
     panels: list[_Panel]
 
     @classmethod
-    def along(cls, claim: PathClaim, route: Route) -> _Path | None:
+    def along(cls, calls: Calls) -> _Path | None:
         """Return a path in panels; None where forward or backward is not finite on the way."""
-        start = claim.values(claim.inputs)
-        if start is None:
-            return None
-        path = cls(claim, route, start, [])
-        known = [node for k in range(NODES) if (node := path._node(k / (NODES - 1))) is not None]
-        path.panels = [_Panel(*known[k : k + 3]) for k in range(0, NODES - 1, 2)] if len(known) == NODES else []
-        return path if path.panels else None
+        nodes = [_Node(time, *calls.at(time)) for time in np.linspace(0.0, 1.0, NODES).tolist()]
+        path = cls(calls, [_Panel(*nodes[k : k + 3]) for k in range(0, NODES - 1, 2)])
+        return path if np.isfinite(nodes).all() else None
 
     @property
     def mismatch(self) -> float:
@@ -100,18 +95,10 @@ class _Path:
     def split(self) -> bool:
         """Split the panel with the largest mismatch; return whether it could be."""
         worst = max(self.panels, key=lambda panel: abs(panel.mismatch))
-        between = [self._node((one.time + other.time) / 2) for one, other in pairwise(worst)]
-        if None in between:
+        times = [(one.time + other.time) / 2 for one, other in pairwise(worst)]
+        between = [_Node(time, *self.calls.at(time)) for time in times]
+        if not np.isfinite(between).all():
             return False
         self.panels.remove(worst)
-        self.panels += [_Panel(worst[k], node, worst[k + 1]) for k, node in enumerate(between) if node is not None]
+        self.panels += [_Panel(worst[k], node, worst[k + 1]) for k, node in enumerate(between)]
         return True
-
-    def _node(self, time: float) -> _Node | None:
-        inputs = self.route.at(time)
-        values = self.claim.values(inputs)
-        gradients = self.claim.gradients(inputs, values) if values is not None else None
-        if values is None or gradients is None:
-            return None
-        slope = sum(float(on_host(gradients[name] @ moved)) for name, moved in self.route.moved.items())
-        return _Node(time, self.claim.change(values, self.start), slope)
