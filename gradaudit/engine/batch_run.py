@@ -106,8 +106,8 @@ class BatchRun:
             return
         messages: list[bytes] = []
         for position in self.left_over.positions[len(self._sent) : AHEAD]:
-            if len(self._sent) >= ALWAYS_AHEAD and sum(self._sent) > self.worker.room:
-                break
+            if len(self._sent) >= ALWAYS_AHEAD and sum(self._sent) + max(self._sent) > self.worker.room:
+                break  # where the next is as large as any
             task = self._tasks[position]
             call = pickle.dumps((self._function, task.arguments))
             messages.append(pickle.dumps((position, call, task.stands)))
