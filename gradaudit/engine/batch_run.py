@@ -20,9 +20,6 @@ from gradaudit.engine.worker import READY
 AHEAD = 32
 """Tasks that a process has at once: it goes on while what it answered is read, several answers at once."""
 
-ALWAYS_AHEAD = 2
-"""Tasks that it has at once however large they are."""
-
 SECONDS_BEHIND = 1.0
 """Seconds that tasks wait behind another in its process, where a second one has nothing to do."""
 
@@ -84,6 +81,7 @@ class BatchRun:
         self._told = told
         self._at: int | None = None
         self._sent: deque[int] = deque()
+        self._kept: bytes | None = None
         self._groups: set[Any] = set()
         self._by_then: Any = None
         self.deadline = time.monotonic() + SECONDS_TO_BEGIN
@@ -101,19 +99,27 @@ class BatchRun:
         return self.begun and not self.over and len(self._sent) > AHEAD // 2
 
     def _give_ahead(self) -> None:
-        """Give the worker tasks to go on with, unless it has many, or no room for more while it is at one."""
+        """Give the worker tasks to go on with, unless it has many, or no room for more while it is at one.
+
+        It reads none meanwhile, and may wait itself until its answer is read here.
+        """
         if self.busy:
             return
         messages: list[bytes] = []
         for position in self.left_over.positions[len(self._sent) : AHEAD]:
-            if len(self._sent) >= ALWAYS_AHEAD and sum(self._sent) + max(self._sent) > self.worker.room:
-                break  # where the next is as large as any
-            task = self._tasks[position]
-            call = pickle.dumps((self._function, task.arguments))
-            messages.append(pickle.dumps((position, call, task.stands)))
-            self._sent.append(len(messages[-1]))
+            message = self._kept or self._message(position)
+            if self._sent and sum(self._sent) + len(message) > self.worker.room:
+                self._kept = message
+                break
+            self._kept = None
+            messages.append(message)
+            self._sent.append(len(message))
         if messages:
             self.worker.send(*messages)
+
+    def _message(self, position: int) -> bytes:
+        task = self._tasks[position]
+        return pickle.dumps((position, pickle.dumps((self._function, task.arguments)), task.stands))
 
     def _turn_to_next(self) -> None:
         """Note which task the worker is at."""
@@ -136,7 +142,7 @@ class BatchRun:
         if self._at is None or not others or time.monotonic() < self.patience:
             return None
         self.left_over = replace(self.left_over, positions=own)
-        self._sent = deque([self._sent[0]])
+        self._sent, self._kept = deque([self._sent[0]]), None
         return Batch(others, self.left_over.modules)
 
     def go_on(self, ready: set[Any]) -> Iterator[tuple[int, Any]]:

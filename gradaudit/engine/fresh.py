@@ -25,7 +25,7 @@ class FreshWorker:
 
     """
 
-    room = 0
+    room = 2**12
 
     def __init__(self, modules: tuple[str, ...]) -> None:
         set_up_libraries()

@@ -104,6 +104,12 @@ def test_tasks_whose_outcomes_may_stand_share_processes_with_other_groups() -> N
     assert calls == [*range(1, 11)] * 4
 
 
+def test_neither_large_tasks_nor_large_answers_hold_each_other_up() -> None:
+    with workers(1, 60.0) as pool:
+        tasks = [Task((bytes(10**6),), group=str(k), stands=bool) for k in range(16)]
+        assert sorted(pool.map(bytes, tasks), key=first) == [(k, bytes(10**6)) for k in range(16)]
+
+
 def is_not_two(made: int) -> bool:
     return made != 2
 
