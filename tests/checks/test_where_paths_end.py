@@ -10,7 +10,8 @@ import pytest
 from pairs import array, audit, codes, only
 from softmax_pair import softmax, softmax_backward
 
-from gradaudit.results import Verdict
+import gradaudit
+from gradaudit.results import Result, Verdict
 
 
 def rounded(x: Any) -> Any:
@@ -178,6 +179,37 @@ class TestElementsThatRoundingHides:
         kept[1, 2] = 0
         wrong = only(audit(lambda x: ((kept * x + 4) ** 2).mean(), backward, x, seed=seed, dtype="float16"))
         assert wrong.verdict is Verdict.FAIL
+
+
+class TestALearnedTemperature:
+    """One number for a softmax of many rows, in bfloat16: its gradient is steep where it is smaller, and cancels."""
+
+    @staticmethod
+    def result(seed: int, factor: float) -> Result:
+        def softmax_of(x: Any, t: Any) -> Any:
+            return softmax(x.astype(np.float32) / t.astype(np.float32))
+
+        def forward(x: Any, t: Any) -> Any:
+            if x.dtype != ml_dtypes.bfloat16:
+                raise TypeError("bfloat16 only")
+            return softmax_of(x, t).astype(ml_dtypes.bfloat16)
+
+        def backward(u: Any, x: Any, t: Any) -> Any:
+            wide = t.astype(np.float32)
+            inside = softmax_backward(u.astype(np.float32), x.astype(np.float32) / wide)
+            of_t = -factor * (inside * x.astype(np.float32)).sum() / wide**2
+            return (inside / wide).astype(x.dtype), np.asarray(of_t).astype(t.dtype)
+
+        rng = np.random.default_rng(seed)
+        x, t = rng.uniform(-3, 3, (64, 64)), rng.uniform(0.7, 1.5)
+        inputs = {"x": x.astype(ml_dtypes.bfloat16), "t": np.asarray(t).astype(ml_dtypes.bfloat16)}
+        return gradaudit.check(gradaudit.op(forward, backward), inputs).results[1]
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_its_wrong_sign_fails_where_that_is_more_than_the_resolution(self, seed: int) -> None:
+        assert self.result(seed, 1.0).verdict is not Verdict.FAIL
+        wrong = self.result(seed, -1.0)
+        assert wrong.verdict is Verdict.FAIL or "could be hidden" in wrong.message
 
 
 class TestZeroClaims:

@@ -25,12 +25,13 @@ from gradaudit.checks.gradient.excuse import STANDS, Answer
 from gradaudit.checks.gradient.path_claim import path_claim
 from gradaudit.checks.gradient.path_excuse import excuse_along_paths
 from gradaudit.checks.gradient.seen import Index, Seen, looks_of
-from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, has_complex_dtype, namespace, on_host
+from gradaudit.numerics.arrays import Array, as_reals, count, dtype_name, has_complex_dtype, like, namespace, on_host
 from gradaudit.numerics.gauge import surely_more
 from gradaudit.numerics.judging import Judgement, judge
 from gradaudit.numerics.margins import MAX_LISTED, MAX_ROUNDINGS, NEAR, QUARTER, SAFETY, SIGNIFICANT, SMALL_SAMPLE
 from gradaudit.numerics.path.at_the_point import unlike_beside
 from gradaudit.numerics.path.claim import PathClaim
+from gradaudit.numerics.path.displacement import Route
 from gradaudit.numerics.path.path_test import PER_PATH, path_test
 from gradaudit.numerics.path.report import Culprit, InputReport, PathReport
 from gradaudit.numerics.path.settings import Settings
@@ -191,9 +192,11 @@ def _seen(
         of_rounding.include_summation()
         rounding = np.abs(on_host(as_reals(of_rounding.of(claim.formula))))
         most = on_host(allowed).reshape(-1)
-        culprits = [culprit for culprit in culprits if _is_wrong(claim, culprit, most, rounding)]
+        culprits = [culprit for culprit in culprits if _is_wrong(claim, culprit, most, rounding, followed)]
         if not culprits:
             why = "each element that paths suspect is within its tolerance, or no more than rounding"
+            if found.undecided:
+                why = f"{why}; {_what_is_open(found, report, settings, count(claim.point.outputs))}"
             return _open(claim, why, floor)
     if culprits:
         looks = CloseLooks(claim)
@@ -217,12 +220,13 @@ def _seen(
     return _blank(claim, floor, settings.goal)
 
 
-def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats) -> bool:
+def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats, followed: PathClaim) -> bool:
     """Whether part of a gradient is off by more than it may be, and than rounding must cost it.
 
     Rounding that changes along a path is noise to it, and no trend. What is left is a gradient that is itself no more
     than rounding, as where the op is saturated; over many elements that adds up as the root of the sum of squares. Or
-    neither claim nor forward changes the loss by more than a few roundings of an output.
+    neither claim nor forward changes the loss by more than a few roundings of an output. Rounding that stays as it is
+    leaves a claim where it is, too: one number's that changes on its way is no such rounding.
     """
     claimed = on_host(as_reals(claim.formula))[culprit.places]
     if culprit.kind == "index":
@@ -233,7 +237,24 @@ def _is_wrong(claim: Claim, culprit: Culprit, allowed: Floats, rounding: Floats)
     change = float(np.linalg.norm(claimed * culprit.reach))
     if math.hypot(culprit.trend, change) < SIGNIFICANT * _rounding_of_an_output(claim.point):
         return False
-    return max(culprit.trend, change) > usual
+    return max(culprit.trend, change) > usual or (culprit.kind == "index" and _moves(claim, culprit, followed))
+
+
+def _moves(claim: Claim, culprit: Culprit, followed: PathClaim) -> bool:
+    """Whether the claim of an element changes by many of its roundings as far as paths moved it, to both sides."""
+    claimed = float(on_host(as_reals(claim.formula))[culprit.worst])
+    place = np.zeros(claim.size)
+    place[culprit.worst] = float(culprit.reach[0])
+    for way in (place, -place):
+        inputs = Route(followed.inputs, {claim.name: like(way, followed.inputs[claim.name])}).at(1.0)
+        values = followed.values(inputs)
+        gradients = followed.gradients(inputs, values) if values is not None else None
+        if gradients is None:
+            return False
+        there = float(on_host(gradients[claim.name])[culprit.worst])
+        if abs(there - claimed) <= MAX_ROUNDINGS * followed.unit * abs(claimed):
+            return False
+    return True
 
 
 def _rounding_of_an_output(point: EvaluationPoint) -> float:

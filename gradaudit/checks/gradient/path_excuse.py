@@ -51,13 +51,24 @@ def _is_seen_by_differences(accused: Suspected) -> Answer | None:
     pairs = zip(accused.culprits, found, strict=True)
     if any(made is Judgement.WRONG and not _is_hidden(accused, culprit) for culprit, made in pairs):
         return STANDS
-    if any(each.kind != "index" for each in accused.culprits) or any(made is not Judgement.RIGHT for made in found):
+    if any(each.kind != "index" for each in accused.culprits) or not all(
+        _is_acquitted(accused, each) for each in accused.culprits
+    ):
         return None
     message = (
         "along paths, forward changes by more than the integral of the analytical gradient, but central differences "
         "at the suspect elements agree with the gradient: what contradicts it lies further away"
     )
     return Answer.jump(message, len(accused.culprits))
+
+
+def _is_acquitted(accused: Suspected, culprit: Culprit) -> bool:
+    """Whether differences at an element agree with its claim to less than half of the error that paths saw."""
+    looks = accused.looks
+    index = looks.index_of(culprit.worst)
+    claimed, seen = float(on_host(as_reals(accused.claim.formula))[culprit.worst]), looks.seen[index]
+    near = abs(claimed - seen.numerical) + seen.bound < abs(culprit.error) / 2
+    return looks.judgements[index] is Judgement.RIGHT and bool(near)
 
 
 def _is_hidden(accused: Suspected, culprit: Culprit) -> bool:
