@@ -43,6 +43,8 @@ class LongPath:
         surely_apart: likewise, less the quadrature's error.
         change: what forward changes by along the way, by three measures the largest.
         claimed: magnitude of the claim's integral.
+        kept: the most that the claim's integral comes to on the way, as a part of its magnitude's: little where the
+            claim changes its sign again and again, and so would an error that goes with it.
         foretold: how far apart they would be if the accused mismatch were an error all along.
         wander: mean square of what their difference changes by over each of ``LAGS``.
         in_common: mean products of the claim's integral with their difference, and with itself.
@@ -60,6 +62,7 @@ class LongPath:
     surely_apart: float
     change: float
     claimed: float
+    kept: float
     foretold: float
     wander: Floats
     in_common: Floats
@@ -108,12 +111,14 @@ def walk_far(
         sum(float(((on_host(route.moved[name])[places] * off) ** 2).sum()) for name, (places, off) in accused.items())
     )
     missed = math.hypot(*(piece.missed for piece in pieces))
+    magnitude = sum(float(INTEGRALS[-1] @ np.abs(piece.slopes)) * (piece.stop - piece.start) for piece in pieces)
     return LongPath(
         elements=sum(len(places) for places, _ in accused.values()),
         apart=float(np.abs(differences).max()) + HALFWAY * missed,
         surely_apart=float(np.abs(differences).max()) - HALFWAY * missed,
         change=max(abs(integral), abs(integral + differences[-1]), calls.squares),
         claimed=abs(integral),
+        kept=float(np.abs(claimed).max()) / (magnitude or 1.0),
         foretold=foretold,
         wander=np.array([_mean_square(times, differences, lag) for lag in LAGS]),
         in_common=np.array([(claimed * differences).mean(), (claimed * claimed).mean()]),

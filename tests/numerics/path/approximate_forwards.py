@@ -132,6 +132,12 @@ RIGHT = {
     "round": Approximate(np.round, lambda u, x: u, -20.0, 20.0),
     "round to eighths": Approximate(lambda x: np.round(8 * x) / 8, lambda u, x: u),
     "fake quantised": Approximate(_fake_quantised, lambda u, x: u * ((x > -16.5 / 16) & (x < 15.5 / 16))),
+    "ripple over many periods": Approximate(
+        lambda x: np.sin(x) + 1e-7 * np.sin(9 * x), lambda u, x: u * np.cos(x), 60.0, 100.0
+    ),
+    "float32 over many periods": Approximate(
+        lambda x: np.sin(x.astype(np.float32)).astype(np.float64), lambda u, x: u * np.cos(x), 60.0, 100.0
+    ),
     "staircase over a slope": Approximate(lambda x: np.floor(x) + x, lambda u, x: 2 * u),
 }
 """Right gradients whose local slopes central differences accuse."""
@@ -141,6 +147,9 @@ STRAIGHT_THROUGH = ("round", "round to eighths", "fake quantised", "staircase ov
 WRONG = {
     "factor 1.01": Approximate(np.tanh, _scaled(1.01, _tanh_backward)),
     "factor 1 + 1e-5": Approximate(np.tanh, _scaled(1 + 1e-5, _tanh_backward)),
+    "many periods, factor 1 + 1e-5": Approximate(np.sin, lambda u, x: (1 + 1e-5) * u * np.cos(x), 60.0, 100.0),
+    "many periods, factor 0.99": Approximate(np.sin, lambda u, x: 0.99 * u * np.cos(x), 60.0, 100.0),
+    "many periods, out of phase": Approximate(np.sin, lambda u, x: u * np.cos(x + 1e-5), 60.0, 100.0),
     "gelu's constant": Approximate(_gelu, _gelu_backward(0.0447)),
     "no upstream": Approximate(np.sin, lambda u, x: np.cos(x)),
     "epsilon": Approximate(np.sqrt, lambda u, x: u / 2 / np.sqrt(x + 1e-5), 0.1, 3.0),
