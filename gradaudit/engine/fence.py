@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gradaudit.engine.libraries import keep_freed_memory
+
 MAX_PRINTED = 64 * 2**20
 """Bytes that one case may print; a kernel limit on the log, so that no op can fill memory or disk."""
 
@@ -65,6 +67,7 @@ class Fence:
         for number in (signal.SIGTERM, signal.SIGINT):  # a handler in Python would wait for an op that is in C code
             signal.signal(number, signal.SIG_DFL)
         _limit_resources(setting.memory)
+        keep_freed_memory()
 
     @contextmanager
     def around(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 VARIABLES = {
     "OMP_NUM_THREADS": "1",
@@ -25,3 +26,22 @@ def set_up_libraries() -> None:
     """
     for variable, value in VARIABLES.items():
         os.environ.setdefault(variable, value)
+
+
+KEPT = {-1: 2**30, -3: 2**25}
+"""glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, see mallopt(3): bytes that are freed and kept, and those of an array
+from which on it is apart from all that. The second is the largest that glibc comes to by itself.
+"""
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep memory that it frees for what it takes next, where glibc allocates it.
+
+    An audit takes and frees arrays of one size again and again; what the kernel is given back it clears before it hands
+    it out anew, which took a fifth of the time of an audit of a million elements.
+    """
+    import ctypes  # which the command itself does without
+
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        for parameter, value in KEPT.items():
+            libc.mallopt(parameter, value)

@@ -222,9 +222,10 @@ def inner(first: Array, second: Array) -> float:
     if (size := count(first)) <= OF_PRODUCTS:
         return float(np.vdot(first, second))
     whole = size // OF_PRODUCTS * OF_PRODUCTS
-    rows = (vector[:whole].reshape(-1, OF_PRODUCTS) for vector in (first, second))
+    one, other = first[:whole].reshape(-1, OF_PRODUCTS), second[:whole].reshape(-1, OF_PRODUCTS)
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(np.vecdot(*rows).sum()) + float(np.vdot(first[whole:], second[whole:]))
+        total = float(np.vecdot(one, other).sum())
+    return total if whole == size else total + float(np.vdot(first[whole:], second[whole:]))
 
 
 def all_finite(array: Array) -> bool:

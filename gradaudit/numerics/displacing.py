@@ -5,8 +5,9 @@ All inputs together are one vector of real numbers, in C order, a complex number
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, pairwise
 
 from gradaudit.numerics.arrays import (
@@ -92,18 +93,32 @@ def spans(arrays: Mapping[str, Array]) -> dict[str, slice]:
 
 @dataclass(frozen=True)
 class Piece:
-    """A range of one input's numbers: what is claimed of them, and which part of what was drawn they are moved by.
+    """A range of one input's numbers.
 
-    ``base`` holds all numbers of the input, as they were, and ``inside`` says which of them these are; ``scale`` is the
-    unit of their displacements.
+    Attributes:
+        numbers: where they are written to: in the input, or beside it.
+        base: what they were.
+        claims: what is claimed of them.
+        drawn: which part of what was drawn they are moved by.
+        scale: the unit of their displacements.
+        put: puts what was written beside the input into it, and returns what it holds then; None where it is there.
+
     """
 
-    scale: float | Array
-    x: Array
+    numbers: Array
     base: Array
     claims: Array
-    inside: slice
     drawn: slice
+    scale: float | Array
+    put: Callable[[], Array] | None
+
+    def write(self, drawn: Array, step: float) -> Array:
+        """Move the numbers and return how far they really went."""
+        here = self.numbers
+        here[...] = drawn
+        here *= step * self.scale
+        here += self.base
+        return (here if self.put is None else self.put()) - self.base
 
 
 class InPlace:
@@ -133,7 +148,7 @@ class InPlace:
         claimed = 0.0
         # Large arrays are gone through from their end: what forward wrote last, and reads first, stays in cache.
         for piece in reversed(self._pieces(direction)):
-            claimed += inner(piece.claims, _write(piece, direction.drawn[piece.drawn], step))
+            claimed += inner(piece.claims, piece.write(direction.drawn[piece.drawn], step))
         return claimed
 
     def restore(self) -> None:
@@ -148,16 +163,18 @@ class InPlace:
             return self._kept
         pieces = []
         for name, span in self._spans.items():
-            x, base = self._inputs[name], as_reals(self._bases[name])
+            x, base, scale = self._inputs[name], as_reals(self._bases[name]), self._scales[name]
             low = max(direction.start, span.start)
             claims = self._claims[low : max(low, min(direction.stop, span.stop))]
+            flat = _is_flat(x)
+            numbers = x.reshape(-1) if flat else copied(base)
             # What can be written range by range is, so that each stays in cache from one operation to the next.
-            for part in in_cache(claims) if _is_flat(x) else [slice(0, count(claims))] if count(claims) else []:
+            for part in in_cache(claims) if flat else [slice(0, count(claims))] if count(claims) else []:
                 firsts = (low - span.start, low - direction.first)
-                places = [slice(first + part.start, first + part.stop) for first in firsts]
-                scale = self._scales[name]
-                scale = scale if isinstance(scale, float) else scale[places[0]]
-                pieces.append(Piece(scale, x, base, claims[part], *places))
+                inside, drawn = (slice(first + part.start, first + part.stop) for first in firsts)
+                unit = scale if isinstance(scale, float) else scale[inside]
+                put = None if flat else partial(_put, x, numbers, inside)
+                pieces.append(Piece(numbers[inside], base[inside], claims[part], drawn, unit, put))
         self._cut, self._kept = cut, pieces
         return pieces
 
@@ -198,19 +215,10 @@ class Exchanging:
         return vector if len(self._spans) == 1 else vector[self._spans[name]]
 
 
-def _write(piece: Piece, drawn: Array, step: float) -> Array:
-    """Move some elements of an input and return how far they really went."""
-    x, base = piece.x, piece.base[piece.inside]
-    in_place = _is_flat(x)
-    numbers = x.reshape(-1) if in_place else copied(piece.base)
-    here = numbers[piece.inside]
-    here[...] = drawn
-    here *= step * piece.scale
-    here += base
-    if not in_place:
-        x[...] = _shaped_as(x, numbers)
-        here = as_reals(x)[piece.inside]
-    return here - base
+def _put(x: Array, numbers: Array, inside: slice) -> Array:
+    """Write all numbers of an input that is not flat, and return those of a range, rounded to its dtype."""
+    x[...] = _shaped_as(x, numbers)
+    return as_reals(x)[inside]
 
 
 def _displaced(x: Array, drawn: Array, start: int, stop: int, step: float) -> Array:

@@ -34,13 +34,14 @@ from pairs import array, case_of, open_pair
 from softmax_pair import softmax, softmax_backward
 
 from gradaudit.engine.audit import audit_case
-from gradaudit.engine.libraries import set_up_libraries
+from gradaudit.engine.libraries import keep_freed_memory, set_up_libraries
 from gradaudit.numerics.directional import Directional
 from gradaudit.numerics.displacing import Direction
 from gradaudit.results import Verdict
 from gradaudit.spec.draw import draw_inputs, draw_upstream
 
 set_up_libraries()  # as the command does
+keep_freed_memory()  # as its worker processes do
 
 TITLE = "Audits"
 
