@@ -54,13 +54,14 @@ class Tested:
     Attributes:
         line: the displacements.
         turn: where the elements are that alone are displaced at present; None for all that are not excluded.
+        waiting: where those are that no step so far has moved; None for none.
 
     """
 
     line: Directional
     turn: Array | None = None
+    waiting: Array | None = None
     _excluded: Array | None = None
-    _waiting: Array | None = None
 
     def exclude(self, elements: int | Array) -> None:
         """Leave an element, or those where a mask is true, out of further tests."""
@@ -72,11 +73,11 @@ class Tested:
 
     def begin(self) -> None:
         """Turn to all elements that are not excluded, whatever step they need."""
-        self.turn = self._waiting = None
+        self.turn = self.waiting = None
 
     def turn_to(self, elements: Array) -> None:
         """Turn to the elements where a mask is true, and to none else."""
-        self.turn, self._waiting = elements, None
+        self.turn, self.waiting = elements, None
 
     def next_turn(self) -> float:
         """Turn to the elements that no step so far has moved, and to none else.
@@ -85,14 +86,9 @@ class Tested:
             Their typical magnitude; zero where they are those whose turn it was.
 
         """
-        again = self.turn is not None and bool((self._waiting == self.turn).all())
-        self.turn, self._waiting = self._waiting, None
+        again = self.turn is not None and bool((self.waiting == self.turn).all())
+        self.turn, self.waiting = self.waiting, None
         return 0.0 if again else self.line.magnitude(self.turn)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every step so far has moved all elements that it was for."""
-        return self._waiting is None
 
     def only(self, along: Array, drawn: slice) -> Array:
         """Return displacements of a range of elements, zero for those that are not tested."""
@@ -113,8 +109,8 @@ class Tested:
         tested = tested if self.turn is None else tested & self.turn[start:stop]
         lost = tested & (grid * MIN_MOVE > 1.0)
         if lost.any():
-            waiting = self._none() if self._waiting is None else self._waiting
-            self._waiting = written(waiting, slice(start, stop), waiting[start:stop] | lost)
+            waiting = self._none() if self.waiting is None else self.waiting
+            self.waiting = written(waiting, slice(start, stop), waiting[start:stop] | lost)
             if not (tested & ~lost).any():
                 return math.inf
         return largest(namespace(grid).where(tested & ~lost, grid, 0.0))
@@ -163,7 +159,7 @@ class RootTester:
         self.tested.begin()
         self.draw(0, self.line.size, gauge.floor)
         self.with_grid(0, self.line.size, gauge)
-        return self.tested.complete
+        return self.tested.waiting is None
 
     def with_grid(self, start: int, stop: int, gauge: Gauge) -> Gauge:
         """Return a gauge, by which a block was drawn last, for those elements that its step moves by enough."""

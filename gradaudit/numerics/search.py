@@ -131,7 +131,7 @@ class Search:
         """Test all elements, those that a step hardly moves at a wider one."""
         self.tester.tested.begin()
         self._clear_block(0, self.tester.line.size)
-        while not self.tester.tested.complete:
+        while self.tester.tested.waiting is not None:
             self._clear_block(0, self.tester.line.size, self.calibration.next_step())
 
     def _look_at_unclaimed(self) -> None:

@@ -83,7 +83,7 @@ def is_noise(result: Result, seen: Seen) -> bool:
         return False
     if seen.excused is not None:
         return seen.excused.on_stairs
-    return seen.on_stairs or any(finding.code == "noise-dominated" for finding in result.findings)
+    return seen.flat or seen.claim.hides_stairs or any(finding.code == "noise-dominated" for finding in result.findings)
 
 
 def is_overruled(result: Result, seen: Seen, along: Verdict) -> bool:

@@ -63,7 +63,13 @@ def claims_of(point: EvaluationPoint, claimed: Mapping[str, Array]) -> list[Clai
 
     """
     case = point.subject.case
-    given = {name: _as_numbers_of(point.inputs[name], gradient) for name, gradient in claimed.items()}
+    given = {}
+    for name, gradient in claimed.items():
+        if has_complex_dtype(point.inputs[name]):
+            given[name] = cast(gradient, "complex128")
+        else:  # a gradient of real numbers is to be real
+            real = namespace(gradient).real(gradient) if has_complex_dtype(gradient) else gradient
+            given[name] = cast(real, "float64")
     formula = {name: point.formula.get(name, gradient) for name, gradient in given.items()}
     of_formula = Roundoff(point, spacing(point.dtype) / 2, formula)
     of_dtype = Roundoff(point, spacing(case.dtype) / 2, formula)
@@ -342,13 +348,6 @@ def _brought(array: Array, places: NDArray[np.intp]) -> NDArray[Any]:
     if isinstance(array, np.ndarray):
         return taken(array, places)
     return np.array([on_host(array[tuple(place)]) for place in places.tolist()])
-
-
-def _as_numbers_of(x: Array, gradient: Array) -> Array:
-    """Return a gradient in double precision; the real part of a complex one of real numbers, which it should not be."""
-    if has_complex_dtype(gradient) == has_complex_dtype(x):
-        return cast(gradient, "complex128" if has_complex_dtype(x) else "float64")
-    return cast(gradient, "complex128") if has_complex_dtype(x) else cast(namespace(gradient).real(gradient), "float64")
 
 
 def _scale_of_changes(point: EvaluationPoint, name: str) -> float:

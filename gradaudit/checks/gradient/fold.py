@@ -98,7 +98,7 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidd
         if math.isfinite(visible):
             said += f"; an error above {visible:.1e} there would have been found"
         return Verdict.INCONCLUSIVE, said
-    if seen.on_stairs:
+    if seen.flat or claim.hides_stairs:
         return Verdict.INCONCLUSIVE, (
             "forward is a staircase: it is constant at the step of the tests and changes further away, so its slope is "
             "no evidence"

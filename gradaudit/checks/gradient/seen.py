@@ -80,11 +80,6 @@ class Seen:
         """The largest floor of any number."""
         return self.floor if isinstance(self.floor, float) else float(np.max(self.floor))
 
-    @property
-    def on_stairs(self) -> bool:
-        """Whether what was seen of forward is flat because it stands on a stair."""
-        return self.flat or self.claim.hides_stairs
-
     def after(self, earlier: Seen) -> Seen:
         """Return what is known after looks that were cut off, of a gradient that was looked at otherwise before."""
         if earlier.cut and not len(self.looks.places):
