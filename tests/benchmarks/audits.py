@@ -78,7 +78,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "displacing inputs, and what is claimed of that": ("numerics.displacing:InPlace.displace",),
     "restoring them": ("numerics.displacing:InPlace.restore",),
-    "changes of outputs times the upstream": ("numerics.directional:Directional._off",),
+    "changes of outputs times the upstream": ("numerics.directional:Directional._offs",),
     "copies": (
         "checks.subject:Snapshot.of",
         "checks.subject:copied",
