@@ -39,7 +39,7 @@ CLOSE_LOOK = 12
 AN_INDEX = 4
 """The same for an index of a table, where the claim is right."""
 
-FOR_ROUNDING = 24
+FOR_ROUNDING = 28
 """Calls that measuring what rounding must cost takes, and an arbiter for what is left."""
 
 PARTS_OF_A_PATH_TEST = 4

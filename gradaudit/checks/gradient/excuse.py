@@ -235,8 +235,12 @@ def _is_right_close_by(accused: Accused) -> bool:
         if abs(off) <= SIGNIFICANT * SLOPE_RTOL * abs(claimed):
             return False  # they would not tell it from the numerical gradient
         told = _closest(accused, index, MAX_UNSEEN * min(abs(claimed), abs(off)))
-        agreeing = (abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + near.rounding for near in told)
-        if sum(agreeing) < CONFIRMATIONS:
+        agreeing = [0, 0]
+        for near in told:
+            agreeing[abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + near.rounding] += 1
+            if max(agreeing) == CONFIRMATIONS:
+                break
+        if agreeing[True] < CONFIRMATIONS:
             return False
     return True
 
