@@ -24,7 +24,7 @@ LAST_WORD = 16
 LAST_WORD_OF_EACH = 8
 """The same for each gradient besides."""
 
-LAST_SHARE = 0.25
+LAST_SHARE = 1 / 3
 """Part of a budget that they may be at most."""
 
 OVERTIME = 0.2

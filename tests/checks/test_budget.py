@@ -114,7 +114,7 @@ def test_a_failure_that_was_seen_and_not_located_is_one() -> None:
 
 
 def test_a_table_that_was_cut_off_shows_the_rows_that_it_has() -> None:
-    result = only(audit(*WRONG["a factor"], array("x", (4, 5)), budget=60))
+    result = only(audit(*WRONG["a factor"], array("x", (4, 5)), budget=70))
     assert result.verdict is Verdict.FAIL
     assert 0 < len(result.mismatches) == result.wrong == result.checked < 20
     assert f"{result.wrong} of {result.wrong} indices tested are wrong, of 20; the others" in result.message

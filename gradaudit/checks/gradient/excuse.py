@@ -8,6 +8,7 @@ differences and finer paths (``path_excuse``). The rules are asked in turn; the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -30,7 +31,6 @@ from gradaudit.numerics.margins import (
     NEAR,
     QUARTER,
     SAFETY,
-    SIGNIFICANT,
     SLOPE_RTOL,
     SMALL_SAMPLE,
     SPREAD,
@@ -44,9 +44,6 @@ from gradaudit.spec.draw import generator
 from gradaudit.spec.dtypes import spacing
 from gradaudit.targets.calls import LimitReachedError
 from gradaudit.targets.op import OpError
-
-CLOSEST = NEAR**2
-"""Smallest step, in units of an input's scale, at which a claim is held against forward: as close as float64 allows."""
 
 APPROXIMATION_ERROR = 2 * SLOPE_RTOL
 """Mismatch, relative to the gradient there or the typical one, below which a smooth forward may be an approximation."""
@@ -162,8 +159,8 @@ def _jumps_nearby(accused: Sequence[Accused]) -> Answer | None:
     if not all(map(_is_right_close_by, accused)):
         return None
     message = (
-        "forward jumps near the point: differences with steps too small to reach the jump agree with the analytical "
-        "gradient, wider ones do not"
+        "forward jumps or oscillates near the point: differences with steps too small to reach that agree with the "
+        "analytical gradient, wider ones do not"
     )
     return Answer.jump(message, sum(len(each.places) for each in accused))
 
@@ -232,12 +229,11 @@ def _noise(point: EvaluationPoint) -> float:
 def _is_right_close_by(accused: Accused) -> bool:
     """Whether differences much closer to the point bear the claims out that are furthest off: a stair is flat."""
     for index, claimed, off in accused.worst(SMALL_SAMPLE):
-        if abs(off) <= SIGNIFICANT * SLOPE_RTOL * abs(claimed):
-            return False  # they would not tell it from the numerical gradient
+        close = min(SLOPE_RTOL * abs(claimed), QUARTER * abs(off))  # which tells it from the numerical gradient
         told = _closest(accused, index, MAX_UNSEEN * min(abs(claimed), abs(off)))
         agreeing = [0, 0]
         for near in told:
-            agreeing[abs(near.central - claimed) <= SLOPE_RTOL * abs(claimed) + near.rounding] += 1
+            agreeing[abs(near.central - claimed) <= close + SAFETY * near.rounding] += 1
             if max(agreeing) == CONFIRMATIONS:
                 break
         if agreeing[True] < CONFIRMATIONS:
@@ -246,17 +242,23 @@ def _is_right_close_by(accused: Accused) -> bool:
 
 
 def _closest(accused: Accused, index: Index, most: float) -> Iterator[Difference]:
-    """Yield differences at the smallest steps at which rounding leaves no more of a slope than this in doubt."""
+    """Yield differences, first so close to the point that rounding leaves just less of a slope than this in doubt.
+
+    The others, further away, tell of jumps where forward is noisier than its rounding.
+    """
+    if not most:
+        return  # of what is claimed to be zero any slope is more
     point = accused.seen.claim.point
-    least = max(CLOSEST, SAFETY * point.spacing) * point.scale_at(accused.seen.claim.name, index)
-    step, axes = least, accused.looks.along(index)
+    axes = accused.looks.along(index)
+    step = wide = max(NEAR**2, SAFETY * point.spacing) * point.scale_at(accused.seen.claim.name, index)
     for _ in range(CONFIRMATIONS):  # once it is known which outputs depend on the element, less of them rounds
-        if not most or (near := axes.at(0, step)) is None:
+        if (near := axes.at(0, step)) is None:
             return
-        step = max(least, step * near.rounding / most)
-    for near in (axes.at(0, step * WIDENING**k) for k in range(CONFIRMATIONS + 1)):
-        if near is not None and near.rounding <= most:
-            yield near
+        step *= SAFETY * near.rounding / most
+    wide = max(wide, WIDENING**CONFIRMATIONS * step)
+    for found in (axes.at(0, each) for each in (step, math.sqrt(step * wide), wide)):
+        if found is not None and found.rounding <= most:
+            yield found
 
 
 def _is_borne_out(accused: Accused) -> bool:
