@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pairs import array, audit
 
 import gradaudit
 from gradaudit.results import Verdict
@@ -471,3 +472,23 @@ def test_a_solver_that_stops_early_is_told_of_whether_a_seed_shows_its_jumps_or_
         both = "backward's formula is slightly wrong" in said and "forward only approximates the function" in said
         assert both == (made.verdict is Verdict.FAIL)
     assert verdicts == {Verdict.PASS, Verdict.FAIL}
+
+
+def test_where_any_error_could_be_hidden_no_size_is_told() -> None:
+    """A parameter of units that are off, in a loss of one float16 number: nothing is claimed, and nothing is seen."""
+
+    def square(x: Any, t: Any) -> Any:
+        if x.dtype != np.float16:
+            raise TypeError("float16 only")
+        return np.maximum(x - np.float16(8), 0) * t[0] + x * x
+
+    def forward(x: Any, t: Any) -> Any:
+        return (square(x, t) ** 2).sum(dtype=np.float16)
+
+    def backward(upstream: Any, x: Any, t: Any) -> tuple[Any, Any]:
+        return (4 * upstream * square(x, t) * x).astype(np.float16), np.zeros(1, np.float16)
+
+    inputs = array("x", (17, 2), dtype="float16"), array("t", (1,), dtype="float16")
+    _, of_parameter = audit(forward, backward, *inputs, dtype="float16").results
+    assert of_parameter.verdict is Verdict.INCONCLUSIVE
+    assert "an error of any size could be hidden at an index (goal 0.25);" in of_parameter.message

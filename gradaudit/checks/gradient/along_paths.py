@@ -324,11 +324,13 @@ def _times_the_truth(culprit: Culprit) -> str:
 def _what_is_open(found: InputReport, report: PathReport, settings: Settings, outputs: int) -> str:
     """Return what paths leave open of a forward with so many outputs, and what more of them would do."""
     resolution = found.resolution
+    size = f"{resolution.index:.2g} of the typical gradient" if math.isfinite(resolution.index) else "any size"
+    of_many = (resolution.blocks, "a block"), (resolution.whole, "the whole gradient")
     said = (
         f"{found.undecided:,} of {found.bound.size:,} indices undecided after {report.paths[found.name]} paths: an "
-        f"error of {resolution.index:.2g} of the typical gradient could be hidden at an index (goal {settings.goal:g}),"
-        f" {resolution.blocks:.1g} in a block, {resolution.whole:.1g} in the whole gradient"
+        f"error of {size} could be hidden at an index (goal {settings.goal:g})"
     )
+    said += "".join(f", {least:.1g} in {where}" for least, where in of_many if math.isfinite(least))
     needed = report.paths_needed[found.name]
     if not found.undecided:
         return "; ".join(report.unexplained)
