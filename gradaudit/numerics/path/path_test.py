@@ -241,8 +241,7 @@ class _Test:
         return {
             name
             for name in self._names
-            if not self._are_known((name,))
-            or any(bool(found.failing.any()) for pool, found in looks if name in pool.names)
+            if any(bool(found.failing.any()) for pool, found in looks if name in pool.names)
             or bool(self._open_at(name, looks).any())
             or self._is_whole_open(name, looks)
         }
