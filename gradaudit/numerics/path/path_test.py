@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradaudit.numerics.arrays import Array, as_reals, count, namespace, on_host
-from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, MAX_TABLE, QUARTER, SMALL_SAMPLE
+from gradaudit.numerics.margins import CONFIRMATIONS, MAX_LISTED, MAX_TABLE, QUARTER
 from gradaudit.numerics.path.claim import PathClaim
 from gradaudit.numerics.path.displacement import SHORTEST, Room
 from gradaudit.numerics.path.evidence import Known, bound_and_trend, common_error, resolved, shown
@@ -132,12 +132,9 @@ class _Test:
         """Move all inputs; once where kinks of mixtures spoil that, of which each block has fewer."""
         group = _Group(self._explorer(self._names), [Pool(None, {})])
         group.explorer.patient = False
-        apart = len(self._names) * (CONFIRMATIONS * self._per_path + SMALL_SAMPLE)
-        self._reserved = min(apart, self._settings.calls // 2)
         if self._walk_group(group, 1) and not group.explorer.has_mixed_kinks:
             self._walk_group(group, PATHS - 1)
         group.explorer.patient = True
-        self._reserved = 0
 
     def _walk_apart(self) -> None:
         """Move inputs with the same blocks together, where more must be known of one of them."""
