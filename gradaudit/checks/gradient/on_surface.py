@@ -197,9 +197,8 @@ def _not_meant(result: Result, surface: Surface) -> Result:
     """Add to the result of a wrong gradient that it is right along a surface which the spec says nothing of."""
     name, (named, *_) = result.input, surface.distributions
     message = (
-        f"the gradient of {name} is wrong only across what {name} happens to lie on: it is {surface.said}, and for "
-        f"changes that keep it so the gradient is right. If {name} never leaves that, say so in the spec: "
-        f"{name}: {{..., distribution: {named}}}"
+        f"the gradient of {name} is right for changes that keep {name} {surface.said}, as it is here, and wrong for "
+        f"others only. If {name} is always so, say so in the spec: {name}: {{..., distribution: {named}}}"
     )
     return replace(result, findings=(*result.findings, _finding(surface, name, message)))
 
