@@ -107,8 +107,8 @@ def _verdict(seen: Seen, judged: Judged, resolution: float, allowed: Array, hidd
         said = f"{many:,} of {size:,} gradients lie below forward's noise floor: indistinguishable from zero"
         return Verdict.INCONCLUSIVE, said
     if resolution > seen.max_unseen:
-        size = f"a relative error of {resolution:.2g}" if math.isfinite(resolution) else "an error of any size"
-        said = f"{size} could have gone unseen"
+        unseen = f"a relative error of {resolution:.2g}" if math.isfinite(resolution) else "an error of any size"
+        said = f"{unseen} could have gone unseen"
         asked = claim.of_formula.asked
         return Verdict.INCONCLUSIVE, f"the tolerance is too loose for this gradient: {said}" if asked else said
     if size and is_zero(claim.given) and not looks.kink.any():  # as where forward does not use the input
