@@ -33,6 +33,10 @@ class Suspected(NamedTuple):
     looks: CloseLooks
     rng: np.random.Generator
 
+    def claimed(self, culprit: Culprit) -> float:
+        """Return what is claimed of the most suspect element of a part."""
+        return float(on_host(as_reals(self.claim.formula))[culprit.worst])
+
 
 def excuse_along_paths(looks: CloseLooks, followed: PathClaim, culprits: Sequence[Culprit], noise: float) -> Answer:
     """Return whether forward explains what paths accuse, along which the loss scatters by so much noise.
@@ -66,8 +70,8 @@ def _is_acquitted(accused: Suspected, culprit: Culprit) -> bool:
     """Whether differences at an element agree with its claim to less than half of the error that paths saw."""
     looks = accused.looks
     index = looks.index_of(culprit.worst)
-    claimed, seen = float(on_host(as_reals(accused.claim.formula))[culprit.worst]), looks.seen[index]
-    near = abs(claimed - seen.numerical) + seen.bound < abs(culprit.error) / 2
+    seen = looks.seen[index]
+    near = abs(accused.claimed(culprit) - seen.numerical) + seen.bound < abs(culprit.error) / 2
     return looks.judgements[index] is Judgement.RIGHT and bool(near)
 
 
@@ -76,8 +80,9 @@ def _is_hidden(accused: Suspected, culprit: Culprit) -> bool:
     looks = accused.looks
     if looks.seen[looks.index_of(culprit.worst)].numerical != 0.0:
         return False
-    claimed = float(on_host(as_reals(accused.claim.formula))[culprit.worst])
-    return abs(claimed - culprit.error) > culprit.bound if culprit.kind == "index" else math.isfinite(culprit.error)
+    if culprit.kind != "index":
+        return math.isfinite(culprit.error)
+    return abs(accused.claimed(culprit) - culprit.error) > culprit.bound
 
 
 def _climbs_steps_alone(accused: Suspected) -> Answer | None:
