@@ -90,6 +90,19 @@ def test_notes_and_expectations_are_told(gradaudit) -> None:
     assert "fail (expected)" in text
 
 
+def test_what_is_noticed_of_a_right_one_is_named_as_information(gradaudit, project: Path) -> None:
+    (project / "apart.py").write_text(
+        "def forward(x):\n    return 1 / x\n\n\ndef backward(u, x):\n    return -u / x**2\n"
+    )
+    (project / "specs" / "apart.yaml").write_text(
+        "op: apart\ntarget: {forward: 'apart:forward', backward: 'apart:backward'}\n"
+        "inputs: {x: {values: [1.0e-6, 1.0e-3, 1.0, 1.0e+3, 1.0e+6]}}\n"
+    )
+    said = " ".join(gradaudit("explain", "apart", "-j", "0").stdout.split())
+    assert "what was noticed is for information (below-noise)" in said
+    assert "no finding was made" not in said
+
+
 def test_case_dtype_and_seed_narrow_it_down(gradaudit) -> None:
     narrowed = ("--case", "other", "--dtype", "float64", "--seed", "5")
     found = gradaudit("explain", "wrong", *narrowed, "--format", "json", "-j", "0")

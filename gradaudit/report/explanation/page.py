@@ -245,8 +245,10 @@ def peace(explanation: Explanation) -> str:
     if not compared:
         return "Nothing: no input has an element, so there was nothing to compare. Another case should."
     seen = max(result.resolution for result in compared)
+    codes = sorted({made.finding.code for made in explanation.sightings})
+    noticed = f"what was noticed is for information ({', '.join(codes)})" if codes else "no finding was made"
     return (
-        "Nothing: every gradient is right within its tolerance, and no finding was made. A relative error above "
+        f"Nothing: every gradient is right within its tolerance, and {noticed}. A relative error above "
         f"{seen:.1e} would have been reported, at any index of any case. Another draw of the inputs costs one option: "
         "--seed 1."
     )
